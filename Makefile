@@ -1,0 +1,109 @@
+# From nothing but Python 3.11+ and make:   make run    make test
+# Everything is installed into .venv with the versions of constraints.txt. A stamp file per step makes each target
+# idempotent; the steps form one chain, so `make -j` is safe.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+RUN_STAMP := $(VENV)/.installed-run
+DEV_STAMP := $(VENV)/.installed-dev
+KERNEL_STAMP := $(VENV)/.kernels-compiled
+KERNELS := $(wildcard actors/core/kernels.py actors/core/kernels/*.py)
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
+
+# Set PYTHON to choose the interpreter that .venv is made from.
+PYTHON ?=
+# Arguments for run_cluster.py, pytest and the simulator.
+ARGS ?=
+PYTEST_ARGS ?=
+SEEDS ?= 200
+
+export RAY_USAGE_STATS_ENABLED := 0
+export PYTHONUNBUFFERED := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev run test lint format bench simulate clean freeze
+
+help:
+	@echo 'make setup     create .venv, install the pinned dependencies, compile the kernels'
+	@echo 'make run       setup, then serve a cluster (ARGS="--port 8001 --data /tmp/other")'
+	@echo 'make test      setup, then all tests (PYTEST_ARGS="-k timeline")'
+	@echo 'make lint      ruff, mypy --strict, import-linter'
+	@echo 'make format    rewrite the code in the house format'
+	@echo 'make bench     benchmarks (ARGS=SCENARIO)'
+	@echo 'make simulate  the seeded whole-cluster simulation (SEEDS=200)'
+	@echo 'make clean     remove .venv and caches; data/ stays'
+
+# --- set-up -----------------------------------------------------------------------------------------------------------
+
+setup: $(KERNEL_STAMP)
+
+setup-dev: $(KERNEL_STAMP) $(DEV_STAMP)
+
+$(PY):
+	@for candidate in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	    if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	    echo 'Rookery needs Python 3.11 or newer and found none; install one, or name it: make PYTHON=/path/to/python3' >&2; \
+	    exit 1; \
+	fi; \
+	if ! $$found -c 'import ensurepip, venv' 2>/dev/null; then \
+	    echo "$$found cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; \
+	    exit 1; \
+	fi; \
+	echo "creating $(VENV) with $$($$found --version)"; \
+	$$found -m venv --clear $(VENV)
+
+# pip of Python 3.11 can't read dependency lists from pyproject.toml without a build backend; these two lines can.
+$(RUN_STAMP): pyproject.toml constraints.txt | $(PY)
+	@echo 'installing dependencies (a minute or two the first time)'
+	@$(PY) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*p["dependencies"], sep="\n")' > $(VENV)/requirements-run.txt
+	@$(PIP) -r $(VENV)/requirements-run.txt
+	@touch $@
+
+$(DEV_STAMP): $(RUN_STAMP)
+	@echo 'installing what tests and linters need'
+	@$(PY) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*p["optional-dependencies"]["dev"], sep="\n")' > $(VENV)/requirements-dev.txt
+	@$(PIP) -r $(VENV)/requirements-dev.txt
+	@touch $@
+
+$(KERNEL_STAMP): $(RUN_STAMP) $(KERNELS)
+ifneq ($(KERNELS),)
+	@echo 'compiling the timeline kernels'
+	@$(PY) -m actors.core.kernels
+endif
+	@touch $@
+
+# --- use --------------------------------------------------------------------------------------------------------------
+
+run: setup
+	@$(PY) run_cluster.py serve $(ARGS)
+
+bench: setup-dev
+	@$(PY) run_cluster.py bench $(ARGS)
+
+simulate: setup-dev
+	@$(PY) run_cluster.py simulate --seeds $(SEEDS) $(ARGS)
+
+test: setup-dev
+	@$(PY) -m pytest $(PYTEST_ARGS)
+
+lint: setup-dev
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@$(VENV)/bin/lint-imports
+
+format: setup-dev
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+# Renews constraints.txt: newest versions that pyproject.toml allows, names and versions only.
+freeze: setup-dev
+	@$(PY) -m pip install --quiet --disable-pip-version-check --upgrade -r $(VENV)/requirements-run.txt -r $(VENV)/requirements-dev.txt
+	@{ head -n 2 constraints.txt; $(PY) -m pip freeze --exclude pip --exclude setuptools --exclude wheel; } > constraints.new
+	@mv constraints.new constraints.txt
+
+clean:
+	rm -rf $(VENV) .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -not -path './data/*' -prune -exec rm -rf {} +
