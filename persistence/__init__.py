@@ -1,0 +1,1 @@
+"""Journal and checkpoint: what survives when a shard dies. Start with DESIGN.md."""

@@ -1,0 +1,90 @@
+"""Errors of storage: what is wrong on disk, where, and what an operator can do about it.
+
+Rules of this file
+- All are `StorageError`, with a 503 status hint: the client did nothing wrong, and the shard can't serve as it is.
+- A message names the file; damage also names the byte offset.
+- Everything but the message is an attribute with a default, so that errors pickle (they cross Ray actor calls).
+"""
+
+from __future__ import annotations
+
+from actors.core.errors import RookeryError
+
+
+class StorageError(RookeryError):
+    """Base of every refusal of the storage layer."""
+
+    code, status = "storage", 503
+
+
+class JournalCorruptError(StorageError):
+    """Bytes that were durable once are wrong or missing. Nothing was changed. `path` and `offset` say where."""
+
+    code = "journal_corrupt"
+
+    def __init__(
+        self,
+        message: str,
+        field: str | None = None,
+        retry_after_s: float | None = None,
+        *,
+        path: str = "",
+        offset: int = 0,
+    ) -> None:
+        super().__init__(message, field, retry_after_s)
+        self.path = path
+        self.offset = offset
+
+
+class JournalFailedError(StorageError):
+    """A write or sync of the journal failed, now or earlier. It stays failed until it is opened again."""
+
+    code = "journal_failed"
+
+
+class JournalClosedError(StorageError):
+    """The journal was closed; a call came after."""
+
+    code = "journal_closed"
+
+
+class JournalLockedError(StorageError):
+    """Another process (or another object of this one) has the journal open; the message names its pid."""
+
+    code = "journal_locked"
+
+
+class FencedError(StorageError):
+    """A newer epoch has written here: this owner is an old one and must stop."""
+
+    code = "fenced"
+
+
+class PositionGapError(StorageError):
+    """The journal doesn't go on from the asked position: records between them are missing."""
+
+    code = "position_gap"
+
+
+class CheckpointDamagedError(StorageError):
+    """The checkpoint file can't be read; the message names it."""
+
+    code = "checkpoint_damaged"
+
+
+class CheckpointLockedError(StorageError):
+    """Another process has the checkpoint file open."""
+
+    code = "checkpoint_locked"
+
+
+class CheckpointMismatchError(StorageError):
+    """The checkpoint is another shard's, or of another schema version, or has other tables."""
+
+    code = "checkpoint_mismatch"
+
+
+class CheckpointFailedError(StorageError):
+    """A write of the checkpoint failed and changed nothing; it may be tried again."""
+
+    code = "checkpoint_failed"

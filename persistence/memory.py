@@ -1,0 +1,210 @@
+"""A journal and a checkpoint store in memory, with faults on demand: for simulations and for tests.
+
+Rules of this file
+- Deterministic: no threads of its own, no clock, no randomness. A simulation's seed decides every fault.
+- The journal is the real one (`SegmentJournal`, its formats and its recovery) on a `MemoryDisk`, so that a simulated
+  crash runs the code that a real one runs. What survives a crash is the disk or the shelf; the journal or store that
+  used it is gone, and a new one is opened on the same disk or shelf.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from actors.core.errors import InvalidError
+from actors.core.tables import DTYPES, Checkpoint, Columns, Table, TableChange
+from persistence.checkpoint_rules import check_write
+from persistence.errors import CheckpointFailedError, JournalLockedError
+from persistence.file_journal import SegmentJournal
+from persistence.segment_format import SYNC_BYTES, encode_frame
+
+
+class MemoryDisk:
+    """A `Disk` in memory. `fail` makes operations fail as a full or broken disk would."""
+
+    def __init__(self, name: str = "memory") -> None:
+        self._name = name
+        self.files: dict[str, bytearray] = {}
+        self._synced: dict[str, int] = {}
+        self._current = ""
+        self._locked = False
+        self._markers = 0
+        self._faults: dict[str, tuple[int, int]] = {}
+
+    def fail(self, operation: str, error_number: int = errno.EIO, append_bytes: int = 0) -> None:
+        """Let the next `operation` (append, sync, create, truncate or delete) raise OSError(error_number).
+
+        append_bytes: how much of a failing append gets written before.
+        """
+        self._faults[operation] = (error_number, append_bytes)
+
+    def crash(self, keep_unsynced: int = 0, torn: bool = False) -> None:
+        """Lose power, but keep the first keep_unsynced of the bytes not synced; torn: the second half of those zeroed."""
+        for name, data in self.files.items():
+            synced = self._synced[name]
+            kept = min(keep_unsynced, len(data) - synced)
+            del data[synced + kept :]
+            if torn:
+                data[synced + kept // 2 :] = bytes(kept - kept // 2)
+            self._synced[name] = len(data)
+        self._locked = False
+
+    def path(self, name: str) -> str:
+        """Return `memory:name`."""
+        return f"{self._name}:{name}"
+
+    def lock(self) -> None:
+        """Refuse a second user."""
+        if self._locked:
+            raise JournalLockedError(f"{self._name}: the journal is open in this process")
+        self._locked = True
+
+    def names(self) -> list[str]:
+        """Return the sorted names."""
+        return sorted(self.files)
+
+    def size(self, name: str) -> int:
+        """Return the file's size in bytes."""
+        return len(self.files[name])
+
+    def read(self, name: str, offset: int, count: int) -> bytes:
+        """Return up to count bytes from offset."""
+        return bytes(memoryview(self.files[name])[offset : offset + count])
+
+    def create(self, name: str, data: bytes) -> None:
+        """Make or replace a file."""
+        self._raise_fault("create")
+        self.files[name] = bytearray(data)
+        self._synced[name] = len(data)
+
+    def open_append(self, name: str) -> None:
+        """Choose the file to append to."""
+        self._current = name
+
+    def append(self, data: bytes) -> None:
+        """Write without syncing."""
+        if "append" in self._faults:
+            self.files[self._current] += data[: self._faults["append"][1]]
+        self._raise_fault("append")
+        self.files[self._current] += data
+
+    def sync(self) -> None:
+        """Make the chosen file survive `crash`."""
+        self._raise_fault("sync")
+        self._synced[self._current] = len(self.files[self._current])
+
+    def truncate(self, name: str, size: int) -> None:
+        """Cut the file."""
+        self._raise_fault("truncate")
+        del self.files[name][size:]
+        self._synced[name] = size
+
+    def delete(self, name: str) -> None:
+        """Remove the file."""
+        self._raise_fault("delete")
+        del self.files[name], self._synced[name]
+
+    def new_sync_marker(self) -> bytes:
+        """Return a marker that is the same in every run of the same simulation."""
+        self._markers += 1
+        return hashlib.blake2b(f"{self._name}/{self._markers}".encode(), digest_size=SYNC_BYTES).digest()
+
+    def close(self) -> None:
+        """Release the lock."""
+        self._locked = False
+
+    def _raise_fault(self, operation: str) -> None:
+        if operation in self._faults:
+            error_number, _ = self._faults.pop(operation)
+            raise OSError(error_number, f"injected fault of {operation}", self._name)
+
+
+class MemoryJournal(SegmentJournal):
+    """The real journal on a `MemoryDisk`, which can lose power."""
+
+    def __init__(self, disk: MemoryDisk, shard: int, epoch: int) -> None:
+        super().__init__(disk, shard, epoch)
+        self._memory_disk = disk
+
+    def crash(self, keep_unsynced: int = 0, torn: bool = False) -> None:
+        """Lose power while the buffered records were being flushed; this journal is dead, open the disk again.
+
+        keep_unsynced: bytes of that unfinished write that reached the disk (all of them: the records survive, though
+        nobody was told); torn: the second half of those reached it as zeros.
+        """
+        if self._buffer and self._failure is None and not self._closed:
+            frame = encode_frame(list(self._buffer), self._durable + 1, self._epoch, self._sync)
+            self._memory_disk.append(frame)
+        self._closed = True
+        self._memory_disk.crash(keep_unsynced, torn)
+
+
+Row = tuple[Any, ...]
+
+
+@dataclass(slots=True)
+class MemoryShelf:
+    """What a `MemoryCheckpointStore` leaves behind when its process dies."""
+
+    position: int = 0
+    epoch: int = 0
+    rows: dict[str, dict[Row, Row]] = field(default_factory=dict)
+
+
+class MemoryCheckpointStore:
+    """A `CheckpointStore` of dicts: the plain twin of the DuckDB store. `fail_writes` lets the next n writes fail."""
+
+    def __init__(self, tables: Sequence[Table], shelf: MemoryShelf | None = None) -> None:
+        self._tables = {table.name: table for table in tables}
+        self._shelf = shelf if shelf is not None else MemoryShelf()
+        self.fail_writes = 0
+
+    def write(self, position: int, epoch: int, changes: Sequence[TableChange]) -> None:
+        """Apply the changes to copies, then swap them in."""
+        check_write(self._tables, position, epoch, changes, self._shelf.position, self._shelf.epoch)
+        if self.fail_writes:
+            self.fail_writes -= 1
+            raise CheckpointFailedError("injected fault: the checkpoint was not written")
+        touched = {change.table.name: dict(self._shelf.rows.get(change.table.name, {})) for change in changes}
+        for change in changes:
+            _apply(touched[change.table.name], change)
+        self._shelf.rows.update(touched)
+        self._shelf.position, self._shelf.epoch = position, epoch
+
+    def load(self) -> Checkpoint:
+        """Return the rows as columns."""
+        tables: dict[str, Columns] = {}
+        for name, table in self._tables.items():
+            rows = list(self._shelf.rows.get(name, {}).values())
+            columns: Columns = {}
+            for index, (column, kind) in enumerate(table.columns):
+                values = [row[index] for row in rows]
+                columns[column] = np.array(values, DTYPES[kind]) if kind in DTYPES else values
+            tables[name] = columns
+        return Checkpoint(self._shelf.position, self._shelf.epoch, tables)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _apply(rows: dict[Row, Row], change: TableChange) -> None:
+    table = change.table
+    for key in _rows(change.deletes, table.key):
+        rows.pop(key, None)
+    keys = _rows(change.upserts, table.key)
+    if len(set(keys)) != len(keys):
+        raise InvalidError(f"table {table.name}: a key comes twice in one change's upserts", "upserts")
+    rows.update(zip(keys, _rows(change.upserts, table.column_names), strict=True))
+
+
+def _rows(columns: Columns, names: tuple[str, ...]) -> list[Row]:
+    if not columns:
+        return []
+    lists = [columns[name].tolist() if isinstance(columns[name], np.ndarray) else columns[name] for name in names]
+    return list(zip(*lists, strict=True))

@@ -1,0 +1,117 @@
+"""What the shard needs of storage: a journal to append to and a checkpoint store to fold into.
+
+Rules of this file
+- The consumer's view: a backend is anything that passes tests/persistence/test_journal_contract.py and
+  test_store_contract.py. Nothing here knows of files, so a Redis stream fits behind `Journal` and blobs behind
+  `CheckpointStore`.
+- Positions are 1, 2, 3, ...: one per record, without a gap, whatever the batches. Position 0 is "before everything".
+- Nothing counts until it is durable: `append` promises nothing, `flush` and `roll` do.
+- Epochs fence: whoever opens (or writes) with a lower epoch than one already seen gets `FencedError`.
+
+Threads: one thread appends; `flush` and `roll` run on another at the same time (group_commit.py); `trim` on a third
+(checkpointer.py). `replay` belongs to recovery, before the first `trim`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from actors.core.tables import Checkpoint, TableChange
+
+
+@dataclass(frozen=True, slots=True)
+class TailCut:
+    """What opening a journal cut off: the torn end of a write that was never reported durable."""
+
+    path: str
+    offset: int
+    cut_bytes: int
+    reason: str
+    next_position: int  # the position that the cut bytes would have begun with
+
+
+class Journal(Protocol):
+    """The append-only record of one shard's commands. Single writer."""
+
+    @property
+    def next_position(self) -> int:
+        """The position that the next `append` returns. O(1)."""
+
+    @property
+    def durable_position(self) -> int:
+        """The last position that survives a crash; 0 when there is none. O(1)."""
+
+    @property
+    def first_position(self) -> int:
+        """The oldest position still held (or `next_position` when none is). O(1)."""
+
+    @property
+    def buffered_count(self) -> int:
+        """Records appended and not durable yet. O(1)."""
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes of the records appended and not durable yet. O(1)."""
+
+    @property
+    def segment_bytes(self) -> int:
+        """Bytes written since the last `roll` (0 just after one). O(1)."""
+
+    @property
+    def tail_cut(self) -> TailCut | None:
+        """What opening this journal cut off, or None."""
+
+    def replay(self, after: int) -> Iterator[tuple[int, bytes]]:
+        """Yield (position, record) for each durable position above `after`, ascending, without a gap.
+
+        Raises PositionGapError if `after` is below `first_position - 1` or above `durable_position`,
+        JournalCorruptError at the first record that can't be trusted (those before it were yielded), OSError if the
+        backend can't be read.
+        """
+
+    def append(self, record: bytes) -> int:
+        """Buffer one record and return its position. Not durable yet. O(1), no I/O.
+
+        Raises TooLargeError (nothing buffered), JournalFailedError, JournalClosedError.
+        """
+
+    def flush(self) -> int:
+        """Make everything appended before this call durable, as one batch; return the durable position. Blocks.
+
+        Raises JournalFailedError; the journal then stays failed and reports nothing more as durable.
+        """
+
+    def roll(self) -> int:
+        """Flush, close the segment and begin the next; return the last position in what was closed. Blocks.
+
+        A segment without a record is kept as it is.
+        """
+
+    def trim(self, position: int) -> None:
+        """Drop the closed segments whose records are all at or below `position`. Blocks. Idempotent.
+
+        Raises ValueError if `position` isn't durable.
+        """
+
+    def close(self) -> None:
+        """Flush (unless failed), and let go of everything held. Idempotent."""
+
+
+class CheckpointStore(Protocol):
+    """Tables that hold one shard's state up to a journal position."""
+
+    def write(self, position: int, epoch: int, changes: Sequence[TableChange]) -> None:
+        """Apply the changes in order and move to (position, epoch), all or nothing, durable on return. Blocks.
+
+        A table may come several times; each change applies its deletes, then its upserts. Writing the same
+        position again is allowed (a retry). Raises ValueError for a position below the stored one, FencedError for
+        a lower epoch, InvalidError for a malformed change, CheckpointFailedError if the write failed: nothing changed.
+        """
+
+    def load(self) -> Checkpoint:
+        """Return all rows with their position and epoch. Raises CheckpointDamagedError."""
+
+    def close(self) -> None:
+        """Let go of everything held. Idempotent."""
