@@ -1,0 +1,163 @@
+"""Rules about more than one setting, checked when settings are loaded.
+
+Rules of this file
+- One function per rule. It returns None, or the field to change, what is wrong with which values, and the fix.
+- A rule names every setting it reads in `reads`, so that it is left out when one of them is itself unusable: one
+  mistake gives one message.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from configs.settings import Settings
+
+
+class Finding(NamedTuple):
+    """What a rule found: the field to change, what is wrong, and what to do."""
+
+    field: str
+    message: str
+    fix: str
+
+
+Check = Callable[["Settings"], Finding | None]
+
+
+class Rule(NamedTuple):
+    """A check and the settings it reads."""
+
+    reads: tuple[str, ...]
+    check: Check
+
+
+RULES: list[Rule] = []
+
+
+def rule(*reads: str) -> Callable[[Check], Check]:
+    """Register a check that reads these settings."""
+
+    def register(check: Check) -> Check:
+        RULES.append(Rule(reads, check))
+        return check
+
+    return register
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a listener on this host can be reached from this machine only."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name; it may resolve to anything
+        return False
+
+
+@rule("auth.mode", "server.host")
+def open_mode_stays_on_loopback(s: Settings) -> Finding | None:
+    if s.auth.mode != "open" or is_loopback(s.server.host):
+        return None
+    return Finding(
+        "auth.mode",
+        f"believes any user_id, and server.host is {s.server.host}, which other machines can reach",
+        "set auth.mode=token, or server.host=127.0.0.1",
+    )
+
+
+@rule("storage.backend")
+def redis_backend_is_not_here_yet(s: Settings) -> Finding | None:
+    if s.storage.backend != "redis":
+        return None
+    return Finding("storage.backend", "is not available yet", "set storage.backend=duckdb")
+
+
+@rule("cluster.replicas")
+def replicas_are_not_here_yet(s: Settings) -> Finding | None:
+    if s.cluster.replicas == 1:
+        return None
+    return Finding("cluster.replicas", "more than one copy of a shard is not available yet", "set cluster.replicas=1")
+
+
+@rule("durability.ack", "cluster.replicas")
+def acknowledgement_needs_replicas(s: Settings) -> Finding | None:
+    if s.durability.ack == "journal" or s.cluster.replicas >= 2:
+        return None
+    return Finding(
+        "durability.ack",
+        f"needs cluster.replicas of at least 2, which is {s.cluster.replicas}",
+        "set durability.ack=journal",
+    )
+
+
+@rule("timeline.arrivals_max")
+def arrivals_are_a_power_of_two(s: Settings) -> Finding | None:
+    arrivals = s.timeline.arrivals_max
+    if arrivals & (arrivals - 1) == 0:
+        return None
+    below = 1 << (arrivals.bit_length() - 1)
+    return Finding(
+        "timeline.arrivals_max",
+        "must be a power of two, because arrival numbers wrap by a mask",
+        f"set timeline.arrivals_max={below} or {below * 2}",
+    )
+
+
+@rule("timeline.arrivals_max", "timeline.length")
+def arrivals_cover_a_timeline(s: Settings) -> Finding | None:
+    if s.timeline.arrivals_max >= s.timeline.length:
+        return None
+    enough = 1 << (s.timeline.length - 1).bit_length()
+    return Finding(
+        "timeline.arrivals_max",
+        f"is smaller than timeline.length, which is {s.timeline.length}: a shard must hold one full timeline",
+        f"set timeline.arrivals_max={enough} or more",
+    )
+
+
+@rule("auth.argon2_memory_kib", "auth.argon2_parallelism")
+def argon2_has_memory_for_its_lanes(s: Settings) -> Finding | None:
+    needed = 8 * s.auth.argon2_parallelism  # RFC 9106, section 3.1
+    if s.auth.argon2_memory_kib >= needed:
+        return None
+    return Finding(
+        "auth.argon2_memory_kib",
+        f"is less than 8 KiB for each of the {s.auth.argon2_parallelism} lanes of auth.argon2_parallelism",
+        f"set auth.argon2_memory_kib={needed} or more",
+    )
+
+
+@rule("storage.segment_bytes_max", "limits.body_bytes_max")
+def a_segment_holds_a_record(s: Settings) -> Finding | None:
+    if s.storage.segment_bytes_max >= s.limits.body_bytes_max:
+        return None
+    return Finding(
+        "storage.segment_bytes_max",
+        f"is smaller than limits.body_bytes_max, which is {s.limits.body_bytes_max}: a write must fit in a segment",
+        f"set storage.segment_bytes_max={s.limits.body_bytes_max} or more",
+    )
+
+
+@rule("limits.body_bytes_max", "lane.value_bytes_max")
+def a_body_fits_in_the_lane(s: Settings) -> Finding | None:
+    if s.limits.body_bytes_max <= s.lane.value_bytes_max:
+        return None
+    return Finding(
+        "limits.body_bytes_max",
+        f"is larger than lane.value_bytes_max, which is {s.lane.value_bytes_max}: a body must reach its shard",
+        f"set limits.body_bytes_max={s.lane.value_bytes_max} or less",
+    )
+
+
+@rule("server.host", "server.port", "cluster.dashboard", "cluster.dashboard_host", "cluster.dashboard_port")
+def ports_do_not_collide(s: Settings) -> Finding | None:
+    if not s.cluster.dashboard or s.cluster.ray_address or s.server.port != s.cluster.dashboard_port:
+        return None
+    return Finding(
+        "server.port",
+        "is also cluster.dashboard_port",
+        f"set cluster.dashboard_port={s.server.port - 1 if s.server.port > 1 else s.server.port + 1}",
+    )

@@ -1,0 +1,199 @@
+"""Every setting: its name, type, default, bounds and help text, one class per section.
+
+Rules of this file
+- A setting is declared here and nowhere else. The profiles in `configs/*.toml` change values, never add names.
+- Units come last in names (`_s`, `_ms`, `_bytes_max`). Every number has bounds, with the reason beside it where the
+  bound isn't plain from the help text.
+- The help text is one line for an operator; `Settings.describe()` prints it.
+- Rules about more than one setting live in `configs/checks.py`.
+
+What it costs: validated once at start-up; afterwards attribute access on frozen models.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+PORT_MIN, PORT_MAX = 1, 65_535
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+ROW_COUNT_MAX = (1 << 31) - 1  # ring rows and local followers are int32
+SECRET = {"secret": True}  # marks a field whose value may hold a password
+
+
+def _absolute(value: object) -> object:
+    """Make a path absolute at load: Ray's workers run in other working directories."""
+    return Path(value).expanduser().resolve() if isinstance(value, str | Path) and str(value).strip() else None
+
+
+Port = Annotated[int, Field(ge=PORT_MIN, le=PORT_MAX)]
+HOST_PATTERN = r"^[A-Za-z0-9._:\-]+$"
+Host = Annotated[str, Field(pattern=HOST_PATTERN, json_schema_extra={"expected": "a host name or an IP address"})]
+DataDir = Annotated[Path, BeforeValidator(_absolute)]
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses names it doesn't know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Auth(Section):
+    """Who is calling."""
+
+    mode: Literal["token", "open"] = Field(
+        "token", description="token: callers prove who they are; open: user_id is believed, loopback only"
+    )
+    token_cache_s: float = Field(
+        5.0, ge=0, le=300, description="how long an API worker believes a verified token without asking its shard"
+    )
+    # OWASP's first recommendation for Argon2id; about 25 ms a hash on one core.
+    argon2_time_cost: int = Field(2, ge=1, le=16, description="passes over memory for one password hash")
+    argon2_memory_kib: int = Field(19_456, ge=8, le=4 * MIB, description="memory of one password hash, in KiB")
+    argon2_parallelism: int = Field(1, ge=1, le=16, description="lanes of one password hash")
+
+
+class Limits(Section):
+    """Bounds on what callers may use. Every queue in the cluster has its bound here."""
+
+    enabled: bool = Field(True, description="rate limits on or off; sizes and queues are bounded either way")
+    account_reads_per_min: int = Field(6_000, ge=1, description="reads one account may make, refill rate")
+    account_reads_burst: int = Field(600, ge=1, description="reads one account may make at once")
+    account_writes_per_min: int = Field(600, ge=1, description="writes one account may make, refill rate")
+    account_writes_burst: int = Field(300, ge=1, description="writes one account may make at once")
+    account_logins_per_min: int = Field(10, ge=1, description="logins tried for one user name, refill rate")
+    account_logins_burst: int = Field(10, ge=1, description="logins tried for one user name at once")
+    address_reads_per_min: int = Field(30_000, ge=1, description="reads from one address, refill rate")
+    address_reads_burst: int = Field(3_000, ge=1, description="reads from one address at once")
+    address_writes_per_min: int = Field(6_000, ge=1, description="writes from one address, refill rate")
+    address_writes_burst: int = Field(600, ge=1, description="writes from one address at once")
+    address_logins_per_min: int = Field(30, ge=1, description="logins tried from one address, refill rate")
+    address_logins_burst: int = Field(60, ge=1, description="logins tried from one address at once")
+    address_registers_per_min: int = Field(10, ge=1, description="accounts registered from one address, refill rate")
+    address_registers_burst: int = Field(50, ge=1, description="accounts registered from one address at once")
+    # The largest legal body is a profile with all its free-form fields; a tweet is a few KiB even as \u escapes.
+    body_bytes_max: int = Field(64 * KIB, ge=4 * KIB, le=64 * MIB, description="size of one request body")
+    inflight_max: int = Field(1_024, ge=1, le=1_000_000, description="requests in progress in one API worker")
+    mailbox_max: int = Field(10_000, ge=1, le=10_000_000, description="requests waiting in one shard")
+    outbox_messages_max: int = Field(
+        200_000, ge=1, description="messages one shard holds for one other shard before it refuses writes"
+    )
+    outbox_bytes_max: int = Field(
+        128 * MIB, ge=MIB, description="bytes one shard holds for one other shard before it refuses writes"
+    )
+    tweets_per_shard_max: int = Field(100_000_000, ge=1, description="tweets that one shard's accounts may have")
+    accounts_per_shard_max: int = Field(2_000_000, ge=1, le=ROW_COUNT_MAX, description="accounts of one shard")
+
+
+class Tweet(Section):
+    """What may be posted."""
+
+    max_chars: int = Field(280, ge=1, le=10_000, description="length of a status, in code points after NFC")
+
+
+class Timeline(Section):
+    """What a home timeline holds, and how it gets there."""
+
+    length: int = Field(800, ge=1, le=16_384, description="entries that a home timeline keeps in memory (H)")
+    pull_threshold: int = Field(
+        10_000, ge=1, description="followers above which an author's tweets are pulled by reads, not pushed into rings"
+    )
+    dormant_after_days: int = Field(30, ge=1, le=36_500, description="days without a read before a ring is freed")
+    arrivals_max: int = Field(
+        1 << 20, ge=16, le=1 << 31, description="tweets each shard keeps in memory; a power of two, at least length"
+    )
+    counts_flush_ms: int = Field(250, ge=1, le=60_000, description="how long changed counts gather before they travel")
+
+
+class Storage(Section):
+    """Where journals and checkpoints live."""
+
+    backend: Literal["duckdb", "redis"] = Field("duckdb", description="duckdb: embedded files; redis: a shared server")
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0",
+        pattern=r"^(rediss?|unix)://\S+$",
+        description="server of the redis backend",
+        repr=False,
+        json_schema_extra={**SECRET, "expected": "redis://HOST:PORT/DB, rediss://... or unix:///PATH"},
+    )
+    data_dir: DataDir = Field(Path("data"), validate_default=True, description="folder of journals and checkpoints")
+    segment_bytes_max: int = Field(
+        64 * MIB, ge=64 * KIB, le=4 * GIB, description="journal bytes after which a segment closes and can be folded"
+    )
+    segment_records_max: int = Field(
+        1_000_000, ge=1, le=1_000_000_000, description="journal records after which a segment closes"
+    )
+
+
+class Durability(Section):
+    """What "done" means."""
+
+    ack: Literal["journal", "replica", "majority"] = Field(
+        "journal", description="where a write must be durable before it is acknowledged"
+    )
+
+
+class Cluster(Section):
+    """Ray, and what runs on it."""
+
+    shards: int = Field(2, ge=1, le=1_024, description="shards that own the 1,024 buckets")
+    replicas: int = Field(1, ge=1, le=3, description="copies of each shard")
+    workers: int = Field(1, ge=1, le=256, description="API workers per node; they share the port")
+    namespace: str = Field(
+        "rookery",
+        pattern=r"^[a-z][a-z0-9_\-]{0,62}$",
+        description="Ray namespace; clusters with different ones can share a Ray cluster",
+        json_schema_extra={"expected": "1 to 63 lower-case letters, digits, - or _, starting with a letter"},
+    )
+    ray_address: str = Field("", description="Ray cluster to join (HOST:PORT or auto); empty starts a local one")
+    ray_num_cpus: int = Field(0, ge=0, le=4_096, description="CPUs that a local Ray may count on; 0: all there are")
+    dashboard: bool = Field(True, description="Ray dashboard of a local Ray, on or off")
+    # The dashboard can run code and asks nobody who they are.
+    dashboard_host: Host = Field("127.0.0.1", description="address of the dashboard; keep it on loopback")
+    dashboard_port: Port = Field(8265, description="port of the dashboard")
+
+
+class Server(Section):
+    """The HTTP port."""
+
+    host: Host = Field("127.0.0.1", description="address that the API listens on")
+    port: Port = Field(8000, description="port that the API listens on")
+    deadline_ms: int = Field(
+        10_000, ge=100, le=600_000, description="how long a request waits for its shard before it is told 503"
+    )
+
+
+class Lane(Section):
+    """The request channel between API workers and shards."""
+
+    host: Host = Field("127.0.0.1", description="address of the lane's TCP side; other nodes must reach it")
+    inflight_max: int = Field(4_096, ge=1, le=1_000_000, description="requests in flight on one connection")
+    # The largest legal value is post_many with 1,000 tweets, about 4 MiB.
+    value_bytes_max: int = Field(16 * MIB, ge=MIB, le=256 * MIB, description="size of one request or reply")
+
+
+class Checkpoint(Section):
+    """Folding journal segments into tables."""
+
+    queue_segments_max: int = Field(
+        8,
+        ge=1,
+        le=1_024,
+        description="closed segments that may wait to be folded before the lag is reported as a fault",
+    )
+
+
+class Log(Section):
+    """Logs."""
+
+    format: Literal["console", "json"] = Field("console", description="console: for people; json: one object a line")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is written")
+
+
+class Metrics(Section):
+    """Metrics."""
+
+    ray_export: bool = Field(True, description="publish metrics through Ray's metrics endpoints")
+    flush_ms: int = Field(1_000, ge=100, le=60_000, description="how often a process hands its metrics to Ray")
