@@ -12,7 +12,7 @@ Rules of this file
 How it works: structlog hands its events to the standard library's root logger, whose one handler renders both those
 and the records of libraries (uvicorn, ray's Python side, duckdb) through the same processors.
 
-What it costs: about 10 us an event that is written; an event below the level is dropped by an integer comparison.
+What it costs: about 55 us an event that is written; 4 us one below the level.
 Nothing on the path of a single read or write should log at info.
 """
 

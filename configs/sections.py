@@ -181,7 +181,7 @@ class Checkpoint(Section):
         8,
         ge=1,
         le=1_024,
-        description="closed segments that may wait to be folded before the lag is reported as a fault",
+        description="closed segments that may wait to be folded before it counts as a fault",
     )
 
 

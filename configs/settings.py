@@ -103,7 +103,9 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        **_: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read nothing but the arguments; see the rules of this file."""
         return (init_settings,)
@@ -148,7 +150,7 @@ class Settings(BaseSettings):
                 found.append(problem)
             else:
                 sound[name] = given.value
-        settings = cls(**_nest(sound))
+        settings = cls.model_validate(_nest(sound))
         settings._origins = {name: layer[name].origin for name in sound if layer[name].origin != "default"}
         wrong = {problem.field for problem in found}
         for reads, check in RULES:
