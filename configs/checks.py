@@ -141,17 +141,6 @@ def a_segment_holds_a_record(s: Settings) -> Finding | None:
     )
 
 
-@rule("limits.body_bytes_max", "lane.value_bytes_max")
-def a_body_fits_in_the_lane(s: Settings) -> Finding | None:
-    if s.limits.body_bytes_max <= s.lane.value_bytes_max:
-        return None
-    return Finding(
-        "limits.body_bytes_max",
-        f"is larger than lane.value_bytes_max, which is {s.lane.value_bytes_max}: a body must reach its shard",
-        f"set limits.body_bytes_max={s.lane.value_bytes_max} or less",
-    )
-
-
 @rule("server.host", "server.port", "cluster.dashboard", "cluster.dashboard_host", "cluster.dashboard_port")
 def ports_do_not_collide(s: Settings) -> Finding | None:
     if not s.cluster.dashboard or s.cluster.ray_address or s.server.port != s.cluster.dashboard_port:

@@ -38,6 +38,8 @@ def shown(value: Any) -> str:
     """Return a value as it would be written in a profile, text without quotes unless it is empty."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, tuple | list):
+        value = ",".join(map(str, value))
     if isinstance(value, str | Path):
         return str(value) if str(value).strip() else f'"{value}"'
     return str(value)

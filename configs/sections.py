@@ -12,6 +12,7 @@ What it costs: validated once at start-up; afterwards attribute access on frozen
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,6 +29,17 @@ def _absolute(value: object) -> object:
     return Path(value).expanduser().resolve() if isinstance(value, str | Path) and str(value).strip() else None
 
 
+def _networks(value: object) -> object:
+    """Split comma-separated networks and check each; the environment and --set can only give text."""
+    items = [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+    if isinstance(items, list | tuple):
+        for item in items:
+            ipaddress.ip_network(item)
+    return items
+
+
+NETWORKS_EXPECTED = "networks with a comma between them, such as 10.0.0.0/8,fd00::/8"
+Networks = Annotated[tuple[str, ...], BeforeValidator(_networks)]
 Port = Annotated[int, Field(ge=PORT_MIN, le=PORT_MAX)]
 HOST_PATTERN = r"^[A-Za-z0-9._:\-]+$"
 Host = Annotated[str, Field(pattern=HOST_PATTERN, json_schema_extra={"expected": "a host name or an IP address"})]
@@ -63,18 +75,17 @@ class Limits(Section):
     account_reads_burst: int = Field(600, ge=1, description="reads one account may make at once")
     account_writes_per_min: int = Field(600, ge=1, description="writes one account may make, refill rate")
     account_writes_burst: int = Field(300, ge=1, description="writes one account may make at once")
-    account_logins_per_min: int = Field(10, ge=1, description="logins tried for one user name, refill rate")
-    account_logins_burst: int = Field(10, ge=1, description="logins tried for one user name at once")
     address_reads_per_min: int = Field(30_000, ge=1, description="reads from one address, refill rate")
     address_reads_burst: int = Field(3_000, ge=1, description="reads from one address at once")
     address_writes_per_min: int = Field(6_000, ge=1, description="writes from one address, refill rate")
     address_writes_burst: int = Field(600, ge=1, description="writes from one address at once")
-    address_logins_per_min: int = Field(30, ge=1, description="logins tried from one address, refill rate")
-    address_logins_burst: int = Field(60, ge=1, description="logins tried from one address at once")
+    address_logins_per_min: int = Field(30, ge=1, description="logins from one address, refill rate; a tenth per name")
+    address_logins_burst: int = Field(60, ge=1, description="logins from one address at once; a tenth per user name")
     address_registers_per_min: int = Field(10, ge=1, description="accounts registered from one address, refill rate")
     address_registers_burst: int = Field(50, ge=1, description="accounts registered from one address at once")
     # The largest legal body is a profile with all its free-form fields; a tweet is a few KiB even as \u escapes.
-    body_bytes_max: int = Field(64 * KIB, ge=4 * KIB, le=64 * MIB, description="size of one request body")
+    # A body has to fit in a lane frame of 8 MiB with room to spare.
+    body_bytes_max: int = Field(64 * KIB, ge=4 * KIB, le=4 * MIB, description="size of one request body")
     inflight_max: int = Field(1_024, ge=1, le=1_000_000, description="requests in progress in one API worker")
     mailbox_max: int = Field(10_000, ge=1, le=10_000_000, description="requests waiting in one shard")
     outbox_messages_max: int = Field(
@@ -138,7 +149,8 @@ class Durability(Section):
 class Cluster(Section):
     """Ray, and what runs on it."""
 
-    shards: int = Field(2, ge=1, le=1_024, description="shards that own the 1,024 buckets")
+    # A bucket's shard is one byte in the shard map.
+    shards: int = Field(2, ge=1, le=256, description="shards that own the 1,024 buckets")
     replicas: int = Field(1, ge=1, le=3, description="copies of each shard")
     workers: int = Field(1, ge=1, le=256, description="API workers per node; they share the port")
     namespace: str = Field(
@@ -163,15 +175,20 @@ class Server(Section):
     deadline_ms: int = Field(
         10_000, ge=100, le=600_000, description="how long a request waits for its shard before it is told 503"
     )
+    trusted_proxies: Networks = Field(
+        (), description="networks whose X-Forwarded-For is believed", json_schema_extra={"expected": NETWORKS_EXPECTED}
+    )
+    access_log: Literal["all", "writes", "off"] = Field(
+        "writes", description="which requests are logged; failures and slow ones are in any case"
+    )
 
 
 class Lane(Section):
     """The request channel between API workers and shards."""
 
     host: Host = Field("127.0.0.1", description="address of the lane's TCP side; other nodes must reach it")
-    inflight_max: int = Field(4_096, ge=1, le=1_000_000, description="requests in flight on one connection")
-    # The largest legal value is post_many with 1,000 tweets, about 4 MiB.
-    value_bytes_max: int = Field(16 * MIB, ge=MIB, le=256 * MIB, description="size of one request or reply")
+    inflight_max: int = Field(1_024, ge=1, le=65_536, description="requests in flight on one connection")
+    connections_max: int = Field(256, ge=1, le=65_536, description="API workers and tools connected to one shard")
 
 
 class Checkpoint(Section):
