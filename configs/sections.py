@@ -194,11 +194,8 @@ class Lane(Section):
 class Checkpoint(Section):
     """Folding journal segments into tables."""
 
-    queue_segments_max: int = Field(
-        8,
-        ge=1,
-        le=1_024,
-        description="closed segments that may wait to be folded before it counts as a fault",
+    queue_batches_max: int = Field(
+        4, ge=1, le=1_024, description="batches of changed rows that may wait in memory to be folded"
     )
 
 
