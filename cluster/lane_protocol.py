@@ -1,0 +1,186 @@
+"""The lane's bytes: handshake, limits, framing and errors that both ends share (docs/lane.md is the law).
+
+Rules of this file
+- No sockets and no event loop: what is here can be fuzzed as plain functions.
+- Every limit is named here, with its unit and its reason. Both ends use the same numbers.
+- Garbage raises LaneProtocolError and nothing else; whoever reads the socket closes the connection.
+
+How it works
+    server -> ["rookery-lane", 1, nonce]      fresh 32 random bytes a connection
+    client -> ["auth", HMAC-SHA256(secret, nonce)]
+    server -> ["ok"]                          or it closes
+    client -> [id, op, args] ...              server -> [id, 0, body] | [id, 1, error] | [0, 2, [topic, value]]
+
+msgpack frames itself. Its C Unpacker keeps the parsed part of an unfinished value as Python objects, *outside* the
+buffer that max_buffer_size bounds, so a stream of nested arrays would grow for ever; FrameDecoder therefore counts
+the bytes since the last whole value too. An array header of 5 bytes makes the Unpacker allocate the whole list at
+once, hence ARRAY_COUNT_MAX.
+
+Costs: FrameDecoder.feed 0.2 us a chunk; everything else runs once a connection.
+Not here: encryption. The secret is never sent, but requests travel in the clear: TCP lanes belong on a trusted network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from typing import Any
+
+import msgpack
+
+from actors.core.errors import OverloadedError, RookeryError, from_wire
+
+LANE_NAME = "rookery-lane"
+LANE_VERSION = 1
+NONCE_BYTES = 32
+SECRET_BYTES = 32
+
+FRAME_BYTES_MAX = 8 << 20  # one request or reply; the largest, post_many with 1,000 posts, is about 2 MiB
+READ_CHUNK_BYTES = 256 << 10  # uvloop reads at most this much at once, so it can stand behind a whole frame
+ARRAY_COUNT_MAX = 4096  # items; the longest array on the lane is register_many's 2,000
+MAP_COUNT_MAX = 1024  # entries; the largest map is the answer to `status`
+IN_FLIGHT_COUNT_MAX = 1024  # requests a connection; above that the server stops reading and the client refuses
+CONNECTION_COUNT_MAX = 256  # authenticated peers a server; one per API worker and some for tools
+PENDING_CONNECTION_COUNT_MAX = 64  # unauthenticated peers; the oldest is thrown out for the newest
+HANDSHAKE_TIMEOUT_S = 5.0  # an honest peer needs milliseconds
+WRITE_HIGH_BYTES = 1 << 20  # unsent replies above which a peer isn't read from any more
+WRITE_BYTES_MAX = 32 << 20  # unsent bytes above which a connection is dropped (server) or refused (client)
+WRITE_STALL_TIMEOUT_S = 30.0  # a peer that has read nothing for so long is dropped: it holds our memory
+
+REPLY_BODY, REPLY_ERROR, REPLY_PUSH = 0, 1, 2
+PUSH_REQUEST_ID = 0
+
+
+class LaneProtocolError(Exception):
+    """The peer sent what docs/lane.md does not allow; the connection is of no more use."""
+
+
+class LaneRefusedError(LaneProtocolError):
+    """The server did not accept our proof of the cluster secret."""
+
+
+class LaneDisconnected(OverloadedError):
+    """The connection is gone. `written` is False when the request never reached the socket: it surely had no effect."""
+
+    def __init__(self, message: str, written: bool = True) -> None:
+        super().__init__(message, None, 1.0)
+        self.written = written
+
+
+class LaneTimeout(OverloadedError):
+    """No answer in time. Unlike its base class it promises nothing: the request may still be carried out."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, None, 1.0)
+
+
+class FrameDecoder:
+    """Turns a byte stream into msgpack values within bounds.
+
+    Usage: `decoder.feed(data)`, then `for value in decoder.unpacker: decoder.partial_bytes = 0; ...`. Iterating may
+    raise any of DECODE_ERRORS. One may stop in the middle and go on later: unread bytes stay buffered.
+    """
+
+    __slots__ = ("partial_bytes", "unpacker")
+
+    def __init__(self) -> None:
+        self.partial_bytes = 0  # bytes since the last whole value, give or take one chunk
+        self.unpacker = msgpack.Unpacker(
+            raw=False,
+            strict_map_key=False,  # a map key may be an int; unhashable keys are still refused
+            read_size=64 << 10,
+            max_buffer_size=FRAME_BYTES_MAX + READ_CHUNK_BYTES,
+            max_array_len=ARRAY_COUNT_MAX,
+            max_map_len=MAP_COUNT_MAX,
+            max_ext_len=0,
+        )
+
+    def feed(self, data: bytes) -> None:
+        """Take in a chunk. Raises LaneProtocolError when the unfinished value exceeds FRAME_BYTES_MAX."""
+        self.partial_bytes += len(data)
+        if self.partial_bytes > FRAME_BYTES_MAX + READ_CHUNK_BYTES:
+            raise LaneProtocolError(f"a value of more than {FRAME_BYTES_MAX} bytes")
+        try:
+            self.unpacker.feed(data)
+        except msgpack.BufferFull as error:
+            raise LaneProtocolError(f"more than {FRAME_BYTES_MAX} bytes buffered") from error
+
+
+# What the Unpacker raises on garbage: bad bytes, bad UTF-8 and limits are ValueErrors, an unhashable key a TypeError.
+DECODE_ERRORS = (ValueError, TypeError, msgpack.UnpackException, LaneProtocolError)
+
+
+def make_packer() -> msgpack.Packer:
+    """Return a packer that writes what docs/lane.md asks for."""
+    return msgpack.Packer(use_bin_type=True, buf_size=64 << 10)
+
+
+def pack(value: Any) -> bytes:
+    """Return one msgpack value; for everything that isn't hot."""
+    packed: bytes = msgpack.packb(value, use_bin_type=True)
+    return packed
+
+
+def make_nonce() -> bytes:
+    """Return 32 fresh random bytes."""
+    return os.urandom(NONCE_BYTES)
+
+
+def greeting(nonce: bytes) -> bytes:
+    """Return the server's first message."""
+    return pack([LANE_NAME, LANE_VERSION, nonce])
+
+
+def proof(secret: bytes, nonce: bytes) -> bytes:
+    """Return what a client that holds the secret answers to a nonce."""
+    return hmac.digest(secret, nonce, hashlib.sha256)
+
+
+def auth_message(secret: bytes, nonce: bytes) -> bytes:
+    """Return the client's answer to the greeting."""
+    return pack(["auth", proof(secret, nonce)])
+
+
+def nonce_of_greeting(value: Any) -> bytes:
+    """Check the server's greeting and return its nonce. Raises LaneProtocolError saying what is wrong with it."""
+    if not isinstance(value, list) or len(value) != 3 or value[0] != LANE_NAME:
+        raise LaneProtocolError("this is not a Rookery lane")
+    if value[1] != LANE_VERSION:
+        raise LaneProtocolError(f"the server speaks lane version {value[1]!r}, this client {LANE_VERSION}")
+    if not isinstance(value[2], bytes) or len(value[2]) != NONCE_BYTES:
+        raise LaneProtocolError(f"the nonce must be {NONCE_BYTES} bytes")
+    return value[2]
+
+
+def is_authentic(message: bytes, secret: bytes, nonce: bytes) -> bool:
+    """Return whether these bytes are exactly one auth message with the right proof; compares in constant time."""
+    try:
+        value = msgpack.unpackb(
+            message, raw=False, max_array_len=2, max_map_len=0, max_ext_len=0, max_str_len=8, max_bin_len=NONCE_BYTES
+        )
+    except DECODE_ERRORS:
+        return False
+    if not isinstance(value, list) or len(value) != 2 or value[0] != "auth" or not isinstance(value[1], bytes):
+        return False
+    return hmac.compare_digest(value[1], proof(secret, nonce))
+
+
+def check_request(message: Any) -> tuple[int, str, list[Any]]:
+    """Return the parts of a request. Raises LaneProtocolError if it isn't `[id > 0, op: str, args: list]`."""
+    if type(message) is not list or len(message) != 3:
+        raise LaneProtocolError("a request must be [id, op, args]")
+    request_id, op, args = message
+    if type(request_id) is not int or request_id <= PUSH_REQUEST_ID or type(op) is not str or type(args) is not list:
+        raise LaneProtocolError("a request must be [id: uint above 0, op: str, args: list]")
+    return request_id, op, args
+
+
+AUTH_MESSAGE_BYTES = len(auth_message(b"", b""))  # there is one shortest way to write it: 40 bytes
+
+
+def error_from_reply(body: Any) -> RookeryError:
+    """Return the error a reply of kind 1 describes. Raises LaneProtocolError if it describes none."""
+    if not isinstance(body, list) or len(body) != 4 or not isinstance(body[0], str) or not isinstance(body[1], str):
+        raise LaneProtocolError("an error reply must be [code, message, field, retry_after_s]")
+    return from_wire(body)

@@ -1,0 +1,172 @@
+"""The shard map: bucket -> shard -> replicas, numbered by an epoch.
+
+Rules of this file
+- Pure: no clock, no I/O. A ShardMap never changes; a change makes a new one with a higher epoch.
+- Only the router makes new maps. Everyone else caches one and replaces it by one with a higher epoch.
+
+How it works
+`buckets` is 1,024 bytes, the shard number of each bucket, so a lookup is one index into bytes (30 ns) and the whole map
+packs into a few KB. A replica without addresses (port 0 and no path) has been planned but has not registered yet.
+
+On the wire: ["rookery-map", 1, epoch, cluster, shard_count, buckets: bin, [[actor_name, shard, index, unix_path, host,
+port, node_id, pid, primary], ...]].
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, replace
+from typing import Any
+
+from actors.core.errors import InvalidError
+from actors.core.ids import BUCKET_COUNT
+
+WIRE_NAME = "rookery-map"
+WIRE_VERSION = 1
+SHARD_COUNT_MAX = 256  # a bucket's shard is one byte; 256 shards are 4 buckets each
+
+
+def shard_actor_name(shard: int, index: int) -> str:
+    """Return the name of a replica's actor, such as `rookery:shard-00:replica-0`."""
+    return f"rookery:shard-{shard:02d}:replica-{index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One copy of a shard: who it is and where its lane listens."""
+
+    actor_name: str
+    shard: int
+    index: int
+    unix_path: str = ""  # "" = no Unix socket
+    host: str = ""
+    port: int = 0  # 0 = no TCP lane
+    node_id: str = ""
+    pid: int = 0
+    primary: bool = False
+
+    @property
+    def registered(self) -> bool:
+        """Whether it has said where it listens."""
+        return bool(self.unix_path) or self.port > 0
+
+
+@dataclass(frozen=True, slots=True)
+class ShardMap:
+    """Who owns what, as of one epoch."""
+
+    epoch: int
+    cluster: str
+    shard_count: int
+    buckets: bytes
+    replicas: tuple[Replica, ...]
+
+    @classmethod
+    def even(cls, cluster: str, shard_count: int, replica_count: int = 1) -> ShardMap:
+        """Return the first map of a cluster: epoch 1, buckets in equal runs (within one), replica 0 primary.
+
+        Raises InvalidError unless 1 <= shard_count <= 256 and replica_count >= 1.
+        """
+        if not 1 <= shard_count <= SHARD_COUNT_MAX:
+            raise InvalidError(f"shard_count is {shard_count}; it must be 1 to {SHARD_COUNT_MAX}", "shard_count")
+        if replica_count < 1:
+            raise InvalidError(f"replica_count is {replica_count}; it must be 1 or more", "replica_count")
+        replicas = tuple(
+            Replica(shard_actor_name(shard, index), shard, index, primary=index == 0)
+            for shard in range(shard_count)
+            for index in range(replica_count)
+        )
+        return cls(1, cluster, shard_count, even_buckets(shard_count), replicas)
+
+    def shard_of_bucket(self, bucket: int) -> int:
+        """Return the shard that owns a bucket (0..1023)."""
+        return self.buckets[bucket]
+
+    def buckets_of_shard(self, shard: int) -> list[int]:
+        """Return a shard's buckets, ascending. Cost: 20 us."""
+        return [bucket for bucket, owner in enumerate(self.buckets) if owner == shard]
+
+    def primary_of(self, shard: int) -> Replica:
+        """Return the primary of a shard. Raises InvalidError for a shard that doesn't exist."""
+        for candidate in self.replicas:
+            if candidate.shard == shard and candidate.primary:
+                return candidate
+        raise InvalidError(f"shard {shard} has no primary; shards are 0 to {self.shard_count - 1}", "shard")
+
+    def replica(self, shard: int, index: int) -> Replica:
+        """Return one replica. Raises InvalidError if the map has no such replica."""
+        for candidate in self.replicas:
+            if candidate.shard == shard and candidate.index == index:
+                return candidate
+        raise InvalidError(f"the map has no replica {index} of shard {shard}", "shard")
+
+    def with_replica(self, changed: Replica) -> ShardMap:
+        """Return the map of the next epoch, in which the replica of the same shard and index is replaced."""
+        self.replica(changed.shard, changed.index)
+        replicas = tuple(
+            changed if (old.shard, old.index) == (changed.shard, changed.index) else old for old in self.replicas
+        )
+        return replace(self, epoch=self.epoch + 1, replicas=replicas)
+
+    def to_wire(self) -> list[Any]:
+        """Return the map as msgpack-able values; see the module header."""
+        replicas = [list(astuple(replica)) for replica in self.replicas]
+        return [WIRE_NAME, WIRE_VERSION, self.epoch, self.cluster, self.shard_count, self.buckets, replicas]
+
+    @classmethod
+    def from_wire(cls, wire: Any) -> ShardMap:
+        """Rebuild a map. Raises InvalidError that says what is wrong with the wire value."""
+        if not isinstance(wire, list | tuple) or len(wire) != 7 or wire[0] != WIRE_NAME:
+            raise InvalidError("this is not a shard map", "map")
+        if wire[1] != WIRE_VERSION:
+            raise InvalidError(f"the shard map has format {wire[1]!r}; this version reads {WIRE_VERSION}", "map")
+        _, _, epoch, cluster, shard_count, buckets, replicas = wire
+        types_hold = (
+            type(epoch) is int and type(cluster) is str and type(shard_count) is int
+            and type(buckets) is bytes and isinstance(replicas, list | tuple) and all(map(_is_replica_wire, replicas))
+        )  # fmt: skip
+        if not types_hold:
+            raise InvalidError("a value in the shard map has the wrong type", "map")
+        built = cls(epoch, cluster, shard_count, buckets, tuple(Replica(*fields) for fields in replicas))
+        problems = built.check()
+        if problems:
+            raise InvalidError(f"the shard map is inconsistent: {'; '.join(problems)}", "map")
+        return built
+
+    def check(self) -> list[str]:
+        """Return what is wrong with this map, one sentence each; empty when every invariant holds."""
+        problems = []
+        if self.epoch < 1:
+            problems.append(f"the epoch is {self.epoch}, but epochs start at 1")
+        if not 1 <= self.shard_count <= SHARD_COUNT_MAX:
+            problems.append(f"there are {self.shard_count} shards, but only 1 to {SHARD_COUNT_MAX} are possible")
+        if len(self.buckets) != BUCKET_COUNT:
+            problems.append(f"{len(self.buckets)} buckets have an owner, but there are {BUCKET_COUNT}")
+        if self.buckets and max(self.buckets) >= self.shard_count:
+            problems.append(f"a bucket belongs to shard {max(self.buckets)}, but the last shard is {self.shard_count - 1}")
+        keys = [(replica.shard, replica.index) for replica in self.replicas]
+        if len(set(keys)) != len(keys):
+            problems.append("a replica is listed twice")
+        if len({replica.actor_name for replica in self.replicas}) != len(keys):
+            problems.append("two replicas share an actor name")
+        for shard in range(min(self.shard_count, SHARD_COUNT_MAX)):
+            primaries = sum(replica.primary for replica in self.replicas if replica.shard == shard)
+            if primaries != 1:
+                problems.append(f"shard {shard} has {primaries} primaries, but needs exactly one")
+        if any(not 0 <= shard < self.shard_count for shard, _ in keys):
+            problems.append("a replica belongs to a shard that does not exist")
+        return problems
+
+
+_REPLICA_TYPES = (str, int, int, str, str, int, str, int, bool)
+
+
+def _is_replica_wire(fields: Any) -> bool:
+    """Whether this is the wire form of a Replica."""
+    if not isinstance(fields, list | tuple) or len(fields) != len(_REPLICA_TYPES):
+        return False
+    return all(type(value) is expected for value, expected in zip(fields, _REPLICA_TYPES, strict=True))
+
+
+def even_buckets(shard_count: int) -> bytes:
+    """Return an owner for each of the 1,024 buckets: equal runs, whose sizes differ by one at most."""
+    return bytes(bucket * shard_count // BUCKET_COUNT for bucket in range(BUCKET_COUNT))
