@@ -45,7 +45,7 @@ class MemoryDisk:
         self._faults[operation] = (error_number, append_bytes)
 
     def crash(self, keep_unsynced: int = 0, torn: bool = False) -> None:
-        """Lose power, but keep the first keep_unsynced of the bytes not synced; torn: the second half of those zeroed."""
+        """Lose power; keep_unsynced bytes of what was not synced stay, if torn the second half of those as zeros."""
         for name, data in self.files.items():
             synced = self._synced[name]
             kept = min(keep_unsynced, len(data) - synced)

@@ -1,0 +1,123 @@
+"""Measures storage on this machine: `python -m persistence.measure [--directory DIR]`. DESIGN.md holds a run.
+
+Prints append, group commit, replay, fold into a large table, and load. Writes about 600 MB and removes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from actors.core.tables import Table, TableChange
+from persistence.duckdb_checkpoint import DuckDBCheckpointStore
+from persistence.file_journal import FileJournal
+from persistence.group_commit import GroupCommit
+
+RECORD_COUNT = 300_000  # records of the journal runs
+RECORD = b"r" * 200  # bytes of a typical tweet command
+ROW_COUNT = 5_000_000  # rows of the table to fold into: the follow edges of a large laptop shard
+CHANGE_COUNT = 50_000  # changed rows of one fold
+FOLLOWS = Table("follows", (("a", "BIGINT"), ("b", "BIGINT"), ("n", "INTEGER"), ("x", "BLOB")), ("a", "b"))
+
+
+def main() -> None:
+    """Run every measurement in a temporary directory."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--directory", default=None, help="where to write (default: the system's temporary directory)")
+    with tempfile.TemporaryDirectory(dir=parser.parse_args().directory) as directory:
+        _measure_journal(Path(directory))
+        _measure_store(Path(directory))
+
+
+def _measure_journal(directory: Path) -> None:
+    journal = FileJournal(directory / "journal", 0, 0)
+    begin = time.perf_counter()
+    for _ in range(RECORD_COUNT):
+        journal.append(RECORD)
+    _report("append", (time.perf_counter() - begin) / RECORD_COUNT * 1e6, "us a record")
+    begin = time.perf_counter()
+    journal.flush()
+    megabytes = RECORD_COUNT * len(RECORD) / 1e6
+    _report("flush of one large batch", megabytes / (time.perf_counter() - begin), "MB/s")
+    seconds = []
+    for _ in range(300):
+        journal.append(RECORD)
+        begin = time.perf_counter()
+        journal.flush()
+        seconds.append(time.perf_counter() - begin)
+    _report("flush of one record, median", float(np.median(seconds)) * 1e3, "ms")
+    _report("flush of one record, p99", float(np.quantile(seconds, 0.99)) * 1e3, "ms")
+    _measure_group_commit(journal)
+    journal.close()
+    begin = time.perf_counter()
+    journal = FileJournal(directory / "journal", 0, 0)
+    _report("open and verify", megabytes / (time.perf_counter() - begin), "MB/s")
+    begin = time.perf_counter()
+    count = sum(1 for _ in journal.replay(0))
+    _report("replay", count / (time.perf_counter() - begin) / 1e6, "million records/s")
+    journal.close()
+
+
+def _measure_group_commit(journal: FileJournal) -> None:
+    """Append as fast as 64 writers that each wait for their own record can."""
+    durable = threading.Semaphore(64)
+    begin, first = time.perf_counter(), journal.durable_position
+    reported = [first]
+
+    def on_durable(position: int) -> None:
+        durable.release(position - reported[0])
+        reported[0] = position
+
+    commit = GroupCommit(journal, on_durable, print)
+    for _ in range(20_000):
+        durable.acquire()
+        journal.append(RECORD)
+        commit.notify()
+    commit.close()
+    stats = commit.stats()
+    _report("group commit, 64 writers", 20_000 / (time.perf_counter() - begin), "acknowledged records/s")
+    _report("  records in a batch, mean", stats.mean_batch_records, "")
+
+
+def _measure_store(directory: Path) -> None:
+    store = DuckDBCheckpointStore(directory / "shard.duckdb", 0, [FOLLOWS])
+    random = np.random.default_rng(1)
+    a, b = random.integers(0, 500_000, ROW_COUNT) * 7919, random.permutation(ROW_COUNT).astype(np.int64)
+
+    def change(rows: np.ndarray) -> TableChange:
+        blobs = [random.bytes(20) for _ in range(len(rows))]
+        return TableChange(FOLLOWS, {"a": a[rows], "b": b[rows], "n": rows.astype(np.int32), "x": blobs})
+
+    bulk = [change(np.arange(start, start + 500_000)) for start in range(0, ROW_COUNT, 500_000)]
+    begin = time.perf_counter()
+    for position, part in enumerate(bulk, 1):
+        store.write(position, 0, [part])
+    _report(f"store: first {ROW_COUNT:,} rows", time.perf_counter() - begin, "s")
+    seconds = []
+    for position in range(100, 150):
+        part = change(random.choice(ROW_COUNT, CHANGE_COUNT, replace=False))
+        begin = time.perf_counter()
+        store.write(position, 0, [part])
+        seconds.append(time.perf_counter() - begin)
+    _report(f"store: fold {CHANGE_COUNT:,} changed rows, median", float(np.median(seconds)), "s")
+    _report(f"store: fold {CHANGE_COUNT:,} changed rows, worst (folds the log)", max(seconds), "s")
+    store.close()
+    _report("store: file after 50 folds", (directory / "shard.duckdb").stat().st_size / 1e6, "MB")
+    store = DuckDBCheckpointStore(directory / "shard.duckdb", 0, [FOLLOWS])
+    begin = time.perf_counter()
+    store.load()
+    _report("store: load", time.perf_counter() - begin, "s")
+    store.close()
+
+
+def _report(what: str, figure: float, unit: str) -> None:
+    print(f"{what:<60} {figure:12.3f} {unit}")
+
+
+if __name__ == "__main__":
+    main()
