@@ -105,7 +105,8 @@ def main() -> None:
     parser.add_argument("--client", choices=("plain", "cluster"), default="plain")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        path, ready = os.path.join(folder, "lane.sock"), multiprocessing.Queue()
+        path = os.path.join(folder, "lane.sock")
+        ready: Any = multiprocessing.Queue()
         server = multiprocessing.Process(target=serve, args=(path, ready), daemon=True)
         server.start()
         try:

@@ -210,7 +210,8 @@ class ClusterClient:
             if not await self._back_off(attempt, deadline):
                 break
             attempt += 1
-        message = f"shard {self._target(bucket, shard)} can't be reached ({type(error).__name__}: {error}); the request may have been carried out"
+        why = "this client is closed" if error is None else f"{type(error).__name__}: {error}"
+        message = f"shard {self._target(bucket, shard)} can't be reached ({why}); the request may have been carried out"
         raise OverloadedError(message, None, RETRY_AFTER_S) from error
 
     def _target(self, bucket: int | None, shard: int | None) -> int:

@@ -183,7 +183,7 @@ class LaneClient(asyncio.Protocol):
             self._packer = make_packer()  # a packer that failed half-way keeps the half
             raise InvalidError(f"the arguments of {op} can't be encoded: {error}") from error
         if len(packed) > FRAME_BYTES_MAX:
-            raise TooLargeError(f"the arguments of {op} have {len(packed)} bytes, a lane frame at most {FRAME_BYTES_MAX}")
+            raise TooLargeError(f"the arguments of {op} have {len(packed)} bytes; at most {FRAME_BYTES_MAX} fit")
         if self._out_bytes and self._out_bytes + len(packed) > WRITE_BYTES_MAX:
             raise OverloadedError("the shard does not read its requests", None, 0.5)
         return packed

@@ -80,7 +80,7 @@ class LaneServer:
         Raises ValueError for a path that is too long for a Unix socket, FileExistsError if a plain file is there.
         """
         if len(os.fsencode(path)) > UNIX_PATH_BYTES_MAX:
-            raise ValueError(f"socket path {path!r} is longer than {UNIX_PATH_BYTES_MAX} bytes; use a shorter directory")
+            raise ValueError(f"socket path {path!r} is longer than {UNIX_PATH_BYTES_MAX} bytes; shorten the directory")
         if os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise FileExistsError(f"{path} exists and is not a socket")
         temporary = f"{path}.{os.getpid() % 100000}"

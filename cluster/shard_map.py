@@ -142,7 +142,7 @@ class ShardMap:
         if len(self.buckets) != BUCKET_COUNT:
             problems.append(f"{len(self.buckets)} buckets have an owner, but there are {BUCKET_COUNT}")
         if self.buckets and max(self.buckets) >= self.shard_count:
-            problems.append(f"a bucket belongs to shard {max(self.buckets)}, but the last shard is {self.shard_count - 1}")
+            problems.append(f"a bucket belongs to shard {max(self.buckets)}, but there are {self.shard_count} shards")
         keys = [(replica.shard, replica.index) for replica in self.replicas]
         if len(set(keys)) != len(keys):
             problems.append("a replica is listed twice")

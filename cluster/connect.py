@@ -1,0 +1,122 @@
+"""How a process joins a running cluster: find Ray, find the router, get the map and the secret.
+
+Rules of this file
+- Handles are looked up by name and again when they fail: a router that was created afresh has another identity.
+- Blocking Ray calls run in a thread when called from a coroutine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import Any
+
+import ray
+from ray.exceptions import ActorDiedError
+
+from actors.core.errors import OverloadedError
+from cluster.client import ActorCall, ClusterClient, FetchMap
+from cluster.lane_client import PushCallback
+from cluster.lane_protocol import REPLY_ERROR, error_from_reply
+from cluster.ray_options import DEFAULT_NAMESPACE, ROUTER_NAME
+
+READY_POLL_INTERVAL_S = 0.1
+JOIN_TIMEOUT_S = 30.0  # a router that restarts is back within seconds
+
+
+def connect(address: str | None = None, namespace: str = DEFAULT_NAMESPACE) -> None:
+    """Join a running Ray cluster ("auto" finds one on this machine); nothing happens if this process has joined one.
+
+    Raises ConnectionError when there is none.
+    """
+    if ray.is_initialized():
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray.init(address=address or "auto", namespace=namespace, log_to_driver=False)
+
+
+def local_node_id() -> str:
+    """Return Ray's id of the node this process runs on."""
+    node_id: str = ray.get_runtime_context().get_node_id()
+    return node_id
+
+
+def router_handle(namespace: str = DEFAULT_NAMESPACE) -> Any:
+    """Return the router actor's handle. Raises OverloadedError when no Rookery cluster runs in the namespace."""
+    try:
+        return ray.get_actor(ROUTER_NAME, namespace=namespace)
+    except ValueError as error:
+        raise OverloadedError(f"no Rookery cluster runs in Ray namespace {namespace!r}", None, 1.0) from error
+
+
+class NamedActors:
+    """Actor handles by name, looked up once and again after a death."""
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+        self._handles: dict[str, Any] = {}
+
+    async def call(self, actor_name: str, method: str, *args: Any) -> Any:
+        """Call an actor's method. Raises what Ray raises; ValueError when nobody has the name."""
+        handle = self._handles.get(actor_name)
+        if handle is None:
+            handle = await asyncio.to_thread(ray.get_actor, actor_name, namespace=self._namespace)
+            self._handles[actor_name] = handle
+        try:
+            return await getattr(handle, method).remote(*args)
+        except ActorDiedError:
+            self._handles.pop(actor_name, None)
+            raise
+
+
+def make_fetch_map(actors: NamedActors) -> FetchMap:
+    """Return ClusterClient's way to the router's map."""
+
+    async def fetch_map() -> Any:
+        return await actors.call(ROUTER_NAME, "get_map")
+
+    return fetch_map
+
+
+def make_actor_call(actors: NamedActors) -> ActorCall:
+    """Return ClusterClient's way round a broken lane: the shard actor's `lane_call`."""
+
+    async def actor_call(actor_name: str, op: str, args: list[Any]) -> Any:
+        kind, body = await actors.call(actor_name, "lane_call", op, args)
+        if kind == REPLY_ERROR:
+            raise error_from_reply(body)
+        return body
+
+    return actor_call
+
+
+def wait_until_ready(router: Any, timeout_s: float = 60.0) -> None:
+    """Block until every bucket has a live primary; for the process that started the cluster, not for coroutines.
+
+    Raises OverloadedError that names the shards that are missing, and ActorDiedError with the reason if the router's own
+    constructor refused (wrong shard count, damaged files).
+    """
+    deadline = time.monotonic() + timeout_s
+    while not ray.get(router.ready.remote(), timeout=timeout_s):
+        if time.monotonic() > deadline:
+            missing = ray.get(router.status.remote(), timeout=timeout_s)["missing_shards"]
+            raise OverloadedError(f"shards {missing} are not up after {timeout_s:.0f} s; see their logs", None, 5.0)
+        time.sleep(READY_POLL_INTERVAL_S)
+
+
+async def open_client(namespace: str = DEFAULT_NAMESPACE, on_push: PushCallback | None = None) -> ClusterClient:
+    """Return an open ClusterClient; the secret and the map come from the router through Ray.
+
+    Call connect() (or be a Ray actor) first. Raises OverloadedError when there is no router or it doesn't answer.
+    """
+    await asyncio.to_thread(router_handle, namespace)  # says clearly when there is no cluster
+    actors = NamedActors(namespace)
+    try:
+        async with asyncio.timeout(JOIN_TIMEOUT_S):
+            joined = await actors.call(ROUTER_NAME, "join")
+    except (ray.exceptions.RayError, TimeoutError) as error:
+        raise OverloadedError(f"the router does not answer: {type(error).__name__}", None, 1.0) from error
+    client = ClusterClient(make_fetch_map(actors), joined["secret"], local_node_id(), make_actor_call(actors), on_push)
+    await client.open()
+    return client

@@ -1,0 +1,75 @@
+"""Every Ray option and every actor name of the cluster, in one place.
+
+Rules of this file
+- Actor classes are plain; they become Ray actors only through `as_actor` and the tables here.
+- num_cpus is explicit and small: it only steers placement (the work is memory-bound and mostly asleep), and 8 shards,
+  the router and an API worker must fit on a laptop's 2 cores: 8 x 0.15 + 0.05 + 0.1 = 1.35.
+- Methods that are called all the time leave no task events: those go through Ray's control store (Ray issue 42076).
+
+Verified on Ray 2.60 (tests/cluster/test_real_ray.py and experiments): an async actor's constructor runs on its running
+uvloop; a full default concurrency group doesn't delay another group; an actor whose constructor raises is dead for good
+and its name free; a killed process is back after about 1 s, but a call submitted in that moment may wait for longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+
+from cluster.shard_map import shard_actor_name
+
+__all__ = ["DEFAULT_NAMESPACE", "ROUTER_NAME", "api_actor_name", "as_actor", "shard_actor_name"]
+
+DEFAULT_NAMESPACE = "rookery"
+ROUTER_NAME = "rookery:router"
+
+# max_concurrency counts waiting coroutines of methods without a group of their own; max_pending_calls counts, per
+# caller, what Ray has queued: above it the caller gets PendingCallLimitExceeded instead of filling memory.
+_COMMON: dict[str, Any] = {"lifetime": "detached", "max_restarts": -1, "max_task_retries": 0, "get_if_exists": True}
+ROUTER_OPTIONS: dict[str, Any] = {
+    **_COMMON, "num_cpus": 0.05, "max_concurrency": 256, "max_pending_calls": 1024,
+    "concurrency_groups": {"health": 16},
+}  # fmt: skip
+SHARD_OPTIONS: dict[str, Any] = {
+    **_COMMON, "num_cpus": 0.15, "max_concurrency": 256, "max_pending_calls": 1024,
+    "concurrency_groups": {"health": 16, "deliveries": 256, "fallback": 256},
+}  # fmt: skip
+API_OPTIONS: dict[str, Any] = {
+    **_COMMON, "num_cpus": 0.1, "max_concurrency": 64, "max_pending_calls": 256,
+    "concurrency_groups": {"health": 8},
+}  # fmt: skip
+
+# method -> ray.method options; a class that doesn't have the method is left as it is
+_QUIET: dict[str, Any] = {"enable_task_events": False}
+ROUTER_METHODS: dict[str, dict[str, Any]] = {
+    "get_map": _QUIET,
+    "register_replica": _QUIET,
+    "ready": {**_QUIET, "concurrency_group": "health"},
+    "status": {"concurrency_group": "health"},
+}
+SHARD_METHODS: dict[str, dict[str, Any]] = {
+    "ping": {**_QUIET, "concurrency_group": "health"},
+    "deliver": {**_QUIET, "concurrency_group": "deliveries"},
+    "lane_call": {**_QUIET, "concurrency_group": "fallback"},
+}
+API_METHODS: dict[str, dict[str, Any]] = {"ping": {**_QUIET, "concurrency_group": "health"}}
+
+
+def api_actor_name(index: int) -> str:
+    """Return the name of an API worker's actor, such as `rookery:api-0`."""
+    return f"rookery:api-{index}"
+
+
+def as_actor(
+    cls: type, name: str, namespace: str, options: Mapping[str, Any], methods: Mapping[str, Mapping[str, Any]]
+) -> Any:
+    """Return a Ray actor class of a plain class, under a name and with the options of this file; call `.remote(...)`.
+
+    Ray's marks are set on the class's own functions, which stay callable as before.
+    """
+    for method, method_options in methods.items():
+        if hasattr(cls, method):
+            ray.method(**dict(method_options))(getattr(cls, method))
+    return ray.remote(**{**options, "name": name, "namespace": namespace})(cls)

@@ -1,0 +1,258 @@
+"""The router: owns the shard map, remembers it across restarts, and watches over the replicas.
+
+Rules of this file
+- No Ray and no clock: effects come in through ReplicaActors, `now` (seconds, monotonic) through arguments.
+- A map is on disk before anyone sees it, so an epoch that was handed out is never handed out again for another map.
+- On no request's path: everybody else goes on with their cached map while the router is away.
+
+How it works
+Under the data directory lie `router.msgpack` (the map and the cluster id, with a checksum, replaced atomically) and
+`cluster.secret` (32 random bytes, mode 0600, made once, with the first map); see router_files.py.
+A replica says where its lane listens whenever it has started (`register_replica`); its answer to a ping says the same,
+so a registration that got lost heals by itself. Only a change of addresses makes a new epoch. `supervise_once` pings
+all replicas at once and judges:
+
+    answers           -> alive
+    doesn't answer    -> silent; Ray is restarting it, or it is busy recovering: wait
+    there is none     -> gone (killed for good, or its constructor failed): create it again, with growing pauses
+
+Costs: a map change one fsync of 3 KB (0.4 ms); everything else O(replicas).
+Not here: promotion of another replica and moving buckets (issue 4).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from actors.core.errors import InvalidError
+from actors.core.ids import BUCKET_COUNT
+from cluster.router_files import load_or_create_secret, load_state, new_cluster_id, save_state
+from cluster.shard_map import Replica, ShardMap
+
+logger = logging.getLogger("rookery.router")
+
+SUPERVISE_INTERVAL_S = 0.5  # a dead actor is back in about 1 s, so looking more often shows nothing new
+PING_TIMEOUT_S = 2.0  # a busy shard answers within one batch, 50 ms; Ray holds a call to a dying actor for longer
+ANSWER_FRESH_S = 3 * (SUPERVISE_INTERVAL_S + PING_TIMEOUT_S)  # an answer older than three rounds proves nothing
+RECREATE_FIRST_S, RECREATE_MAX_S = 0.5, 30.0  # pauses between attempts to create an actor whose constructor fails
+
+
+class Presence(enum.Enum):
+    """What a ping found out."""
+
+    ANSWERS = "answers"
+    SILENT = "silent"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where a replica's lane listens and which process it is."""
+
+    unix_path: str
+    host: str
+    port: int
+    node_id: str
+    pid: int
+
+    @classmethod
+    def from_wire(cls, wire: Any) -> Endpoints:
+        """Rebuild from a dict of these five fields. Raises InvalidError that names what is wrong."""
+        expected = {"unix_path": str, "host": str, "port": int, "node_id": str, "pid": int}
+        if not isinstance(wire, dict) or any(type(wire.get(key)) is not kind for key, kind in expected.items()):
+            fields = ", ".join(expected)
+            raise InvalidError(f"a replica's endpoints must be a dict of {fields}; got {wire!r}", "endpoints")
+        if not wire["unix_path"] and not 0 < wire["port"] < 65536:
+            raise InvalidError("a replica must listen on a Unix socket or a TCP port", "endpoints")
+        return cls(**{key: wire[key] for key in expected})
+
+
+@dataclass(frozen=True, slots=True)
+class PingAnswer:
+    """The outcome of one ping; endpoints when the replica answered and listens."""
+
+    presence: Presence
+    endpoints: Endpoints | None = None
+
+
+class ReplicaActors(Protocol):
+    """What the router needs from the world. RouterActor implements it with Ray; tests with a dict."""
+
+    async def ping(self, actor_name: str) -> PingAnswer:
+        """Ask one replica whether it is there; decides within PING_TIMEOUT_S."""
+
+    async def create(self, shard: int, index: int, actor_name: str) -> None:
+        """Create a replica's actor if no actor has that name; doesn't wait for its recovery."""
+
+
+@dataclass(slots=True)
+class ReplicaWatch:
+    """What supervision remembers of one replica; lost with the router, found out again by the next ping."""
+
+    presence: Presence = Presence.SILENT
+    answered_at: float = float("-inf")
+    created_count: int = 0
+    create_pause_s: float = RECREATE_FIRST_S
+    create_after: float = float("-inf")
+
+
+class Router:
+    """See the module header. Constructing it loads the persisted state, or creates it for a new cluster.
+
+    Raises InvalidError if the persisted map has another shard count or cluster name, RouterStateError if its files
+    can't be trusted.
+    """
+
+    def __init__(
+        self, data_dir: Path, cluster: str, shard_count: int, actors: ReplicaActors, replica_count: int = 1
+    ) -> None:
+        self._data_dir = data_dir
+        self._actors = actors
+        data_dir.mkdir(parents=True, exist_ok=True)
+        state = load_state(data_dir)
+        self.secret = load_or_create_secret(data_dir, create=state is None)
+        if state is None:
+            self.cluster_id = new_cluster_id()
+            self._map = ShardMap.even(cluster, shard_count, replica_count)
+            save_state(data_dir, self.cluster_id, self._map)
+        else:
+            self.cluster_id, self._map = state
+            self._require_same_shape(cluster, shard_count)
+        self._watches = {(replica.shard, replica.index): ReplicaWatch() for replica in self._map.replicas}
+
+    def _require_same_shape(self, cluster: str, shard_count: int) -> None:
+        if self._map.shard_count != shard_count:
+            raise InvalidError(
+                f"the data in {self._data_dir} was written by {self._map.shard_count} shards, but the configuration "
+                f"asks for {shard_count}; set shards back to {self._map.shard_count}, or start with an empty data directory "
+                "and load again (moving buckets between shards is not available yet)",
+                "shards",
+            )
+        if self._map.cluster != cluster:
+            raise InvalidError(
+                f"the data in {self._data_dir} belongs to cluster {self._map.cluster!r}, not {cluster!r}; "
+                "name the right data directory or cluster",
+                "cluster",
+            )
+
+    # -- the map ---------------------------------------------------------------------------------------------------
+
+    @property
+    def shard_map(self) -> ShardMap:
+        """The current map."""
+        return self._map
+
+    def get_map(self, since_epoch: int = 0) -> ShardMap | None:
+        """Return the map if it is newer than since_epoch, else None."""
+        return self._map if self._map.epoch > since_epoch else None
+
+    def register_replica(self, shard: int, index: int, endpoints: Endpoints, now: float) -> ShardMap:
+        """Note where a replica listens and that it lives; return the current map.
+
+        A change of addresses, process or node makes the next epoch, persisted before this returns. Raises InvalidError
+        for a replica that isn't in the map.
+        """
+        old = self._map.replica(shard, index)
+        watch = self._watches[shard, index]
+        watch.presence, watch.answered_at, watch.create_pause_s = Presence.ANSWERS, now, RECREATE_FIRST_S
+        new = replace(
+            old,
+            unix_path=endpoints.unix_path,
+            host=endpoints.host,
+            port=endpoints.port,
+            node_id=endpoints.node_id,
+            pid=endpoints.pid,
+        )
+        if new != old:
+            self._change_map(self._map.with_replica(new))
+            logger.info("%s listens, pid %d: map epoch %d", new.actor_name, new.pid, self._map.epoch)
+        return self._map
+
+    def _change_map(self, new: ShardMap) -> None:
+        save_state(self._data_dir, self.cluster_id, new)
+        self._map = new
+
+    # -- life and death --------------------------------------------------------------------------------------------
+
+    def missing_shards(self, now: float) -> list[int]:
+        """Return the shards without a registered primary that has answered lately, ascending."""
+        return [shard for shard in range(self._map.shard_count) if not self._is_live(self._map.primary_of(shard), now)]
+
+    def ready(self, now: float) -> bool:
+        """Whether every bucket has a live primary that answered lately."""
+        return not self.missing_shards(now)
+
+    def _is_live(self, replica: Replica, now: float) -> bool:
+        watch = self._watches[replica.shard, replica.index]
+        answered_lately = now - watch.answered_at <= ANSWER_FRESH_S
+        return replica.registered and watch.presence is Presence.ANSWERS and answered_lately
+
+    async def supervise_once(self, now: float) -> None:
+        """Ping every replica at once, note who answers, create those that are gone. Never raises for a replica."""
+        await asyncio.gather(*(self._supervise(replica, now) for replica in self._map.replicas))
+
+    async def _supervise(self, replica: Replica, now: float) -> None:
+        watch = self._watches[replica.shard, replica.index]
+        try:
+            answer = await self._actors.ping(replica.actor_name)
+            if answer.presence is not watch.presence:
+                logger.info("%s: %s -> %s", replica.actor_name, watch.presence.value, answer.presence.value)
+            watch.presence = answer.presence
+            if answer.presence is Presence.ANSWERS:
+                watch.answered_at = now
+                if answer.endpoints is not None:
+                    self.register_replica(replica.shard, replica.index, answer.endpoints, now)
+            elif answer.presence is Presence.GONE and now >= watch.create_after:
+                await self._create(replica, watch, now)
+        except Exception:  # one replica's trouble, or a full disk, must not stop the watch over the others
+            logger.exception("supervision of %s failed", replica.actor_name)
+
+    async def _create(self, replica: Replica, watch: ReplicaWatch, now: float) -> None:
+        watch.create_after = now + watch.create_pause_s
+        watch.create_pause_s = min(2 * watch.create_pause_s, RECREATE_MAX_S)
+        watch.created_count += 1
+        await self._actors.create(replica.shard, replica.index, replica.actor_name)
+
+    def status(self, now: float) -> dict[str, Any]:
+        """Return what an operator wants to see, as msgpack-able values."""
+        replicas = []
+        for replica in self._map.replicas:
+            watch = self._watches[replica.shard, replica.index]
+            replicas.append(
+                {
+                    "actor": replica.actor_name,
+                    "shard": replica.shard,
+                    "index": replica.index,
+                    "primary": replica.primary,
+                    "pid": replica.pid,
+                    "node": replica.node_id,
+                    "presence": watch.presence.value,
+                    "live": self._is_live(replica, now),
+                    "created_count": watch.created_count,
+                }
+            )
+        return {
+            "cluster": self._map.cluster,
+            "cluster_id": self.cluster_id,
+            "epoch": self._map.epoch,
+            "shards": self._map.shard_count,
+            "buckets": BUCKET_COUNT,
+            "ready": self.ready(now),
+            "missing_shards": self.missing_shards(now),
+            "replicas": replicas,
+        }
+
+    def check(self) -> list[str]:
+        """Return what is wrong, one sentence each: the map's own invariants, and that the disk agrees with memory."""
+        problems = self._map.check()
+        state = load_state(self._data_dir)
+        if state is None:
+            problems.append("the map is in memory but not on disk")
+        elif state != (self.cluster_id, self._map):
+            problems.append(f"the disk holds epoch {state[1].epoch}, memory epoch {self._map.epoch}")
+        return problems

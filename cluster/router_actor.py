@@ -1,0 +1,159 @@
+"""The router as a Ray actor: a thin shell that gives Router its effects, its clock and its life.
+
+Rules of this file
+- No decisions: they are router.py's. Blocking Ray calls (looking up a name, creating an actor) run in a thread,
+  so that a slow control store doesn't stop the loop.
+- The constructor restores everything: Ray runs nothing but it when it restarts the actor. It reads the files, starts
+  the supervision loop, and the first round finds the shard actors again by their names.
+- This package knows no shard class. `shard_factory` names a function "module:function"; called in the router's process
+  as function(shard, index, settings) it returns (plain class, keyword arguments of its constructor).
+
+What a shard actor must offer (all async)
+    ping() -> {"unix_path", "host", "port", "node_id", "pid"} | None     None = alive, but its lane isn't open yet
+    lane_call(op, args) -> [0, body] | [1, [code, message, field, retry_after_s]]    the way round a broken lane
+and it should call `router.register_replica.remote(shard, index, endpoints)` as soon as its lane listens, which makes a
+restart visible at once; without it, the next ping does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
+
+from cluster.ray_options import (
+    DEFAULT_NAMESPACE,
+    ROUTER_METHODS,
+    ROUTER_NAME,
+    ROUTER_OPTIONS,
+    SHARD_METHODS,
+    SHARD_OPTIONS,
+    as_actor,
+)
+from cluster.router import PING_TIMEOUT_S, SUPERVISE_INTERVAL_S, Endpoints, PingAnswer, Presence, Router
+
+logger = logging.getLogger("rookery.router")
+
+ShardFactory = Callable[[int, int, dict[str, Any]], tuple[type, dict[str, Any]]]
+
+
+def import_factory(path: str) -> ShardFactory:
+    """Return the function that "module:function" names. Raises ValueError, ImportError or AttributeError."""
+    module, separator, function = path.partition(":")
+    if not separator:
+        raise ValueError(f"shard_factory is {path!r}; it must look like 'module:function'")
+    factory: ShardFactory = getattr(importlib.import_module(module), function)
+    return factory
+
+
+class RayReplicaActors:
+    """ReplicaActors by means of Ray."""
+
+    def __init__(self, namespace: str, factory: ShardFactory, settings: dict[str, Any]) -> None:
+        self._namespace = namespace
+        self._factory = factory
+        self._settings = settings
+        self._handles: dict[str, Any] = {}  # may outlive the actor
+
+    async def ping(self, actor_name: str) -> PingAnswer:
+        """Ask an actor for its endpoints. Cost: one actor call, 1 ms."""
+        try:
+            if actor_name not in self._handles:
+                found = await asyncio.to_thread(ray.get_actor, actor_name, namespace=self._namespace)
+                self._handles[actor_name] = found
+            handle = self._handles[actor_name]
+            async with asyncio.timeout(PING_TIMEOUT_S):
+                wire = await handle.ping.remote()
+        except (ValueError, ActorDiedError) as error:  # ValueError: nobody has that name
+            if actor_name in self._handles:  # the name may belong to a new actor by now: look it up afresh first
+                del self._handles[actor_name]
+                return PingAnswer(Presence.SILENT)
+            logger.warning("%s is gone: %s", actor_name, str(error).splitlines()[0])
+            return PingAnswer(Presence.GONE)
+        except (ActorUnavailableError, TimeoutError):
+            return PingAnswer(Presence.SILENT)
+        except RayError as error:
+            logger.warning("ping of %s failed: %s", actor_name, str(error).splitlines()[0])
+            return PingAnswer(Presence.SILENT)
+        return PingAnswer(Presence.ANSWERS, None if wire is None else Endpoints.from_wire(wire))
+
+    async def create(self, shard: int, index: int, actor_name: str) -> None:
+        """Create a shard actor under its name, or find the one that has it. Cost: 5 ms here, 1 s until it answers."""
+        cls, arguments = self._factory(shard, index, self._settings)
+        actor_class = as_actor(cls, actor_name, self._namespace, SHARD_OPTIONS, SHARD_METHODS)
+        self._handles[actor_name] = await asyncio.to_thread(lambda: actor_class.remote(**arguments))
+        logger.info("created %s", actor_name)
+
+
+class RouterActor:
+    """See the module header. All arguments must be picklable; Ray keeps them for restarts."""
+
+    def __init__(
+        self,
+        data_dir: str,
+        cluster: str,
+        shard_count: int,
+        shard_factory: str,
+        shard_settings: dict[str, Any],
+        namespace: str = DEFAULT_NAMESPACE,
+        replica_count: int = 1,
+    ) -> None:
+        actors = RayReplicaActors(namespace, import_factory(shard_factory), shard_settings)
+        self._router = Router(Path(data_dir), cluster, shard_count, actors, replica_count)
+        self._supervision = asyncio.get_running_loop().create_task(self._supervise_for_ever())
+
+    async def _supervise_for_ever(self) -> None:
+        while True:
+            await self._router.supervise_once(time.monotonic())
+            await asyncio.sleep(SUPERVISE_INTERVAL_S)
+
+    async def join(self) -> dict[str, Any]:
+        """Return what a process needs to take part: {"cluster_id", "secret": 32 bytes, "map": wire}."""
+        router = self._router
+        return {"cluster_id": router.cluster_id, "secret": router.secret, "map": router.shard_map.to_wire()}
+
+    async def get_map(self, since_epoch: int = 0) -> list[Any] | None:
+        """Return the map in wire form if it is newer than since_epoch, else None."""
+        shard_map = self._router.get_map(since_epoch)
+        return None if shard_map is None else shard_map.to_wire()
+
+    async def register_replica(self, shard: int, index: int, endpoints: dict[str, Any]) -> list[Any]:
+        """Note where a replica's lane listens; return the current map in wire form."""
+        return self._router.register_replica(shard, index, Endpoints.from_wire(endpoints), time.monotonic()).to_wire()
+
+    async def ready(self) -> bool:
+        """Whether every bucket has a live primary that answered lately."""
+        return self._router.ready(time.monotonic())
+
+    async def status(self) -> dict[str, Any]:
+        """Return the map's epoch and each replica's state; see Router.status."""
+        return self._router.status(time.monotonic())
+
+    async def check(self) -> list[str]:
+        """Return what is wrong with the map in memory and on disk; [] when nothing is."""
+        return self._router.check()
+
+    async def stop_supervision(self) -> None:
+        """Leave dead actors dead from now on; the first step of stopping a cluster."""
+        self._supervision.cancel()
+
+
+def start_router(
+    data_dir: str,
+    cluster: str,
+    shard_count: int,
+    shard_factory: str,
+    shard_settings: dict[str, Any],
+    namespace: str = DEFAULT_NAMESPACE,
+    replica_count: int = 1,
+) -> Any:
+    """Create the router actor, or return the handle of the one that runs; it creates the shards by itself."""
+    actor_class = as_actor(RouterActor, ROUTER_NAME, namespace, ROUTER_OPTIONS, ROUTER_METHODS)
+    return actor_class.remote(data_dir, cluster, shard_count, shard_factory, shard_settings, namespace, replica_count)
