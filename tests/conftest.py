@@ -1,0 +1,121 @@
+"""What all tests share: a free port, a data folder, replay commands, and no process left behind.
+
+Rules of this file
+- Unit tests never start Ray; a test that does carries the marker `ray`.
+- A Hypothesis failure is printed with the command that replays it, seed included.
+- Every process started during the session must be gone at its end, also those that outlived their parents.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import socket
+import sys
+import tempfile
+import uuid
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import HealthCheck, settings
+
+SESSION_VARIABLE = "ROOKERY_TEST_SESSION"  # inherited by every child; this is how orphans are recognised
+EXIT_TIMEOUT_S = 15.0  # Ray's processes notice within seconds that their parent has gone
+
+# Deadlines measure the machine, not the code. `ci` is what `.ci/run` uses; `thorough` is for a night.
+settings.register_profile("dev", deadline=None, print_blob=True, max_examples=50)
+settings.register_profile("ci", deadline=None, print_blob=True, derandomize=False, max_examples=100)
+settings.register_profile(
+    "thorough", deadline=None, print_blob=True, max_examples=2_000, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose Hypothesis's seed here, so that it can be named when a test fails."""
+    if config.getoption("hypothesis_seed", default=None) is None:
+        config.option.hypothesis_seed = random.SystemRandom().randrange(1 << 32)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, object, None]:
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    test = getattr(item, "obj", None)
+    if report.when == "call" and report.failed and getattr(test, "is_hypothesis_test", False):
+        seed = item.config.option.hypothesis_seed
+        command = f"{sys.executable} -m pytest '{item.nodeid}' --hypothesis-seed={seed}"
+        report.sections.append(("Replay this failure with", command))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_left_behind() -> Iterator[None]:
+    """Fail the session if a process that it started, directly or not, is still there at its end."""
+    session = uuid.uuid4().hex
+    os.environ[SESSION_VARIABLE] = session
+    yield
+    left = _started_in(session)
+    _, left = psutil.wait_procs(left, timeout=EXIT_TIMEOUT_S)
+    names = [f"{process.pid} {' '.join(_command(process))[:200]}" for process in left]
+    for process in left:
+        process.kill()
+    assert not names, "processes left behind:\n" + "\n".join(names)
+
+
+@pytest.fixture(autouse=True)
+def unit_tests_start_no_ray(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test without the marker `ray` must not be the one that starts it."""
+    before = _ray_runs()
+    yield
+    if request.node.get_closest_marker("ray") is None:
+        assert before or not _ray_runs(), "this test started Ray; mark it with @pytest.mark.ray"
+
+
+@pytest.fixture
+def free_port() -> int:
+    """Return a loopback port that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """Yield an empty folder with a short path: a Unix socket's path has at most 107 bytes, pytest's folders more."""
+    folder = Path(tempfile.mkdtemp(prefix="rk-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def _ray_runs() -> bool:
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(getattr(ray, "is_initialized", bool)())
+
+
+def _started_in(session: str) -> list[psutil.Process]:
+    """Return the processes that inherited this session's variable, without this one and Python's own tracker."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            inherited = process.environ().get(SESSION_VARIABLE) == session
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue  # gone, or another user's: not ours
+        if inherited and process.pid != os.getpid() and not _is_resource_tracker(process):
+            found.append(process)
+    return found
+
+
+def _is_resource_tracker(process: psutil.Process) -> bool:
+    """multiprocessing's tracker lives as long as the interpreter that started it, by design."""
+    return any("resource_tracker" in part for part in _command(process))
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []

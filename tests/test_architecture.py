@@ -1,0 +1,114 @@
+"""The rules of the architecture that a machine can check."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from configs.settings import load_settings, profile_names
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ["actors", "actors/core", "api", "cluster", "configs", "persistence"]
+OUR_FOLDERS = ["actors", "api", "bench", "cluster", "configs", "persistence", "tests"]
+FILE_LINES_MAX = 600
+
+# Modules that would let the core read a clock, draw lots, do I/O or know who runs it.
+CORE_MAY_NOT_IMPORT = {
+    "asyncio", "concurrent", "configs", "datetime", "duckdb", "fastapi", "io", "logging", "multiprocessing", "os",
+    "pathlib", "persistence", "psutil", "pyarrow", "random", "ray", "redis", "secrets", "select", "shutil", "signal",
+    "socket", "ssl", "structlog", "subprocess", "tempfile", "threading", "time", "urllib", "uuid", "uvloop",
+}  # fmt: skip
+# Loaded by nothing that the core may use. (NumPy and Numba load parts of the standard library of their own accord, so
+# for that the source is checked instead.)
+CORE_MAY_NOT_LOAD = ["api", "cluster", "configs", "duckdb", "fastapi", "persistence", "pydantic", "ray", "redis"]
+
+IMPORT_CORE = f"""
+import importlib, pkgutil, sys
+import actors.core
+for module in pkgutil.walk_packages(actors.core.__path__, "actors.core."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+print(*[name for name in {CORE_MAY_NOT_LOAD!r} if name in sys.modules])
+"""
+
+
+def our_files() -> list[Path]:
+    files = [path for folder in OUR_FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+    return [*files, *sorted(ROOT.glob("*.py"))]
+
+
+def imported_names(path: Path) -> set[str]:
+    """Return the first parts of the modules that a file imports, anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def test_importing_the_core_loads_no_ray_and_no_other_part():
+    result = subprocess.run([sys.executable, "-c", IMPORT_CORE], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "actors/core").rglob("*.py")), ids=lambda path: path.stem)
+def test_no_file_of_the_core_imports_a_clock_chance_or_io(path):
+    assert not imported_names(path) & CORE_MAY_NOT_IMPORT
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_package_has_a_design_note(package):
+    assert (ROOT / package / "DESIGN.md").is_file()
+
+
+def test_no_file_outgrows_its_readers():
+    long = {
+        str(p.relative_to(ROOT)): n for p in our_files() if (n := len(p.read_bytes().splitlines())) > FILE_LINES_MAX
+    }
+    assert not long
+
+
+def test_every_file_of_code_starts_with_what_it_is_for():
+    silent = [
+        str(path.relative_to(ROOT))
+        for path in our_files()
+        if path.stat().st_size and ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) is None
+    ]
+    assert not silent
+
+
+@pytest.mark.parametrize("profile", profile_names())
+def test_every_profile_loads(profile):
+    assert load_settings(profile, environ={}).server.port == 8000
+
+
+def test_constraints_hold_exact_versions_and_no_host():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    wrong = [line for line in lines if not re.fullmatch(r"#.*|[A-Za-z0-9._\-]+==[A-Za-z0-9.+!]+", line)]
+    assert not wrong
+    assert not [line for line in lines if "://" in line]
+
+
+def test_every_dependency_is_pinned():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+    pinned = {
+        normal_name(line.split("==")[0])
+        for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        if "==" in line
+    }
+    missing = {normal_name(re.split(r"[\[<>=!~ ]", name)[0]) for name in wanted} - pinned
+    assert not missing
+
+
+def normal_name(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
