@@ -1,0 +1,89 @@
+"""Puts the API together: routes, error mapping, documentation, and the edge round it all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from actors.core.errors import RookeryError
+from api.edge import Edge, allowed_methods, options_response
+from api.errors import MethodNotAllowedError, response_for
+from api.openapi import install_openapi
+from api.ports import Cluster
+from api.routes import follows, health, profiles, timelines, tweets, users
+from api.services import Services
+from api.settings import ApiSettings
+
+VERSION = "0.1.0"
+_DESCRIPTION = """Timelines over HTTP. Ids are decimal strings. Bodies may be JSON or forms. Every error has the shape
+`{"error": {"code", "message", "field"}}`. Register with `POST /api/v1/users`, then send the token as
+`Authorization: Bearer TOKEN`."""
+_TAGS = [
+    {"name": "accounts", "description": "Register, log in, log out"},
+    {"name": "tweets", "description": "Write, read, delete, like, repost"},
+    {"name": "timelines", "description": "Home, and one account's own"},
+    {"name": "follows", "description": "Follow, block, mute; lists of accounts"},
+    {"name": "profiles", "description": "What an account says of itself"},
+    {"name": "operation", "description": "Liveness, readiness, metrics"},
+]
+
+
+def create_app(
+    cluster: Cluster,
+    settings: ApiSettings,
+    clock: Callable[[], float] = time.monotonic,
+    worker: str = "api-0",
+) -> FastAPI:
+    """Return the ASGI app.
+
+    cluster: the way to the shards; clock: seconds that only grow (rate limits, token cache);
+    worker: its name in metrics.
+    `app.state.drop_token(account_id, secret_hash)` is to be called for every `revoked` push of a shard.
+    """
+    services = Services(cluster, settings, clock, worker)
+    app = FastAPIOffline(
+        title="Rookery",
+        version=VERSION,
+        description=_DESCRIPTION,
+        openapi_tags=_TAGS,
+        static_url="/docs-assets",  # Swagger UI from the package: /docs works without the internet
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+        middleware=[Middleware(Edge, services=services)],
+    )
+    app.state.services = services
+    app.state.drop_token = services.auth.drop_token
+    for module in (users, tweets, timelines, profiles, follows, health):
+        app.include_router(module.router)
+    _install_error_mapping(app)
+    install_openapi(app)
+    return app
+
+
+def _install_error_mapping(app: FastAPI) -> None:
+    async def on_error(request: Request, error: Exception) -> Response:
+        return response_for(error, request.state.request_id)
+
+    async def on_framework_error(request: Request, error: Exception) -> Response:
+        if not isinstance(error, HTTPException) or error.status_code != 405:
+            return await on_error(request, error)
+        methods = allowed_methods(app.routes, request.url.path)
+        if request.method == "OPTIONS":
+            return options_response(methods)
+        refusal = MethodNotAllowedError(f"this path takes {', '.join(methods)}, not {request.method[:20]}")
+        response = response_for(refusal, request.state.request_id)
+        response.headers["allow"] = ", ".join(methods)
+        return response
+
+    app.add_exception_handler(RookeryError, on_error)
+    app.add_exception_handler(RequestValidationError, on_error)
+    app.add_exception_handler(HTTPException, on_framework_error)

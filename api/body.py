@@ -1,0 +1,96 @@
+"""Reads a request body, whatever of the three kinds it is, into one dict of values.
+
+Rules of this file
+- JSON object, `application/x-www-form-urlencoded` or `multipart/form-data`, by Content-Type; nothing else (415).
+  An empty body is an empty dict. A body without a Content-Type is read as JSON.
+- The size limit holds while the body streams in, whatever Content-Length says (413).
+- JSON is strict (orjson): no NaN, no lone surrogates, no nesting beyond 1,024; of a key given twice the last counts.
+- In forms a name given twice, or one that ends in `[]`, makes a list.
+
+What it deliberately doesn't do: files. A multipart part with a file name is refused (400).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+from python_multipart.exceptions import FormParserError
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from actors.core.errors import MalformedError, TooLargeError
+from api.errors import UnsupportedMediaError
+from api.limits import FORM_FIELD_COUNT_MAX
+from api.params import split_pairs
+
+FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data"
+JSON = "application/json"
+
+
+async def read_body(request: Request, bytes_max: int) -> dict[str, Any]:
+    """Return the values of the body. Raises MalformedError, TooLargeError or UnsupportedMediaError."""
+    raw = await _read_bytes(request, bytes_max)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in ("", JSON, FORM, MULTIPART):
+        raise UnsupportedMediaError(f"a body may be {JSON}, {FORM} or {MULTIPART}, not {kind[:60]!a}")
+    if not raw:
+        return {}
+    if kind == FORM:
+        return _gather(split_pairs(raw, "the form"))
+    if kind == MULTIPART:
+        return _gather(await _multipart_pairs(request, raw))
+    return _parse_json(raw)
+
+
+async def _read_bytes(request: Request, bytes_max: int) -> bytes:
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and int(declared[:19]) > bytes_max:
+        raise TooLargeError(f"the body has {declared[:19]} bytes; at most {bytes_max} are read")
+    pieces: list[bytes] = []
+    size_bytes = 0
+    async for piece in request.stream():
+        size_bytes += len(piece)
+        if size_bytes > bytes_max:
+            raise TooLargeError(f"the body has more than {bytes_max} bytes")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _parse_json(raw: bytes) -> dict[str, Any]:
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise MalformedError(f"the body is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise MalformedError('the body must be a JSON object, such as {"user_id": "42"}')
+    return value
+
+
+async def _multipart_pairs(request: Request, raw: bytes) -> list[tuple[str, str]]:
+    async def stream() -> AsyncIterator[bytes]:
+        yield raw
+
+    parser = MultiPartParser(request.headers, stream(), max_files=0, max_fields=FORM_FIELD_COUNT_MAX)  # type: ignore[arg-type]
+    try:
+        form = await parser.parse()
+    except (MultiPartException, FormParserError, UnicodeDecodeError, LookupError) as error:
+        raise MalformedError(f"the multipart form can't be read: {getattr(error, 'message', error)}") from error
+    return [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+
+
+def _gather(pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if name.endswith("[]"):
+            name, is_list = name[:-2], True
+        else:
+            is_list = name in values
+        if is_list:
+            before = values.get(name, [])
+            values[name] = [*(before if isinstance(before, list) else [before]), value]
+        else:
+            values[name] = value
+    return values

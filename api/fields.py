@@ -1,0 +1,169 @@
+"""Checks the values of a body: texts, names, passwords, links, lists.
+
+Rules of this file
+- Texts are normalised to NFC and counted in code points. Control characters are refused, with the exception of the
+  line feed where the field may have several lines (a tweet, a bio). So are lone surrogates and the three code points
+  that Twitter refuses in any text (U+FFFE, U+FEFF, U+FFFF). The message names the character and its index.
+- Nothing is trimmed, cut or replaced silently: what is stored is what was sent, in NFC.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from actors.core.errors import InvalidError, MalformedError
+from api import limits
+from api.params import Values, parse_id, shown
+
+VISIBILITIES = {"public": 0, "followers": 1, "direct": 2}
+_USERNAME = re.compile(rf"[A-Za-z0-9_]{{1,{limits.USERNAME_CHARS_MAX}}}")
+_REFUSED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\ufeff\uffff]")
+_REFUSED_IN_LINE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\ufffe\ufeff\uffff]")
+
+
+def clean_text(value: Any, field: str, chars_max: int, *, chars_min: int = 0, lines: bool = False) -> str:
+    """Return a text in NFC of chars_min..chars_max code points. Raises MalformedError or InvalidError."""
+    if not isinstance(value, str):
+        raise MalformedError(f"{field} must be a text, not {shown(value)}", field)
+    if found := (_REFUSED if lines else _REFUSED_IN_LINE).search(value):
+        name = unicodedata.name(found.group(), "control character")
+        point = f"U+{ord(found.group()):04X}"
+        raise InvalidError(f"{field} may not contain {point} ({name.lower()}), found at index {found.start()}", field)
+    text = unicodedata.normalize("NFC", value)
+    if not chars_min <= len(text) <= chars_max:
+        raise InvalidError(f"{field} must have {chars_min} to {chars_max} characters, not {len(text)}", field)
+    return text
+
+
+def optional_text(values: Values, field: str, chars_max: int, *, lines: bool = False) -> str:
+    """Return a text, or an empty one when it isn't given."""
+    value = values.get(field)
+    return "" if value is None else clean_text(value, field, chars_max, lines=lines)
+
+
+def required(values: Values, field: str) -> Any:
+    """Return a value that must be there."""
+    value = values.get(field)
+    if value is None:
+        raise InvalidError(f"{field} is required", field)
+    return value
+
+
+def clean_username(value: Any) -> str:
+    """Return a user name as it was written; names compare without case."""
+    if not isinstance(value, str):
+        raise MalformedError(f"username must be a text, not {shown(value)}", "username")
+    if not _USERNAME.fullmatch(value):
+        allowed = f"1 to {limits.USERNAME_CHARS_MAX} of the characters A-Z a-z 0-9 _"
+        raise InvalidError(f"username must have {allowed}, not {shown(value)}", "username")
+    return value
+
+
+def is_username(value: str) -> bool:
+    """Return whether a text could be a user name."""
+    return _USERNAME.fullmatch(value) is not None
+
+
+def clean_password(value: Any) -> str:
+    """Return a password: any text of 8 to 256 bytes in UTF-8. Never shown in a message."""
+    if not isinstance(value, str):
+        raise MalformedError("password must be a text", "password")
+    try:
+        size_bytes = len(value.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidError("password must be valid Unicode", "password") from error
+    if not limits.PASSWORD_BYTES_MIN <= size_bytes <= limits.PASSWORD_BYTES_MAX:
+        bounds = f"{limits.PASSWORD_BYTES_MIN} to {limits.PASSWORD_BYTES_MAX} bytes"
+        raise InvalidError(f"password must have {bounds}, not {size_bytes}", "password")
+    return value
+
+
+def clean_link(value: Any, field: str, chars_max: int) -> str:
+    """Return an http(s) link, or an empty text (which clears it)."""
+    text = clean_text(value, field, chars_max)
+    if not text:
+        return text
+    try:
+        parts = urlsplit(text)
+        well_formed = parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"\s", text)
+    except ValueError:  # urlsplit's word for a broken IPv6 host or port: an answer, not a failure
+        well_formed = False
+    if not well_formed:
+        raise InvalidError(f"{field} must be a link that starts with http:// or https://, not {shown(text)}", field)
+    return text
+
+
+def clean_visibility(values: Values) -> int:
+    """Return 0 public (also when not given), 1 followers, 2 direct."""
+    value = values.get("visibility")
+    if value is None:
+        return 0
+    if not isinstance(value, str):
+        raise MalformedError(f"visibility must be a text, not {shown(value)}", "visibility")
+    if value not in VISIBILITIES:
+        raise InvalidError(f"visibility must be one of {', '.join(VISIBILITIES)}, not {shown(value)}", "visibility")
+    return VISIBILITIES[value]
+
+
+def clean_media_ids(values: Values) -> list[int]:
+    """Return up to four media ids: a list, or in a form also ids with commas between them."""
+    value = values.get("media_ids")
+    if value is None or value == "":
+        return []
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, list):
+        raise MalformedError(f"media_ids must be a list of ids, not {shown(value)}", "media_ids")
+    if len(value) > limits.MEDIA_COUNT_MAX:
+        raise InvalidError(f"media_ids may have {limits.MEDIA_COUNT_MAX} ids, not {len(value)}", "media_ids")
+    ids = [parse_id(item, "media_ids") for item in value]
+    if len(set(ids)) != len(ids):
+        raise InvalidError("media_ids has an id twice", "media_ids")
+    return ids
+
+
+def clean_profile_fields(value: Any) -> list[list[str]]:
+    """Return up to eight `[name, value]` pairs from `[{"name", "value"}]`, an object, or (in a form) their JSON."""
+    if isinstance(value, str):
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError as error:
+            raise MalformedError(f"fields is not JSON: {error}", "fields") from error
+    if isinstance(value, dict):
+        value = [{"name": name, "value": text} for name, text in value.items()]
+    if not (isinstance(value, list) and all(isinstance(v, dict) and {"name", "value"} <= set(v) for v in value)):
+        raise MalformedError('fields must be a list such as [{"name": "Site", "value": "example.org"}]', "fields")
+    if len(value) > limits.PROFILE_FIELD_COUNT_MAX:
+        raise InvalidError(f"fields may have {limits.PROFILE_FIELD_COUNT_MAX} entries, not {len(value)}", "fields")
+    return [
+        [
+            clean_text(item["name"], "fields", limits.PROFILE_FIELD_NAME_CHARS_MAX, chars_min=1),
+            clean_text(item["value"], "fields", limits.PROFILE_FIELD_VALUE_CHARS_MAX),
+        ]
+        for item in value
+    ]
+
+
+def clean_profile_changes(values: Values) -> dict[str, Any]:
+    """Return what a profile change asks for. Raises InvalidError when it asks for nothing."""
+    changes: dict[str, Any] = {}
+    if values.get("display_name") is not None:
+        changes["display_name"] = clean_text(values["display_name"], "display_name", limits.DISPLAY_NAME_CHARS_MAX)
+    if values.get("bio") is not None:
+        changes["bio"] = clean_text(values["bio"], "bio", limits.BIO_CHARS_MAX, lines=True)
+    if values.get("location") is not None:
+        changes["location"] = clean_text(values["location"], "location", limits.LOCATION_CHARS_MAX)
+    if values.get("url") is not None:
+        changes["url"] = clean_link(values["url"], "url", limits.URL_CHARS_MAX)
+    if values.get("avatar") is not None:
+        changes["avatar"] = clean_link(values["avatar"], "avatar", limits.AVATAR_CHARS_MAX)
+    if values.get("fields") is not None:
+        changes["fields"] = clean_profile_fields(values["fields"])
+    if not changes:
+        raise InvalidError("nothing to change: give display_name, bio, location, url, avatar or fields")
+    return changes

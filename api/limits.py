@@ -1,0 +1,32 @@
+"""Every bound on what a client may send, in one place: value, unit, reason.
+
+Operators set what depends on their machine (rates, body size, length of a tweet) in `settings.py`; what follows is
+part of the wire contract, so it is not configurable.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+USERNAME_CHARS_MAX: Final = 30  # enough for any name in use on Twitter (15) or Mastodon (30)
+PASSWORD_BYTES_MIN: Final = 8  # NIST SP 800-63B
+PASSWORD_BYTES_MAX: Final = 256  # bounds the work of hashing
+DISPLAY_NAME_CHARS_MAX: Final = 50
+BIO_CHARS_MAX: Final = 500
+LOCATION_CHARS_MAX: Final = 100
+URL_CHARS_MAX: Final = 300
+AVATAR_CHARS_MAX: Final = 300
+PROFILE_FIELD_COUNT_MAX: Final = 8
+PROFILE_FIELD_NAME_CHARS_MAX: Final = 100
+PROFILE_FIELD_VALUE_CHARS_MAX: Final = 300
+MEDIA_COUNT_MAX: Final = 4
+IDEMPOTENCY_KEY_CHARS_MAX: Final = 128
+TOKEN_CHARS_MAX: Final = 256  # ours have 57; imported ones may be of another make
+REQUEST_ID_CHARS_MAX: Final = 64  # a longer one from a client is replaced, not refused
+QUERY_BYTES_MAX: Final = 4_096  # no call needs more; bounds parsing
+FORM_FIELD_COUNT_MAX: Final = 64
+ID_DIGITS_MAX: Final = 19  # of 2**63 - 1
+NAMES_PER_CALL_MAX: Final = 64  # docs/lane.md
+LINK_LABEL_COUNT_MAX: Final = 16  # dots in one word that is searched for links: the library is quadratic in them
+LINK_WORD_CHARS_MAX: Final = 1_000  # and in the length of a word; 16 dots in 1,000 characters take some 5 ms
+SHARD_GAUGE_COUNT_MAX: Final = 128  # figures of one shard shown in /metrics: bounds their cardinality

@@ -1,0 +1,39 @@
+"""The `Link` header (RFC 8288): where the next (older) and the previous (newer) page are.
+
+The lane answers a timeline with the newest and the oldest id of the page beside its bytes, so the header is made
+without looking into them. `next` leads to older entries, `prev` to the ones right after the newest (`min_id`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode
+
+_CURSORS = ("max_id", "since_id", "min_id", "cursor", "auth_token")  # a token never goes into a link
+
+
+def timeline_links(base: str, query: Mapping[str, str], newest_id: int, oldest_id: int) -> str | None:
+    """Return the header of a timeline page, or None for an empty page. base: scheme, host and path."""
+    if not newest_id:
+        return None
+    kept = _kept(query)
+    return f'<{base}?{kept}max_id={oldest_id}>; rel="next", <{base}?{kept}min_id={newest_id}>; rel="prev"'
+
+
+def cursor_link(base: str, query: Mapping[str, str], next_cursor: int) -> str | None:
+    """Return the header of a page of accounts, or None on the last page."""
+    if not next_cursor:
+        return None
+    return f'<{base}?{_kept(query)}cursor={next_cursor}>; rel="next"'
+
+
+def base_of(scheme: str, host: str, path: str) -> str:
+    """Return the address that links start with; what a header must not contain is percent-encoded."""
+    return f"{scheme}://{quote(host, safe=':[].-')}{quote(path)}"
+
+
+def _kept(query: Mapping[str, str]) -> str:
+    kept = [(name, value) for name, value in query.items() if name not in _CURSORS]
+    if len(kept) == 1 and kept[0][1].isascii() and kept[0][1].isdigit() and kept[0][0] == "user_id":
+        return f"user_id={kept[0][1]}&"
+    return urlencode(kept) + "&" if kept else ""

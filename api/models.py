@@ -1,0 +1,232 @@
+"""The wire models: what goes in and out, as the documentation shows it.
+
+Rules of this file
+- They document and nothing else. Bodies are checked by `fields.py` (which gives better messages, and takes forms too);
+  answers are ready bytes from the shards and are never parsed or serialised again. Tests hold the three together.
+- Ids go out as decimal strings; they come in as those or as JSON integers.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from actors.core.ids import ID_MAX
+from api import limits
+
+IdOut = Annotated[str, Field(pattern=r"^[0-9]{1,19}$", examples=["1786032416854016"])]
+IdIn = Annotated[
+    Annotated[str, Field(pattern=r"^[0-9]{1,19}$")] | Annotated[int, Field(ge=1, le=ID_MAX)],
+    Field(description="A decimal string or an integer, 1 to 2^63-1", examples=["42"]),
+]
+Username = Annotated[str, Field(pattern=rf"^[A-Za-z0-9_]{{1,{limits.USERNAME_CHARS_MAX}}}$", examples=["ada"])]
+Password = Annotated[
+    str, Field(min_length=limits.PASSWORD_BYTES_MIN, max_length=limits.PASSWORD_BYTES_MAX, examples=["correct horse"])
+]
+DisplayName = Annotated[str, Field(max_length=limits.DISPLAY_NAME_CHARS_MAX, examples=["Ada Lovelace"])]
+Bio = Annotated[str, Field(max_length=limits.BIO_CHARS_MAX, description="May have several lines", examples=["Poet"])]
+Link = Annotated[
+    str, Field(max_length=limits.URL_CHARS_MAX, description="http(s), or empty", examples=["https://example.org/ada"])
+]
+
+
+class Open(BaseModel):
+    """An answer that may gain members."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class ErrorDetail(BaseModel):
+    """What was wrong."""
+
+    code: str = Field(description="For programs; stable", examples=["not_found"])
+    message: str = Field(description="For people: what, with which value, what would be right")
+    field: str | None = Field(description="The input that was wrong, if it was one", examples=["user_id"])
+
+
+class ErrorReply(BaseModel):
+    """Every answer with a status of 400 or more."""
+
+    error: ErrorDetail
+
+
+class Counts(Open):
+    """How often a tweet was answered, reposted, liked."""
+
+    replies: int = Field(ge=0)
+    reposts: int = Field(ge=0)
+    likes: int = Field(ge=0)
+
+
+class Tweet(Open):
+    """A tweet, or a repost (an empty status and `repost_of`)."""
+
+    created_at: str = Field(examples=["Wed Sep 05 00:37:15 +0000 2012"])
+    status: str = Field(examples=["hello world"])
+    tweet_id: IdOut
+    user_id: IdOut
+    username: str = Field(examples=["ada"])
+    in_reply_to: IdOut | None
+    media: list[Any] = Field(examples=[[]])
+    counts: Counts
+
+
+class AccountCard(Open):
+    """An account in a list."""
+
+    user_id: IdOut
+    username: str = Field(examples=["ada"])
+    display_name: str = Field(examples=["Ada Lovelace"])
+
+
+class AccountPage(BaseModel):
+    """One page of a list of accounts, newest first."""
+
+    users: list[AccountCard]
+    next_cursor: IdOut | None = Field(description="Give it as `cursor` for the next page; null on the last")
+
+
+class Profile(Open):
+    """An account with all that it shows."""
+
+    user_id: IdOut
+    username: str = Field(examples=["ada"])
+    display_name: str = Field(examples=["Ada Lovelace"])
+    bio: str = Field(examples=["Poet"])
+
+
+class Registered(BaseModel):
+    """A new account and its first token, which is shown here once."""
+
+    user_id: IdOut
+    username: str
+    display_name: str
+    bio: str
+    auth_token: str = Field(examples=["rk_AAAAAAAAACo..."])
+
+
+class LoggedIn(BaseModel):
+    """A fresh token, which is shown here once."""
+
+    user_id: IdOut
+    username: str
+    auth_token: str = Field(examples=["rk_AAAAAAAAACo..."])
+
+
+class LoggedOut(BaseModel):
+    """The token no longer works."""
+
+    revoked: Literal[True]
+
+
+class FollowState(BaseModel):
+    """What holds now between the two."""
+
+    user_id: IdOut
+    target_id: IdOut
+    following: bool
+
+
+class BlockState(BaseModel):
+    """What holds now between the two."""
+
+    user_id: IdOut
+    target_id: IdOut
+    blocking: bool
+
+
+class MuteState(BaseModel):
+    """What holds now between the two."""
+
+    user_id: IdOut
+    target_id: IdOut
+    muting: bool
+
+
+class LikeState(BaseModel):
+    """What holds now between the account and the tweet."""
+
+    user_id: IdOut
+    tweet_id: IdOut
+    liked: bool
+
+
+class RepostState(BaseModel):
+    """What holds now between the account and the tweet."""
+
+    user_id: IdOut
+    tweet_id: IdOut
+    reposted: Literal[False]
+
+
+class Health(BaseModel):
+    """The worker answers."""
+
+    status: Literal["ok"]
+
+
+class Readiness(BaseModel):
+    """Whether every bucket has a live primary."""
+
+    ready: bool
+    shards: int = Field(ge=0)
+    unserved_shards: list[int]
+
+
+class WithToken(BaseModel):
+    """Who acts; a token in the Authorization header may stand for both."""
+
+    user_id: IdIn | None = None
+    auth_token: str | None = Field(default=None, max_length=limits.TOKEN_CHARS_MAX, description="Instead of the header")
+
+
+class RegisterRequest(BaseModel):
+    """A new account."""
+
+    username: Username
+    password: Password
+    display_name: DisplayName | None = None
+    bio: Bio | None = None
+
+
+class LoginRequest(BaseModel):
+    """Who wants a token."""
+
+    username: str = Field(examples=["ada"])
+    password: Password
+
+
+class TweetRequest(WithToken):
+    """A new tweet."""
+
+    status: str = Field(
+        min_length=1,
+        description="Counted in code points after NFC; no control characters but the line feed",
+        examples=["hello world"],
+    )
+    media_ids: list[IdIn] | None = Field(default=None, max_length=limits.MEDIA_COUNT_MAX)
+    in_reply_to: IdIn | None = None
+    visibility: Literal["public", "followers", "direct"] | None = "public"
+
+
+class ProfileField(BaseModel):
+    """A free-form line of a profile."""
+
+    name: str = Field(min_length=1, max_length=limits.PROFILE_FIELD_NAME_CHARS_MAX, examples=["Site"])
+    value: str = Field(max_length=limits.PROFILE_FIELD_VALUE_CHARS_MAX, examples=["example.org"])
+
+
+class ProfileRequest(BaseModel):
+    """What to change; what isn't given stays."""
+
+    auth_token: str | None = Field(default=None, max_length=limits.TOKEN_CHARS_MAX, description="Instead of the header")
+    display_name: DisplayName | None = None
+    bio: Bio | None = None
+    location: Annotated[str, Field(max_length=limits.LOCATION_CHARS_MAX)] | None = None
+    url: Link | None = None
+    avatar: Link | None = None
+    fields: list[ProfileField] | None = Field(default=None, max_length=limits.PROFILE_FIELD_COUNT_MAX)
+
+
+REQUEST_MODELS: tuple[type[BaseModel], ...] = (WithToken, RegisterRequest, LoginRequest, TweetRequest, ProfileRequest)

@@ -1,0 +1,34 @@
+"""What the API needs from the cluster, declared by its consumer.
+
+`cluster.client.ClusterClient` has this shape; tests use an in-memory one. Nothing in `api/` imports the cluster.
+The operations, their arguments and their bodies are those of docs/lane.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class Cluster(Protocol):
+    """The way to the shards."""
+
+    @property
+    def shard_count(self) -> int:
+        """How many shards there are; shards are numbered 0..shard_count - 1."""
+        ...
+
+    async def call(self, bucket: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
+        """Ask the shard that owns `bucket`; raises a RookeryError subclass when it refuses or can't be reached."""
+        ...
+
+    async def call_shard(self, shard: int, op: str, args: list[Any]) -> Any:
+        """Ask one shard by its number: for operations that concern a shard, not an account."""
+        ...
+
+    def shard_of(self, bucket: int) -> int:
+        """Return the shard that owns a bucket, as far as this client knows."""
+        ...
+
+    async def ready(self) -> bool:
+        """Return whether every bucket has a live primary."""
+        ...

@@ -1,0 +1,121 @@
+"""Token buckets per account and per address.
+
+Rules of this file
+- A bucket holds up to `burst` tokens and gains `per_s` a second; a request takes one, or is refused with the time
+  until there is one (429 and `Retry-After`).
+- The table is bounded: the least recently used bucket is forgotten (it would be nearly full again anyway).
+- The address is the socket's. `X-Forwarded-For` counts only when the peer is a trusted proxy, and then it is the
+  rightmost address that isn't one. IPv6 addresses count by their /64, which is what one subscriber has.
+
+Cost: 0.7 us a check; 0 when switched off. Each worker counts alone: with W of them a client may get W times as much.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from functools import lru_cache
+from typing import Any
+
+from actors.core.errors import RateLimitedError
+from api.settings import Rate, RateLimitSettings
+
+_ADDRESSES_REMEMBERED = 16_384
+
+
+class RateLimiter:
+    """The buckets of one worker."""
+
+    def __init__(self, settings: RateLimitSettings, clock: Callable[[], float]) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._buckets: OrderedDict[Hashable, list[float]] = OrderedDict()  # key -> [tokens, when]
+        self._trusted = [ipaddress.ip_network(network) for network in settings.trusted_proxies]
+        self._group_of = lru_cache(_ADDRESSES_REMEMBERED)(group_of_address)
+        self.refused_count = 0
+        self.enabled = settings.enabled
+
+    def check_address(self, scope: dict[str, Any], write: bool) -> None:
+        """Count one request of an address. Raises RateLimitedError."""
+        if self.enabled:
+            rate = self._settings.address_write if write else self._settings.address_read
+            self._take(("address", write, self.address_of(scope)), rate, "this address")
+
+    def check_account(self, account_id: int, write: bool) -> None:
+        """Count one request of an account. Raises RateLimitedError."""
+        if self.enabled:
+            rate = self._settings.account_write if write else self._settings.account_read
+            self._take((account_id, write), rate, f"account {account_id}")
+
+    def check_login(self, scope: dict[str, Any], username: str) -> None:
+        """Count one attempt to log in, by address and by name (which an attacker with many addresses can't change)."""
+        if self.enabled:
+            login = self._settings.login
+            self._take(("login", self.address_of(scope)), login, "logging in from this address")
+            by_name = Rate(login.per_s / 10, max(1.0, login.burst / 10))
+            self._take(("login-name", username.lower()[:64]), by_name, "logging in to this account")
+
+    def check_register(self, scope: dict[str, Any]) -> None:
+        """Count one registration of an address. Raises RateLimitedError."""
+        if self.enabled:
+            self._take(("register", self.address_of(scope)), self._settings.register, "registering from this address")
+
+    def address_of(self, scope: dict[str, Any]) -> str:
+        """Return the address (IPv6: the /64) that a request counts for."""
+        client = scope.get("client")
+        peer = client[0] if client else ""
+        if self._trusted and self._is_trusted(peer):
+            for forwarded in reversed(_forwarded_addresses(scope)):
+                peer = forwarded
+                if not self._is_trusted(forwarded):
+                    break
+        return self._group_of(peer)
+
+    def _is_trusted(self, address: str) -> bool:
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:  # not an address at all (a Unix socket, or made up by a client): nobody that we trust
+            return False
+        return any(parsed in network for network in self._trusted)
+
+    def _take(self, key: Hashable, rate: Rate, who: str) -> None:
+        now = self._clock()
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = [rate.burst, now]
+            if len(self._buckets) > self._settings.table_entries_max:
+                self._buckets.popitem(last=False)
+        else:
+            self._buckets.move_to_end(key)
+        tokens = min(rate.burst, bucket[0] + (now - bucket[1]) * rate.per_s)
+        bucket[1] = now
+        if tokens < 1.0:
+            bucket[0] = tokens
+            self.refused_count += 1
+            wait_s = (1.0 - tokens) / rate.per_s
+            raise RateLimitedError(f"too many requests for {who}; try again in {wait_s:.1f} s", None, wait_s)
+        bucket[0] = tokens - 1.0
+
+    def check(self) -> None:
+        """Assert the invariants: the table is within its bound; no bucket holds a negative number of tokens."""
+        assert len(self._buckets) <= self._settings.table_entries_max
+        assert all(tokens >= 0.0 for tokens, _ in self._buckets.values())
+
+
+def group_of_address(address: str) -> str:
+    """Return what an address counts as: itself, or the /64 of an IPv6 address."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:  # no IP address (a Unix socket): all such count together
+        return "other"
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return address
+
+
+def _forwarded_addresses(scope: dict[str, Any]) -> list[str]:
+    values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    return [item.strip() for value in values for item in value.split(",") if item.strip()]

@@ -1,0 +1,163 @@
+"""Edges between accounts: follow, block, mute; and the lists of followers and followed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from actors.core.errors import InvalidError
+from actors.core.ids import bucket_of_account
+from api.inputs import Inputs
+from api.links import base_of, cursor_link
+from api.models import AccountPage, BlockState, FollowState, MuteState, WithToken
+from api.openapi import CURSOR, errors, operation, path_id
+from api.routes.answers import json_bytes, json_value
+from api.services import Services
+
+router = APIRouter(tags=["follows"])
+_USER_ID = path_id("user_id", "Who")
+_EDGE = operation(
+    path_id("user_id", "Who acts; must be the token's account"),
+    path_id("id", "Whom it concerns"),
+    model=WithToken,
+    token="required",
+    body_required=False,
+)
+_EDGE_ERRORS = errors(401, 403, 404, body=True)
+_LIST: dict[str, Any] = {
+    "response_model": AccountPage,
+    "responses": errors(401, 404, page=True),
+    "openapi_extra": operation(_USER_ID, *CURSOR, token="optional"),
+}
+
+
+async def _change_edge(request: Request, op: str, state: str, holds: bool) -> Response:
+    """Carry out one change of an edge. A target that must exist is asked of its own shard first."""
+    inputs = await Inputs.read(request)
+    services, user_id, target_id = inputs.services, inputs.path_id("user_id"), inputs.path_id("id")
+    actor = await inputs.actor(user_id)
+    if actor == target_id:
+        raise InvalidError(f"an account can't {op} itself", "id")
+    if holds:
+        await services.ask_account(target_id, "account")
+    await services.ask_account(actor, op, target_id)
+    return json_value({"user_id": str(actor), "target_id": str(target_id), state: holds})
+
+
+@router.post(
+    "/{user_id}/follow/{id}",
+    response_model=FollowState,
+    summary="Follow",
+    responses=_EDGE_ERRORS,
+    openapi_extra=_EDGE,
+)
+async def follow(request: Request) -> Response:
+    """Follow an account. Doing it again changes nothing."""
+    return await _change_edge(request, "follow", "following", True)
+
+
+@router.delete(
+    "/{user_id}/follow/{id}",
+    response_model=FollowState,
+    summary="Unfollow",
+    responses=_EDGE_ERRORS,
+    openapi_extra=_EDGE,
+)
+async def unfollow(request: Request) -> Response:
+    """Stop following an account. Doing it again changes nothing."""
+    return await _change_edge(request, "unfollow", "following", False)
+
+
+@router.post(
+    "/{user_id}/block/{id}",
+    response_model=BlockState,
+    summary="Block",
+    responses=_EDGE_ERRORS,
+    openapi_extra=_EDGE,
+)
+async def block(request: Request) -> Response:
+    """Block an account: the follows between the two go, and each is hidden from the other."""
+    return await _change_edge(request, "block", "blocking", True)
+
+
+@router.delete(
+    "/{user_id}/block/{id}",
+    response_model=BlockState,
+    summary="Unblock",
+    responses=_EDGE_ERRORS,
+    openapi_extra=_EDGE,
+)
+async def unblock(request: Request) -> Response:
+    """Take a block back. The follows that it removed don't come back."""
+    return await _change_edge(request, "unblock", "blocking", False)
+
+
+@router.post(
+    "/{user_id}/mute/{id}",
+    response_model=MuteState,
+    summary="Mute",
+    responses=_EDGE_ERRORS,
+    openapi_extra=_EDGE,
+)
+async def mute(request: Request) -> Response:
+    """Hide an account from your home timeline; it doesn't learn of it."""
+    return await _change_edge(request, "mute", "muting", True)
+
+
+@router.delete(
+    "/{user_id}/mute/{id}",
+    response_model=MuteState,
+    summary="Unmute",
+    responses=_EDGE_ERRORS,
+    openapi_extra=_EDGE,
+)
+async def unmute(request: Request) -> Response:
+    """Take a mute back."""
+    return await _change_edge(request, "unmute", "muting", False)
+
+
+@router.get("/{user_id}/followers", summary="Who follows an account", **_LIST)
+async def followers(request: Request) -> Response:
+    """The accounts that follow this one, newest first."""
+    return await _list_accounts(request, "followers")
+
+
+@router.get("/{user_id}/following", summary="Whom an account follows", **_LIST)
+async def following(request: Request) -> Response:
+    """The accounts that this one follows, newest first."""
+    return await _list_accounts(request, "following")
+
+
+async def _list_accounts(request: Request, op: str) -> Response:
+    inputs = await Inputs.read(request)
+    user_id, viewer = inputs.path_id("user_id"), await inputs.viewer()
+    cursor, count = inputs.cursor_page()
+    ids, next_cursor = await inputs.services.ask_account(user_id, op, viewer, cursor, count)
+    cards = await hydrate_cards(inputs.services, ids)
+    tail = f'"{next_cursor}"' if next_cursor else "null"
+    body = b'{"users":[' + b",".join(cards) + b'],"next_cursor":' + tail.encode() + b"}"
+    base = base_of(request.url.scheme, request.headers.get("host", ""), request.url.path)
+    return json_bytes(body, link=cursor_link(base, inputs.query, next_cursor))
+
+
+async def hydrate_cards(services: Services, ids: list[int]) -> list[bytes]:
+    """Return the cards of accounts in the same order, without those that are gone.
+
+    Cost: one lane request per shard, in parallel.
+    """
+    by_shard: dict[int, list[int]] = {}
+    for account_id in ids:
+        by_shard.setdefault(services.cluster.shard_of(bucket_of_account(account_id)), []).append(account_id)
+    groups = list(by_shard.values())
+    replies = await asyncio.gather(
+        *(services.ask_bucket(bucket_of_account(group[0]), "cards", [group]) for group in groups)
+    )
+    card_of = {
+        account_id: card
+        for group, cards in zip(groups, replies, strict=True)
+        for account_id, card in zip(group, cards, strict=True)
+    }
+    return [card_of[account_id] for account_id in ids if card_of[account_id] is not None]

@@ -1,0 +1,59 @@
+"""Timelines: home (served by `hot.py`) and one account's own."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api.hot import read_home
+from api.inputs import Inputs
+from api.links import base_of, timeline_links
+from api.models import Tweet
+from api.openapi import PAGE, errors, operation, query_id
+from api.params import required_id
+from api.routes.answers import json_bytes
+
+router = APIRouter(tags=["timelines"])
+_HOME = operation(query_id("user_id", "Whose; must be the token's account", required=True), *PAGE, token="required")
+
+
+@router.get(
+    "/api/v1/home_timeline",
+    response_model=list[Tweet],
+    summary="Home timeline",
+    responses=errors(401, 403, 404, page=True),
+    openapi_extra=_HOME,
+)
+@router.get(
+    "/feed",
+    response_model=list[Tweet],
+    summary="Home timeline (short path)",
+    name="feed",
+    responses=errors(401, 403, 404, page=True),
+    openapi_extra=_HOME,
+)
+async def home_timeline(request: Request) -> Response:
+    """The newest tweets of yours and of those that you follow, newest first."""
+    headers, body = await read_home(request.app.state.services, request.scope)  # type: ignore[arg-type]
+    answer = Response(body)
+    answer.raw_headers = headers
+    return answer
+
+
+@router.get(
+    "/api/v1/user_timeline",
+    response_model=list[Tweet],
+    summary="An account's own tweets",
+    responses=errors(401, 404, page=True),
+    openapi_extra=operation(query_id("user_id", "Whose", required=True), *PAGE, token="optional"),
+)
+async def user_timeline(request: Request) -> Response:
+    """The tweets and reposts of one account that you may see, newest first."""
+    inputs = await Inputs.read(request)
+    viewer = await inputs.viewer()
+    account_id, page = required_id(inputs.query, "user_id"), inputs.page()
+    body, newest_id, oldest_id = await inputs.services.ask_account(
+        account_id, "user_timeline", viewer, page.max_id, page.since_id, page.min_id, page.count
+    )
+    base = base_of(request.url.scheme, request.headers.get("host", ""), request.url.path)
+    return json_bytes(body, link=timeline_links(base, inputs.query, newest_id, oldest_id))

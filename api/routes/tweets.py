@@ -1,0 +1,179 @@
+"""Tweets: write, read, delete, like, repost."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from actors.core.errors import ForbiddenError, InvalidError
+from actors.core.ids import bucket_of_account
+from api import fields, limits
+from api.entities import find_entities, pack_entities, resolve_names
+from api.inputs import Inputs
+from api.models import LikeState, RepostState, Tweet, TweetRequest, WithToken
+from api.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
+from api.params import optional_id
+from api.routes.answers import json_bytes, json_value
+from api.services import Services
+
+router = APIRouter(tags=["tweets"])
+_TWEET_ID = path_id("tweet_id", "The tweet")
+_ACTS = operation(_TWEET_ID, model=WithToken, token="required", body_required=False)
+
+
+@router.post(
+    "/api/v1/tweet",
+    status_code=201,
+    response_model=Tweet,
+    summary="Tweet",
+    responses=errors(401, 403, 404, body=True),
+    openapi_extra=operation(IDEMPOTENCY_KEY, model=TweetRequest, token="required"),
+)
+@router.post(
+    "/tweet",
+    status_code=201,
+    response_model=Tweet,
+    summary="Tweet (short path)",
+    name="post_tweet_short",
+    responses=errors(401, 403, 404, body=True),
+    openapi_extra=operation(IDEMPOTENCY_KEY, model=TweetRequest, token="required"),
+)
+async def post_tweet(request: Request) -> Response:
+    """Write a tweet. It is durable when the answer comes, and in your own timeline at once."""
+    inputs = await Inputs.read(request)
+    services = inputs.services
+    author_id = await inputs.actor()
+    body = inputs.body
+    status = fields.required(body, "status")
+    text = fields.clean_text(status, "status", services.settings.tweet_max_chars, chars_min=1, lines=True)
+    visibility = fields.clean_visibility(body)
+    media_ids = fields.clean_media_ids(body)
+    in_reply_to = optional_id(body, "in_reply_to")
+    key = idempotency_key(request.headers.get("idempotency-key"), author_id)
+    found = find_entities(text)
+    ids, reply_author = await asyncio.gather(
+        resolve_names(services.cluster, [name for name, _, _ in found.mentions], services.settings.request_timeout_s),
+        _author_of(services, in_reply_to, author_id),
+    )
+    mention_ids = list(dict.fromkeys(ids.values()))
+    args = [author_id, text, visibility, in_reply_to, reply_author, pack_entities(found, ids), media_ids, mention_ids]
+    return json_bytes(await services.ask_bucket(bucket_of_account(author_id), "post", [*args, key]), 201)
+
+
+def idempotency_key(header: str | None, account_id: int) -> str:
+    """Return the key that the shard remembers: the client's, hashed and bound to the account, or a fresh one.
+
+    With a fresh one the lane client may repeat a request whose answer was lost, even if the HTTP client gave no key.
+    """
+    if header is None:
+        return "r:" + secrets.token_hex(16)
+    if not (1 <= len(header) <= limits.IDEMPOTENCY_KEY_CHARS_MAX and header.isascii() and header.isprintable()):
+        bounds = f"1 to {limits.IDEMPOTENCY_KEY_CHARS_MAX} printable ASCII characters"
+        raise InvalidError(f"Idempotency-Key must have {bounds}", "Idempotency-Key")
+    return "c:" + hashlib.sha256(f"{account_id}:{header}".encode()).hexdigest()[:32]
+
+
+async def _author_of(services: Services, tweet_id: int, viewer: int) -> int:
+    if not tweet_id:
+        return 0
+    author_id, _, _, _ = await services.ask_tweet(tweet_id, "tweet_ref", viewer)
+    return int(author_id)
+
+
+@router.get(
+    "/api/v1/tweet/{tweet_id}",
+    response_model=Tweet,
+    summary="One tweet",
+    responses=errors(401, 404),
+    openapi_extra=operation(_TWEET_ID, token="optional"),
+)
+async def get_tweet(request: Request) -> Response:
+    """Return a tweet; one that you may not see does not exist."""
+    inputs = await Inputs.read(request)
+    tweet_id = inputs.path_id("tweet_id")
+    return json_bytes(await inputs.services.ask_tweet(tweet_id, "tweet", await inputs.viewer()))
+
+
+@router.delete(
+    "/api/v1/tweet/{tweet_id}",
+    response_model=Tweet,
+    summary="Delete a tweet",
+    responses=errors(401, 403, 404, body=True),
+    openapi_extra=_ACTS,
+)
+async def delete_tweet(request: Request) -> Response:
+    """Delete a tweet of yours, and with it all its reposts. The answer is what was deleted."""
+    inputs = await Inputs.read(request)
+    actor = await inputs.actor()
+    return json_bytes(await inputs.services.ask_tweet(inputs.path_id("tweet_id"), "delete", actor))
+
+
+@router.post(
+    "/api/v1/tweet/{tweet_id}/like",
+    response_model=LikeState,
+    summary="Like",
+    responses=errors(401, 403, 404, body=True),
+    openapi_extra=_ACTS,
+)
+async def like(request: Request) -> Response:
+    """Like a tweet that you may see. Doing it again changes nothing."""
+    inputs = await Inputs.read(request)
+    services, actor = inputs.services, await inputs.actor()
+    tweet_id = inputs.path_id("tweet_id")
+    await services.ask_tweet(tweet_id, "tweet_ref", actor)
+    await services.ask_account(actor, "like", tweet_id)
+    return json_value({"user_id": str(actor), "tweet_id": str(tweet_id), "liked": True})
+
+
+@router.delete(
+    "/api/v1/tweet/{tweet_id}/like",
+    response_model=LikeState,
+    summary="Take a like back",
+    responses=errors(401, 403, 404, body=True),
+    openapi_extra=_ACTS,
+)
+async def unlike(request: Request) -> Response:
+    """Take a like back. Doing it again, or without having liked, changes nothing."""
+    inputs = await Inputs.read(request)
+    actor = await inputs.actor()
+    tweet_id = inputs.path_id("tweet_id")
+    await inputs.services.ask_account(actor, "unlike", tweet_id)
+    return json_value({"user_id": str(actor), "tweet_id": str(tweet_id), "liked": False})
+
+
+@router.post(
+    "/api/v1/tweet/{tweet_id}/repost",
+    response_model=Tweet,
+    summary="Repost",
+    responses=errors(401, 403, 404, body=True),
+    openapi_extra=_ACTS,
+)
+async def repost(request: Request) -> Response:
+    """Repost a public tweet to your followers. Doing it again returns the same repost."""
+    inputs = await Inputs.read(request)
+    services, actor = inputs.services, await inputs.actor()
+    tweet_id = inputs.path_id("tweet_id")
+    _, _, visibility, entry = await services.ask_tweet(tweet_id, "tweet_ref", actor)
+    if visibility != fields.VISIBILITIES["public"]:
+        raise ForbiddenError(f"tweet {tweet_id} is not public, so it can't be reposted", "tweet_id")
+    return json_bytes(await services.ask_account(actor, "repost", entry))
+
+
+@router.delete(
+    "/api/v1/tweet/{tweet_id}/repost",
+    response_model=RepostState,
+    summary="Take a repost back",
+    responses=errors(401, 403, 404, body=True),
+    openapi_extra=_ACTS,
+)
+async def unrepost(request: Request) -> Response:
+    """Take your repost of a tweet back; `tweet_id` is the original's. Doing it again changes nothing."""
+    inputs = await Inputs.read(request)
+    actor = await inputs.actor()
+    tweet_id = inputs.path_id("tweet_id")
+    await inputs.services.ask_account(actor, "unrepost", tweet_id)
+    return json_value({"user_id": str(actor), "tweet_id": str(tweet_id), "reposted": False})

@@ -1,0 +1,96 @@
+"""What an operator may set for the API: a plain value that the composition root fills from `configs/`.
+
+Every duration is in seconds, every rate in requests per second. A burst is how many requests may come at once after
+a quiet time. Defaults suit a laptop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A token bucket: `per_s` requests a second on average, `burst` at once."""
+
+    per_s: float
+    burst: float
+
+
+@dataclass(frozen=True)
+class RateLimitSettings:
+    """Rates per account (whoever the token stands for) and per address (IPv6 counts by /64)."""
+
+    enabled: bool = True
+    account_read: Rate = Rate(100, 500)
+    account_write: Rate = Rate(20, 200)
+    address_read: Rate = Rate(300, 2_000)
+    address_write: Rate = Rate(100, 1_000)
+    login: Rate = Rate(1, 60)  # per address, and a tenth of both per user name
+    register: Rate = Rate(1, 60)  # per address
+    table_entries_max: int = 100_000  # least recently used buckets are forgotten: some 20 MB
+    trusted_proxies: tuple[str, ...] = ()  # networks whose X-Forwarded-For is believed, such as "10.0.0.0/8"
+
+
+@dataclass(frozen=True)
+class PasswordSettings:
+    """Argon2id cost (OWASP's second recommendation: 19 MiB, 2 passes) and how much of it may run at once."""
+
+    time_cost: int = 2
+    memory_kib: int = 19_456
+    parallelism: int = 1
+    threads: int = 2
+    queue_count_max: int = 32  # more waiting than this is shed with 503: 32 at 20 ms are 0.3 s on two threads
+
+
+@dataclass(frozen=True)
+class ApiSettings:
+    """Settings of one API worker."""
+
+    auth_mode: Literal["token", "open"] = "token"
+    tweet_max_chars: int = 280
+    home_count_default: int = 20
+    home_count_max: int = 200
+    body_bytes_max: int = 64 * 1024
+    request_timeout_s: float = 10.0
+    in_flight_count_max: int = 1_000
+    token_cache_s: float = 30.0
+    token_cache_entries_max: int = 100_000
+    access_log: Literal["all", "writes", "off"] = "writes"  # failures (5xx) and slow requests are logged in any case
+    slow_request_s: float = 1.0
+    keep_alive_s: int = 75
+    graceful_shutdown_s: int = 10
+    rate_limits: RateLimitSettings = field(default_factory=RateLimitSettings)
+    passwords: PasswordSettings = field(default_factory=PasswordSettings)
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> ApiSettings:
+        """Build settings from plain dicts (what crosses a process boundary); a rate may be `[per_s, burst]`.
+
+        Raises ValueError naming an unknown setting.
+        """
+        plain = dict(values)
+        if isinstance(limits := plain.get("rate_limits"), Mapping):
+            plain["rate_limits"] = _build(RateLimitSettings, {k: _rate_or_plain(v) for k, v in limits.items()})
+        if isinstance(passwords := plain.get("passwords"), Mapping):
+            plain["passwords"] = _build(PasswordSettings, passwords)
+        return _build(cls, plain)
+
+
+def _rate_or_plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return _build(Rate, value)
+    if isinstance(value, (list, tuple)) and len(value) == 2 and not any(isinstance(item, str) for item in value):
+        return Rate(*value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _build(kind: type[T], values: Mapping[str, Any]) -> T:
+    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(set(values) - known):
+        raise ValueError(f"unknown API setting {unknown[0]!r}; {kind.__name__} has {', '.join(sorted(known))}")
+    return kind(**values)

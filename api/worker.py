@@ -1,0 +1,157 @@
+"""One API worker: a uvicorn server on the running event loop, on a port that it may share with others.
+
+Rules of this file
+- A plain class; the Ray shell is elsewhere. It opens its own listening socket with SO_REUSEPORT, so that the kernel
+  spreads connections over the workers of a node.
+- `auth_mode="open"` believes every client, so it listens on loopback only.
+- No signal handlers: whoever starts the worker stops it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any
+
+import uvicorn
+
+from api.app import create_app
+from api.ports import Cluster
+from api.services import Services
+from api.settings import ApiSettings
+
+_BACKLOG_COUNT = 2_048  # connections that the kernel holds while the worker is busy
+_START_POLL_S = 0.005
+Connect = Callable[[Callable[[int, bytes], None]], Awaitable[Cluster]]
+
+
+class ApiWorker:
+    """Serves the API from `start` to `stop`."""
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        connect: Connect,
+        host: str = "127.0.0.1",
+        port: int = 8000,
+        name: str = "api-0",
+    ) -> None:
+        """settings: what ApiSettings.from_mapping takes. connect: makes the cluster client; it is given the function to
+        call with `(account_id, secret_hash)` for every `revoked` push. port: 0 takes a free one (see `port`).
+
+        Raises ValueError for an unknown setting, or for a host that isn't loopback with auth_mode "open".
+        """
+        self.settings = ApiSettings.from_mapping(settings)
+        if self.settings.auth_mode == "open" and not is_loopback(host):
+            raise ValueError(f'auth_mode "open" believes every client: listen on loopback, not on {host}')
+        self.host, self.port, self.name = host, port, name
+        self._connect = connect
+        self._cluster: Cluster | None = None
+        self._services: Services | None = None
+        self._server: uvicorn.Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Connect to the cluster and serve; returns the port once connections are accepted.
+
+        Raises OSError when the port is taken by a process that doesn't share it.
+        """
+        listener = open_listener(self.host, self.port)
+        self.port = int(listener.getsockname()[1])
+        try:
+            self._cluster = await self._connect(self._drop_token)
+            app = create_app(self._cluster, self.settings, worker=self.name)
+            self._services = app.state.services
+            self._server = _QuietServer(self._server_config(app))
+            self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
+            while not self._server.started:
+                if self._serving.done():
+                    self._serving.result()  # raises what went wrong
+                    raise RuntimeError("the HTTP server ended while it started")
+                await asyncio.sleep(_START_POLL_S)
+        except BaseException:
+            listener.close()
+            raise
+        return self.port
+
+    async def stop(self) -> None:
+        """Accept no more, let running requests end (up to graceful_shutdown_s), and close."""
+        if self._server is not None and self._serving is not None:
+            self._server.should_exit = True
+            await self._serving
+        if self._services is not None:
+            self._services.passwords.close()
+        close = getattr(self._cluster, "close", None)
+        if close is not None:
+            closing = close()
+            if inspect.isawaitable(closing):
+                await closing
+
+    async def stats(self) -> dict[str, Any]:
+        """Return this worker's figures: name, port, request count and gauges."""
+        if self._services is None:
+            return {"name": self.name, "port": self.port, "requests": 0}
+        figures = self._services.figures()
+        return {
+            "name": self.name,
+            "port": self.port,
+            "requests": self._services.metrics.request_count,
+            **figures,
+        }
+
+    def _drop_token(self, account_id: int, secret_hash: bytes) -> None:
+        if self._services is not None:
+            self._services.auth.drop_token(account_id, secret_hash)
+
+    def _server_config(self, app: Any) -> uvicorn.Config:
+        return uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            loop="none",  # the running one; the actor's is uvloop already
+            access_log=False,  # the edge logs, without query strings
+            log_config=None,
+            proxy_headers=False,  # rate_limits.py reads X-Forwarded-For, and only from trusted proxies
+            server_header=False,
+            timeout_keep_alive=self.settings.keep_alive_s,
+            timeout_graceful_shutdown=self.settings.graceful_shutdown_s,
+        )
+
+
+class _QuietServer(uvicorn.Server):
+    """A server that leaves the process's signal handlers alone."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def open_listener(host: str, port: int) -> socket.socket:
+    """Return a bound socket that other workers may share the port of."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG_COUNT)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach that address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name that could resolve to anything
+        return False
