@@ -1,0 +1,85 @@
+"""Each rule about more than one setting: refused with the field and the fix, and the fix works."""
+
+from __future__ import annotations
+
+import pytest
+
+from configs.checks import RULES, is_loopback
+from configs.settings import SettingsError, known_settings, load_settings
+
+
+def problems_of(*sets: str) -> list:
+    with pytest.raises(SettingsError) as caught:
+        load_settings("laptop", sets, environ={})
+    return caught.value.problems
+
+
+@pytest.mark.parametrize(
+    ("sets", "field", "words", "fixed"),
+    [
+        (["auth.mode=open", "server.host=0.0.0.0"], "auth.mode", "other machines can reach", ["auth.mode=token"]),
+        (["auth.mode=open", "server.host=0.0.0.0"], "auth.mode", "0.0.0.0", ["server.host=127.0.0.1"]),
+        (["auth.mode=open", "server.host=example.org"], "auth.mode", "example.org", ["server.host=::1"]),
+        (["storage.backend=redis"], "storage.backend", "not available yet", ["storage.backend=duckdb"]),
+        (["cluster.replicas=2"], "cluster.replicas", "not available yet", ["cluster.replicas=1"]),
+        (["durability.ack=replica"], "durability.ack", "at least 2, which is 1", ["durability.ack=journal"]),
+        (["durability.ack=majority"], "durability.ack", "at least 2, which is 1", ["durability.ack=journal"]),
+        (["timeline.arrivals_max=1000"], "timeline.arrivals_max", "power of two", ["timeline.arrivals_max=1024"]),
+        (["timeline.arrivals_max=512"], "timeline.arrivals_max", "timeline.length", ["timeline.arrivals_max=1024"]),
+        (
+            ["auth.argon2_memory_kib=8", "auth.argon2_parallelism=4"],
+            "auth.argon2_memory_kib",
+            "8 KiB for each of the 4 lanes",
+            ["auth.argon2_memory_kib=32"],
+        ),
+        (
+            ["storage.segment_bytes_max=65536", "limits.body_bytes_max=131072"],
+            "storage.segment_bytes_max",
+            "limits.body_bytes_max, which is 131072",
+            ["storage.segment_bytes_max=131072"],
+        ),
+        (["server.port=8265"], "server.port", "cluster.dashboard_port", ["cluster.dashboard_port=8264"]),
+        (["server.port=8265"], "server.port", "cluster.dashboard_port", ["cluster.dashboard=false"]),
+    ],
+)  # fmt: skip
+def test_a_rule_refuses_names_the_fix_and_accepts_it(sets, field, words, fixed):
+    [problem] = problems_of(*sets)
+    assert problem.field == field
+    assert words in problem.message
+    assert problem.fix.startswith("set ")
+    load_settings("laptop", [*sets, *fixed], environ={})
+
+
+def test_more_replicas_do_not_hide_that_they_are_not_here_yet():
+    assert [p.field for p in problems_of("durability.ack=majority", "cluster.replicas=3")] == ["cluster.replicas"]
+
+
+def test_a_field_that_is_itself_unusable_is_reported_once():
+    [problem] = problems_of("timeline.arrivals_max=-5")
+    assert problem.message.startswith("must be a whole number")
+
+
+def test_open_mode_is_accepted_on_loopback():
+    assert load_settings("laptop", ["auth.mode=open"], environ={}).auth.mode == "open"
+
+
+def test_every_rule_reads_settings_that_exist():
+    assert all(set(rule.reads) <= set(known_settings()) for rule in RULES)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("localhost", True),
+        ("LOCALHOST", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("10.0.0.1", False),
+        ("localhost.example.org", False),
+    ],
+)
+def test_loopback_hosts(host, expected):
+    assert is_loopback(host) is expected
