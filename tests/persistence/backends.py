@@ -1,0 +1,43 @@
+"""Every backend of the two protocols, behind one way to open it again. A new backend is one more row in each table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from actors.core.tables import Table
+from persistence.duckdb_checkpoint import DuckDBCheckpointStore
+from persistence.file_journal import FileJournal
+from persistence.memory import MemoryCheckpointStore, MemoryDisk, MemoryJournal, MemoryShelf
+from persistence.protocols import CheckpointStore, Journal
+
+OpenJournal = Callable[..., Journal]
+"""open_journal(epoch=0): open the journal of shard 0 that this test uses, as a process that starts would."""
+OpenStore = Callable[..., CheckpointStore]
+"""open_store(tables): open the checkpoint of shard 0 that this test uses."""
+
+
+def _file_journal(directory: Path) -> OpenJournal:
+    return lambda epoch=0: FileJournal(directory / "journal", 0, epoch)
+
+
+def _memory_journal(directory: Path) -> OpenJournal:
+    disk = MemoryDisk()
+    return lambda epoch=0: MemoryJournal(disk, 0, epoch)
+
+
+def _duckdb_store(directory: Path) -> OpenStore:
+    return lambda tables: DuckDBCheckpointStore(directory / "shard.duckdb", 0, tables)
+
+
+def _memory_store(directory: Path) -> OpenStore:
+    shelf = MemoryShelf()
+
+    def open_store(tables: Sequence[Table]) -> CheckpointStore:
+        return MemoryCheckpointStore(tables, shelf)
+
+    return open_store
+
+
+JOURNALS: dict[str, Callable[[Path], OpenJournal]] = {"file": _file_journal, "memory": _memory_journal}
+STORES: dict[str, Callable[[Path], OpenStore]] = {"duckdb": _duckdb_store, "memory": _memory_store}

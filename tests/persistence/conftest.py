@@ -1,0 +1,17 @@
+"""Fixtures that give each contract test every backend in turn."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.persistence.backends import JOURNALS, STORES
+
+
+@pytest.fixture(params=JOURNALS)
+def open_journal(request, tmp_path):
+    return JOURNALS[request.param](tmp_path)
+
+
+@pytest.fixture(params=STORES)
+def open_store(request, tmp_path):
+    return STORES[request.param](tmp_path)
