@@ -144,7 +144,7 @@ class DuckDBCheckpointStore:
         for label, there, wanted in zip(labels, found, self._identity, strict=True):
             if there != wanted:
                 raise CheckpointMismatchError(
-                    f"{self._path}: its {label.replace('_', ' ')} is {there!r}, this shard needs {wanted!r}"
+                    f"{self._path}: it has {label.replace('_', ' ')} {there!r}, this shard needs {wanted!r}"
                 )
 
     def _create(self, db: duckdb.DuckDBPyConnection) -> None:

@@ -55,6 +55,14 @@ class MemoryDisk:
             self._synced[name] = len(data)
         self._locked = False
 
+    def copy(self) -> MemoryDisk:
+        """Return an independent disk with the same files, unlocked, everything on it synced."""
+        disk = MemoryDisk(self._name)
+        disk.files = {name: bytearray(data) for name, data in self.files.items()}
+        disk._synced = {name: len(data) for name, data in self.files.items()}
+        disk._markers = self._markers
+        return disk
+
     def path(self, name: str) -> str:
         """Return `memory:name`."""
         return f"{self._name}:{name}"

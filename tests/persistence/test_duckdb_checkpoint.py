@@ -1,0 +1,155 @@
+"""What only the DuckDB file can meet: another shard's file, damage, a second process, a kill."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+
+from actors.core.tables import Table, TableChange
+from persistence.duckdb_checkpoint import DuckDBCheckpointStore
+from persistence.errors import (
+    CheckpointDamagedError,
+    CheckpointFailedError,
+    CheckpointMismatchError,
+)
+
+REPOSITORY = Path(__file__).parents[2]
+COUNTS = Table("counts", (("id", "BIGINT"), ("value", "BIGINT")), ("id",))
+
+
+def put(begin, end, value):
+    ids = np.arange(begin, end, dtype=np.int64)
+    return TableChange(COUNTS, {"id": ids, "value": np.full(len(ids), value, np.int64)})
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "shard.duckdb"
+
+
+def test_a_file_of_another_shard_version_or_tables_is_refused(path):
+    DuckDBCheckpointStore(path, 3, [COUNTS], schema_version=2).close()
+    wider = Table("counts", (*COUNTS.columns, ("more", "BLOB")), ("id",))
+    for shard, version, tables, message in (
+        (4, 2, [COUNTS], "it has shard 3, this shard needs 4"),
+        (3, 1, [COUNTS], "it has schema version 2, this shard needs 1"),
+        (3, 2, [wider], '"more" BLOB'),
+        (3, 2, [], "it has tables"),
+    ):
+        with pytest.raises(CheckpointMismatchError, match=message) as caught:
+            DuckDBCheckpointStore(path, shard, tables, schema_version=version)
+        assert str(path) in caught.value.message
+    DuckDBCheckpointStore(path, 3, [COUNTS], schema_version=2).close()
+
+
+def test_somebody_elses_duckdb_file_is_refused(path):
+    with duckdb.connect(str(path)) as db:
+        db.execute("CREATE TABLE theirs (a INTEGER)")
+    with pytest.raises(CheckpointMismatchError, match="not a checkpoint"):
+        DuckDBCheckpointStore(path, 0, [COUNTS])
+
+
+def test_a_file_that_is_no_database_is_named(path):
+    path.write_bytes(b"not a database" * 1000)
+    with pytest.raises(CheckpointDamagedError, match=str(path)):
+        DuckDBCheckpointStore(path, 0, [COUNTS])
+
+
+def test_damaged_blocks_are_named_when_loading(path):
+    store = DuckDBCheckpointStore(path, 0, [COUNTS])
+    random = np.random.default_rng(1)
+    ids = random.permutation(200_000).astype(np.int64)
+    store.write(1, 0, [TableChange(COUNTS, {"id": ids, "value": random.integers(0, 1 << 60, 200_000)})])
+    store.close()
+    data = bytearray(path.read_bytes())
+    for offset in range(12_288 + 4096, len(data), 8192):
+        data[offset] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(CheckpointDamagedError, match=str(path)):
+        DuckDBCheckpointStore(path, 0, [COUNTS]).load()
+
+
+def test_a_file_that_another_process_holds_is_named(path):
+    store = DuckDBCheckpointStore(path, 0, [COUNTS])
+    program = (
+        "import sys; from persistence.duckdb_checkpoint import DuckDBCheckpointStore as S;"
+        "from persistence.errors import CheckpointLockedError\n"
+        "try: S(sys.argv[1], 0, [])\n"
+        "except CheckpointLockedError as error: print(error)"
+    )
+    command = [sys.executable, "-c", program, str(path)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True)
+    assert str(path) in done.stdout
+    store.close()
+
+
+def test_a_write_that_does_not_fit_into_memory_fails_whole_and_the_store_goes_on(path):
+    store = DuckDBCheckpointStore(path, 0, [COUNTS], memory_limit="6MB")
+    store.write(1, 0, [put(0, 10, 1)])
+    random = np.random.default_rng(1)
+    many = TableChange(
+        COUNTS, {"id": random.permutation(3_000_000).astype(np.int64), "value": random.integers(0, 1 << 60, 3_000_000)}
+    )
+    with pytest.raises(CheckpointFailedError, match=str(path)):
+        store.write(2, 0, [put(0, 5, 2), many])
+    checkpoint = store.load()
+    assert checkpoint.position == 1
+    assert checkpoint.tables["counts"]["value"].tolist() == [1] * 10
+    store.write(2, 0, [put(0, 5, 2)])
+    assert store.load().position == 2
+    store.close()
+
+
+def test_many_folds_keep_the_file_and_the_log_small(path):
+    store = DuckDBCheckpointStore(path, 0, [COUNTS])
+    store.write(1, 0, [put(0, 200_000, 0)])
+    random = np.random.default_rng(1)
+    for position in range(2, 40):
+        ids = random.choice(200_000, 20_000, replace=False).astype(np.int64)
+        values = random.integers(0, 1 << 60, 20_000)
+        store.write(position, 0, [TableChange(COUNTS, {"id": ids, "value": values})])
+    log = path.with_name(path.name + ".wal")
+    assert not log.exists() or log.stat().st_size < 32 * 1024 * 1024
+    store.close()
+    assert path.stat().st_size < 8 * 200_000 * 16  # a few times the live rows, not 39 times
+    store = DuckDBCheckpointStore(path, 0, [COUNTS])
+    assert sorted(store.load().tables["counts"]["id"].tolist()) == list(range(200_000))
+    store.close()
+
+
+WRITE_FOR_EVER = """
+import os, sys
+from tests.persistence.test_duckdb_checkpoint import COUNTS, put
+from persistence.duckdb_checkpoint import DuckDBCheckpointStore
+
+store = DuckDBCheckpointStore(sys.argv[1], 0, [COUNTS])
+position = store.load().position
+while True:
+    position += 1
+    store.write(position, 0, [put(0, 2000, position)])
+    os.write(1, b"%d\\n" % position)
+"""
+
+
+def test_rows_and_position_stay_together_through_kill_9(path):
+    acknowledged = 0
+    for lines_before_kill in (1, 5, 12):
+        command = [sys.executable, "-c", WRITE_FOR_EVER, str(path)]
+        with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            for _ in range(lines_before_kill):
+                acknowledged = int(process.stdout.readline())
+            process.send_signal(signal.SIGKILL)
+            rest = process.stdout.read().split(b"\n")[:-1]
+        acknowledged = int(rest[-1]) if rest else acknowledged
+        store = DuckDBCheckpointStore(path, 0, [COUNTS])
+        checkpoint = store.load()
+        assert checkpoint.position >= acknowledged
+        assert checkpoint.tables["counts"]["value"].tolist() == [checkpoint.position] * 2000
+        store.close()
