@@ -77,8 +77,8 @@ class Authenticator:
         self._cluster = cluster
         self._settings = settings
         self._clock = clock
-        self._verified: OrderedDict[str, tuple[int, float]] = OrderedDict()  # token -> account id, believed until
-        self._token_of: dict[tuple[int, bytes], str] = {}  # the same the other way round, for drop
+        self._verified: OrderedDict[str, tuple[int, bytes, float]] = OrderedDict()  # id, hash, believed until
+        self._key_of: dict[tuple[int, bytes], str] = {}  # the same the other way round, for drop
         self._drop_count = 0
         self.hit_count = 0
         self.miss_count = 0
@@ -93,8 +93,9 @@ class Authenticator:
 
         Raises UnauthorizedError when no account has it. Cost: one lane request, or none when cached.
         """
-        cached = self._verified.get(token)
-        if cached is not None and cached[1] > self._clock() and (not claimed_id or token.startswith(TOKEN_PREFIX)):
+        key = token if token.startswith(TOKEN_PREFIX) else f"{claimed_id} {token}"
+        cached = self._verified.get(key)
+        if cached is not None and cached[2] > self._clock():
             self.hit_count += 1
             return cached[0]
         self.miss_count += 1
@@ -108,8 +109,8 @@ class Authenticator:
         await self._cluster.call(
             bucket_of_account(account_id), "token", [account_id, parsed.secret_hash], self._settings.request_timeout_s
         )
-        if drops_before == self._drop_count and parsed.account_id:
-            self._remember(token, account_id, parsed.secret_hash)
+        if drops_before == self._drop_count:
+            self._remember(key, account_id, parsed.secret_hash)
         return account_id
 
     async def actor(self, token: str | None, claimed_id: int) -> int:
@@ -135,14 +136,21 @@ class Authenticator:
     def drop_token(self, account_id: int, secret_hash: bytes) -> None:
         """Forget a token that was revoked, here or on another worker."""
         self._drop_count += 1
-        token = self._token_of.pop((account_id, secret_hash), None)
-        if token is not None:
-            self._verified.pop(token, None)
+        key = self._key_of.pop((account_id, secret_hash), None)
+        if key is not None:
+            self._verified.pop(key, None)
 
-    def _remember(self, token: str, account_id: int, secret_hash: bytes) -> None:
-        self._verified[token] = (account_id, self._clock() + self._settings.token_cache_s)
-        self._verified.move_to_end(token)
-        self._token_of[account_id, secret_hash] = token
+    def check(self) -> None:
+        """Assert the invariants: the cache is within its bound, and its two maps are each other's inverse."""
+        assert len(self._verified) <= self._settings.token_cache_entries_max
+        assert {key: (entry[0], entry[1]) for key, entry in self._verified.items()} == {
+            key: pair for pair, key in self._key_of.items()
+        }
+
+    def _remember(self, key: str, account_id: int, secret_hash: bytes) -> None:
+        self._verified[key] = (account_id, secret_hash, self._clock() + self._settings.token_cache_s)
+        self._verified.move_to_end(key)
+        self._key_of[account_id, secret_hash] = key
         if len(self._verified) > self._settings.token_cache_entries_max:
-            oldest, _ = self._verified.popitem(last=False)
-            self._token_of.pop(tuple(parse_token(oldest)), None)
+            _, (oldest_id, oldest_hash, _) = self._verified.popitem(last=False)
+            self._key_of.pop((oldest_id, oldest_hash), None)

@@ -73,6 +73,10 @@ async def _multipart_pairs(request: Request, raw: bytes) -> list[tuple[str, str]
     async def stream() -> AsyncIterator[bytes]:
         yield raw
 
+    try:
+        raw.decode()  # there are no files, so all of it is text; the parser would guess Latin-1 instead of refusing
+    except UnicodeDecodeError as error:
+        raise MalformedError(f"the multipart form is not UTF-8: {error.reason}") from error
     parser = MultiPartParser(request.headers, stream(), max_files=0, max_fields=FORM_FIELD_COUNT_MAX)  # type: ignore[arg-type]
     try:
         form = await parser.parse()

@@ -16,11 +16,12 @@ import itertools
 import re
 import secrets
 import time
-from typing import Any
+from collections.abc import Sequence
 
 import structlog
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from actors.core.errors import OverloadedError
@@ -132,13 +133,13 @@ def _route_of(scope: Scope) -> str:
     return str(getattr(scope.get("route"), "path", _UNMATCHED))
 
 
-def allowed_methods(routes: list[Any], path: str) -> list[str]:
+def allowed_methods(routes: Sequence[BaseRoute], path: str) -> list[str]:
     """Return the methods that a path takes, sorted; none if there is no such path."""
     methods: set[str] = set()
     for route in routes:
         regex = getattr(route, "path_regex", None)
-        if regex is not None and regex.match(path) and getattr(route, "methods", None):
-            methods.update(route.methods)
+        if regex is not None and regex.match(path):
+            methods.update(getattr(route, "methods", None) or ())
     if "GET" in methods:
         methods.add("HEAD")
     return sorted(methods | {"OPTIONS"}) if methods else []

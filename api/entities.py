@@ -22,8 +22,8 @@ import re
 from typing import NamedTuple
 
 import msgpack
-import regex
-from twitter_text import extract_urls_with_indices
+import regex  # type: ignore[import-untyped]
+from twitter_text import extract_urls_with_indices  # type: ignore[import-untyped]
 
 from actors.core.ids import bucket_of_name
 from api.limits import LINK_LABEL_COUNT_MAX, LINK_WORD_CHARS_MAX, NAMES_PER_CALL_MAX, USERNAME_CHARS_MAX
@@ -89,13 +89,14 @@ async def resolve_names(cluster: Cluster, names: list[str], timeout_s: float) ->
 
 def pack_entities(found: Entities, ids: dict[str, int]) -> bytes:
     """Return the msgpack that the shard stores (docs/lane.md); mentions of nobody are left out."""
-    return msgpack.packb(
+    packed: bytes = msgpack.packb(
         {
             "mentions": [[ids[n.lower()], n, start, end] for n, start, end in found.mentions if n.lower() in ids],
             "hashtags": [list(span) for span in found.hashtags],
             "urls": [list(span) for span in found.urls],
         }
     )
+    return packed
 
 
 def _may_tag(text: str) -> bool:

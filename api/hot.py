@@ -12,6 +12,7 @@ Cost: about 20 us of this worker's time beside the HTTP server's, with a cached 
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from functools import lru_cache
 from typing import Any
 
@@ -26,7 +27,7 @@ _JSON = (b"content-type", b"application/json")
 _cached_base = lru_cache(256)(base_of)
 
 
-async def read_home(services: Services, scope: dict[str, Any]) -> tuple[Headers, bytes]:
+async def read_home(services: Services, scope: MutableMapping[str, Any]) -> tuple[Headers, bytes]:
     """Return headers and JSON of one page of a home timeline. Raises a RookeryError for every refusal."""
     query = parse_query(scope["query_string"])
     host, authorization = b"", None

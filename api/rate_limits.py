@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, MutableMapping
 from functools import lru_cache
 from typing import Any
 
@@ -36,7 +36,7 @@ class RateLimiter:
         self.refused_count = 0
         self.enabled = settings.enabled
 
-    def check_address(self, scope: dict[str, Any], write: bool) -> None:
+    def check_address(self, scope: MutableMapping[str, Any], write: bool) -> None:
         """Count one request of an address. Raises RateLimitedError."""
         if self.enabled:
             rate = self._settings.address_write if write else self._settings.address_read
@@ -48,7 +48,7 @@ class RateLimiter:
             rate = self._settings.account_write if write else self._settings.account_read
             self._take((account_id, write), rate, f"account {account_id}")
 
-    def check_login(self, scope: dict[str, Any], username: str) -> None:
+    def check_login(self, scope: MutableMapping[str, Any], username: str) -> None:
         """Count one attempt to log in, by address and by name (which an attacker with many addresses can't change)."""
         if self.enabled:
             login = self._settings.login
@@ -56,12 +56,12 @@ class RateLimiter:
             by_name = Rate(login.per_s / 10, max(1.0, login.burst / 10))
             self._take(("login-name", username.lower()[:64]), by_name, "logging in to this account")
 
-    def check_register(self, scope: dict[str, Any]) -> None:
+    def check_register(self, scope: MutableMapping[str, Any]) -> None:
         """Count one registration of an address. Raises RateLimitedError."""
         if self.enabled:
             self._take(("register", self.address_of(scope)), self._settings.register, "registering from this address")
 
-    def address_of(self, scope: dict[str, Any]) -> str:
+    def address_of(self, scope: MutableMapping[str, Any]) -> str:
         """Return the address (IPv6: the /64) that a request counts for."""
         client = scope.get("client")
         peer = client[0] if client else ""
@@ -116,6 +116,6 @@ def group_of_address(address: str) -> str:
     return address
 
 
-def _forwarded_addresses(scope: dict[str, Any]) -> list[str]:
+def _forwarded_addresses(scope: MutableMapping[str, Any]) -> list[str]:
     values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
     return [item.strip() for value in values for item in value.split(",") if item.strip()]

@@ -34,7 +34,7 @@ _HOME = operation(query_id("user_id", "Whose; must be the token's account", requ
 )
 async def home_timeline(request: Request) -> Response:
     """The newest tweets of yours and of those that you follow, newest first."""
-    headers, body = await read_home(request.app.state.services, request.scope)  # type: ignore[arg-type]
+    headers, body = await read_home(request.app.state.services, request.scope)
     answer = Response(body)
     answer.raw_headers = headers
     return answer

@@ -44,7 +44,7 @@ async def register(request: Request) -> Response:
     """Make an account. Its user name is unique without regard to case. The token is shown only here."""
     inputs = await Inputs.read(request)
     services = inputs.services
-    services.limiter.check_register(request.scope)  # type: ignore[arg-type]
+    services.limiter.check_register(request.scope)
     username = fields.clean_username(fields.required(inputs.body, "username"))
     password = fields.clean_password(fields.required(inputs.body, "password"))
     display_name = fields.optional_text(inputs.body, "display_name", limits.DISPLAY_NAME_CHARS_MAX)
@@ -73,7 +73,7 @@ async def login(request: Request) -> Response:
     services = inputs.services
     username = fields.clean_text(fields.required(inputs.body, "username"), "username", limits.TOKEN_CHARS_MAX)
     password = fields.clean_password(fields.required(inputs.body, "password"))
-    services.limiter.check_login(request.scope, username)  # type: ignore[arg-type]
+    services.limiter.check_login(request.scope, username)
     account_id, encoded = await _credentials_of(services, username)
     if not await services.passwords.matches(encoded, password):
         raise UnauthorizedError(_NO_MATCH)

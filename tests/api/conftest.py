@@ -1,0 +1,147 @@
+"""Fixtures: a live server, clients, registered accounts.
+
+To run the same tests against another cluster, override the one fixture `server` in a conftest of your own (it yields a
+`LiveServer`: base_url, and the fake cluster or None). Tests that look into the fake ask for `fake`, and are skipped
+when there is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from api.worker import ApiWorker
+from tests.api.fake_cluster import FakeCluster
+
+PASSWORD = "correct horse battery"
+CHEAP_PASSWORDS = {"time_cost": 1, "memory_kib": 8, "parallelism": 1}
+NO_LIMITS = {"enabled": False}
+_names = itertools.count(1)
+
+
+@dataclass
+class LiveServer:
+    base_url: str
+    fake: FakeCluster | None
+    worker: ApiWorker | None = None
+
+
+@dataclass
+class User:
+    """A registered account with its client, which sends its token."""
+
+    user_id: str
+    username: str
+    token: str
+    http: httpx.Client
+
+    def tweet(self, status: str, **more: Any) -> dict[str, Any]:
+        reply = self.http.post("/api/v1/tweet", json={"user_id": self.user_id, "status": status, **more})
+        assert reply.status_code == 201, reply.text
+        return reply.json()
+
+    def home(self, **query: Any) -> list[dict[str, Any]]:
+        reply = self.http.get("/api/v1/home_timeline", params={"user_id": self.user_id, **query})
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+
+class ServerThread:
+    """An ApiWorker on an event loop of its own, with a fake cluster."""
+
+    def __init__(self, settings: Mapping[str, Any] | None = None, fake: FakeCluster | None = None) -> None:
+        self.fake = fake or FakeCluster()
+        self._settings = {"passwords": CHEAP_PASSWORDS, "rate_limits": NO_LIMITS, **(settings or {})}
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    async def _connect(self, on_revoked: Any) -> FakeCluster:
+        self.fake.on_revoked = on_revoked
+        return self.fake
+
+    def __enter__(self) -> LiveServer:
+        self._thread.start()
+        self.worker = ApiWorker(self._settings, self._connect, port=0)
+        port = asyncio.run_coroutine_threadsafe(self.worker.start(), self._loop).result(10)
+        return LiveServer(f"http://127.0.0.1:{port}", self.fake, self.worker)
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self.worker.stop(), self._loop).result(20)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LiveServer]:
+    with ServerThread() as live:
+        yield live
+
+
+@pytest.fixture
+def base_url(server: LiveServer) -> str:
+    return server.base_url
+
+
+@pytest.fixture
+def fake(server: LiveServer) -> FakeCluster:
+    if server.fake is None:
+        pytest.skip("looks into the fake cluster")
+    server.fake.calls.clear()
+    return server.fake
+
+
+@pytest.fixture
+def anonymous(base_url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=base_url) as http:
+        yield http
+
+
+@pytest.fixture
+def register(base_url: str) -> Iterator[Any]:
+    clients: list[httpx.Client] = []
+
+    def make(username: str | None = None) -> User:
+        name = username or f"user_{next(_names)}"
+        http = httpx.Client(base_url=base_url)
+        clients.append(http)
+        reply = http.post("/api/v1/users", json={"username": name, "password": PASSWORD})
+        assert reply.status_code == 201, reply.text
+        body = reply.json()
+        http.headers["authorization"] = f"Bearer {body['auth_token']}"
+        return User(body["user_id"], name, body["auth_token"], http)
+
+    yield make
+    for http in clients:
+        http.close()
+
+
+@pytest.fixture
+def ada(register: Any) -> User:
+    return register()
+
+
+@pytest.fixture
+def bob(register: Any) -> User:
+    return register()
+
+
+def assert_error(reply: httpx.Response, status: int, field: str | None = ...) -> dict[str, Any]:  # type: ignore[assignment]
+    """Assert that an answer is an error of that status in the one shape that errors have."""
+    assert reply.status_code == status, reply.text
+    assert reply.headers["content-type"] == "application/json"
+    error = reply.json()["error"]
+    assert set(error) == {"code", "message", "field"}
+    assert error["message"]
+    if field is not ...:
+        assert error["field"] == field
+    if status in (429, 503):
+        assert int(reply.headers["retry-after"]) >= 1
+    return error

@@ -1,0 +1,325 @@
+"""A cluster of dicts: every lane operation that the API uses, in the most naive way.
+
+It stands in for the shards, so that the API is tested alone, and doubles as an oracle: a home timeline here is computed
+from its definition (architecture.md, section 2) on every read. It checks nothing about callers, as the lane doesn't.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import msgpack
+import orjson
+
+from actors.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, UnauthorizedError
+from actors.core.ids import bucket_of_account, bucket_of_name, bucket_of_tweet, make_tweet_id, ms_of_tweet
+
+PUBLIC, FOLLOWERS, DIRECT = 0, 1, 2
+FIRST_MS = 1_790_000_000_000
+
+
+@dataclass
+class FakeAccount:
+    account_id: int
+    username: str
+    display_name: str
+    bio: str
+    password_hash: str | None
+    tokens: set[bytes]
+    location: str = ""
+    url: str = ""
+    avatar: str = ""
+    fields: list[list[str]] = field(default_factory=list)
+
+
+@dataclass
+class FakeTweet:
+    tweet_id: int
+    author_id: int
+    text: str
+    visibility: int
+    in_reply_to: int
+    entities: dict[str, Any]
+    media_ids: list[int]
+    mention_ids: list[int]
+    repost_of: int = 0
+
+
+class FakeCluster:
+    """Two shards' worth of dicts behind the shape of `api.ports.Cluster`."""
+
+    def __init__(self, shard_count: int = 2) -> None:
+        self._shard_count = shard_count
+        self.accounts: dict[int, FakeAccount] = {}
+        self.names: dict[str, int] = {}
+        self.tweets: dict[int, FakeTweet] = {}
+        self.follows: dict[tuple[int, int], int] = {}  # (who, whom) -> order
+        self.blocks: set[tuple[int, int]] = set()
+        self.mutes: set[tuple[int, int]] = set()
+        self.likes: set[tuple[int, int]] = set()
+        self.keys: dict[tuple[int, str], int] = {}
+        self.calls: list[str] = []
+        self.is_ready = True
+        self.down: set[int] = set()
+        self.delay_s = 0.0
+        self.on_revoked: Any = None
+        self._sequence = itertools.count(1)
+        self._ms = itertools.count(FIRST_MS)
+
+    @property
+    def shard_count(self) -> int:
+        return self._shard_count
+
+    def shard_of(self, bucket: int) -> int:
+        return bucket % self._shard_count
+
+    async def ready(self) -> bool:
+        return self.is_ready
+
+    async def call(self, bucket: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
+        self.calls.append(op)
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
+        self._check_routing(bucket, op, args)
+        args = msgpack.unpackb(msgpack.packb(args))  # as if it had crossed the lane
+        return getattr(self, f"do_{op}")(*args)
+
+    async def call_shard(self, shard: int, op: str, args: list[Any]) -> Any:
+        if shard in self.down:
+            raise NotFoundError("the shard is down")
+        return {"accounts": len(self.accounts), "journal": {"position": 7, "name": "not a number"}}
+
+    def _check_routing(self, bucket: int, op: str, args: list[Any]) -> None:
+        """A request must arrive where its key lives; in a group, every key on the same shard."""
+        if op in ("tweet", "tweet_ref", "delete"):
+            assert bucket == bucket_of_tweet(args[0])
+        elif op == "names":
+            assert 1 <= len(args[0]) <= 64
+            assert {self.shard_of(bucket_of_name(n)) for n in args[0]} == {self.shard_of(bucket)}
+        elif op == "cards":
+            assert 1 <= len(args[0]) <= 200
+            assert {self.shard_of(bucket_of_account(a)) for a in args[0]} == {self.shard_of(bucket)}
+        elif op == "register":
+            assert bucket == bucket_of_name(args[0]) == bucket_of_account(args[1])
+        else:
+            assert bucket == bucket_of_account(args[0])
+
+    # accounts
+    def _account(self, account_id: int) -> FakeAccount:
+        if account_id not in self.accounts:
+            raise NotFoundError(f"account {account_id} does not exist", "user_id")
+        return self.accounts[account_id]
+
+    def do_register(self, name: str, account_id: int, display: str, bio: str, hashed: str, tokens: list[bytes]) -> int:
+        if name.lower() in self.names:
+            raise ConflictError(f"the user name {name} is taken", "username")
+        self.names[name.lower()] = account_id
+        self.accounts[account_id] = FakeAccount(account_id, name, display, bio, hashed, set(tokens))
+        return account_id
+
+    def do_names(self, names: list[str]) -> list[int]:
+        return [self.names.get(name.lower(), 0) for name in names]
+
+    def do_credentials(self, account_id: int) -> list[str | None]:
+        return [self._account(account_id).password_hash]
+
+    def do_token(self, account_id: int, secret_hash: bytes) -> bool:
+        if account_id not in self.accounts or secret_hash not in self.accounts[account_id].tokens:
+            raise UnauthorizedError("unknown token")
+        return True
+
+    def do_login_token(self, account_id: int, secret_hash: bytes) -> bool:
+        self._account(account_id).tokens.add(secret_hash)
+        return True
+
+    def do_revoke_token(self, account_id: int, secret_hash: bytes) -> bool:
+        self._account(account_id).tokens.discard(secret_hash)
+        if self.on_revoked is not None:
+            self.on_revoked(account_id, secret_hash)
+        return True
+
+    def do_account(self, account_id: int) -> list[Any]:
+        account = self._account(account_id)
+        return [account_id, account.username, account.display_name]
+
+    def _card(self, account: FakeAccount) -> dict[str, Any]:
+        user_id = str(account.account_id)
+        return {"user_id": user_id, "username": account.username, "display_name": account.display_name}
+
+    def do_cards(self, account_ids: list[int]) -> list[bytes | None]:
+        return [orjson.dumps(self._card(self.accounts[a])) if a in self.accounts else None for a in account_ids]
+
+    def do_profile(self, account_id: int, viewer: int) -> bytes:
+        account = self._account(account_id)
+        return orjson.dumps(
+            self._card(account)
+            | {"bio": account.bio, "location": account.location, "url": account.url, "avatar": account.avatar}
+            | {"fields": [{"name": n, "value": v} for n, v in account.fields]}
+            | {"counts": {"followers": sum(1 for _, v in self.follows if v == account_id)}}
+        )
+
+    def do_update_profile(self, account_id: int, changes: dict[str, Any]) -> bytes:
+        for name, value in changes.items():
+            setattr(self._account(account_id), name, value)
+        return self.do_profile(account_id, account_id)
+
+    # edges
+    def _change(self, edges: set[tuple[int, int]], who: int, whom: int, holds: bool) -> bool:
+        self._account(who)
+        before = (who, whom) in edges
+        (edges.add if holds else edges.discard)((who, whom))
+        return before != holds
+
+    def do_follow(self, who: int, whom: int) -> bool:
+        self._account(who)
+        if (whom, who) in self.blocks:
+            raise ForbiddenError("you can't follow this account", "id")
+        return self.follows.setdefault((who, whom), number := next(self._sequence)) == number
+
+    def do_unfollow(self, who: int, whom: int) -> bool:
+        self._account(who)
+        return self.follows.pop((who, whom), None) is not None
+
+    def do_block(self, who: int, whom: int) -> bool:
+        self.follows.pop((who, whom), None)
+        self.follows.pop((whom, who), None)
+        return self._change(self.blocks, who, whom, True)
+
+    def do_unblock(self, who: int, whom: int) -> bool:
+        return self._change(self.blocks, who, whom, False)
+
+    def do_mute(self, who: int, whom: int) -> bool:
+        return self._change(self.mutes, who, whom, True)
+
+    def do_unmute(self, who: int, whom: int) -> bool:
+        return self._change(self.mutes, who, whom, False)
+
+    def _listed(self, rows: list[tuple[int, int]], cursor: int, count: int) -> list[Any]:
+        rows = sorted(((order, a) for order, a in rows if not cursor or order < cursor), reverse=True)
+        page = rows[:count]
+        return [[account_id for _, account_id in page], page[-1][0] if len(rows) > count else 0]
+
+    def do_followers(self, account_id: int, viewer: int, cursor: int, count: int) -> list[Any]:
+        self._account(account_id)
+        return self._listed([(o, who) for (who, whom), o in self.follows.items() if whom == account_id], cursor, count)
+
+    def do_following(self, account_id: int, viewer: int, cursor: int, count: int) -> list[Any]:
+        self._account(account_id)
+        return self._listed([(o, whom) for (who, whom), o in self.follows.items() if who == account_id], cursor, count)
+
+    # tweets
+    def _visible(self, tweet: FakeTweet, viewer: int) -> bool:
+        if viewer and ((viewer, tweet.author_id) in self.blocks or (tweet.author_id, viewer) in self.blocks):
+            return False
+        if tweet.author_id == viewer or viewer in tweet.mention_ids or tweet.visibility == PUBLIC:
+            return True
+        return tweet.visibility == FOLLOWERS and (viewer, tweet.author_id) in self.follows
+
+    def _tweet(self, tweet_id: int, viewer: int) -> FakeTweet:
+        tweet = self.tweets.get(tweet_id)
+        if tweet is None or not self._visible(tweet, viewer):
+            raise NotFoundError(f"tweet {tweet_id} does not exist", "tweet_id")
+        return tweet
+
+    def _render(self, tweet: FakeTweet) -> dict[str, Any]:
+        at = datetime.fromtimestamp(ms_of_tweet(tweet.tweet_id) / 1000, UTC)
+        counts = {
+            "replies": sum(t.in_reply_to == tweet.tweet_id for t in self.tweets.values()),
+            "reposts": sum(t.repost_of == tweet.tweet_id for t in self.tweets.values()),
+            "likes": sum(t == tweet.tweet_id for _, t in self.likes),
+        }
+        value = {
+            "created_at": at.strftime("%a %b %d %H:%M:%S +0000 %Y"),
+            "status": tweet.text,
+            "tweet_id": str(tweet.tweet_id),
+            "user_id": str(tweet.author_id),
+            "username": self.accounts[tweet.author_id].username,
+            "in_reply_to": str(tweet.in_reply_to) if tweet.in_reply_to else None,
+            "media": [{"media_id": str(m)} for m in tweet.media_ids],
+            "entities": tweet.entities,
+            "counts": counts,
+        }
+        return value | ({"repost_of": self._render(self.tweets[tweet.repost_of])} if tweet.repost_of else {})
+
+    def _next_id(self, author_id: int) -> int:
+        return make_tweet_id(next(self._ms), bucket_of_account(author_id), 0)
+
+    def do_post(self, author: int, text: str, visibility: int, reply: int, reply_author: int, *rest: Any) -> bytes:
+        entities, media_ids, mention_ids, key = rest
+        self._account(author)
+        tweet_id = self.keys.get((author, key))
+        if tweet_id is None:
+            tweet_id = self.keys[author, key] = self._next_id(author)
+            facts = msgpack.unpackb(entities)
+            self.tweets[tweet_id] = FakeTweet(tweet_id, author, text, visibility, reply, facts, media_ids, mention_ids)
+        return orjson.dumps(self._render(self.tweets[tweet_id]))
+
+    def do_tweet(self, tweet_id: int, viewer: int) -> bytes:
+        return orjson.dumps(self._render(self._tweet(tweet_id, viewer)))
+
+    def do_tweet_ref(self, tweet_id: int, viewer: int) -> list[Any]:
+        tweet = self._tweet(tweet_id, viewer)
+        return [tweet.author_id, self.accounts[tweet.author_id].username, tweet.visibility, msgpack.packb(tweet_id)]
+
+    def do_delete(self, tweet_id: int, actor: int) -> bytes:
+        tweet = self._tweet(tweet_id, actor)
+        if tweet.author_id != actor:
+            raise ForbiddenError(f"tweet {tweet_id} is not yours", "tweet_id")
+        body = orjson.dumps(self._render(tweet))
+        for other in [t for t in self.tweets.values() if t.repost_of == tweet_id]:
+            del self.tweets[other.tweet_id]
+        del self.tweets[tweet_id]
+        return body
+
+    def do_like(self, who: int, tweet_id: int) -> bool:
+        return self._change(self.likes, who, tweet_id, True)
+
+    def do_unlike(self, who: int, tweet_id: int) -> bool:
+        return self._change(self.likes, who, tweet_id, False)
+
+    def do_repost(self, who: int, entry: bytes) -> bytes:
+        original = msgpack.unpackb(entry)
+        self._account(who)
+        for tweet in self.tweets.values():
+            if tweet.author_id == who and tweet.repost_of == original:
+                return orjson.dumps(self._render(tweet))
+        tweet_id = self._next_id(who)
+        self.tweets[tweet_id] = FakeTweet(tweet_id, who, "", PUBLIC, 0, {}, [], [], repost_of=original)
+        return orjson.dumps(self._render(self.tweets[tweet_id]))
+
+    def do_unrepost(self, who: int, original: int) -> bool:
+        self._account(who)
+        mine = [t.tweet_id for t in self.tweets.values() if t.author_id == who and t.repost_of == original]
+        for tweet_id in mine:
+            del self.tweets[tweet_id]
+        return bool(mine)
+
+    # timelines
+    def _page(self, tweets: list[FakeTweet], max_id: int, since_id: int, min_id: int, count: int) -> list[Any]:
+        if count < 1:
+            raise InvalidError("count", "count")
+        inside = [t for t in tweets if (not max_id or t.tweet_id < max_id) and t.tweet_id > max(since_id, min_id)]
+        inside.sort(key=lambda t: t.tweet_id)
+        page = (inside[:count] if min_id else inside[-count:])[::-1]
+        body = orjson.dumps([self._render(t) for t in page])
+        return [body, page[0].tweet_id if page else 0, page[-1].tweet_id if page else 0]
+
+    def do_home(self, account_id: int, max_id: int, since_id: int, min_id: int, count: int) -> list[Any]:
+        self._account(account_id)
+        shown = [
+            t
+            for t in self.tweets.values()
+            if (t.author_id == account_id or (account_id, t.author_id) in self.follows)
+            and self._visible(t, account_id)
+            and (account_id, t.author_id) not in self.mutes
+        ]
+        return self._page(shown, max_id, since_id, min_id, count)
+
+    def do_user_timeline(self, account_id: int, viewer: int, *window: int) -> list[Any]:
+        self._account(account_id)
+        shown = [t for t in self.tweets.values() if t.author_id == account_id and self._visible(t, viewer)]
+        return self._page(shown, *window)
