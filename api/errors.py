@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import traceback
 
 import orjson
 import structlog
@@ -57,7 +58,9 @@ def response_for(error: BaseException, request_id: str) -> Response:
         return _known(MalformedError("the connection ended before the request was complete"))
     if isinstance(error, HTTPException):
         return _from_framework(error)
-    _log.error("unexpected_error", request_id=request_id, exc_info=error)
+    # frames without their locals and without the message: both may hold a token or a text
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    _log.error("unexpected_error", request_id=request_id, error=type(error).__name__, frames=frames)
     return _json(500, error_body("internal", f"something went wrong on our side; request {request_id}"))
 
 

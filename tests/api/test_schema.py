@@ -1,7 +1,7 @@
 """The documentation tells the truth: /openapi.json is fuzzed by schemathesis over real HTTP.
 
 Left out on purpose, with the reason:
-- positive_data_acceptance: whether fitting values are accepted depends on what exists (404), on the account (403) and on
+- positive_data_acceptance: whether fitting values are accepted depends on what exists (404), on the caller (403) and on
   rules that JSON Schema can't say (bytes of a password, control characters).
 - negative_data_rejection: in a form every value is a text, so "wrong type" has no meaning there.
 """
