@@ -242,7 +242,7 @@ class ClusterClient:
                 return await self._actor_call(actor_name, op, args)
         except RookeryError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever Ray raises: the lane is tried again
             logger.info("actor %s does not answer %s either: %s", actor_name, op, type(error).__name__)
             return _NO_ANSWER
         finally:
@@ -264,7 +264,7 @@ class ClusterClient:
                 wire = await self._fetch_map()
             if wire is not None:
                 self._install(ShardMap.from_wire(wire))
-        except Exception as error:  # whatever the router's transport raises: the old map serves on
+        except Exception as error:  # noqa: BLE001  whatever the way to the router raises: the old map serves on
             self._map_error = f"{type(error).__name__}: {error}".splitlines()[0]
             logger.warning("the router gave no shard map: %s", self._map_error)
         finally:
@@ -272,7 +272,10 @@ class ClusterClient:
             self._refresh = None
 
     def _install(self, new: ShardMap) -> None:
-        """Replace the cached map by a newer one; lanes to replicas that moved are closed."""
+        """Replace the cached map by a newer one and close the lanes that lead elsewhere.
+
+        A lane to an address of the new primary stays: if the process behind it had died, the lane would be closed.
+        """
         old = self._map
         if old is not None and new.epoch <= old.epoch:
             return
@@ -280,7 +283,7 @@ class ClusterClient:
         for shard, lane in enumerate(self._lanes):
             if lane is None:
                 continue
-            if old is not None and shard < new.shard_count and new.primary_of(shard) == old.primary_of(shard):
+            if shard < new.shard_count and lane.address in self._addresses(new.primary_of(shard)):
                 lanes[shard] = lane
             else:
                 lane.close()
@@ -319,7 +322,7 @@ class ClusterClient:
             except _UNREACHABLE as error:
                 failure = error
                 continue
-            if self._map is None or self._map.primary_of(primary.shard) != primary or self._closed:
+            if self._closed or address not in self._addresses(self.shard_map.primary_of(primary.shard)):
                 lane.close()
                 raise ConnectionError(f"the map changed while connecting to {primary.actor_name}")
             self._lanes[primary.shard] = lane

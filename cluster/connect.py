@@ -94,8 +94,8 @@ def make_actor_call(actors: NamedActors) -> ActorCall:
 def wait_until_ready(router: Any, timeout_s: float = 60.0) -> None:
     """Block until every bucket has a live primary; for the process that started the cluster, not for coroutines.
 
-    Raises OverloadedError that names the shards that are missing, and ActorDiedError with the reason if the router's own
-    constructor refused (wrong shard count, damaged files).
+    Raises OverloadedError that names the shards that are missing, and ActorDiedError with the reason if the router's
+    own constructor refused (wrong shard count, damaged files).
     """
     deadline = time.monotonic() + timeout_s
     while not ray.get(router.ready.remote(), timeout=timeout_s):

@@ -190,7 +190,7 @@ class LaneConnection(asyncio.Protocol):
                 request = LaneRequest(self, request_id, op, args)
                 try:
                     handler(request)
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001  logged and answered in _handler_failed
                     self._handler_failed(request, error)
                 if self._in_flight >= in_flight_max or self._write_paused:
                     self._stop_reading()

@@ -41,6 +41,36 @@ Handler = Callable[[LaneRequest], None]
 UNIX_PATH_BYTES_MAX = 100  # Linux allows 107; the temporary name that we rename from is a little longer
 
 
+def bind_unix(path: str) -> tuple[socket.socket, str]:
+    """Return a listening-to-be socket, mode 0600, and the temporary name it is bound to; the caller renames it to path.
+
+    Raises ValueError for a path that is too long for a Unix socket, FileExistsError if a plain file is there.
+    """
+    if len(os.fsencode(path)) > UNIX_PATH_BYTES_MAX:
+        raise ValueError(f"socket path {path!r} is longer than {UNIX_PATH_BYTES_MAX} bytes; shorten the directory")
+    if os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
+        raise FileExistsError(f"{path} exists and is not a socket")
+    temporary = f"{path}.{os.getpid() % 100000}"
+    unlink_if_inode(temporary, None)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(temporary)
+        os.chmod(temporary, 0o600)
+    except BaseException:
+        listener.close()
+        raise
+    return listener, temporary
+
+
+def unlink_if_inode(path: str, inode: int | None) -> None:
+    """Remove a file if it is there and is the one meant; inode None: whichever it is."""
+    try:
+        if inode is None or os.lstat(path).st_ino == inode:
+            os.unlink(path)
+    except FileNotFoundError:
+        return
+
+
 class LaneServer:
     """Accepts lane connections on a Unix socket, a TCP port or both, and gives each request to `handler`.
 
@@ -79,17 +109,8 @@ class LaneServer:
 
         Raises ValueError for a path that is too long for a Unix socket, FileExistsError if a plain file is there.
         """
-        if len(os.fsencode(path)) > UNIX_PATH_BYTES_MAX:
-            raise ValueError(f"socket path {path!r} is longer than {UNIX_PATH_BYTES_MAX} bytes; shorten the directory")
-        if os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise FileExistsError(f"{path} exists and is not a socket")
-        temporary = f"{path}.{os.getpid() % 100000}"
-        if os.path.lexists(temporary):
-            os.unlink(temporary)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener, temporary = bind_unix(path)
         try:
-            listener.bind(temporary)
-            os.chmod(temporary, 0o600)
             self.loop = asyncio.get_running_loop()
             server = await self.loop.create_unix_server(lambda: LaneConnection(self), sock=listener)
             os.rename(temporary, path)
@@ -121,8 +142,7 @@ class LaneServer:
         for connection in [*self._open, *self._pending]:
             connection.close()
         for path, inode in self._unix:
-            if os.path.lexists(path) and os.stat(path).st_ino == inode:
-                os.unlink(path)
+            unlink_if_inode(path, inode)
         self._unix.clear()
 
     @property

@@ -129,8 +129,8 @@ class Router:
         if self._map.shard_count != shard_count:
             raise InvalidError(
                 f"the data in {self._data_dir} was written by {self._map.shard_count} shards, but the configuration "
-                f"asks for {shard_count}; set shards back to {self._map.shard_count}, or start with an empty data directory "
-                "and load again (moving buckets between shards is not available yet)",
+                f"asks for {shard_count}; set shards back to {self._map.shard_count}, or start with an empty data "
+                "directory and load again (moving buckets between shards is not available yet)",
                 "shards",
             )
         if self._map.cluster != cluster:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -133,8 +134,8 @@ class RouterActor:
         return self._router.ready(time.monotonic())
 
     async def status(self) -> dict[str, Any]:
-        """Return the map's epoch and each replica's state; see Router.status."""
-        return self._router.status(time.monotonic())
+        """Return the router's pid, the map's epoch and each replica's state; see Router.status."""
+        return {**self._router.status(time.monotonic()), "pid": os.getpid()}
 
     async def check(self) -> list[str]:
         """Return what is wrong with the map in memory and on disk; [] when nothing is."""

@@ -1,0 +1,64 @@
+"""Fixtures of the cluster tests: the event loop that the actors use, and lane servers that end with their test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import uvloop
+
+from cluster.lane_client import LaneClient
+from cluster.lane_server import LaneRequest, LaneServer
+
+SECRET = bytes(range(32))
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Callable]:
+    """Ray actors and API workers run on uvloop, so the tests do."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+def echo(request: LaneRequest) -> None:
+    """Answer with what was asked."""
+    request.reply([request.op, request.args])
+
+
+async def until(holds: Callable) -> None:
+    """Let the loop run until a condition holds; the test's timeout ends a wait in vain."""
+    for _ in range(10_000):
+        if holds():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("the condition never came true")
+
+
+@pytest.fixture
+async def make_server() -> AsyncIterator[Callable[..., LaneServer]]:
+    """Make lane servers; all are closed at the end, and none may keep a connection then."""
+    servers: list[LaneServer] = []
+
+    def make(handler=echo, secret: bytes = SECRET, **limits) -> LaneServer:
+        servers.append(LaneServer(handler, secret, **limits))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        await server.close()
+    await asyncio.sleep(0.02)
+    assert all(server.connection_count == 0 for server in servers)
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Callable]:
+    """Connect lane clients; all are closed at the end."""
+    clients: list[LaneClient] = []
+
+    async def make(address, secret: bytes = SECRET, on_push=None) -> LaneClient:
+        clients.append(LaneClient(address, secret, on_push))
+        await clients[-1].connect(2.0)
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()

@@ -1,0 +1,56 @@
+"""The smallest shard actor that keeps the contract of router_actor.py: it answers every operation with its pid."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+import ray
+
+from cluster.connect import router_handle
+from cluster.lane_server import LaneRequest, LaneServer
+
+
+class FakeShardActor:
+    """One lane server; `close_lane` closes it, so that only the actor answers from then on."""
+
+    def __init__(self, shard: int, index: int, folder: str, namespace: str) -> None:
+        self.shard = shard
+        self.index = index
+        self.folder = folder
+        self.namespace = namespace
+        self.endpoints: dict[str, Any] | None = None
+        self.server: LaneServer | None = None
+        self.starting = asyncio.get_running_loop().create_task(self.start())
+
+    async def start(self) -> None:
+        router = await asyncio.to_thread(router_handle, self.namespace)
+        secret = (await router.join.remote())["secret"]
+        self.server = LaneServer(self.handle, secret)
+        path = os.path.join(self.folder, f"{self.shard}.sock")
+        await self.server.start_unix(path)
+        port = await self.server.start_tcp("127.0.0.1")
+        node_id = ray.get_runtime_context().get_node_id()
+        self.endpoints = {
+            "unix_path": path, "host": "127.0.0.1", "port": port, "node_id": node_id, "pid": os.getpid(),
+        }  # fmt: skip
+        await router.register_replica.remote(self.shard, self.index, self.endpoints)
+
+    def handle(self, request: LaneRequest) -> None:
+        request.reply(["lane", self.shard, os.getpid()])
+        if request.op == "close_lane" and self.server is not None:
+            self.starting = asyncio.get_running_loop().create_task(self.server.close())
+
+    async def ping(self) -> dict[str, Any] | None:
+        return self.endpoints
+
+    async def lane_call(self, op: str, args: list[Any]) -> list[Any]:
+        if op == "missing":
+            return [1, ["not_found", "no such account", None, None]]
+        return [0, ["actor", self.shard, os.getpid()]]
+
+
+def make_fake_shard(shard: int, index: int, settings: dict[str, Any]) -> tuple[type, dict[str, Any]]:
+    """The shard factory that the router is given."""
+    return FakeShardActor, {"shard": shard, "index": index, **settings}

@@ -1,0 +1,332 @@
+"""The lane and dishonest peers: strangers, garbage, floods, and peers that don't read."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+
+import msgpack
+import pytest
+import uvloop
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cluster.lane_client import LaneClient
+from cluster.lane_protocol import (
+    AUTH_MESSAGE_BYTES,
+    DECODE_ERRORS,
+    FRAME_BYTES_MAX,
+    READ_CHUNK_BYTES,
+    FrameDecoder,
+    LaneProtocolError,
+    auth_message,
+    check_request,
+    is_authentic,
+)
+from cluster.lane_server import LaneServer
+from tests.cluster.conftest import SECRET, echo
+
+
+async def dial(path):
+    """Connect without authenticating; return (reader, writer, nonce)."""
+    reader, writer = await asyncio.open_unix_connection(path, limit=1 << 26)
+    unpacker = msgpack.Unpacker(raw=False)
+    while True:
+        unpacker.feed(await reader.read(100))
+        for greeting in unpacker:
+            return reader, writer, greeting[2]
+
+
+async def dial_authenticated(path):
+    reader, writer, nonce = await dial(path)
+    writer.write(auth_message(SECRET, nonce))
+    assert msgpack.unpackb(await reader.readexactly(4)) == ["ok"]
+    return reader, writer
+
+
+async def is_closed(reader) -> bool:
+    """Whether the server hangs up; b'' or a reset both mean so."""
+    try:
+        async with asyncio.timeout(2):
+            while await reader.read(1 << 16):
+                pass
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False
+    return True
+
+
+@pytest.fixture
+async def served(make_server, tmp_path):
+    server = make_server(handshake_timeout_s=0.2)
+    path = str(tmp_path / "lane.sock")
+    await server.start_unix(path)
+    return server, path
+
+
+async def test_a_stranger_who_says_nothing_is_sent_away(served):
+    server, path = served
+    reader, _writer, _ = await dial(path)
+    assert await is_closed(reader)
+    assert server.dropped_count == 1
+
+
+@pytest.mark.parametrize(
+    "message", [bytes(AUTH_MESSAGE_BYTES), b"\xc1" * 40, auth_message(SECRET, bytes(32)), b"A" * 9999]
+)
+async def test_a_stranger_with_a_wrong_proof_is_sent_away(served, message):
+    server, path = served
+    reader, writer, _ = await dial(path)
+    writer.write(message)
+    assert await is_closed(reader)
+    assert server.connection_count == 0
+
+
+async def test_a_proof_that_trickles_in_byte_by_byte_is_accepted(served):
+    _, path = served
+    reader, writer, nonce = await dial(path)
+    for byte in auth_message(SECRET, nonce):
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(0)
+    assert msgpack.unpackb(await reader.readexactly(4)) == ["ok"]
+    writer.close()
+
+
+async def test_strangers_push_out_strangers_and_nobody_else(make_server, connect, tmp_path):
+    server = make_server(pending_connection_count_max=4)
+    path = str(tmp_path / "lane.sock")
+    await server.start_unix(path)
+    client = await connect(path)
+    strangers = [await dial(path) for _ in range(20)]
+    assert server.dropped_count == 16
+    assert await client.request("n", [1]) == ["n", [1]]
+    assert await (await connect(path)).request("n", [2]) == ["n", [2]]
+    for _, writer, _ in strangers:
+        writer.close()
+
+
+async def test_no_more_peers_than_the_limit(make_server, connect, tmp_path):
+    server = make_server(connection_count_max=2)
+    path = str(tmp_path / "lane.sock")
+    await server.start_unix(path)
+    first, _ = await connect(path), await connect(path)
+    with pytest.raises(LaneProtocolError):
+        await connect(path)
+    assert await first.request("n", [1]) == ["n", [1]]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        1,
+        None,
+        [],
+        [1, "op"],
+        [0, "op", []],
+        [-1, "op", []],
+        ["1", "op", []],
+        [1, b"op", []],
+        [1, "op", {}],
+        [True, "op", []],
+    ],
+)
+async def test_a_value_that_is_no_request_ends_that_connection_only(served, connect, value):
+    _, path = served
+    honest = await connect(path)
+    reader, writer = await dial_authenticated(path)
+    writer.write(msgpack.packb(value))
+    assert await is_closed(reader)
+    assert await honest.request("n", [1]) == ["n", [1]]
+
+
+async def test_a_value_without_end_is_cut_off_at_the_frame_limit(served):
+    _, path = served
+    reader, writer = await dial_authenticated(path)
+    writer.write(b"\x93\x01\xa1x\xc6" + (FRAME_BYTES_MAX + 2 * READ_CHUNK_BYTES).to_bytes(4, "big"))
+    for _ in range(FRAME_BYTES_MAX // READ_CHUNK_BYTES + 4):
+        writer.write(bytes(READ_CHUNK_BYTES))
+    assert await is_closed(reader)
+
+
+def test_nested_arrays_without_end_are_cut_off_though_the_decoder_keeps_them_outside_its_buffer():
+    decoder = FrameDecoder()
+    chunk = (b"\xdc\x10\x00" + b"\xc0" * 4095) * 16  # each array of 4,096 opens another as its last item
+
+    def feed_for_ever():
+        for _ in range(1000):
+            decoder.feed(chunk)
+            list(decoder.unpacker)
+
+    with pytest.raises(DECODE_ERRORS):
+        feed_for_ever()
+
+
+def test_a_short_header_cannot_claim_a_huge_array():
+    decoder = FrameDecoder()
+    decoder.feed(b"\xdd\x10\x00\x00\x00")
+    with pytest.raises(ValueError):
+        list(decoder.unpacker)
+
+
+@given(st.binary(max_size=2000), st.lists(st.integers(1, 50), max_size=40))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_in_any_pieces_raise_only_what_is_named(data, cuts):
+    decoder = FrameDecoder()
+    try:
+        for cut in [*cuts, len(data)]:
+            piece, data = data[:cut], data[cut:]
+            decoder.feed(piece)
+            for message in decoder.unpacker:
+                check_request(message)
+    except DECODE_ERRORS:
+        pass
+
+
+@given(st.binary(max_size=100))
+def test_no_bytes_but_the_right_ones_are_authentic(message):
+    nonce = bytes(32)
+    assert is_authentic(message, SECRET, nonce) == (message == auth_message(SECRET, nonce))
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text() | st.integers(0, 9), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.lists(st.binary(max_size=300) | values.map(msgpack.packb), max_size=8), st.booleans())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_garbage_on_a_real_socket_never_harms_another_connection(tmp_path_factory, pieces, authenticated):
+    async def scenario():
+        path = str(tmp_path_factory.mktemp("lane") / "s")
+        server = LaneServer(echo, SECRET)
+        await server.start_unix(path)
+        honest = LaneClient(path, SECRET)
+        await honest.connect()
+        _, writer = await dial_authenticated(path) if authenticated else (await dial(path))[:2]
+        for piece in pieces:
+            writer.write(piece)
+        assert await honest.request("n", [1]) == ["n", [1]]
+        writer.close()
+        honest.close()
+        await server.close()
+
+    uvloop.run(scenario())
+
+
+@given(st.lists(st.binary(max_size=300) | values.map(msgpack.packb), min_size=1, max_size=8))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_garbage_from_a_server_fails_requests_and_never_hangs_a_client(pieces):
+    async def scenario():
+        async def answer(reader, writer):
+            writer.write(msgpack.packb(["rookery-lane", 1, bytes(32)]))
+            await reader.readexactly(AUTH_MESSAGE_BYTES)
+            writer.write(msgpack.packb(["ok"]))
+            for piece in pieces:
+                writer.write(piece)
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        client = LaneClient(server.sockets[0].getsockname(), SECRET)
+
+        async def ask():
+            await client.connect(2.0)
+            await client.request("n", [], 2.0)
+
+        (error,) = await asyncio.gather(ask(), return_exceptions=True)  # the point: it ends, by one of our errors
+        assert error is None or type(error).__module__.startswith(("cluster.", "actors.core"))
+        client.close()
+        server.close()
+
+    uvloop.run(scenario())
+
+
+async def test_a_peer_that_does_not_read_is_not_read_from_and_slows_nobody(make_server, connect, tmp_path):
+    handled = 0
+
+    def handler(request):
+        nonlocal handled
+        handled += 1
+        request.reply(bytes(100_000))
+
+    server = make_server(handler)
+    path = str(tmp_path / "lane.sock")
+    await server.start_unix(path)
+    reader, writer = await dial_authenticated(path)
+    reader._transport.pause_reading()
+    request = msgpack.packb([1, "home", [bytes(1000)]])
+    writer.write(request * 5000)  # asks for 500 MB of replies
+    await asyncio.sleep(0.2)
+    assert handled * 100_000 < 8 << 20
+    honest = await connect(path)
+    assert len(await honest.request("home", [])) == 100_000
+    before = handled
+    reader._transport.resume_reading()
+    for _ in range(200):
+        await reader.read(1 << 20)
+    assert handled > before + 100  # reading goes on where it stopped
+    writer.transport.abort()
+
+
+async def test_a_peer_that_never_reads_again_is_dropped(make_server, tmp_path):
+    server = make_server(lambda request: request.reply(bytes(100_000)), write_stall_timeout_s=0.1)
+    path = str(tmp_path / "lane.sock")
+    await server.start_unix(path)
+    reader, writer = await dial_authenticated(path)
+    reader._transport.pause_reading()
+    writer.write(msgpack.packb([1, "home", []]) * 500)
+    await asyncio.sleep(0.4)
+    assert server.connection_count == 0
+    writer.transport.abort()
+
+
+async def test_a_client_of_a_server_that_does_not_read_keeps_bounded_memory(connect):
+    accepted = []
+
+    async def answer(reader, writer):
+        accepted.append(writer)
+        writer.write(msgpack.packb(["rookery-lane", 1, bytes(32)]))
+        await reader.readexactly(AUTH_MESSAGE_BYTES)
+        writer.write(msgpack.packb(["ok"]))
+        writer.transport.pause_reading()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, limit=1024)
+    client = await connect(server.sockets[0].getsockname())
+    futures = []
+    refused = None
+    for _ in range(200):
+        try:
+            futures.append(client.request("n", [bytes(1 << 20)]))
+        except Exception as error:  # noqa: BLE001
+            refused = error
+            break
+        await asyncio.sleep(0)
+    assert "does not read" in str(refused)
+    client.close()
+    results = await asyncio.gather(*futures, return_exceptions=True)
+    assert {result.written for result in results} == {True, False}
+    for writer in accepted:
+        writer.close()
+    server.close()
+
+
+async def test_connections_that_come_and_go_at_random_leave_nothing_behind(served, connect):
+    server, path = served
+    generator = random.Random(7)
+    for _ in range(200):
+        peer = socket.socket(socket.AF_UNIX)
+        peer.setblocking(False)
+        peer.connect(path)
+        if generator.random() < 0.5:
+            peer.send(generator.randbytes(generator.randrange(1, 100)))
+        peer.close()
+        if generator.random() < 0.3:
+            await asyncio.sleep(0.001)
+    assert await (await connect(path)).request("n", [1]) == ["n", [1]]
+    await asyncio.sleep(0.3)
+    assert len(server._pending) == 0
+    assert server.connection_count == 1

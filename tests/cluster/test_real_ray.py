@@ -1,0 +1,150 @@
+"""Router, shards and client on a real Ray: what dies comes back, and calls succeed again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+from ray.exceptions import RayError
+
+from actors.core.errors import NotFoundError, OverloadedError
+from cluster.connect import open_client, router_handle, wait_until_ready
+from cluster.ray_options import shard_actor_name
+from cluster.router_actor import start_router
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
+
+SHARD_COUNT = 2
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[str]:
+    """A Ray of our own; everything in it ends with the module."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    name = f"test-{secrets.token_hex(4)}"
+    ray.init(address="local", num_cpus=2, include_dashboard=False, namespace=name, log_to_driver=False)
+    yield name
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[str]:
+    made = tempfile.mkdtemp(prefix="rookery-")  # pytest's own paths are too long for a Unix socket
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture(scope="module")
+def router(namespace: str, folder: str):
+    settings = {"folder": folder, "namespace": namespace}
+    factory = "tests.cluster.fake_shard:make_fake_shard"
+    made = start_router(folder, "test", SHARD_COUNT, factory, settings, namespace)
+    wait_until_ready(made, 30.0)
+    return made
+
+
+@pytest.fixture
+async def client(router, namespace: str):
+    made = await open_client(namespace)
+    yield made
+    made.close()
+
+
+def status(router) -> dict:
+    """The router's status, also while it restarts."""
+    for _ in range(200):
+        try:
+            return ray.get(router.status.remote(), timeout=2.0)
+        except (RayError, TimeoutError):
+            time.sleep(0.05)
+    raise AssertionError("the router did not come back")
+
+
+async def test_a_client_reaches_every_shard_over_its_lane(client):
+    answers = await client.scatter("pid", {shard: [] for shard in range(SHARD_COUNT)})
+    assert [answer[:2] for answer in answers.values()] == [["lane", 0], ["lane", 1]]
+
+
+async def test_starting_the_router_again_finds_the_running_one(router, namespace, folder):
+    again = start_router(folder, "test", SHARD_COUNT, "tests.cluster.fake_shard:make_fake_shard", {}, namespace)
+    assert ray.get(again.status.remote())["pid"] == ray.get(router.status.remote())["pid"]
+
+
+async def until(holds) -> None:
+    """Wait until an async condition holds; the test's timeout ends a wait in vain."""
+    for _ in range(2000):
+        if await holds():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("the condition never came true")
+
+
+async def test_a_killed_shard_comes_back_registers_and_answers_again(client, router):
+    pid = (await client.call_shard(0, "pid", []))[2]
+    epoch = status(router)["epoch"]
+    os.kill(pid, signal.SIGKILL)
+    answer = await client.call_shard(0, "pid", [], timeout_s=30.0)
+    assert answer[2] != pid
+
+    async def registered():  # the lane may answer a moment before the router knows
+        return status(router)["epoch"] > epoch and (await client.call_shard(0, "pid", []))[0] == "lane"
+
+    await until(registered)
+    assert (await client.call_shard(1, "pid", []))[0] == "lane"
+
+
+async def test_a_killed_router_is_on_nobodys_path_and_remembers_everything(client, router, namespace):
+    before = status(router)
+    secret = ray.get(router.join.remote())["secret"]
+    os.kill(before["pid"], signal.SIGKILL)
+    answers = [await client.call_shard(shard, "pid", [], timeout_s=1.0) for shard in range(SHARD_COUNT)]
+    assert [answer[0] for answer in answers] == ["lane", "lane"]
+    after = status(router)
+    assert after["pid"] != before["pid"]
+    assert (after["epoch"], after["cluster_id"]) == (before["epoch"], before["cluster_id"])
+    wait_until_ready(router_handle(namespace), 30.0)
+    joined = ray.get(router.join.remote())
+    assert joined["secret"] == secret
+    assert ray.get(router.check.remote()) == []
+    assert [entry["pid"] for entry in status(router)["replicas"]] == [answer[2] for answer in answers]
+
+
+async def test_a_shard_that_is_gone_for_good_is_created_again(client, namespace):
+    old = (await client.call_shard(1, "pid", []))[2]
+    ray.kill(ray.get_actor(shard_actor_name(1, 0), namespace=namespace), no_restart=True)
+
+    async def replaced():  # Ray kills a moment later
+        return (await client.call_shard(1, "pid", [], timeout_s=30.0))[2] != old
+
+    await until(replaced)
+
+
+async def test_the_actor_answers_while_its_lane_is_closed(client):
+    await client.call_shard(0, "close_lane", [])
+    answer = await client.call_shard(0, "pid", [], timeout_s=20.0)
+    assert answer[0] == "actor"
+    with pytest.raises(NotFoundError):
+        await client.call_shard(0, "missing", [], timeout_s=20.0)
+
+
+def test_a_router_that_refuses_its_data_says_why(router, namespace, folder):
+    shutil.copytree(folder, Path(folder) / "copy", ignore=shutil.ignore_patterns("*.sock", "copy"))
+    other = start_router(
+        str(Path(folder) / "copy"), "test", 8, "tests.cluster.fake_shard:make_fake_shard", {}, namespace + "-8"
+    )
+    with pytest.raises(RayError, match=r"written by 2 shards"):
+        wait_until_ready(other, 20.0)
+
+
+async def test_without_a_cluster_a_client_is_told_so(namespace):
+    with pytest.raises(OverloadedError, match="no Rookery cluster"):
+        await open_client("empty-namespace")
