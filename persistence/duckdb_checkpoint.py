@@ -4,8 +4,8 @@ Rules of this file
 - Bulk only: columns go in as Arrow tables and come out as Arrow tables; no row is ever touched one by one in SQL.
 - Rows, position and epoch change in one transaction. DuckDB's commit syncs its log; this file syncs the directory,
   because the log is a file that comes and goes, and the journal is trimmed on the strength of this commit.
-- No primary keys in the file. "Replace" is a hash join that deletes the old rows, then a bulk insert: an index costs
-  16 times the load time and 20 times the file, and makes the same fold 3 times slower (DESIGN.md has the figures).
+- No primary keys in the file. "Replace" is a hash join that deletes the old rows, then a bulk insert: with an index the
+  same fold takes 16 times as long, the first load 3 times, and the file is twice the size (DESIGN.md has the run).
 - After any error the connection is thrown away and opened again for the next call: some DuckDB errors invalidate it.
 
 Costs: 0.1 s to fold 50,000 changed rows into 5,000,000. Memory: `memory_limit` plus the Arrow tables of one change.
