@@ -1,0 +1,169 @@
+"""The tweets that a shard's rings point at: columns indexed by arrival number, with their bodies.
+
+Every tweet that is delivered to a shard (or brought by a backfill) gets the next arrival number n, a uint32 that
+counts on and on. The columns are a window over the newest `capacity` arrivals: slot = n & (capacity - 1). A ring entry
+older than the window is *lost*: whoever meets one treats it as the floor and pulls what lies below from the
+authors' shards. So memory is bounded, and nothing must be tracked per ring when a tweet leaves the window.
+
+Rules: a tweet id has at most one arrival number that is alive (`number_of`). Deleting marks the slot.
+`lost_max_id` is the highest tweet id that ever left the window.
+Costs: 57 bytes a slot of columns, plus the body (shared with the author's own record when both live here), plus the
+rendering once somebody has read it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.core import kernels
+from actors.core.entries import Entry
+
+SWEEP_EVERY = 1 << 30  # arrivals between two sweeps that drop lost entries, long before n wraps round at 2**32
+
+
+class Arrivals:
+    """The window of arrivals of one shard."""
+
+    def __init__(self, capacity: int) -> None:
+        """capacity: a power of two; memory is taken as arrivals come, not before."""
+        self.capacity = capacity
+        self.mask = capacity - 1
+        self.next_n = 0
+        self.lost_max_id = 0
+        self.newest_id = 0
+        self.number_of: dict[int, int] = {}
+        self.mentions: dict[int, list[int]] = {}  # of direct tweets only: who may see them
+        self.evicted: list[int] = []
+        self._columns_for(min(capacity, 1024))
+        self.body: list[bytes] = []
+        self.orig: list[bytes | None] = []
+        self.rendered: list[bytes | None] = []
+
+    def _columns_for(self, slots: int) -> None:
+        old = getattr(self, "tweet_id", np.zeros(0, dtype=np.int64))
+        keep = len(old)
+
+        def grow(name: str, dtype: Any) -> None:
+            column = np.zeros(slots, dtype=dtype)
+            if keep:
+                column[:keep] = getattr(self, name)
+            setattr(self, name, column)
+
+        for name in ("reply_author", "orig_id", "orig_author", "author_id", "tweet_id"):
+            grow(name, np.int64)
+        grow("flags", np.uint8)
+        for name in ("replies", "reposts", "likes"):
+            grow(name, np.int32)
+
+    tweet_id: npt.NDArray[np.int64]
+    author_id: npt.NDArray[np.int64]
+    reply_author: npt.NDArray[np.int64]
+    orig_id: npt.NDArray[np.int64]
+    orig_author: npt.NDArray[np.int64]
+    flags: npt.NDArray[np.uint8]
+    replies: npt.NDArray[np.int32]
+    reposts: npt.NDArray[np.int32]
+    likes: npt.NDArray[np.int32]
+
+    def add(self, entry: Entry) -> tuple[int, bool]:
+        """Give the tweet a number, or return the one it has. Returns (n, whether it is new). O(1)."""
+        known = self.number_of.get(entry.tweet_id)
+        if known is not None:
+            return known, False
+        n = self.next_n
+        slot = n & self.mask
+        if slot < len(self.body):
+            self._evict(slot)
+            self.body[slot], self.orig[slot], self.rendered[slot] = entry.body, entry.orig, None
+        else:
+            if slot >= len(self.tweet_id):
+                self._columns_for(min(self.capacity, len(self.tweet_id) * 2))
+            self.body.append(entry.body)
+            self.orig.append(entry.orig)
+            self.rendered.append(None)
+        self.tweet_id[slot] = entry.tweet_id
+        self.author_id[slot] = entry.author_id
+        self.flags[slot] = entry.flags
+        self.reply_author[slot] = entry.reply_author
+        self.orig_id[slot] = entry.orig_id
+        self.orig_author[slot] = entry.orig_author
+        self.replies[slot] = entry.replies
+        self.reposts[slot] = entry.reposts
+        self.likes[slot] = entry.likes
+        if entry.flags & kernels.FLAG_DIRECT:
+            self.mentions[entry.tweet_id] = entry.mention_ids
+        self.number_of[entry.tweet_id] = n & 0xFFFFFFFF
+        self.next_n = n + 1
+        return n & 0xFFFFFFFF, True
+
+    def _evict(self, slot: int) -> None:
+        tweet_id = int(self.tweet_id[slot])
+        if self.number_of.pop(tweet_id, None) is not None:
+            self.evicted.append(tweet_id)
+            self.mentions.pop(tweet_id, None)
+        if tweet_id > self.lost_max_id:
+            self.lost_max_id = tweet_id
+
+    def mark_deleted(self, tweet_id: int) -> bool:
+        """Make a deleted tweet invisible; its number is not handed out again. Return whether it was here."""
+        n = self.number_of.pop(tweet_id, None)
+        if n is None:
+            return False
+        self.mentions.pop(tweet_id, None)
+        slot = n & self.mask
+        self.flags[slot] |= kernels.FLAG_DELETED
+        self.body[slot], self.orig[slot], self.rendered[slot] = b"", None, None
+        self.evicted.append(tweet_id)
+        return True
+
+    def set_counts(self, tweet_id: int, replies: int, reposts: int, likes: int) -> bool:
+        """Take over new counts; the rendering is made again when next read. Return whether the tweet is here."""
+        n = self.number_of.get(tweet_id)
+        if n is None:
+            return False
+        slot = n & self.mask
+        self.replies[slot], self.reposts[slot], self.likes[slot] = replies, reposts, likes
+        self.rendered[slot] = None
+        return True
+
+    def is_alive(self, n: int) -> bool:
+        """Whether the window still holds arrival n."""
+        return 1 <= ((self.next_n - n) & 0xFFFFFFFF) <= self.capacity
+
+    def above_lost(self, ns: npt.NDArray[np.uint32], floor: int) -> tuple[npt.NDArray[np.uint32], int]:
+        """Cut off everything up to the newest lost entry; the floor rises to just below what remains."""
+        age = (np.uint32(self.next_n & 0xFFFFFFFF) - ns).astype(np.int64)
+        lost = np.nonzero((age < 1) | (age > self.capacity))[0]
+        if not len(lost):
+            return ns, floor
+        ns = ns[lost[-1] + 1 :]
+        edge = int(self.tweet_id[int(ns[0]) & self.mask]) - 1 if len(ns) else self.lost_max_id
+        return ns, max(floor, edge)
+
+    def entry(self, n: int) -> Entry:
+        """Return the tweet with arrival number n, which must be alive."""
+        s = n & self.mask
+        return Entry(
+            int(self.tweet_id[s]), int(self.author_id[s]), int(self.flags[s]), int(self.reply_author[s]),
+            int(self.orig_id[s]), int(self.orig_author[s]), int(self.replies[s]), int(self.reposts[s]),
+            int(self.likes[s]), self.body[s], self.mentions.get(int(self.tweet_id[s]), []), self.orig[s],
+        )  # fmt: skip
+
+    def nbytes(self) -> int:
+        """Bytes of the columns and the bodies (renderings excluded)."""
+        columns = (self.tweet_id, self.author_id, self.flags, self.reply_author, self.orig_id, self.orig_author,
+                   self.replies, self.reposts, self.likes)  # fmt: skip
+        return sum(int(c.nbytes) for c in columns) + sum(len(b) + 33 for b in self.body)
+
+    def check(self) -> list[str]:
+        """Return violations: every number is alive and names its tweet; no tweet newer than `newest_id`."""
+        problems = []
+        for tweet_id, n in self.number_of.items():
+            if not self.is_alive(n) or int(self.tweet_id[n & self.mask]) != tweet_id:
+                problems.append(f"arrival number {n} does not lead to tweet {tweet_id}")
+        if self.number_of and max(self.number_of) > self.newest_id:
+            problems.append(f"tweet {max(self.number_of)} is newer than the newest arrival {self.newest_id}")
+        return problems

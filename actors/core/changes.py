@@ -1,0 +1,51 @@
+"""What has changed since the last checkpoint batch, as keys; the rows are read from the state when the batch is sealed.
+
+Sealing happens when a journal segment is closed, so the work is bounded by one segment's commands, and a batch holds the state
+at exactly that position. Edges are logged as arrays, because a bulk load adds hundreds of thousands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class EdgeLog:
+    """Added and removed edges in order. Each item: (own account ids, other account ids, added)."""
+
+    items: list[tuple[Ints, Ints, bool]] = field(default_factory=list)
+
+    def log(self, own: Ints, other: Ints, added: bool) -> None:
+        """Remember edges own[i] - other[i]."""
+        if len(own):
+            self.items.append((own.copy(), other.copy(), added))
+
+    def log_one(self, own: int, other: int, added: bool) -> None:
+        """Remember one edge."""
+        self.log(np.array([own], dtype=np.int64), np.array([other], dtype=np.int64), added)
+
+
+@dataclass(slots=True)
+class Changes:
+    """Dirty keys of every table of `snapshot.py`."""
+
+    accounts: set[int] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+    tweets: set[int] = field(default_factory=set)
+    relations: set[tuple[int, int, int]] = field(default_factory=set)
+    likes: dict[tuple[int, int], None] = field(default_factory=dict)  # in the order of the last like or unlike
+    arrivals: set[int] = field(default_factory=set)
+    pulls: set[int] = field(default_factory=set)
+    idempotency: set[tuple[int, bytes]] = field(default_factory=set)
+    following: EdgeLog = field(default_factory=EdgeLog)
+    followers: EdgeLog = field(default_factory=EdgeLog)
+
+    def like(self, account_id: int, tweet_id: int) -> None:
+        """Remember that a like was set or cleared, after all others."""
+        self.likes.pop((account_id, tweet_id), None)
+        self.likes[account_id, tweet_id] = None

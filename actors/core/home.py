@@ -1,0 +1,224 @@
+"""The home timeline as it is served: rings first, the authors' logs below.
+
+    ring + pull logs of the reader  ---- page kernel ---->  decided entries | undecided below an id
+                                                                                   |
+    newest tweets of the followees, from their own shards (one question a shard)  <+   the same filters, in Python
+
+The answer equals the definition in docs/architecture.md at every depth: a ring is complete above its floor, and below
+it the authors' own logs are asked. `page` is the hot path and asks nobody; `steps` is a generator that yields what it needs from
+elsewhere, so that the actor shell, the simulator and a test drive the same code.
+Costs: page about 10 us for 20 entries; steps one round of questions per page as a rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.core import ids, kernels, limits
+from actors.core.entries import Entry, unpack
+from actors.core.render import render_tweet
+
+if TYPE_CHECKING:
+    from actors.core.state import ShardState
+
+PULL_COUNT_MAX = 2_000  # entries one shard answers at once: about 1 MB
+PULL_ROUNDS_MAX = 64  # rounds of questions for one page; only a feed of nothing but filtered replies needs so many
+
+Item = tuple[int, bytes]  # tweet id, JSON
+
+
+class Wake(NamedTuple):
+    """The reader is dormant: it must be woken (unless that is under way) before `steps` goes on. Answer: None."""
+
+    account_id: int
+    start: bool
+
+
+class Ask(NamedTuple):
+    """Questions to shards: {shard: (op, args)}. Answer: {shard: body}."""
+
+    questions: dict[int, tuple[str, list[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One page: ids exclusive, 0 = not given; min_id asks for the entries right after it."""
+
+    account_id: int
+    max_id: int
+    since_id: int
+    min_id: int
+    count: int
+
+
+class HomeTimelines:
+    """Reads of home timelines on one replica."""
+
+    def __init__(self, state: ShardState) -> None:
+        self.state = state
+        self._out = np.empty(limits.PAGE_COUNT_MAX * 2, dtype=np.uint32)
+
+    # ---- the hot path -----------------------------------------------------------------------------------------
+
+    def page(self, row: int, query: Query) -> tuple[npt.NDArray[np.uint32], int]:
+        """Return (arrival numbers, newest first; -1 if that is the page, else the id below which it goes on)."""
+        state = self.state
+        a = state.arrivals
+        floor = int(state.rings.floor[row])
+        following = state.graph.following.view(row)
+        ns = state.rings.arena.view(row)
+        if state.pull_logs.logs:
+            ns, floor = state.pull_logs.merge(ns, floor, state.pull_logs.followed_by(following))
+        count = query.count
+        if query.min_id:
+            count = len(ns)
+            if count > len(self._out):
+                self._out = np.empty(count * 2, dtype=np.uint32)
+        found, below = kernels.page(
+            ns, a.tweet_id, a.author_id, a.flags, a.reply_author, a.orig_id, a.orig_author, a.next_n, a.capacity,
+            floor, query.account_id, following, state.graph.hidden(row), query.max_id or ids.ID_MAX,
+            max(query.since_id, query.min_id), limits.REPOST_WINDOW_COUNT, self._out[:count],
+        )  # fmt: skip
+        if query.min_id:
+            if below < 0 and count == found:
+                below = -1 if floor == 0 or query.min_id >= floor else floor
+            return self._out[max(0, found - query.count) : found], below
+        return self._out[:found], below
+
+    def rendered(self, n: int) -> bytes:
+        """Return the JSON of an arrival, made on the first call and kept until its counts change."""
+        a = self.state.arrivals
+        slot = n & a.mask
+        known = a.rendered[slot]
+        if known is not None:
+            return known
+        entry = a.entry(n)
+        if entry.orig is not None:
+            return render_tweet(entry, self.original(entry))
+        made = a.rendered[slot] = render_tweet(entry)
+        return made
+
+    def original(self, entry: Entry) -> bytes:
+        """Return the JSON of what a repost reposts: the copy with fresh counts if it is here, else the one inside."""
+        n = self.state.arrivals.number_of.get(entry.orig_id)
+        if n is not None:
+            return self.rendered(n)
+        return render_tweet(Entry(*unpack(entry.orig or b"")))
+
+    def items(self, ns: npt.NDArray[np.uint32]) -> list[Item]:
+        """Return (tweet id, JSON) for arrival numbers."""
+        a = self.state.arrivals
+        return [(int(a.tweet_id[n & a.mask]), self.rendered(n)) for n in ns.tolist()]
+
+    def try_page(self, query: Query) -> list[Any] | None:
+        """Return the finished reply `[json, newest_id, oldest_id]`, or None when `steps` is needed. Asks nobody."""
+        row = self.state.people.row_of.get(query.account_id)
+        if row is None or not self.state.rings.awake[row] or query.account_id in self.state.waking:
+            return None
+        ns, below = self.page(row, query)
+        if below >= 0:
+            return None
+        a = self.state.arrivals
+        numbers = ns.tolist()
+        if not numbers:
+            return [b"[]", 0, 0]
+        body = b"[" + b",".join([self.rendered(n) for n in numbers]) + b"]"
+        return [body, int(a.tweet_id[numbers[0] & a.mask]), int(a.tweet_id[numbers[-1] & a.mask])]
+
+    # ---- waking, and below the floor --------------------------------------------------------------------------
+
+    def steps(self, query: Query) -> Generator[Wake | Ask, Any, list[Item]]:
+        """Produce a page, yielding what must be had first. Returns its items, newest first."""
+        row = self.state.people.row_of[query.account_id]
+        while not self.state.rings.awake[row] or query.account_id in self.state.waking:
+            yield Wake(query.account_id, not self.state.rings.awake[row])
+        ns, below = self.page(row, query)
+        if query.min_id:
+            if below < 0:
+                return self.items(ns)
+            return (yield from self._after(row, query))
+        items = self.items(ns)
+        if below >= 0:
+            rest = replace(query, max_id=below, count=query.count - len(items))
+            items += yield from self._before(row, rest)
+        return items
+
+    def _before(self, row: int, query: Query) -> Generator[Ask, Any, list[Item]]:
+        """Collect a page from the authors' own logs, newest first, ids below query.max_id."""
+        candidates: list[Entry] = []
+        cursor, exhausted = query.max_id, False
+        want = query.count + limits.REPOST_WINDOW_COUNT
+        for _ in range(PULL_ROUNDS_MAX):
+            chosen, decided = self._choose(candidates, query, exhausted)
+            if decided:
+                break
+            want = min(want, PULL_COUNT_MAX)
+            answers = yield Ask(
+                {s: ("pull", [query.account_id, a, cursor, want]) for s, a in self._authors(row).items()}
+            )
+            cursor = max((above for _, above in answers.values()), default=0) + 1
+            exhausted = cursor == 1
+            found = [Entry(*f) for packed, _ in answers.values() for f in unpack(packed) if f[0] >= cursor]
+            found.sort(key=lambda e: e.tweet_id, reverse=True)
+            candidates += [e for e in found if self._is_candidate(row, query.account_id, e)]
+            want *= 2
+        return [(e.tweet_id, self._render_pulled(e)) for e in chosen]
+
+    def _after(self, row: int, query: Query) -> Generator[Ask, Any, list[Item]]:
+        """Collect the entries right after query.min_id from the authors' own logs."""
+        want = query.count * 2 + limits.REPOST_WINDOW_COUNT
+        top = query.max_id or ids.ID_MAX
+        while True:
+            want = min(want, PULL_COUNT_MAX)
+            answers = yield Ask(
+                {s: ("pull_after", [query.account_id, a, query.min_id, want]) for s, a in self._authors(row).items()}
+            )
+            ceiling = min((above for _, above in answers.values() if above), default=top)
+            ceiling = min(ceiling, top)
+            span = replace(query, max_id=ceiling, since_id=query.min_id, min_id=0, count=PULL_COUNT_MAX)
+            items = yield from self._before(row, span)
+            if len(items) >= query.count or ceiling == top or want == PULL_COUNT_MAX:
+                return items[-query.count :]
+            want *= 4
+
+    def _authors(self, row: int) -> dict[int, bytes]:
+        """Return the accounts whose tweets may be in a timeline, as int64 bytes per shard."""
+        state = self.state
+        authors = np.append(state.graph.following.view(row), state.people.accounts[row].account_id)
+        hidden = state.graph.hidden(row)
+        if len(hidden):
+            authors = authors[~np.isin(authors, hidden)]
+        owners = state.owner[ids.buckets_of_accounts(authors)]
+        return {int(s): authors[owners == s].tobytes() for s in np.unique(owners)}
+
+    def _is_candidate(self, row: int, me: int, e: Entry) -> bool:
+        graph = self.state.graph
+        following, hidden = graph.following.view(row), graph.hidden(row)
+        return bool(kernels.is_candidate(e.author_id, e.flags, e.reply_author, e.orig_author, me, following, hidden))
+
+    @staticmethod
+    def _choose(candidates: list[Entry], query: Query, exhausted: bool) -> tuple[list[Entry], bool]:
+        """Apply the repost rule. Returns (the page so far, whether it is final)."""
+        chosen: list[Entry] = []
+        for i, entry in enumerate(candidates):
+            if len(chosen) == query.count or entry.tweet_id <= query.since_id:
+                return chosen, True
+            if entry.is_repost:
+                older = candidates[i + 1 : i + 1 + limits.REPOST_WINDOW_COUNT]
+                if any(o.orig_id == entry.orig_id for o in older):
+                    continue
+                if len(older) < limits.REPOST_WINDOW_COUNT and not exhausted:
+                    return chosen, False
+            chosen.append(entry)
+        return chosen, exhausted or len(chosen) == query.count
+
+    def _render_pulled(self, entry: Entry) -> bytes:
+        n = self.state.arrivals.number_of.get(entry.tweet_id)
+        if n is not None:
+            return self.rendered(n)
+        return render_tweet(entry, self.original(entry) if entry.orig is not None else None)

@@ -1,0 +1,512 @@
+# ruff: noqa: ANN001, ANN202, SIM102
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+"""The compiled loops: block arenas, ring inserts, timeline pages, author logs.
+
+Rules of this file
+- Numba in nopython mode, `cache=True` (compiled once per machine), `nogil=True`; plain arrays and integers only.
+- No allocation that depends on the input's honesty; callers have checked rows and bounds.
+- A kernel that runs out of arena space returns how far it came; the caller grows the arena and calls again.
+- Every kernel has a plain-Python twin in `tests/core/twins.py`, compared by Hypothesis.
+
+Block arena (see `arena.py`)
+    data    the elements of all rows, in blocks of a few size classes
+    start   int64[rows]   first element of the row's block
+    length  int32[rows]   elements in use
+    klass   int8[rows]    size class of the block, -1 for none
+    sizes   int64[classes]
+    meta    int64[1 + classes]   meta[0] = bump pointer, meta[1 + k] = head of class k's free list (start + 1, 0 = none)
+A free block's first element holds the next free block of its class as start // 4 + 1 (blocks are multiples of 4
+elements, so this fits 32 bits up to 2**34 elements).
+
+Ring entries are arrival numbers n, ascending by tweet id. `n` is alive while `1 <= (next_n - n) mod 2**32 <= capacity`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+FLAG_REPLY = 1
+FLAG_REPOST = 2
+FLAG_FOLLOWERS = 4
+FLAG_DIRECT = 8
+FLAG_DELETED = 16
+
+_U32 = 0xFFFFFFFF
+
+njit: Any = numba.njit(cache=True, nogil=True)
+
+
+@njit
+def _take_block(data, start, klass, sizes, meta, row, new_klass):
+    """Give `row` a block of class new_klass; return its start, or -1 if the arena is full."""
+    head = meta[1 + new_klass]
+    if head:
+        s = head - 1
+        meta[1 + new_klass] = (np.int64(data[s]) - 1) * 4 + 1 if data[s] else 0
+        return s
+    s = meta[0]
+    if s + sizes[new_klass] > data.shape[0]:
+        return -1
+    meta[0] = s + sizes[new_klass]
+    return s
+
+
+@njit
+def free_block(data, start, length, klass, meta, row) -> None:
+    """Return the row's block to its free list; the row is empty afterwards."""
+    k = klass[row]
+    if k >= 0:
+        s = start[row]
+        head = meta[1 + k]
+        data[s] = (head - 1) // 4 + 1 if head else 0
+        meta[1 + k] = s + 1
+    klass[row] = -1
+    length[row] = 0
+
+
+@njit
+def _grow_row(data, start, length, klass, sizes, meta, row) -> bool:
+    """Move a row to the next larger class, its elements kept. False if the arena is full (nothing changed)."""
+    k = klass[row]
+    s = _take_block(data, start, klass, sizes, meta, row, k + 1)
+    if s < 0:
+        return False
+    old = start[row]
+    n = length[row]
+    for i in range(n):
+        data[s + i] = data[old + i]
+    if k >= 0:
+        free_block(data, start, length, klass, meta, row)
+    start[row] = s
+    length[row] = n
+    klass[row] = k + 1
+    return True
+
+
+@njit
+def append_many(data, start, length, klass, sizes, meta, rows, values, first):
+    """Append values[i] to rows[i] for i >= first; rows[i] < 0 is skipped. Return the first i not done."""
+    for i in range(first, rows.shape[0]):
+        row = rows[i]
+        if row < 0:
+            continue
+        n = length[row]
+        if klass[row] < 0 or n == sizes[klass[row]]:
+            if not _grow_row(data, start, length, klass, sizes, meta, row):
+                return i
+        data[start[row] + n] = values[i]
+        length[row] = n + 1
+    return rows.shape[0]
+
+
+@njit
+def append_many_absent(data, start, length, klass, sizes, meta, rows, values, first, added):
+    """As append_many, but skip a value that the row holds already; added[i] tells. Cost: O(row length) each."""
+    for i in range(first, rows.shape[0]):
+        row = rows[i]
+        added[i] = False
+        if row < 0:
+            continue
+        n = length[row]
+        s = start[row]
+        found = False
+        if klass[row] >= 0:
+            for j in range(s, s + n):
+                if data[j] == values[i]:
+                    found = True
+                    break
+        if found:
+            continue
+        if klass[row] < 0 or n == sizes[klass[row]]:
+            if not _grow_row(data, start, length, klass, sizes, meta, row):
+                return i
+        data[start[row] + n] = values[i]
+        length[row] = n + 1
+        added[i] = True
+    return rows.shape[0]
+
+
+@njit
+def find_value(data, start, length, row, value):
+    """Return the index of value within the row, or -1. Cost: O(row length), about 0.3 ns an element."""
+    s = start[row]
+    for j in range(length[row]):
+        if data[s + j] == value:
+            return j
+    return -1
+
+
+@njit
+def remove_at(data, start, length, row, index) -> None:
+    """Remove one element, keeping the order of the rest."""
+    s = start[row]
+    n = length[row]
+    for j in range(index, n - 1):
+        data[s + j] = data[s + j + 1]
+    length[row] = n - 1
+
+
+@njit
+def _ring_insert(
+    data, start, length, klass, sizes, meta, floor, keep, col_id, next_n, capacity, lost_max, row, n, tweet_id, in_order
+) -> int:
+    """Insert arrival n into one ring, ascending by tweet id. Return 1 inserted, 0 not wanted, -1 arena full.
+
+    A ring at its largest class that is full keeps its newest `keep` entries and raises its floor to the highest id
+    dropped. In-order arrivals (newer than all before them) are appended without looking at any other entry.
+    """
+    if tweet_id <= floor[row]:
+        return 0
+    mask = capacity - 1
+    length_now = length[row]
+    p = length_now
+    if not in_order and p > 0:
+        s = start[row]
+        while p > 0:
+            m = np.int64(data[s + p - 1])
+            age = (next_n - m) & _U32
+            if age < 1 or age > capacity:
+                # A lost entry: its id is unknown but at most lost_max. Everything at or below is given up.
+                for j in range(p, length_now):
+                    data[s + j - p] = data[s + j]
+                length_now -= p
+                length[row] = length_now
+                p = 0
+                if lost_max > floor[row]:
+                    floor[row] = lost_max
+                if tweet_id <= floor[row]:
+                    return 0
+                break
+            other = col_id[m & mask]
+            if other == tweet_id:
+                return 0
+            if other < tweet_id:
+                break
+            p -= 1
+    k = klass[row]
+    if k < 0 or length_now == sizes[k]:
+        if k + 1 < sizes.shape[0]:
+            if not _grow_row(data, start, length, klass, sizes, meta, row):
+                return -1
+        else:
+            s = start[row]
+            drop = length_now - keep
+            m = np.int64(data[s + drop - 1])
+            age = (next_n - m) & _U32
+            dropped_id = col_id[m & mask] if 1 <= age <= capacity else lost_max
+            if dropped_id > floor[row]:
+                floor[row] = dropped_id
+            for j in range(keep):
+                data[s + j] = data[s + drop + j]
+            length[row] = keep
+            if tweet_id <= floor[row]:
+                return 0
+            p -= drop
+            length_now = keep
+    s = start[row]
+    for j in range(length_now, p, -1):
+        data[s + j] = data[s + j - 1]
+    data[s + p] = n
+    length[row] = length_now + 1
+    return 1
+
+
+@njit
+def deliver(
+    data,
+    start,
+    length,
+    klass,
+    sizes,
+    meta,
+    floor,
+    awake,
+    keep,
+    col_id,
+    next_n,
+    capacity,
+    lost_max,
+    f_data,
+    f_start,
+    f_length,
+    ns,
+    ids,
+    authors,
+    own_rows,
+    in_order,
+    progress,
+) -> bool:
+    """Insert each arrival into the rings of its author's local followers and of the author.
+
+    ns uint32[k], ids int64[k]; authors int64[k]: row of the author in the local-follower arena, -1 for none;
+    own_rows int64[k]: ring row of the author if local, else -1; in_order bool[k]: newer than all arrivals before it.
+    progress int64[3] = (arrival, position in its followers, deliveries so far): where to go on.
+    Returns True when done, False when the ring arena must grow (call again).
+    """
+    i = progress[0]
+    j = progress[1]
+    while i < ns.shape[0]:
+        author = authors[i]
+        count = np.int64(f_length[author]) if author >= 0 else np.int64(0)
+        base = f_start[author] if author >= 0 else np.int64(0)
+        while j <= count:
+            row = np.int64(f_data[base + j]) if j < count else own_rows[i]
+            if row >= 0 and awake[row]:
+                got = _ring_insert(
+                    data, start, length, klass, sizes, meta, floor, keep, col_id, next_n, capacity, lost_max,
+                    row, ns[i], ids[i], in_order[i],
+                )  # fmt: skip
+                if got < 0:
+                    progress[0] = i
+                    progress[1] = j
+                    return False
+                progress[2] += got
+            j += 1
+        j = 0
+        i += 1
+    progress[0] = i
+    progress[1] = 0
+    return True
+
+
+@njit
+def insert_rows(
+    data,
+    start,
+    length,
+    klass,
+    sizes,
+    meta,
+    floor,
+    awake,
+    keep,
+    col_id,
+    next_n,
+    capacity,
+    lost_max,
+    rows,
+    ns,
+    ids,
+    progress,
+) -> bool:
+    """Insert arrival ns[i] into ring rows[i], wherever its id belongs (backfills, rebuilds). As `deliver`."""
+    for i in range(progress[0], rows.shape[0]):
+        row = rows[i]
+        if row >= 0 and awake[row]:
+            got = _ring_insert(
+                data, start, length, klass, sizes, meta, floor, keep, col_id, next_n, capacity, lost_max,
+                row, ns[i], ids[i], False,
+            )  # fmt: skip
+            if got < 0:
+                progress[0] = i
+                return False
+            progress[2] += got
+    progress[0] = rows.shape[0]
+    return True
+
+
+@njit
+def purge_author(data, start, length, col_author, next_n, capacity, row, author_id):
+    """Remove an author's entries from one ring; order and floor stay. Return how many went."""
+    mask = capacity - 1
+    s = start[row]
+    kept = 0
+    n = length[row]
+    for j in range(n):
+        m = np.int64(data[s + j])
+        age = (next_n - m) & _U32
+        if 1 <= age <= capacity and col_author[m & mask] == author_id:
+            continue
+        data[s + kept] = data[s + j]
+        kept += 1
+    length[row] = kept
+    return n - kept
+
+
+@njit
+def _contains(values, value) -> bool:
+    for v in values:  # noqa: SIM110  (Numba has no generators here)
+        if v == value:
+            return True
+    return False
+
+
+@njit
+def is_candidate(author, flags, reply_author, orig_author, me, following, hidden):
+    """Whether a tweet that is in reach may be in the home timeline of `me`: not deleted, not hidden, reply rule.
+
+    The reply rule: a reply shows if it is one's own, an answer to me or to its own author, or to somebody I follow.
+    """
+    if flags & FLAG_DELETED:
+        return False
+    if hidden.shape[0] and author != me and _contains(hidden, author):
+        return False
+    if hidden.shape[0] and flags & FLAG_REPOST and _contains(hidden, orig_author):
+        return False
+    if flags & FLAG_REPLY and author != me and reply_author != me and reply_author != author:
+        return _contains(following, reply_author)
+    return True
+
+
+@njit
+def page(
+    ns,
+    col_id,
+    col_author,
+    col_flags,
+    col_reply_author,
+    col_orig,
+    col_orig_author,
+    next_n,
+    capacity,
+    floor,
+    me,
+    following,
+    hidden,
+    max_id,
+    since_id,
+    window,
+    out,
+):
+    """Walk entries from the newest and collect one page.
+
+    ns uint32[]: entries ascending by tweet id; floor: below or at it nothing is known (0: there is nothing below);
+    max_id, since_id exclusive; window: REPOST_WINDOW_COUNT; out uint32[count]: filled newest first.
+    Returns (count found, below): below = -1 when the page is decided; else the page goes on with tweets of an id
+    lower than `below`, which these entries don't decide.
+    """
+    mask = capacity - 1
+    found = 0
+    below = max_id
+    i = ns.shape[0] - 1
+    while i >= 0 and found < out.shape[0]:
+        n = np.int64(ns[i])
+        age = (next_n - n) & _U32
+        if age < 1 or age > capacity:
+            return found, below
+        m = n & mask
+        tweet_id = col_id[m]
+        if tweet_id <= floor:
+            break
+        if tweet_id <= since_id:
+            return found, np.int64(-1)
+        i -= 1
+        if tweet_id >= max_id:
+            continue
+        if not is_candidate(
+            col_author[m], col_flags[m], col_reply_author[m], col_orig_author[m], me, following, hidden
+        ):
+            below = tweet_id
+            continue
+        if col_flags[m] & FLAG_REPOST:
+            verdict = _older_has(
+                ns, i, col_id, col_author, col_flags, col_reply_author, col_orig, col_orig_author,
+                next_n, capacity, floor, me, following, hidden, window, col_orig[m],
+            )  # fmt: skip
+            if verdict < 0:
+                return found, tweet_id + 1
+            if verdict > 0:
+                below = tweet_id
+                continue
+        out[found] = ns[i + 1]
+        found += 1
+        below = tweet_id
+    if found == out.shape[0] or floor == 0 or since_id >= floor:
+        return found, np.int64(-1)
+    if floor + 1 < below:
+        below = floor + 1
+    return found, below
+
+
+@njit
+def _older_has(
+    ns,
+    i,
+    col_id,
+    col_author,
+    col_flags,
+    col_reply_author,
+    col_orig,
+    col_orig_author,
+    next_n,
+    capacity,
+    floor,
+    me,
+    following,
+    hidden,
+    window,
+    orig,
+) -> int:
+    """Whether `orig` or a repost of it is among the `window` candidates from ns[i] down: 1, 0, or -1 for unknown."""
+    mask = capacity - 1
+    seen = 0
+    while seen < window:
+        if i < 0:
+            return 0 if floor == 0 else -1
+        n = np.int64(ns[i])
+        age = (next_n - n) & _U32
+        if age < 1 or age > capacity:
+            return -1
+        m = n & mask
+        if col_id[m] <= floor:
+            return -1
+        i -= 1
+        if is_candidate(col_author[m], col_flags[m], col_reply_author[m], col_orig_author[m], me, following, hidden):
+            seen += 1
+            if col_orig[m] == orig:
+                return 1
+    return 0
+
+
+@njit
+def newest_of_logs(data, start, length, rows, max_id, since_id, count, out):
+    """Collect, per author log (ascending ids), its newest `count` ids within (since_id, max_id) into out.
+
+    Returns how many were written; out must hold rows * count. The caller sorts and cuts.
+    """
+    k = 0
+    for r in rows:
+        s = start[r]
+        hi = s + length[r]
+        lo = s
+        while lo < hi:
+            mid = (lo + hi) // 2
+            if data[mid] < max_id:
+                lo = mid + 1
+            else:
+                hi = mid
+        j = lo - 1
+        taken = 0
+        while j >= s and taken < count and data[j] > since_id:
+            out[k] = data[j]
+            k += 1
+            taken += 1
+            j -= 1
+    return k
+
+
+@njit
+def oldest_of_logs(data, start, length, rows, min_id, count, out):
+    """As newest_of_logs, but the `count` ids just above min_id of each log."""
+    k = 0
+    for r in rows:
+        s = start[r]
+        end = s + length[r]
+        lo = s
+        hi = end
+        while lo < hi:
+            mid = (lo + hi) // 2
+            if data[mid] <= min_id:
+                lo = mid + 1
+            else:
+                hi = mid
+        taken = 0
+        while lo < end and taken < count:
+            out[k] = data[lo]
+            k += 1
+            taken += 1
+            lo += 1
+    return k

@@ -1,0 +1,53 @@
+"""Every bound of the core in one place, each with its unit and its reason.
+
+Bounds that an operator may want to change live in `Tuning` and come from the configuration; the rest are constants.
+Tests shrink them so that the edges are met often.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PAGE_COUNT_MAX = 800  # entries in one answer of a timeline; the HTTP API allows 200, the oracle reads whole timelines
+CARDS_COUNT_MAX = 200  # accounts in one `cards` request: one page of a follower list
+NAMES_COUNT_MAX = 64  # names in one `names` request: more mentions than 280 characters can hold
+REGISTER_COUNT_MAX = 2_000  # accounts in one journal record: about 0.5 MB, a few ms to apply
+POST_COUNT_MAX = 1_000  # tweets in one journal record, for the same reason
+FOLLOW_COUNT_MAX = 20_000  # follows in one journal record: 320 KB, about 10 ms to apply
+TOKENS_PER_ACCOUNT_MAX = 32  # logins at once; the oldest is revoked, so that a login loop can't grow an account
+MENTIONS_COUNT_MAX = 64  # per tweet: more than 280 characters can hold
+MEDIA_COUNT_MAX = 4  # per tweet, as in the Mastodon API
+TEXT_BYTES_MAX = 64 * 1024  # a tweet's text on the lane: the API's limit in characters is far below
+PROFILE_BYTES_MAX = 16 * 1024  # one account's free-form profile, packed
+REPOST_WINDOW_COUNT = 40  # candidates just older than a repost that may hide it (Mastodon's REBLOG_FALLOFF)
+FOLLOWING_COUNT_MAX = 100_000  # followees of one account: bounds the work of waking it
+BATCH_BYTES_MAX = 4 * 1024 * 1024  # one actor call between shards: Ray inlines less, and 4 MB packs in about 5 ms
+BATCH_COUNT_MAX = 4_096  # messages in one such call: bounds the time one apply holds the event loop
+IDEMPOTENCY_TTL_MS = 24 * 3600 * 1000  # a client that retries later than a day gets a new tweet
+DAY_MS = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """The configurable bounds of one shard; the same on every replica of a cluster.
+
+    timeline_length: entries H that a home timeline keeps ready (the definition's H).
+    pull_threshold: followers above which an author's tweets are merged at read time instead of pushed.
+    dormant_after_days: days without a read after which a ring is freed.
+    arrivals_max: tweets whose bodies a shard keeps for its rings; a power of two.
+    """
+
+    timeline_length: int = 800
+    pull_threshold: int = 10_000
+    dormant_after_days: int = 30
+    arrivals_max: int = 1 << 20
+    accounts_max: int = 2_000_000
+    tweets_max: int = 20_000_000
+    idempotency_keys_max: int = 200_000
+    outbox_messages_max: int = 200_000
+
+    def __post_init__(self) -> None:
+        if self.arrivals_max & (self.arrivals_max - 1) or self.arrivals_max < 8:
+            raise ValueError(f"arrivals_max must be a power of two of at least 8, not {self.arrivals_max}")
+        if self.timeline_length < 1:
+            raise ValueError(f"timeline_length must be at least 1, not {self.timeline_length}")

@@ -1,0 +1,253 @@
+"""Questions to one shard that change nothing. Each method is one lane operation of docs/lane.md.
+
+Rules: arguments come from a trusted caller but may be nonsense, so each is checked; nothing here waits for anybody
+(the home timeline, which may, is in `home.py`). A viewer of 0 is nobody: it sees what is public.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from actors.core import ids, kernels, limits
+from actors.core.entries import Entry, pack, visibility_of
+from actors.core.errors import InvalidError, MovedError, NotFoundError, UnauthorizedError
+from actors.core.graph import BLOCK, BLOCKED_BY
+from actors.core.home import PULL_COUNT_MAX, HomeTimelines
+from actors.core.messages import newest_entries
+from actors.core.people import Account
+from actors.core.render import render_card, render_profile, render_tweet
+
+if TYPE_CHECKING:
+    from actors.core.state import ShardState
+
+
+def page_count(count: Any) -> int:
+    """Check a page size."""
+    if not isinstance(count, int) or not 1 <= count <= limits.PAGE_COUNT_MAX:
+        raise InvalidError(f"count must be 1 to {limits.PAGE_COUNT_MAX}, not {count!r}", "count")
+    return count
+
+
+class Reads:
+    """The read operations of one replica."""
+
+    def __init__(self, state: ShardState, home: HomeTimelines) -> None:
+        self.state = state
+        self.home = home
+
+    # ---- looking things up ------------------------------------------------------------------------------------
+
+    def row(self, account_id: int) -> int:
+        """Return the row of an account of this shard. Raises NotFoundError, or MovedError if it can't be here."""
+        row = self.state.people.row_of.get(account_id)
+        if row is None:
+            if not isinstance(account_id, int) or not 1 <= account_id <= ids.ID_MAX:
+                raise InvalidError(f"{account_id!r} is no account id; ids are 1 to {ids.ID_MAX}", "user_id")
+            if self.state.shard_of_account(account_id) != self.state.shard:
+                raise MovedError(f"account {account_id} is not on shard {self.state.shard}")
+            raise NotFoundError(f"account {account_id} does not exist", "user_id")
+        return row
+
+    def entry(self, tweet_id: int, viewer: int) -> Entry:
+        """Return a tweet of this shard that `viewer` may see. Raises NotFoundError."""
+        if not isinstance(tweet_id, int) or not 1 <= tweet_id <= ids.ID_MAX:
+            raise InvalidError(f"{tweet_id!r} is no tweet id; ids are 1 to {ids.ID_MAX}", "tweet_id")
+        if self.state.shard_of_tweet(tweet_id) != self.state.shard:
+            raise MovedError(f"tweet {tweet_id} is not on shard {self.state.shard}")
+        entry = self.state.tweets.get(tweet_id)
+        if entry is None or not self.may_see(viewer, self.state.people.row_of[entry.author_id], entry):
+            raise NotFoundError(f"tweet {tweet_id} does not exist", "tweet_id")
+        return entry
+
+    def may_see(self, viewer: int, author_row: int, entry: Entry) -> bool:
+        """Whether `viewer` may see an own account's tweet. Asked on the author's shard, which knows its followers."""
+        if viewer == entry.author_id:
+            return True
+        if self.is_hidden_from(viewer, author_row):
+            return False
+        if entry.flags & kernels.FLAG_DIRECT:
+            return viewer in entry.mention_ids
+        if entry.flags & kernels.FLAG_FOLLOWERS:
+            return viewer in entry.mention_ids or self.state.graph.followers.contains(author_row, viewer)
+        return True
+
+    def is_hidden_from(self, viewer: int, row: int) -> bool:
+        """Whether a block stands between an own account and a viewer."""
+        graph = self.state.graph
+        return bool(viewer) and (graph.related(row, BLOCK, viewer) or graph.related(row, BLOCKED_BY, viewer))
+
+    # ---- tweets -----------------------------------------------------------------------------------------------
+
+    def render(self, entry: Entry) -> bytes:
+        """Return the JSON of an own tweet or repost."""
+        return render_tweet(entry, self.home.original(entry) if entry.orig is not None else None)
+
+    def tweet(self, tweet_id: int, viewer: int) -> bytes:
+        """One tweet."""
+        return self.render(self.entry(tweet_id, viewer))
+
+    def tweet_ref(self, tweet_id: int, viewer: int) -> list[Any]:
+        """What a like, repost or reply needs to know of a tweet. A repost refers to its original's entry."""
+        entry = self.entry(tweet_id, viewer)
+        author = self.state.people.accounts[self.state.people.row_of[entry.author_id]]
+        packed = entry.orig if entry.orig is not None else pack(list(entry))
+        return [entry.author_id, author.username, visibility_of(entry.flags), packed]
+
+    def user_timeline(
+        self, account_id: int, viewer: int, max_id: int, since_id: int, min_id: int, count: int
+    ) -> list[Any]:
+        """A page of one account's tweets that `viewer` may see: `[json array, newest_id, oldest_id]`."""
+        row, count = self.row(account_id), page_count(count)
+        if self.state.tweets.log.klass[row] < 0 or self.is_hidden_from(viewer, row):
+            return [b"[]", 0, 0]
+        log = self.state.tweets.log.view(row)
+        hi = int(np.searchsorted(log, max_id or ids.ID_MAX, side="left"))
+        lo = int(np.searchsorted(log, max(since_id, min_id), side="right"))
+        order = range(lo, hi) if min_id else range(hi - 1, lo - 1, -1)
+        found: list[Entry] = []
+        for i in order:
+            entry = self.state.tweets.get(int(log[i]))
+            if entry is not None and self.may_see(viewer, row, entry):
+                found.append(entry)
+                if len(found) == count:
+                    break
+        if min_id:
+            found.reverse()
+        if not found:
+            return [b"[]", 0, 0]
+        body = b"[" + b",".join([self.render(e) for e in found]) + b"]"
+        return [body, found[0].tweet_id, found[-1].tweet_id]
+
+    def pull(self, reader: int, authors: bytes, max_id: int, count: int) -> list[Any]:
+        """Newest tweets of followees below max_id, for a page below a ring's floor: `[packed entries, floor]`."""
+        wanted = np.frombuffer(authors, dtype="<i8").tolist()
+        entries, floor = newest_entries(self.state, reader, wanted, max_id, 0, min(count, PULL_COUNT_MAX))
+        return [pack([list(e) for e in entries]), floor]
+
+    def pull_after(self, reader: int, authors: bytes, min_id: int, count: int) -> list[Any]:
+        """How far `count` tweets after min_id reach: `[number of them, exclusive upper id or 0 if these are all]`."""
+        rows = [self.state.people.row_of.get(a, -1) for a in np.frombuffer(authors, dtype="<i8").tolist()]
+        log = self.state.tweets.log
+        known = np.array([r for r in rows if r >= 0 and log.klass[r] >= 0], dtype=np.int64)
+        count = min(count, PULL_COUNT_MAX)
+        out = np.empty(len(known) * (count + 1), dtype=np.int64)
+        found = kernels.oldest_of_logs(log.data, log.start, log.length, known, min_id, count + 1, out)
+        oldest = np.sort(out[:found])
+        return [min(found, count), int(oldest[count - 1]) + 1 if found > count else 0]
+
+    # ---- accounts ---------------------------------------------------------------------------------------------
+
+    def account(self, account_id: int) -> list[Any]:
+        """Who an account is: `[account_id, username, display_name]`."""
+        found = self.state.people.accounts[self.row(account_id)]
+        return [found.account_id, found.username, found.display_name]
+
+    def cards(self, account_ids: list[int]) -> list[bytes | None]:
+        """What a list of users shows of each, None for one that doesn't exist here."""
+        if len(account_ids) > limits.CARDS_COUNT_MAX:
+            raise InvalidError(f"at most {limits.CARDS_COUNT_MAX} accounts at once, not {len(account_ids)}")
+        found: list[Account | None] = [self.state.people.get(a) for a in account_ids]
+        return [None if a is None else render_card(a) for a in found]
+
+    def names(self, names: list[str]) -> list[int]:
+        """Account ids of user names (without case), 0 where there is none (yet)."""
+        if len(names) > limits.NAMES_COUNT_MAX:
+            raise InvalidError(f"at most {limits.NAMES_COUNT_MAX} names at once, not {len(names)}")
+        held = [self.state.people.names.get(name.lower(), (0, False)) for name in names]
+        return [account_id if confirmed else 0 for account_id, confirmed in held]
+
+    def profile(self, account_id: int, viewer: int) -> bytes:
+        """A profile with its totals; one who is blocked doesn't see it."""
+        row = self.row(account_id)
+        if self.is_hidden_from(viewer, row):
+            raise NotFoundError(f"account {account_id} does not exist", "user_id")
+        graph = self.state.graph
+        return render_profile(
+            self.state.people.accounts[row],
+            int(graph.followers.length[row]), int(graph.following.length[row]), int(self.state.tweets.log.length[row]),
+        )  # fmt: skip
+
+    def followers(self, account_id: int, viewer: int, cursor: int, count: int) -> list[Any]:
+        """A page of followers, newest first: `[[account_id, ...], next_cursor or 0]`."""
+        return self._edges(self.state.graph.followers, account_id, viewer, cursor, count)
+
+    def following(self, account_id: int, viewer: int, cursor: int, count: int) -> list[Any]:
+        """A page of followees, newest first."""
+        return self._edges(self.state.graph.following, account_id, viewer, cursor, count)
+
+    def _edges(self, arena: Any, account_id: int, viewer: int, cursor: int, count: int) -> list[Any]:
+        """cursor: how many of the oldest are still to come; 0 = start with the newest."""
+        row, count = self.row(account_id), page_count(count)
+        if self.is_hidden_from(viewer, row):
+            raise NotFoundError(f"account {account_id} does not exist", "user_id")
+        everyone = arena.view(row)
+        if not isinstance(cursor, int) or cursor < 0:
+            raise InvalidError(f"cursor must be one that a page returned, not {cursor!r}", "cursor")
+        end = min(cursor, len(everyone)) if cursor else len(everyone)
+        start = max(0, end - count)
+        return [everyone[start:end][::-1].tolist(), start]
+
+    def credentials(self, account_id: int) -> list[Any]:
+        """The account's password hash, None if it can't log in by password."""
+        return [self.state.people.accounts[self.row(account_id)].password_hash]
+
+    def token(self, account_id: int, secret_hash: bytes) -> bool:
+        """Whether a token stands for the account. Raises UnauthorizedError."""
+        account = self.state.people.get(account_id)
+        if account is None and self.state.shard_of_account(account_id) != self.state.shard:
+            raise MovedError(f"account {account_id} is not on shard {self.state.shard}")
+        if account is None or secret_hash not in account.tokens:
+            raise UnauthorizedError("this token is not valid (any more); log in again", "auth_token")
+        return True
+
+    # ---- for operators ----------------------------------------------------------------------------------------
+
+    def export(self, first_row: int, count: int) -> list[Any]:
+        """Facts of some accounts, for the oracle: `[next row or 0, [[account_id, following, tweets, hidden], ...]]`.
+
+        following: int64 bytes, oldest first; hidden: accounts blocked, muted or blocking; a tweet:
+        [tweet_id, author_id, flags, reply_author, orig_id, orig_author, mention_ids].
+        """
+        state, rows = self.state, []
+        last = min(first_row + count, len(state.people))
+        for row in range(first_row, last):
+            log = state.tweets.log.view(row).tolist() if state.tweets.log.klass[row] >= 0 else []
+            entries = [e for t in log if (e := state.tweets.get(t)) is not None]
+            rows.append(
+                [
+                    state.people.accounts[row].account_id,
+                    state.graph.following.view(row).tobytes(),
+                    [[*e[:6], e.mention_ids] for e in entries],
+                    state.graph.hidden(row).tolist(),
+                ]
+            )
+        return [last if last < len(state.people) else 0, rows]
+
+    def facts(self) -> dict[str, Any]:
+        """Figures of the state for `status` and the metrics."""
+        s = self.state
+        edge_bytes = s.graph.nbytes()
+        rings = s.rings.nbytes()
+        return {
+            "accounts": len(s.people),
+            "names": len(s.people.names),
+            "tweets": len(s.tweets),
+            "edges": s.graph.edge_count,
+            "awake": int(s.rings.awake.sum()),
+            "waking": len(s.waking),
+            "arrivals": len(s.arrivals.number_of),
+            "pull_logs": len(s.pull_logs.logs),
+            "deliveries": s.rings.delivery_count,
+            "position": s.position,
+            "outbox": {str(d): len(o.waiting) for d, o in s.outboxes.items()},
+            "outbox_depth": sum(len(o.waiting) for o in s.outboxes.values()),
+            "outbox_bytes": sum(o.bytes_waiting for o in s.outboxes.values()),
+            "inbox": {str(d): n for d, n in s.inbox.items()},
+            "sent": {str(d): o.next_seq - 1 for d, o in s.outboxes.items()},
+            "edge_bytes": sum(edge_bytes.values()),
+            "ring_bytes": rings,
+            "tweet_bytes": s.tweets.nbytes(),
+            "arrival_bytes": s.arrivals.nbytes(),
+        }

@@ -1,0 +1,109 @@
+"""The native JSON, made from the facts of an entry: one renderer, and the shape that a second one would have.
+
+Rules: the facts (`Entry.body`) are parsed here and nowhere else. A rendering depends on the entry alone, so a shard keeps
+it and joins ready bytes for a page. A repost holds its original's rendering.
+The shapes are those of docs/api.md. Costs: 4 us a tweet, once per tweet and shard; a join of 20 is under 1 us.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import orjson
+
+from actors.core import ids
+from actors.core.entries import Entry, unpack, visibility_of
+from actors.core.people import Account
+
+_DAYS = ("Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_VISIBILITY = ("public", "followers", "direct")
+_NO_ENTITIES = b'{"mentions":[],"hashtags":[],"urls":[]}'
+
+
+@lru_cache(maxsize=4096)
+def _date(day: int) -> tuple[str, int]:
+    """Return ("Wed Sep 05", 2012) for days since 1970: civil-from-days (Hinnant, chrono-compatible algorithms)."""
+    z = day + 719468
+    era = z // 146097
+    doe = z - era * 146097
+    yoe = (doe - doe // 1460 + doe // 36524 - doe // 146096) // 365
+    doy = doe - (365 * yoe + yoe // 4 - yoe // 100)
+    mp = (5 * doy + 2) // 153
+    month = mp + 3 if mp < 10 else mp - 9
+    date = f"{_DAYS[day % 7]} {_MONTHS[month - 1]} {doy - (153 * mp + 2) // 5 + 1:02d}"
+    return date, yoe + era * 400 + (month <= 2)
+
+
+def created_at(ms: int) -> str:
+    """Return `Wed Sep 05 00:37:15 +0000 2012` for Unix ms, always UTC."""
+    seconds = ms // 1000
+    date, year = _date(seconds // 86400)
+    s = seconds % 86400
+    return f"{date} {s // 3600:02d}:{s // 60 % 60:02d}:{s % 60:02d} +0000 {year}"
+
+
+def render_entities(packed: bytes) -> bytes:
+    """Return the JSON of a tweet's mentions, hashtags and links, with offsets in code points."""
+    if not packed:
+        return _NO_ENTITIES
+    facts = unpack(packed)
+    return orjson.dumps(
+        {
+            "mentions": [
+                {"user_id": str(account_id), "username": name, "indices": [start, end]}
+                for account_id, name, start, end in facts.get("mentions", ())
+            ],
+            "hashtags": [{"text": text, "indices": [start, end]} for text, start, end in facts.get("hashtags", ())],
+            "urls": [{"url": url, "indices": [start, end]} for url, start, end in facts.get("urls", ())],
+        }
+    )
+
+
+def render_tweet(entry: Entry, original: bytes | None = None) -> bytes:
+    """Return one tweet as a JSON object. original: for a repost, the rendering of what it reposts."""
+    text, username, in_reply_to, media_ids, entities, _ = unpack(entry.body)
+    return b"".join(
+        (
+            b'{"created_at":"', created_at(ids.ms_of_tweet(entry.tweet_id)).encode(),
+            b'","status":', orjson.dumps(text),
+            b',"tweet_id":"%d","user_id":"%d","username":' % (entry.tweet_id, entry.author_id), orjson.dumps(username),
+            b',"in_reply_to":', b'"%d"' % in_reply_to if in_reply_to else b"null",
+            b',"media":', orjson.dumps([{"media_id": str(m)} for m in media_ids]),
+            b',"visibility":"', _VISIBILITY[visibility_of(entry.flags)].encode(),
+            b'","entities":', render_entities(entities),
+            b',"counts":{"replies":%d,"reposts":%d,"likes":%d}' % (entry.replies, entry.reposts, entry.likes),
+            b',"repost_of":' + original if original is not None else b"",
+            b"}",
+        )
+    )  # fmt: skip
+
+
+def card_of(account: Account) -> dict[str, object]:
+    """Return what a list of users shows of one."""
+    return {
+        "user_id": str(account.account_id),
+        "username": account.username,
+        "display_name": account.display_name,
+        "bio": account.bio,
+        "avatar": account.avatar,
+    }
+
+
+def render_card(account: Account) -> bytes:
+    """Return one account of a list as a JSON object."""
+    return orjson.dumps(card_of(account))
+
+
+def render_profile(account: Account, followers: int, following: int, tweets: int) -> bytes:
+    """Return a profile as a JSON object, with exact totals."""
+    return orjson.dumps(
+        card_of(account)
+        | {
+            "location": account.location,
+            "url": account.url,
+            "fields": [{"name": name, "value": value} for name, value in account.fields],
+            "created_at": created_at(account.created_ms),
+            "counts": {"followers": followers, "following": following, "tweets": tweets},
+        }
+    )

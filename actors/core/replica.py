@@ -1,0 +1,107 @@
+"""One replica of a shard with its I/O taken out: requests in; journal records, replies and needs out.
+
+Whoever drives it (the Ray shell, the simulator, a test) appends each record to the journal, releases the reply and the messages when
+the record is durable, and carries questions and batches to other shards. So all of them run the same code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from actors.core import ids, limits
+from actors.core.entries import pack, unpack
+from actors.core.errors import InvalidError, MalformedError
+from actors.core.home import Ask, HomeTimelines, Item, Query, Wake
+from actors.core.reads import Reads, page_count
+from actors.core.requests import OPERATIONS, Requests
+from actors.core.snapshot import Sealer, restore
+from actors.core.state import ShardState
+from actors.core.tables import Checkpoint, TableChange
+
+READS = (
+    "tweet", "tweet_ref", "user_timeline", "pull", "pull_after", "account", "cards", "names", "profile",
+    "followers", "following", "credentials", "token", "export",
+)  # fmt: skip
+WRITES = tuple(OPERATIONS)
+
+
+class Replica:
+    """A shard's state with the operations on it."""
+
+    def __init__(self, shard: int, owner_of_bucket: list[int], tuning: limits.Tuning) -> None:
+        self.state = ShardState(shard, owner_of_bucket, tuning)
+        self.home = HomeTimelines(self.state)
+        self.reads = Reads(self.state, self.home)
+        self.requests = Requests(self.state, self.reads)
+        self.sealer = Sealer(self.state)
+        self.touched: set[int] = set()
+        self._reads: dict[str, Callable[..., Any]] = {name: getattr(self.reads, name) for name in READS}
+
+    # ---- recovery ---------------------------------------------------------------------------------------------
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Fill the empty state from a checkpoint."""
+        self.sealer = restore(self.state, checkpoint)
+
+    def replay(self, position: int, record: bytes) -> None:
+        """Apply one record of the journal."""
+        self.state.apply(position, unpack(record))
+        self.state.woken.clear()
+        self.state.revoked.clear()
+
+    def seal(self) -> list[TableChange]:
+        """Return what a checkpoint must store of everything since the last seal."""
+        return self.sealer.seal()
+
+    # ---- writes -----------------------------------------------------------------------------------------------
+
+    def write(self, op: str, args: list[Any], now_ms: int) -> tuple[bytes | None, Any]:
+        """Carry out a write request. Returns (the journal record, None if nothing changed; the reply's body).
+
+        The reply may be given once everything up to state.position is durable. Raises RookeryError; nothing changed.
+        """
+        prepared = self.requests.prepare(op, args, now_ms)
+        if prepared.command is None:
+            return None, prepared.finish(None)
+        record, result = self.command(prepared.command)
+        return record, prepared.finish(result)
+
+    def command(self, command: list[Any]) -> tuple[bytes, Any]:
+        """Apply a command; returns its journal record and its result."""
+        record = pack(command)
+        return record, self.state.apply(self.state.position + 1, command)
+
+    # ---- reads ------------------------------------------------------------------------------------------------
+
+    def read(self, op: str, args: list[Any]) -> Any:
+        """Answer a read that asks nobody else. Raises RookeryError."""
+        try:
+            return self._reads[op](*args)
+        except (TypeError, ValueError, AttributeError, LookupError, OverflowError) as error:
+            raise MalformedError(f"arguments of {op} don't fit: {error}") from error
+
+    def query(self, args: list[Any]) -> Query:
+        """Check the arguments of a home timeline request: [account_id, max_id, since_id, min_id, count]."""
+        if len(args) != 5 or not all(isinstance(a, int) and 0 <= a <= ids.ID_MAX for a in args):
+            raise InvalidError(f"home takes five ids within 0 to {ids.ID_MAX}, not {args!r}")
+        account_id, max_id, since_id, min_id, count = args
+        row = self.reads.row(account_id)
+        if self.state.people.last_read_day[row] != self.state.day:
+            self.touched.add(account_id)
+        return Query(account_id, max_id, since_id, min_id, page_count(count))
+
+    def try_home(self, query: Query) -> list[Any] | None:
+        """Answer a home timeline from memory, or return None when `home_steps` is needed."""
+        return self.home.try_page(query)
+
+    def home_steps(self, query: Query) -> Generator[Wake | Ask, Any, list[Item]]:
+        """Produce a home timeline, yielding what is needed from elsewhere."""
+        return self.home.steps(query)
+
+
+def home_reply(items: list[Item]) -> list[Any]:
+    """Return the reply of a home timeline: `[json array, newest_id, oldest_id]`."""
+    if not items:
+        return [b"[]", 0, 0]
+    return [b"[" + b",".join([body for _, body in items]) + b"]", items[0][0], items[-1][0]]

@@ -1,0 +1,133 @@
+"""Home timeline rings: per account, the arrival numbers of its newest candidates, ascending by tweet id.
+
+    row r:  oldest ... newest            uint32 arrival numbers, in a block of a size class (16 to H + H/10 entries)
+            floor[r] = F                 every candidate of the owner with an id above F is in the ring
+
+Invariants (see `check`): a ring is sorted by tweet id and holds no tweet twice; nothing in it is at or below its floor;
+an account that is asleep has no ring. *Candidate* means: by the owner or by somebody the owner follows, and not by
+a pull author (whose tweets are merged from the pull log at read time). Blocks, mutes, reply and repost rules and
+deletions are filters of the read, so changing one of them never changes a ring.
+
+A ring that overflows drops its oldest entries and raises the floor to the highest id dropped. A sorted ring makes a page cost what
+the page holds, and a rebuild give the same ring whatever the order of arrivals was.
+Costs: insert 20 to 50 ns per follower in a batch; 21 bytes a row for an account without a ring, 3.5 KB when full.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.core import kernels
+from actors.core.arena import BlockArena
+from actors.core.arrivals import Arrivals
+
+
+class Rings:
+    """All home timelines of one shard. Rows are those of `People`."""
+
+    def __init__(self, arrivals: Arrivals, length: int) -> None:
+        """length: entries H that a ring keeps at least once it has had them."""
+        self.arrivals = arrivals
+        self.keep = length
+        self.arena = BlockArena(np.uint32, length_max=length + max(8, length // 10))
+        self.floor = np.zeros(64, dtype=np.int64)
+        self.awake = np.zeros(64, dtype=np.uint8)
+        self.delivery_count = 0
+
+    def ensure_rows(self, rows: int) -> None:
+        """Make rows 0..rows-1 exist, asleep."""
+        self.arena.ensure_rows(rows)
+        have = len(self.floor)
+        if rows > have:
+            grown = max(rows, have + have // 2)
+            floor, awake = np.zeros(grown, dtype=np.int64), np.zeros(grown, dtype=np.uint8)
+            floor[:have], awake[:have] = self.floor, self.awake
+            self.floor, self.awake = floor, awake
+
+    def wake(self, row: int) -> None:
+        """Give an account an empty ring whose floor is 0; the caller fills it."""
+        self.arena.clear(row)
+        self.awake[row] = 1
+        self.floor[row] = 0
+
+    def sleep(self, row: int) -> None:
+        """Free an account's ring."""
+        self.arena.clear(row)
+        self.awake[row] = 0
+        self.floor[row] = 0
+
+    def raise_floor(self, row: int, floor: int) -> None:
+        """Declare that nothing is known at or below `floor`; entries there are dropped."""
+        if floor <= self.floor[row]:
+            return
+        self.floor[row] = floor
+        ns = self.arena.view(row)
+        kept = [int(n) for n in ns if self.arrivals.is_alive(int(n)) and self._id(int(n)) > floor]
+        ns[: len(kept)] = kept
+        self.arena.length[row] = len(kept)
+
+    def _id(self, n: int) -> int:
+        return int(self.arrivals.tweet_id[n & self.arrivals.mask])
+
+    def _ring_args(self) -> tuple[Any, ...]:
+        a = self.arrivals
+        return (*self.arena.parts, self.floor, self.awake, self.keep, a.tweet_id, a.next_n, a.capacity, a.lost_max_id)
+
+    def deliver(
+        self,
+        followers: BlockArena,
+        ns: npt.NDArray[np.uint32],
+        ids: npt.NDArray[np.int64],
+        author_rows: npt.NDArray[np.int64],
+        own_rows: npt.NDArray[np.int64],
+        in_order: npt.NDArray[np.bool_],
+    ) -> int:
+        """Insert a batch of arrivals into the rings of their authors' local followers. Return the deliveries made."""
+        progress = np.zeros(3, dtype=np.int64)
+        while not kernels.deliver(
+            *self._ring_args(), followers.data, followers.start, followers.length,
+            ns, ids, author_rows, own_rows, in_order, progress,
+        ):  # fmt: skip
+            self.arena.grow()
+        self.delivery_count += int(progress[2])
+        return int(progress[2])
+
+    def insert(self, rows: npt.NDArray[np.int64], ns: npt.NDArray[np.uint32], ids: npt.NDArray[np.int64]) -> int:
+        """Insert arrivals of any age into given rings. Return how many were wanted."""
+        progress = np.zeros(3, dtype=np.int64)
+        while not kernels.insert_rows(*self._ring_args(), rows, ns, ids, progress):
+            self.arena.grow()
+        self.delivery_count += int(progress[2])
+        return int(progress[2])
+
+    def purge(self, row: int, author_id: int) -> int:
+        """Take an author's tweets out of one ring; the floor stays. Return how many went. O(H)."""
+        if self.arena.klass[row] < 0:
+            return 0
+        a = self.arrivals
+        return int(
+            kernels.purge_author(
+                self.arena.data, self.arena.start, self.arena.length, a.author_id, a.next_n, a.capacity, row, author_id
+            )
+        )
+
+    def nbytes(self) -> int:
+        """Bytes of all rings, floors and flags."""
+        return self.arena.nbytes() + int(self.floor.nbytes) + int(self.awake.nbytes)
+
+    def check(self) -> list[str]:
+        """Return violations of the invariants in the header (completeness is checked by `verify.py`)."""
+        problems = self.arena.check()
+        for row in np.nonzero(self.arena.length)[0].tolist():
+            ids = [self._id(int(n)) for n in self.arena.view(row) if self.arrivals.is_alive(int(n))]
+            if any(a >= b for a, b in itertools.pairwise(ids)):
+                problems.append(f"ring {row} is not strictly ascending by tweet id")
+            if ids and ids[0] <= self.floor[row]:
+                problems.append(f"ring {row} holds tweet {ids[0]}, at or below its floor {self.floor[row]}")
+            if not self.awake[row]:
+                problems.append(f"ring {row} holds entries, but its account is asleep")
+        return problems

@@ -1,0 +1,474 @@
+"""One shard's state, and `apply`: the only way it changes.
+
+Rules of this file
+- `apply(position, command)` is called for live traffic, for replay, on a replica and in tests alike. It reads no clock,
+  draws no random number and does no I/O: times and ids are in the command.
+- A command is a list `[name, ...absolute facts]`; the table `COMMANDS` maps the name to a method here. A message from
+  another shard is the same thing with a source: the table `MESSAGES` of `messages.py`.
+- What other shards must know leaves as numbered messages in `outboxes`; a message to this very shard is handled before
+  apply returns.
+- Which messages leave, and in which order, may depend only on what the journal determines, never on a cache (rings, floors,
+  the arrivals window): a replay must number them as before.
+- Commands have been validated (`requests.py`); a message is never trusted to still make sense when it arrives, and one
+  that doesn't is answered with the message that undoes its cause.
+
+Theory: the state is a pure function of the journal, up to what a crash may cost a cache: ring floors, arrival numbers and
+the messages that wait in an outbox don't enter the digest (`verify.py`).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.core import ids, kernels, limits
+from actors.core.arrivals import Arrivals
+from actors.core.changes import Changes
+from actors.core.entries import Entry, pack, pack_body, unpack
+from actors.core.graph import BLOCK, MUTE, FollowGraph
+from actors.core.messages import MESSAGES, learn_originals, split_batch
+from actors.core.outbox import Outbox
+from actors.core.people import PROFILE_FIELDS, People
+from actors.core.pull_logs import PullLogs
+from actors.core.rings import Rings
+from actors.core.tweets import OwnTweets
+
+Ints = npt.NDArray[np.int64]
+
+
+def int64s(data: bytes) -> Ints:
+    """Decode little-endian int64 bytes."""
+    return np.frombuffer(data, dtype="<i8").astype(np.int64)
+
+
+class ShardState:
+    """Everything one replica of a shard knows."""
+
+    def __init__(self, shard: int, owner_of_bucket: list[int], tuning: limits.Tuning) -> None:
+        """shard: this shard's number; owner_of_bucket: 1,024 shard numbers, the shard map of this epoch."""
+        self.shard = shard
+        self.owner = np.array(owner_of_bucket, dtype=np.int64)
+        self.shard_count = int(self.owner.max()) + 1
+        self.tuning = tuning
+        self.people = People()
+        self.graph = FollowGraph(self.shard_count)
+        self.tweets = OwnTweets()
+        self.arrivals = Arrivals(tuning.arrivals_max)
+        self.rings = Rings(self.arrivals, tuning.timeline_length)
+        self.pull_logs = PullLogs(self.arrivals, tuning.timeline_length)
+        self.clock = ids.TweetIdClock()
+        self.pull_shards: dict[int, set[int]] = {}  # own pull authors -> shards that keep their log
+        self.likes: dict[int, dict[int, None]] = {}  # row -> liked tweets, oldest like first
+        self.reposts: dict[int, dict[int, int]] = {}  # row -> original -> repost
+        self.reposts_of: dict[int, set[int]] = {}  # original -> reposts by this shard's accounts
+        self.waking: dict[int, tuple[int, set[int]]] = {}  # account -> (wake number, shards still to answer)
+        self.idempotency: OrderedDict[tuple[int, bytes], int] = OrderedDict()
+        self.dirty_counts: dict[int, None] = {}
+        self.outboxes = {s: Outbox() for s in range(self.shard_count) if s != shard}
+        self.inbox = {s: 0 for s in range(self.shard_count) if s != shard}
+        self.position = 0
+        self.day = 0
+        self.wake_number = 0
+        self.woken: list[int] = []
+        self.revoked: list[tuple[int, bytes]] = []
+        self.changes = Changes()
+        self._local: list[list[Any]] = []
+        self._pending: list[tuple[int, int, int, int, bool]] = []
+
+    # ---- the one entrance -------------------------------------------------------------------------------------
+
+    def apply(self, position: int, command: list[Any]) -> Any:
+        """Apply one command of the journal and return its result. position: its number, one more than the last's."""
+        if position != self.position + 1:
+            raise ValueError(f"command {position} does not follow position {self.position}")
+        self.position = position
+        result = COMMANDS[command[0]](self, *command[1:])
+        self._settle()
+        return result
+
+    def apply_batch(self, source: int, first_seq: int, batch: bytes) -> int:
+        """Apply the messages of a batch that are new; return the last number applied from that source.
+
+        batch: packed messages one after the other. Those already applied are passed over; a gap applies nothing.
+        """
+        expected = self.inbox[source] + 1
+        if first_seq > expected:
+            return expected - 1
+        seq = first_seq
+        for message in split_batch(batch):
+            if seq >= expected:
+                self.handle(source, message)
+            seq += 1
+        self._settle()
+        self.inbox[source] = max(seq - 1, expected - 1)
+        return self.inbox[source]
+
+    def handle(self, source: int, message: list[Any]) -> None:
+        """Apply one message. Tweets gather and reach the rings together; anything else first lets them land."""
+        if message[0] != "tweet":
+            self.deliver_pending()
+        MESSAGES[message[0]](self, source, *message[1:])
+
+    def _settle(self) -> None:
+        """Handle messages to this shard itself, let tweets land in rings, note what left the arrivals window."""
+        while self._local:
+            todo, self._local = self._local, []
+            for message in todo:
+                self.handle(self.shard, message)
+        self.deliver_pending()
+        if self.arrivals.evicted:
+            self.changes.arrivals.update(self.arrivals.evicted)
+            self.arrivals.evicted.clear()
+
+    # ---- routing and messages ---------------------------------------------------------------------------------
+
+    def shard_of_account(self, account_id: int) -> int:
+        """Return the shard that owns an account."""
+        return int(self.owner[ids.bucket_of_account(account_id)])
+
+    def shard_of_tweet(self, tweet_id: int) -> int:
+        """Return the shard that owns a tweet, read from its id."""
+        return int(self.owner[ids.bucket_of_tweet(tweet_id)])
+
+    def send(self, shard: int, message: list[Any]) -> None:
+        """Queue a message to one shard."""
+        if shard == self.shard:
+            self._local.append(message)
+        else:
+            self.outboxes[shard].push(self.position, pack(message))
+
+    def send_all(self, shards: list[int], message: list[Any]) -> None:
+        """Queue the same message to several shards, packed once."""
+        packed = b""
+        for shard in shards:
+            if shard == self.shard:
+                self._local.append(message)
+            else:
+                packed = packed or pack(message)
+                self.outboxes[shard].push(self.position, packed)
+
+    def send_by_owner(self, accounts: Ints, make: Callable[[npt.NDArray[np.bool_]], list[Any]]) -> None:
+        """Queue one message per shard that owns any of `accounts`; `make` gets the mask of that shard's ones."""
+        owners = self.owner[ids.buckets_of_accounts(accounts)]
+        for shard in np.unique(owners):
+            self.send(int(shard), make(owners == shard))
+
+    # ---- arrivals and delivery --------------------------------------------------------------------------------
+
+    def arrive(self, entry: Entry) -> tuple[int, bool]:
+        """Give a tweet its arrival number; returns (n, whether it is newer than all before it)."""
+        n, is_new = self.arrivals.add(entry)
+        in_order = is_new and entry.tweet_id > self.arrivals.newest_id
+        if in_order:
+            self.arrivals.newest_id = entry.tweet_id
+        if is_new:
+            self.changes.arrivals.add(entry.tweet_id)
+        return n, in_order
+
+    def deliver(self, entry: Entry, own_row: int) -> None:
+        """Bring a tweet to this shard's timelines: to the author's pull log, or to the rings of its followers.
+
+        own_row: the author's row when the author lives here, else -1.
+        """
+        n, in_order = self.arrive(entry)
+        author_row = self.graph.author_row.get(entry.author_id, -1)
+        if entry.author_id in self.pull_logs.logs:
+            if not entry.flags & kernels.FLAG_DIRECT:
+                self.pull_logs.append(entry.author_id, n, entry.tweet_id)
+            author_row = -1
+        if entry.flags & kernels.FLAG_DIRECT:
+            self._pending.append((n, entry.tweet_id, -1, own_row, in_order))
+            self.deliver_pending()
+            self._deliver_direct(entry, n)
+            return
+        self._pending.append((n, entry.tweet_id, author_row, own_row, in_order))
+        if len(self._pending) >= self.arrivals.capacity // 2:
+            self.deliver_pending()
+
+    def deliver_pending(self) -> None:
+        """Run the delivery kernel over the tweets that have gathered."""
+        if self._pending:
+            n, tweet_id, author_row, own_row, in_order = zip(*self._pending, strict=True)
+            self._pending.clear()
+            self.rings.deliver(
+                self.graph.local_followers,
+                np.array(n, dtype=np.uint32),
+                np.array(tweet_id, dtype=np.int64),
+                np.array(author_row, dtype=np.int64),
+                np.array(own_row, dtype=np.int64),
+                np.array(in_order, dtype=np.bool_),
+            )
+
+    def _deliver_direct(self, entry: Entry, n: int) -> None:
+        rows = [self.people.row_of.get(a, -1) for a in entry.mention_ids]
+        rows = [r for r in rows if r >= 0 and self.graph.following.contains(r, entry.author_id)]
+        count = len(rows)
+        self.rings.insert(
+            np.array(rows, dtype=np.int64), np.full(count, n, dtype=np.uint32), np.full(count, entry.tweet_id, np.int64)
+        )
+
+    # ---- commands ---------------------------------------------------------------------------------------------
+
+    def register(self, rows: list[list[Any]], at_ms: int) -> list[int]:
+        """Reserve names and have their accounts made. Row: [username, account_id, display_name, bio, hash, tokens].
+
+        Returns per row the account id, or 0 where the name is held by another account.
+        """
+        results = []
+        for row in rows:
+            username, account_id = row[0], row[1]
+            held = self.people.names.get(username.lower())
+            if held is not None:
+                results.append(account_id if held[0] == account_id else 0)
+                continue
+            self.people.names[username.lower()] = (account_id, False)
+            self.changes.names.add(username.lower())
+            self.send(self.shard_of_account(account_id), ["create_account", row, at_ms])
+            results.append(account_id)
+        return results
+
+    def login_token(self, account_id: int, secret_hash: bytes) -> bool:
+        """Add a token to an account; the oldest is revoked beyond TOKENS_PER_ACCOUNT_MAX."""
+        row = self.people.row_of[account_id]
+        dropped = self.people.add_token(self.people.accounts[row], secret_hash)
+        self.revoked += [(account_id, token) for token in dropped]
+        self.changes.accounts.add(row)
+        return True
+
+    def revoke_token(self, account_id: int, secret_hash: bytes) -> bool:
+        """Remove a token from an account."""
+        row = self.people.row_of[account_id]
+        tokens = self.people.accounts[row].tokens
+        if secret_hash in tokens:
+            tokens.remove(secret_hash)
+            self.changes.accounts.add(row)
+        self.revoked.append((account_id, secret_hash))
+        return True
+
+    def update_profile(self, account_id: int, values: dict[str, Any]) -> bool:
+        """Replace profile fields."""
+        row = self.people.row_of[account_id]
+        for name in PROFILE_FIELDS:
+            if name in values:
+                setattr(self.people.accounts[row], name, values[name])
+        self.changes.accounts.add(row)
+        return True
+
+    def post(self, rows: list[list[Any]]) -> list[int]:
+        """Publish tweets. Row: [tweet_id, author_id, flags, reply_author, in_reply_to, body, mention_ids, key | None].
+
+        Returns the tweet ids.
+        """
+        for tweet_id, author_id, flags, reply_author, in_reply_to, body, mention_ids, key in rows:
+            entry = Entry(
+                tweet_id, author_id, flags, reply_author, tweet_id, author_id, 0, 0, 0, body, mention_ids, None
+            )
+            self.publish(entry)
+            if in_reply_to:
+                self.send(self.shard_of_tweet(in_reply_to), ["replied", in_reply_to, 1])
+            if key is not None:
+                self._remember_key(author_id, key, tweet_id)
+        return [row[0] for row in rows]
+
+    def publish(self, entry: Entry) -> None:
+        """Store a tweet or repost of an own account and send it to every shard that holds a follower."""
+        row = self.people.row_of[entry.author_id]
+        self.tweets.add(row, entry)
+        self.clock.observe(entry.tweet_id)
+        self.changes.tweets.add(entry.tweet_id)
+        self.deliver(entry, row)
+        shards = [s for s in self.graph.destinations(row) if s != self.shard]
+        if entry.flags & kernels.FLAG_DIRECT:
+            wanted = {self.shard_of_account(a) for a in entry.mention_ids}
+            shards = [s for s in shards if s in wanted]
+        if shards:
+            self.send_all(shards, ["tweet", *entry])
+
+    def _remember_key(self, author_id: int, key: bytes, tweet_id: int) -> None:
+        self.idempotency[author_id, key] = tweet_id
+        self.changes.idempotency.add((author_id, key))
+        oldest_ms = ids.ms_of_tweet(tweet_id) - limits.IDEMPOTENCY_TTL_MS
+        while self.idempotency:
+            known, first = next(iter(self.idempotency.items()))
+            if len(self.idempotency) <= self.tuning.idempotency_keys_max and ids.ms_of_tweet(first) >= oldest_ms:
+                break
+            del self.idempotency[known]
+            self.changes.idempotency.add(known)
+
+    def delete(self, tweet_id: int) -> bool:
+        """Remove an own account's tweet or repost everywhere, and the reposts of it."""
+        entry = self.tweets.get(tweet_id)
+        if entry is None:
+            return False
+        row = self.people.row_of[entry.author_id]
+        self.tweets.remove(row, tweet_id)
+        self.changes.tweets.add(tweet_id)
+        self.dirty_counts.pop(tweet_id, None)
+        if entry.is_repost:
+            self.reposts.get(row, {}).pop(entry.orig_id, None)
+            self._unlist_repost(entry.orig_id, tweet_id)
+            self.send(self.shard_of_tweet(entry.orig_id), ["reposted", entry.orig_id, tweet_id, -1])
+        elif entry.flags & kernels.FLAG_REPLY:
+            in_reply_to = unpack(entry.body)[2]
+            self.send(self.shard_of_tweet(in_reply_to), ["replied", in_reply_to, -1])
+        self.send_all(list(range(self.shard_count)), ["deleted", tweet_id])
+        return True
+
+    def _unlist_repost(self, orig_id: int, repost_id: int) -> None:
+        known = self.reposts_of.get(orig_id)
+        if known is not None:
+            known.discard(repost_id)
+            if not known:
+                del self.reposts_of[orig_id]
+
+    def follow(self, followers: bytes, followees: bytes) -> int:
+        """Add follow edges; those that exist are passed over. int64 arrays. Returns how many are new."""
+        us, vs = int64s(followers), int64s(followees)
+        rows = np.array([self.people.row_of.get(u, -1) for u in us.tolist()], dtype=np.int64)
+        added = self.graph.add_following(rows, us, vs)
+        us, vs, rows = us[added], vs[added], rows[added]
+        self.changes.following.log(us, vs, True)
+        # The floor tells the followee's shard how far back to send; -1: asleep, nothing to fill.
+        floors = np.where(self.rings.awake[rows] == 1, self.rings.floor[rows], -1)
+        if len(us):
+            self.send_by_owner(vs, lambda of: ["gained", us[of].tobytes(), vs[of].tobytes(), floors[of].tobytes()])
+        return int(added.sum())
+
+    def unfollow(self, account_id: int, target: int) -> bool:
+        """Remove one follow edge and the target's tweets from the account's ring."""
+        row = self.people.row_of[account_id]
+        if not self.graph.remove_following(row, account_id, target):
+            return False
+        self.changes.following.log_one(account_id, target, False)
+        if account_id != target:
+            self.rings.purge(row, target)
+            if not self.graph.local_follower_count(target):
+                self.pull_logs.drop(target)
+                self.changes.pulls.add(target)
+        self.send(self.shard_of_account(target), ["lost", account_id, target])
+        return True
+
+    def relate(self, account_id: int, kind: str, target: int, on: bool) -> bool:
+        """Set or clear a `block` or `mute`. A block ends the follows between the two."""
+        row = self.people.row_of[account_id]
+        which = BLOCK if kind == "block" else MUTE
+        if not self.graph.relate(row, which, target, on):
+            return False
+        self.changes.relations.add((account_id, which, target))
+        if which == BLOCK:
+            if on:
+                self.unfollow(account_id, target)
+            self.send(self.shard_of_account(target), ["blocked", account_id, target, on])
+        return True
+
+    def like(self, account_id: int, tweet_id: int, on: bool) -> bool:
+        """Like or unlike a tweet; its shard counts."""
+        row = self.people.row_of[account_id]
+        likes = self.likes.setdefault(row, {})
+        if (tweet_id in likes) == on:
+            return False
+        if on:
+            likes[tweet_id] = None
+        else:
+            del likes[tweet_id]
+        self.changes.like(account_id, tweet_id)
+        self.send(self.shard_of_tweet(tweet_id), ["liked", account_id, tweet_id, 1 if on else -1])
+        return True
+
+    def repost(self, account_id: int, repost_id: int, packed: bytes) -> int:
+        """Publish a repost of a packed entry. Returns the repost's id: the old one's if there is one."""
+        row = self.people.row_of[account_id]
+        orig = Entry(*unpack(packed))
+        mine = self.reposts.setdefault(row, {})
+        if orig.tweet_id in mine:
+            return mine[orig.tweet_id]
+        mine[orig.tweet_id] = repost_id
+        self.reposts_of.setdefault(orig.tweet_id, set()).add(repost_id)
+        body = pack_body("", self.people.accounts[row].username, 0, [], b"")
+        flags = kernels.FLAG_REPOST
+        entry = Entry(repost_id, account_id, flags, 0, orig.tweet_id, orig.author_id, 0, 0, 0, body, [], packed)
+        learn_originals(self, [entry])
+        self.publish(entry)
+        self.send(self.shard_of_tweet(orig.tweet_id), ["reposted", orig.tweet_id, repost_id, 1])
+        return repost_id
+
+    def wake(self, account_id: int) -> bool:
+        """Give a dormant account its ring again: ask the shards of its followees for their newest tweets.
+
+        The account is woken (see `woken`) when the last has answered.
+        """
+        row = self.people.row_of[account_id]
+        self.rings.wake(row)
+        self.people.last_read_day[row] = self.day
+        self.wake_number += 1
+        self.changes.accounts.add(row)
+        authors = np.append(self.graph.following.view(row), account_id)
+        owners = self.owner[ids.buckets_of_accounts(authors)]
+        self.waking[account_id] = (self.wake_number, {int(s) for s in np.unique(owners)})
+        for shard in np.unique(owners):
+            mine = authors[owners == shard]
+            self.send(int(shard), ["wake_ask", account_id, self.wake_number, mine.tobytes()])
+        return True
+
+    def touch(self, account_ids: list[int]) -> None:
+        """Remember that these accounts read their timelines today."""
+        for account_id in account_ids:
+            row = self.people.row_of[account_id]
+            self.people.last_read_day[row] = self.day
+            self.changes.accounts.add(row)
+
+    def tick(self, now_ms: int) -> int:
+        """Advance the day; free the rings of accounts that haven't read for dormant_after_days. Returns how many."""
+        day = now_ms // limits.DAY_MS
+        if day <= self.day:
+            return 0
+        self.day = day
+        count = len(self.people)
+        idle = day - self.people.last_read_day[:count] >= self.tuning.dormant_after_days
+        rows = np.nonzero(idle & (self.rings.awake[:count] == 1))[0]
+        for row in rows.tolist():
+            self.rings.sleep(row)
+            self.waking.pop(self.people.accounts[row].account_id, None)
+        self.changes.accounts.update(rows.tolist())
+        return len(rows)
+
+    def flush_counts(self) -> int:
+        """Send the counts that changed since the last flush to every shard, in one message each."""
+        rows = []
+        for tweet_id in self.dirty_counts:
+            entry = self.tweets.get(tweet_id)
+            if entry is not None:
+                rows.append([tweet_id, entry.replies, entry.reposts, entry.likes])
+        self.dirty_counts.clear()
+        if rows:
+            self.send_all(list(range(self.shard_count)), ["counts", rows])
+        return len(rows)
+
+    def acked(self, shard: int, seq: int) -> None:
+        """Forget messages that a shard has made durable."""
+        self.outboxes[shard].trim(seq)
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "register": ShardState.register,
+    "login_token": ShardState.login_token,
+    "revoke_token": ShardState.revoke_token,
+    "update_profile": ShardState.update_profile,
+    "post": ShardState.post,
+    "delete": ShardState.delete,
+    "follow": ShardState.follow,
+    "unfollow": ShardState.unfollow,
+    "relate": ShardState.relate,
+    "like": ShardState.like,
+    "repost": ShardState.repost,
+    "wake": ShardState.wake,
+    "touch": ShardState.touch,
+    "tick": ShardState.tick,
+    "flush_counts": ShardState.flush_counts,
+    "receive": ShardState.apply_batch,
+    "acked": ShardState.acked,
+}

@@ -1,0 +1,78 @@
+"""The definition of a home timeline, by brute force, from plain facts.
+
+    home(u) = the newest H tweets, by id, whose author is u or is followed by u now, that u may see, that are not deleted,
+    and that no filter of u's removes (blocks, mutes, reply rule, repost rule)
+
+Rules: this is the oracle, so it shares nothing with the code that serves timelines: dicts, lists and loops. It is slow on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+REPLY, REPOST, DIRECT = 1, 2, 8
+REPOST_WINDOW = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One tweet or repost that exists now."""
+
+    tweet_id: int
+    author_id: int
+    flags: int
+    reply_author: int
+    orig_id: int
+    orig_author: int
+    mention_ids: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class Facts:
+    """Everything that the definition needs. hidden: per account, whom it blocks or mutes, or who blocks it."""
+
+    following: dict[int, set[int]] = field(default_factory=dict)
+    tweets_by: dict[int, list[Fact]] = field(default_factory=dict)
+    hidden: dict[int, set[int]] = field(default_factory=dict)
+
+    def add_tweets(self, facts: Iterable[Fact]) -> None:
+        """Add tweets, each under its author."""
+        for fact in facts:
+            self.tweets_by.setdefault(fact.author_id, []).append(fact)
+
+    def existing(self) -> set[int]:
+        """Return the ids of all tweets."""
+        return {fact.tweet_id for facts in self.tweets_by.values() for fact in facts}
+
+    def candidates(self, account_id: int) -> list[Fact]:
+        """Return the tweets that pass every rule but the repost rule, newest first."""
+        following, hidden = self.following.get(account_id, set()), self.hidden.get(account_id, set())
+        found = []
+        for author in following | {account_id}:
+            for fact in self.tweets_by.get(author, ()):
+                if author != account_id and author in hidden:
+                    continue
+                if fact.flags & REPOST and fact.orig_author in hidden:
+                    continue
+                if fact.flags & DIRECT and author != account_id and account_id not in fact.mention_ids:
+                    continue
+                if fact.flags & REPLY and author != account_id:
+                    if fact.reply_author not in following | {account_id, author}:
+                        continue
+                found.append(fact)
+        return sorted(found, key=lambda fact: fact.tweet_id, reverse=True)
+
+    def home(self, account_id: int, length: int) -> list[int]:
+        """Return the ids of home(account_id), newest first, at most `length`."""
+        candidates = self.candidates(account_id)
+        chosen: list[int] = []
+        for i, fact in enumerate(candidates):
+            if len(chosen) == length:
+                break
+            if fact.flags & REPOST:
+                older = candidates[i + 1 : i + 1 + REPOST_WINDOW]
+                if any(o.orig_id == fact.orig_id for o in older):
+                    continue
+            chosen.append(fact.tweet_id)
+        return chosen

@@ -1,0 +1,226 @@
+"""Seeded simulations of a whole cluster: whatever happens on the way, the definition of a home timeline holds at the end."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+from actors.core import ids, limits
+from actors.core.entries import pack
+from actors.core.errors import RookeryError
+from tests.sim.cluster import SimCluster
+
+SEEDS = int(os.environ.get("ROOKERY_SIM_SEEDS", "40"))
+FIRST = int(os.environ.get("ROOKERY_SIM_FIRST", "0"))
+
+
+class Workload:
+    """Random clients, and what they have been told."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed ^ 0x5EED)
+        rng = self.rng
+        tuning = limits.Tuning(
+            timeline_length=rng.choice([4, 12, 50]),
+            pull_threshold=rng.choice([2, 4, 1000]),
+            dormant_after_days=rng.choice([1, 30]),
+            arrivals_max=rng.choice([8, 64, 1024]),
+        )
+        self.tuning = tuning
+        self.sim = SimCluster(seed, rng.choice([1, 2, 3, 4]), tuning)
+        self.accounts = [rng.randrange(1, 1 << 40) for _ in range(rng.randrange(3, 14))]
+        self.acked_posts: dict[int, int] = {}
+        self.deleted: set[int] = set()
+        self.busy_accounts: set[int] = set()
+        self.key = 0
+
+    def register(self) -> None:
+        for account_id in self.accounts:
+            name = f"user{account_id}"
+            row = [name, account_id, "", "", None, []]
+            self.sim.write(ids.bucket_of_name(name), "register", row)
+        self.sim.drain()
+
+    def act(self) -> None:
+        rng, sim = self.rng, self.sim
+        idle = [a for a in self.accounts if a not in self.busy_accounts]
+        if not idle:
+            sim.step()
+            return
+        me, other = rng.choice(idle), rng.choice(self.accounts)
+        kind = rng.choices(
+            ["post", "reply", "repost", "unrepost", "delete", "follow", "unfollow", "block", "unblock", "mute",
+             "unmute", "like", "unlike", "read", "crash", "seal", "tick", "counts"],
+            [30, 6, 8, 2, 5, 22, 8, 2, 2, 2, 1, 4, 1, 12, 2, 3, 1, 3],
+        )[0]  # fmt: skip
+        getattr(self, f"do_{kind}", self.do_relation)(kind, me, other)
+
+    def call(self, me: int, op: str, args: list, then=lambda body: None) -> None:
+        self.busy_accounts.add(me)
+
+        def done(body) -> None:
+            self.busy_accounts.discard(me)
+            if not isinstance(body, RookeryError):
+                then(body)
+
+        self.sim.write(ids.bucket_of_account(me), op, args, done)
+
+    def do_relation(self, kind: str, me: int, other: int) -> None:
+        if me != other:
+            self.call(me, kind, [me, other])
+
+    def do_post(self, kind: str, me: int, other: int, in_reply_to: int = 0, reply_author: int = 0) -> None:
+        self.key += 1
+        visibility = self.rng.choices([0, 1, 2], [8, 1, 1])[0]
+        key = self.key.to_bytes(8, "big")
+        args = [me, f"tweet {self.key}", visibility, in_reply_to, reply_author, b"", [], [other], key]
+
+        def posted(body: bytes) -> None:
+            tweet_id = int(body.split(b'"tweet_id":"')[1].split(b'"')[0])
+            assert tweet_id not in self.acked_posts, "two posts got one id"
+            self.acked_posts[tweet_id] = me
+
+        self.call(me, "post", args, posted)
+
+    def pick_tweet(self):
+        state = self.rng.choice(self.sim.shards)
+        if state.alive and len(state.replica.state.tweets):
+            return state.replica.state.tweets.get(self.rng.choice(sorted(state.replica.state.tweets.slot_of)))
+        return None
+
+    def do_reply(self, kind: str, me: int, other: int) -> None:
+        entry = self.pick_tweet()
+        if entry is not None and not entry.is_repost:
+            self.do_post(kind, me, other, entry.tweet_id, entry.author_id)
+
+    def do_repost(self, kind: str, me: int, other: int) -> None:
+        entry = self.pick_tweet()
+        if entry is not None and not entry.is_repost and entry.flags & 12 == 0:
+            self.call(me, "repost", [me, pack(list(entry))])
+
+    def do_unrepost(self, kind: str, me: int, other: int) -> None:
+        entry = self.pick_tweet()
+        if entry is not None and entry.is_repost:
+            self.call(entry.author_id, "unrepost", [entry.author_id, entry.orig_id])
+
+    def do_like(self, kind: str, me: int, other: int) -> None:
+        entry = self.pick_tweet()
+        if entry is not None and not entry.is_repost:
+            self.call(me, kind, [me, entry.tweet_id])
+
+    do_unlike = do_like
+
+    def do_delete(self, kind: str, me: int, other: int) -> None:
+        mine = [t for t, a in self.acked_posts.items() if a == me and t not in self.deleted]
+        if mine:
+            tweet_id = self.rng.choice(mine)
+            self.deleted.add(tweet_id)
+            self.call(me, "delete", [tweet_id, me])
+
+    def do_read(self, kind: str, me: int, other: int) -> None:
+        shard = self.sim.shards[self.sim.owner[ids.bucket_of_account(me)]]
+        if shard.alive and me in shard.replica.state.people.row_of and me not in shard.replica.state.waking:
+            state = shard.replica.state
+            if not state.rings.awake[state.people.row_of[me]]:
+                shard.run(["wake", me])
+
+    def do_crash(self, kind: str, me: int, other: int) -> None:
+        self.sim.crash(self.rng.randrange(len(self.sim.shards)))
+
+    def do_seal(self, kind: str, me: int, other: int) -> None:
+        shard = self.rng.choice(self.sim.shards)
+        if shard.alive:
+            shard.seal()
+
+    def do_tick(self, kind: str, me: int, other: int) -> None:
+        shard = self.rng.choice(self.sim.shards)
+        if shard.alive:
+            self.sim.days_skipped += 1 if self.rng.random() < 0.3 else 0
+            shard.run(["tick", self.sim.wall_ms])
+
+    def do_counts(self, kind: str, me: int, other: int) -> None:
+        for shard in self.sim.shards:
+            if shard.alive and shard.replica.state.dirty_counts:
+                shard.run(["flush_counts"])
+
+
+def run(seed: int, steps: int) -> Workload:
+    work = Workload(seed)
+    work.register()
+    for _ in range(steps):
+        work.act()
+        for _ in range(work.rng.randrange(0, 6)):
+            work.sim.step()
+    work.sim.faults = False
+    work.sim.drain()
+    for _ in range(3):
+        work.do_counts("", 0, 0)
+        work.sim.drain()
+    return work
+
+
+def verify(work: Workload) -> None:
+    sim = work.sim
+    facts = sim.facts()
+    existing = facts.existing()
+    posted = set(work.acked_posts) - work.deleted
+    assert posted <= existing, f"acknowledged tweets are gone: {sorted(posted - existing)[:3]}"
+    originals = {f.tweet_id for fs in facts.tweets_by.values() for f in fs if not f.flags & 2}
+    assert originals == posted, f"tweets that nobody was told of: {sorted(originals - posted)[:3]}"
+    reposts = [f for fs in facts.tweets_by.values() for f in fs if f.flags & 2]
+    assert all(f.orig_id in existing for f in reposts), "a repost outlived its original"
+    length = work.tuning.timeline_length
+    for account_id in work.accounts:
+        expected = facts.home(account_id, length)
+        assert sim.home(account_id, length) == expected, f"account {account_id}"
+        check_pages(work, account_id, facts.home(account_id, 500))
+
+
+def check_pages(work: Workload, account_id: int, everything: list[int]) -> None:
+    """Pages through the whole timeline, below the ring too, both ways."""
+    sim, count = work.sim, work.rng.randrange(1, 9)
+    pages, cursor = [], 0
+    while page := sim.home(account_id, count, max_id=cursor):
+        pages += page
+        cursor = page[-1]
+    assert pages == everything
+    if everything:
+        start = work.rng.choice(everything)
+        newer = [t for t in everything if t > start]
+        assert sim.home(account_id, count, min_id=start) == newer[-count:]
+        assert sim.home(account_id, count, since_id=start) == newer[:count]
+
+
+def check_counts(work: Workload) -> None:
+    """What timelines show equals what the authors' shards counted, and what accounts did."""
+    work.sim.drain()  # waking accounts has asked for counts
+    likes: dict[int, int] = {}
+    for shard in work.sim.shards:
+        for mine in shard.replica.state.likes.values():
+            for tweet_id in mine:
+                likes[tweet_id] = likes.get(tweet_id, 0) + 1
+    for shard in work.sim.shards:
+        state = shard.replica.state
+        for tweet_id in state.tweets.slot_of:
+            entry = state.tweets.get(tweet_id)
+            assert entry.likes == likes.get(tweet_id, 0)
+            for other in work.sim.shards:
+                n = other.replica.state.arrivals.number_of.get(tweet_id)
+                if n is not None:
+                    held = other.replica.state.arrivals.entry(n)
+                    assert held[6:9] == entry[6:9], f"counts of {tweet_id} on shard {other.number}"
+
+
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS))
+def test_home_timelines_meet_their_definition_whatever_happens(seed: int) -> None:
+    try:
+        work = run(seed, 250)
+        verify(work)
+        check_counts(work)
+        work.sim.check()
+        verify(work)
+    except BaseException:
+        print(f"replay with: ROOKERY_SIM_FIRST={seed} ROOKERY_SIM_SEEDS=1 pytest tests/sim/test_simulation.py")
+        raise
