@@ -20,6 +20,7 @@ from typing import Any
 import uvicorn
 
 from api.app import create_app
+from api.http_protocol import BoundedHttpProtocol
 from api.ports import Cluster
 from api.services import Services
 from api.settings import ApiSettings
@@ -110,7 +111,7 @@ class ApiWorker:
     def _server_config(self, app: Any) -> uvicorn.Config:
         return uvicorn.Config(
             app,
-            http="httptools",
+            http=BoundedHttpProtocol,
             ws="none",
             lifespan="off",
             loop="none",  # the running one; the actor's is uvloop already

@@ -133,6 +133,34 @@ def test_raw_bytes_get_a_4xx(base_url, raw):
     assert head.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4")), head[:200]
 
 
+def _answer_to(base_url: str, chunks: list[bytes], wait_s: float = 10.0) -> bytes:
+    address = urlsplit(base_url)
+    with socket.create_connection((address.hostname, address.port), wait_s) as connection:
+        with contextlib.suppress(ConnectionError):  # it may close while we still send
+            for chunk in chunks:
+                connection.sendall(chunk)
+        with contextlib.suppress(ConnectionError):
+            return connection.recv(65_536)
+        return b""
+
+
+def test_what_is_not_http_is_refused_in_our_shape(base_url):
+    assert b'{"error":{"code":"malformed"' in _answer_to(base_url, [b"NONSENSE\r\n\r\n"])
+
+
+def test_a_head_without_end_is_cut_off(base_url):
+    endless = [b"GET / HTTP/1.1\r\nHost: a\r\nX: ", *[b"y" * 100_000] * 50]
+    assert _answer_to(base_url, endless)[:12] in (b"HTTP/1.1 400", b"")
+    many = [b"GET /healthz HTTP/1.1\r\n" + b"".join(b"X-%d: y\r\n" % n for n in range(500)) + b"\r\n"]
+    assert _answer_to(base_url, many).startswith(b"HTTP/1.1 400")
+
+
+def test_a_head_that_takes_for_ever_is_cut_off(base_url, monkeypatch):
+    monkeypatch.setattr("api.http_protocol.HEAD_S", 0.2)
+    assert _answer_to(base_url, [b"GET / HTTP/1.1\r\n"]) == b""
+    assert _answer_to(base_url, [b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"]).startswith(b"HTTP/1.1 200")
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=40),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
