@@ -18,7 +18,7 @@ How it works
             -> unreachable twice: the actor itself, through Ray
             -> wait 10 ms to 0.5 s, doubling, with jitter -> again, until the deadline -> OverloadedError
 
-Costs: 1 us over LaneClient.request (bench/lane.py --client cluster).
+Costs: 1.7 us over LaneClient.request (bench/lane.py --client cluster).
 Not here: reading from replicas that aren't primary (issue 4).
 """
 

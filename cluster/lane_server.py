@@ -9,7 +9,7 @@ LaneServer owns the sockets, the sets of peers and the shared packer; each peer 
 (lane_connection.py), which calls back `admit`, `promote` and `forget`. The Unix socket is bound under a temporary name
 and renamed into place, so that a restarted process takes over the path without a moment at which it is missing.
 
-Costs: 15 us a round trip alone, 8 us a request pipelined (bench/lane.py; figures in DESIGN.md).
+Costs: 21 us a round trip alone, 5.4 us a request pipelined (bench/lane.py; figures in DESIGN.md).
 Not here: routing, retries, who may do what.
 """
 
