@@ -304,6 +304,8 @@ class ClusterClient:
             self._dials[shard] = dial
             dial.add_done_callback(lambda done: self._dial_done(shard, done))
         await asyncio.wait([dial])
+        if dial.cancelled():
+            raise ConnectionError("this client is closed")
         return dial.result()
 
     def _dial_done(self, shard: int, dial: asyncio.Task[LaneClient]) -> None:

@@ -253,6 +253,24 @@ async def test_without_a_router_opening_fails_and_says_why(cluster):
         client.shard_of(1)
 
 
+async def test_closing_the_client_ends_a_call_that_is_still_connecting(cluster):
+    async def never_greet(reader, writer):
+        await reader.read()
+
+    silent = await asyncio.start_server(never_greet, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    replica = replace(cluster.shard_map.replica(0, 0), unix_path="", host="127.0.0.1", port=port)
+    cluster.shard_map = cluster.shard_map.with_replica(replica)
+    client = ClusterClient(cluster.fetch_map, SECRET, "here")
+    await client.open()
+    call = asyncio.create_task(client.call_shard(0, "status", []))
+    await asyncio.sleep(0.05)
+    client.close()
+    with pytest.raises(OverloadedError):
+        await call
+    silent.close()
+
+
 async def test_an_older_map_never_replaces_a_newer_one(cluster, client):
     old = cluster.shard_map
     cluster.move_bucket(5, 2)
