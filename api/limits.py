@@ -20,6 +20,7 @@ PROFILE_FIELD_COUNT_MAX: Final = 8
 PROFILE_FIELD_NAME_CHARS_MAX: Final = 100
 PROFILE_FIELD_VALUE_CHARS_MAX: Final = 300
 MEDIA_COUNT_MAX: Final = 4
+MENTION_COUNT_MAX: Final = 64  # different accounts in one tweet; the shards' own limit
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 128
 TOKEN_CHARS_MAX: Final = 256  # ours have 57; imported ones may be of another make
 REQUEST_ID_CHARS_MAX: Final = 64  # a longer one from a client is replaced, not refused

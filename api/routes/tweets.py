@@ -21,6 +21,7 @@ from api.routes.answers import json_bytes, json_value
 from api.services import Services
 
 router = APIRouter(tags=["tweets"])
+_KEY_BYTES = 16
 _TWEET_ID = path_id("tweet_id", "The tweet")
 _ACTS = operation(_TWEET_ID, model=WithToken, token="required", body_required=False)
 
@@ -55,8 +56,11 @@ async def post_tweet(request: Request) -> Response:
     in_reply_to = optional_id(body, "in_reply_to")
     key = idempotency_key(request.headers.get("idempotency-key"), author_id)
     found = find_entities(text)
+    names = list(dict.fromkeys(name.lower() for name, _, _ in found.mentions))
+    if len(names) > limits.MENTION_COUNT_MAX:
+        raise InvalidError(f"status may mention {limits.MENTION_COUNT_MAX} accounts, not {len(names)}", "status")
     ids, reply_author = await asyncio.gather(
-        resolve_names(services.cluster, [name for name, _, _ in found.mentions], services.settings.request_timeout_s),
+        resolve_names(services.cluster, names, services.settings.request_timeout_s),
         _author_of(services, in_reply_to, author_id),
     )
     mention_ids = list(dict.fromkeys(ids.values()))
@@ -64,17 +68,17 @@ async def post_tweet(request: Request) -> Response:
     return json_bytes(await services.ask_bucket(bucket_of_account(author_id), "post", [*args, key]), 201)
 
 
-def idempotency_key(header: str | None, account_id: int) -> str:
-    """Return the key that the shard remembers: the client's, hashed and bound to the account, or a fresh one.
+def idempotency_key(header: str | None, account_id: int) -> bytes:
+    """Return the 16 bytes that the shard remembers: the client's key, hashed with the account, or fresh ones.
 
     With a fresh one the lane client may repeat a request whose answer was lost, even if the HTTP client gave no key.
     """
     if header is None:
-        return "r:" + secrets.token_hex(16)
+        return secrets.token_bytes(_KEY_BYTES)
     if not (1 <= len(header) <= limits.IDEMPOTENCY_KEY_CHARS_MAX and header.isascii() and header.isprintable()):
         bounds = f"1 to {limits.IDEMPOTENCY_KEY_CHARS_MAX} printable ASCII characters"
         raise InvalidError(f"Idempotency-Key must have {bounds}", "Idempotency-Key")
-    return "c:" + hashlib.sha256(f"{account_id}:{header}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{account_id}:{header}".encode()).digest()[:_KEY_BYTES]
 
 
 async def _author_of(services: Services, tweet_id: int, viewer: int) -> int:

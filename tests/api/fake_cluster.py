@@ -61,7 +61,7 @@ class FakeCluster:
         self.blocks: set[tuple[int, int]] = set()
         self.mutes: set[tuple[int, int]] = set()
         self.likes: set[tuple[int, int]] = set()
-        self.keys: dict[tuple[int, str], int] = {}
+        self.keys: dict[tuple[int, bytes], int] = {}
         self.calls: list[str] = []
         self.is_ready = True
         self.down: set[int] = set()
@@ -250,6 +250,8 @@ class FakeCluster:
 
     def do_post(self, author: int, text: str, visibility: int, reply: int, reply_author: int, *rest: Any) -> bytes:
         entities, media_ids, mention_ids, key = rest
+        assert isinstance(key, bytes)
+        assert len(key) == 16
         self._account(author)
         tweet_id = self.keys.get((author, key))
         if tweet_id is None:

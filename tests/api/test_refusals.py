@@ -38,6 +38,7 @@ TWEETS = [
     ({"status": "x" * 281}, 422, "status"),
     ({"status": 7}, 400, "status"),
     ({"status": ["x"]}, 400, "status"),
+    ({"status": " ".join(f"@{a}{b}" for a in "abcdefgh" for b in "abcdefghi")}, 422, "status"),
     ({"status": "bell\u0007"}, 422, "status"),
     ({"status": "nul\u0000"}, 422, "status"),
     ({"status": "tab\tbed"}, 422, "status"),
