@@ -56,7 +56,7 @@ class User:
 class ServerThread:
     """An ApiWorker on an event loop of its own, with a fake cluster."""
 
-    def __init__(self, settings: Mapping[str, Any] | None = None, fake: FakeCluster | None = None) -> None:
+    def __init__(self, settings: Mapping[str, Any] | None = None, fake: Any = None) -> None:
         self.fake = fake or FakeCluster()
         self._settings = {"passwords": CHEAP_PASSWORDS, "rate_limits": NO_LIMITS, **(settings or {})}
         self._loop = asyncio.new_event_loop()
