@@ -42,6 +42,7 @@ class GroupCommit:
 
     on_durable(position): everything up to position is durable; called with growing positions.
     on_failure(error): the journal (or on_durable) raised; nothing more will be durable. clock: seconds, monotonic.
+    on_flush(records, seconds): what one flush took, for histograms; called on the thread, must be quick.
     """
 
     def __init__(
@@ -50,8 +51,10 @@ class GroupCommit:
         on_durable: Callable[[int], None],
         on_failure: Callable[[BaseException], None],
         clock: Callable[[], float] = time.perf_counter,
+        on_flush: Callable[[int, float], None] = lambda records, seconds: None,
     ) -> None:
         self._journal = journal
+        self._on_flush = on_flush
         self._on_durable = on_durable
         self._on_failure = on_failure
         self._clock = clock
@@ -123,6 +126,7 @@ class GroupCommit:
                 self._on_durable(position)
 
     def _measure(self, records: int, seconds: float) -> None:
+        self._on_flush(records, seconds)
         self._flushes += 1
         self._records += records
         self._last_batch = records

@@ -22,7 +22,7 @@ PROFILE_BYTES_MAX = 16 * 1024  # one account's free-form profile, packed
 REPOST_WINDOW_COUNT = 40  # candidates just older than a repost that may hide it (Mastodon's REBLOG_FALLOFF)
 FOLLOWING_COUNT_MAX = 100_000  # followees of one account: bounds the work of waking it
 BATCH_BYTES_MAX = 4 * 1024 * 1024  # one actor call between shards: Ray inlines less, and 4 MB packs in about 5 ms
-BATCH_COUNT_MAX = 4_096  # messages in one such call: bounds the time one apply holds the event loop
+BATCH_COUNT_MAX = 1_024  # messages in one such call: one apply holds the event loop for about 20 ms at most
 IDEMPOTENCY_TTL_MS = 24 * 3600 * 1000  # a client that retries later than a day gets a new tweet
 DAY_MS = 24 * 3600 * 1000
 

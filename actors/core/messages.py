@@ -216,7 +216,7 @@ def on_pull_start(state: ShardState, source: int, author: int, entries: list[Any
     learn_originals(state, oldest_first)
     for entry in oldest_first:
         if not entry.flags & kernels.FLAG_DIRECT:
-            state.pull_logs.append(author, state.arrive(entry)[0], entry.tweet_id)
+            state.pull_logs.insert(author, state.arrive(entry)[0], entry.tweet_id)
 
 
 # ---- counts -----------------------------------------------------------------------------------------------

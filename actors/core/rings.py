@@ -3,7 +3,7 @@
     row r:  oldest ... newest            uint32 arrival numbers, in a block of a size class (16 to H + H/10 entries)
             floor[r] = F                 every candidate of the owner with an id above F is in the ring
 
-Invariants (see `check`): a ring is sorted by tweet id and holds no tweet twice; nothing in it is at or below its floor;
+Invariants (see `check`): a ring is sorted by tweet id and holds no tweet twice; what is at or below its floor is ignored;
 an account that is asleep has no ring. *Candidate* means: by the owner or by somebody the owner follows, and not by
 a pull author (whose tweets are merged from the pull log at read time). Blocks, mutes, reply and repost rules and
 deletions are filters of the read, so changing one of them never changes a ring.
@@ -64,10 +64,11 @@ class Rings:
         """Declare that nothing is known at or below `floor`; entries there are dropped."""
         if floor <= self.floor[row]:
             return
+        ring = self.arena.view(row)
+        ns, floor = self.arrivals.above_lost(ring, floor)
+        kept = ns[self.arrivals.tweet_id[ns & np.uint32(self.arrivals.mask)] > floor]
         self.floor[row] = floor
-        ns = self.arena.view(row)
-        kept = [int(n) for n in ns if self.arrivals.is_alive(int(n)) and self._id(int(n)) > floor]
-        ns[: len(kept)] = kept
+        ring[: len(kept)] = kept.copy()
         self.arena.length[row] = len(kept)
 
     def _id(self, n: int) -> int:
@@ -126,8 +127,6 @@ class Rings:
             ids = [self._id(int(n)) for n in self.arena.view(row) if self.arrivals.is_alive(int(n))]
             if any(a >= b for a, b in itertools.pairwise(ids)):
                 problems.append(f"ring {row} is not strictly ascending by tweet id")
-            if ids and ids[0] <= self.floor[row]:
-                problems.append(f"ring {row} holds tweet {ids[0]}, at or below its floor {self.floor[row]}")
             if not self.awake[row]:
                 problems.append(f"ring {row} holds entries, but its account is asleep")
         return problems

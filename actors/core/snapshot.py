@@ -299,7 +299,9 @@ def _restore_edges(state: ShardState, t: dict[str, Columns]) -> None:
 def _entries(columns: Columns) -> list[Entry]:
     numbers = zip(*(columns[name].tolist() for name in _NUMBERS), strict=True)
     texts = zip(columns["body"], columns["mentions"], columns["orig"], strict=True)
-    return [Entry(*(*n, body, unpack(mentions), orig)) for n, (body, mentions, orig) in zip(numbers, texts, strict=True)]
+    return [
+        Entry(*(*n, body, unpack(mentions), orig)) for n, (body, mentions, orig) in zip(numbers, texts, strict=True)
+    ]
 
 
 def _restore_tweets(state: ShardState, columns: Columns) -> list[Entry]:
@@ -348,10 +350,11 @@ def _rebuild_timelines(state: ShardState, entries: list[Entry], lost_max_id: int
     for log in state.pull_logs.logs.values():
         log.floor = max(log.floor, lost_max_id)
     for entry in entries:
+        own_row = state.people.row_of.get(entry.author_id, -1)
         log_kept = state.pull_logs.logs.get(entry.author_id)
         if log_kept is not None and entry.tweet_id <= log_kept.floor and not entry.flags & kernels.FLAG_DIRECT:
-            state.arrive(entry)
+            state.deliver_to_author(entry, own_row)  # followers read it below the log's floor, the author in the ring
         else:
-            state.deliver(entry, state.people.row_of.get(entry.author_id, -1))
+            state.deliver(entry, own_row)
     state.deliver_pending()
     state.arrivals.evicted.clear()

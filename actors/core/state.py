@@ -178,7 +178,7 @@ class ShardState:
         author_row = self.graph.author_row.get(entry.author_id, -1)
         if entry.author_id in self.pull_logs.logs:
             if not entry.flags & kernels.FLAG_DIRECT:
-                self.pull_logs.append(entry.author_id, n, entry.tweet_id)
+                self.pull_logs.insert(entry.author_id, n, entry.tweet_id)
             author_row = -1
         if entry.flags & kernels.FLAG_DIRECT:
             self._pending.append((n, entry.tweet_id, -1, own_row, in_order))
@@ -188,6 +188,11 @@ class ShardState:
         self._pending.append((n, entry.tweet_id, author_row, own_row, in_order))
         if len(self._pending) >= self.arrivals.capacity // 2:
             self.deliver_pending()
+
+    def deliver_to_author(self, entry: Entry, own_row: int) -> None:
+        """Bring a tweet to its author's own ring alone; own_row as in `deliver`."""
+        n, in_order = self.arrive(entry)
+        self._pending.append((n, entry.tweet_id, -1, own_row, in_order))
 
     def deliver_pending(self) -> None:
         """Run the delivery kernel over the tweets that have gathered."""
@@ -332,8 +337,11 @@ class ShardState:
         added = self.graph.add_following(rows, us, vs)
         us, vs, rows = us[added], vs[added], rows[added]
         self.changes.following.log(us, vs, True)
-        # The floor tells the followee's shard how far back to send; -1: asleep, nothing to fill.
-        floors = np.where(self.rings.awake[rows] == 1, self.rings.floor[rows], -1)
+        # The floor tells the followee's shard how far back to send; -1: asleep, nothing to fill. A followee of this very
+        # shard sends all it has: a floor is a cache, and what follows from it here must not differ in a replay.
+        here = self.owner[ids.buckets_of_accounts(vs)] == self.shard
+        floors = np.where(here, 0, self.rings.floor[rows])
+        floors = np.where(self.rings.awake[rows] == 1, floors, -1)
         if len(us):
             self.send_by_owner(vs, lambda of: ["gained", us[of].tobytes(), vs[of].tobytes(), floors[of].tobytes()])
         return int(added.sum())

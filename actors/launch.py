@@ -1,0 +1,200 @@
+"""Starting, finding and stopping a cluster: what `run_cluster.py serve`, `status` and `stop` do.
+
+Rules of this file
+- Starting is idempotent: named actors that run already are found, not doubled. Stopping goes from the outside in (API, router's
+  supervision, shards), so that nothing acknowledged is cut off and everything is folded into the checkpoints.
+- `cluster.json` in the data folder tells other processes of this machine where the cluster is. It holds no secret.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from actors.api_actor import create_api_actor
+from actors.core.errors import ConflictError, OverloadedError, RookeryError
+from actors.shard_actor import shard_directory
+from cluster.connect import router_handle, wait_until_ready
+from cluster.ray_options import ROUTER_NAME, api_actor_name, shard_actor_name
+from cluster.router_actor import start_router
+from configs.settings import Settings
+
+SHARD_FACTORY = "actors.shard_actor:make_shard"
+OBJECT_STORE_BYTES = 128 * 1024 * 1024  # Rookery passes messages, not objects; Ray's default takes 30% of the memory
+STOP_TIMEOUT_S = 120.0  # folding the last journal records into the checkpoint
+INFO_FILE, LOCK_FILE = "cluster.json", "serve.lock"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterInfo:
+    """Where a cluster runs: what its data folder says to other processes."""
+
+    pid: int
+    ray_address: str
+    namespace: str
+    url: str
+    dashboard_url: str
+
+    def save(self, data_dir: Path) -> None:
+        """Write `cluster.json` atomically."""
+        temporary = data_dir / f"{INFO_FILE}.new"
+        temporary.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        temporary.replace(data_dir / INFO_FILE)
+
+    @classmethod
+    def load(cls, data_dir: Path) -> ClusterInfo | None:
+        """Read `cluster.json`; None when no cluster has been started there, or it was stopped."""
+        try:
+            return cls(**json.loads((data_dir / INFO_FILE).read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+
+    def is_running(self) -> bool:
+        """Whether the process that serves is alive (on this machine)."""
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
+
+@contextlib.contextmanager
+def serving_lock(data_dir: Path) -> Iterator[None]:
+    """Hold the data folder while serving. Raises ConflictError naming the process that has it."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with open(data_dir / LOCK_FILE, "a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise ConflictError(
+                f"{data_dir} is served by process {lock.read().strip() or '?'} already; stop it, or give --data"
+            ) from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Raise ConflictError if somebody listens there. (Workers share the port, so the kernel would not object.)"""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConflictError(
+                f"{host}:{port} can't be used ({error.strerror}); choose another with --port"
+            ) from error
+
+
+def start_ray(settings: Settings, environment: dict[str, str]) -> Any:
+    """Start a local Ray, or join the one that `cluster.ray_address` names. Returns Ray's context."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    c = settings.cluster
+    worker = {"env_vars": environment} if environment else None
+    if c.ray_address:
+        return ray.init(address=c.ray_address, namespace=c.namespace, runtime_env=worker, log_to_driver=True)
+    return ray.init(
+        address="local", namespace=c.namespace, num_cpus=c.ray_num_cpus or None, runtime_env=worker, log_to_driver=True,
+        include_dashboard=c.dashboard, dashboard_host=c.dashboard_host, dashboard_port=c.dashboard_port,
+        object_store_memory=OBJECT_STORE_BYTES,
+    )  # fmt: skip
+
+
+def start_actors(settings: Settings, timeout_s: float) -> str:
+    """Start router, shards and API workers, or find them; returns the API's URL once everything answers.
+
+    Raises OverloadedError that says which shard did not come up, and why if it left word.
+    """
+    c = settings.cluster
+    for shard in range(c.shards):
+        _failure_file(settings, shard).unlink(missing_ok=True)
+    router = start_router(
+        str(settings.storage.data_dir),
+        c.namespace,
+        c.shards,
+        SHARD_FACTORY,
+        settings.to_dict(),
+        c.namespace,
+        c.replicas,
+    )
+    try:
+        wait_until_ready(router, timeout_s)
+    except OverloadedError as error:
+        raise OverloadedError(error.message + "".join(f"\n  {line}" for line in failures(settings))) from error
+    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+    workers = [
+        create_api_actor(i * c.workers + w, settings, node) for i, node in enumerate(nodes) for w in range(c.workers)
+    ]
+    ports = ray.get([worker.port.remote() for worker in workers], timeout=timeout_s)
+    host = settings.server.host
+    return f"http://{f'[{host}]' if ':' in host else host}:{ports[0]}"
+
+
+def _failure_file(settings: Settings, shard: int) -> Path:
+    return shard_directory(settings.storage.data_dir, shard) / "failure.txt"
+
+
+def failures(settings: Settings) -> list[str]:
+    """Return what shards that could not start have left word of."""
+    found = []
+    for shard in range(settings.cluster.shards):
+        path = _failure_file(settings, shard)
+        if path.exists():
+            found.append(f"shard {shard}: {path.read_text(encoding='utf-8').strip()}")
+    return found
+
+
+def stop_actors(namespace: str) -> dict[int, int]:
+    """Stop a cluster's actors cleanly. Returns each shard's last position, all of it durable and checkpointed."""
+    names = {item["name"] for item in ray.util.list_named_actors(all_namespaces=True) if item["namespace"] == namespace}
+    workers = [
+        ray.get_actor(name, namespace=namespace) for name in sorted(names) if name.startswith(api_actor_name(0)[:-1])
+    ]
+    _settle([worker.stop.remote() for worker in workers])
+    positions: dict[int, int] = {}
+    router = None
+    try:
+        router = router_handle(namespace)
+        status = ray.get(router.status.remote(), timeout=STOP_TIMEOUT_S)
+        ray.get(router.stop_supervision.remote(), timeout=STOP_TIMEOUT_S)
+        shards = [r["shard"] for r in status["replicas"]]
+        handles = [ray.get_actor(shard_actor_name(s, 0), namespace=namespace) for s in shards]
+        stopped = _settle([handle.stop.remote() for handle in handles])
+        positions = {s: p for s, p in zip(shards, stopped, strict=True) if isinstance(p, int)}
+        workers += handles
+    finally:
+        for handle in [*workers, *([router] if router is not None else [])]:
+            ray.kill(handle, no_restart=True)
+    return positions
+
+
+def _settle(calls: list[Any]) -> list[Any]:
+    """Wait for all calls; a call that failed gives its error in place of a result."""
+    results: list[Any] = []
+    for call in calls:
+        try:
+            results.append(ray.get(call, timeout=STOP_TIMEOUT_S))
+        except RayError as error:
+            results.append(error)
+    return results
+
+
+__all__ = [
+    "INFO_FILE", "ROUTER_NAME", "ClusterInfo", "RookeryError", "failures", "require_free_port", "serving_lock",
+    "start_actors", "start_ray", "stop_actors",
+]  # fmt: skip
