@@ -1,8 +1,8 @@
 """Starting, finding and stopping a cluster: what `run_cluster.py serve`, `status` and `stop` do.
 
 Rules of this file
-- Starting is idempotent: named actors that run already are found, not doubled. Stopping goes from the outside in (API, router's
-  supervision, shards), so that nothing acknowledged is cut off and everything is folded into the checkpoints.
+- Starting is idempotent: named actors that run already are found, not doubled. Stopping goes from the outside in (API,
+  router's supervision, shards), so that nothing acknowledged is cut off and everything is folded into the checkpoints.
 - `cluster.json` in the data folder tells other processes of this machine where the cluster is. It holds no secret.
 """
 
@@ -23,7 +23,7 @@ from ray.exceptions import RayError
 
 from actors.api_actor import create_api_actor
 from actors.core.errors import ConflictError, OverloadedError, RookeryError
-from actors.shard_actor import shard_directory
+from actors.storage import failure_file
 from cluster.connect import router_handle, wait_until_ready
 from cluster.ray_options import ROUTER_NAME, api_actor_name, shard_actor_name
 from cluster.router_actor import start_router
@@ -122,7 +122,7 @@ def start_actors(settings: Settings, timeout_s: float) -> str:
     """
     c = settings.cluster
     for shard in range(c.shards):
-        _failure_file(settings, shard).unlink(missing_ok=True)
+        failure_file(settings.storage.data_dir, shard).unlink(missing_ok=True)
     router = start_router(
         str(settings.storage.data_dir),
         c.namespace,
@@ -145,15 +145,11 @@ def start_actors(settings: Settings, timeout_s: float) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{ports[0]}"
 
 
-def _failure_file(settings: Settings, shard: int) -> Path:
-    return shard_directory(settings.storage.data_dir, shard) / "failure.txt"
-
-
 def failures(settings: Settings) -> list[str]:
     """Return what shards that could not start have left word of."""
     found = []
     for shard in range(settings.cluster.shards):
-        path = _failure_file(settings, shard)
+        path = failure_file(settings.storage.data_dir, shard)
         if path.exists():
             found.append(f"shard {shard}: {path.read_text(encoding='utf-8').strip()}")
     return found

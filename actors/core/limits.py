@@ -45,6 +45,7 @@ class Tuning:
     tweets_max: int = 20_000_000
     idempotency_keys_max: int = 200_000
     outbox_messages_max: int = 200_000
+    outbox_bytes_max: int = 128 * 1024 * 1024
 
     def __post_init__(self) -> None:
         if self.arrivals_max & (self.arrivals_max - 1) or self.arrivals_max < 8:

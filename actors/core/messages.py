@@ -120,15 +120,20 @@ def on_gained(state: ShardState, source: int, us: bytes, vs: bytes, floors: byte
     state.graph.add_followers(rows, followers, source)
     kept = ~refused
     state.changes.followers.log(followees[kept], followers[kept], True)
-    for i in np.nonzero(kept & (filled >= 0))[0]:
+    for i in np.nonzero(kept & (filled >= 0))[0].tolist():
         _answer_backfill(state, source, int(followers[i]), int(followees[i]), int(filled[i]))
     _start_pull_logs(state, source, np.unique(rows[kept]))
 
 
 def _answer_backfill(state: ShardState, source: int, reader: int, author: int, floor: int) -> None:
+    """Send an author's tweets above a reader's floor.
+
+    The answer says above which id it is complete, because the reader's floor may be lower again when it arrives: a
+    recovery builds rings with fewer entries than overflowed before.
+    """
     entries, above = newest_entries(state, reader, [author], ids.ID_MAX, floor, state.tuning.timeline_length)
-    if entries or above:
-        state.send(source, ["backfill", reader, author, [list(e) for e in entries], above])
+    if state.tweets.log.length[state.people.row_of[author]]:
+        state.send(source, ["backfill", reader, author, [list(e) for e in entries], max(above, floor)])
 
 
 def _start_pull_logs(state: ShardState, source: int, rows: Ints) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from actors.core import ids, limits
 from actors.core.entries import pack, unpack
-from actors.core.errors import InvalidError, MalformedError
+from actors.core.errors import InvalidError, MalformedError, RookeryError
 from actors.core.home import Ask, HomeTimelines, Item, Query, Wake
 from actors.core.reads import Reads, page_count
 from actors.core.requests import OPERATIONS, Requests
@@ -59,13 +59,18 @@ class Replica:
     def write(self, op: str, args: list[Any], now_ms: int) -> tuple[bytes | None, Any]:
         """Carry out a write request. Returns (the journal record, None if nothing changed; the reply's body).
 
-        The reply may be given once everything up to state.position is durable. Raises RookeryError; nothing changed.
+        The reply may be given once everything up to state.position is durable. A body that is a RookeryError is a
+        refusal that only applying the command could find; its record must be journaled all the same.
+        Raises RookeryError when the request is refused before anything has changed.
         """
         prepared = self.requests.prepare(op, args, now_ms)
-        if prepared.command is None:
-            return None, prepared.finish(None)
-        record, result = self.command(prepared.command)
-        return record, prepared.finish(result)
+        record, result = None, None
+        if prepared.command is not None:
+            record, result = self.command(prepared.command)
+        try:
+            return record, prepared.finish(result)
+        except RookeryError as error:
+            return record, error
 
     def command(self, command: list[Any]) -> tuple[bytes, Any]:
         """Apply a command; returns its journal record and its result."""

@@ -58,12 +58,12 @@ class Requests:
 
     def prepare(self, op: str, args: list[Any], now_ms: int) -> Prepared:
         """Check one write request. now_ms: wall clock in Unix ms, the only time that enters a command."""
-        waiting = sum(len(o.waiting) for o in self.state.outboxes.values())
-        if waiting >= self.state.tuning.outbox_messages_max:
-            raise OverloadedError(
-                f"shard {self.state.shard} has {waiting} messages waiting for other shards; try again",
-                retry_after_s=1.0,
-            )
+        for shard, outbox in self.state.outboxes.items():
+            tuning, waiting = self.state.tuning, len(outbox.waiting)
+            if waiting >= tuning.outbox_messages_max or outbox.bytes_waiting >= tuning.outbox_bytes_max:
+                raise OverloadedError(
+                    f"{waiting} messages of shard {self.state.shard} wait for shard {shard}; try again", retry_after_s=1.0
+                )
         try:
             return OPERATIONS[op](self, now_ms, *args)
         except (TypeError, ValueError, AttributeError, LookupError, OverflowError) as error:
@@ -208,7 +208,8 @@ class Requests:
 
         def finish(made: int) -> bytes:
             entry = self.state.tweets.get(made)
-            assert entry is not None, "a repost is stored once its command is applied"
+            if entry is None:  # the original lives here too, and had just been deleted
+                raise NotFoundError(f"tweet {orig.tweet_id} does not exist", "tweet_id")
             return self.reads.render(entry)
 
         if repost_id is not None:

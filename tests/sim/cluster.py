@@ -199,7 +199,7 @@ class SimCluster:
             shard = self.shards[self.owner[bucket]]
             if shard.alive:
                 try:
-                    record, body = shard.replica.write(op, args, self.wall_ms)
+                    record, body = shard.replica.write(op, args, self.now)
                 except RookeryError as error:
                     finish(error)
                     return

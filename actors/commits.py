@@ -1,0 +1,200 @@
+"""From "applied" to "durable" to "told": the journal, group commit and checkpoints of one shard actor.
+
+    run(command) --> replica --> journal.append --> [group commit thread: write + fdatasync] --> _durable(position)
+                                                                         replies, senders, sealed batches <--+
+
+Rules of this file
+- Everything runs on the actor's event loop, but for the journal's flush and the checkpoint's writes, which have threads
+  of their own and only hand results back.
+- Nobody is answered, and nothing leaves, before its position is durable.
+- Fail-stop: if a command fails half-way, or the journal can't be written, memory is ahead of the disk for good; the
+  process ends, and Ray starts a recovery.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import structlog
+
+from actors.core.errors import RookeryError
+from actors.metrics import ShardMetrics
+from actors.storage import Storage
+from persistence.checkpointer import Checkpointer
+from persistence.group_commit import GroupCommit
+
+FOLD_TIMEOUT_S = (
+    60.0  # for the last checkpoint of a clean stop; what isn't folded by then is replayed at the next start
+)
+
+
+class Commits:
+    """The write side of a shard actor."""
+
+    def __init__(self, storage: Storage, metrics: ShardMetrics, queue_batches_max: int) -> None:
+        """queue_batches_max: sealed batches that may wait for the checkpoint."""
+        self.storage, self.replica, self.journal = storage, storage.replica, storage.journal
+        self.state = storage.replica.state
+        self.metrics = metrics
+        self.log = structlog.get_logger()
+        self.durable_position = self.journal.durable_position
+        self.on_durable: list[Callable[[], None]] = []  # told whenever durable_position has grown
+        self.on_applied: Callable[[], None] = lambda: None  # told after every command
+        self.waiting: deque[tuple[int, Any, Any]] = deque()  # (position, LaneRequest or Future, body)
+        self._sealed: deque[tuple[int, list[Any]]] = deque()
+        self._sealed_position = storage.report.checkpoint_position
+        self._loop = asyncio.get_running_loop()
+        self.checkpointer = Checkpointer(
+            storage.store, self.journal, storage.report.checkpoint_position, self._checkpoint_failed, queue_batches_max
+        )
+        self.group_commit = GroupCommit(
+            self.journal,
+            self._durable_soon,
+            self._journal_failed,
+            on_flush=self._flushed,
+        )
+
+    # ---- applying ---------------------------------------------------------------------------------------------
+
+    def write(self, op: str, args: list[Any], now_ms: int) -> Any:
+        """Carry out a write request; returns the reply's body, to be given through `when_durable`."""
+        with self._fail_stop():
+            record, body = self.replica.write(op, args, now_ms)
+        if record is not None:
+            self._append(record, urgent=True)
+        return body
+
+    def run(self, command: list[Any], urgent: bool = True) -> Any:
+        """Apply and journal a command of our own; returns its result. Not urgent: it may go with the next flush."""
+        with self._fail_stop():
+            record, result = self.replica.command(command)
+        self._append(record, urgent)
+        return result
+
+    @contextlib.contextmanager
+    def _fail_stop(self) -> Iterator[None]:
+        position = self.state.position
+        try:
+            yield
+        except Exception as error:
+            if self.state.position != position:
+                self.log.critical("a command failed while it was applied; this process ends", reason=repr(error))
+                os._exit(1)
+            raise
+
+    def _append(self, record: bytes, urgent: bool) -> None:
+        position = self.journal.append(record)
+        if position != self.state.position:
+            raise RuntimeError(f"the journal is at {position}, the state at {self.state.position}")
+        self.metrics.journal_records += 1
+        self.metrics.journal_bytes += len(record)
+        if urgent:
+            self.group_commit.notify()
+        self.on_applied()
+
+    # ---- durable ----------------------------------------------------------------------------------------------
+
+    def when_durable(self, waiter: Any, body: Any) -> None:
+        """Answer a LaneRequest, or resolve a future, once everything applied so far is durable."""
+        if self.durable_position >= self.state.position and not self.waiting:
+            _answer(waiter, body)
+        else:
+            self.waiting.append((self.state.position, waiter, body))
+            self.group_commit.notify()
+
+    def _durable_soon(self, position: int) -> None:
+        """Hand over from the flushing thread."""
+        self._loop.call_soon_threadsafe(self._durable, position)
+
+    def _durable(self, position: int) -> None:
+        self.durable_position = position
+        waiting = self.waiting
+        while waiting and waiting[0][0] <= position:
+            _, waiter, body = waiting.popleft()
+            _answer(waiter, body)
+        for tell in self.on_durable:
+            tell()
+        self._submit_sealed()
+
+    def _journal_failed(self, error: BaseException) -> None:
+        self.log.critical("the journal can't be written; this process ends", reason=str(error))
+        os._exit(1)
+
+    def _flushed(self, records: int, seconds: float) -> None:
+        """Note one flush; runs on the flushing thread, the only writer of these two."""
+        self.metrics.commit_records.observe(records)
+        self.metrics.fsync_seconds.observe(seconds)
+
+    # ---- checkpoints ------------------------------------------------------------------------------------------
+
+    def tend(self, records_max: int, bytes_max: int) -> None:
+        """Flush what isn't urgent, and seal a batch for the checkpoint when the segment has grown enough."""
+        if self.journal.buffered_count:
+            self.group_commit.notify()
+        behind = self.state.position - self._sealed_position
+        full = behind >= records_max or self.journal.segment_bytes >= bytes_max
+        if behind and full and not self._sealed:
+            self._seal()
+            self.group_commit.roll_soon()
+        self._submit_sealed()
+
+    def _seal(self) -> None:
+        self._sealed_position = self.state.position
+        self._sealed.append((self.state.position, self.replica.seal()))
+
+    def _submit_sealed(self) -> None:
+        while self._sealed and self._sealed[0][0] <= self.durable_position:
+            if not self.checkpointer.submit(self._sealed[0][0], self.storage.epoch, self._sealed[0][1]):
+                return
+            self._sealed.popleft()
+
+    def _checkpoint_failed(self, error: Exception) -> None:
+        self.log.error("a checkpoint was not written; it is tried again", reason=str(error))
+
+    async def close(self) -> None:
+        """Make everything durable, fold it into the checkpoint, and close the files."""
+        await asyncio.to_thread(self.group_commit.close)
+        self._durable(self.journal.durable_position)
+        if self.state.position > self._sealed_position:
+            self._seal()
+        await asyncio.to_thread(self._fold_and_close)
+
+    def _fold_and_close(self) -> None:
+        for position, changes in self._sealed:
+            while not self.checkpointer.submit(position, self.storage.epoch, changes):
+                if not self.checkpointer.wait_idle(FOLD_TIMEOUT_S):
+                    break
+        self.checkpointer.wait_idle(FOLD_TIMEOUT_S)
+        self.checkpointer.close()
+        self.storage.close()
+
+    def figures(self) -> dict[str, Any]:
+        """Return positions, lags and sync times for `status`."""
+        flushed, folded = self.group_commit.stats(), self.checkpointer.stats()
+        return {
+            "durable_position": self.durable_position,
+            "journal_lag": self.state.position - self.durable_position,
+            "journal_segment_bytes": self.journal.segment_bytes,
+            "fsync_count": flushed.flush_count,
+            "fsync_seconds": flushed.flush_seconds_sum,
+            "records_per_fsync": flushed.mean_batch_records,
+            "checkpoint_position": folded.written_position,
+            "checkpoint_lag": self.state.position - folded.written_position,
+            "checkpoint_error": folded.last_error or "",
+            "mailbox": len(self.waiting),
+        }
+
+
+def _answer(waiter: Any, body: Any) -> None:
+    if isinstance(waiter, asyncio.Future):
+        if not waiter.done():
+            waiter.set_result(body)
+    elif isinstance(body, RookeryError):
+        waiter.fail(body)
+    else:
+        waiter.reply(body)

@@ -1,0 +1,118 @@
+"""Messages between shards as batched Ray actor calls: the sending loops and the receiving end.
+
+Rules of this file
+- One batch under way per destination; what gathers meanwhile is the next batch. So a slow or dead shard costs its
+  sender one waiting call and the outbox, whose bound makes the sender refuse writes.
+- A batch holds durable messages only. It is acknowledged when the receiver's journal has it, and repeated until then;
+  the numbers make repeating harmless.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import ray
+import structlog
+from ray.exceptions import ActorDiedError, RayError
+
+from actors.commits import Commits
+from actors.core import ids
+from actors.metrics import ShardMetrics
+from cluster.shard_map import shard_actor_name
+
+DELIVER_TIMEOUT_S = 30.0  # one batch to another shard: above any recovery; a late answer is harmless (numbers decide)
+RETRY_FIRST_S, RETRY_MAX_S = 0.05, 1.0  # between attempts to reach a shard that is down: Ray restarts one in about 1 s
+
+
+class Exchange:
+    """The messages of one shard actor, both ways."""
+
+    def __init__(self, commits: Commits, metrics: ShardMetrics, namespace: str) -> None:
+        self.commits, self.metrics = commits, metrics
+        self.state = commits.state
+        self.log = structlog.get_logger()
+        self._namespace = namespace
+        self._peers: dict[int, Any] = {}
+        self._send_soon = {dst: asyncio.Event() for dst in self.state.outboxes}
+        commits.on_durable.append(self._wake_senders)
+
+    def start(self) -> list[asyncio.Task[None]]:
+        """Begin to send; returns the tasks, to be cancelled at the end."""
+        return [asyncio.create_task(self._send(dst)) for dst in self._send_soon]
+
+    def _wake_senders(self) -> None:
+        for event in self._send_soon.values():
+            event.set()
+
+    async def peer(self, shard: int) -> Any:
+        """Return another shard's actor. Raises ValueError when nobody has its name just now."""
+        if shard not in self._peers:
+            name = shard_actor_name(shard, 0)
+            self._peers[shard] = await asyncio.to_thread(ray.get_actor, name, namespace=self._namespace)
+        return self._peers[shard]
+
+    async def ask(self, shard: int, op: str, args: list[Any], timeout_s: float) -> Any:
+        """Put a question to another shard. Raises RayError, TimeoutError or ValueError when it can't be had."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                failed, body = await (await self.peer(shard)).lane_call.remote(op, args)
+        except ActorDiedError:
+            self._peers.pop(shard, None)
+            raise
+        if failed:
+            raise ValueError(f"shard {shard}: {body[1]}")
+        return body
+
+    async def _send(self, dst: int) -> None:
+        """Carry messages to one shard, for ever."""
+        outbox, event, pause = self.state.outboxes[dst], self._send_soon[dst], RETRY_FIRST_S
+        while True:
+            first, messages = outbox.batch(self.commits.durable_position)
+            if not messages:
+                await event.wait()
+                event.clear()
+                continue
+            try:
+                peer = await self.peer(dst)
+                async with asyncio.timeout(DELIVER_TIMEOUT_S):
+                    seq = await peer.deliver.remote(self.state.shard, first, len(messages), b"".join(messages))
+            except (RayError, TimeoutError, ValueError) as error:  # ValueError: nobody has that name just now
+                if isinstance(error, ActorDiedError):
+                    self._peers.pop(dst, None)
+                self.log.warning("messages wait", to=dst, count=len(outbox.waiting), reason=type(error).__name__)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, RETRY_MAX_S)
+                continue
+            pause = RETRY_FIRST_S
+            if seq < first - 1:
+                self.log.critical("another shard has lost messages it had acknowledged", to=dst, seq=seq, first=first)
+                await asyncio.sleep(RETRY_MAX_S)
+            elif seq >= first:
+                self.metrics.messages_out += len(messages)
+                self.commits.run(["acked", dst, seq], urgent=False)
+
+    async def deliver(self, source: int, first_seq: int, count: int, batch: bytes) -> int:
+        """Apply a batch from another shard; returns the last number from there that is applied and durable."""
+        self.metrics.messages_in += count
+        applied = self.state.inbox[source]
+        if first_seq <= applied + 1 and first_seq + count - 1 > applied:
+            self._apply(source, first_seq, count, batch)
+        else:
+            self.metrics.messages_repeated += count
+        durable = asyncio.get_running_loop().create_future()
+        self.commits.when_durable(durable, self.state.inbox[source])
+        return int(await durable)
+
+    def _apply(self, source: int, first_seq: int, count: int, batch: bytes) -> None:
+        metrics, state = self.metrics, self.state
+        delivered, newest_id = state.rings.delivery_count, state.arrivals.newest_id
+        begin = time.perf_counter()
+        self.commits.run(["receive", source, first_seq, batch])
+        metrics.kernel_seconds.observe(time.perf_counter() - begin)
+        metrics.deliveries += state.rings.delivery_count - delivered
+        metrics.batch_messages.observe(count)
+        if state.arrivals.newest_id > newest_id:
+            lag_s = time.time() - ids.ms_of_tweet(state.arrivals.newest_id) / 1000
+            metrics.delivery_lag_seconds.observe(max(0.0, lag_s))

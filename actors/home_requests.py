@@ -1,0 +1,124 @@
+"""Home timeline requests that memory alone doesn't answer: dormant readers, and pages below a ring's floor.
+
+Rules of this file
+- The hot path is `Replica.try_home`; only what that leaves comes here. `Replica.home_steps` decides, this class
+  fetches.
+- Bounded: SLOW_HOMES_MAX at once, each with a deadline; beyond that the reader is told to come again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import structlog
+from ray.exceptions import RayError
+
+from actors.commits import Commits
+from actors.core.errors import OverloadedError, RookeryError
+from actors.core.home import Ask, Item, Query, Wake
+from actors.core.replica import home_reply
+from actors.exchange import Exchange
+from actors.metrics import ShardMetrics
+
+SLOW_HOMES_MAX = 1_000  # home reads that wait for other shards at once: 1,000 of them hold about 100 MB at worst
+ANSWER_TIMEOUT_S = (
+    8.0  # a reader waits this long for other shards: longer than a restart, shorter than a client's patience
+)
+REWAKE_AFTER_S = 60.0  # a ring that the arrivals window has overtaken is rebuilt at most this often
+
+
+class HomeRequests:
+    """The slow home reads of one shard actor."""
+
+    def __init__(self, commits: Commits, exchange: Exchange, metrics: ShardMetrics) -> None:
+        self.commits, self.exchange, self.metrics = commits, exchange, metrics
+        self.replica, self.state = commits.replica, commits.state
+        self.log = structlog.get_logger()
+        self._wakers: dict[int, list[asyncio.Future[None]]] = {}
+        self._rewoken: dict[int, float] = {}
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def start(self, request: Any, query: Query, ids_only: bool = False) -> None:
+        """Set out to answer a request. Raises OverloadedError when too many are under way."""
+        if len(self._under_way) >= SLOW_HOMES_MAX:
+            raise OverloadedError(f"{SLOW_HOMES_MAX} timelines are being rebuilt on this shard", retry_after_s=1.0)
+        task = asyncio.create_task(self._answer(request, query, ids_only))
+        self._under_way.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self.log.error("a home timeline failed", reason=repr(task.exception()))
+
+    def announce_woken(self) -> None:
+        """Let readers of accounts that have just woken go on."""
+        for account_id in self.state.woken:
+            for waker in self._wakers.pop(account_id, ()):
+                if not waker.done():
+                    waker.set_result(None)
+        self.state.woken.clear()
+
+    async def _answer(self, request: Any, query: Query, ids_only: bool) -> None:
+        try:
+            items = await self._items(query)
+            request.reply([tweet_id for tweet_id, _ in items] if ids_only else home_reply(items))
+        except RookeryError as error:
+            request.fail(error)
+        except (RayError, TimeoutError, ValueError) as error:
+            reason = f"another shard did not answer ({type(error).__name__}); try again"
+            request.fail(OverloadedError(reason, retry_after_s=1.0))
+
+    async def _items(self, query: Query) -> list[Item]:
+        """Drive `Replica.home_steps` to its end."""
+        steps = self.replica.home_steps(query)
+        answer: Any = None
+        while True:
+            try:
+                need = steps.send(answer)
+            except StopIteration as stop:
+                items: list[Item] = stop.value
+                return items
+            answer = None
+            if isinstance(need, Wake):
+                await self._wake(need)
+            else:
+                answer = await self._ask(need, query)
+
+    async def _wake(self, need: Wake) -> None:
+        waker = asyncio.get_running_loop().create_future()
+        self._wakers.setdefault(need.account_id, []).append(waker)
+        if need.start:
+            self.metrics.ring_rebuilds += 1
+            self.commits.run(["wake", need.account_id])
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            await waker
+
+    async def _ask(self, need: Ask, query: Query) -> dict[int, Any]:
+        """Put a question to each shard; this one answers at once."""
+        self.metrics.pulls += 1
+        self._rewake(query)
+
+        async def one(shard: int, op: str, args: list[Any]) -> tuple[int, Any]:
+            if shard == self.state.shard:
+                return shard, self.replica.read(op, args)
+            return shard, await self.exchange.ask(shard, op, args, ANSWER_TIMEOUT_S)
+
+        return dict(await asyncio.gather(*(one(s, op, args) for s, (op, args) in need.questions.items())))
+
+    def _rewake(self, query: Query) -> None:
+        """Rebuild the ring of a reader whose first page the arrivals window no longer holds."""
+        if query.max_id or query.since_id or query.min_id or query.account_id in self.state.waking:
+            return
+        row = self.state.people.row_of[query.account_id]
+        held, _ = self.state.arrivals.above_lost(self.state.rings.arena.view(row), 0)
+        now = time.monotonic()
+        if len(held) >= query.count or now - self._rewoken.get(query.account_id, -REWAKE_AFTER_S) < REWAKE_AFTER_S:
+            return
+        if len(self._rewoken) >= SLOW_HOMES_MAX:
+            self._rewoken.clear()
+        self._rewoken[query.account_id] = now
+        self.metrics.ring_rebuilds += 1
+        self.commits.run(["wake", query.account_id])
