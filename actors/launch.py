@@ -44,6 +44,9 @@ class ClusterInfo:
     namespace: str
     url: str
     dashboard_url: str
+    shards: int
+    timeline_length: int
+    auth_mode: str
 
     def save(self, data_dir: Path) -> None:
         """Write `cluster.json` atomically."""
@@ -53,21 +56,27 @@ class ClusterInfo:
 
     @classmethod
     def load(cls, data_dir: Path) -> ClusterInfo | None:
-        """Read `cluster.json`; None when no cluster has been started there, or it was stopped."""
+        """Read `cluster.json`; None when no cluster has been started there. It stays when the cluster stops."""
         try:
             return cls(**json.loads((data_dir / INFO_FILE).read_text(encoding="utf-8")))
-        except FileNotFoundError:
+        except (FileNotFoundError, TypeError, ValueError):  # none, or of another version
             return None
 
-    def is_running(self) -> bool:
-        """Whether the process that serves is alive (on this machine)."""
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
+
+def serving_pid(data_dir: Path) -> int:
+    """Return the process that serves a data folder, 0 when nobody does.
+
+    The lock decides, not the number: a process id may belong to somebody else by now.
+    """
+    try:
+        with open(data_dir / LOCK_FILE, "r+", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return 0
+    except BlockingIOError:
+        text = (data_dir / LOCK_FILE).read_text(encoding="utf-8").strip()
+        return int(text) if text.isdecimal() else 0
+    return 0
 
 
 @contextlib.contextmanager
@@ -103,7 +112,6 @@ def require_free_port(host: str, port: int) -> None:
 
 def start_ray(settings: Settings, environment: dict[str, str]) -> Any:
     """Start a local Ray, or join the one that `cluster.ray_address` names. Returns Ray's context."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     c = settings.cluster
     worker = {"env_vars": environment} if environment else None
     if c.ray_address:

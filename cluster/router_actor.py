@@ -76,7 +76,7 @@ class RayReplicaActors:
             if actor_name in self._handles:  # the name may belong to a new actor by now: look it up afresh first
                 del self._handles[actor_name]
                 return PingAnswer(Presence.SILENT)
-            logger.warning("%s is gone: %s", actor_name, str(error).splitlines()[0])
+            logger.info("%s is not there: %s", actor_name, str(error).splitlines()[0])
             return PingAnswer(Presence.GONE)
         except (ActorUnavailableError, TimeoutError):
             return PingAnswer(Presence.SILENT)

@@ -181,5 +181,6 @@ def _take_over_stdlib(handler: logging.Handler, level: str) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-    # A line per request belongs to a proxy; here it would cost more than the read it reports.
+    # The API writes its own access log; uvicorn's words at start and end say nothing that the actors don't.
     logging.getLogger("uvicorn.access").setLevel("WARNING")
+    logging.getLogger("uvicorn.error").setLevel("WARNING")

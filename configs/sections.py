@@ -131,10 +131,10 @@ class Storage(Section):
     )
     data_dir: DataDir = Field(Path("data"), validate_default=True, description="folder of journals and checkpoints")
     segment_bytes_max: int = Field(
-        64 * MIB, ge=64 * KIB, le=4 * GIB, description="journal bytes after which a segment closes and can be folded"
+        16 * MIB, ge=64 * KIB, le=4 * GIB, description="journal bytes after which a segment closes and can be folded"
     )
     segment_records_max: int = Field(
-        1_000_000, ge=1, le=1_000_000_000, description="journal records after which a segment closes"
+        50_000, ge=1, le=1_000_000_000, description="journal records after which a segment closes"
     )
 
 

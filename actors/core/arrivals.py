@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.core import kernels
-from actors.core.entries import Entry
+from actors.core.entries import BYTES_OBJECT, NO_MENTIONS, NUMBERS, Entry, pack
 
 SWEEP_EVERY = 1 << 30  # arrivals between two sweeps that drop lost entries, long before n wraps round at 2**32
 
@@ -34,6 +34,7 @@ class Arrivals:
         self.next_n = 0
         self.lost_max_id = 0
         self.newest_id = 0
+        self._body_bytes = 0
         self.number_of: dict[int, int] = {}
         self.mentions: dict[int, list[int]] = {}  # of direct tweets only: who may see them
         self.evicted: list[int] = []
@@ -77,6 +78,7 @@ class Arrivals:
         slot = n & self.mask
         if slot < len(self.body):
             self._evict(slot)
+            self._body_bytes -= len(self.body[slot])
             self.body[slot], self.orig[slot], self.rendered[slot] = entry.body, entry.orig, None
         else:
             if slot >= len(self.tweet_id):
@@ -84,6 +86,7 @@ class Arrivals:
             self.body.append(entry.body)
             self.orig.append(entry.orig)
             self.rendered.append(None)
+        self._body_bytes += len(entry.body)
         self.tweet_id[slot] = entry.tweet_id
         self.author_id[slot] = entry.author_id
         self.flags[slot] = entry.flags
@@ -115,6 +118,7 @@ class Arrivals:
         self.mentions.pop(tweet_id, None)
         slot = n & self.mask
         self.flags[slot] |= kernels.FLAG_DELETED
+        self._body_bytes -= len(self.body[slot])
         self.body[slot], self.orig[slot], self.rendered[slot] = b"", None, None
         self.evicted.append(tweet_id)
         return True
@@ -152,11 +156,19 @@ class Arrivals:
             int(self.likes[s]), self.body[s], self.mentions.get(int(self.tweet_id[s]), []), self.orig[s],
         )  # fmt: skip
 
+    def columns_of(self, tweet_ids: list[int]) -> dict[str, Any]:
+        """Return tweets that are here as checkpoint columns (see `snapshot.py`), in that order. 0.6 us each."""
+        slots = [self.number_of[tweet_id] & self.mask for tweet_id in tweet_ids]
+        found: dict[str, Any] = {name: getattr(self, name)[slots].astype(np.int64) for name in NUMBERS}
+        found["body"] = [self.body[s] for s in slots]
+        found["mentions"] = [pack(self.mentions[t]) if t in self.mentions else NO_MENTIONS for t in tweet_ids]
+        found["orig"] = [self.orig[s] for s in slots]
+        return found
+
     def nbytes(self) -> int:
-        """Bytes of the columns and the bodies (renderings excluded)."""
-        columns = (self.tweet_id, self.author_id, self.flags, self.reply_author, self.orig_id, self.orig_author,
-                   self.replies, self.reposts, self.likes)  # fmt: skip
-        return sum(int(c.nbytes) for c in columns) + sum(len(b) + 33 for b in self.body)
+        """Bytes of the columns and the bodies (renderings excluded). O(1)."""
+        columns = sum(int(getattr(self, name).nbytes) for name in NUMBERS)
+        return columns + self._body_bytes + BYTES_OBJECT * len(self.body)
 
     def check(self) -> list[str]:
         """Return violations: every number is alive and names its tweet; no tweet newer than `newest_id`."""

@@ -21,6 +21,9 @@ import msgpack
 
 from actors.core import kernels
 
+NUMBERS = ("tweet_id", "author_id", "flags", "reply_author", "orig_id", "orig_author", "replies", "reposts", "likes")
+NO_MENTIONS = msgpack.packb([])
+BYTES_OBJECT = 41  # what CPython adds to the bytes of a body, with its place in a list
 VISIBILITY_FLAGS = {0: 0, 1: kernels.FLAG_FOLLOWERS, 2: kernels.FLAG_DIRECT}
 
 

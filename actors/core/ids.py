@@ -70,17 +70,17 @@ class TweetIdClock:
     """
 
     def __init__(self) -> None:
-        self._last: dict[int, int] = {}
+        self.last: dict[int, int] = {}  # bucket -> highest id handed out, also of tweets that were deleted since
 
     def observe(self, tweet_id: int) -> None:
         """Remember that this id is taken."""
         bucket = bucket_of_tweet(tweet_id)
-        if tweet_id > self._last.get(bucket, 0):
-            self._last[bucket] = tweet_id
+        if tweet_id > self.last.get(bucket, 0):
+            self.last[bucket] = tweet_id
 
     def next_id(self, bucket: int, now_ms: int) -> int:
         """Return an unused id for a tweet of that bucket: at now_ms, or just above the bucket's last id."""
-        last = self._last.get(bucket, 0)
+        last = self.last.get(bucket, 0)
         tweet_id = make_tweet_id(now_ms, bucket, 0)
         if tweet_id <= last:
             ms, sequence = last >> 16, (last & (SEQUENCE_COUNT - 1)) + 1

@@ -62,7 +62,8 @@ class Requests:
             tuning, waiting = self.state.tuning, len(outbox.waiting)
             if waiting >= tuning.outbox_messages_max or outbox.bytes_waiting >= tuning.outbox_bytes_max:
                 raise OverloadedError(
-                    f"{waiting} messages of shard {self.state.shard} wait for shard {shard}; try again", retry_after_s=1.0
+                    f"{waiting} messages of shard {self.state.shard} wait for shard {shard}; try again",
+                    retry_after_s=1.0,
                 )
         try:
             return OPERATIONS[op](self, now_ms, *args)

