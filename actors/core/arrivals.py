@@ -104,7 +104,9 @@ class Arrivals:
 
     def _evict(self, slot: int) -> None:
         tweet_id = int(self.tweet_id[slot])
-        if self.number_of.pop(tweet_id, None) is not None:
+        leaving = (self.next_n - self.capacity) & 0xFFFFFFFF
+        if self.number_of.get(tweet_id) == leaving:  # a tweet that was deleted and came again has a newer number
+            del self.number_of[tweet_id]
             self.evicted.append(tweet_id)
             self.mentions.pop(tweet_id, None)
         if tweet_id > self.lost_max_id:

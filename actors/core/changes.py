@@ -1,7 +1,7 @@
 """What has changed since the last checkpoint batch, as keys; the rows are read from the state when the batch is sealed.
 
-Sealing happens when a journal segment is closed, so the work is bounded by one segment's commands, and a batch holds the state
-at exactly that position. Edges are logged as arrays, because a bulk load adds hundreds of thousands.
+Sealing happens when a journal segment is closed, so the work is bounded by one segment's commands, and a batch holds
+the state at exactly that position. Edges are logged as arrays, because a bulk load adds hundreds of thousands.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Follow edges, both ways, and blocks and mutes.
 
-The edge u -> v is kept on u's shard as following(u), in the order of following, and as a local follower of v (a ring row);
-on v's shard as followers(v) plus a count per shard, which decides where v's tweets are sent. So a tweet is at
+The edge u -> v is kept on u's shard as following(u), in the order of following, and as a local follower of v (a ring
+row); on v's shard as followers(v) plus a count per shard, which decides where v's tweets are sent. So a tweet is at
 most one message per shard, and its expansion to followers is a loop over one shard's memory.
 
 Rules: u's shard decides about the edge and tells v's shard with a numbered message; both therefore agree once

@@ -5,8 +5,8 @@
     newest tweets of the followees, from their own shards (one question a shard)  <+   the same filters, in Python
 
 The answer equals the definition in docs/architecture.md at every depth: a ring is complete above its floor, and below
-it the authors' own logs are asked. `page` is the hot path and asks nobody; `steps` is a generator that yields what it needs from
-elsewhere, so that the actor shell, the simulator and a test drive the same code.
+it the authors' own logs are asked. `page` is the hot path and asks nobody; `steps` is a generator that yields what it
+needs from elsewhere, so that the actor shell, the simulator and a test drive the same code.
 Costs: page about 10 us for 20 entries; steps one round of questions per page as a rule.
 """
 

@@ -1,4 +1,3 @@
-# ruff: noqa: ANN001, ANN202, SIM102
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
 """The compiled loops: block arenas, ring inserts, timeline pages, author logs.
 
@@ -328,7 +327,7 @@ def purge_author(data, start, length, col_author, next_n, capacity, row, author_
 
 @njit
 def _contains(values, value) -> bool:
-    for v in values:  # noqa: SIM110  (Numba has no generators here)
+    for v in values:
         if v == value:
             return True
     return False

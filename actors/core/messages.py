@@ -15,8 +15,8 @@
     registration                        create_account, name_settled
 
 Rules of this file
-- Messages of one source arrive in order, each exactly once. Two sources are not ordered against each other, so every effect
-  here is right whichever comes first, or provokes the message that puts it right.
+- Messages of one source arrive in order, each exactly once. Two sources are not ordered against each other, so every
+  effect here is right whichever comes first, or provokes the message that puts it right.
 - An answer that arrives too late (the follow was undone, the wake was superseded) is dropped.
 """
 

@@ -4,8 +4,8 @@
     push(message) -> seq 7, 8, 9   --- batch --->   Inbox: last applied 6 -> applies 7, 8, 9 -> 9
     trim(9)                        <--- 9 -------
 
-A message is packed once, also when it goes to several shards. `Outbox` remembers at which journal position a message was
-made: it may only leave when that position is durable. The contents are a function of the journal, so a restarted
+A message is packed once, also when it goes to several shards. `Outbox` remembers at which journal position a message
+was made: it may only leave when that position is durable. The contents are a function of the journal, so a restarted
 source sends again what may have been sent before, and the destination's number decides.
 """
 

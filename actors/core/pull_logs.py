@@ -1,7 +1,7 @@
 """Pull authors: followed by too many to push to, so each shard keeps one log of their newest tweets.
 
-A log holds arrival numbers ascending by tweet id and a floor with the meaning that a ring's has: all of the author's tweets above
-it are in the log. A home read merges its ring with the logs of the pull authors that the reader follows.
+A log holds arrival numbers ascending by tweet id and a floor with the meaning that a ring's has: all of the author's
+tweets above it are in the log. A home read merges its ring with the logs of the pull authors that the reader follows.
 Costs: 4 bytes a tweet a shard instead of 4 bytes a follower; a read pays about 1 us per log it merges.
 """
 

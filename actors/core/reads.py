@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actors.core import ids, kernels, limits
+from actors.core import arguments, ids, kernels, limits
 from actors.core.entries import Entry, pack, visibility_of
-from actors.core.errors import InvalidError, MovedError, NotFoundError, UnauthorizedError
+from actors.core.errors import MovedError, NotFoundError, UnauthorizedError
 from actors.core.graph import BLOCK, BLOCKED_BY
 from actors.core.home import PULL_COUNT_MAX, HomeTimelines
 from actors.core.messages import newest_entries
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
 def page_count(count: Any) -> int:
     """Check a page size."""
-    if not isinstance(count, int) or not 1 <= count <= limits.PAGE_COUNT_MAX:
-        raise InvalidError(f"count must be 1 to {limits.PAGE_COUNT_MAX}, not {count!r}", "count")
-    return count
+    return arguments.whole(count, 1, limits.PAGE_COUNT_MAX, "count")
 
 
 class Reads:
@@ -41,10 +39,9 @@ class Reads:
 
     def row(self, account_id: int) -> int:
         """Return the row of an account of this shard. Raises NotFoundError, or MovedError if it can't be here."""
+        arguments.an_id(account_id, "user_id")
         row = self.state.people.row_of.get(account_id)
         if row is None:
-            if not isinstance(account_id, int) or not 1 <= account_id <= ids.ID_MAX:
-                raise InvalidError(f"{account_id!r} is no account id; ids are 1 to {ids.ID_MAX}", "user_id")
             if self.state.shard_of_account(account_id) != self.state.shard:
                 raise MovedError(f"account {account_id} is not on shard {self.state.shard}")
             raise NotFoundError(f"account {account_id} does not exist", "user_id")
@@ -52,8 +49,8 @@ class Reads:
 
     def entry(self, tweet_id: int, viewer: int) -> Entry:
         """Return a tweet of this shard that `viewer` may see. Raises NotFoundError."""
-        if not isinstance(tweet_id, int) or not 1 <= tweet_id <= ids.ID_MAX:
-            raise InvalidError(f"{tweet_id!r} is no tweet id; ids are 1 to {ids.ID_MAX}", "tweet_id")
+        arguments.an_id(tweet_id, "tweet_id")
+        arguments.an_id_or_zero(viewer, "viewer")
         if self.state.shard_of_tweet(tweet_id) != self.state.shard:
             raise MovedError(f"tweet {tweet_id} is not on shard {self.state.shard}")
         entry = self.state.tweets.get(tweet_id)
@@ -100,6 +97,8 @@ class Reads:
     ) -> list[Any]:
         """A page of one account's tweets that `viewer` may see: `[json array, newest_id, oldest_id]`."""
         row, count = self.row(account_id), page_count(count)
+        for value, field in ((viewer, "viewer"), (max_id, "max_id"), (since_id, "since_id"), (min_id, "min_id")):
+            arguments.an_id_or_zero(value, field)
         if self.state.tweets.log.klass[row] < 0 or self.is_hidden_from(viewer, row):
             return [b"[]", 0, 0]
         log = self.state.tweets.log.view(row)
@@ -122,17 +121,22 @@ class Reads:
 
     def pull(self, reader: int, authors: bytes, max_id: int, count: int) -> list[Any]:
         """Newest tweets of followees below max_id, for a page below a ring's floor: `[packed entries, floor]`."""
+        arguments.an_id(reader, "reader")
+        arguments.an_id_or_zero(max_id, "max_id")
+        arguments.whole(count, 1, ids.ID_MAX, "count")
         wanted = np.frombuffer(authors, dtype="<i8").tolist()
         entries, floor = newest_entries(self.state, reader, wanted, max_id, 0, min(count, PULL_COUNT_MAX))
         return [pack([list(e) for e in entries]), floor]
 
     def pull_after(self, reader: int, authors: bytes, min_id: int, count: int) -> list[Any]:
         """How far `count` tweets after min_id reach: `[number of them, exclusive upper id or 0 if these are all]`."""
+        arguments.an_id(reader, "reader")
+        arguments.an_id_or_zero(min_id, "min_id")
+        count = min(arguments.whole(count, 1, ids.ID_MAX, "count"), PULL_COUNT_MAX)
         rows = [self.state.people.row_of.get(a, -1) for a in np.frombuffer(authors, dtype="<i8").tolist()]
         log = self.state.tweets.log
         known = np.array([r for r in rows if r >= 0 and log.klass[r] >= 0], dtype=np.int64)
-        count = min(count, PULL_COUNT_MAX)
-        out = np.empty(len(known) * (count + 1), dtype=np.int64)
+        out = np.empty(min(int(log.length[known].sum()), len(known) * (count + 1)), dtype=np.int64)
         found = kernels.oldest_of_logs(log.data, log.start, log.length, known, min_id, count + 1, out)
         oldest = np.sort(out[:found])
         return [min(found, count), int(oldest[count - 1]) + 1 if found > count else 0]
@@ -146,22 +150,20 @@ class Reads:
 
     def cards(self, account_ids: list[int]) -> list[bytes | None]:
         """What a list of users shows of each, None for one that doesn't exist here."""
-        if len(account_ids) > limits.CARDS_COUNT_MAX:
-            raise InvalidError(f"at most {limits.CARDS_COUNT_MAX} accounts at once, not {len(account_ids)}")
-        found: list[Account | None] = [self.state.people.get(a) for a in account_ids]
+        wanted = arguments.id_list(account_ids, limits.CARDS_COUNT_MAX, "account_ids")
+        found: list[Account | None] = [self.state.people.get(a) for a in wanted]
         return [None if a is None else render_card(a) for a in found]
 
     def names(self, names: list[str]) -> list[int]:
         """Account ids of user names (without case), 0 where there is none (yet)."""
-        if len(names) > limits.NAMES_COUNT_MAX:
-            raise InvalidError(f"at most {limits.NAMES_COUNT_MAX} names at once, not {len(names)}")
-        held = [self.state.people.names.get(name.lower(), (0, False)) for name in names]
+        wanted = [name.lower() for name in arguments.listed(names, limits.NAMES_COUNT_MAX, "names")]
+        held = [self.state.people.names.get(name, (0, False)) for name in wanted]
         return [account_id if confirmed else 0 for account_id, confirmed in held]
 
     def profile(self, account_id: int, viewer: int) -> bytes:
         """A profile with its totals; one who is blocked doesn't see it."""
         row = self.row(account_id)
-        if self.is_hidden_from(viewer, row):
+        if self.is_hidden_from(arguments.an_id_or_zero(viewer, "viewer"), row):
             raise NotFoundError(f"account {account_id} does not exist", "user_id")
         graph = self.state.graph
         return render_profile(
@@ -180,11 +182,10 @@ class Reads:
     def _edges(self, arena: Any, account_id: int, viewer: int, cursor: int, count: int) -> list[Any]:
         """cursor: how many of the oldest are still to come; 0 = start with the newest."""
         row, count = self.row(account_id), page_count(count)
-        if self.is_hidden_from(viewer, row):
+        arguments.an_id_or_zero(cursor, "cursor")
+        if self.is_hidden_from(arguments.an_id_or_zero(viewer, "viewer"), row):
             raise NotFoundError(f"account {account_id} does not exist", "user_id")
         everyone = arena.view(row)
-        if not isinstance(cursor, int) or cursor < 0:
-            raise InvalidError(f"cursor must be one that a page returned, not {cursor!r}", "cursor")
         end = min(cursor, len(everyone)) if cursor else len(everyone)
         start = max(0, end - count)
         return [everyone[start:end][::-1].tolist(), start]
@@ -195,6 +196,7 @@ class Reads:
 
     def token(self, account_id: int, secret_hash: bytes) -> bool:
         """Whether a token stands for the account. Raises UnauthorizedError."""
+        arguments.an_id(account_id, "user_id")
         account = self.state.people.get(account_id)
         if account is None and self.state.shard_of_account(account_id) != self.state.shard:
             raise MovedError(f"account {account_id} is not on shard {self.state.shard}")
@@ -210,6 +212,8 @@ class Reads:
         following: int64 bytes, oldest first; hidden: accounts blocked, muted or blocking; a tweet:
         [tweet_id, author_id, flags, reply_author, orig_id, orig_author, mention_ids].
         """
+        arguments.whole(first_row, 0, ids.ID_MAX, "first_row")
+        arguments.whole(count, 0, ids.ID_MAX, "count")
         state, rows = self.state, []
         last = min(first_row + count, len(state.people))
         for row in range(first_row, last):

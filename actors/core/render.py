@@ -1,8 +1,8 @@
 """The native JSON, made from the facts of an entry: one renderer, and the shape that a second one would have.
 
-Rules: the facts (`Entry.body`) are parsed here and nowhere else. A rendering depends on the entry alone, so a shard keeps
-it and joins ready bytes for a page. A repost holds its original's rendering.
-The shapes are those of docs/api.md. Costs: 4 us a tweet, once per tweet and shard; a join of 20 is under 1 us.
+Rules: the facts (`Entry.body`) are parsed here and nowhere else. A rendering depends on the entry alone, so a shard
+keeps it and joins ready bytes for a page. A repost holds its original's rendering. The shapes are those of docs/api.md.
+Costs: 4 us a tweet, once per tweet and shard; a join of 20 is under 1 us.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """One replica of a shard with its I/O taken out: requests in; journal records, replies and needs out.
 
-Whoever drives it (the Ray shell, the simulator, a test) appends each record to the journal, releases the reply and the messages when
-the record is durable, and carries questions and batches to other shards. So all of them run the same code.
+Whoever drives it (the Ray shell, the simulator, a test) appends each record to the journal, releases the reply and the
+messages when the record is durable, and carries questions and batches to other shards. So all of them run the same
+code.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from actors.core import ids, limits
+from actors.core import limits
+from actors.core.arguments import an_id_or_zero, shown
 from actors.core.entries import pack, unpack
 from actors.core.errors import InvalidError, MalformedError, RookeryError
 from actors.core.home import Ask, HomeTimelines, Item, Query, Wake
@@ -84,17 +86,20 @@ class Replica:
         try:
             return self._reads[op](*args)
         except (TypeError, ValueError, AttributeError, LookupError, OverflowError) as error:
-            raise MalformedError(f"arguments of {op} don't fit: {error}") from error
+            raise MalformedError(f"arguments of {str(op)[:40]} don't fit: {str(error)[:200]}") from error
 
     def query(self, args: list[Any]) -> Query:
         """Check the arguments of a home timeline request: [account_id, max_id, since_id, min_id, count]."""
-        if len(args) != 5 or not all(isinstance(a, int) and 0 <= a <= ids.ID_MAX for a in args):
-            raise InvalidError(f"home takes five ids within 0 to {ids.ID_MAX}, not {args!r}")
+        if type(args) is not list or len(args) != 5:
+            raise InvalidError(f"home takes five numbers, not {len(args) if type(args) is list else shown(args)}")
+        for value, field in zip(args, ("user_id", "max_id", "since_id", "min_id", "count"), strict=True):
+            an_id_or_zero(value, field)
         account_id, max_id, since_id, min_id, count = args
         row = self.reads.row(account_id)
+        query = Query(account_id, max_id, since_id, min_id, page_count(count))
         if self.state.people.last_read_day[row] != self.state.day:
             self.touched.add(account_id)
-        return Query(account_id, max_id, since_id, min_id, page_count(count))
+        return query
 
     def try_home(self, query: Query) -> list[Any] | None:
         """Answer a home timeline from memory, or return None when `home_steps` is needed."""

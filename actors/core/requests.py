@@ -1,8 +1,10 @@
 """From a client's request to a command: everything that is checked before the state may change.
 
 Rules of this file
-- A method takes the arguments of one lane operation, raises a RookeryError or returns a `Prepared`: the command, and how its
-  result becomes the reply. It changes nothing (but hands out tweet ids, which only grow).
+- A method takes the arguments of one lane operation, raises a RookeryError or returns a `Prepared`: the command, and
+  how its result becomes the reply. It changes nothing (but hands out tweet ids, which only grow).
+- A command that was let through can't fail any more: by then the state has changed, and a shard whose memory is ahead
+  of its journal must end. So every argument is checked here, types included (`arguments.py`).
 - A command holds absolute facts: the time and the ids are in it.
 - `command=None` means that there is nothing to do; the reply still waits until all before it is durable.
 """
@@ -14,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from actors.core import ids, kernels, limits
-from actors.core.entries import VISIBILITY_FLAGS, Entry, pack, pack_body, unpack
+from actors.core import arguments, ids, kernels, limits
+from actors.core.entries import VISIBILITY_FLAGS, pack_body
 from actors.core.errors import (
     ConflictError,
     ForbiddenError,
@@ -27,7 +29,6 @@ from actors.core.errors import (
     TooLargeError,
 )
 from actors.core.graph import BLOCK, BLOCKED_BY, MUTE
-from actors.core.people import PROFILE_FIELDS
 from actors.core.reads import Reads
 
 if TYPE_CHECKING:
@@ -68,67 +69,53 @@ class Requests:
         try:
             return OPERATIONS[op](self, now_ms, *args)
         except (TypeError, ValueError, AttributeError, LookupError, OverflowError) as error:
-            raise MalformedError(f"arguments of {op} don't fit: {error}") from error
+            raise MalformedError(f"arguments of {str(op)[:40]} don't fit: {str(error)[:200]}") from error
 
     # ---- accounts ---------------------------------------------------------------------------------------------
 
     def register(self, now_ms: int, *row: Any) -> Prepared:
-        self._check_registration(list(row))
-        name = row[0].lower()
-        held = self.state.people.names.get(name)
-        if held is not None and held[0] != row[1]:
-            raise ConflictError(f"the user name {row[0]!r} is taken; choose another", "username")
-
-        def finish(result: list[int]) -> int:
-            if name not in self.state.people.names:
-                raise ConflictError(f"the account id {row[1]} is taken", "user_id")
-            return result[0]
-
-        return Prepared(["register", [list(row)], now_ms], finish)
+        fields = self._check_registration(list(row))
+        username, account_id = fields[:2]
+        held = self.state.people.names.get(username.lower())
+        if held is not None and held[0] != account_id:
+            raise ConflictError(f"the user name {username[:30]!r} is taken; choose another", "username")
+        if held is None and account_id in self.state.people.row_of:
+            raise ConflictError(f"the account id {account_id} is taken", "user_id")
+        return Prepared(["register", [fields], now_ms], lambda result: result[0])
 
     def register_many(self, now_ms: int, rows: list[list[Any]]) -> Prepared:
-        self._check_count(rows, limits.REGISTER_COUNT_MAX)
-        for row in rows:
-            self._check_registration(row)
-        return Prepared(["register", rows, now_ms], _same)
+        fields = [self._check_registration(row) for row in arguments.listed(rows, limits.REGISTER_COUNT_MAX, "rows")]
+        return Prepared(["register", fields, now_ms], _same)
 
-    def _check_registration(self, row: list[Any]) -> None:
-        username, account_id, display_name, bio, _, tokens = row
-        if self.state.owner[ids.bucket_of_name(username)] != self.state.shard:
-            raise MovedError(f"the name {username!r} is not on shard {self.state.shard}")
-        if not 1 <= account_id <= ids.ID_MAX:
-            raise InvalidError(f"account id {account_id} is not within 1 to {ids.ID_MAX}", "user_id")
-        if not username or len(pack([username, display_name, bio])) > limits.PROFILE_BYTES_MAX:
-            raise InvalidError(f"the profile of {username[:30]!r} is too large, or its name empty", "username")
-        if len(tokens) > limits.TOKENS_PER_ACCOUNT_MAX:
-            raise InvalidError(f"at most {limits.TOKENS_PER_ACCOUNT_MAX} tokens, not {len(tokens)}")
+    def _check_registration(self, row: list[Any]) -> list[Any]:
+        fields = arguments.registration(row)
+        if self.state.owner[ids.bucket_of_name(fields[0])] != self.state.shard:
+            raise MovedError(f"the name {fields[0][:30]!r} is not on shard {self.state.shard}")
         if len(self.state.people.names) >= self.state.tuning.accounts_max:
             raise OverloadedError(
                 f"shard {self.state.shard} holds {self.state.tuning.accounts_max} accounts, its limit"
             )
+        return fields
 
     def login_token(self, now_ms: int, account_id: int, secret_hash: bytes) -> Prepared:
         self.reads.row(account_id)
-        return Prepared(["login_token", account_id, bytes(secret_hash)], _same)
+        return Prepared(["login_token", account_id, arguments.secret(secret_hash)], _same)
 
     def revoke_token(self, now_ms: int, account_id: int, secret_hash: bytes) -> Prepared:
         self.reads.row(account_id)
-        return Prepared(["revoke_token", account_id, bytes(secret_hash)], _same)
+        return Prepared(["revoke_token", account_id, arguments.secret(secret_hash)], _same)
 
     def update_profile(self, now_ms: int, account_id: int, values: dict[str, Any]) -> Prepared:
         self.reads.row(account_id)
-        unknown = sorted(set(values) - set(PROFILE_FIELDS))
-        if unknown:
-            raise InvalidError(f"a profile has no field {unknown[0]!r}; it has {', '.join(PROFILE_FIELDS)}", unknown[0])
-        if len(pack(values)) > limits.PROFILE_BYTES_MAX:
-            raise TooLargeError(f"a profile may take {limits.PROFILE_BYTES_MAX} bytes")
-        return Prepared(["update_profile", account_id, values], lambda _: self.reads.profile(account_id, account_id))
+        changes = arguments.profile(values)
+        return Prepared(["update_profile", account_id, changes], lambda _: self.reads.profile(account_id, account_id))
 
     # ---- tweets -----------------------------------------------------------------------------------------------
 
     def post(self, now_ms: int, *args: Any) -> Prepared:
         author_id, key = args[0], args[8]
         row = self.reads.row(author_id)
+        self._check_key(key)
         if key is not None and (author_id, key) in self.state.idempotency:
             tweet_id = self.state.idempotency[author_id, key]
             entry = self.state.tweets.get(tweet_id)
@@ -146,35 +133,49 @@ class Requests:
         return Prepared(["post", [command_row]], finish)
 
     def post_many(self, now_ms: int, rows: list[list[Any]]) -> Prepared:
-        """As post for many; a row whose key is known answers the tweet that it made."""
-        self._check_count(rows, limits.POST_COUNT_MAX)
-        made, results = [], []
-        for args in rows:
-            known = self.state.idempotency.get((args[0], args[8])) if args[8] is not None else None
+        """As post for many; a row whose key is known, or was met further up, answers the tweet that it made."""
+        made: list[list[Any]] = []
+        results: list[int] = []
+        met: dict[tuple[int, bytes], int] = {}
+        for args in arguments.listed(rows, limits.POST_COUNT_MAX, "rows"):
+            author_id, key = args[0], args[8]
+            row = self.reads.row(author_id)
+            self._check_key(key)
+            known = met.get((author_id, key)) or self.state.idempotency.get((author_id, key))
             if known is None:
-                made.append(self._tweet_row(now_ms, self.reads.row(args[0]), *args))
+                made.append(self._tweet_row(now_ms, row, *args))
                 known = made[-1][0]
+                if key is not None:
+                    met[author_id, key] = known
             results.append(known)
         return Prepared(["post", made], lambda _: results) if made else _nothing(results)
+
+    @staticmethod
+    def _check_key(key: Any) -> None:
+        if key is not None:
+            arguments.blob(key, 1, limits.KEY_BYTES_MAX, "idempotency_key")
 
     def _tweet_row(
         self, now_ms: int, row: int, author_id: int, text: str, visibility: int, in_reply_to: int, reply_author: int,
         entities: bytes, media_ids: list[int], mention_ids: list[int], key: bytes | None,
     ) -> list[Any]:  # fmt: skip
-        if len(self.state.tweets) >= self.state.tuning.tweets_max:
-            raise OverloadedError(f"shard {self.state.shard} holds {self.state.tuning.tweets_max} tweets, its limit")
-        if len(text.encode()) + len(entities) > limits.TEXT_BYTES_MAX:
+        self._check_room()
+        arguments.text(text, limits.TEXT_BYTES_MAX, "status")
+        if len(text.encode()) + len(arguments.entities(entities)) > limits.TEXT_BYTES_MAX:
             raise TooLargeError(f"a tweet may take {limits.TEXT_BYTES_MAX} bytes", "status")
-        if visibility not in VISIBILITY_FLAGS:
-            raise InvalidError(f"visibility must be one of {list(VISIBILITY_FLAGS)}, not {visibility!r}", "visibility")
-        self._check_count(mention_ids, limits.MENTIONS_COUNT_MAX)
-        self._check_count(media_ids, limits.MEDIA_COUNT_MAX)
+        arguments.whole(visibility, 0, len(VISIBILITY_FLAGS) - 1, "visibility")
+        arguments.an_id_or_zero(in_reply_to, "in_reply_to")
+        arguments.an_id_or_zero(reply_author, "reply_author")
+        mentions = arguments.id_list(mention_ids, limits.MENTIONS_COUNT_MAX, "mention_ids")
+        media = arguments.id_list(media_ids, limits.MEDIA_COUNT_MAX, "media_ids")
         flags = VISIBILITY_FLAGS[visibility] | (kernels.FLAG_REPLY if in_reply_to else 0)
         tweet_id = self._next_tweet_id(author_id, now_ms)
-        username = self.state.people.accounts[row].username
-        body = pack_body(text, username, in_reply_to, [int(m) for m in media_ids], bytes(entities))
-        mentions = [int(m) for m in mention_ids]
-        return [tweet_id, author_id, flags, int(reply_author), int(in_reply_to), body, mentions, key]
+        body = pack_body(text, self.state.people.accounts[row].username, in_reply_to, media, entities)
+        return [tweet_id, author_id, flags, reply_author, in_reply_to, body, mentions, key]
+
+    def _check_room(self) -> None:
+        if len(self.state.tweets) >= self.state.tuning.tweets_max:
+            raise OverloadedError(f"shard {self.state.shard} holds {self.state.tuning.tweets_max} tweets, its limit")
 
     def _next_tweet_id(self, account_id: int, now_ms: int) -> int:
         tweet_id = self.state.clock.next_id(ids.bucket_of_account(account_id), now_ms)
@@ -196,15 +197,14 @@ class Requests:
 
     def _like(self, account_id: int, tweet_id: int, on: bool) -> Prepared:
         row = self.reads.row(account_id)
+        arguments.an_id(tweet_id, "tweet_id")
         if (tweet_id in self.state.likes.get(row, ())) == on:
             return _nothing(False)
-        return Prepared(["like", account_id, int(tweet_id), on], _same)
+        return Prepared(["like", account_id, tweet_id, on], _same)
 
     def repost(self, now_ms: int, account_id: int, packed: bytes) -> Prepared:
         row = self.reads.row(account_id)
-        orig = Entry(*unpack(packed))
-        if orig.flags & (kernels.FLAG_FOLLOWERS | kernels.FLAG_DIRECT):
-            raise ForbiddenError(f"tweet {orig.tweet_id} is not public and can't be reposted", "tweet_id")
+        orig = arguments.original(packed)
         repost_id = self.state.reposts.get(row, {}).get(orig.tweet_id)
 
         def finish(made: int) -> bytes:
@@ -215,16 +215,22 @@ class Requests:
 
         if repost_id is not None:
             return _nothing(finish(repost_id))
-        return Prepared(["repost", account_id, self._next_tweet_id(account_id, now_ms), bytes(packed)], finish)
+        # Deleted since the caller looked: elsewhere its shard says so later; here the repost would be gone at once.
+        if self.state.shard_of_tweet(orig.tweet_id) == self.state.shard and orig.tweet_id not in self.state.tweets:
+            raise NotFoundError(f"tweet {orig.tweet_id} does not exist", "tweet_id")
+        self._check_room()
+        return Prepared(["repost", account_id, self._next_tweet_id(account_id, now_ms), packed], finish)
 
     def unrepost(self, now_ms: int, account_id: int, tweet_id: int) -> Prepared:
-        repost_id = self.state.reposts.get(self.reads.row(account_id), {}).get(tweet_id)
+        row = self.reads.row(account_id)
+        repost_id = self.state.reposts.get(row, {}).get(arguments.an_id(tweet_id, "tweet_id"))
         return _nothing(False) if repost_id is None else Prepared(["delete", repost_id], _same)
 
     # ---- follow edges, blocks and mutes -----------------------------------------------------------------------
 
     def follow(self, now_ms: int, account_id: int, target: int) -> Prepared:
         row = self.reads.row(account_id)
+        arguments.an_id(target, "id")
         graph = self.state.graph
         if graph.related(row, BLOCKED_BY, target):
             raise ForbiddenError(f"account {target} has blocked account {account_id}", "id")
@@ -238,33 +244,36 @@ class Requests:
         return Prepared(["follow", *edge], lambda added: added > 0)
 
     def follow_many(self, now_ms: int, followers: bytes, followees: bytes) -> Prepared:
-        if len(followers) != len(followees) or len(followers) % 8 or len(followers) > 8 * limits.FOLLOW_COUNT_MAX:
+        for side in (followers, followees):
+            arguments.blob(side, 0, 8 * limits.FOLLOW_COUNT_MAX, "follows")
+        if len(followers) != len(followees) or len(followers) % 8:
             raise InvalidError(f"follow_many takes two equal int64 arrays of at most {limits.FOLLOW_COUNT_MAX}")
         us = np.frombuffer(followers, dtype="<i8")
         vs = np.frombuffer(followees, dtype="<i8")
         if len(vs) and int(vs.min()) < 1:
             raise InvalidError(f"account id {int(vs.min())} is not within 1 to {ids.ID_MAX}", "id")
-        for account_id in np.unique(us).tolist():
+        for account_id, count in zip(*(a.tolist() for a in np.unique(us, return_counts=True)), strict=True):
             row = self.reads.row(account_id)
-            if self.state.graph.following.length[row] >= limits.FOLLOWING_COUNT_MAX:
-                raise InvalidError(f"account {account_id} follows {limits.FOLLOWING_COUNT_MAX} others, the most", "id")
+            if self.state.graph.following.length[row] + count > limits.FOLLOWING_COUNT_MAX:
+                raise InvalidError(f"an account may follow {limits.FOLLOWING_COUNT_MAX}; {account_id} would more", "id")
             if any(row in self.state.graph.relations[kind] for kind in (BLOCK, BLOCKED_BY)):
                 raise InvalidError(f"account {account_id} has blocks; follow one by one", "user_id")
-        return Prepared(["follow", bytes(followers), bytes(followees)], _same)
+        return Prepared(["follow", followers, followees], _same)
 
     def unfollow(self, now_ms: int, account_id: int, target: int) -> Prepared:
         row = self.reads.row(account_id)
-        if not self.state.graph.following.contains(row, target):
+        if not self.state.graph.following.contains(row, arguments.an_id(target, "id")):
             return _nothing(False)
         return Prepared(["unfollow", account_id, target], _same)
 
     def _relate(self, account_id: int, kind: str, target: int, on: bool) -> Prepared:
         row = self.reads.row(account_id)
+        arguments.an_id(target, "id")
         if account_id == target:
             raise InvalidError(f"account {account_id} can't {kind} itself", "id")
         if self.state.graph.related(row, BLOCK if kind == "block" else MUTE, target) == on:
             return _nothing(False)
-        return Prepared(["relate", account_id, kind, int(target), on], _same)
+        return Prepared(["relate", account_id, kind, target, on], _same)
 
     def block(self, now_ms: int, account_id: int, target: int) -> Prepared:
         return self._relate(account_id, "block", target, True)
@@ -277,11 +286,6 @@ class Requests:
 
     def unmute(self, now_ms: int, account_id: int, target: int) -> Prepared:
         return self._relate(account_id, "mute", target, False)
-
-    @staticmethod
-    def _check_count(values: list[Any], count_max: int) -> None:
-        if not isinstance(values, list) or len(values) > count_max:
-            raise InvalidError(f"expected a list of at most {count_max}, not {len(values)}")
 
 
 OPERATIONS: dict[str, Callable[..., Prepared]] = {

@@ -3,13 +3,13 @@
     row r:  oldest ... newest            uint32 arrival numbers, in a block of a size class (16 to H + H/10 entries)
             floor[r] = F                 every candidate of the owner with an id above F is in the ring
 
-Invariants (see `check`): a ring is sorted by tweet id and holds no tweet twice; what is at or below its floor is ignored;
-an account that is asleep has no ring. *Candidate* means: by the owner or by somebody the owner follows, and not by
-a pull author (whose tweets are merged from the pull log at read time). Blocks, mutes, reply and repost rules and
+Invariants (see `check`): a ring is sorted by tweet id and holds no tweet twice; what is at or below its floor is
+ignored; an account that is asleep has no ring. *Candidate* means: by the owner or by somebody the owner follows, and
+not by a pull author (whose tweets are merged from the pull log at read time). Blocks, mutes, reply and repost rules and
 deletions are filters of the read, so changing one of them never changes a ring.
 
-A ring that overflows drops its oldest entries and raises the floor to the highest id dropped. A sorted ring makes a page cost what
-the page holds, and a rebuild give the same ring whatever the order of arrivals was.
+A ring that overflows drops its oldest entries and raises the floor to the highest id dropped. A sorted ring makes a
+page cost what the page holds, and a rebuild give the same ring whatever the order of arrivals was.
 Costs: insert 20 to 50 ns per follower in a batch; 21 bytes a row for an account without a ring, 3.5 KB when full.
 """
 

@@ -4,9 +4,10 @@
     restore(...)     <- all rows; the rings are built again by the delivery kernel
 
 Rules of this file
-- Rings, pull logs' contents and arrival numbers are not stored: they follow from the arrivals, the edges and the floors. What left
-  the arrivals window before is covered by raising every floor to `lost_max_id`.
-- Sealing is bounded by the changes since the last seal; only the list of floors is compared as a whole (1 ns an account).
+- Rings, pull logs' contents and arrival numbers are not stored: they follow from the arrivals, the edges and the
+  floors. What left the arrivals window before is covered by raising every floor to `lost_max_id`.
+- Sealing is bounded by the changes since the last seal; only the list of floors is compared as a whole (1 ns an
+  account).
 Costs: sealing about 1.5 us a changed row; restoring 1M edges about 0.3 s.
 """
 

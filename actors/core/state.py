@@ -7,13 +7,13 @@ Rules of this file
   another shard is the same thing with a source: the table `MESSAGES` of `messages.py`.
 - What other shards must know leaves as numbered messages in `outboxes`; a message to this very shard is handled before
   apply returns.
-- Which messages leave, and in which order, may depend only on what the journal determines, never on a cache (rings, floors,
-  the arrivals window): a replay must number them as before.
+- Which messages leave, and in which order, may depend only on what the journal determines, never on a cache (rings,
+  floors, the arrivals window): a replay must number them as before.
 - Commands have been validated (`requests.py`); a message is never trusted to still make sense when it arrives, and one
   that doesn't is answered with the message that undoes its cause.
 
-Theory: the state is a pure function of the journal, up to what a crash may cost a cache: ring floors, arrival numbers and
-the messages that wait in an outbox don't enter the digest (`verify.py`).
+Theory: the state is a pure function of the journal, up to what a crash may cost a cache: ring floors, arrival numbers
+and the messages that wait in an outbox don't enter the digest (`verify.py`).
 """
 
 from __future__ import annotations
@@ -337,8 +337,8 @@ class ShardState:
         added = self.graph.add_following(rows, us, vs)
         us, vs, rows = us[added], vs[added], rows[added]
         self.changes.following.log(us, vs, True)
-        # The floor tells the followee's shard how far back to send; -1: asleep, nothing to fill. A followee of this very
-        # shard sends all it has: a floor is a cache, and what follows from it here must not differ in a replay.
+        # The floor tells the followee's shard how far back to send; -1: asleep, nothing to fill. A followee of this
+        # very shard sends all it has: a floor is a cache, and what follows from it here must not differ in a replay.
         here = self.owner[ids.buckets_of_accounts(vs)] == self.shard
         floors = np.where(here, 0, self.rings.floor[rows])
         floors = np.where(self.rings.awake[rows] == 1, floors, -1)

@@ -1,7 +1,7 @@
 """The tweets of a shard's own accounts: the authoritative copy, and each author's log.
 
-Numbers rest in columns by slot (slots are reused after a delete), the facts of a tweet (`body`) as packed bytes that only a
-renderer opens. An author's log is its tweet ids ascending, reposts included, in a block arena.
+Numbers rest in columns by slot (slots are reused after a delete), the facts of a tweet (`body`) as packed bytes that
+only a renderer opens. An author's log is its tweet ids ascending, reposts included, in a block arena.
 Costs: 75 bytes a tweet plus its body (150 to 300 bytes); find by id O(1); newest k of a log O(k).
 Deliberately not: leaving memory. A shard refuses new tweets at `tweets_max` instead.
 """
@@ -9,7 +9,6 @@ Deliberately not: leaving memory. A shard refuses new tweets at `tweets_max` ins
 from __future__ import annotations
 
 import itertools
-
 from typing import Any
 
 import numpy as np

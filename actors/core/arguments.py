@@ -1,0 +1,146 @@
+"""Single arguments of lane operations: each function returns its argument, or refuses it.
+
+Rules of this file
+- Types are exact: True is no 1 and 1.0 is no id. Python's dicts take them for equal, NumPy and Numba silently convert
+  or compile again, and what lands in the journal would come back from a checkpoint as another value.
+- What passes here can't make `apply`, a seal or a rendering fail later. So whatever is stored as packed bytes is
+  rendered once on the way in.
+- A message shows short values only: arguments may be megabytes, or nested a thousand deep.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actors.core import ids, kernels, limits
+from actors.core.entries import Entry, unpack
+from actors.core.errors import ForbiddenError, InvalidError, TooLargeError
+from actors.core.people import PROFILE_FIELDS
+from actors.core.render import render_entities, render_tweet
+
+COUNT_MAX = (1 << 31) - 1  # replies, reposts and likes rest in int32 columns
+
+
+def shown(value: Any) -> str:
+    """Return a short description of any value."""
+    if value is None or isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, str | bytes):
+        return repr(value[:40])
+    return f"a {type(value).__name__}"
+
+
+def whole(value: Any, lowest: int, highest: int, field: str) -> int:
+    """Take an int within lowest..highest."""
+    if type(value) is not int or not lowest <= value <= highest:
+        raise InvalidError(f"{field} must be a whole number from {lowest} to {highest}, not {shown(value)}", field)
+    return value
+
+
+def an_id(value: Any, field: str) -> int:
+    """Take an account or tweet id."""
+    return whole(value, 1, ids.ID_MAX, field)
+
+
+def an_id_or_zero(value: Any, field: str) -> int:
+    """Take an id, or 0 for none."""
+    return whole(value, 0, ids.ID_MAX, field)
+
+
+def listed(values: Any, count_max: int, field: str) -> list[Any]:
+    """Take a list of at most count_max items."""
+    if type(values) is not list or len(values) > count_max:
+        given = len(values) if type(values) is list else shown(values)
+        raise InvalidError(f"{field} must be a list of at most {count_max}, not {given}", field)
+    return values
+
+
+def id_list(values: Any, count_max: int, field: str) -> list[int]:
+    """Take a list of at most count_max ids."""
+    return [an_id(value, field) for value in listed(values, count_max, field)]
+
+
+def text(value: Any, bytes_max: int, field: str) -> str:
+    """Take a str of at most bytes_max bytes of UTF-8."""
+    if type(value) is not str:
+        raise InvalidError(f"{field} must be text, not {shown(value)}", field)
+    if len(value) > bytes_max or len(value.encode()) > bytes_max:
+        raise TooLargeError(f"{field} may take {bytes_max} bytes", field)
+    return value
+
+
+def blob(value: Any, bytes_min: int, bytes_max: int, field: str) -> bytes:
+    """Take bytes of a length within bytes_min..bytes_max."""
+    if type(value) is not bytes or not bytes_min <= len(value) <= bytes_max:
+        given = f"{len(value)}" if type(value) is bytes else shown(value)
+        raise InvalidError(f"{field} must be {bytes_min} to {bytes_max} bytes, not {given}", field)
+    return value
+
+
+def secret(value: Any) -> bytes:
+    """Take the hash of a token's secret."""
+    return blob(value, 1, limits.KEY_BYTES_MAX, "secret_hash")
+
+
+def entities(value: Any) -> bytes:
+    """Take a tweet's packed entities, empty for none: they must render."""
+    packed = blob(value, 0, limits.TEXT_BYTES_MAX, "entities")
+    render_entities(packed)
+    return packed
+
+
+def registration(row: Any) -> list[Any]:
+    """Take the six values of `register`; their order is that of docs/lane.md."""
+    username, account_id, display_name, bio, password_hash, tokens = listed(row, 6, "account")
+    an_id(account_id, "user_id")
+    sizes = [len(text(v, limits.PROFILE_BYTES_MAX, "profile").encode()) for v in (username, display_name, bio)]
+    if not sizes[0]:
+        raise InvalidError("a user name must not be empty", "username")
+    if sum(sizes) > limits.PROFILE_BYTES_MAX:
+        raise TooLargeError(f"a profile may take {limits.PROFILE_BYTES_MAX} bytes, not {sum(sizes)}", "profile")
+    if password_hash is not None:
+        text(password_hash, limits.PASSWORD_HASH_BYTES_MAX, "password_hash")
+    for token in listed(tokens, limits.TOKENS_PER_ACCOUNT_MAX, "tokens"):
+        secret(token)
+    return [username, account_id, display_name, bio, password_hash, tokens]
+
+
+def profile(values: Any) -> dict[str, Any]:
+    """Take new values of profile fields."""
+    if type(values) is not dict:
+        raise InvalidError(f"a profile's changes are a map, not {shown(values)}")
+    room = limits.PROFILE_BYTES_MAX
+    for name, value in values.items():
+        if name not in PROFILE_FIELDS:
+            raise InvalidError(f"a profile has no field {shown(name)}; it has {', '.join(PROFILE_FIELDS)}")
+        if name != "fields":
+            room -= len(text(value, limits.PROFILE_BYTES_MAX, name).encode())
+            continue
+        for pair in listed(value, limits.PROFILE_FIELDS_COUNT_MAX, name):
+            if len(listed(pair, 2, name)) != 2:
+                raise InvalidError("each of a profile's fields is a name and a value", name)
+            room -= sum(len(text(part, limits.PROFILE_BYTES_MAX, name).encode()) for part in pair)
+    if room < 0:
+        raise TooLargeError(f"a profile may take {limits.PROFILE_BYTES_MAX} bytes, these are {-room} more")
+    return values
+
+
+def original(packed: Any) -> Entry:
+    """Take the packed entry of a tweet to repost: a public original, whole and fit to be rendered."""
+    entry = Entry(*unpack(blob(packed, 1, limits.ENTRY_BYTES_MAX, "entry")))
+    if type(entry.flags) is int and entry.flags & (kernels.FLAG_FOLLOWERS | kernels.FLAG_DIRECT):
+        raise ForbiddenError(f"tweet {shown(entry.tweet_id)} is not public and can't be reposted", "tweet_id")
+    an_id(entry.tweet_id, "tweet_id")
+    an_id(entry.author_id, "author_id")
+    an_id_or_zero(entry.reply_author, "reply_author")
+    for value in (entry.replies, entry.reposts, entry.likes):
+        whole(value, 0, COUNT_MAX, "counts")
+    id_list(entry.mention_ids, limits.MENTIONS_COUNT_MAX, "mention_ids")
+    whole(entry.flags, 0, kernels.FLAG_REPLY, "flags")
+    is_original = entry[4:6] == (entry.tweet_id, entry.author_id) and entry.orig is None
+    if not is_original or ids.bucket_of_tweet(entry.tweet_id) != ids.bucket_of_account(entry.author_id):
+        raise InvalidError(f"the entry of {entry.tweet_id} is not that of an original tweet", "entry")
+    an_id(entry.orig_id, "orig_id")  # 1.0 and True equal an id too
+    an_id(entry.orig_author, "orig_author")
+    render_tweet(entry)
+    return entry
