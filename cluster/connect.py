@@ -25,6 +25,16 @@ READY_POLL_INTERVAL_S = 0.1
 JOIN_TIMEOUT_S = 30.0  # a router that restarts is back within seconds
 
 
+def keep_ray_on_loopback() -> None:
+    """Let a Ray of one machine, and whoever joins it, use 127.0.0.1 alone. Call before ray.init.
+
+    Ray listens on all interfaces and names its node by an outer address, on macOS and Windows excepted; this is the
+    switch that it has for those two (ray_constants.ENABLE_RAY_CLUSTER, read at import, so both are set).
+    """
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    ray._private.ray_constants.ENABLE_RAY_CLUSTER = False
+
+
 def connect(address: str | None = None, namespace: str = DEFAULT_NAMESPACE) -> None:
     """Join a running Ray cluster ("auto" finds one on this machine); nothing happens if this process has joined one.
 
@@ -33,6 +43,8 @@ def connect(address: str | None = None, namespace: str = DEFAULT_NAMESPACE) -> N
     if ray.is_initialized():
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if address is not None and address.startswith("127.0.0.1:"):
+        keep_ray_on_loopback()
     ray.init(address=address or "auto", namespace=namespace, log_to_driver=False)
 
 
