@@ -3,7 +3,7 @@
 Rules of this file
 - One lane request; the bytes that it answers are passed on unread.
 - It takes the bare ASGI scope, so neither routing nor FastAPI's parameter machinery runs: those cost more than the
-  shard's work (12,100 against 26,300 requests/s in design/measurements.md). `routes/timelines.py` declares the same
+  shard's work. `routes/timelines.py` declares the same
   path, for the documentation, and its function calls this one.
 - Rules are not repeated here: parameters, tokens, limits and links come from their modules.
 
