@@ -12,8 +12,9 @@ from actors.core.entries import pack
 from actors.core.errors import RookeryError
 from tests.sim.cluster import SimCluster
 
-SEEDS = int(os.environ.get("ROOKERY_SIM_SEEDS", "40"))
+SEEDS = int(os.environ.get("ROOKERY_SIM_SEEDS", "100"))
 FIRST = int(os.environ.get("ROOKERY_SIM_FIRST", "0"))
+FOUND_BUGS = [] if "ROOKERY_SIM_SEEDS" in os.environ else [668, 783, 791, 1247, 2678]  # rare orders of events
 
 
 class Workload:
@@ -213,7 +214,7 @@ def check_counts(work: Workload) -> None:
                     assert held[6:9] == entry[6:9], f"counts of {tweet_id} on shard {other.number}"
 
 
-@pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS))
+@pytest.mark.parametrize("seed", [*range(FIRST, FIRST + SEEDS), *FOUND_BUGS])
 def test_home_timelines_meet_their_definition_whatever_happens(seed: int) -> None:
     try:
         work = run(seed, 250)
