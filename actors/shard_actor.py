@@ -15,7 +15,8 @@ import asyncio
 import gc
 import os
 import time
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import ray
 import structlog
@@ -37,6 +38,7 @@ from configs.logging import configure_logging
 from configs.settings import Settings
 
 TICK_S = 1.0  # figures, segment limits and idle accounts are looked at this often
+T = TypeVar("T")
 REJOIN_S = 0.5  # between attempts to reach the router while it restarts
 
 
@@ -60,7 +62,8 @@ class ShardActor:
         self._stopping = False
         self._endpoints: dict[str, Any] | None = None
         self._reads, self._writes = frozenset(READS), frozenset(WRITES)
-        self._tasks = [asyncio.get_running_loop().create_task(self._start())]
+        self._loop = asyncio.get_running_loop()
+        self._tasks = [self._loop.create_task(self._start())]
 
     # ---- life -------------------------------------------------------------------------------------------------
 
@@ -188,6 +191,9 @@ class ShardActor:
 
     async def lane_call(self, op: str, args: list[Any]) -> list[Any]:
         """Answer a lane operation as an actor call: `[0, body]` or `[1, error]`. For peers, and when a lane is down."""
+        return await self._on_own_loop(self._lane_call(op, args))
+
+    async def _lane_call(self, op: str, args: list[Any]) -> list[Any]:
         request = _CallRequest(op, args)
         self.handle(request)  # type: ignore[arg-type]
         return await request.answer
@@ -196,7 +202,17 @@ class ShardActor:
         """Take a batch of messages from another shard; see `Exchange.deliver`."""
         if self._stopping:
             raise OverloadedError(f"shard {self.shard} is stopping")
-        return await self.exchange.deliver(source, first_seq, count, batch)
+        return await self._on_own_loop(self.exchange.deliver(source, first_seq, count, batch))
+
+    async def _on_own_loop(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work` on the loop of the constructor, which all state belongs to.
+
+        Ray gives each concurrency group of an async actor a thread and a loop of its own: run there, two threads would
+        apply commands at once and the journal's order would not be the state's.
+        """
+        if asyncio.get_running_loop() is self._loop:
+            return await work
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     def _announce(self) -> None:
         """After a command: readers of woken accounts go on, API workers forget revoked tokens."""
