@@ -12,25 +12,30 @@ import contextlib
 import fcntl
 import json
 import os
+import signal
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
 from ray.exceptions import RayError
 
 from actors.api_actor import create_api_actor
-from actors.core.errors import ConflictError, OverloadedError, RookeryError
+from actors.core.errors import ConflictError, OverloadedError
 from actors.storage import failure_file
-from cluster.connect import router_handle, wait_until_ready
-from cluster.ray_options import ROUTER_NAME, api_actor_name, shard_actor_name
+from cluster.connect import keep_ray_on_loopback, router_handle, wait_until_ready
+from cluster.ray_options import api_actor_name, shard_actor_name
 from cluster.router_actor import start_router
+from cluster.router_files import load_state
 from configs.settings import Settings
 
 SHARD_FACTORY = "actors.shard_actor:make_shard"
 OBJECT_STORE_BYTES = 128 * 1024 * 1024  # Rookery passes messages, not objects; Ray's default takes 30% of the memory
+DASHBOARD_PORT_COUNT = 64  # clusters side by side on one machine
 STOP_TIMEOUT_S = 120.0  # folding the last journal records into the checkpoint
 INFO_FILE, LOCK_FILE = "cluster.json", "serve.lock"
 
@@ -110,15 +115,39 @@ def require_free_port(host: str, port: int) -> None:
             ) from error
 
 
+def require_shard_count(settings: Settings) -> None:
+    """Raise ConflictError if the data folder was written by another number of shards, RouterStateError if it is damaged."""
+    state = load_state(settings.storage.data_dir)
+    if state is not None and state[1].shard_count != settings.cluster.shards:
+        count = state[1].shard_count
+        raise ConflictError(
+            f"{settings.storage.data_dir} was written by {count} shards, not {settings.cluster.shards}; "
+            f"start it with --shards {count}, or give another --data"
+        )
+
+
+def first_free_port(host: str, port: int) -> int:
+    """Return the first port from `port` on that nobody listens on. Several clusters on a machine each have a dashboard."""
+    for candidate in range(port, port + DASHBOARD_PORT_COUNT):
+        try:
+            require_free_port(host, candidate)
+        except ConflictError:
+            continue
+        return candidate
+    raise ConflictError(f"no port of {port} to {candidate} is free for the dashboard; set cluster.dashboard_port")
+
+
 def start_ray(settings: Settings, environment: dict[str, str]) -> Any:
     """Start a local Ray, or join the one that `cluster.ray_address` names. Returns Ray's context."""
     c = settings.cluster
     worker = {"env_vars": environment} if environment else None
     if c.ray_address:
         return ray.init(address=c.ray_address, namespace=c.namespace, runtime_env=worker, log_to_driver=True)
+    keep_ray_on_loopback()
+    port = first_free_port(c.dashboard_host, c.dashboard_port) if c.dashboard else c.dashboard_port
     return ray.init(
         address="local", namespace=c.namespace, num_cpus=c.ray_num_cpus or None, runtime_env=worker, log_to_driver=True,
-        include_dashboard=c.dashboard, dashboard_host=c.dashboard_host, dashboard_port=c.dashboard_port,
+        include_dashboard=c.dashboard, dashboard_host=c.dashboard_host, dashboard_port=port,
         object_store_memory=OBJECT_STORE_BYTES,
     )  # fmt: skip
 
@@ -198,7 +227,18 @@ def _settle(calls: list[Any]) -> list[Any]:
     return results
 
 
-__all__ = [
-    "INFO_FILE", "ROUTER_NAME", "ClusterInfo", "RookeryError", "failures", "require_free_port", "serving_lock",
-    "start_actors", "start_ray", "stop_actors",
-]  # fmt: skip
+def stop_serving(data_dir: Path) -> int:
+    """Tell the process that serves a data folder to stop, and wait until it has. Returns its id, 0 if nobody served.
+
+    Raises OverloadedError if it is still there after STOP_TIMEOUT_S.
+    """
+    pid = serving_pid(data_dir)
+    if not pid:
+        return 0
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while psutil.pid_exists(pid) and serving_pid(data_dir) == pid:
+        if time.monotonic() > deadline:
+            raise OverloadedError(f"process {pid} is still stopping after {STOP_TIMEOUT_S:.0f} s")
+        time.sleep(0.05)
+    return pid

@@ -1,0 +1,259 @@
+"""Loads and checks as run_cluster.py offers them: files in, progress on stderr, a summary out.
+
+Rules of this file
+- Glue only: reading is cluster/input_files.py's, loading cluster/loading.py's, checking cluster/checking.py's. What needs the API's
+  rules (what a tweet may say, entities, tokens, passwords) comes from `api/`, so that what is loaded is what could
+  have been posted.
+- Input is read and checked as a whole before the first request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from rich.console import Console
+
+from actors.core.errors import InvalidError
+from actors.progress import Bars
+from api import fields
+from api.auth import parse_token
+from api.entities import Entities, find_entities, pack_entities
+from api.passwords import Passwords
+from api.settings import PasswordSettings
+from cluster.checking import (
+    Outcome,
+    ReadPage,
+    check_edges,
+    check_homes,
+    check_input_edges,
+    check_input_tweets,
+    check_shards,
+    lane_page,
+    read_facts,
+)
+from cluster.client import ClusterClient
+from cluster.connect import open_client, router_handle
+from cluster.input_files import Edges, ImportedAccount, TextLine, read_accounts, read_edges, read_texts
+from cluster.loading import AccountRow, BulkLoader, Loaded, OnCount, Post, draw_authors, idempotency_key
+from configs.settings import Settings
+
+T = TypeVar("T")
+NO_EDGES = Edges(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+HASHES_AT_ONCE = 4  # Argon2 takes 19 MiB and 25 ms each
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What the files hold. accounts: every id that must exist, ascending."""
+
+    edges: Edges = NO_EDGES
+    texts: list[TextLine] = field(default_factory=list)
+    imported: list[ImportedAccount] = field(default_factory=list)
+    seed: int = 0
+
+    @property
+    def accounts(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Every account of the graph and of the accounts file, ascending."""
+        return np.union1d(self.edges.accounts(), np.array([a.account_id for a in self.imported], dtype=np.int64))
+
+    def authors(self) -> list[int]:
+        """Return the author of each text."""
+        if not self.texts:
+            return []
+        if not len(self.accounts):
+            raise InvalidError("tweets need accounts that write them: give --graph or --accounts")
+        return draw_authors(self.accounts, self.edges.followees, len(self.texts), self.seed).tolist()
+
+
+def read_input(
+    graph: Path | None, tweets: Path | None, accounts: Path | None, seed: int, max_chars: int, console: Console
+) -> Input:
+    """Read the files. Raises InvalidError that names file and line."""
+
+    def clean(text: str) -> str:
+        return fields.clean_text(text, "the tweet", max_chars, chars_min=1, lines=True)
+
+    with Bars(console) as bars:
+        edges, texts = NO_EDGES, []
+        if graph is not None:
+            with bars.reading(graph.name) as on_bytes:
+                edges = read_edges(graph, on_bytes)
+        if tweets is not None:
+            with bars.reading(tweets.name) as on_bytes:
+                texts = read_texts(tweets, clean, on_bytes)
+        imported = read_accounts(accounts, check_account) if accounts is not None else []
+    found = Input(edges, texts, imported, seed)
+    found.authors()
+    return found
+
+
+def check_account(account: ImportedAccount) -> None:
+    """Hold an imported account to what registration would allow."""
+    fields.clean_username(account.username)
+    if account.password:
+        fields.clean_password(account.password)
+    token_owner = parse_token(account.token).account_id if account.token else 0
+    if token_owner not in (0, account.account_id):
+        raise InvalidError(f"its token belongs to account {token_owner}")
+
+
+# ---- loading ----------------------------------------------------------------------------------------------------
+
+
+async def load(given: Input, namespace: str, passwords: PasswordSettings, console: Console) -> dict[str, Loaded]:
+    """Load into the running cluster, in the order accounts, follows, tweets. Safe to repeat."""
+    client = await open_client(namespace)
+    try:
+        loader, done = BulkLoader(client), {}
+        with Bars(console) as bars:
+            rows = await account_rows(given, loader, passwords, bars)
+            done["accounts"] = await loader.accounts(rows, bars.start("accounts", len(rows)))
+            if len(given.edges.followers):
+                done["follows"] = await loader.follows(given.edges, bars.start("follows", len(given.edges.followers)))
+            if given.texts:
+                on_count = bars.start("tweets", len(given.texts))
+                posts = await make_posts(given, loader)
+                done["tweets"] = await loader.tweets(posts, on_count)
+        return done
+    finally:
+        client.close()
+
+
+async def account_rows(given: Input, loader: BulkLoader, passwords: PasswordSettings, bars: Bars) -> list[AccountRow]:
+    """Return what to register: imported accounts that don't exist yet with their secrets, then those of the graph."""
+    named = {account.account_id for account in given.imported}
+    existing = await loader.ids_of_names(a.username for a in given.imported)
+    new = [a for a in given.imported if existing.get(a.username.lower()) != a.account_id]
+    on_count = bars.start("passwords", len(new)) if any(a.password for a in new) else lambda _: None
+    hasher, slots = Passwords(passwords), asyncio.Semaphore(HASHES_AT_ONCE)
+
+    async def row(account: ImportedAccount) -> AccountRow:
+        async with slots:
+            hashed = await hasher.hash(account.password) if account.password else None
+        on_count(1)
+        tokens = [parse_token(account.token).secret_hash] if account.token else []
+        return [account.username, account.account_id, account.display_name, account.bio, hashed, tokens]
+
+    try:
+        rows = list(await asyncio.gather(*(row(account) for account in new)))
+    finally:
+        hasher.close()
+    rows += [[f"user{i}", i, "", "", None, []] for i in given.accounts.tolist() if i not in named]
+    return rows
+
+
+async def make_posts(given: Input, loader: BulkLoader) -> list[Post]:
+    """Extract entities as the API does and look up whom the tweets mention."""
+    entities: list[Entities] = [find_entities(line.text) for line in given.texts]
+    ids = await loader.ids_of_names(name for found in entities for name, _, _ in found.mentions)
+    posts = []
+    for line, author, found in zip(given.texts, given.authors(), entities, strict=True):
+        mentioned = dict.fromkeys(ids[n.lower()] for n, _, _ in found.mentions if n.lower() in ids)
+        key = idempotency_key(given.seed, line)
+        posts.append(Post(author, line.text, pack_entities(found, ids), list(mentioned), key))
+    return posts
+
+
+def summary_of(done: dict[str, Loaded]) -> dict[str, Any]:
+    """Return a load's figures for `--json`."""
+    return {name: {**asdict(phase), "per_second": round(phase.per_second, 1)} for name, phase in done.items()}
+
+
+# ---- checking ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOptions:
+    """oracle: compare timelines; given: compare with files; page: another way to read home pages than the lane."""
+
+    oracle: bool = False
+    given: Input | None = None
+    extra_ok: bool = False
+    page: ReadPage | None = None
+
+
+async def check_running(namespace: str, length: int, options: CheckOptions, console: Console) -> Outcome:
+    """Check the running cluster."""
+    client = await open_client(namespace)
+    try:
+        loader, outcome = BulkLoader(client), Outcome()
+        outcome.add(f"router: {problem}" for problem in await router_handle(namespace).check.remote())
+        statuses = await check_shards(loader, outcome)
+        accounts = outcome.figures["accounts"]
+        with Bars(console) as bars:
+            facts = await read_facts(client, bars.start("facts", accounts))
+            await check_edges(client, facts, outcome, bars.start("edges", accounts))
+            edge_count = sum(len(followees) for followees in facts.following.values())
+            if edge_count != outcome.figures["edges"]:
+                outcome.add([f"shards count {outcome.figures['edges']} edges, but export {edge_count}"])
+            if options.given is not None:
+                await compare_input(loader, facts, options, outcome, bars)
+            if options.oracle:
+                page = options.page or lane_page(client)
+                await check_homes(page, facts, length, outcome, bars.start("homes", accounts))
+                await note_writes(loader, statuses, outcome)
+        return outcome
+    finally:
+        client.close()
+
+
+async def compare_input(loader: BulkLoader, facts: Any, options: CheckOptions, outcome: Outcome, bars: Bars) -> None:
+    """Compare the facts with the files that were loaded."""
+    given = options.given
+    assert given is not None
+    if len(given.edges.followers):
+        check_input_edges(facts, given.edges, options.extra_ok, outcome)
+    if given.texts:
+        wanted = Counter(zip(given.authors(), (line.text for line in given.texts), strict=True))
+        on_count: OnCount = bars.start("texts", len(facts.tweets_by))
+        await check_input_tweets(loader.client, facts, wanted, options.extra_ok, outcome, on_count)
+
+
+async def note_writes(loader: BulkLoader, before: list[dict[str, Any]], outcome: Outcome) -> None:
+    """Say so if clients wrote while timelines were compared: then differences prove nothing."""
+    after = await loader.statuses()
+    for name in ("tweets", "edges", "accounts"):
+        was, now = (sum(int(s[name]) for s in statuses) for statuses in (before, after))
+        if was != now:
+            outcome.add([f"{name} went from {was} to {now} during the check: check again when nobody writes"])
+
+
+async def with_client(namespace: str, work: Callable[[ClusterClient], Awaitable[T]]) -> T:
+    """Run something with an open client."""
+    client = await open_client(namespace)
+    try:
+        return await work(client)
+    finally:
+        client.close()
+
+
+def password_settings(settings: Settings) -> PasswordSettings:
+    """Return how passwords are hashed."""
+    auth = settings.auth
+    return PasswordSettings(
+        time_cost=auth.argon2_time_cost, memory_kib=auth.argon2_memory_kib, parallelism=auth.argon2_parallelism
+    )
+
+
+def outcome_values(outcome: Outcome) -> dict[str, Any]:
+    """Return a check's findings for `--json`."""
+    return {"ok": not outcome.problem_count, **asdict(outcome)}
+
+
+def print_outcome(outcome: Outcome, console: Console) -> None:
+    """Show a check's findings."""
+    for shard, value in sorted(outcome.digests.items()):
+        console.print(f"shard {shard}  digest {value}", highlight=False)
+    for name, count in outcome.figures.items():
+        console.print(f"{name.replace('_', ' ')}: {count:,}", highlight=False)
+    for problem in outcome.problems:
+        console.print(problem, style="red", highlight=False, markup=False, soft_wrap=True)
+    if outcome.problem_count > len(outcome.problems):
+        console.print(f"... and {outcome.problem_count - len(outcome.problems):,} more", style="red")
+    console.print(f"{outcome.problem_count:,} differences" if outcome.problem_count else "no differences")

@@ -1,0 +1,170 @@
+"""`serve`: a whole cluster's life in one process, from the first lock to the last checkpoint.
+
+Rules of this file
+- Until everything serves, SIGINT and SIGTERM end the start; what was started is taken down again. Journals make
+  that safe at any point.
+- While serving, the first signal stops cleanly, others are answered with "still stopping", the third gives up waiting.
+- A local Ray lives and dies with this process: if it is killed, Ray's own reaper ends the rest. On a joined Ray cluster only our
+  actors are ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import ray
+from rich.console import Console
+from rich.table import Table
+
+from actors.launch import (
+    ClusterInfo,
+    require_free_port,
+    require_shard_count,
+    serving_lock,
+    start_actors,
+    start_ray,
+    stop_actors,
+)
+from actors.progress import Bars
+from actors.ray_token import TOKEN_FILE, write_private
+from api.auth import make_token
+from api.entities import find_entities, pack_entities
+from cluster.connect import open_client
+from cluster.loading import BulkLoader
+from cluster.sample import SAMPLE_READER, load_sample, sample_size
+from configs.settings import Settings
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+START_TIMEOUT_S = 300.0  # recovery of a large shard; progress is in the log
+SAMPLE_FILE = "sample.json"
+GIVE_UP_SIGNAL_COUNT = 3
+
+
+class Signals:
+    """What SIGINT and SIGTERM mean at the moment."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._told = threading.Event()
+        self._count = 0
+        self.starting = True
+
+    def install(self) -> None:
+        """Take over both signals; again after Ray's start, which sets its own handlers."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._count += 1
+        if (self.starting and self._count == 1) or self._count >= GIVE_UP_SIGNAL_COUNT:
+            raise KeyboardInterrupt
+        if self._told.is_set():
+            self._console.print("still stopping; once more to give up waiting", style="yellow")
+        self._told.set()
+
+    def wait(self) -> None:
+        """Return when told to stop."""
+        self.starting = False
+        while not self._told.wait(1.0):
+            continue
+
+
+def serve(settings: Settings, sample: bool, out: Console, err: Console) -> bool:
+    """Run a cluster until told to stop; returns whether it came up. Raises RookeryError, RayError or ConnectionError."""
+    signals = Signals(err)
+    signals.install()
+    data_dir = settings.storage.data_dir
+    with serving_lock(data_dir):
+        require_shard_count(settings)
+        require_free_port(settings.server.host, settings.server.port)
+        try:
+            _serve(settings, sample, signals, out, err)
+        except KeyboardInterrupt:
+            err.print("interrupted; what was acknowledged is in the journals", style="yellow")
+            return not signals.starting
+        return True
+
+
+def _serve(settings: Settings, sample: bool, signals: Signals, out: Console, err: Console) -> None:
+    data_dir, namespace = settings.storage.data_dir, settings.cluster.namespace
+    clean = False
+    try:
+        with err.status("starting Ray"):
+            context = start_ray(settings, {"PYTHONPATH": str(REPOSITORY)})
+        signals.install()
+        with err.status(f"starting {settings.cluster.shards} shards, recovering from {data_dir}"):
+            url = start_actors(settings, START_TIMEOUT_S)
+        info = _save_info(settings, context, url)
+        reader = asyncio.run(_sample(settings, err)) if sample else {}
+        _welcome(info, data_dir, reader, out)
+        signals.wait()
+        with err.status("stopping: finishing requests, folding the journal into the checkpoint"):
+            positions = stop_actors(namespace)
+        clean = True
+        err.print(f"stopped; shards at positions {positions}", highlight=False)
+    finally:
+        if settings.cluster.ray_address and not clean and ray.is_initialized():
+            stop_actors(namespace)
+        ray.shutdown()
+
+
+def _save_info(settings: Settings, context: Any, url: str) -> ClusterInfo:
+    dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else ""
+    info = ClusterInfo(
+        os.getpid(), context.address_info["address"], settings.cluster.namespace, url, dashboard,
+        settings.cluster.shards, settings.timeline.length, settings.auth.mode,
+    )  # fmt: skip
+    info.save(settings.storage.data_dir)
+    return info
+
+
+async def _sample(settings: Settings, err: Console) -> dict[str, str]:
+    """Load the sample into an empty cluster, or finish loading it; returns its reader, {} if there is no sample."""
+    path = settings.storage.data_dir / SAMPLE_FILE
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if known.get("complete"):
+        return {name: known[name] for name in ("user_id", "token")}
+    client = await open_client(settings.cluster.namespace)
+    try:
+        loader = BulkLoader(client)
+        if not known:
+            if await loader.total("names"):
+                return {}
+            token, secret_hash = make_token(SAMPLE_READER)
+            known = {"user_id": str(SAMPLE_READER), "token": token, "hash": secret_hash.hex(), "complete": False}
+            write_private(path, json.dumps(known))
+        with Bars(err) as bars:
+            await load_sample(
+                loader, bytes.fromhex(known["hash"]), lambda text, ids: pack_entities(find_entities(text), ids),
+                bars.start("sample", sample_size()),
+            )  # fmt: skip
+        known["complete"] = True
+        write_private(path, json.dumps(known))
+        return {name: known[name] for name in ("user_id", "token")}
+    finally:
+        client.close()
+
+
+def _welcome(info: ClusterInfo, data_dir: Path, reader: dict[str, str], out: Console) -> None:
+    table = Table.grid(padding=(0, 2))
+    table.add_row("API", info.url)
+    table.add_row("docs", f"{info.url}/docs")
+    table.add_row("Ray dashboard", info.dashboard_url or "off")
+    token = data_dir.resolve() / TOKEN_FILE
+    if info.dashboard_url and os.environ.get("RAY_AUTH_TOKEN_PATH") == str(token):
+        table.add_row("", f"it asks for a token: cat {token}")
+    table.add_row("data", str(data_dir))
+    out.print(table, highlight=False, soft_wrap=True)
+    if reader:
+        out.print("\nthe home timeline of the sample's ada:", highlight=False)
+        where = f"{info.url}/api/v1/home_timeline?user_id={reader['user_id']}"
+        out.print(f"curl -H 'Authorization: Bearer {reader['token']}' '{where}'", highlight=False, soft_wrap=True)
+    out.print("\nCtrl-C stops.", highlight=False)
+    out.file.flush()

@@ -1,0 +1,299 @@
+"""Rookery's command line: start, load, inspect, check and stop a timeline cluster.
+
+This is the composition root: it names the parts and prints what they say. Messages go to stderr, data to stdout; exit status 0 for
+success, 1 for a failed check or a cluster that can't be had, 2 for wrong usage.
+
+Whatever imports Ray is imported inside the commands: Ray reads its token's place at its import (actors/ray_token.py), and
+`--help` is quick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from actors.core.errors import RookeryError
+from actors.ray_token import use_ray_token
+from configs.settings import Settings, SettingsError, load_settings
+
+app = typer.Typer(
+    help="Rookery: an actor-based, in-memory timeline cluster.", no_args_is_help=True, add_completion=False,
+    pretty_exceptions_show_locals=False, context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+out, err = Console(), Console(stderr=True)
+
+DataOption = Annotated[Path | None, typer.Option("--data", help="Folder of the cluster's data.", show_default="data")]
+AddressOption = Annotated[str | None, typer.Option("--address", help="Ray cluster (HOST:PORT or auto).")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a setting.")]
+ProfileOption = Annotated[str, typer.Option(help="laptop, cluster, test, or a TOML file.")]
+GraphOption = Annotated[Path | None, typer.Option("--graph", help="`follower followee` lines: plain, .gz or .zst.")]
+TweetsOption = Annotated[Path | None, typer.Option("--tweets", help="One tweet a line: plain, .gz or .zst.")]
+AccountsOption = Annotated[
+    Path | None,
+    typer.Option("--accounts", help="JSON list of {id, username, password?, token?, display_name?, bio?}."),
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Decides who wrote which tweet.")]
+UrlOption = Annotated[str | None, typer.Option("--url", help="Go through the HTTP API there instead of the lane.")]
+
+
+class Joined(NamedTuple):
+    """A running cluster that this process has joined. length: entries of a home timeline."""
+
+    namespace: str
+    url: str
+    length: int
+
+
+def fail(message: object, status: int = 1) -> typer.Exit:
+    """Say what is wrong on stderr; the caller raises what comes back."""
+    err.print("[bold red]error:[/]", end=" ")
+    err.print(message, highlight=False, soft_wrap=True, markup=False)
+    return typer.Exit(status)
+
+
+@contextmanager
+def reporting() -> Iterator[None]:
+    """Turn what can go wrong outside this program's power into a message and status 1."""
+    try:
+        yield
+    except RookeryError as error:
+        raise fail(error.message) from error
+    except ConnectionError as error:
+        raise fail(error) from error
+    except Exception as error:
+        if type(error).__module__.startswith("ray."):
+            raise fail(f"Ray: {error}") from error
+        raise
+
+
+def settings_of(profile: str, sets: list[str] | None, **overrides: Any) -> Settings:
+    """Load the settings or end with status 2."""
+    try:
+        return load_settings(profile, sets or [], overrides)
+    except SettingsError as error:
+        raise fail(error, 2) from error
+
+
+def joined(data: Path | None, address: str | None) -> Joined:
+    """Join the Ray of a running cluster, or end with status 1."""
+    directory = (data or Path("data")).resolve()
+    use_ray_token(directory, create=False)
+    from actors.launch import ClusterInfo, serving_pid
+    from cluster.connect import connect
+    from configs.sections import Timeline
+
+    info = ClusterInfo.load(directory)
+    if address is None and not serving_pid(directory):
+        state = "is not running" if info else "was never started"
+        raise fail(f"the cluster of {directory} {state}; start it with: run_cluster.py serve --data {directory}")
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    where = address or (info.ray_address if info else None)
+    try:
+        connect(where, info.namespace if info else "rookery")
+    except (ConnectionError, RuntimeError) as error:
+        raise fail(f"can't join Ray at {where}: {error}") from error
+    return Joined(info.namespace, info.url, info.timeline_length) if info else Joined("rookery", "", Timeline().length)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document on stdout."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+# ---- life -------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def serve(
+    profile: ProfileOption = "laptop",
+    host: Annotated[str | None, typer.Option(help="Address of the API.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the API.", show_default="8000")] = None,
+    data: DataOption = None,
+    shards: Annotated[int | None, typer.Option(help="Shards that own the 1,024 buckets.", show_default="2")] = None,
+    replicas: Annotated[int | None, typer.Option(help="Copies of each shard.", show_default="1")] = None,
+    workers: Annotated[int | None, typer.Option(help="API workers per node.", show_default="1")] = None,
+    address: AddressOption = None,
+    sample: Annotated[bool, typer.Option(help="Load a small sample network into an empty cluster.")] = True,
+    sets: SetOption = None,
+) -> None:
+    """Start a cluster (or join the Ray cluster at --address), recover what is in --data, and serve until Ctrl-C."""
+    settings = settings_of(
+        profile, sets,
+        server={"host": host, "port": port}, storage={"data_dir": data}, cluster={
+            "shards": shards, "replicas": replicas, "workers": workers, "ray_address": address},
+    )  # fmt: skip
+    if not settings.cluster.ray_address:
+        use_ray_token(settings.storage.data_dir, create=True)
+    from actors.serving import serve as serve_until_told
+
+    with reporting():
+        if not serve_until_told(settings, sample, out, err):
+            raise typer.Exit(1)
+
+
+@app.command()
+def stop(data: DataOption = None, address: AddressOption = None) -> None:
+    """Stop the cluster that serves a data folder, as Ctrl-C would."""
+    directory = (data or Path("data")).resolve()
+    if address is not None:
+        cluster = joined(data, address)
+    from actors.launch import stop_actors, stop_serving
+
+    with reporting(), err.status(f"stopping the cluster of {address or directory}"):
+        if address is not None:
+            stop_actors(cluster.namespace)
+        else:
+            pid = stop_serving(directory)
+            if not pid:
+                raise fail(f"nothing serves {directory}")
+    err.print("stopped", highlight=False)
+
+
+@app.command()
+def status(data: DataOption = None, address: AddressOption = None, as_json: JsonOption = False) -> None:
+    """Show processes, shards, figures and lags of a running cluster."""
+    cluster = joined(data, address)
+    from actors.bulk import with_client
+    from cluster.status_report import collect_status, print_status
+
+    with reporting():
+        report = asyncio.run(with_client(cluster.namespace, lambda c: collect_status(c, cluster.namespace)))
+    report["url"] = cluster.url
+    print_json(report) if as_json else print_status(report, out)
+
+
+# ---- data -------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def load(
+    graph: GraphOption = None,
+    tweets: TweetsOption = None,
+    accounts: AccountsOption = None,
+    seed: SeedOption = 0,
+    data: DataOption = None,
+    url: UrlOption = None,
+    address: AddressOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Load a follow graph, tweets and accounts into a running cluster. Loading the same files again changes nothing."""
+    if graph is None and accounts is None:
+        raise fail("give --graph FILE, or --accounts FILE", 2)
+    settings = settings_of("laptop", None)
+    with reporting():
+        if url is None:
+            cluster = joined(data, address)
+        from actors import bulk
+
+        given = bulk.read_input(graph, tweets, accounts, seed, settings.tweet.max_chars, err)
+        if url is None:
+            done = asyncio.run(bulk.load(given, cluster.namespace, bulk.password_settings(settings), err))
+        else:
+            from cluster.http_loading import load_over_http
+
+            done = load_over_http(url, given.to_http(), err)
+    _print_summary(bulk.summary_of(done), as_json)
+
+
+def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(summary)
+        return
+    table = Table("", "in the files", "new", "seconds", "per second")
+    for name, phase in summary.items():
+        figures = (f"{phase['given']:,}", f"{phase['new']:,}", f"{phase['seconds']:.2f}", f"{phase['per_second']:,.0f}")
+        table.add_row(name, *figures)
+    out.print(table)
+    if not any(phase["new"] for phase in summary.values()):
+        out.print("nothing was new: the cluster had it all")
+
+
+@app.command()
+def check(
+    oracle: Annotated[bool, typer.Option(help="Compare every home timeline with its definition.")] = False,
+    graph: GraphOption = None,
+    tweets: TweetsOption = None,
+    seed: SeedOption = 0,
+    extra_ok: Annotated[bool, typer.Option(help="The cluster may hold more than the files.")] = False,
+    http: Annotated[bool, typer.Option(help="Read timelines over HTTP (auth.mode=open, or --tokens).")] = False,
+    tokens: Annotated[Path | None, typer.Option(help="Accounts file whose tokens --http uses.")] = None,
+    data: DataOption = None,
+    address: AddressOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check invariants and digests of a running or stopped cluster; with --oracle every timeline against its definition."""
+    directory = (data or Path("data")).resolve()
+    use_ray_token(directory, create=False)
+    from actors import bulk
+    from actors.launch import ClusterInfo, serving_pid
+
+    with reporting():
+        given = bulk.read_input(graph, tweets, None, seed, settings_of("laptop", None).tweet.max_chars, err)
+        if address is None and not serving_pid(directory):
+            from actors.offline import check_stopped
+
+            outcome = check_stopped(directory, ClusterInfo.load(directory), oracle, err)
+        else:
+            cluster = joined(data, address)
+            page = bulk.http_page(cluster.url, tokens) if http or tokens else None
+            options = bulk.CheckOptions(oracle, given if graph or tweets else None, extra_ok, page)
+            outcome = asyncio.run(bulk.check_running(cluster.namespace, cluster.length, options, err))
+    if as_json:
+        print_json(bulk.outcome_values(outcome))
+    else:
+        bulk.print_outcome(outcome, out)
+    if outcome.problem_count:
+        raise typer.Exit(1)
+
+
+@app.command()
+def storm(
+    operations: Annotated[int, typer.Option(min=1, help="Writes to make.")] = 20_000,
+    seed: SeedOption = 0,
+    kill: Annotated[bool, typer.Option(help="kill -9 each shard in turn meanwhile.")] = False,
+    data: DataOption = None,
+    address: AddressOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write at random as many clients would, kill shards if told to, and check that nothing acknowledged is lost or doubled."""
+    cluster = joined(data, address)
+    from actors import bulk
+
+    with reporting():
+        outcome = asyncio.run(bulk.run_storm(cluster.namespace, cluster.length, operations, seed, kill, err))
+    if as_json:
+        print_json(bulk.outcome_values(outcome))
+    else:
+        bulk.print_outcome(outcome, out)
+    if outcome.problem_count:
+        raise typer.Exit(1)
+
+
+@app.command()
+def simulate(
+    seeds: Annotated[int, typer.Option(min=1, help="How many simulations.")] = 200,
+    first: Annotated[int, typer.Option(min=0, help="Seed of the first.")] = 0,
+    steps: Annotated[int, typer.Option(min=1, help="Client actions in each.")] = 250,
+) -> None:
+    """Simulate whole clusters in one thread with faults: lost messages, crashes, torn writes; one simulation per seed."""
+    from actors.simulation import run_seeds
+
+    with reporting():
+        failed = run_seeds(first, seeds, steps, out, err)
+    if failed:
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()
