@@ -21,7 +21,7 @@ import numpy.typing as npt
 from actors.core import kernels
 from actors.core.entries import BYTES_OBJECT, NO_MENTIONS, NUMBERS, Entry, pack
 
-SWEEP_EVERY = 1 << 30  # arrivals between two sweeps that drop lost entries, long before n wraps round at 2**32
+SWEEP_EVERY = 1 << 30  # arrivals between two sweeps that drop lost entries: after 2**32 one would seem alive again
 
 
 class Arrivals:
@@ -32,6 +32,7 @@ class Arrivals:
         self.capacity = capacity
         self.mask = capacity - 1
         self.next_n = 0
+        self.next_sweep_n = SWEEP_EVERY
         self.lost_max_id = 0
         self.newest_id = 0
         self._body_bytes = 0
@@ -148,6 +149,10 @@ class Arrivals:
         ns = ns[lost[-1] + 1 :]
         edge = int(self.tweet_id[int(ns[0]) & self.mask]) - 1 if len(ns) else self.lost_max_id
         return ns, max(floor, edge)
+
+    def swept(self) -> None:
+        """Note that no ring and no pull log holds a lost entry now."""
+        self.next_sweep_n = self.next_n + SWEEP_EVERY
 
     def entry(self, n: int) -> Entry:
         """Return the tweet with arrival number n, which must be alive."""

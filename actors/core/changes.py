@@ -41,7 +41,7 @@ class Changes:
     likes: dict[tuple[int, int], None] = field(default_factory=dict)  # in the order of the last like or unlike
     arrivals: set[int] = field(default_factory=set)
     pulls: set[int] = field(default_factory=set)
-    idempotency: set[tuple[int, bytes]] = field(default_factory=set)
+    idempotency: dict[tuple[int, bytes], None] = field(default_factory=dict)  # in the order in which keys were learnt
     following: EdgeLog = field(default_factory=EdgeLog)
     followers: EdgeLog = field(default_factory=EdgeLog)
 

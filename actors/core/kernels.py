@@ -308,6 +308,29 @@ def insert_rows(
 
 
 @njit
+def drop_lost(data, start, length, floor, col_id, next_n, capacity, lost_max) -> None:
+    """Drop from every ring its newest lost entry and all below it; the floor rises to just below what remains."""
+    mask = capacity - 1
+    for row in range(length.shape[0]):
+        s = start[row]
+        n = length[row]
+        cut = n
+        while cut > 0:
+            age = (next_n - np.int64(data[s + cut - 1])) & _U32
+            if age < 1 or age > capacity:
+                break
+            cut -= 1
+        if cut == 0:
+            continue
+        edge = col_id[np.int64(data[s + cut]) & mask] - 1 if cut < n else lost_max
+        if edge > floor[row]:
+            floor[row] = edge
+        for j in range(cut, n):
+            data[s + j - cut] = data[s + j]
+        length[row] = n - cut
+
+
+@njit
 def purge_author(data, start, length, col_author, next_n, capacity, row, author_id):
     """Remove an author's entries from one ring; order and floor stay. Return how many went."""
     mask = capacity - 1

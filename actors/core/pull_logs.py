@@ -61,7 +61,7 @@ class PullLogs:
             if other < tweet_id:
                 break
             place -= 1
-        if 0 < place < len(log.ns) and not a.is_alive(log.ns[place - 1]):
+        if place and not a.is_alive(log.ns[place - 1]):
             # A lost entry, whose id is unknown but at most lost_max_id: everything at or below is given up.
             del log.ns[:place]
             place, log.floor = 0, max(log.floor, a.lost_max_id)
@@ -99,6 +99,12 @@ class PullLogs:
         ns = np.concatenate(parts)
         _ids, first = np.unique(self.arrivals.tweet_id[ns & np.uint32(self.arrivals.mask)], return_index=True)
         return ns[first], floor
+
+    def sweep(self) -> None:
+        """Drop the lost entries of every log and what lies below them (see `arrivals.SWEEP_EVERY`)."""
+        for log in self.logs.values():
+            ns, log.floor = self.arrivals.above_lost(np.array(log.ns, dtype=np.uint32), log.floor)
+            log.ns = ns.tolist()
 
     def check(self) -> list[str]:
         """Return violations: each log is ascending by tweet id."""

@@ -116,6 +116,13 @@ class Rings:
             )
         )
 
+    def sweep(self) -> None:
+        """Drop the lost entries of every ring and what lies below them. 1 ns an entry (see `arrivals.SWEEP_EVERY`)."""
+        a, arena = self.arrivals, self.arena
+        kernels.drop_lost(
+            arena.data, arena.start, arena.length, self.floor, a.tweet_id, a.next_n, a.capacity, a.lost_max_id
+        )
+
     def nbytes(self) -> int:
         """Bytes of all rings, floors and flags."""
         return self.arena.nbytes() + int(self.floor.nbytes) + int(self.awake.nbytes)

@@ -49,7 +49,9 @@ LIKES = Table(
 )
 PULLS = Table("pulls", (("author_id", "BIGINT"), ("floor", "BIGINT")), ("author_id",))
 IDEMPOTENCY = Table(
-    "idempotency", (("account_id", "BIGINT"), ("key_hash", "BLOB"), ("tweet_id", "BIGINT")), ("account_id", "key_hash")
+    "idempotency",
+    (("account_id", "BIGINT"), ("key_hash", "BLOB"), ("tweet_id", "BIGINT"), ("place", "BIGINT")),
+    ("account_id", "key_hash"),
 )
 OUTBOX = Table("outbox", (("shard", "INTEGER"), ("seq", "BIGINT"), ("message", "BLOB")), ("shard", "seq"))
 TABLES = (
@@ -104,7 +106,7 @@ class Sealer:
             self._keyed(RELATIONS, sorted(changes.relations), self._relation),
             self._keyed(LIKES, list(changes.likes), self._like),
             self._keyed(PULLS, [(a,) for a in sorted(changes.pulls | set(state.pull_logs.logs))], self._pull),
-            self._keyed(IDEMPOTENCY, sorted(changes.idempotency), self._key),
+            self._keyed(IDEMPOTENCY, list(changes.idempotency), self._key),
             self._outbox(),
             self._meta(),
         ]
@@ -171,7 +173,8 @@ class Sealer:
 
     def _key(self, account_id: int, key: bytes) -> tuple[Any, ...] | None:
         tweet_id = self.state.idempotency.get((account_id, key))
-        return None if tweet_id is None else (account_id, key, tweet_id)
+        self.place += 1  # the order in which keys are forgotten, which is not that of the ids: a clock may go back
+        return None if tweet_id is None else (account_id, key, tweet_id, self.place)
 
     def _edges(self, table: Table, log: EdgeLog) -> TableChange:
         """Reduce an edge log to the last word on each edge; places keep the order of following."""
@@ -244,6 +247,8 @@ def restore(state: ShardState, checkpoint: Checkpoint) -> Sealer:
         _rebuild_timelines(state, own + _entries(t["arrivals"]), meta["lost_max_id"])
     sealer = Sealer(state)
     sealer.place = meta.get("place", 0)
+    stored = set(t["arrivals"]["tweet_id"].tolist())
+    state.changes.arrivals |= stored.difference(state.arrivals.number_of)  # no longer here: the next seal deletes them
     return sealer
 
 
@@ -327,7 +332,7 @@ def _restore_small(state: ShardState, t: dict[str, Columns], meta: dict[str, Any
         row = state.people.row_of[int(likes["account_id"][i])]
         state.likes.setdefault(row, {})[int(likes["tweet_id"][i])] = None
     keys = t["idempotency"]
-    for i in np.argsort(keys["tweet_id"]).tolist():
+    for i in np.argsort(keys["place"]).tolist():
         state.idempotency[int(keys["account_id"][i]), keys["key_hash"][i]] = int(keys["tweet_id"][i])
     for author_id, floor in zip(t["pulls"]["author_id"].tolist(), t["pulls"]["floor"].tolist(), strict=True):
         state.pull_logs.start(author_id, floor)

@@ -123,6 +123,10 @@ class ShardState:
         if self.arrivals.evicted:
             self.changes.arrivals.update(self.arrivals.evicted)
             self.arrivals.evicted.clear()
+        if self.arrivals.next_n >= self.arrivals.next_sweep_n:
+            self.rings.sweep()
+            self.pull_logs.sweep()
+            self.arrivals.swept()
 
     # ---- routing and messages ---------------------------------------------------------------------------------
 
@@ -295,14 +299,15 @@ class ShardState:
 
     def _remember_key(self, author_id: int, key: bytes, tweet_id: int) -> None:
         self.idempotency[author_id, key] = tweet_id
-        self.changes.idempotency.add((author_id, key))
+        self.changes.idempotency.pop((author_id, key), None)
+        self.changes.idempotency[author_id, key] = None
         oldest_ms = ids.ms_of_tweet(tweet_id) - limits.IDEMPOTENCY_TTL_MS
         while self.idempotency:
             known, first = next(iter(self.idempotency.items()))
             if len(self.idempotency) <= self.tuning.idempotency_keys_max and ids.ms_of_tweet(first) >= oldest_ms:
                 break
             del self.idempotency[known]
-            self.changes.idempotency.add(known)
+            self.changes.idempotency[known] = None
 
     def delete(self, tweet_id: int) -> bool:
         """Remove an own account's tweet or repost everywhere, and the reposts of it."""

@@ -1,0 +1,248 @@
+"""Whatever a caller of the lane sends, a shard refuses it or applies it whole, and goes on.
+
+One request is drawn per operation from arguments that fit, each of them sometimes replaced by anything that msgpack can carry.
+"""
+
+from __future__ import annotations
+
+import msgpack
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from actors.core import ids
+from actors.core.entries import pack
+from actors.core.errors import MovedError, RookeryError
+from actors.core.replica import READS, WRITES, Replica
+from actors.core.verify import check, digest
+from tests.core.harness import NOW_MS, Shards, memory_store, packed_original
+
+BASE = Shards()
+HERE = [BASE.account_on(0, i) for i in range(3)]
+THERE = [BASE.account_on(1, i) for i in range(2)]
+BASE.register(*HERE, *THERE)
+for one in HERE:
+    for other in (*HERE, *THERE):
+        BASE.do("follow", one, other)
+BASE.home(HERE[0])
+BASE.home(THERE[0])
+TWEETS = [BASE.post(HERE[0]), BASE.post(HERE[1], visibility=1), BASE.post(HERE[1], visibility=2, mentions=[THERE[0]])]
+TWEETS += [BASE.post(THERE[0]), BASE.repost(HERE[2], TWEETS[0])]
+BASE.do("block", HERE[2], THERE[1])
+BASE.do("like", HERE[0], TWEETS[3])
+GONE = BASE.post(HERE[0])
+BASE.do("delete", GONE, HERE[0])
+DIGESTS = BASE.digests()
+
+EDGES = [-(1 << 63), -1, 0, 1, 2, 63, 800, 801, 1 << 31, 1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1]
+EXTENSIONS = st.sampled_from([msgpack.Timestamp(1, 2), msgpack.ExtType(5, b"x")])
+SCALARS = (
+    st.none() | st.booleans() | st.sampled_from(EDGES) | st.sampled_from([float(HERE[0]), 1.5, float("nan"), 1e300])
+    | st.text(max_size=4) | st.binary(max_size=9) | EXTENSIONS
+)  # fmt: skip
+KEYS = st.none() | st.booleans() | st.integers(-2, 2) | st.text(max_size=2) | st.sampled_from(["bio", "fields"])
+ANYTHING = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=2), max_leaves=6
+)
+
+ACCOUNT = st.sampled_from([*HERE, *THERE, 399])
+TWEET = st.sampled_from([*TWEETS, GONE])
+COUNT, KEY = st.integers(0, 801), st.none() | st.binary(max_size=70)
+NAME = st.sampled_from([BASE.name_on(0), BASE.name_on(1), f"user{HERE[0]}", ""])
+IDS = st.binary(max_size=17) | st.lists(ACCOUNT, max_size=3).map(lambda a: b"".join(x.to_bytes(8, "little") for x in a))
+ENTITIES = st.just(b"") | ANYTHING.map(pack) | st.fixed_dictionaries({"mentions": ANYTHING}).map(pack)
+ACCOUNTS, WORDS = st.lists(ACCOUNT, max_size=3), st.text(max_size=5)
+PROFILE = st.dictionaries(st.sampled_from(["bio", "url", "avatar", "fields", "x"]), ANYTHING, max_size=3)
+ENTRY = st.one_of(
+    st.sampled_from([packed_original(HERE[0], TWEETS[0]), packed_original(THERE[0], TWEETS[3])]),
+    st.just(packed_original(HERE[0], GONE)),
+    st.tuples(st.sampled_from(list(range(12))), ANYTHING).map(
+        lambda c: pack([c[1] if i == c[0] else v for i, v in enumerate(msgpack.unpackb(ORIGINAL))])
+    ),
+    ANYTHING.map(pack),
+)
+ORIGINAL = packed_original(THERE[0], TWEETS[3])
+REGISTRATION = st.tuples(NAME, ACCOUNT, WORDS, WORDS, st.none() | WORDS, st.lists(st.binary(max_size=3), max_size=2))
+POST = st.tuples(
+    ACCOUNT, WORDS, st.integers(-1, 3), TWEET | st.just(0), ACCOUNT | st.just(0), ENTITIES, ACCOUNTS, ACCOUNTS, KEY
+)
+
+
+def rows(row):
+    return st.lists(row.map(list) | spoilt(row) | ANYTHING, max_size=3).map(lambda found: (found,))
+
+
+@st.composite
+def spoilt(draw, fitting):
+    """Arguments that fit, some of them replaced by anything, one perhaps missing or too many."""
+    args = list(draw(fitting))
+    for place in draw(st.lists(st.integers(0, max(0, len(args) - 1)), max_size=2)):
+        if place < len(args):
+            args[place] = draw(ANYTHING)
+    if draw(st.integers(0, 9)) == 0:
+        args = args[:-1] if draw(st.booleans()) else [*args, draw(ANYTHING)]
+    return args
+
+
+PAGE = (st.integers(0, 1 << 63), st.integers(0, 3), st.integers(0, 3))
+FITTING = {
+    "register": REGISTRATION, "register_many": rows(REGISTRATION), "login_token": st.tuples(ACCOUNT, st.binary()),
+    "revoke_token": st.tuples(ACCOUNT, st.binary()), "update_profile": st.tuples(ACCOUNT, PROFILE), "post": POST,
+    "post_many": rows(POST), "delete": st.tuples(TWEET, ACCOUNT), "like": st.tuples(ACCOUNT, TWEET),
+    "unlike": st.tuples(ACCOUNT, TWEET), "repost": st.tuples(ACCOUNT, ENTRY), "unrepost": st.tuples(ACCOUNT, TWEET),
+    "follow_many": st.tuples(IDS, IDS),
+    "tweet": st.tuples(TWEET, ACCOUNT), "tweet_ref": st.tuples(TWEET, ACCOUNT),
+    "user_timeline": st.tuples(ACCOUNT, ACCOUNT, *PAGE, COUNT), "pull": st.tuples(ACCOUNT, IDS, TWEET, COUNT),
+    "pull_after": st.tuples(ACCOUNT, IDS, TWEET, COUNT), "account": st.tuples(ACCOUNT), "cards": st.tuples(ACCOUNTS),
+    "names": st.tuples(st.lists(NAME, max_size=3)), "credentials": st.tuples(ACCOUNT),
+    "token": st.tuples(ACCOUNT, st.binary()), "export": st.tuples(COUNT, COUNT),
+}  # fmt: skip
+for name in ("follow", "unfollow", "block", "unblock", "mute", "unmute", "profile"):
+    FITTING[name] = st.tuples(ACCOUNT, ACCOUNT)
+for name in ("followers", "following"):
+    FITTING[name] = st.tuples(ACCOUNT, ACCOUNT, COUNT, COUNT)
+
+
+def rebuilt(shard: int) -> Replica:
+    return BASE.replayed(shard)
+
+
+def read_everything(replica: Replica) -> None:
+    """Render all that a client could see, so that nothing unreadable was stored."""
+    for account_id in HERE:
+        query = replica.query([account_id, 0, 0, 0, 100])
+        if (
+            account_id not in replica.state.waking
+            and replica.state.rings.awake[replica.state.people.row_of[account_id]]
+        ):
+            replica.home.page(replica.state.people.row_of[account_id], query)
+            replica.try_home(query)
+        replica.read("user_timeline", [account_id, account_id, 0, 0, 0, 100])
+        replica.read("profile", [account_id, 0])
+    replica.read("cards", [HERE])
+
+
+@pytest.mark.parametrize("op", WRITES)
+def test_a_write_with_any_arguments_is_refused_and_changes_nothing_or_is_applied_and_can_be_replayed(op):
+    @given(requests=st.lists(spoilt(FITTING[op]), min_size=1, max_size=3))
+    @settings(max_examples=settings.default.max_examples)
+    def attempt(requests):
+        here, copy, there = rebuilt(0), rebuilt(0), rebuilt(1)
+        for args in requests:
+            try:
+                record, body = here.write(op, args, NOW_MS + 1_000)
+            except RookeryError as error:
+                assert len(pack(error.to_wire())) < 1_000
+                assert digest(here.state) == DIGESTS[0]
+                continue
+            digest_now = digest(here.state)
+            pack(body.to_wire() if isinstance(body, RookeryError) else body)
+            if record is not None:
+                copy.replay(copy.state.position + 1, record)
+            assert digest(copy.state) == digest_now
+            break
+        cross(here, there)
+        read_everything(here)
+        assert check(here.state) == check(there.state) == []
+        restored = Replica(0, BASE.owner, BASE.tuning)
+        store = memory_store()
+        store.write(here.state.position, 1, here.seal())
+        restored.load(store.load())
+        assert digest(restored.state) == digest(here.state)
+
+    attempt()
+
+
+def cross(here: Replica, there: Replica) -> None:
+    """Let all messages arrive on both sides."""
+    for _ in range(20):
+        quiet = True
+        for source, target in ((here, there), (there, here)):
+            first, messages = source.state.outboxes[target.state.shard].batch(1 << 62)
+            if messages:
+                quiet = False
+                _, seq = target.command(["receive", source.state.shard, first, b"".join(messages)])
+                source.command(["acked", target.state.shard, seq])
+        if quiet:
+            return
+    raise AssertionError("shards never stop sending")
+
+
+@pytest.mark.parametrize("op", READS)
+def test_a_read_with_any_arguments_is_answered_or_refused_and_changes_nothing(op):
+    @given(args=spoilt(FITTING[op]))
+    def attempt(args):
+        try:
+            pack(BASE.replicas[0].read(op, args))
+        except RookeryError as error:
+            assert len(pack(error.to_wire())) < 1_000
+        assert digest(BASE.replicas[0].state) == DIGESTS[0]
+
+    attempt()
+
+
+HOME = st.tuples(ACCOUNT, TWEET | st.just(0), TWEET | st.just(0), TWEET | st.just(0), COUNT)
+
+
+@given(args=spoilt(HOME))
+@example(args=5)
+@example(args={1: 2})
+def test_a_home_timeline_with_any_arguments_is_answered_or_refused(args):
+    replica = BASE.replicas[0]
+    try:
+        query = replica.query(args)
+    except RookeryError as error:
+        assert len(pack(error.to_wire())) < 1_000
+    else:
+        replica.try_home(query)
+    assert digest(replica.state) == DIGESTS[0]
+
+
+@given(op=ANYTHING, args=ANYTHING)
+def test_an_operation_of_any_name_is_refused(op, args):
+    for call in (lambda: BASE.replicas[0].read(op, args), lambda: BASE.replicas[0].write(op, args, NOW_MS)):
+        with pytest.raises(RookeryError):
+            call()
+
+
+@pytest.mark.parametrize("size", [10_000, 5_000_000])
+def test_a_refusal_does_not_repeat_a_huge_argument(size):
+    nested: list = []
+    for _ in range(1_000):
+        nested = [nested]
+    for args in (["x" * size], [b"x" * size], [nested], [[1] * size], [{i: i for i in range(size // 100)}]):
+        for op in (*WRITES, *READS):
+            call = BASE.replicas[0].read if op in READS else lambda o, a: BASE.replicas[0].write(o, a, NOW_MS)
+            with pytest.raises(RookeryError) as caught:
+                call(op, args)
+            assert len(caught.value.message) < 1_000
+        with pytest.raises(RookeryError) as caught:
+            BASE.replicas[0].query(args * 5)
+        assert len(caught.value.message) < 1_000
+
+
+MISPLACED = {
+    "like": [THERE[0], TWEETS[0]], "follow": [THERE[0], HERE[0]], "post": [THERE[0], "x", 0, 0, 0, b"", [], [], None],
+    "delete": [TWEETS[3], THERE[0]], "register": [BASE.name_on(1), 7, "", "", None, []],
+    "login_token": [THERE[0], b"x"], "repost": [THERE[0], ORIGINAL], "update_profile": [THERE[0], {}],
+    "account": [THERE[0]], "tweet": [TWEETS[3], 0], "token": [THERE[0], b"x"], "profile": [THERE[0], 0],
+    "user_timeline": [THERE[0], 0, 0, 0, 0, 20], "followers": [THERE[0], 0, 0, 20],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("op", MISPLACED)
+def test_a_request_for_a_bucket_of_another_shard_is_answered_with_moved(op):
+    replica = BASE.replicas[0]
+    with pytest.raises(MovedError):
+        replica.read(op, MISPLACED[op]) if op in READS else replica.write(op, MISPLACED[op], NOW_MS)
+
+
+def test_a_home_timeline_of_another_shard_is_answered_with_moved():
+    with pytest.raises(MovedError):
+        BASE.replicas[0].query([THERE[0], 0, 0, 0, 20])
+
+
+def test_ids_outside_64_bits_are_refused():
+    for wrong in (0, -1, ids.ID_MAX + 1):
+        with pytest.raises(RookeryError):
+            BASE.replicas[0].read("account", [wrong])
