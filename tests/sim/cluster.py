@@ -1,8 +1,8 @@
 """A whole cluster in one thread, with a clock, a network and disks that misbehave as a seed decides.
 
 Shards are real `Replica`s on the real journal and checkpoint code over memory disks. The network drops, duplicates and
-delays batches and acknowledgements; shards crash between any two events, with part of the unsynced journal on disk, perhaps torn.
-Clients retry until they are answered, as the API worker does. Everything follows from the seed.
+delays batches and acknowledgements; shards crash between any two events, with part of the unsynced journal on disk,
+perhaps torn. Clients retry until they are answered, as the API worker does. Everything follows from the seed.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class SimShard:
         self.waiting.append((self.replica.state.position, done))
         if not self.flushing:
             self.flushing = True
-            self.sim.after(self.sim.rng.randrange(1, 6), self.guarded(self.flush))
+            self.sim.after(self.sim.rng.randrange(1, self.sim.sync_ms_max), self.guarded(self.flush))
 
     def guarded(self, action: Callable[[], None]) -> Callable[[], None]:
         """Return the action, void if the shard has crashed meanwhile."""
@@ -116,6 +116,7 @@ class SimCluster:
         self.owner = [bucket % shard_count for bucket in range(ids.BUCKET_COUNT)]
         self.now = 1_700_000_000_000
         self.days_skipped = 0
+        self.sync_ms_max = self.rng.choice([3, 10, 100])  # a disk slower than the network shows what leaves too early
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._count = 0
         self.busy = 0
@@ -162,10 +163,12 @@ class SimCluster:
                 delivered.append(seq)
                 self.after(rng.randrange(1, 10), source.guarded(lambda: source.acked(dst, seq)))
 
+        def arrive() -> None:
+            if self.shards[dst].alive:
+                self.shards[dst].receive(source.number, first, batch, answer)
+
         for _ in range(copies):
-            target = self.shards[dst]
-            delay = rng.randrange(1, 30 if self.faults else 3)
-            self.after(delay, lambda: target.receive(source.number, first, batch, answer) if target.alive else None)
+            self.after(rng.randrange(1, 30 if self.faults else 3), arrive)
         self.after(200, lambda: back() if not delivered else None)
 
     # ---- faults -----------------------------------------------------------------------------------------------
@@ -264,7 +267,7 @@ class SimCluster:
     def check(self) -> None:
         """Check every invariant, and that a recovery gives the same digest."""
         for shard in self.shards:
-            problems = check(shard.replica.state)
+            problems = check(shard.replica.state) + self._check_followers(shard)
             assert not problems, problems[:5]
             before = digest(shard.replica.state)
             shard.journal.flush()
@@ -274,3 +277,19 @@ class SimCluster:
             assert digest(shard.replica.state) == before, f"shard {shard.number} recovered to another state"
             problems = check(shard.replica.state)
             assert not problems, problems[:5]
+
+    def _check_followers(self, shard: SimShard) -> list[str]:
+        """Both ends of every follow edge must know it."""
+        state = shard.replica.state
+        problems = []
+        for account_id, row in state.people.row_of.items():
+            for target in state.graph.following.view(row).tolist():
+                there = self.shards[state.shard_of_account(target)].replica.state
+                known = there.graph.followers.view(there.people.row_of[target]).tolist()
+                if account_id not in known:
+                    problems.append(f"{account_id} follows {target}, whose shard doesn't know it")
+            for source in state.graph.followers.view(row).tolist():
+                there = self.shards[state.shard_of_account(source)].replica.state
+                if account_id not in there.graph.following.view(there.people.row_of[source]).tolist():
+                    problems.append(f"{source} does not follow {account_id}, whose shard thinks so")
+        return problems

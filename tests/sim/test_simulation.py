@@ -1,4 +1,4 @@
-"""Seeded simulations of a whole cluster: whatever happens on the way, the definition of a home timeline holds at the end."""
+"""Seeded simulations of a whole cluster: whatever happens on the way, home timelines meet their definition at last."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Workload:
         kind = rng.choices(
             ["post", "reply", "repost", "unrepost", "delete", "follow", "unfollow", "block", "unblock", "mute",
              "unmute", "like", "unlike", "read", "crash", "seal", "tick", "counts"],
-            [30, 6, 8, 2, 5, 22, 8, 2, 2, 2, 1, 4, 1, 12, 2, 3, 1, 3],
+            [30, 6, 8, 2, 5, 26, 8, 4, 3, 2, 1, 4, 1, 12, 3, 4, 1, 3],
         )[0]  # fmt: skip
         getattr(self, f"do_{kind}", self.do_relation)(kind, me, other)
 
