@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +16,12 @@ Ints = npt.NDArray[np.int64]
 FIRST_ACCOUNT_ID = 1_000
 POPULARITY_EXPONENT = 0.45  # followers by rank: at 5,000 accounts the most followed has about 15 times the mean
 FOLLOWEES_SIGMA = 0.6  # of the lognormal number of followees
-WORDS = """
-    the a of to and in is it for on that was with as at this but they from have not you we be are or an can will
-    timeline shard actor message follower tweet morning coffee train window river music project release weather
-    city evening friend garden winter summer football theatre kitchen mountain bicycle harbour library question
-""".split()
+WORDS = re.findall(
+    r"\w+",
+    "the a of to and in is it for on that was with as at this but they from have not you we be are or an can will "
+    "timeline shard actor message follower tweet morning coffee train window river music project release weather "
+    "city evening friend garden winter summer football theatre kitchen mountain bicycle harbour library question",
+)
 HIGGS_ACCOUNTS, HIGGS_FOLLOWS = 76_851, 355_074
 
 

@@ -3,7 +3,8 @@
     python -m bench.peer_redis --port 8001 --redis /tmp/redis.sock
 
 Written as well as we can, on the same HTTP server (uvicorn, httptools, uvloop, one worker, no access log):
-- redis-py's asyncio client with hiredis, a pool of connections, a Unix socket, no decoding of replies;
+- redis-py's asyncio client with hiredis, a Unix socket, no decoding, and a pool of single-connection clients:
+  a request takes one and keeps it, which costs a quarter less than redis-py's own pool, asked once a command;
 - a tweet is stored as the JSON that is served, so a read joins bytes and parses nothing;
 - a home read is LRANGE and MGET; a write is one SMEMBERS and one pipeline of SET and LPUSH + LTRIM per follower;
 - tokens are checked as Rookery does: SHA-256 of the secret, looked up once and then believed for a minute.
@@ -52,20 +53,44 @@ class NewTweet(BaseModel):
     status: str = Field(min_length=1, max_length=280)
 
 
+class ClientPool:
+    """Clients of one connection each, made as they are needed; as many as there are requests at once."""
+
+    def __init__(self, socket_path: str) -> None:
+        self.path = socket_path
+        self.idle: list[redis.asyncio.Redis] = []
+
+    @contextmanager
+    def client(self) -> Iterator[redis.asyncio.Redis]:
+        """Lend a client; one that failed isn't used again."""
+        lent = self.idle.pop() if self.idle else self.make()
+        yield lent
+        if len(self.idle) < POOL_CONNECTIONS:
+            self.idle.append(lent)
+
+    def make(self) -> redis.asyncio.Redis:
+        """Return a client that will connect when it is first used."""
+        return redis.asyncio.Redis(unix_socket_path=self.path, single_connection_client=True)
+
+    async def close(self) -> None:
+        """Close the idle clients."""
+        for client in self.idle:
+            await client.aclose()
+
+
 class Tokens:
     """Verified tokens, believed for a while."""
 
-    def __init__(self, store: redis.asyncio.Redis) -> None:
-        self.store = store
+    def __init__(self) -> None:
         self.known: dict[str, tuple[int, float]] = {}
 
-    async def check(self, authorization: str | None, user_id: int) -> None:
+    async def check(self, store: redis.asyncio.Redis, authorization: str | None, user_id: int) -> None:
         """Raise HTTPException unless the header's token stands for the account."""
         if authorization is None or not authorization.startswith("Bearer "):
             raise HTTPException(401, "no token")
         known = self.known.get(authorization)
         if known is None or known[1] < time.monotonic():
-            found = await self.store.get(token_key(authorization[7:]))
+            found = await store.get(token_key(authorization[7:]))
             if found is None:
                 raise HTTPException(401, "unknown token")
             known = self.known[authorization] = (int(found), time.monotonic() + TOKEN_CACHE_S)
@@ -80,17 +105,14 @@ def token_key(token: str) -> bytes:
 
 def create_app(socket_path: str, auth: bool = True) -> FastAPI:
     """Return the peer's ASGI app."""
-    pool = redis.asyncio.BlockingConnectionPool(
-        connection_class=redis.asyncio.UnixDomainSocketConnection, path=socket_path, max_connections=POOL_CONNECTIONS
-    )
-    store = redis.asyncio.Redis(connection_pool=pool)
-    tokens = Tokens(store)
+    pool = ClientPool(socket_path)
+    tokens = Tokens()
     numbers = itertools.count()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        await store.aclose()
+        await pool.close()
 
     app = FastAPI(lifespan=lifespan)
 
@@ -100,17 +122,23 @@ def create_app(socket_path: str, auth: bool = True) -> FastAPI:
         count: Annotated[int, Query(ge=1, le=200)] = 20,
         authorization: Annotated[str | None, Header()] = None,
     ) -> Response:
-        if auth:
-            await tokens.check(authorization, user_id)
-        ids = await store.lrange(f"home:{user_id}", 0, count - 1)
-        bodies = await store.mget([b"tweet:" + i for i in ids]) if ids else []
+        with pool.client() as store:
+            if auth:
+                await tokens.check(store, authorization, user_id)
+            ids = await store.lrange(f"home:{user_id}", 0, count - 1)
+            bodies = await store.mget([b"tweet:" + i for i in ids]) if ids else []
         body = b"[" + b",".join([b for b in bodies if b is not None]) + b"]"
         return Response(body, media_type="application/json")
 
     @app.post("/api/v1/tweet")
     async def post_tweet(tweet: NewTweet, authorization: Annotated[str | None, Header()] = None) -> Response:
-        if auth:
-            await tokens.check(authorization, tweet.user_id)
+        with pool.client() as store:
+            if auth:
+                await tokens.check(store, authorization, tweet.user_id)
+            body = await write(store, tweet)
+        return Response(body, 201, media_type="application/json")
+
+    async def write(store: redis.asyncio.Redis, tweet: NewTweet) -> bytes:
         author = tweet.user_id
         async with store.pipeline(transaction=False) as pipe:
             pipe.get(f"name:{author}")
@@ -126,7 +154,7 @@ def create_app(socket_path: str, auth: bool = True) -> FastAPI:
             for follower in followers:
                 push(pipe, b"home:" + follower, tweet_id)
             await pipe.execute()
-        return Response(body, 201, media_type="application/json")
+        return body
 
     return app
 
