@@ -127,7 +127,7 @@ def test_every_metric_of_a_shard_is_in_the_operations_document():
     assert documented == {(f.name, f.metadata["kind"], f.metadata["help"]) for f in fields(ShardMetrics)}
 
 
-# ---- links ------------------------------------------------------------------------------------------------------------
+# ---- links ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", markdown_files(), ids=lambda path: str(path.relative_to(ROOT)))
@@ -143,7 +143,7 @@ def test_relative_links_lead_somewhere(path):
     assert not broken
 
 
-# ---- commands ---------------------------------------------------------------------------------------------------------
+# ---- commands -------------------------------------------------------------------------------------------------------
 
 
 def help_of(*command: str) -> str:
