@@ -1,0 +1,40 @@
+"""The networks that are measured with are what they say."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.dataset import load_graph, make_network
+
+
+def test_a_network_is_a_function_of_its_seed():
+    first, second, other = (make_network(300, 20, 50, seed) for seed in (1, 1, 2))
+    assert np.array_equal(first.followees, second.followees)
+    assert first.tweets == second.tweets
+    assert not np.array_equal(first.followees[:100], other.followees[:100])
+
+
+def test_accounts_follow_as_many_others_as_asked_and_never_themselves():
+    network = make_network(1_000, 30, 10)
+    pairs = set(zip(network.followers.tolist(), network.followees.tolist(), strict=True))
+    assert len(pairs) == len(network.followers)
+    assert all(u != v for u, v in pairs)
+    assert 0.9 * 30 < len(pairs) / 1_000 < 1.1 * 30
+    most = max(len(followers) for followers in network.followers_of().values())
+    assert most > 4 * 30  # the tail is heavy
+
+
+def test_the_synthetic_graph_has_no_doubles_and_no_loops():
+    name, followers, followees = load_graph(None, 0.02)
+    assert "synthetic" in name
+    assert len(set(zip(followers.tolist(), followees.tolist(), strict=True))) == len(followers)
+    assert not (followers == followees).any()
+    assert min(followers.min(), followees.min()) >= 1
+
+
+def test_a_graph_file_is_read_in_part(tmp_path):
+    file = tmp_path / "edges.txt"
+    file.write_text("1 2\n3 4\n5 6\n7 8\n")
+    _, followers, followees = load_graph(file, 0.5)
+    assert followers.tolist() == [1, 3]
+    assert followees.tolist() == [2, 4]

@@ -1,0 +1,56 @@
+"""Each scenario runs to its end with tiny data. Nothing is said about times."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.scenarios import SCENARIOS
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(shutil.which("redis-server") is None, reason="the peer needs redis-server"),
+]
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_scenario_runs_and_keeps_its_results(name: str, tmp_path: Path):
+    """In a process of its own, as users run it; --generator builtin, because wrk is not everywhere."""
+    file = tmp_path / "result.json"
+    command = [
+        sys.executable,
+        "-m",
+        "bench",
+        name,
+        "--quick",
+        "--pairs",
+        "1",
+        "--generator",
+        "builtin",
+        "--json",
+        str(file),
+    ]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+    result = json.loads(file.read_text())
+    assert result["scenario"] == name
+    assert result["run"]["commit"]
+    assert {row["contestant"] for row in result["rows"]} >= {"Rookery"}
+    assert all(row["value"]["median"] > 0 for row in result["rows"])
+    assert f"bench {name}" in done.stdout
+
+
+def test_an_unknown_generator_is_refused():
+    command = [sys.executable, "-m", "bench", "read", "--generator", "siege"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "siege" not in done.stdout
