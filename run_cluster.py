@@ -30,7 +30,8 @@ app = typer.Typer(
     help="Rookery: an actor-based, in-memory timeline cluster.", no_args_is_help=True, add_completion=False,
     pretty_exceptions_show_locals=False, context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
-out, err = Console(), Console(stderr=True)
+out = Console(width=None if sys.stdout.isatty() else 160)
+err = Console(stderr=True)
 
 DataOption = Annotated[Path | None, typer.Option("--data", help="Folder of the cluster's data.", show_default="data")]
 AddressOption = Annotated[str | None, typer.Option("--address", help="Ray cluster (HOST:PORT or auto).")]
@@ -200,9 +201,7 @@ def load(
         if url is None:
             done = asyncio.run(bulk.load(given, cluster.namespace, bulk.password_settings(settings), err))
         else:
-            from cluster.http_loading import load_over_http
-
-            done = load_over_http(url, given.to_http(), err)
+            done = bulk.load_http(url, given, err)
     _print_summary(bulk.summary_of(done), as_json)
 
 

@@ -10,6 +10,7 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import orjson
+from ray.exceptions import RayError
 from rich.console import Console
 
 from actors.core.errors import InvalidError
@@ -27,6 +30,7 @@ from api.entities import Entities, find_entities, pack_entities
 from api.passwords import Passwords
 from api.settings import PasswordSettings
 from cluster.checking import (
+    SHOWN_COUNT,
     Outcome,
     ReadPage,
     check_edges,
@@ -38,9 +42,12 @@ from cluster.checking import (
     read_facts,
 )
 from cluster.client import ClusterClient
-from cluster.connect import open_client, router_handle
+from cluster.connect import local_node_id, open_client, router_handle
+from cluster.http_api import HttpApi
+from cluster.http_loading import HttpInput, HttpLoader, tokens_of
 from cluster.input_files import Edges, ImportedAccount, TextLine, read_accounts, read_edges, read_texts
 from cluster.loading import AccountRow, BulkLoader, Loaded, OnCount, Post, draw_authors, idempotency_key
+from cluster.storm import Storm, kill_in_turn
 from configs.settings import Settings
 
 T = TypeVar("T")
@@ -257,3 +264,80 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
     if outcome.problem_count > len(outcome.problems):
         console.print(f"... and {outcome.problem_count - len(outcome.problems):,} more", style="red")
     console.print(f"{outcome.problem_count:,} differences" if outcome.problem_count else "no differences")
+
+
+# ---- storms -----------------------------------------------------------------------------------------------------
+
+
+async def run_storm(
+    namespace: str, length: int, operations: int, seed: int, kill: bool, console: Console
+) -> Outcome:
+    """Write at random, perhaps while shards are killed; then compare everything, timelines included."""
+    client = await open_client(namespace)
+    try:
+        loader, outcome, killed = BulkLoader(client), Outcome(), []
+        await loader.wait_until_drained()
+        with Bars(console) as bars:
+            before = await read_facts(client, bars.start("before", await loader.total("accounts")))
+            storm, count = Storm(client, before, seed), 0
+            advance = bars.start("storm", operations)
+
+            def on_count(done: int) -> None:
+                nonlocal count
+                count += done
+                advance(done)
+
+            begin = time.perf_counter()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(storm.run(operations, on_count))
+                if kill:
+                    group.create_task(kill_in_turn(lambda: shard_pids(namespace), lambda: count / operations, killed))
+            outcome.figures |= {"operations": count, "seconds": round(time.perf_counter() - begin)}
+            outcome.add(await storm.repeat_posts())
+            await loader.wait_until_drained()
+            storm.compare(await read_facts(client, bars.start("after", len(before.following))), outcome)
+        outcome.figures["killed"] = len(killed)
+    finally:
+        client.close()
+    checked = await check_running(namespace, length, CheckOptions(oracle=True), console)
+    checked.figures = outcome.figures | checked.figures
+    checked.problem_count += outcome.problem_count
+    checked.problems = (outcome.problems + checked.problems)[:SHOWN_COUNT]
+    return checked
+
+
+async def shard_pids(namespace: str) -> dict[int, int]:
+    """Return the processes of the live primaries on this machine."""
+    try:
+        status = await router_handle(namespace).status.remote()
+    except RayError:
+        return {}
+    here = local_node_id()
+    return {r["shard"]: r["pid"] for r in status["replicas"] if r["primary"] and r["live"] and r["node"] == here}
+
+
+# ---- over HTTP --------------------------------------------------------------------------------------------------
+
+
+def load_http(url: str, given: Input, console: Console) -> dict[str, Loaded]:
+    """Load through the HTTP API at `url`."""
+    authors = given.authors()
+    posts = [
+        (author, line.text, idempotency_key(given.seed, line).hex())
+        for author, line in zip(authors, given.texts, strict=True)
+    ]
+    everything = HttpInput(given.edges, given.accounts.tolist(), given.imported, posts, given.seed)
+    with Bars(console) as bars:
+        return HttpLoader(HttpApi(url), given.seed).load(everything, bars.start)
+
+
+def http_page(url: str, accounts: Path | None) -> ReadPage:
+    """Return a reader of home pages over HTTP; accounts: file with tokens, None for auth.mode=open."""
+    api, tokens = HttpApi(url), tokens_of(read_accounts(accounts)) if accounts is not None else {}
+
+    def read(account_id: int, max_id: int, count: int) -> bytes:
+        older = f"&max_id={max_id}" if max_id else ""
+        path = f"/api/v1/home_timeline?user_id={account_id}&count={count}{older}"
+        return orjson.dumps(api.request("GET", path, tokens.get(account_id, "")))
+
+    return lambda *args: asyncio.to_thread(read, *args)

@@ -35,6 +35,8 @@ from configs.settings import Settings
 
 SHARD_FACTORY = "actors.shard_actor:make_shard"
 OBJECT_STORE_BYTES = 128 * 1024 * 1024  # Rookery passes messages, not objects; Ray's default takes 30% of the memory
+READY_POLL_S = 0.1  # between looks at the router and at what failed shards have left word of
+FAILURE_PATIENCE_S = 6.0  # Ray and the router try a shard again within this time
 DASHBOARD_PORT_COUNT = 64  # clusters side by side on one machine
 STOP_TIMEOUT_S = 120.0  # folding the last journal records into the checkpoint
 INFO_FILE, LOCK_FILE = "cluster.json", "serve.lock"
@@ -169,10 +171,7 @@ def start_actors(settings: Settings, timeout_s: float) -> str:
         c.namespace,
         c.replicas,
     )
-    try:
-        wait_until_ready(router, timeout_s)
-    except OverloadedError as error:
-        raise OverloadedError(error.message + "".join(f"\n  {line}" for line in failures(settings))) from error
+    _wait_until_ready(router, settings, timeout_s)
     nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
     workers = [
         create_api_actor(i * c.workers + w, settings, node) for i, node in enumerate(nodes) for w in range(c.workers)
@@ -180,6 +179,21 @@ def start_actors(settings: Settings, timeout_s: float) -> str:
     ports = ray.get([worker.port.remote() for worker in workers], timeout=timeout_s)
     host = settings.server.host
     return f"http://{f'[{host}]' if ':' in host else host}:{ports[0]}"
+
+
+def _wait_until_ready(router: Any, settings: Settings, timeout_s: float) -> None:
+    """Wait for every shard, but no longer than FAILURE_PATIENCE_S for one that says why it can't start.
+
+    It may be about to succeed: a process that was killed a moment ago can still hold a file's lock.
+    """
+    deadline, failed_at = time.monotonic() + timeout_s, float("inf")
+    while not ray.get(router.ready.remote(), timeout=timeout_s):
+        failed = failures(settings)
+        failed_at = min(failed_at, time.monotonic()) if failed else float("inf")
+        if time.monotonic() > min(deadline, failed_at + FAILURE_PATIENCE_S):
+            missing = ray.get(router.status.remote(), timeout=timeout_s)["missing_shards"]
+            raise OverloadedError("\n  ".join([f"shards {missing} can't start", *failed]))
+        time.sleep(READY_POLL_S)
 
 
 def failures(settings: Settings) -> list[str]:
@@ -206,14 +220,22 @@ def stop_actors(namespace: str) -> dict[int, int]:
         status = ray.get(router.status.remote(), timeout=STOP_TIMEOUT_S)
         ray.get(router.stop_supervision.remote(), timeout=STOP_TIMEOUT_S)
         shards = [r["shard"] for r in status["replicas"]]
-        handles = [ray.get_actor(shard_actor_name(s, 0), namespace=namespace) for s in shards]
-        stopped = _settle([handle.stop.remote() for handle in handles])
-        positions = {s: p for s, p in zip(shards, stopped, strict=True) if isinstance(p, int)}
-        workers += handles
+        handles = {s: handle for s in shards if (handle := _find(shard_actor_name(s, 0), namespace)) is not None}
+        stopped = _settle([handle.stop.remote() for handle in handles.values()])
+        positions = {s: p for s, p in zip(handles, stopped, strict=True) if isinstance(p, int)}
+        workers += handles.values()
     finally:
         for handle in [*workers, *([router] if router is not None else [])]:
             ray.kill(handle, no_restart=True)
     return positions
+
+
+def _find(name: str, namespace: str) -> Any:
+    """Return an actor's handle, None if it is dead: then its journal has everything, and the next start recovers it."""
+    try:
+        return ray.get_actor(name, namespace=namespace)
+    except ValueError:
+        return None
 
 
 def _settle(calls: list[Any]) -> list[Any]:

@@ -1,0 +1,149 @@
+"""`check` of a stopped cluster: opens every shard's files, and with the oracle runs all replicas in one process.
+
+Rules of this file
+- Nothing is written to a journal or a checkpoint: commands that waking and delivering need are applied in memory only. (Opening a
+  journal cuts off a torn tail, as any start would.)
+- The digests are taken before anything is applied: they equal those of the running cluster before it stopped.
+- The serving lock is held meanwhile, so that nobody starts the cluster under our feet.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from actors.core.errors import NotFoundError
+from actors.core.home import Ask, Query, Wake
+from actors.core.ids import bucket_of_account
+from actors.core.verify import check, digest
+from actors.launch import ClusterInfo, serving_lock
+from actors.progress import Bars
+from actors.storage import Storage
+from cluster.checking import Outcome, explain
+from cluster.loading import OnCount, message_numbers
+from cluster.oracle import Fact, Facts
+from cluster.router_files import load_state
+from configs.settings import Settings, load_settings
+
+EXPORT_ACCOUNT_COUNT = 10_000
+FAR_POSITION = 1 << 62  # every message may leave: what was recovered is durable
+
+
+class StoppedCluster:
+    """All shards of a data folder, recovered into this process."""
+
+    def __init__(self, settings: Settings, shard_count: int) -> None:
+        """Open and recover the shards. Raises StorageError that names the file when something is damaged or in use."""
+        self.storages: list[Storage] = []
+        try:
+            for shard in range(shard_count):
+                self.storages.append(Storage(settings, shard))
+        except BaseException:
+            self.close()
+            raise
+        self.replicas = [storage.replica for storage in self.storages]
+
+    def close(self) -> None:
+        """Release the files."""
+        for storage in self.storages:
+            storage.close()
+
+    def deliver(self) -> None:
+        """Carry every message that waits to its shard, until none does."""
+        moved = True
+        while moved:
+            moved = False
+            for source in self.replicas:
+                for dst, outbox in source.state.outboxes.items():
+                    first, messages = outbox.batch(FAR_POSITION)
+                    if messages:
+                        moved = True
+                        command = ["receive", source.state.shard, first, b"".join(messages)]
+                        _, seq = self.replicas[dst].command(command)
+                        source.command(["acked", dst, seq])
+
+    def facts(self) -> Facts:
+        """Read the plain facts out of every shard."""
+        facts = Facts()
+        for replica in self.replicas:
+            first, more = 0, True
+            while more:
+                first, rows = replica.read("export", [first, EXPORT_ACCOUNT_COUNT])
+                more = bool(first)
+                for account_id, following, tweets, hidden in rows:
+                    facts.following[account_id] = set(np.frombuffer(following, dtype="<i8").tolist())
+                    facts.hidden[account_id] = set(hidden)
+                    facts.add_tweets(Fact(*fields[:6], tuple(fields[6])) for fields in tweets)
+        return facts
+
+    def home(self, account_id: int, length: int) -> list[int]:
+        """Return the ids of a home timeline, driven as the shard's shell drives it."""
+        owner = int(self.replicas[0].state.owner[bucket_of_account(account_id)])
+        replica = self.replicas[owner]
+        steps = replica.home_steps(Query(account_id, 0, 0, 0, length))
+        answer: Any = None
+        while True:
+            try:
+                need: Wake | Ask = steps.send(answer)
+            except StopIteration as stop:
+                return [tweet_id for tweet_id, _ in stop.value]
+            answer = None
+            if isinstance(need, Wake):
+                if need.start:
+                    replica.command(["wake", account_id])
+                self.deliver()
+            else:
+                answer = {s: self.replicas[s].read(op, args) for s, (op, args) in need.questions.items()}
+
+
+def check_stopped(data_dir: Path, info: ClusterInfo | None, oracle: bool, console: Console) -> Outcome:
+    """Check the shards of a stopped cluster. Raises NotFoundError when the folder holds none."""
+    state = load_state(data_dir) if data_dir.exists() else None
+    if state is None:
+        raise NotFoundError(f"{data_dir} holds no cluster: it was never served")
+    length = info.timeline_length if info else load_settings("laptop").timeline.length
+    overrides = {
+        "storage": {"data_dir": data_dir}, "cluster": {"shards": state[1].shard_count}, "timeline": {"length": length},
+    }  # fmt: skip
+    outcome = Outcome()
+    with serving_lock(data_dir):
+        begin = time.perf_counter()
+        with console.status(f"recovering {state[1].shard_count} shards from {data_dir}"):
+            cluster = StoppedCluster(load_settings("laptop", [], overrides), state[1].shard_count)
+        console.print(f"recovered in {time.perf_counter() - begin:.1f} s", highlight=False)
+        try:
+            _check(cluster, length, oracle, outcome, console)
+        finally:
+            cluster.close()
+    return outcome
+
+
+def _check(cluster: StoppedCluster, length: int, oracle: bool, outcome: Outcome, console: Console) -> None:
+    for shard, replica in enumerate(cluster.replicas):
+        outcome.add(check(replica.state))
+        outcome.digests[shard] = digest(replica.state)
+    statuses = [{"shard": r.state.shard, **r.reads.facts()} for r in cluster.replicas]
+    for name in ("accounts", "tweets", "edges"):
+        outcome.figures[name] = sum(status[name] for status in statuses)
+    sent, arrived = message_numbers(statuses)
+    outcome.figures["messages_under_way"] = sum(sent[link] - arrived[link] for link in sent)
+    outcome.add(f"link {link}: {arrived[link]} applied, {n} sent" for link, n in sent.items() if arrived[link] > n)
+    if oracle:
+        cluster.deliver()
+        with Bars(console) as bars:
+            _check_homes(cluster, length, outcome, bars.start("homes", outcome.figures["accounts"]))
+
+
+def _check_homes(cluster: StoppedCluster, length: int, outcome: Outcome, on_count: OnCount) -> None:
+    facts, entries = cluster.facts(), 0
+    for account_id in sorted(facts.following):
+        expected, served = facts.home(account_id, length), cluster.home(account_id, length)
+        entries += len(expected)
+        if served != expected:
+            outcome.add([explain(facts, account_id, expected, served)])
+        on_count(1)
+    outcome.figures |= {"homes": len(facts.following), "home_entries": entries}

@@ -1,0 +1,104 @@
+"""Readers of graphs, texts and accounts: what they take, and how they say what is wrong."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.core.errors import InvalidError
+from actors.core.ids import ID_MAX
+from cluster import input_files
+from cluster.input_files import read_accounts, read_edges, read_texts
+
+ACCOUNT_IDS = st.integers(1, ID_MAX)
+
+
+def write(path: Path, data: bytes) -> Path:
+    packed = {".gz": gzip.compress, ".zst": zstandard.ZstdCompressor().compress}.get(path.suffix)
+    path.write_bytes(packed(data) if packed else data)
+    return path
+
+
+@pytest.mark.parametrize("name", ["graph.txt", "graph.gz", "graph.zst"])
+def test_a_graph_is_read_whatever_it_is_packed_with(tmp_path, name):
+    edges = read_edges(write(tmp_path / name, b"# comment\n1 2\n\n3\t4\r\n  5 5"))
+    assert list(zip(edges.followers.tolist(), edges.followees.tolist(), strict=True)) == [(1, 2), (3, 4), (5, 5)]
+    assert edges.accounts().tolist() == [1, 2, 3, 4, 5]
+
+
+@given(pairs=st.lists(st.tuples(ACCOUNT_IDS, ACCOUNT_IDS)), comment=st.booleans())
+def test_the_fast_parser_reads_what_the_plain_one_reads(pairs, comment):
+    block = b"".join(b"%d %d\n" % pair for pair in pairs) + (b"# end\n" if comment else b"")
+    fast = input_files._parse_fast(block) if block else None
+    slow = input_files._parse_slowly(Path("graph"), block, 0)
+    assert slow.tolist() == [list(pair) for pair in pairs]
+    assert fast is None or np.array_equal(fast, slow)
+
+
+@pytest.mark.parametrize("line", ["1", "1 2 3", "1 x", "0 1", "-1 2", f"1 {ID_MAX + 1}", "1,2", "1 2 # why"])
+def test_a_bad_line_is_named_with_file_and_line(tmp_path, line):
+    path = write(tmp_path / "graph.txt", f"1 2\n3 4\n{line}\n5 6\n".encode())
+    with pytest.raises(InvalidError, match=r"graph\.txt, line 3: "):
+        read_edges(path)
+
+
+def test_line_numbers_go_on_over_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr(input_files, "BLOCK_BYTES", 8)
+    path = write(tmp_path / "graph.gz", b"1 2\n" * 50 + b"oops\n")
+    with pytest.raises(InvalidError, match="line 51"):
+        read_edges(path)
+
+
+@pytest.mark.parametrize(("name", "data"), [("cut.gz", gzip.compress(b"1 2\n" * 999)[:-9]), ("no.zst", b"not zstd")])
+def test_a_damaged_file_is_named(tmp_path, name, data):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(InvalidError, match=f"{name} can't be read"):
+        read_edges(tmp_path / name)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InvalidError, match="nowhere can't be read: No such file"):
+        read_edges(tmp_path / "nowhere")
+
+
+def test_texts_keep_their_line_numbers(tmp_path):
+    found = read_texts(write(tmp_path / "t.gz", "one\n\nthrée\r\n#4".encode()), str.upper)
+    assert [(line.number, line.text) for line in found] == [(1, "ONE"), (3, "THRÉE"), (4, "#4")]
+
+
+def test_a_text_that_cannot_be_a_tweet_is_named(tmp_path):
+    def refuse(text: str) -> str:
+        raise InvalidError("too long")
+
+    with pytest.raises(InvalidError, match=r"t\.txt, line 1: too long"):
+        read_texts(write(tmp_path / "t.txt", b"x\n"), refuse)
+    with pytest.raises(InvalidError, match="line 2: not UTF-8 at byte 1"):
+        read_texts(write(tmp_path / "t.txt", b"ok\nx\xff\n"), str)
+
+
+def test_accounts_are_read(tmp_path):
+    entries = [{"id": "7", "username": "ada", "token": "t", "bio": None}, {"id": 8, "username": "bo", "password": "p"}]
+    found = read_accounts(write(tmp_path / "a.json", orjson.dumps(entries)))
+    assert [(a.account_id, a.username, a.token, a.password, a.bio) for a in found] == [
+        (7, "ada", "t", "", ""), (8, "bo", "", "p", "")]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "line 2"), ("{}", "a list"), ("[1]", "account 0: must be an object"), ('[{"id": 0}]', "account 0: id must"),
+        ('[{"id": 1}]', "username is required"), ('[{"id": 1, "username": "a", "x": 1}]', "unknown field 'x'"),
+        ('[{"id": 1, "username": 5}]', "username must be a text"),
+        ('[{"id": 1, "username": "a"}, {"id": 2, "username": "A"}]', "account 1: 'a' comes twice"),
+    ],
+)  # fmt: skip
+def test_a_bad_accounts_file_is_explained(tmp_path, text, says):
+    with pytest.raises(InvalidError, match=says):
+        read_accounts(write(tmp_path / "a.json", text.encode()))
