@@ -179,7 +179,7 @@ def memory_store() -> MemoryCheckpointStore:
     return MemoryCheckpointStore(TABLES)
 
 
-def packed_original(author_id: int, tweet_id: int, **changes: Any) -> bytes:
+def packed_original(author_id: int, tweet_id: int, /, **changes: Any) -> bytes:
     """Return the packed entry of a public tweet as `tweet_ref` gives it, with some of its fields changed."""
     fields = {
         "tweet_id": tweet_id, "author_id": author_id, "flags": 0, "reply_author": 0, "orig_id": tweet_id,
