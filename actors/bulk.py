@@ -269,9 +269,7 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
 # ---- storms -----------------------------------------------------------------------------------------------------
 
 
-async def run_storm(
-    namespace: str, length: int, operations: int, seed: int, kill: bool, console: Console
-) -> Outcome:
+async def run_storm(namespace: str, length: int, operations: int, seed: int, kill: bool, console: Console) -> Outcome:
     """Write at random, perhaps while shards are killed; then compare everything, timelines included."""
     client = await open_client(namespace)
     try:

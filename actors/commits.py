@@ -91,7 +91,6 @@ class Commits:
         position = self.journal.append(record)
         if position != self.state.position:
             raise RuntimeError(f"the journal is at {position}, the state at {self.state.position}")
-        self.metrics.journal_records += 1
         self.metrics.journal_bytes += len(record)
         if urgent:
             self.group_commit.notify()
@@ -126,7 +125,8 @@ class Commits:
         os._exit(1)
 
     def _flushed(self, records: int, seconds: float) -> None:
-        """Note one flush; runs on the flushing thread, the only writer of these two."""
+        """Note one flush; runs on the flushing thread, the only writer of these three."""
+        self.metrics.journal_records += records
         self.metrics.commit_records.observe(records)
         self.metrics.fsync_seconds.observe(seconds)
 
@@ -185,6 +185,7 @@ class Commits:
             "records_per_fsync": flushed.mean_batch_records,
             "checkpoint_position": folded.written_position,
             "checkpoint_lag": self.state.position - folded.written_position,
+            "checkpoint_rows": folded.rows_written,
             "checkpoint_error": folded.last_error or "",
             "mailbox": len(self.waiting),
         }

@@ -27,7 +27,7 @@ from ray.exceptions import RayError
 from actors.api_actor import create_api_actor
 from actors.core.errors import ConflictError, OverloadedError
 from actors.storage import failure_file
-from cluster.connect import keep_ray_on_loopback, router_handle, wait_until_ready
+from cluster.connect import keep_ray_on_loopback, router_handle
 from cluster.ray_options import api_actor_name, shard_actor_name
 from cluster.router_actor import start_router
 from cluster.router_files import load_state
@@ -37,6 +37,7 @@ SHARD_FACTORY = "actors.shard_actor:make_shard"
 OBJECT_STORE_BYTES = 128 * 1024 * 1024  # Rookery passes messages, not objects; Ray's default takes 30% of the memory
 READY_POLL_S = 0.1  # between looks at the router and at what failed shards have left word of
 FAILURE_PATIENCE_S = 6.0  # Ray and the router try a shard again within this time
+DASHBOARD_ATTEMPT_COUNT = 3  # clusters that start at once may find the same port free
 DASHBOARD_PORT_COUNT = 64  # clusters side by side on one machine
 STOP_TIMEOUT_S = 120.0  # folding the last journal records into the checkpoint
 INFO_FILE, LOCK_FILE = "cluster.json", "serve.lock"
@@ -118,7 +119,7 @@ def require_free_port(host: str, port: int) -> None:
 
 
 def require_shard_count(settings: Settings) -> None:
-    """Raise ConflictError if the data folder was written by another number of shards, RouterStateError if it is damaged."""
+    """Raise ConflictError if the data folder was of another number of shards, RouterStateError if it is damaged."""
     state = load_state(settings.storage.data_dir)
     if state is not None and state[1].shard_count != settings.cluster.shards:
         count = state[1].shard_count
@@ -129,7 +130,7 @@ def require_shard_count(settings: Settings) -> None:
 
 
 def first_free_port(host: str, port: int) -> int:
-    """Return the first port from `port` on that nobody listens on. Several clusters on a machine each have a dashboard."""
+    """Return the first port from `port` on that is free: several clusters on a machine each have a dashboard."""
     for candidate in range(port, port + DASHBOARD_PORT_COUNT):
         try:
             require_free_port(host, candidate)
@@ -146,12 +147,20 @@ def start_ray(settings: Settings, environment: dict[str, str]) -> Any:
     if c.ray_address:
         return ray.init(address=c.ray_address, namespace=c.namespace, runtime_env=worker, log_to_driver=True)
     keep_ray_on_loopback()
-    port = first_free_port(c.dashboard_host, c.dashboard_port) if c.dashboard else c.dashboard_port
-    return ray.init(
-        address="local", namespace=c.namespace, num_cpus=c.ray_num_cpus or None, runtime_env=worker, log_to_driver=True,
-        include_dashboard=c.dashboard, dashboard_host=c.dashboard_host, dashboard_port=port,
-        object_store_memory=OBJECT_STORE_BYTES,
-    )  # fmt: skip
+    for _ in range(DASHBOARD_ATTEMPT_COUNT):
+        port = first_free_port(c.dashboard_host, c.dashboard_port) if c.dashboard else c.dashboard_port
+        try:
+            return ray.init(
+                address="local", namespace=c.namespace, num_cpus=c.ray_num_cpus or None, runtime_env=worker,
+                log_to_driver=True, include_dashboard=c.dashboard, dashboard_host=c.dashboard_host, dashboard_port=port,
+                object_store_memory=OBJECT_STORE_BYTES,
+            )  # fmt: skip
+        except Exception as error:  # noqa: BLE001  Ray raises bare Exceptions, also when another cluster took the port
+            reason = error
+            ray.shutdown()
+            if "dashboard" not in str(error).lower():
+                break
+    raise ConnectionError(f"Ray did not start: {str(reason).strip()[-1000:]}") from reason
 
 
 def start_actors(settings: Settings, timeout_s: float) -> str:

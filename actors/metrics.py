@@ -90,8 +90,8 @@ class ShardMetrics:
     pulls: int = _counter("timelines read from other shards: rebuilds, backfills, deep pages")
     ring_rebuilds: int = _counter("home timelines rebuilt for accounts that came back")
     journal_records: int = _counter("journal records made durable")
-    journal_bytes: int = _counter("journal bytes made durable")
-    checkpoint_records: int = _counter("journal records folded into the checkpoint")
+    journal_bytes: int = _counter("bytes of commands handed to the journal")
+    checkpoint_rows: int = _counter("changed rows folded into the checkpoint")
 
     mailbox_depth: int = _gauge("requests waiting in the shard")
     outbox_messages: int = _gauge("messages not yet acknowledged by other shards")

@@ -23,7 +23,7 @@ import structlog
 from ray.exceptions import RayError
 
 from actors.commits import Commits
-from actors.core import limits
+from actors.core import limits, warm
 from actors.core.errors import InvalidError, OverloadedError, RookeryError
 from actors.core.replica import READS, WRITES
 from actors.core.verify import check, digest
@@ -37,7 +37,7 @@ from cluster.shard_map import shard_actor_name
 from configs.logging import configure_logging
 from configs.settings import Settings
 
-TICK_S = 1.0  # figures, segment limits and idle accounts are looked at this often
+TICK_S = 1.0  # segment limits, reads of the day and the calendar are looked at this often
 T = TypeVar("T")
 REJOIN_S = 0.5  # between attempts to reach the router while it restarts
 
@@ -69,6 +69,7 @@ class ShardActor:
 
     def _recover(self) -> Storage:
         """Bring the shard back from its files; if that can't be, leave word for whoever started the cluster."""
+        warm.main()
         begin = time.perf_counter()
         try:
             storage = Storage(self.settings, self.shard)
@@ -101,13 +102,14 @@ class ShardActor:
             self.log.warning("no Unix socket for the lane", reason=str(error))
             path = ""
         port = await self.lane.start_tcp(lane.host)
+        everywhere = lane.host in ("0.0.0.0", "::")  # an address to listen on, not one to dial
         self._endpoints = {
-            "unix_path": path, "host": lane.host, "port": port,
+            "unix_path": path, "host": ray.util.get_node_ip_address() if everywhere else lane.host, "port": port,
             "node_id": ray.get_runtime_context().get_node_id(), "pid": os.getpid(),
         }  # fmt: skip
         self.commits.run(["tick", int(time.time() * 1000)])
         self._tasks += self.exchange.start()
-        self._tasks += [asyncio.create_task(self._tick()), asyncio.create_task(self._flush_counts())]
+        self._tasks += [asyncio.create_task(run()) for run in (self._tick, self._flush_counts, self._export)]
         await self._call_router("register_replica", self.shard, self.index, self._endpoints)
 
     async def _call_router(self, method: str, *args: Any) -> Any:
@@ -243,6 +245,11 @@ class ShardActor:
                 touched, self.replica.touched = sorted(self.replica.touched), set()
                 self.commits.run(["touch", touched])
             self.commits.tend(storage.segment_records_max, storage.segment_bytes_max)
+
+    async def _export(self) -> None:
+        """Hand the figures to Ray's metrics every so often."""
+        while True:
+            await asyncio.sleep(self.settings.metrics.flush_ms / 1000)
             self._measure()
             if self.settings.metrics.ray_export:
                 self._exporter.flush()
@@ -257,6 +264,7 @@ class ShardActor:
         m.accounts, m.tweets, m.edges = len(state.people), len(state.tweets), state.graph.edge_count
         m.rings = int(state.rings.awake.sum())
         m.epoch, m.primary = self.storage.epoch, 1
+        m.checkpoint_rows = figures["checkpoint_rows"]
         m.measure_memory()
 
     def status(self) -> dict[str, Any]:

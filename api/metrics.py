@@ -18,6 +18,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
+from actors.metrics import render_prometheus
 from api.limits import SHARD_GAUGE_COUNT_MAX
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"))
@@ -76,11 +77,17 @@ class Metrics:
             self._gauges[name].set(value)
         shard_registry = CollectorRegistry()
         shard_registry.register(_ShardFigures(shards))
-        return generate_latest(self.registry) + generate_latest(shard_registry)
+        measured = [({"shard": str(n)}, status["metrics"]) for n, status in sorted(shards.items()) if _measured(status)]
+        text = render_prometheus(measured).encode() if measured else b""
+        return generate_latest(self.registry) + generate_latest(shard_registry) + text
+
+
+def _measured(status: Any) -> bool:
+    return isinstance(status, Mapping) and isinstance(status.get("metrics"), Mapping)
 
 
 class _ShardFigures:
-    """Numeric leaves of the shards' `status` as gauges with a shard label."""
+    """Numeric leaves of the shards' `status` (but its metrics, which have types of their own) as gauges by shard."""
 
     def __init__(self, shards: Mapping[int, Any]) -> None:
         self._shards = shards
@@ -90,10 +97,14 @@ class _ShardFigures:
         families: dict[str, GaugeMetricFamily] = {"rookery_shard_up": up}
         for shard, status in sorted(self._shards.items()):
             up.add_metric((str(shard),), 0.0 if status is None else 1.0)
-            for name, value in list(_numeric_leaves(status or {}, "rookery_shard"))[:SHARD_GAUGE_COUNT_MAX]:
+            for name, value in list(_numeric_leaves(_without_metrics(status), "rookery_shard"))[:SHARD_GAUGE_COUNT_MAX]:
                 family = families.setdefault(name, GaugeMetricFamily(name, "Reported by the shard", labels=("shard",)))
                 family.add_metric((str(shard),), value)
         return families.values()
+
+
+def _without_metrics(status: Any) -> Any:
+    return {key: value for key, value in status.items() if key != "metrics"} if isinstance(status, Mapping) else {}
 
 
 def _numeric_leaves(tree: Any, name: str) -> Iterable[tuple[str, float]]:

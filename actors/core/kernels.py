@@ -532,3 +532,9 @@ def oldest_of_logs(data, start, length, rows, min_id, count, out):
             taken += 1
             lo += 1
     return k
+
+
+if __name__ == "__main__":  # `make setup`; the kernels are compiled under their import name, not as __main__
+    from actors.core import warm
+
+    warm.main()
