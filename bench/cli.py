@@ -67,7 +67,7 @@ def _command(scenarios: list[Scenario]) -> Callable[..., None]:
             err.print(f"[red]error:[/] --generator is auto or one of {available}, --auth token or open")
             raise typer.Exit(2)
         if quick:
-            pairs, seconds = min(pairs, 2), 1.0
+            pairs, seconds = min(pairs, 2), 0.3
         with tempfile.TemporaryDirectory(prefix="rkb-", ignore_cleanup_errors=True) as scratch:
             use_own_ray_token(Path(scratch))
             for scenario in scenarios:

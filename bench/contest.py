@@ -83,7 +83,7 @@ def load_in_turn(
 ) -> Turns[Sample]:
     """Load each contestant in turn. busy: takes how busy the machine was before each turn."""
     for name, port in ports.items():
-        run_load(options.generator, port, requests[name], clients, WARM_UP_S)
+        run_load(options.generator, port, requests[name], clients, min(WARM_UP_S, options.seconds))
 
     def load(name: str) -> Sample:
         sample = run_load(options.generator, ports[name], requests[name], clients, options.seconds)

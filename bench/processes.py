@@ -8,6 +8,7 @@ Rules of this file
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 READY_POLL_S = 0.02
+PORTS = (15_000, 30_000)  # Linux hands out 32,768 and up, macOS 49,152
 GRACE_S = 60.0  # a cluster folds its journal into the checkpoint before it goes
 
 
@@ -27,10 +29,18 @@ class BenchError(RuntimeError):
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Return a loopback port that nobody listens on, outside the range that the system hands out.
+
+    Ray opens dozens of ports and connections while a cluster starts: one of that range may be gone by the time it is used.
+    """
+    while True:
+        port = random.randrange(*PORTS)
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 def accepts(address: str | tuple[str, int]) -> bool:

@@ -54,7 +54,7 @@ def run(options: Options, progress: Progress) -> Result:
                 EVERYSEC: lambda seconds, c=clients: peer("everysec", c, seconds),
             }
             for warm_up in runs.values():
-                warm_up(WARM_UP_S)
+                warm_up(min(WARM_UP_S, options.seconds))
             contestants = {name: (lambda _, r=r: r(options.seconds)) for name, r in runs.items()}
             turns = alternate(contestants, options.pairs, lambda: busy.append(busy_percent()))
             add_rows(result, f"{clients} client{'s' * (clients > 1)}", turns)
