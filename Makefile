@@ -29,7 +29,7 @@ help:
 	@echo 'make test      setup, then all tests (PYTEST_ARGS="-k timeline")'
 	@echo 'make lint      ruff, mypy --strict, import-linter'
 	@echo 'make format    rewrite the code in the house format'
-	@echo 'make bench     benchmarks (ARGS=SCENARIO)'
+	@echo 'make bench     benchmarks (ARGS="read --quick"; all of them by default)'
 	@echo 'make simulate  the seeded whole-cluster simulation (SEEDS=200)'
 	@echo 'make clean     remove .venv and caches; data/ stays'
 
@@ -80,7 +80,7 @@ run: setup
 	@$(PY) run_cluster.py serve $(ARGS)
 
 bench: setup-dev
-	@$(PY) run_cluster.py bench $(ARGS)
+	@$(PY) run_cluster.py bench $(or $(ARGS),all)
 
 simulate: setup-dev
 	@$(PY) run_cluster.py simulate --seeds $(SEEDS) $(ARGS)

@@ -1,7 +1,7 @@
 """Rookery's command line: start, load, inspect, check and stop a timeline cluster.
 
-This is the composition root: it names the parts and prints what they say. Messages go to stderr, data to stdout; exit status 0 for
-success, 1 for a failed check or a cluster that can't be had, 2 for wrong usage.
+This is the composition root: it names the parts and prints what they say. Messages go to stderr, data to stdout; exit
+status 0 for success, 1 for a failed check or a cluster that can't be had, 2 for wrong usage.
 
 Whatever imports Ray is imported inside the commands: Ray reads its token's place at its import (actors/ray_token.py), and
 `--help` is quick.
@@ -231,7 +231,7 @@ def check(
     address: AddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check invariants and digests of a running or stopped cluster; with --oracle every timeline against its definition."""
+    """Check invariants and digests of a running or stopped cluster; with --oracle every timeline too."""
     directory = (data or Path("data")).resolve()
     use_ray_token(directory, create=False)
     from actors import bulk
@@ -265,7 +265,7 @@ def storm(
     address: AddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write at random as many clients would, kill shards if told to, and check that nothing acknowledged is lost or doubled."""
+    """Write at random as many clients would, kill shards if told to; nothing acknowledged may be lost or doubled."""
     cluster = joined(data, address)
     from actors import bulk
 
@@ -285,13 +285,24 @@ def simulate(
     first: Annotated[int, typer.Option(min=0, help="Seed of the first.")] = 0,
     steps: Annotated[int, typer.Option(min=1, help="Client actions in each.")] = 250,
 ) -> None:
-    """Simulate whole clusters in one thread with faults: lost messages, crashes, torn writes; one simulation per seed."""
+    """Simulate whole clusters in one thread with faults (lost messages, crashes, torn writes), one per seed."""
     from actors.simulation import run_seeds
 
     with reporting():
         failed = run_seeds(first, seeds, steps, out, err)
     if failed:
         raise typer.Exit(1)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    add_help_option=False,
+)
+def bench(context: typer.Context) -> None:
+    """Measure Rookery beside what a user would pick instead, in one run; `bench --help` lists the scenarios."""
+    from bench.cli import app as scenarios
+
+    scenarios(args=context.args, prog_name="run_cluster.py bench")
 
 
 if __name__ == "__main__":
