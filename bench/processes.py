@@ -31,7 +31,7 @@ class BenchError(RuntimeError):
 def free_port() -> int:
     """Return a loopback port that nobody listens on, outside the range that the system hands out.
 
-    Ray opens dozens of ports and connections while a cluster starts: one of that range may be gone by the time it is used.
+    Ray opens dozens of ports and connections while a cluster starts: one of that range may be gone when it is used.
     """
     while True:
         port = random.randrange(*PORTS)
