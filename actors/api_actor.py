@@ -7,6 +7,7 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from collections.abc import Callable
 from typing import Any
@@ -113,7 +114,10 @@ class ApiActor:
     async def _start(self) -> int:
         while True:
             try:
-                return await self._worker.start()
+                port = await self._worker.start()
+                gc.collect()
+                gc.freeze()  # the imports alone make a full collection take 60 ms, and they live as long as we do
+                return port
             except OverloadedError as error:
                 self._log.warning("the API waits for the cluster", reason=error.message)
                 await asyncio.sleep(RETRY_S)

@@ -147,6 +147,8 @@ def start_ray(settings: Settings, environment: dict[str, str]) -> Any:
     if c.ray_address:
         return ray.init(address=c.ray_address, namespace=c.namespace, runtime_env=worker, log_to_driver=True)
     keep_ray_on_loopback()
+    # Ray gives its workers niceness 15, so that a desktop stays smooth under batch jobs; ours answer requests.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     for _ in range(DASHBOARD_ATTEMPT_COUNT):
         port = first_free_port(c.dashboard_host, c.dashboard_port) if c.dashboard else c.dashboard_port
         try:

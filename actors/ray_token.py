@@ -1,8 +1,9 @@
 """The token of a local Ray: one per data folder, so that whoever can read the folder can operate its cluster.
 
-Why: Ray 2.60 asks for a token unless told otherwise, and it should: its control store listens on every interface and runs code
-for whoever may talk to it. Its own default is one token in the home directory that every local cluster of this user shares, and a
-second process that wants to join must know to ask for it. Here the folder that names the cluster also holds its token.
+Why: Ray 2.60 asks for a token unless told otherwise, and it should: its control store runs code for whoever may talk to
+it, and other users of this machine can reach its loopback too. Its own default is one token in the home directory that
+every local cluster of this user shares, and a second process that wants to join must know to ask for it. Here the
+folder that names the cluster also holds its token.
 
 Rules of this file
 - It must run before `import ray`: Ray reads these variables once, at its import. So nothing here imports Ray, and
