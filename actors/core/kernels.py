@@ -538,3 +538,9 @@ if __name__ == "__main__":  # `make setup`; the kernels are compiled under their
     from actors.core import warm
 
     warm.main()
+
+
+if __name__ == "__main__":  # `make setup`. By its name: what is compiled here, in __main__, nobody would find again.
+    from actors.core import warm
+
+    warm.main()

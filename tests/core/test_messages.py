@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from actors.core import limits
+from actors.core import arrivals, limits
 from actors.core.entries import pack
 from actors.core.verify import digest
 from tests.core.harness import SMALL, Shards
@@ -222,6 +222,21 @@ def test_a_deleted_tweet_disappears_below_the_ring_too(shards):
     for tweet in (tweets[0], tweets[-1]):
         shards.do("delete", tweet, shards.ada)
     assert shards.home(shards.bob, count=30) == tweets[1:-1][::-1]
+
+
+def test_lost_entries_are_swept_out_of_rings_and_logs_when_enough_has_arrived(monkeypatch):
+    monkeypatch.setattr(arrivals, "SWEEP_EVERY", 40)
+    shards = two_followers(replace(SMALL, arrivals_max=8, timeline_length=50))
+    shards.home(shards.bob)
+    shards.home(shards.joe)
+    state = shards.state_of(shards.bob)
+    old = shards.post(shards.joe)
+    tweets = [shards.post(shards.ada) for _ in range(45)]
+    assert state.arrivals.next_sweep_n == 80
+    assert not len(state.rings.arena.view(shards.row_of(shards.joe)))
+    assert state.rings.floor[shards.row_of(shards.joe)] >= old
+    assert shards.home(shards.joe) == [old]
+    assert shards.home(shards.bob, count=50) == tweets[::-1]
 
 
 # ---- pull authors ---------------------------------------------------------------------------------------------

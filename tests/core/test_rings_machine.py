@@ -7,6 +7,7 @@ left the window takes the floor with it. Floors may be higher than they must be,
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -18,8 +19,9 @@ from actors.core.pull_logs import PullLogs
 from actors.core.rings import Rings
 from tests.core.twins import Tweet, TwinArrivals, TwinRings
 
+pytestmark = pytest.mark.timeout(600)  # passing takes seconds; making a failure small may take minutes
 ROWS, CAPACITY, KEEP = 4, 8, 3
-STARTS = [0, (1 << 31) - 8, (1 << 32) - 16, (1 << 32) - 8]
+STARTS = [0, (1 << 31) - 32, (1 << 32) - 64, (1 << 32) - 32]
 AUTHOR = st.integers(1, 4)
 ROW = st.integers(0, ROWS - 1)
 
@@ -29,10 +31,11 @@ def entry(tweet_id: int, author: int, flags: int = 0) -> Entry:
 
 
 class RingsMachine(RuleBasedStateMachine):
-    @initialize(first_n=st.sampled_from(STARTS))
-    def start(self, first_n) -> None:
+    @initialize(first_n=st.sampled_from(STARTS), capacity=st.sampled_from([CAPACITY, 4 * CAPACITY]))
+    def start(self, first_n, capacity) -> None:
+        """A window smaller than a ring, where entries are lost, or larger, where rings overflow."""
         self.first_n = first_n
-        self.arrivals, self.window = Arrivals(CAPACITY), TwinArrivals(CAPACITY)
+        self.arrivals, self.window = Arrivals(capacity), TwinArrivals(capacity)
         self.arrivals.next_n = first_n
         self.rings, self.twin = Rings(self.arrivals, KEEP), TwinRings()
         self.rings.ensure_rows(ROWS)
@@ -119,12 +122,19 @@ class RingsMachine(RuleBasedStateMachine):
         self.logged.wake(author)
 
     @precondition(lambda self: self.logs.logs)
-    @rule(author=AUTHOR, step=st.integers(1, 60))
-    def log(self, author, step) -> None:
-        if author in self.logs.logs:
+    @rule(pick=AUTHOR, steps=st.lists(st.integers(1, 60), min_size=1, max_size=14))
+    def log(self, pick, steps) -> None:
+        author = sorted(self.logs.logs)[pick % len(self.logs.logs)]
+        for step in steps:
             tweet_id = (step if step < 30 else self.highest // 8 + step - 29) * 8 + author
             self.logs.insert(author, self.arrive(tweet_id, author)[0], tweet_id)
             self.logged.insert(author, tweet_id)
+
+    @rule(count=st.integers(1, 12))
+    def flood(self, count) -> None:
+        """Arrivals that are of no concern to any ring here, but push others out of the window."""
+        for _ in range(count):
+            self.arrive((self.highest // 8 + 1) * 8 + 7, 7)
 
     @rule(author=AUTHOR)
     def drop_log(self, author) -> None:
