@@ -3,8 +3,8 @@
 This is the composition root: it names the parts and prints what they say. Messages go to stderr, data to stdout; exit
 status 0 for success, 1 for a failed check or a cluster that can't be had, 2 for wrong usage.
 
-Whatever imports Ray is imported inside the commands: Ray reads its token's place at its import (actors/ray_token.py), and
-`--help` is quick.
+Whatever imports Ray is imported inside the commands: Ray reads its token's place at its import (actors/ray_token.py),
+and `--help` is quick.
 """
 
 from __future__ import annotations
@@ -95,7 +95,10 @@ def joined(data: Path | None, address: str | None) -> Joined:
     from configs.sections import Timeline
 
     info = ClusterInfo.load(directory)
-    if address is None and not serving_pid(directory):
+    serving = serving_pid(directory)
+    if address is None and serving and (info is None or info.pid != serving):
+        raise fail(f"the cluster of {directory} is still starting (process {serving}); try again when it serves")
+    if address is None and not serving:
         state = "is not running" if info else "was never started"
         raise fail(f"the cluster of {directory} {state}; start it with: run_cluster.py serve --data {directory}")
     logging.getLogger("ray").setLevel(logging.ERROR)

@@ -1,15 +1,16 @@
 """Loads and checks as run_cluster.py offers them: files in, progress on stderr, a summary out.
 
 Rules of this file
-- Glue only: reading is cluster/input_files.py's, loading cluster/loading.py's, checking cluster/checking.py's. What needs the API's
-  rules (what a tweet may say, entities, tokens, passwords) comes from `api/`, so that what is loaded is what could
-  have been posted.
+- Glue only: reading is cluster/input_files.py's, loading cluster/loading.py's, checking cluster/checking.py's. What
+  needs the API's rules (what a tweet may say, entities, tokens, passwords) comes from `api/`, so that what is loaded
+  is what could have been posted.
 - Input is read and checked as a whole before the first request.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -286,10 +287,14 @@ async def run_storm(namespace: str, length: int, operations: int, seed: int, kil
                 advance(done)
 
             begin = time.perf_counter()
-            async with asyncio.TaskGroup() as group:
-                group.create_task(storm.run(operations, on_count))
-                if kill:
-                    group.create_task(kill_in_turn(lambda: shard_pids(namespace), lambda: count / operations, killed))
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(storm.run(operations, on_count))
+                    if kill:
+                        pids = functools.partial(shard_pids, namespace)
+                        group.create_task(kill_in_turn(pids, lambda: count / operations, killed))
+            except BaseExceptionGroup as errors:
+                raise first_error(errors) from errors
             outcome.figures |= {"operations": count, "seconds": round(time.perf_counter() - begin)}
             outcome.add(await storm.repeat_posts())
             await loader.wait_until_drained()
@@ -302,6 +307,12 @@ async def run_storm(namespace: str, length: int, operations: int, seed: int, kil
     checked.problem_count += outcome.problem_count
     checked.problems = (outcome.problems + checked.problems)[:SHOWN_COUNT]
     return checked
+
+
+def first_error(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first of the errors of several tasks, out of its groups."""
+    error = errors.exceptions[0]
+    return first_error(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 async def shard_pids(namespace: str) -> dict[int, int]:

@@ -1,8 +1,8 @@
 """`check` of a stopped cluster: opens every shard's files, and with the oracle runs all replicas in one process.
 
 Rules of this file
-- Nothing is written to a journal or a checkpoint: commands that waking and delivering need are applied in memory only. (Opening a
-  journal cuts off a torn tail, as any start would.)
+- Nothing is written to a journal or a checkpoint: commands that waking and delivering need are applied in memory only.
+  (Opening a journal cuts off a torn tail, as any start would.)
 - The digests are taken before anything is applied: they equal those of the running cluster before it stopped.
 - The serving lock is held meanwhile, so that nobody starts the cluster under our feet.
 """

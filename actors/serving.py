@@ -3,9 +3,9 @@
 Rules of this file
 - Until everything serves, SIGINT and SIGTERM end the start; what was started is taken down again. Journals make
   that safe at any point.
-- While serving, the first signal stops cleanly, others are answered with "still stopping", the third gives up waiting.
-- A local Ray lives and dies with this process: if it is killed, Ray's own reaper ends the rest. On a joined Ray cluster only our
-  actors are ended.
+- While serving, the first signal stops cleanly, the second is answered with "still stopping", the third gives up.
+- A local Ray lives and dies with this process: if it is killed, Ray's own reaper ends the rest. On a joined Ray
+  cluster only our actors are ended.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Signals:
 
 
 def serve(settings: Settings, sample: bool, out: Console, err: Console) -> bool:
-    """Run a cluster until told to stop; returns whether it came up. Raises RookeryError, RayError or ConnectionError."""
+    """Run a cluster until told to stop; returns whether it came up. Raises RookeryError, RayError, ConnectionError."""
     signals = Signals(err)
     signals.install()
     data_dir = settings.storage.data_dir

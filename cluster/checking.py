@@ -1,14 +1,14 @@
-"""Does a running cluster say the truth? Invariants of each shard, agreement between shards, and every timeline against its
+"""Does a running cluster say the truth? Invariants of each shard, agreement between shards, every timeline against its
 definition.
 
 Rules of this file
-- Everything is asked over the lane, with the operations that API workers use; only `export` and `digest` are for operators.
+- Everything is asked over the lane, as API workers do; only `export`, `check` and `digest` are for operators.
 - Differences are returned, never raised, and each says what was expected, what was served, and why that may be.
 - The oracle shares no code with what serves (oracle.py).
 
-How the oracle check works: wait until messages have drained, read the facts of all shards, compute home(u) for every account by
-brute force, read home(u) as an API worker does (pages of 200 by max_id), compare. Writes meanwhile would show up as
-differences, so shards' positions are compared before and after.
+How the oracle check works: wait until messages have drained, read the facts of all shards, compute home(u) for every
+account by brute force, read home(u) as an API worker does (pages of 200 by max_id), compare. Writes meanwhile would
+show up as differences, so the shards' totals are compared before and after.
 """
 
 from __future__ import annotations

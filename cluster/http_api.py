@@ -1,7 +1,7 @@
 """A small client of the HTTP API, for loads and checks of clusters that can only be reached that way.
 
-Why not httpx: it is a test dependency; a few kept-alive connections on threads need nothing but the standard library, and the
-server is the bound. Rules: 429 and 503 are waited out as Retry-After says; other refusals are raised.
+Why not httpx: it is a test dependency; a few kept-alive connections on threads need nothing but the standard library,
+and the server is the bound. Rules: 429 and 503 are waited out as Retry-After says; other refusals are raised.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Loads through the HTTP API: for clusters that this machine can only reach that way. Slower; every write is one request.
+"""Loads through the HTTP API: for clusters that can only be reached that way. Slower; every write is one request.
 
 Rules of this file
-- Accounts with a token in the accounts file are taken to exist under their ids. All others are registered as `user<id>` and get
-  the ids that the server gives; loading again logs in, with a password made of the seed and the number. It is no secret to whoever
-  knows the seed, so such accounts are for experiments.
+- Accounts with a token in the accounts file are taken to exist under their ids. All others are registered as `user<id>`
+  and get the ids that the server gives; loading again logs in, with a password made of the seed and the number. It is
+  no secret to whoever knows the seed, so such accounts are for experiments.
 - Safe to repeat: follows are sets, posts carry an Idempotency-Key made as for the lane.
 """
 
@@ -51,7 +51,8 @@ class HttpLoader:
         self.who = {i: (str(i), account.token) for i, account in imported.items() if account.token}
         missing = [i for i in given.account_ids if i not in self.who]
         edges = list(zip(given.edges.followers.tolist(), given.edges.followees.tolist(), strict=True))
-        done = {"accounts": self._phase(missing, lambda i: self._account(i, imported.get(i)), start("accounts", len(missing)))}
+        on_count = start("accounts", len(missing))
+        done = {"accounts": self._phase(missing, lambda i: self._account(i, imported.get(i)), on_count)}
         if edges:
             done["follows"] = self._phase(edges, self._follow, start("follows", len(edges)))
         if given.posts:

@@ -1,18 +1,18 @@
 """Bulk loads through the cluster's own write path: accounts, follows and tweets, over the lane.
 
 Rules of this file
-- Nothing here bypasses a shard: what is loaded was validated, journalled and sent to other shards as any client's write.
-- A load may be repeated, or resumed after a failure, and changes nothing that is there: names and follows are sets, and a
-  tweet's idempotency key is made of (seed, line number, text). Shards remember a key for a day
+- Nothing here bypasses a shard: what is loaded was validated, journalled and sent to others as any client's write.
+- A load may be repeated, or resumed after a failure, and changes nothing that is there: names and follows are sets,
+  and a tweet's idempotency key is made of (seed, line number, text). Shards remember a key for a day
   (limits.IDEMPOTENCY_TTL_MS) and the newest 200,000 of them: loading again after that posts again.
 - No knowledge of entities, passwords or files: callers hand in what they extracted, hashed and read.
 
 How it works
-Rows are grouped with NumPy by the shard that owns their key, cut into batches, and a few batches are under way per shard, so
-that a shard journals one while it applies the next and the loader packs a third. A phase ends when every numbered message
-has arrived (`wait_until_drained`): then accounts exist, and edges are known on both sides.
+Rows are grouped with NumPy by the shard that owns their key, cut into batches, and a few batches are under way per
+shard, so that a shard journals one while it applies the next and the loader packs a third. A phase ends when every
+numbered message has arrived (`wait_until_drained`): then accounts exist, and edges are known on both sides.
 
-Costs: packing is about a fifth of the work of a follow; the rest is in the shards (see actors/core/DESIGN.md).
+
 """
 
 from __future__ import annotations
@@ -100,8 +100,9 @@ class Post:
 def draw_authors(accounts: Ints, followees: Ints, count: int, seed: int) -> Ints:
     """Return an author for each of `count` tweets: a power law over the accounts, those with most followers first.
 
-    accounts: ascending, each once; followees: the right-hand side of the graph's edges, every one an account. A function
-    of its arguments alone; fewer tweets get the same first authors. Accounts with as many followers are in random order.
+    accounts: ascending, each once; followees: the right-hand side of the graph's edges, every one an account. A
+    function of its arguments alone; fewer tweets get the same first authors. Accounts with as many followers are in
+    random order.
     """
     if not len(accounts):
         raise ValueError("tweets need accounts that write them")
@@ -115,7 +116,7 @@ def draw_authors(accounts: Ints, followees: Ints, count: int, seed: int) -> Ints
 
 
 def idempotency_key(seed: int, line: TextLine) -> bytes:
-    """Return the key of a tweet of a file. The text is in it, so that another file with the same seed isn't passed over."""
+    """Return the key of a tweet of a file. With the text in it, another file with the same seed isn't passed over."""
     return hashlib.blake2b(f"{seed}:{line.number}:{line.text}".encode(), digest_size=KEY_BYTES).digest()
 
 
@@ -141,7 +142,7 @@ def account_batches(rows: Iterable[AccountRow], shard_of: Callable[[int], int]) 
 def follow_batches(edges: Edges, owners: Ints, batch_count: int = FOLLOW_BATCH_COUNT) -> dict[int, list[Batch]]:
     """Group edges by the follower's shard; owners: shard of each bucket.
 
-    Within a shard the edges of a follower stand together, in the file's order: a shard looks each follower up once a batch.
+    Within a shard a follower's edges stand together, in the file's order: it is looked up once a batch.
     """
     shard_of = owners[buckets_of_accounts(edges.followers)]
     order = np.lexsort((edges.followers, shard_of))  # stable

@@ -1,9 +1,10 @@
 """The definition of a home timeline, by brute force, from plain facts.
 
-    home(u) = the newest H tweets, by id, whose author is u or is followed by u now, that u may see, that are not deleted,
-    and that no filter of u's removes (blocks, mutes, reply rule, repost rule)
+    home(u) = the newest H tweets, by id, whose author is u or is followed by u now, that u may see, that are not
+    deleted, and that no filter of u's removes (blocks, mutes, reply rule, repost rule)
 
-Rules: this is the oracle, so it shares nothing with the code that serves timelines: dicts, lists and loops. It is slow on purpose.
+Rules: this is the oracle, so it shares nothing with the code that serves timelines: dicts, lists and loops. It is slow
+on purpose.
 """
 
 from __future__ import annotations
@@ -57,9 +58,9 @@ class Facts:
                     continue
                 if fact.flags & DIRECT and author != account_id and account_id not in fact.mention_ids:
                     continue
-                if fact.flags & REPLY and author != account_id:
-                    if fact.reply_author not in following | {account_id, author}:
-                        continue
+                answers_known = fact.reply_author in following or fact.reply_author in (account_id, author)
+                if fact.flags & REPLY and author != account_id and not answers_known:
+                    continue
                 found.append(fact)
         return sorted(found, key=lambda fact: fact.tweet_id, reverse=True)
 

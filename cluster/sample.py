@@ -2,8 +2,8 @@
 
 Rules of this file
 - Everything is made up here; nobody in it exists. The same network every time: one seed, no clock.
-- It goes through the lane like any client's writes, and may be loaded again after an interruption: names and follows are
-  sets, tweets have keys, reposts and likes are idempotent.
+- It goes through the lane like any client's writes, and may be loaded again after an interruption: names and follows
+  are sets, tweets have keys, reposts and likes are idempotent.
 """
 
 from __future__ import annotations
@@ -28,85 +28,16 @@ FIRST_ID = 1001
 SAMPLE_READER = FIRST_ID  # ada, whose home timeline `serve` points at
 TWEET_COUNT, REPLY_COUNT, REPOST_COUNT, LIKE_COUNT = 330, 70, 30, 150
 _NAMES = [
-    "ada",
-    "bruno",
-    "cleo",
-    "dario",
-    "elif",
-    "fumiko",
-    "goran",
-    "hana",
-    "imani",
-    "jonas",
-    "kaya",
-    "leandro",
-    "mira",
-    "nils",
-    "odile",
-    "pavel",
-    "quinn",
-    "rosa",
-    "sami",
-    "tova",
-    "uma",
-    "viggo",
-    "wanda",
-    "ximena",
-    "yusuf",
-    "zora",
-    "anouk",
-    "bashir",
-    "carmen",
-    "dmitri",
-    "esme",
-    "farid",
-    "greta",
-    "hugo",
-    "ines",
-    "jun",
-    "katia",
-    "lior",
-    "malika",
-    "noor",
-    "oskar",
-    "petra",
-    "ravi",
-    "selma",
-    "theo",
-    "ulla",
-    "vera",
-    "wim",
-    "xenia",
-    "yara",
-    "zeno",
-    "amara",
-    "birk",
-    "celia",
-    "dov",
-    "edda",
-    "fabio",
-    "gwen",
-    "hamid",
-    "ida",
-]
+    "ada", "bruno", "cleo", "dario", "elif", "fumiko", "goran", "hana", "imani", "jonas", "kaya", "leandro", "mira",
+    "nils", "odile", "pavel", "quinn", "rosa", "sami", "tova", "uma", "viggo", "wanda", "ximena", "yusuf", "zora",
+    "anouk", "bashir", "carmen", "dmitri", "esme", "farid", "greta", "hugo", "ines", "jun", "katia", "lior",
+    "malika", "noor", "oskar", "petra", "ravi", "selma", "theo", "ulla", "vera", "wim", "xenia", "yara", "zeno",
+    "amara", "birk", "celia", "dov", "edda", "fabio", "gwen", "hamid", "ida",
+]  # fmt: skip
 _SURNAMES = [
-    "Alder",
-    "Birch",
-    "Cedar",
-    "Dunlin",
-    "Elm",
-    "Finch",
-    "Gorse",
-    "Heron",
-    "Iris",
-    "Juniper",
-    "Kestrel",
-    "Linden",
-    "Merlin",
-    "Nettle",
-    "Osprey",
-    "Poplar",
-]
+    "Alder", "Birch", "Cedar", "Dunlin", "Elm", "Finch", "Gorse", "Heron", "Iris", "Juniper", "Kestrel", "Linden",
+    "Merlin", "Nettle", "Osprey", "Poplar",
+]  # fmt: skip
 _BIOS = (
     "Bread, bicycles and long walks.", "Reads more than is good for the eyes.", "Night shifts, early trains.",
     "Grows tomatoes on a windowsill.", "Repairs radios.", "Sings in a choir that nobody asked for.", "",
@@ -115,12 +46,13 @@ _SUBJECTS = (
     ("The sourdough has risen", "baking"), ("Two herons on the canal this morning", "birds"),
     ("The 6:40 train was on time", "commute"), ("First tomatoes of the year", "garden"),
     ("Finished the second chapter", "reading"), ("The old radio plays again", "repair"),
-    ("Rain on the tin roof", "weather"), ("Rehearsal ran late", "choir"), ("Found a shorter way to the hill", "walking"),
+    ("Rain on the tin roof", "weather"), ("Rehearsal ran late", "choir"), ("Found a shorter way", "walking"),
     ("Soup for eleven people", "cooking"), ("The chain came off again", "cycling"), ("A fox in the yard", "birds"),
 )  # fmt: skip
 _ENDINGS = (
     "and I can't stop smiling.", "which never happens.", "so there is hope.", "and nobody believes me.",
-    "just like last spring.", "and the neighbours clapped.", "before breakfast.", "at last.", "again.", "on the first try.",
+    "just like last spring.", "and the neighbours clapped.", "before breakfast.", "at last.", "again.",
+    "on the first try.",
 )  # fmt: skip
 _ANSWERS = (
     "lovely news!", "how did you do it?", "same here.", "save some for me.", "I was there too.", "wonderful.",

@@ -1,13 +1,13 @@
 """A storm of writes on a running cluster, while its shards are killed: is everything that was acknowledged there, once?
 
 Rules of this file
-- Writes go over the lane as an API worker sends them, posts with idempotency keys. A write is sent until it is answered, so at
-  the end each has a known outcome; what was acknowledged is remembered here and nowhere else.
-- One account does one thing at a time, as a person would: then the last acknowledged follow or unfollow of a pair decides.
+- Writes go over the lane as an API worker sends them, posts with keys. A write is sent until it is answered, so at the
+  end each has a known outcome; what was acknowledged is remembered here and nowhere else.
+- One account does one thing at a time, as a person would: the last acknowledged follow or unfollow decides a pair.
 - Decisions follow from the seed; the order in which shards answer doesn't.
 
-How it works: CLIENT_COUNT clients take turns at a list of accounts, each busy account being left out. Afterwards the facts of all
-shards (`export`) are compared with the facts from before plus what was acknowledged:
+How it works: CLIENT_COUNT clients take turns at a list of accounts, each busy account being left out. Afterwards the
+facts of all shards (`export`) are compared with the facts from before plus what was acknowledged:
 
     follows   the last acknowledged state of every pair that was touched; all others as before
     tweets    those from before, those posted and those reposted, without those deleted and the reposts of these
@@ -148,12 +148,12 @@ class Storm:
         if not self._tweets:
             return
         tweet_id, _ = self._rng.choice(self._tweets)
-        try:
+        with contextlib.suppress(
+            NotFoundError
+        ):  # another client is deleting it, before or after the reference was read
             reference = await self._send(bucket_of_tweet(tweet_id), "tweet_ref", [tweet_id, me])
-        except NotFoundError:
-            return  # being deleted by another client
-        made = orjson.loads(await self._send(bucket_of_account(me), "repost", [me, reference[3]]))
-        self.done.reposts[me, tweet_id] = int(made["tweet_id"])
+            made = orjson.loads(await self._send(bucket_of_account(me), "repost", [me, reference[3]]))
+            self.done.reposts[me, tweet_id] = int(made["tweet_id"])
 
     # ---- afterwards -------------------------------------------------------------------------------------------
 

@@ -93,7 +93,8 @@ def test_accounts_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{", "line 2"), ("{}", "a list"), ("[1]", "account 0: must be an object"), ('[{"id": 0}]', "account 0: id must"),
+        ("{", "line 2"), ("{}", "a list"), ("[1]", "account 0: must be an object"),
+        ('[{"id": 0}]', "account 0: id must"),
         ('[{"id": 1}]', "username is required"), ('[{"id": 1, "username": "a", "x": 1}]', "unknown field 'x'"),
         ('[{"id": 1, "username": 5}]', "username must be a text"),
         ('[{"id": 1, "username": "a"}, {"id": 2, "username": "A"}]', "account 1: 'a' comes twice"),

@@ -1,0 +1,143 @@
+"""The command line against a real cluster: load, check, a storm with kills, stop, and everything is as it was."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+START_TIMEOUT_S, COMMAND_TIMEOUT_S = 90, 120
+ACCOUNT_COUNT, FOLLOW_COUNT, TWEET_COUNT, OPERATION_COUNT = 300, 2_000, 400, 1_500
+
+
+def command(*args: str) -> list[str]:
+    return [sys.executable, str(REPOSITORY / "run_cluster.py"), *args]
+
+
+class ServedCluster:
+    """A data folder, and the process that serves it."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.log = data.with_suffix(".log")
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            self.port = int(listener.getsockname()[1])
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        sets = [arg for value in ("cluster.dashboard=false", "auth.mode=open", "limits.enabled=false")
+                for arg in ("--set", value)]  # fmt: skip
+        args = command("serve", "--profile", "test", "--data", str(self.data), "--port", str(self.port),
+                       "--shards", "2", "--no-sample", *sets)  # fmt: skip
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(args, stdout=log, stderr=log, cwd=REPOSITORY)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._ready():
+            assert self.process.poll() is None, self.log.read_text()[-3000:]
+            assert time.monotonic() < deadline, self.log.read_text()[-3000:]
+            time.sleep(0.2)
+
+    def _ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2) as answer:
+                return answer.status == 200 and (self.data / "cluster.json").exists()
+        except OSError:
+            return False
+
+    def run(self, *args: str) -> dict:
+        done = subprocess.run(
+            command(*args, "--data", str(self.data), "--json"), capture_output=True, timeout=COMMAND_TIMEOUT_S,
+            cwd=REPOSITORY, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout.decode()[-2000:] + done.stderr.decode()[-3000:]
+        return json.loads(done.stdout)
+
+    def stop(self) -> None:
+        done = subprocess.run(
+            command("stop", "--data", str(self.data)), timeout=COMMAND_TIMEOUT_S, capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        assert self.process is not None
+        assert self.process.wait(30) == 0, self.log.read_text()[-3000:]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[ServedCluster]:
+    folder = Path(tempfile.mkdtemp(prefix="rk-"))
+    made = ServedCluster(folder / "data")
+    made.start()
+    yield made
+    if made.process is not None and made.process.poll() is None:
+        made.process.send_signal(signal.SIGTERM)
+        made.process.wait(60)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def files(cluster: ServedCluster) -> list[str]:
+    """A synthetic power-law graph and texts, as arguments of load and check."""
+    rng = random.Random(5)
+    popularity = [1 / rank for rank in range(1, ACCOUNT_COUNT + 1)]
+    edges = {(rng.randrange(1, ACCOUNT_COUNT + 1), rng.choices(range(1, ACCOUNT_COUNT + 1), popularity)[0])
+             for _ in range(FOLLOW_COUNT)}  # fmt: skip
+    graph, tweets = cluster.data.parent / "graph.txt", cluster.data.parent / "tweets.txt"
+    graph.write_text("".join(f"{u} {v}\n" for u, v in sorted(edges)))
+    tweets.write_text("".join(f"tweet {n} to @user{n % 50} #tag{n % 7}\n" for n in range(TWEET_COUNT)))
+    return ["--graph", str(graph), "--tweets", str(tweets), "--seed", "3"]
+
+
+def test_a_network_goes_in_and_every_timeline_is_as_defined(cluster, files):
+    done = cluster.run("load", *files)
+    assert done["tweets"]["new"] == TWEET_COUNT
+    again = cluster.run("load", *files)
+    assert [phase["new"] for phase in again.values()] == [0, 0, 0]
+    found = cluster.run("check", "--oracle", *files)
+    assert (found["problem_count"], found["figures"]["homes"]) == (0, done["accounts"]["given"])
+    assert cluster.run("check", "--oracle", "--http")["problem_count"] == 0
+
+
+def test_status_names_every_process(cluster, files):
+    report = cluster.run("status")
+    assert sorted(p["role"] for p in report["processes"]) == ["api", "router", "shard", "shard"]
+    assert all(p["pid"] and p["rss_bytes"] > 1e6 for p in report["processes"])
+    assert report["memory"]["edge_bytes_per_follow_edge"] > 0
+    assert sum(shard["buckets"] for shard in report["shards"]) == 1024
+
+
+def test_nothing_acknowledged_is_lost_or_doubled_when_shards_are_killed(cluster, files):
+    found = cluster.run("storm", "--kill", "--operations", str(OPERATION_COUNT), "--seed", "9")
+    assert (found["problem_count"], found["figures"]["killed"]) == (0, 2)
+
+
+def test_a_stopped_cluster_holds_the_same_and_so_does_the_next_start(cluster, files):
+    running = cluster.run("check")
+    cluster.stop()
+    stopped = cluster.run("check", "--oracle")
+    assert stopped["digests"] == running["digests"]
+    assert stopped["problem_count"] == 0
+    cluster.start()
+    assert cluster.run("check")["digests"] == running["digests"]
+    assert cluster.run("check", "--oracle")["problem_count"] == 0
+
+
+def test_a_second_serve_of_the_same_folder_is_refused(cluster):
+    done = subprocess.run(
+        command("serve", "--data", str(cluster.data), "--port", "1"), capture_output=True, check=False
+    )
+    assert done.returncode == 1
+    assert b"served by process" in done.stderr
