@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import socket
 import sys
 import tempfile
 import uuid
@@ -21,6 +20,8 @@ from pathlib import Path
 import psutil
 import pytest
 from hypothesis import HealthCheck, settings
+
+from bench.processes import free_port as unused_port
 
 SESSION_VARIABLE = "ROOKERY_TEST_SESSION"  # inherited by every child; this is how orphans are recognised
 EXIT_TIMEOUT_S = 15.0  # Ray's processes notice within seconds that their parent has gone
@@ -78,9 +79,7 @@ def unit_tests_start_no_ray(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture
 def free_port() -> int:
     """Return a loopback port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    return unused_port()
 
 
 @pytest.fixture
