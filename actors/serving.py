@@ -86,7 +86,7 @@ def serve(settings: Settings, sample: bool, out: Console, err: Console) -> bool:
         require_free_port(settings.server.host, settings.server.port)
         try:
             _serve(settings, sample, signals, out, err)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):  # SystemExit: SIGTERM while Ray's own handler was in place
             err.print("interrupted; what was acknowledged is in the journals", style="yellow")
             return not signals.starting
         return True
