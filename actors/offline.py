@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from actors.core.entries import unpack
 from actors.core.errors import NotFoundError
 from actors.core.home import Ask, Query, Wake
 from actors.core.ids import bucket_of_account
@@ -76,8 +77,8 @@ class StoppedCluster:
                 more = bool(first)
                 for account_id, following, tweets, hidden in rows:
                     facts.following[account_id] = set(np.frombuffer(following, dtype="<i8").tolist())
-                    facts.hidden[account_id] = set(hidden)
-                    facts.add_tweets(Fact(*fields[:6], tuple(fields[6])) for fields in tweets)
+                    facts.hidden[account_id] = set(np.frombuffer(hidden, dtype="<i8").tolist())
+                    facts.add_tweets(Fact(*fields[:6], tuple(fields[6])) for fields in unpack(tweets))
         return facts
 
     def home(self, account_id: int, length: int) -> list[int]:

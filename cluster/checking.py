@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from actors.core.entries import unpack
 from actors.core.ids import bucket_of_account
 from cluster.client import ClusterClient
 from cluster.input_files import Edges
@@ -82,8 +83,8 @@ async def read_facts(client: ClusterClient, on_count: OnCount) -> Facts:
             first, rows = await client.call_shard(shard, "export", [first, EXPORT_ACCOUNT_COUNT], READ_TIMEOUT_S)
             for account_id, following, tweets, hidden in rows:
                 facts.following[account_id] = set(np.frombuffer(following, dtype="<i8").tolist())
-                facts.hidden[account_id] = set(hidden)
-                facts.add_tweets(Fact(*fields[:6], tuple(fields[6])) for fields in tweets)
+                facts.hidden[account_id] = set(np.frombuffer(hidden, dtype="<i8").tolist())
+                facts.add_tweets(Fact(*fields[:6], tuple(fields[6])) for fields in unpack(tweets))
             on_count(len(rows))
             if not first:
                 return

@@ -209,8 +209,8 @@ class Reads:
     def export(self, first_row: int, count: int) -> list[Any]:
         """Facts of some accounts, for the oracle: `[next row or 0, [[account_id, following, tweets, hidden], ...]]`.
 
-        following: int64 bytes, oldest first; hidden: accounts blocked, muted or blocking; a tweet:
-        [tweet_id, author_id, flags, reply_author, orig_id, orig_author, mention_ids].
+        following, hidden (accounts blocked, muted or blocking): int64 bytes; tweets: a packed list of
+        [tweet_id, author_id, flags, reply_author, orig_id, orig_author, mention_ids], oldest first.
         """
         arguments.whole(first_row, 0, ids.ID_MAX, "first_row")
         arguments.whole(count, 0, ids.ID_MAX, "count")
@@ -223,8 +223,8 @@ class Reads:
                 [
                     state.people.accounts[row].account_id,
                     state.graph.following.view(row).tobytes(),
-                    [[*e[:6], e.mention_ids] for e in entries],
-                    state.graph.hidden(row).tolist(),
+                    pack([[*e[:6], e.mention_ids] for e in entries]),
+                    state.graph.hidden(row).tobytes(),
                 ]
             )
         return [last if last < len(state.people) else 0, rows]

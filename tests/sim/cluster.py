@@ -12,7 +12,10 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from actors.core import ids, limits
+from actors.core.entries import unpack
 from actors.core.errors import RookeryError
 from actors.core.home import Ask, Query, Wake
 from actors.core.replica import Replica
@@ -257,11 +260,9 @@ class SimCluster:
         for shard in self.shards:
             _, rows = shard.replica.read("export", [0, 1 << 30])
             for account_id, following, tweets, hidden in rows:
-                facts.following[account_id] = {
-                    int.from_bytes(following[i : i + 8], "little") for i in range(0, len(following), 8)
-                }
-                facts.hidden[account_id] = set(hidden)
-                facts.add_tweets(Fact(*fields[:6], tuple(fields[6])) for fields in tweets)
+                facts.following[account_id] = set(np.frombuffer(following, dtype="<i8").tolist())
+                facts.hidden[account_id] = set(np.frombuffer(hidden, dtype="<i8").tolist())
+                facts.add_tweets(Fact(*fields[:6], tuple(fields[6])) for fields in unpack(tweets))
         return facts
 
     def check(self) -> None:
