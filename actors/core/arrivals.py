@@ -7,7 +7,7 @@ authors' shards. So memory is bounded, and nothing must be tracked per ring when
 
 Rules: a tweet id has at most one arrival number that is alive (`number_of`). Deleting marks the slot.
 `lost_max_id` is the highest tweet id that ever left the window.
-Costs: 57 bytes a slot of columns, plus the body (shared with the author's own record when both live here), plus the
+Costs: 53 bytes a slot of columns, plus the body (shared with the author's own record when both live here), plus the
 rendering once somebody has read it.
 """
 
