@@ -87,13 +87,6 @@ def test_both_home_paths_answer_alike_with_private_caching(ada):
     assert replies[0].headers["content-type"] == "application/json"
 
 
-def test_a_home_read_is_one_lane_request(ada, fake):
-    ada.home()
-    fake.calls.clear()
-    ada.home(count=5)
-    assert fake.calls == ["home"]
-
-
 def test_replies_likes_and_reposts_count(ada, bob):
     tweet_id = ada.tweet("original")["tweet_id"]
     reply = bob.tweet("me too", in_reply_to=tweet_id)

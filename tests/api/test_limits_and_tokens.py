@@ -226,3 +226,10 @@ class TestOverHttp:
                 error = assert_error(reply, 500, None)
                 assert error["message"] == "something went wrong on our side; request find-me"
                 assert "zero" not in reply.text
+
+
+def test_a_home_read_is_one_lane_request(ada, fake):
+    ada.home()
+    fake.calls.clear()
+    ada.home(count=5)
+    assert fake.calls == ["home"]
