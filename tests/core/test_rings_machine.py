@@ -75,7 +75,7 @@ class RingsMachine(RuleBasedStateMachine):
         """Tweets with ids old and new, by authors with local followers or a ring of their own."""
         rows = []
         for step, author, own_row in batch:
-            tweet_id = (step if step < 30 else self.highest + step - 29) * 8 + author  # an id has one author
+            tweet_id = (step if step < 30 else self.highest // 8 + step - 29) * 8 + author  # an id has one author
             if own_row in self.followers_of.get(author, set()):
                 own_row = -1
             rows.append((*self.arrive(tweet_id, author), tweet_id, author, own_row))
