@@ -198,8 +198,11 @@ class Requests:
     def _like(self, account_id: int, tweet_id: int, on: bool) -> Prepared:
         row = self.reads.row(account_id)
         arguments.an_id(tweet_id, "tweet_id")
-        if (tweet_id in self.state.likes.get(row, ())) == on:
+        likes = self.state.likes.get(row, {})
+        if (tweet_id in likes) == on:
             return _nothing(False)
+        if on and len(likes) >= limits.LIKES_COUNT_MAX:
+            raise InvalidError(f"an account may like {limits.LIKES_COUNT_MAX} tweets; take some back", "tweet_id")
         return Prepared(["like", account_id, tweet_id, on], _same)
 
     def repost(self, now_ms: int, account_id: int, packed: bytes) -> Prepared:
@@ -271,8 +274,11 @@ class Requests:
         arguments.an_id(target, "id")
         if account_id == target:
             raise InvalidError(f"account {account_id} can't {kind} itself", "id")
-        if self.state.graph.related(row, BLOCK if kind == "block" else MUTE, target) == on:
+        which = BLOCK if kind == "block" else MUTE
+        if self.state.graph.related(row, which, target) == on:
             return _nothing(False)
+        if on and len(self.state.graph.relations[which].get(row, ())) >= limits.RELATED_COUNT_MAX:
+            raise InvalidError(f"an account may {kind} {limits.RELATED_COUNT_MAX} others", "id")
         return Prepared(["relate", account_id, kind, target, on], _same)
 
     def block(self, now_ms: int, account_id: int, target: int) -> Prepared:

@@ -354,3 +354,20 @@ def test_the_clock_going_back_makes_no_id_twice(shards):
     first = shards.post(shards.ada)
     shards.now_ms -= 10_000
     assert shards.post(shards.ada) > first
+
+
+# ---- bounds ---------------------------------------------------------------------------------------------------
+
+
+def test_an_account_may_like_and_block_only_so_much_and_older_ones_still_answer(shards, monkeypatch):
+    monkeypatch.setattr(limits, "LIKES_COUNT_MAX", 2)
+    monkeypatch.setattr(limits, "RELATED_COUNT_MAX", 1)
+    tweets = [shards.post(shards.ada) for _ in range(3)]
+    assert [shards.do("like", shards.bob, tweet_id) for tweet_id in tweets[:2]] == [True, True]
+    with pytest.raises(InvalidError):
+        shards.do("like", shards.bob, tweets[2])
+    assert shards.do("like", shards.bob, tweets[0]) is False
+    assert shards.do("block", shards.bob, shards.joe)
+    with pytest.raises(InvalidError):
+        shards.do("block", shards.bob, shards.eve)
+    assert shards.do("mute", shards.bob, shards.eve), "mutes are counted apart"
