@@ -12,6 +12,8 @@ What it deliberately doesn't do: files. A multipart part with a file name is ref
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -28,6 +30,8 @@ from api.params import split_pairs
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 JSON = "application/json"
+DISCARD_BYTES_MAX = 4 * 1024 * 1024  # of a body that is too large; who sends more may see a reset instead of the 413
+DISCARD_S = 2.0
 
 
 async def read_body(request: Request, bytes_max: int) -> dict[str, Any]:
@@ -47,16 +51,30 @@ async def read_body(request: Request, bytes_max: int) -> dict[str, Any]:
 
 async def _read_bytes(request: Request, bytes_max: int) -> bytes:
     declared = request.headers.get("content-length", "")
+    stream = request.stream()
     if declared.isascii() and declared.isdigit() and int(declared[:19]) > bytes_max:
+        await _discard(stream)
         raise TooLargeError(f"the body has {declared[:19]} bytes; at most {bytes_max} are read")
     pieces: list[bytes] = []
     size_bytes = 0
-    async for piece in request.stream():
+    async for piece in stream:
         size_bytes += len(piece)
         if size_bytes > bytes_max:
+            await _discard(stream)
             raise TooLargeError(f"the body has more than {bytes_max} bytes")
         pieces.append(piece)
     return b"".join(pieces)
+
+
+async def _discard(stream: AsyncIterator[bytes]) -> None:
+    """Read on for a while and keep nothing: closing on a client that still sends would destroy our answer under way."""
+    size_bytes = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DISCARD_S):
+            async for piece in stream:
+                size_bytes += len(piece)
+                if size_bytes > DISCARD_BYTES_MAX:
+                    return
 
 
 def _parse_json(raw: bytes) -> dict[str, Any]:

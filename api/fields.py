@@ -69,16 +69,19 @@ def is_username(value: str) -> bool:
     return _USERNAME.fullmatch(value) is not None
 
 
-def clean_password(value: Any) -> str:
-    """Return a password: any text of 8 to 256 bytes in UTF-8. Never shown in a message."""
+def clean_password(value: Any, bytes_min: int = limits.PASSWORD_BYTES_MIN) -> str:
+    """Return a password: any text of 8 to 256 bytes in UTF-8. Never shown in a message.
+
+    bytes_min: 0 where one is tried, not chosen: too short is then simply wrong.
+    """
     if not isinstance(value, str):
         raise MalformedError("password must be a text", "password")
     try:
         size_bytes = len(value.encode())
     except UnicodeEncodeError as error:
         raise InvalidError("password must be valid Unicode", "password") from error
-    if not limits.PASSWORD_BYTES_MIN <= size_bytes <= limits.PASSWORD_BYTES_MAX:
-        bounds = f"{limits.PASSWORD_BYTES_MIN} to {limits.PASSWORD_BYTES_MAX} bytes"
+    if not bytes_min <= size_bytes <= limits.PASSWORD_BYTES_MAX:
+        bounds = f"{bytes_min} to {limits.PASSWORD_BYTES_MAX} bytes"
         raise InvalidError(f"password must have {bounds}, not {size_bytes}", "password")
     return value
 

@@ -194,7 +194,7 @@ class LoginRequest(BaseModel):
     """Who wants a token."""
 
     username: str = Field(examples=["ada"])
-    password: Password
+    password: str = Field(max_length=limits.PASSWORD_BYTES_MAX, examples=["correct horse"])
 
 
 class TweetRequest(WithToken):

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from actors.core.errors import InvalidError
+from actors.core.errors import InvalidError, NotFoundError
 from actors.core.ids import bucket_of_account
 from api.inputs import Inputs
 from api.links import base_of, cursor_link
@@ -42,7 +42,10 @@ async def _change_edge(request: Request, op: str, state: str, holds: bool) -> Re
     if actor == target_id:
         raise InvalidError(f"an account can't {op} itself", "id")
     if holds:
-        await services.ask_account(target_id, "account")
+        try:
+            await services.ask_account(target_id, "account")
+        except NotFoundError as error:
+            raise NotFoundError(error.message, "id") from error
     await services.ask_account(actor, op, target_id)
     return json_value({"user_id": str(actor), "target_id": str(target_id), state: holds})
 

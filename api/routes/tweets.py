@@ -9,7 +9,7 @@ import secrets
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from actors.core.errors import ForbiddenError, InvalidError
+from actors.core.errors import ForbiddenError, InvalidError, NotFoundError
 from actors.core.ids import bucket_of_account
 from api import fields, limits
 from api.entities import find_entities, pack_entities, resolve_names
@@ -84,7 +84,10 @@ def idempotency_key(header: str | None, account_id: int) -> bytes:
 async def _author_of(services: Services, tweet_id: int, viewer: int) -> int:
     if not tweet_id:
         return 0
-    author_id, _, _, _ = await services.ask_tweet(tweet_id, "tweet_ref", viewer)
+    try:
+        author_id, _, _, _ = await services.ask_tweet(tweet_id, "tweet_ref", viewer)
+    except NotFoundError as error:
+        raise NotFoundError(error.message, "in_reply_to") from error
     return int(author_id)
 
 

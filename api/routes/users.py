@@ -72,7 +72,7 @@ async def login(request: Request) -> Response:
     inputs = await Inputs.read(request)
     services = inputs.services
     username = fields.clean_text(fields.required(inputs.body, "username"), "username", limits.TOKEN_CHARS_MAX)
-    password = fields.clean_password(fields.required(inputs.body, "password"))
+    password = fields.clean_password(fields.required(inputs.body, "password"), bytes_min=0)
     services.limiter.check_login(request.scope, username)
     account_id, encoded = await _credentials_of(services, username)
     if not await services.passwords.matches(encoded, password):

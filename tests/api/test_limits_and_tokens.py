@@ -233,3 +233,9 @@ def test_a_home_read_is_one_lane_request(ada, fake):
     fake.calls.clear()
     ada.home(count=5)
     assert fake.calls == ["home"]
+
+
+def test_a_wrong_password_is_401_however_short_it_is(ada, anonymous):
+    for wrong in ("", "no", "wrong password"):
+        reply = anonymous.post("/api/v1/login", json={"username": ada.username, "password": wrong})
+        assert (reply.status_code, reply.json()["error"]["code"]) == (401, "unauthorized")

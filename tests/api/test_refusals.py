@@ -57,7 +57,7 @@ TWEETS = [
     ({"status": "x", "in_reply_to": -1}, 422, "in_reply_to"),
     ({"status": "x", "in_reply_to": True}, 400, "in_reply_to"),
     ({"status": "x", "in_reply_to": 10**30}, 400, "in_reply_to"),
-    ({"status": "x", "in_reply_to": GONE}, 404, "tweet_id"),
+    ({"status": "x", "in_reply_to": GONE}, 404, "in_reply_to"),
 ]
 
 PROFILES = [
