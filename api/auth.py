@@ -15,6 +15,7 @@ Cost: a cached token is one dict look-up, 0.3 us.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -88,13 +89,13 @@ class Authenticator:
         """Whether user_id is taken at its word."""
         return self._settings.auth_mode == "open"
 
-    async def verify(self, token: str, claimed_id: int = 0) -> int:
-        """Return the account of a token; claimed_id routes a token that doesn't say whose it is.
+    async def verify(self, token: str) -> int:
+        """Return the account of a token.
 
-        Raises UnauthorizedError when no account has it. Cost: one lane request, or none when cached.
+        Raises UnauthorizedError when no account has it. Cost: one lane request, or none when cached; for a token that
+        was imported and doesn't say whose it is, one to every shard.
         """
-        key = token if token.startswith(TOKEN_PREFIX) else f"{claimed_id} {token}"
-        cached = self._verified.get(key)
+        cached = self._verified.get(token)
         if cached is not None and cached[2] > self._clock():
             self.hit_count += 1
             return cached[0]
@@ -102,16 +103,22 @@ class Authenticator:
         if not token or len(token) > TOKEN_CHARS_MAX:
             raise UnauthorizedError(_UNKNOWN)
         parsed = parse_token(token)
-        account_id = parsed.account_id or claimed_id
-        if not account_id:
-            raise UnauthorizedError(_UNKNOWN)
         drops_before = self._drop_count
+        account_id = parsed.account_id or await self._owner_of(parsed.secret_hash)
         await self._cluster.call(
             bucket_of_account(account_id), "token", [account_id, parsed.secret_hash], self._settings.request_timeout_s
         )
         if drops_before == self._drop_count:
-            self._remember(key, account_id, parsed.secret_hash)
+            self._remember(token, account_id, parsed.secret_hash)
         return account_id
+
+    async def _owner_of(self, secret_hash: bytes) -> int:
+        """Ask every shard whose imported token this is."""
+        asked = (self._cluster.call_shard(s, "token_owner", [secret_hash]) for s in range(self._cluster.shard_count))
+        owner = max(await asyncio.gather(*asked))
+        if not owner:
+            raise UnauthorizedError(_UNKNOWN)
+        return int(owner)
 
     async def actor(self, token: str | None, claimed_id: int) -> int:
         """Return the account that acts. claimed_id: the user_id that the request names, 0 for none.
@@ -124,7 +131,7 @@ class Authenticator:
             if self.is_open:
                 raise InvalidError('user_id is required: a decimal id such as "42"', "user_id")
             raise UnauthorizedError("a token is required: Authorization: Bearer TOKEN, or auth_token")
-        account_id = await self.verify(token, claimed_id)
+        account_id = await self.verify(token)
         if claimed_id and claimed_id != account_id:
             raise ForbiddenError(f"this token is not one of account {claimed_id}", "user_id")
         return account_id

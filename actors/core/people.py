@@ -46,6 +46,7 @@ class People:
     def __init__(self) -> None:
         self.row_of: dict[int, int] = {}
         self.accounts: list[Account] = []
+        self.token_owner: dict[bytes, int] = {}  # for imported tokens, which don't say whose they are
         self.names: dict[str, tuple[int, bool]] = {}
         self.last_read_day = np.zeros(64, dtype=np.int32)
 
@@ -56,6 +57,7 @@ class People:
         """Give a new account its row. The id must be free."""
         row = len(self.accounts)
         self.row_of[account.account_id] = row
+        self.token_owner.update(dict.fromkeys(account.tokens, account.account_id))
         self.accounts.append(account)
         if row >= len(self.last_read_day):
             grown = np.zeros(row + row // 2 + 1, dtype=np.int32)
@@ -73,9 +75,20 @@ class People:
         if secret_hash in account.tokens:
             return []
         account.tokens.append(secret_hash)
+        self.token_owner[secret_hash] = account.account_id
         dropped = account.tokens[: -limits.TOKENS_PER_ACCOUNT_MAX]
-        del account.tokens[: -limits.TOKENS_PER_ACCOUNT_MAX]
+        for old in dropped:
+            self.remove_token(account, old)
         return dropped
+
+    def remove_token(self, account: Account, secret_hash: bytes) -> bool:
+        """Take a token from an account; return whether it had it."""
+        if secret_hash not in account.tokens:
+            return False
+        account.tokens.remove(secret_hash)
+        if self.token_owner.get(secret_hash) == account.account_id:
+            del self.token_owner[secret_hash]
+        return True
 
     def check(self) -> list[str]:
         """Return violations: rows and ids agree both ways; no account has too many tokens."""

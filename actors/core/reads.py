@@ -204,6 +204,10 @@ class Reads:
             raise UnauthorizedError("this token is not valid (any more); log in again", "auth_token")
         return True
 
+    def token_owner(self, secret_hash: bytes) -> int:
+        """Whose token this is, 0 if no account here has it: for imported tokens, which don't say it themselves."""
+        return self.state.people.token_owner.get(arguments.secret(secret_hash), 0)
+
     # ---- for operators ----------------------------------------------------------------------------------------
 
     def export(self, first_row: int, count: int) -> list[Any]:

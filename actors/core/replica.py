@@ -23,7 +23,7 @@ from actors.core.tables import Checkpoint, TableChange
 
 READS = (
     "tweet", "tweet_ref", "user_timeline", "pull", "pull_after", "account", "cards", "names", "profile",
-    "followers", "following", "credentials", "token", "export",
+    "followers", "following", "credentials", "token", "token_owner", "export",
 )  # fmt: skip
 WRITES = tuple(OPERATIONS)
 

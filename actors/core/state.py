@@ -251,9 +251,7 @@ class ShardState:
     def revoke_token(self, account_id: int, secret_hash: bytes) -> bool:
         """Remove a token from an account."""
         row = self.people.row_of[account_id]
-        tokens = self.people.accounts[row].tokens
-        if secret_hash in tokens:
-            tokens.remove(secret_hash)
+        if self.people.remove_token(self.people.accounts[row], secret_hash):
             self.changes.accounts.add(row)
         self.revoked.append((account_id, secret_hash))
         return True

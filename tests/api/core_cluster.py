@@ -34,6 +34,8 @@ class CoreCluster:
         return True
 
     async def call_shard(self, shard: int, op: str, args: list[Any]) -> Any:
+        if op == "token_owner":
+            return self.sim.shards[shard].replica.read(op, args)
         return {"position": self.sim.shards[shard].replica.state.position}
 
     async def call(self, bucket: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:

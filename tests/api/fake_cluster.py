@@ -91,6 +91,9 @@ class FakeCluster:
     async def call_shard(self, shard: int, op: str, args: list[Any]) -> Any:
         if shard in self.down:
             raise NotFoundError("the shard is down")
+        if op == "token_owner":
+            here = (a for a in self.accounts.values() if self.shard_of(bucket_of_account(a.account_id)) == shard)
+            return next((a.account_id for a in here if args[0] in a.tokens), 0)
         return {"accounts": len(self.accounts), "journal": {"position": 7, "name": "not a number"}}
 
     def _check_routing(self, bucket: int, op: str, args: list[Any]) -> None:

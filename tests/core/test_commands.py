@@ -371,3 +371,16 @@ def test_an_account_may_like_and_block_only_so_much_and_older_ones_still_answer(
     with pytest.raises(InvalidError):
         shards.do("block", shards.bob, shards.eve)
     assert shards.do("mute", shards.bob, shards.eve), "mutes are counted apart"
+
+
+def test_a_token_without_an_account_in_it_leads_to_its_owner_until_it_is_revoked(shards):
+    shards.do("login_token", shards.ada, b"imported")
+    replica = shards.replicas[0]
+    assert replica.read("token_owner", [b"imported"]) == shards.ada
+    assert replica.read("token_owner", [b"another"]) == 0
+    shards.do("revoke_token", shards.ada, b"imported")
+    assert replica.read("token_owner", [b"imported"]) == 0
+    for n in range(limits.TOKENS_PER_ACCOUNT_MAX + 1):
+        shards.do("login_token", shards.ada, b"%d" % n)
+    assert replica.read("token_owner", [b"0"]) == 0, "the oldest was dropped"
+    assert replica.read("token_owner", [b"1"]) == shards.ada

@@ -100,7 +100,7 @@ FITTING = {
     "user_timeline": st.tuples(ACCOUNT, ACCOUNT, *PAGE, COUNT), "pull": st.tuples(ACCOUNT, IDS, TWEET, COUNT),
     "pull_after": st.tuples(ACCOUNT, IDS, TWEET, COUNT), "account": st.tuples(ACCOUNT), "cards": st.tuples(ACCOUNTS),
     "names": st.tuples(st.lists(NAME, max_size=3)), "credentials": st.tuples(ACCOUNT),
-    "token": st.tuples(ACCOUNT, st.binary()), "export": st.tuples(COUNT, COUNT),
+    "token": st.tuples(ACCOUNT, st.binary()), "token_owner": st.tuples(st.binary()), "export": st.tuples(COUNT, COUNT),
 }  # fmt: skip
 for name in ("follow", "unfollow", "block", "unblock", "mute", "unmute", "profile"):
     FITTING[name] = st.tuples(ACCOUNT, ACCOUNT)
