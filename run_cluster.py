@@ -221,6 +221,18 @@ def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
         out.print("nothing was new: the cluster had it all")
 
 
+def _report(outcome: Any, as_json: bool) -> None:
+    """Print what a check found; end with status 1 if that is a problem."""
+    from actors import bulk
+
+    if as_json:
+        print_json(bulk.outcome_values(outcome))
+    else:
+        bulk.print_outcome(outcome, out)
+    if outcome.problem_count:
+        raise typer.Exit(1)
+
+
 @app.command()
 def check(
     oracle: Annotated[bool, typer.Option(help="Compare every home timeline with its definition.")] = False,
@@ -251,12 +263,7 @@ def check(
             page = bulk.http_page(cluster.url, tokens) if http or tokens else None
             options = bulk.CheckOptions(oracle, given if graph or tweets else None, extra_ok, page)
             outcome = asyncio.run(bulk.check_running(cluster.namespace, cluster.length, options, err))
-    if as_json:
-        print_json(bulk.outcome_values(outcome))
-    else:
-        bulk.print_outcome(outcome, out)
-    if outcome.problem_count:
-        raise typer.Exit(1)
+    _report(outcome, as_json)
 
 
 @app.command()
@@ -274,12 +281,7 @@ def storm(
 
     with reporting():
         outcome = asyncio.run(bulk.run_storm(cluster.namespace, cluster.length, operations, seed, kill, err))
-    if as_json:
-        print_json(bulk.outcome_values(outcome))
-    else:
-        bulk.print_outcome(outcome, out)
-    if outcome.problem_count:
-        raise typer.Exit(1)
+    _report(outcome, as_json)
 
 
 @app.command()

@@ -84,12 +84,9 @@ class OverloadedError(RookeryError):
 
 
 class MovedError(RookeryError):
-    """The shard does not own that bucket (any more); `epoch` is the newest it knows. Handled by the lane client."""
+    """The shard does not own that bucket (any more). Handled by the lane client."""
 
     code, status = "moved", 503
-
-    def __init__(self, message: str, field: str | None = None, retry_after_s: float | None = None) -> None:
-        super().__init__(message, field, retry_after_s)
 
 
 _BY_CODE: dict[str, type[RookeryError]] = {

@@ -39,8 +39,8 @@ njit: Any = numba.njit(cache=True, nogil=True)
 
 
 @njit
-def _take_block(data, start, klass, sizes, meta, row, new_klass):
-    """Give `row` a block of class new_klass; return its start, or -1 if the arena is full."""
+def _take_block(data, sizes, meta, new_klass):
+    """Take a block of class new_klass; return its start, or -1 if the arena is full."""
     head = meta[1 + new_klass]
     if head:
         s = head - 1
@@ -70,7 +70,7 @@ def free_block(data, start, length, klass, meta, row) -> None:
 def _grow_row(data, start, length, klass, sizes, meta, row) -> bool:
     """Move a row to the next larger class, its elements kept. False if the arena is full (nothing changed)."""
     k = klass[row]
-    s = _take_block(data, start, klass, sizes, meta, row, k + 1)
+    s = _take_block(data, sizes, meta, k + 1)
     if s < 0:
         return False
     old = start[row]
