@@ -3,30 +3,47 @@
 A shard holds several arrays per account (followers, followees, ring, own tweets) for hundreds of thousands of
 accounts; a NumPy array each would cost 112 bytes before the first element. A `BlockArena` keeps them in one buffer:
 
-    row 7: start -> [ v v v v v . . . ]   block of a size class; the next class is 1.33 to 1.5 times as large
+    row 7: start -> [ v v v v v . . . ]   block of a size class; the next class is 1.14 to 1.5 times as large
     row 8: no block (klass -1)
 
-What it costs: 13 bytes a row plus the block; appends are amortised O(1); an emptied block is reused by class.
-Deliberately not: shrinking a block when elements go (an account that once followed many will again), or compaction.
+A row's columns (start, length, klass, and what the owner adds) lie side by side in one record, because whoever touches
+a row needs them all: one cache line a row instead of one a column. `start`, `length`, `klass` are views of the records.
+
+**Tidying.** Rows that grow leave blocks behind, and after a bulk load few rows want blocks of that size again. When
+more than an eighth of a large arena is such waste, its blocks are slid together, TIDY_ELEMENTS at a time:
+
+    | live | live |  (reusable)  dest | garbage | cursor | not slid yet ... | bump
+A block that is freed behind the cursor goes to its free list as always; one in front of it will be slid over.
+
+What it costs: 16 bytes a row plus the block, whose slack is 12 % on average above 16 elements; appends are amortised
+O(1); growing never copies a large arena (see `memory.py`).
+Deliberately not: shrinking a block when elements go (an account that once followed many will again).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from actors.core import kernels
+from actors.core.kernels import META_BUMP, META_CURSOR, META_HEADS, META_LIVE
+from actors.core.memory import Reserved, aligned_records
+
+RESERVE_FROM_ELEMENTS = 1 << 19  # an arena that outgrows this moves into a reservation, once
+TIDY_FROM_ELEMENTS = 1 << 18  # waste below this isn't worth a look
+TIDY_ELEMENTS = 1 << 18  # slid in one step: 1 to 2 MB, below a millisecond
 
 
 def size_classes(length_max: int) -> npt.NDArray[np.int64]:
-    """Return block sizes 4, 8, 12, 16, 24, 32, 48, ... up to and including length_max rounded up to a multiple of 4."""
+    """Return block sizes 4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, ... up to length_max rounded up to 4s."""
     top = -(-length_max // 4) * 4
     sizes = [4, 8, 12]
     step = 16
     while sizes[-1] < top:
-        sizes += [step, step * 3 // 2]
+        sizes += [step, step * 5 // 4, step * 3 // 2, step * 7 // 4]
         step *= 2
     sizes = [s for s in sizes if s < top] + [top]
     return np.array(sizes, dtype=np.int64)
@@ -35,13 +52,37 @@ def size_classes(length_max: int) -> npt.NDArray[np.int64]:
 class BlockArena:
     """Growing arrays of one dtype, addressed by row number. Rows exist once `ensure_rows` has seen their number."""
 
-    def __init__(self, dtype: Any, length_max: int = 1 << 28, rows: int = 64) -> None:
+    def __init__(
+        self, dtype: Any, length_max: int = 1 << 28, rows: int = 64, columns: Sequence[tuple[str, str]] = (),
+        tidy_from: int = TIDY_FROM_ELEMENTS,
+    ) -> None:  # fmt: skip
+        """columns: further columns of a row's record, as (name, dtype); they are attributes of the arena.
+
+        tidy_from: waste, in elements, below which the arena is left as it is.
+        """
         self.sizes = size_classes(length_max)
-        self.meta = np.zeros(1 + len(self.sizes), dtype=np.int64)
+        self.meta = np.zeros(META_HEADS + len(self.sizes), dtype=np.int64)
+        self.meta[META_CURSOR] = kernels.CURSOR_IDLE
         self.data = np.zeros(1024, dtype=dtype)
-        self.start = np.zeros(rows, dtype=np.int64)
-        self.length = np.zeros(rows, dtype=np.int32)
-        self.klass = np.full(rows, -1, dtype=np.int8)
+        self.tidy_from = tidy_from
+        self._reserved: Reserved | None = None
+        self._dest = 0
+        self._step = max(4, min(TIDY_ELEMENTS, tidy_from))
+        self._looked_at = 0  # bump pointer at the last look, and at which waste is looked at again
+        self._look_at = tidy_from
+        self._columns = tuple(name for name, _ in columns)
+        self._record = _record_of(columns)
+        self._set_records(aligned_records(rows, self._record))
+        self.klass[:] = -1
+
+    start: npt.NDArray[np.int64]
+    length: npt.NDArray[np.int32]
+    klass: npt.NDArray[np.int8]
+
+    def _set_records(self, records: npt.NDArray[Any]) -> None:
+        self._records = records
+        for name in ("start", "length", "klass", *self._columns):
+            setattr(self, name, records[name])
 
     @property
     def parts(self) -> tuple[Any, ...]:
@@ -50,20 +91,27 @@ class BlockArena:
 
     def ensure_rows(self, rows: int) -> None:
         """Make rows 0..rows-1 exist; new ones are empty. Amortised O(1) a row."""
-        have = len(self.start)
+        have = len(self._records)
         if rows > have:
-            grown = max(rows, have + have // 2)
-            self.start = np.resize(self.start, grown)
-            self.length = np.resize(self.length, grown)
-            self.klass = np.resize(self.klass, grown)
-            self.length[have:] = 0
+            grown = aligned_records(max(rows, have + have // 4), self._record)
+            grown[:have] = self._records
+            self._set_records(grown)
             self.klass[have:] = -1
 
     def grow(self) -> None:
-        """Make room after a kernel ran out: half as much again, and at least one largest needed block."""
+        """Make room after a kernel ran out: half as much again and at least one largest needed block, or all there is.
+
+        Raises MemoryError when a reservation is full: 64 GiB of 8-byte elements.
+        """
+        if self._reserved is not None:
+            raise MemoryError(f"an arena of {len(self.data)} elements is full")
         biggest = int(self.sizes[min(int(self.klass.max()) + 1, len(self.sizes) - 1)]) if len(self.klass) else 0
-        size = max(len(self.data) + len(self.data) // 2, int(self.meta[0]) + biggest)
-        grown = np.empty(size, dtype=self.data.dtype)
+        size = max(len(self.data) + len(self.data) // 2, int(self.meta[META_BUMP]) + biggest)
+        if size > RESERVE_FROM_ELEMENTS:
+            self._reserved = Reserved(self.data.dtype)
+            grown = self._reserved.data
+        else:
+            grown = np.zeros(size, dtype=self.data.dtype)
         grown[: len(self.data)] = self.data
         self.data = grown
 
@@ -72,6 +120,7 @@ class BlockArena:
         first = 0
         while (first := kernels.append_many(*self.parts, rows, values, first)) < len(rows):
             self.grow()
+        self.look()
 
     def append_many_absent(self, rows: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """Append where the row doesn't hold the value yet; return which were added."""
@@ -79,6 +128,7 @@ class BlockArena:
         first = 0
         while (first := kernels.append_many_absent(*self.parts, rows, values, first, added)) < len(rows):
             self.grow()
+        self.look()
         return added
 
     def append(self, row: int, value: int) -> None:
@@ -86,7 +136,7 @@ class BlockArena:
         self.append_many(np.array([row], dtype=np.int64), np.array([value], dtype=self.data.dtype))
 
     def view(self, row: int) -> npt.NDArray[Any]:
-        """Return the row's elements as a view that the next change of the arena may invalidate. O(1)."""
+        """Return the row's elements as a view, to be used before the next change of the arena: blocks move. O(1)."""
         if self.klass[row] < 0:
             return self.data[:0]
         s = int(self.start[row])
@@ -96,43 +146,107 @@ class BlockArena:
         """Whether the row holds the value. O(row length)."""
         return bool(self.klass[row] >= 0 and kernels.find_value(self.data, self.start, self.length, row, value) >= 0)
 
-    def remove(self, row: int, value: int) -> bool:
-        """Remove the first occurrence, keeping order; return whether there was one. O(row length)."""
+    def remove(self, row: int, value: int) -> int:
+        """Remove the first occurrence, keeping order; return where it was, -1 for nowhere. O(row length)."""
         if self.klass[row] < 0:
-            return False
-        index = kernels.find_value(self.data, self.start, self.length, row, value)
-        if index < 0:
-            return False
-        kernels.remove_at(self.data, self.start, self.length, row, index)
-        return True
+            return -1
+        index = int(kernels.find_value(self.data, self.start, self.length, row, value))
+        if index >= 0:
+            kernels.remove_at(self.data, self.start, self.length, row, index)
+        return index
 
     def clear(self, row: int) -> None:
         """Empty a row and give its block back."""
-        kernels.free_block(self.data, self.start, self.length, self.klass, self.meta, row)
+        kernels.free_block(self.data, self.start, self.length, self.klass, self.sizes, self.meta, row)
+
+    # ---- tidying ----------------------------------------------------------------------------------------------
+
+    @property
+    def waste(self) -> int:
+        """Elements in blocks that no row uses. O(1)."""
+        return int(self.meta[META_BUMP] - self.meta[META_LIVE])
+
+    @property
+    def is_tidying(self) -> bool:
+        """Whether blocks are being slid together."""
+        return bool(self.meta[META_CURSOR] != kernels.CURSOR_IDLE)
+
+    def look(self) -> None:
+        """Tidy a little if the arena has grown by enough since the last look. 60 ns when it hasn't.
+
+        Four elements are slid for each that the arena has grown by, so that the cursor gains on the bump pointer.
+        """
+        bump = int(self.meta[META_BUMP])
+        if bump < self._look_at:
+            return
+        for _ in range(4 * (bump - self._looked_at) // self._step + 1):
+            if not self.tidy(8):
+                break
+        self._looked_at = int(self.meta[META_BUMP])
+        self._look_at = self._looked_at + (self._step if self.is_tidying else self._looked_at // 16 + 4)
+
+    def tidy(self, divisor: int) -> bool:
+        """Slide one step, beginning if more than 1/divisor of the arena is waste; return whether there is more to do.
+
+        O(rows) for finding the blocks, 1 ns each, and up to TIDY_ELEMENTS moved.
+        """
+        if not self.is_tidying:
+            if self.waste < self.tidy_from or self.waste * divisor < self.meta[META_BUMP]:
+                return False
+            self.meta[META_HEADS:] = 0
+            self.meta[META_CURSOR] = self._dest = 0
+        end = int(self.meta[META_CURSOR]) + self._step
+        rows = kernels.rows_between(self.start, self.klass, self.meta[META_CURSOR], end)
+        rows = rows[np.argsort(self.start[rows])]
+        self._dest = int(
+            kernels.slide(self.data, self.start, self.length, self.klass, self.sizes, rows, self._dest)
+        )
+        self.meta[META_CURSOR] = end
+        bump = int(self.meta[META_BUMP])
+        if end < bump:
+            return True
+        self.meta[META_CURSOR] = kernels.CURSOR_IDLE
+        self.meta[META_BUMP] = self._dest
+        self._looked_at, self._look_at = self._dest, self._dest + self._dest // 16 + 4
+        if self._reserved is not None:
+            self._reserved.give_back(self._dest, bump)
+        return False
 
     def nbytes(self) -> int:
-        """Bytes held by the elements and the row columns, slack included."""
-        return sum(int(a.nbytes) for a in (self.data, self.start, self.length, self.klass))
+        """Bytes held by the elements and the row records, slack and waste included."""
+        held = int(self.meta[META_BUMP]) if self._reserved is not None else len(self.data)
+        return held * self.data.itemsize + int(self._records.nbytes)
 
     def check(self) -> list[str]:
         """Return violations: a row fits its class; no two blocks overlap; free and used blocks fill the arena."""
         problems: list[str] = []
         used = np.nonzero(self.klass >= 0)[0]
         spans = [(int(self.start[r]), int(self.sizes[self.klass[r]])) for r in used]
+        if sum(size for _, size in spans) != self.meta[META_LIVE]:
+            problems.append(f"blocks in use hold {sum(s for _, s in spans)} elements, not {self.meta[META_LIVE]}")
         for r in used:
             if self.length[r] > self.sizes[self.klass[r]]:
                 problems.append(f"row {r} holds {self.length[r]} elements in a block of {self.sizes[self.klass[r]]}")
         for k, size in enumerate(self.sizes):
-            head = int(self.meta[1 + k])
+            head = int(self.meta[META_HEADS + k])
             while head:
                 s = head - 1
                 spans.append((s, int(size)))
                 head = (int(self.data[s]) - 1) * 4 + 1 if self.data[s] else 0
         end = 0
         for s, size in sorted(spans):
-            if s != end:
+            if s < end or (s > end and not self.is_tidying):
                 problems.append(f"arena blocks overlap or leave a hole at element {end} (next block starts at {s})")
             end = s + size
-        if end != int(self.meta[0]):
-            problems.append(f"arena blocks end at {end}, bump pointer at {int(self.meta[0])}")
+        if end > int(self.meta[META_BUMP]) or (end < int(self.meta[META_BUMP]) and not self.is_tidying):
+            problems.append(f"arena blocks end at {end}, bump pointer at {int(self.meta[META_BUMP])}")
         return problems
+
+
+def _record_of(columns: Sequence[tuple[str, str]]) -> np.dtype[Any]:
+    """Return the record of a row: a power of two bytes, so that it lies within one cache line."""
+    fields = [("start", "i8"), *columns, ("length", "i4"), ("klass", "i1")]
+    fields.sort(key=lambda field: -np.dtype(field[1]).itemsize)
+    used = np.dtype(fields).itemsize
+    padding = (1 << (used - 1).bit_length()) - used
+    return np.dtype([*fields, ("padding", f"V{padding}")] if padding else fields)

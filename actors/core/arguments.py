@@ -10,6 +10,7 @@ Rules of this file
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from actors.core import ids, kernels, limits
@@ -18,7 +19,10 @@ from actors.core.errors import ForbiddenError, InvalidError, TooLargeError
 from actors.core.people import PROFILE_FIELDS
 from actors.core.render import render_entities, render_tweet
 
+UTF8_BYTES_MAX = 4  # of one character
 COUNT_MAX = (1 << 31) - 1  # replies, reposts and likes rest in int32 columns
+ENTITIES_CACHED_BYTES_MAX = 64  # most tweets have none; those needn't be rendered anew each time
+_render_again = lru_cache(maxsize=256)(render_entities)
 
 
 def shown(value: Any) -> str:
@@ -57,6 +61,8 @@ def listed(values: Any, count_max: int, field: str) -> list[Any]:
 
 def id_list(values: Any, count_max: int, field: str) -> list[int]:
     """Take a list of at most count_max ids."""
+    if type(values) is list and not values:
+        return values
     return [an_id(value, field) for value in listed(values, count_max, field)]
 
 
@@ -64,7 +70,7 @@ def text(value: Any, bytes_max: int, field: str) -> str:
     """Take a str of at most bytes_max bytes of UTF-8."""
     if type(value) is not str:
         raise InvalidError(f"{field} must be text, not {shown(value)}", field)
-    if len(value) > bytes_max or len(value.encode()) > bytes_max:
+    if len(value) > bytes_max // UTF8_BYTES_MAX and (len(value) > bytes_max or len(value.encode()) > bytes_max):
         raise TooLargeError(f"{field} may take {bytes_max} bytes", field)
     return value
 
@@ -85,7 +91,10 @@ def secret(value: Any) -> bytes:
 def entities(value: Any) -> bytes:
     """Take a tweet's packed entities, empty for none: they must render."""
     packed = blob(value, 0, limits.TEXT_BYTES_MAX, "entities")
-    render_entities(packed)
+    if len(packed) <= ENTITIES_CACHED_BYTES_MAX:
+        _render_again(packed)
+    else:
+        render_entities(packed)
     return packed
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.core import kernels
-from actors.core.entries import BYTES_OBJECT, NO_MENTIONS, NUMBERS, Entry, pack
+from actors.core.entries import BYTES_OBJECT, NO_MENTIONS, NUMBERS, Entry, TweetBatch, pack
 
 SWEEP_EVERY = 1 << 30  # arrivals between two sweeps that drop lost entries: after 2**32 one would seem alive again
 
@@ -102,6 +102,39 @@ class Arrivals:
         self.number_of[entry.tweet_id] = n & 0xFFFFFFFF
         self.next_n = n + 1
         return n & 0xFFFFFFFF, True
+
+    def add_many(self, batch: TweetBatch) -> npt.NDArray[np.uint32]:
+        """Give each tweet of a batch, all of them new here, its number; returns them. 1 us each.
+
+        The batch must not be larger than the window.
+        """
+        count, first_n = len(batch), self.next_n
+        slots = (first_n + np.arange(count)) & self.mask
+        done = 0
+        while done < count:
+            slot = self.next_n & self.mask
+            part = min(count - done, self.capacity - slot)
+            self._put(slot, batch.bodies[done : done + part])
+            done += part
+        for name, values in batch.columns():
+            getattr(self, name)[slots] = values
+        numbers = ((first_n + np.arange(count)) & 0xFFFFFFFF).astype(np.uint32)
+        self.number_of.update(zip(batch.id_list, numbers.tolist(), strict=True))
+        return numbers
+
+    def _put(self, slot: int, bodies: list[bytes]) -> None:
+        """Lay bodies into the slots from `slot` on, which belong to the next arrival numbers."""
+        end, end_n = slot + len(bodies), self.next_n + len(bodies)
+        for leaving in range(slot, min(end, len(self.body))):
+            self._evict(leaving)
+            self._body_bytes -= len(self.body[leaving])
+            self.next_n += 1
+        self.next_n = end_n
+        if end > len(self.tweet_id):
+            self._columns_for(min(self.capacity, max(end, len(self.tweet_id) * 2)))
+        self.body[slot:end] = bodies
+        self.orig[slot:end] = self.rendered[slot:end] = [None] * len(bodies)
+        self._body_bytes += sum(map(len, bodies))
 
     def _evict(self, slot: int) -> None:
         tweet_id = int(self.tweet_id[slot])

@@ -13,7 +13,9 @@ Block arena (see `arena.py`)
     length  int32[rows]   elements in use
     klass   int8[rows]    size class of the block, -1 for none
     sizes   int64[classes]
-    meta    int64[1 + classes]   meta[0] = bump pointer, meta[1 + k] = head of class k's free list (start + 1, 0 = none)
+    meta    int64[3 + classes]   bump pointer, elements in blocks in use, cursor of the tidying (CURSOR_IDLE: none),
+                                 then the head of each class's free list (start + 1, 0 = none)
+start, length, klass, and for rings floor and awake, are views of one record a row: strided, but one cache line.
 A free block's first element holds the next free block of its class as start // 4 + 1 (blocks are multiples of 4
 elements, so this fits 32 bits up to 2**34 elements).
 
@@ -26,6 +28,10 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 FLAG_REPLY = 1
 FLAG_REPOST = 2
@@ -33,52 +39,110 @@ FLAG_FOLLOWERS = 4
 FLAG_DIRECT = 8
 FLAG_DELETED = 16
 
+META_BUMP, META_LIVE, META_CURSOR, META_HEADS = 0, 1, 2, 3
+CURSOR_IDLE = 1 << 62
+NO_BUDGET = 1 << 62
+
 _U32 = 0xFFFFFFFF
+_AHEAD_ROWS = 16  # followers whose row record is fetched ahead of its turn: 16 turns are about a memory access
+_AHEAD_SLOTS = 8  # followers whose ring slot is fetched ahead; their record has come by then
 
 njit: Any = numba.njit(cache=True, nogil=True)
+
+
+@intrinsic
+def _prefetch(typing_context, array, index):
+    """Ask for the cache line of array[index], to be written soon. A hint: any index within the array's memory is safe."""
+
+    def generate(context, builder, signature, arguments):
+        kind = signature.args[0]
+        values = context.make_array(kind)(context, builder, arguments[0])
+        address = cgutils.get_item_pointer(
+            context, builder, kind, values, [arguments[1]], wraparound=False, boundscheck=False
+        )
+        pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        hint = builder.module.declare_intrinsic(
+            "llvm.prefetch", [pointer], ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+        )
+        builder.call(hint, [builder.bitcast(address, pointer), number(1), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp), generate
 
 
 @njit
 def _take_block(data, sizes, meta, new_klass):
     """Take a block of class new_klass; return its start, or -1 if the arena is full."""
-    head = meta[1 + new_klass]
+    head = meta[META_HEADS + new_klass]
+    size = sizes[new_klass]
     if head:
         s = head - 1
-        meta[1 + new_klass] = (np.int64(data[s]) - 1) * 4 + 1 if data[s] else 0
-        return s
-    s = meta[0]
-    if s + sizes[new_klass] > data.shape[0]:
-        return -1
-    meta[0] = s + sizes[new_klass]
+        meta[META_HEADS + new_klass] = (np.int64(data[s]) - 1) * 4 + 1 if data[s] else 0
+    else:
+        s = meta[META_BUMP]
+        if s + size > data.shape[0]:
+            return -1
+        meta[META_BUMP] = s + size
+    meta[META_LIVE] += size
     return s
 
 
 @njit
-def free_block(data, start, length, klass, meta, row) -> None:
+def free_block(data, start, length, klass, sizes, meta, row) -> None:
     """Return the row's block to its free list; the row is empty afterwards."""
     k = klass[row]
     if k >= 0:
         s = start[row]
-        head = meta[1 + k]
-        data[s] = (head - 1) // 4 + 1 if head else 0
-        meta[1 + k] = s + 1
+        meta[META_LIVE] -= sizes[k]
+        if s < meta[META_CURSOR]:  # else the tidying will slide over it
+            head = meta[META_HEADS + k]
+            data[s] = (head - 1) // 4 + 1 if head else 0
+            meta[META_HEADS + k] = s + 1
     klass[row] = -1
     length[row] = 0
 
 
 @njit
+def rows_between(start, klass, first, end):
+    """Return the rows, in order of row number, whose block begins within first..end-1. 1 ns a row."""
+    count = 0
+    for row in range(start.shape[0]):
+        if klass[row] >= 0 and first <= start[row] < end:
+            count += 1
+    rows = np.empty(count, dtype=np.int64)
+    i = 0
+    for row in range(start.shape[0]):
+        if klass[row] >= 0 and first <= start[row] < end:
+            rows[i] = row
+            i += 1
+    return rows
+
+
+@njit
+def slide(data, start, length, klass, sizes, rows, dest):
+    """Move the blocks of `rows`, ascending by start, down to `dest` and on; return the first element behind them."""
+    for row in rows:
+        s = start[row]
+        if s != dest:
+            for i in range(length[row]):
+                data[dest + i] = data[s + i]
+            start[row] = dest
+        dest += sizes[klass[row]]
+    return dest
+
+
+@njit
 def _grow_row(data, start, length, klass, sizes, meta, row) -> bool:
     """Move a row to the next larger class, its elements kept. False if the arena is full (nothing changed)."""
-    k = klass[row]
-    s = _take_block(data, sizes, meta, k + 1)
+    s = _take_block(data, sizes, meta, klass[row] + 1)
     if s < 0:
         return False
+    k = klass[row]
     old = start[row]
     n = length[row]
     for i in range(n):
         data[s + i] = data[old + i]
-    if k >= 0:
-        free_block(data, start, length, klass, meta, row)
+    free_block(data, start, length, klass, sizes, meta, row)
     start[row] = s
     length[row] = n
     klass[row] = k + 1
@@ -236,38 +300,78 @@ def deliver(
     authors,
     own_rows,
     in_order,
+    budget,
     progress,
 ) -> bool:
-    """Insert each arrival into the rings of its author's local followers and of the author.
+    """Insert each arrival into the ring of its author, and of its author's local followers.
 
     ns uint32[k], ids int64[k]; authors int64[k]: row of the author in the local-follower arena, -1 for none;
     own_rows int64[k]: ring row of the author if local, else -1; in_order bool[k]: newer than all arrivals before it.
-    progress int64[3] = (arrival, position in its followers, deliveries so far): where to go on.
-    Returns True when done, False when the ring arena must grow (call again).
+    budget: followers to look at. progress int64[4] = (arrival, place in it: 0 the author's own ring, 1 the first follower:
+    where to go on; followers looked at; entries inserted).
+    Returns True when done or out of budget, False when the ring arena must grow (call again).
     """
     i = progress[0]
-    j = progress[1]
-    while i < ns.shape[0]:
+    place = progress[1]
+    while i < ns.shape[0] and progress[2] < budget:
         author = authors[i]
-        count = np.int64(f_length[author]) if author >= 0 else np.int64(0)
-        base = f_start[author] if author >= 0 else np.int64(0)
-        while j <= count:
-            row = np.int64(f_data[base + j]) if j < count else own_rows[i]
-            if row >= 0 and awake[row]:
+        n, tweet_id, ordered = ns[i], ids[i], in_order[i]
+        if place == 0:
+            own = own_rows[i]
+            if own >= 0 and awake[own]:
                 got = _ring_insert(
                     data, start, length, klass, sizes, meta, floor, keep, col_id, next_n, capacity, lost_max,
-                    row, ns[i], ids[i], in_order[i],
+                    own, n, tweet_id, ordered,
                 )  # fmt: skip
                 if got < 0:
-                    progress[0] = i
-                    progress[1] = j
+                    progress[0], progress[1] = i, 0
                     return False
-                progress[2] += got
+                progress[3] += got
+            place = 1
+        j = place - 1
+        count = np.int64(f_length[author]) if author >= 0 else np.int64(0)
+        base = f_start[author] if author >= 0 else np.int64(0)
+        for a in range(j, min(j + _AHEAD_ROWS, count)):
+            _prefetch(start, np.int64(f_data[base + a]))
+        for a in range(j, min(j + _AHEAD_SLOTS, count)):
+            row = np.int64(f_data[base + a])
+            _prefetch(data, start[row] + length[row])
+        end = min(count, j + budget - progress[2])
+        progress[2] += end - j
+        while j < end:
+            if j + _AHEAD_ROWS < count:
+                _prefetch(start, np.int64(f_data[base + j + _AHEAD_ROWS]))
+            if j + _AHEAD_SLOTS < count:
+                row = np.int64(f_data[base + j + _AHEAD_SLOTS])
+                _prefetch(data, start[row] + length[row])
+            row = np.int64(f_data[base + j])
+            if awake[row]:
+                room = length[row]
+                fits = tweet_id > floor[row] and klass[row] >= 0 and room < sizes[klass[row]]
+                if fits and room and not ordered:
+                    last = np.int64(data[start[row] + room - 1])
+                    fits = 1 <= ((next_n - last) & _U32) <= capacity and col_id[last & (capacity - 1)] < tweet_id
+                if fits:
+                    data[start[row] + room] = n
+                    length[row] = room + 1
+                    progress[3] += 1
+                else:
+                    got = _ring_insert(
+                        data, start, length, klass, sizes, meta, floor, keep, col_id, next_n, capacity, lost_max,
+                        row, n, tweet_id, ordered,
+                    )  # fmt: skip
+                    if got < 0:
+                        progress[0], progress[1] = i, j + 1
+                        progress[2] -= end - j
+                        return False
+                    progress[3] += got
             j += 1
-        j = 0
+        if j < count:
+            progress[0], progress[1] = i, j + 1
+            return True
+        place = 0
         i += 1
-    progress[0] = i
-    progress[1] = 0
+    progress[0], progress[1] = i, 0
     return True
 
 
@@ -532,12 +636,6 @@ def oldest_of_logs(data, start, length, rows, min_id, count, out):
             taken += 1
             lo += 1
     return k
-
-
-if __name__ == "__main__":  # `make setup`; the kernels are compiled under their import name, not as __main__
-    from actors.core import warm
-
-    warm.main()
 
 
 if __name__ == "__main__":  # `make setup`. By its name: what is compiled here, in __main__, nobody would find again.

@@ -41,6 +41,8 @@ class Tuning:
     pull_threshold: followers above which an author's tweets are merged at read time instead of pushed.
     dormant_after_days: days without a read after which a ring is freed.
     arrivals_max: tweets whose bodies a shard keeps for its rings; a power of two.
+    deliver_at_once_max: local followers above which a tweet is delivered piece by piece, between requests.
+    tidy_from: elements in unused blocks above which an arena is tidied.
     """
 
     timeline_length: int = 800
@@ -52,6 +54,8 @@ class Tuning:
     idempotency_keys_max: int = 200_000
     outbox_messages_max: int = 200_000
     outbox_bytes_max: int = 128 * 1024 * 1024
+    deliver_at_once_max: int = 8_192
+    tidy_from: int = 1 << 18
 
     def __post_init__(self) -> None:
         if self.arrivals_max & (self.arrivals_max - 1) or self.arrivals_max < 8:

@@ -1,7 +1,7 @@
 """What one shard tells another: every message and what it does where it arrives.
 
     sender's event                      message                receiver
-    tweet of an author followed there   tweet                  -> rings, or the author's pull log
+    tweet of an author followed there   tweet, tweets          -> rings, or the author's pull log
     tweet deleted (to all)              deleted                -> hidden; reposts of it are deleted too
     u follows v / no longer             gained / lost          v's shard: followers(v); may answer refused or backfill
     v may not be followed               refused                u's shard: takes the edge back
@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.core import ids, kernels, limits
-from actors.core.entries import Entry, unpack
+from actors.core.entries import Entry, TweetBatch, unpack
 from actors.core.graph import BLOCK, BLOCKED_BY
 from actors.core.people import Account
 
@@ -55,6 +55,15 @@ def on_tweet(state: ShardState, source: int, *fields: Any) -> None:
     if state.graph.local_follower_count(entry.author_id):
         learn_originals(state, [entry])
         state.deliver(entry, -1)
+
+
+def on_tweets(state: ShardState, source: int, *columns: Any) -> None:
+    batch = TweetBatch.from_message(*columns)
+    count = state.graph.local_follower_count
+    wanted = [i for i, author in enumerate(batch.author_id.tolist()) if count(author)]
+    if wanted:
+        kept = batch if len(wanted) == len(batch) else batch.take(np.array(wanted))
+        state.deliver_batch(kept, np.full(len(kept), -1, dtype=np.int64))
 
 
 def learn_originals(state: ShardState, reposts: list[Entry]) -> None:

@@ -248,6 +248,7 @@ class Reads:
             "arrivals": len(s.arrivals.number_of),
             "pull_logs": len(s.pull_logs.logs),
             "deliveries": s.rings.delivery_count,
+            "delivery_backlog": s.deliveries.waiting_count,
             "position": s.position,
             "outbox": {str(d): len(o.waiting) for d, o in s.outboxes.items()},
             "outbox_depth": sum(len(o.waiting) for o in s.outboxes.values()),

@@ -161,7 +161,8 @@ class Requests:
     ) -> list[Any]:  # fmt: skip
         self._check_room()
         arguments.text(text, limits.TEXT_BYTES_MAX, "status")
-        if len(text.encode()) + len(arguments.entities(entities)) > limits.TEXT_BYTES_MAX:
+        room = limits.TEXT_BYTES_MAX - len(arguments.entities(entities))
+        if len(text) > room // arguments.UTF8_BYTES_MAX and len(text.encode()) > room:
             raise TooLargeError(f"a tweet may take {limits.TEXT_BYTES_MAX} bytes", "status")
         arguments.whole(visibility, 0, len(VISIBILITY_FLAGS) - 1, "visibility")
         arguments.an_id_or_zero(in_reply_to, "in_reply_to")

@@ -364,5 +364,5 @@ def _rebuild_timelines(state: ShardState, entries: list[Entry], lost_max_id: int
             state.deliver_to_author(entry, own_row)  # followers read it below the log's floor, the author in the ring
         else:
             state.deliver(entry, own_row)
-    state.deliver_pending()
+    state.deliveries.drain()
     state.arrivals.evicted.clear()

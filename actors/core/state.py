@@ -28,7 +28,8 @@ import numpy.typing as npt
 from actors.core import ids, kernels, limits
 from actors.core.arrivals import Arrivals
 from actors.core.changes import Changes
-from actors.core.entries import Entry, pack, pack_body, unpack
+from actors.core.deliveries import Deliveries
+from actors.core.entries import Entry, TweetBatch, pack, pack_body, unpack
 from actors.core.graph import BLOCK, MUTE, FollowGraph
 from actors.core.messages import MESSAGES, learn_originals, split_batch
 from actors.core.outbox import Outbox
@@ -38,6 +39,8 @@ from actors.core.rings import Rings
 from actors.core.tweets import OwnTweets
 
 Ints = npt.NDArray[np.int64]
+BATCH_COUNT_MIN = 8  # tweets from which on columns are faster than one at a time
+MESSAGE_COUNT_MAX = 256  # tweets in one message: 100 KB as a rule
 
 
 def int64s(data: bytes) -> Ints:
@@ -55,11 +58,12 @@ class ShardState:
         self.shard_count = int(self.owner.max()) + 1
         self.tuning = tuning
         self.people = People()
-        self.graph = FollowGraph(self.shard_count)
-        self.tweets = OwnTweets()
+        self.graph = FollowGraph(self.shard_count, tuning.tidy_from)
+        self.tweets = OwnTweets(tuning.tidy_from)
         self.arrivals = Arrivals(tuning.arrivals_max)
-        self.rings = Rings(self.arrivals, tuning.timeline_length)
+        self.rings = Rings(self.arrivals, tuning.timeline_length, tuning.tidy_from)
         self.pull_logs = PullLogs(self.arrivals, tuning.timeline_length)
+        self.deliveries = Deliveries(self.arrivals, self.rings, self.graph, tuning.deliver_at_once_max)
         self.clock = ids.TweetIdClock()
         self.pull_shards: dict[int, set[int]] = {}  # own pull authors -> shards that keep their log
         self.likes: dict[int, dict[int, None]] = {}  # row -> liked tweets, oldest like first
@@ -77,7 +81,6 @@ class ShardState:
         self.revoked: list[tuple[int, bytes]] = []
         self.changes = Changes()
         self._local: list[list[Any]] = []
-        self._pending: list[tuple[int, int, int, int, bool]] = []
 
     # ---- the one entrance -------------------------------------------------------------------------------------
 
@@ -109,8 +112,8 @@ class ShardState:
 
     def handle(self, source: int, message: list[Any]) -> None:
         """Apply one message. Tweets gather and reach the rings together; anything else first lets them land."""
-        if message[0] != "tweet":
-            self.deliver_pending()
+        if message[0] not in ("tweet", "tweets"):
+            self.deliveries.land()
         MESSAGES[message[0]](self, source, *message[1:])
 
     def _settle(self) -> None:
@@ -119,11 +122,12 @@ class ShardState:
             todo, self._local = self._local, []
             for message in todo:
                 self.handle(self.shard, message)
-        self.deliver_pending()
+        self.deliveries.land()
         if self.arrivals.evicted:
             self.changes.arrivals.update(self.arrivals.evicted)
             self.arrivals.evicted.clear()
         if self.arrivals.next_n >= self.arrivals.next_sweep_n:
+            self.deliveries.drain()
             self.rings.sweep()
             self.pull_logs.sweep()
             self.arrivals.swept()
@@ -185,32 +189,40 @@ class ShardState:
                 self.pull_logs.insert(entry.author_id, n, entry.tweet_id)
             author_row = -1
         if entry.flags & kernels.FLAG_DIRECT:
-            self._pending.append((n, entry.tweet_id, -1, own_row, in_order))
-            self.deliver_pending()
+            self.deliveries.add(n, entry.tweet_id, -1, own_row, in_order)
+            self.deliveries.land()
             self._deliver_direct(entry, n)
             return
-        self._pending.append((n, entry.tweet_id, author_row, own_row, in_order))
-        if len(self._pending) >= self.arrivals.capacity // 2:
-            self.deliver_pending()
+        self.deliveries.add(n, entry.tweet_id, author_row, own_row, in_order)
+
+    def deliver_batch(self, batch: TweetBatch, own_rows: Ints) -> None:
+        """As `deliver` for a batch. own_rows: the authors' rows, -1 where an author lives elsewhere."""
+        known = self.arrivals.number_of
+        if len(batch) > self.arrivals.capacity // 4 or any(tweet_id in known for tweet_id in batch.id_list):
+            for entry, own_row in zip(batch.entries(), own_rows.tolist(), strict=True):
+                self.deliver(entry, own_row)
+            return
+        self.deliveries.land()
+        newest = self.arrivals.newest_id
+        before = np.maximum.accumulate(np.append(newest, batch.tweet_id))
+        numbers = self.arrivals.add_many(batch)
+        self.arrivals.newest_id = int(before[-1])
+        self.changes.arrivals.update(batch.id_list)
+        author_row, logs = self.graph.author_row, self.pull_logs.logs
+        rows = [author_row.get(a, -1) for a in batch.author_id.tolist()]
+        if logs:
+            for i, author_id in enumerate(batch.author_id.tolist()):
+                if author_id in logs:
+                    self.pull_logs.insert(author_id, int(numbers[i]), batch.id_list[i])
+                    rows[i] = -1
+        self.deliveries.land_batch(
+            numbers, batch.tweet_id, np.array(rows, dtype=np.int64), own_rows, batch.tweet_id > before[:-1]
+        )
 
     def deliver_to_author(self, entry: Entry, own_row: int) -> None:
         """Bring a tweet to its author's own ring alone; own_row as in `deliver`."""
         n, in_order = self.arrive(entry)
-        self._pending.append((n, entry.tweet_id, -1, own_row, in_order))
-
-    def deliver_pending(self) -> None:
-        """Run the delivery kernel over the tweets that have gathered."""
-        if self._pending:
-            n, tweet_id, author_row, own_row, in_order = zip(*self._pending, strict=True)
-            self._pending.clear()
-            self.rings.deliver(
-                self.graph.local_followers,
-                np.array(n, dtype=np.uint32),
-                np.array(tweet_id, dtype=np.int64),
-                np.array(author_row, dtype=np.int64),
-                np.array(own_row, dtype=np.int64),
-                np.array(in_order, dtype=np.bool_),
-            )
+        self.deliveries.add(n, entry.tweet_id, -1, own_row, in_order)
 
     def _deliver_direct(self, entry: Entry, n: int) -> None:
         rows = [self.people.row_of.get(a, -1) for a in entry.mention_ids]
@@ -270,6 +282,9 @@ class ShardState:
 
         Returns the tweet ids.
         """
+        if len(rows) >= BATCH_COUNT_MIN and not any(row[2] & kernels.FLAG_DIRECT for row in rows):
+            self._publish_batch(rows)
+            return [row[0] for row in rows]
         for tweet_id, author_id, flags, reply_author, in_reply_to, body, mention_ids, key in rows:
             entry = Entry(
                 tweet_id, author_id, flags, reply_author, tweet_id, author_id, 0, 0, 0, body, mention_ids, None
@@ -280,6 +295,32 @@ class ShardState:
             if key is not None:
                 self._remember_key(author_id, key, tweet_id)
         return [row[0] for row in rows]
+
+    def _publish_batch(self, rows: list[list[Any]]) -> None:
+        """As `post` for many plain tweets at once, column by column: a third of the time."""
+        tweet_ids, authors, flags, reply_authors, _, bodies, mentions, _ = zip(*rows, strict=True)
+        batch = TweetBatch(
+            np.array(tweet_ids, dtype=np.int64), np.array(authors, dtype=np.int64), np.array(flags, dtype=np.uint8),
+            np.array(reply_authors, dtype=np.int64), list(bodies), {i: m for i, m in enumerate(mentions) if m},
+        )  # fmt: skip
+        row_of = self.people.row_of
+        account_rows = np.array([row_of[a] for a in authors], dtype=np.int64)
+        self.tweets.add_many(account_rows, batch)
+        self.changes.tweets.update(batch.id_list)
+        for tweet_id in batch.id_list:
+            self.clock.observe(tweet_id)
+        self.deliver_batch(batch, account_rows)
+        wanted = self.graph.shard_followers[account_rows] > 0
+        for shard in np.nonzero(wanted.any(axis=0))[0].tolist():
+            if shard != self.shard:
+                chosen = np.nonzero(wanted[:, shard])[0]
+                for part in range(0, len(chosen), MESSAGE_COUNT_MAX):
+                    self.send(shard, ["tweets", *batch.take(chosen[part : part + MESSAGE_COUNT_MAX]).to_message()])
+        for row in rows:
+            if row[4]:
+                self.send(self.shard_of_tweet(row[4]), ["replied", row[4], 1])
+            if row[7] is not None:
+                self._remember_key(row[1], row[7], row[0])
 
     def publish(self, entry: Entry) -> None:
         """Store a tweet or repost of an own account and send it to every shard that holds a follower."""

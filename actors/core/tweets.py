@@ -12,10 +12,12 @@ import itertools
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from actors.core.arena import BlockArena
-from actors.core.entries import BYTES_OBJECT, NO_MENTIONS, NUMBERS, Entry, pack
+from actors.core.arena import TIDY_FROM_ELEMENTS, BlockArena
+from actors.core.entries import BYTES_OBJECT, NO_MENTIONS, NUMBERS, Entry, TweetBatch, pack
 
+Ints = npt.NDArray[np.int64]
 _INT64 = ("tweet_id", "author_id", "reply_author", "orig_id", "orig_author")
 _INT32 = ("flags", "replies", "reposts", "likes")
 
@@ -23,9 +25,10 @@ _INT32 = ("flags", "replies", "reposts", "likes")
 class OwnTweets:
     """All tweets whose author this shard owns."""
 
-    def __init__(self) -> None:
+    def __init__(self, tidy_from: int = TIDY_FROM_ELEMENTS) -> None:
+        """tidy_from: see `BlockArena`."""
         self.slot_of: dict[int, int] = {}
-        self.log = BlockArena(np.int64)
+        self.log = BlockArena(np.int64, tidy_from=tidy_from)
         self.columns = {name: np.zeros(64, dtype=np.int64 if name in _INT64 else np.int32) for name in _INT64 + _INT32}
         self.body: list[bytes] = []
         self.orig: dict[int, bytes] = {}
@@ -44,6 +47,29 @@ class OwnTweets:
         self.restore(entry)
         self.log.append(row, entry.tweet_id)
 
+    def add_many(self, rows: Ints, batch: TweetBatch) -> None:
+        """As `add` for a batch of plain tweets; rows[i] is the row of its author. 1 us each."""
+        if self._free:
+            for row, entry in zip(rows.tolist(), batch.entries(), strict=True):
+                self.add(row, entry)
+            return
+        first, end = len(self.body), len(self.body) + len(batch)
+        if end > len(self.columns["tweet_id"]):
+            self._grow(end)
+        for name, values in batch.columns():
+            self.columns[name][first:end] = values
+        self.body += batch.bodies
+        self._body_bytes += sum(map(len, batch.bodies))
+        self.slot_of.update(zip(batch.id_list, range(first, end), strict=True))
+        for i, mentions in batch.mentions.items():
+            self.mentions[first + i] = mentions
+        self.log.append_many(rows, batch.tweet_id)
+
+    def _grow(self, slots: int) -> None:
+        room = max(slots, len(self.columns["tweet_id"]) * 3 // 2) - len(self.columns["tweet_id"])
+        for name, column in self.columns.items():
+            self.columns[name] = np.concatenate([column, np.zeros(room, dtype=column.dtype)])
+
     def restore(self, entry: Entry) -> None:
         """Add a tweet without touching the log (a checkpoint fills the logs in bulk)."""
         if self._free:
@@ -53,8 +79,7 @@ class OwnTweets:
             slot = len(self.body)
             self.body.append(entry.body)
             if slot >= len(self.columns["tweet_id"]):
-                for name, column in self.columns.items():
-                    self.columns[name] = np.concatenate([column, np.zeros(len(column) // 2 + 1, dtype=column.dtype)])
+                self._grow(slot + 1)
         self.slot_of[entry.tweet_id] = slot
         self._body_bytes += len(entry.body)
         for name in _INT64 + _INT32:

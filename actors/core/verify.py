@@ -1,6 +1,6 @@
 """Is the state what it says it is: `check` spells out every invariant, `digest` sums up what must survive.
 
-Rules: nothing here changes the state. Both read everything (15 us an account for `digest`, 210 us for `check`, at 50
+Rules: nothing here changes the state, but that `check` lets a backlog of deliveries land first. Both read everything (15 us an account for `digest`, 210 us for `check`, at 50
 followees) and are for operators and tests. The digest covers what is a function of the journal alone; ring floors,
 arrival numbers and messages under way are caches or transport, and are covered by `check` and by the definition of a
 home timeline.
@@ -19,6 +19,7 @@ from actors.core.state import ShardState
 
 def check(state: ShardState) -> list[str]:
     """Return every violated invariant in words; an empty list means that the state is sound."""
+    state.deliveries.drain()
     problems = (
         state.people.check()
         + state.graph.check(state.people)
@@ -26,6 +27,7 @@ def check(state: ShardState) -> list[str]:
         + state.arrivals.check()
         + state.rings.check()
         + state.pull_logs.check()
+        + state.deliveries.check()
         + [problem for outbox in state.outboxes.values() for problem in outbox.check()]
         + _check_completeness(state)
         + _check_references(state)

@@ -24,7 +24,7 @@ class _Day:
     """One shard that owns everything, and what its accounts do."""
 
     def __init__(self) -> None:
-        tuning = limits.Tuning(timeline_length=4, pull_threshold=1, arrivals_max=64)
+        tuning = limits.Tuning(timeline_length=4, pull_threshold=1, arrivals_max=64, tidy_from=4)
         self.replica = Replica(0, [0] * ids.BUCKET_COUNT, tuning)
         self.now_ms = START_MS
 
@@ -75,9 +75,14 @@ def main() -> None:
     day.home(EVE)
     day.write("unfollow", ADA, EVE)
     day.write("delete", tweets[0], ADA)
-    day.replica.command(["tick", START_MS])
-    day.replica.state.rings.sweep()
     _restore(day)
+    day.replica.command(["tick", START_MS])
+    state = day.replica.state
+    state.rings.sweep()
+    for arena in (state.rings.arena, state.graph.following, state.graph.local_followers):  # one of each type
+        for row in range(3):
+            arena.clear(row)
+            arena.tidy(1 << 30)
 
 
 def _restore(day: _Day) -> None:

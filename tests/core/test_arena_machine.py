@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from actors.core import arena as arena_module
 from actors.core.arena import BlockArena, size_classes
+from actors.core.kernels import META_BUMP, META_LIVE
+from actors.core.memory import Reserved
 from tests.core.twins import TwinArena
 
 ROWS = 9
@@ -15,9 +19,10 @@ BATCH = st.lists(st.tuples(ROW, VALUE), max_size=20)
 
 
 class ArenaMachine(RuleBasedStateMachine):
-    @initialize(dtype=st.sampled_from([np.uint32, np.int32, np.int64]))
-    def start(self, dtype) -> None:
-        self.arena, self.twin = BlockArena(dtype, rows=2), TwinArena()
+    @initialize(dtype=st.sampled_from([np.uint32, np.int32, np.int64]), tidy_from=st.sampled_from([4, 24, 1 << 20]))
+    def start(self, dtype, tidy_from) -> None:
+        """With little waste to tolerate, every few changes slide some blocks."""
+        self.arena, self.twin = BlockArena(dtype, rows=2, tidy_from=tidy_from), TwinArena()
         self.arena.data = np.zeros(1, dtype=dtype)
         self.arena.ensure_rows(ROWS)
 
@@ -48,6 +53,11 @@ class ArenaMachine(RuleBasedStateMachine):
         self.arena.clear(row)
         self.twin.rows.pop(row, None)
 
+    @rule(divisor=st.sampled_from([2, 8, 1000]))
+    def tidy(self, divisor) -> None:
+        if not self.arena.tidy(divisor) and divisor == 1000:
+            assert self.arena.waste < max(self.arena.tidy_from, 4)
+
     @rule(rows=st.integers(1, 40))
     def ensure_rows(self, rows) -> None:
         self.arena.ensure_rows(rows)
@@ -75,9 +85,50 @@ def test_a_freed_block_is_used_again_before_the_arena_grows():
     arena = BlockArena(np.uint32)
     for value in range(20):
         arena.append(1, value)
-    end = int(arena.meta[0])
+    end = int(arena.meta[META_BUMP])
     arena.clear(1)
     for value in range(20):
         arena.append(2, value)
-    assert int(arena.meta[0]) == end
+    assert int(arena.meta[META_BUMP]) == end
     assert arena.check() == []
+
+
+def test_rows_that_grow_in_step_leave_no_waste_behind_once_tidied():
+    """A bulk load's way: every row passes through every class, and hardly one stays in a small one."""
+    arena, rows = BlockArena(np.uint32, tidy_from=64), np.arange(500, dtype=np.int64)
+    arena.ensure_rows(500)
+    for value in range(200):
+        arena.append_many(rows[: 480 + value % 21], np.full(480 + value % 21, value, dtype=np.uint32))
+    used = int(arena.meta[META_LIVE])
+    assert arena.meta[META_BUMP] < 2 * used
+    while arena.tidy(1 << 30):
+        assert arena.check() == []
+    assert arena.meta[META_BUMP] <= used + 64
+    assert arena.view(0).tolist() == list(range(200))
+    assert arena.check() == []
+
+
+def test_a_large_arena_moves_into_a_reservation_and_gives_memory_back(monkeypatch):
+    monkeypatch.setattr(arena_module, "RESERVE_FROM_ELEMENTS", 4096)
+    arena = BlockArena(np.int64, tidy_from=4096)
+    arena.ensure_rows(4000)
+    rows = np.repeat(np.arange(4000, dtype=np.int64), 100)
+    arena.append_many(rows, np.tile(np.arange(100, dtype=np.int64), 4000))
+    assert arena.check() == []
+    before = arena.nbytes()
+    for row in range(0, 3900):
+        arena.clear(row)
+    while arena.tidy(8):
+        pass
+    assert arena.nbytes() < before / 4
+    assert arena.view(3950).tolist() == list(range(100))
+    assert not arena.data[arena.meta[META_BUMP] + (1 << 20) :][:4096].any()
+    assert arena.check() == []
+
+
+def test_a_full_reservation_is_said_to_be_full(monkeypatch):
+    monkeypatch.setattr(arena_module, "RESERVE_FROM_ELEMENTS", 4096)
+    monkeypatch.setattr(arena_module, "Reserved", lambda dtype: Reserved(dtype, 1 << 20))
+    arena = BlockArena(np.int64)
+    with pytest.raises(MemoryError, match="1048576 elements is full"):
+        arena.append_many(np.zeros(1 << 20, dtype=np.int64), np.zeros(1 << 20, dtype=np.int64))

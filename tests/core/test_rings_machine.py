@@ -37,7 +37,7 @@ class RingsMachine(RuleBasedStateMachine):
         self.first_n = first_n
         self.arrivals, self.window = Arrivals(capacity), TwinArrivals(capacity)
         self.arrivals.next_n = first_n
-        self.rings, self.twin = Rings(self.arrivals, KEEP), TwinRings()
+        self.rings, self.twin = Rings(self.arrivals, KEEP, tidy_from=16), TwinRings()
         self.rings.ensure_rows(ROWS)
         self.rings.arena.data = np.zeros(2, dtype=np.uint32)
         self.logs, self.logged = PullLogs(self.arrivals, KEEP), TwinRings()
@@ -70,9 +70,9 @@ class RingsMachine(RuleBasedStateMachine):
             self.followers_of[author].add(row)
             self.followers.append(author, row)
 
-    @rule(batch=st.lists(st.tuples(st.integers(1, 60), AUTHOR, st.integers(-1, ROWS - 1)), max_size=CAPACITY // 2))
-    def deliver(self, batch) -> None:
-        """Tweets with ids old and new, by authors with local followers or a ring of their own."""
+    @rule(batch=st.lists(st.tuples(st.integers(1, 60), AUTHOR, st.integers(-1, ROWS - 1)), max_size=CAPACITY // 2), budget=st.sampled_from([1, 2, 1 << 62]))
+    def deliver(self, batch, budget) -> None:
+        """Tweets with ids old and new, by authors with local followers or a ring of their own; in one go or many."""
         rows = []
         for step, author, own_row in batch:
             tweet_id = (step if step < 30 else self.highest // 8 + step - 29) * 8 + author  # an id has one author
@@ -81,12 +81,15 @@ class RingsMachine(RuleBasedStateMachine):
             rows.append((*self.arrive(tweet_id, author), tweet_id, author, own_row))
             for row in (*self.followers_of.get(author, ()), own_row):
                 self.twin.insert(row, tweet_id)
-        self.rings.deliver(
-            self.followers,
+        columns = (
             np.array([r[0] for r in rows], np.uint32), np.array([r[2] for r in rows], np.int64),
             np.array([r[3] if r[3] in self.followers_of else -1 for r in rows], np.int64),
             np.array([r[4] for r in rows], np.int64), np.array([r[1] for r in rows], np.bool_),
         )  # fmt: skip
+        done, place = 0, 0
+        while done < len(rows):
+            more, place = self.rings.deliver(self.followers, *(c[done:] for c in columns), budget, place)
+            done += more
 
     @rule(row=ROW, steps=st.lists(st.integers(1, 60), max_size=12), author=AUTHOR)
     def backfill(self, row, steps, author) -> None:

@@ -45,11 +45,12 @@ class TwinArena:
                 self.rows.setdefault(row, []).append(value)
         return added
 
-    def remove(self, row: int, value: int) -> bool:
+    def remove(self, row: int, value: int) -> int:
         if value not in self.rows.get(row, []):
-            return False
-        self.rows[row].remove(value)
-        return True
+            return -1
+        index = self.rows[row].index(value)
+        del self.rows[row][index]
+        return index
 
     def view(self, row: int) -> list[int]:
         return self.rows.get(row, [])

@@ -45,9 +45,10 @@ class SimShard:
         self.waiting: list[tuple[int, Callable[[], None]]] = []
         self.sealed: list[tuple[int, Any]] = []
         self.in_flight: set[int] = set()
-        self.flushing = False
+        self.flushing = self.delivering = False
         self.alive = True
         self.incarnation += 1
+        self.deliver_soon()
 
     def crash(self) -> None:
         rng = self.sim.rng
@@ -59,9 +60,21 @@ class SimShard:
         self.commit(record, lambda: None)
         return result
 
+    def deliver_soon(self) -> None:
+        """Deliver the backlog piece by piece, as the shell does between requests."""
+        if self.replica.state.deliveries.backlog and not self.delivering:
+            self.delivering = True
+            self.sim.after(self.sim.rng.randrange(0, 5), self.guarded(self.deliver_piece))
+
+    def deliver_piece(self) -> None:
+        self.delivering = False
+        self.replica.state.deliveries.piece(1)
+        self.deliver_soon()
+
     def commit(self, record: bytes | None, done: Callable[[], None]) -> None:
         if record is not None:
             assert self.journal.append(record) == self.replica.state.position
+        self.deliver_soon()
         self.waiting.append((self.replica.state.position, done))
         if not self.flushing:
             self.flushing = True
@@ -249,6 +262,7 @@ class SimCluster:
         def quiet() -> bool:
             return self.busy == 0 and all(
                 s.alive and not s.waiting and not any(o.waiting for o in s.replica.state.outboxes.values())
+                and not s.replica.state.deliveries.backlog
                 for s in self.shards
             )
 

@@ -28,6 +28,8 @@ class Workload:
             pull_threshold=rng.choice([2, 4, 1000]),
             dormant_after_days=rng.choice([1, 30]),
             arrivals_max=rng.choice([8, 64, 1024]),
+            deliver_at_once_max=rng.choice([0, 1, 1000]),
+            tidy_from=rng.choice([4, 1 << 18]),
         )
         self.tuning = tuning
         self.sim = SimCluster(seed, rng.choice([1, 2, 3, 4]), tuning)
@@ -52,9 +54,9 @@ class Workload:
             return
         me, other = rng.choice(idle), rng.choice(self.accounts)
         kind = rng.choices(
-            ["post", "reply", "repost", "unrepost", "delete", "follow", "unfollow", "block", "unblock", "mute",
+            ["post", "reply", "batch", "repost", "unrepost", "delete", "follow", "unfollow", "block", "unblock", "mute",
              "unmute", "like", "unlike", "read", "crash", "seal", "tick", "counts"],
-            [30, 6, 8, 2, 5, 26, 8, 4, 3, 2, 1, 4, 1, 12, 3, 4, 1, 3],
+            [26, 6, 4, 8, 2, 5, 26, 8, 4, 3, 2, 1, 4, 1, 12, 3, 4, 1, 3],
         )[0]  # fmt: skip
         getattr(self, f"do_{kind}", self.do_relation)(kind, me, other)
 
@@ -84,6 +86,24 @@ class Workload:
             self.acked_posts[tweet_id] = me
 
         self.call(me, "post", args, posted)
+
+    def do_batch(self, kind: str, me: int, other: int) -> None:
+        """Many tweets in one request, by accounts of one shard: enough to go column by column."""
+        owner = self.sim.owner
+        shard = owner[ids.bucket_of_account(me)]
+        here = [a for a in self.accounts if owner[ids.bucket_of_account(a)] == shard]
+        rows = []
+        for _ in range(self.rng.randrange(8, 14)):
+            self.key += 1
+            visibility = self.rng.choices([0, 1, 2], [16, 2, self.rng.choice([0, 0, 0, 1])])[0]
+            key = self.key.to_bytes(8, "big")
+            rows.append([self.rng.choice(here), f"tweet {self.key}", visibility, 0, 0, b"", [], [other], key])
+
+        def posted(tweet_ids: list[int]) -> None:
+            assert not self.acked_posts.keys() & set(tweet_ids), "two posts got one id"
+            self.acked_posts |= {t: row[0] for t, row in zip(tweet_ids, rows, strict=True)}
+
+        self.call(me, "post_many", [rows], posted)
 
     def pick_tweet(self):
         state = self.rng.choice(self.sim.shards)
