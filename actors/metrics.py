@@ -94,6 +94,7 @@ class ShardMetrics:
     checkpoint_rows: int = _counter("changed rows folded into the checkpoint")
 
     mailbox_depth: int = _gauge("requests waiting in the shard")
+    delivery_backlog: int = _gauge("tweets whose delivery to many followers is under way")
     outbox_messages: int = _gauge("messages not yet acknowledged by other shards")
     outbox_bytes: int = _gauge("bytes of messages not yet acknowledged by other shards")
     journal_lag_records: int = _gauge("commands applied but not yet durable")

@@ -37,6 +37,7 @@ from cluster.shard_map import shard_actor_name
 from configs.logging import configure_logging
 from configs.settings import Settings
 
+TIDY_PAUSE_S = 0.005  # between two steps of tidying memory, each of which holds the loop for about 1 ms
 TICK_S = 1.0  # segment limits, reads of the day and the calendar are looked at this often
 T = TypeVar("T")
 REJOIN_S = 0.5  # between attempts to reach the router while it restarts
@@ -59,7 +60,7 @@ class ShardActor:
         self.homes = HomeRequests(self.commits, self.exchange, self.metrics)
         self.commits.on_applied = self._announce
         self.lane: LaneServer | None = None
-        self._stopping = False
+        self._stopping = self._delivering = self._tidying = False
         self._endpoints: dict[str, Any] | None = None
         self._reads, self._writes = frozenset(READS), frozenset(WRITES)
         self._loop = asyncio.get_running_loop()
@@ -108,6 +109,7 @@ class ShardActor:
             "node_id": ray.get_runtime_context().get_node_id(), "pid": os.getpid(),
         }  # fmt: skip
         self.commits.run(["tick", int(time.time() * 1000)])
+        self._announce()  # deliveries that the recovery left over
         self._tasks += self.exchange.start()
         self._tasks += [asyncio.create_task(run()) for run in (self._tick, self._flush_counts, self._export)]
         await self._call_router("register_replica", self.shard, self.index, self._endpoints)
@@ -217,7 +219,10 @@ class ShardActor:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     def _announce(self) -> None:
-        """After a command: readers of woken accounts go on, API workers forget revoked tokens."""
+        """After a command: large deliveries go on, readers of woken accounts too, API workers forget revoked tokens."""
+        if self.state.deliveries.backlog and not self._delivering:
+            self._delivering = True
+            self._loop.call_soon(self._deliver_piece)
         if self.state.woken:
             self.homes.announce_woken()
         if self.state.revoked:
@@ -225,6 +230,17 @@ class ShardActor:
                 for revoked in self.state.revoked:
                     self.lane.push("revoked", list(revoked))
             self.state.revoked.clear()
+
+    def _deliver_piece(self) -> None:
+        """Deliver a bounded piece of what waits; the next one after whatever else the loop has to do."""
+        self._delivering = self.state.deliveries.piece()
+        if self._delivering:
+            self._loop.call_soon(self._deliver_piece)
+
+    def _tidy_step(self) -> None:
+        self._tidying = self.state.tidy()
+        if self._tidying:
+            self._loop.call_later(TIDY_PAUSE_S, self._tidy_step)
 
     # ---- every second -----------------------------------------------------------------------------------------
 
@@ -244,6 +260,8 @@ class ShardActor:
             if self.replica.touched:
                 touched, self.replica.touched = sorted(self.replica.touched), set()
                 self.commits.run(["touch", touched])
+            if not self._tidying:
+                self._tidy_step()
             self.commits.tend(storage.segment_records_max, storage.segment_bytes_max)
 
     async def _export(self) -> None:
@@ -262,6 +280,7 @@ class ShardActor:
         m.outbox_messages = sum(len(o.waiting) for o in state.outboxes.values())
         m.outbox_bytes = sum(o.bytes_waiting for o in state.outboxes.values())
         m.accounts, m.tweets, m.edges = len(state.people), len(state.tweets), state.graph.edge_count
+        m.delivery_backlog = state.deliveries.waiting_count
         m.rings = int(state.rings.awake.sum())
         m.epoch, m.primary = self.storage.epoch, 1
         m.checkpoint_rows = figures["checkpoint_rows"]

@@ -273,7 +273,7 @@ class BulkLoader:
         return sum(int(status[name]) for status in await self.statuses())
 
     async def wait_until_drained(self, timeout_s: float = DRAIN_TIMEOUT_S) -> list[dict[str, Any]]:
-        """Wait until no numbered message is under way; returns the shards' figures then.
+        """Wait until no numbered message is under way and all have landed; returns the shards' figures then.
 
         Shards are asked one after the other, so one look proves nothing; but if two looks in a row see the same numbers
         sent, and all of them applied, then none was under way between the two. Raises OverloadedError after timeout_s.
@@ -282,7 +282,7 @@ class BulkLoader:
         while True:
             statuses = await self.statuses()
             sent, arrived = message_numbers(statuses)
-            if sent == arrived and sent == before:
+            if sent == arrived and sent == before and not any(s["delivery_backlog"] for s in statuses):
                 return statuses
             before = sent
             if time.monotonic() > deadline:

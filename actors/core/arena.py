@@ -198,9 +198,7 @@ class BlockArena:
         end = int(self.meta[META_CURSOR]) + self._step
         rows = kernels.rows_between(self.start, self.klass, self.meta[META_CURSOR], end)
         rows = rows[np.argsort(self.start[rows])]
-        self._dest = int(
-            kernels.slide(self.data, self.start, self.length, self.klass, self.sizes, rows, self._dest)
-        )
+        self._dest = int(kernels.slide(self.data, self.start, self.length, self.klass, self.sizes, rows, self._dest))
         self.meta[META_CURSOR] = end
         bump = int(self.meta[META_BUMP])
         if end < bump:

@@ -9,11 +9,12 @@
 Rules of this file
 - The author's own ring comes first and is never in the backlog: authors see their own tweet at once.
 - The backlog is a cache as rings are: it isn't journaled. A recovery delivers every arrival of the window anew.
-- A turn is bounded, and turns go round the authors, so that one with a million followers delays nobody: whoever drives the
-  state calls `piece` between requests until it says that nothing is left.
+- A turn is bounded, and turns go round the authors, so that one with a million followers delays nobody: whoever drives
+  the state calls `piece` between requests until it says that nothing is left.
 - A place counts followers by their position in the author's list; when one in front of it leaves, it moves with them. A
   follower who comes is at the end, and a tweet is in a ring once, so it doesn't matter who brings it.
-- A tweet must not leave the arrivals window while it waits: the backlog is drained when a quarter of it has arrived since.
+- A tweet must not leave the arrivals window while it waits: the backlog is drained when a quarter of the window has
+  arrived since it began.
 """
 
 from __future__ import annotations
@@ -76,9 +77,7 @@ class Deliveries:
             for i in np.nonzero(many & (author_rows >= 0))[0].tolist():
                 self._wait(int(author_rows[i]), int(ns[i]), int(ids[i]), 1)
                 author_rows[i] = -1
-        done, place = self.rings.deliver(
-            followers, ns, ids, author_rows, own_rows, in_order, LAND_FOLLOWERS_MAX
-        )
+        done, place = self.rings.deliver(followers, ns, ids, author_rows, own_rows, in_order, LAND_FOLLOWERS_MAX)
         if done < len(ns):
             own = slice(done + (place > 0), None)
             self.rings.insert(own_rows[own], ns[own], ids[own])

@@ -54,8 +54,8 @@ class Entry(NamedTuple):
 class TweetBatch:
     """Plain tweets (no reposts, nothing direct, no counts yet) as columns: how many travel, and are stored, at once.
 
-    tweet_id, author_id, reply_author int64[k]; flags uint8[k]; bodies: k packed bodies; mentions: by index, where a tweet
-    mentions somebody (only its own shard needs that).
+    tweet_id, author_id, reply_author int64[k]; flags uint8[k]; bodies: k packed bodies; mentions: by index, where a
+    tweet mentions somebody (only its own shard needs that).
     """
 
     __slots__ = ("author_id", "bodies", "flags", "id_list", "mentions", "reply_author", "tweet_id")

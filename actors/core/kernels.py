@@ -50,9 +50,8 @@ _AHEAD_SLOTS = 8  # followers whose ring slot is fetched ahead; their record has
 njit: Any = numba.njit(cache=True, nogil=True)
 
 
-@intrinsic
-def _prefetch(typing_context, array, index):
-    """Ask for the cache line of array[index], to be written soon. A hint: any index within the array's memory is safe."""
+def _generate_prefetch(typing_context, array, index):
+    """Ask for the cache line of array[index], to be written soon. A hint: it may point anywhere."""
 
     def generate(context, builder, signature, arguments):
         kind = signature.args[0]
@@ -68,6 +67,9 @@ def _prefetch(typing_context, array, index):
         return context.get_dummy_value()
 
     return types.none(array, types.intp), generate
+
+
+_prefetch: Any = intrinsic(_generate_prefetch)
 
 
 @njit
@@ -278,6 +280,16 @@ def _ring_insert(
 
 
 @njit
+def _fetch_first(data, start, length, f_data, first, end) -> None:
+    """Ask for what the first followers' turns need."""
+    for a in range(first, min(first + _AHEAD_ROWS, end)):
+        _prefetch(start, np.int64(f_data[a]))
+    for a in range(first, min(first + _AHEAD_SLOTS, end)):
+        row = np.int64(f_data[a])
+        _prefetch(data, start[row] + length[row])
+
+
+@njit
 def deliver(
     data,
     start,
@@ -307,8 +319,8 @@ def deliver(
 
     ns uint32[k], ids int64[k]; authors int64[k]: row of the author in the local-follower arena, -1 for none;
     own_rows int64[k]: ring row of the author if local, else -1; in_order bool[k]: newer than all arrivals before it.
-    budget: followers to look at. progress int64[4] = (arrival, place in it: 0 the author's own ring, 1 the first follower:
-    where to go on; followers looked at; entries inserted).
+    budget: followers to look at. progress int64[4] = (arrival, place in it (0 the author's own ring, 1 the first
+    follower): where to go on; followers looked at; entries inserted).
     Returns True when done or out of budget, False when the ring arena must grow (call again).
     """
     i = progress[0]
@@ -331,11 +343,7 @@ def deliver(
         j = place - 1
         count = np.int64(f_length[author]) if author >= 0 else np.int64(0)
         base = f_start[author] if author >= 0 else np.int64(0)
-        for a in range(j, min(j + _AHEAD_ROWS, count)):
-            _prefetch(start, np.int64(f_data[base + a]))
-        for a in range(j, min(j + _AHEAD_SLOTS, count)):
-            row = np.int64(f_data[base + a])
-            _prefetch(data, start[row] + length[row])
+        _fetch_first(data, start, length, f_data, base + j, base + count)
         end = min(count, j + budget - progress[2])
         progress[2] += end - j
         while j < end:

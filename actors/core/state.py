@@ -165,6 +165,12 @@ class ShardState:
         for shard in np.unique(owners):
             self.send(int(shard), make(owners == shard))
 
+    def tidy(self) -> bool:
+        """Slide some blocks together where over a 64th of an arena is waste; return whether there is more to do."""
+        graph = self.graph
+        arenas = (self.rings.arena, graph.following, graph.followers, graph.local_followers, self.tweets.log)
+        return any(arena.tidy(64) for arena in arenas)
+
     # ---- arrivals and delivery --------------------------------------------------------------------------------
 
     def arrive(self, entry: Entry) -> tuple[int, bool]:

@@ -1,9 +1,9 @@
 """Is the state what it says it is: `check` spells out every invariant, `digest` sums up what must survive.
 
-Rules: nothing here changes the state, but that `check` lets a backlog of deliveries land first. Both read everything (15 us an account for `digest`, 210 us for `check`, at 50
-followees) and are for operators and tests. The digest covers what is a function of the journal alone; ring floors,
-arrival numbers and messages under way are caches or transport, and are covered by `check` and by the definition of a
-home timeline.
+Rules: nothing here changes the state, but that `check` lets a backlog of deliveries land first. Both read everything
+(15 us an account for `digest`, 210 us for `check`, at 50 followees) and are for operators and tests. The digest covers
+what is a function of the journal alone; ring floors, arrival numbers and messages under way are caches or transport,
+and are covered by `check` and by the definition of a home timeline.
 """
 
 from __future__ import annotations

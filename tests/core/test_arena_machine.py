@@ -116,7 +116,7 @@ def test_a_large_arena_moves_into_a_reservation_and_gives_memory_back(monkeypatc
     arena.append_many(rows, np.tile(np.arange(100, dtype=np.int64), 4000))
     assert arena.check() == []
     before = arena.nbytes()
-    for row in range(0, 3900):
+    for row in range(3900):
         arena.clear(row)
     while arena.tidy(8):
         pass

@@ -70,7 +70,10 @@ class RingsMachine(RuleBasedStateMachine):
             self.followers_of[author].add(row)
             self.followers.append(author, row)
 
-    @rule(batch=st.lists(st.tuples(st.integers(1, 60), AUTHOR, st.integers(-1, ROWS - 1)), max_size=CAPACITY // 2), budget=st.sampled_from([1, 2, 1 << 62]))
+    @rule(
+        batch=st.lists(st.tuples(st.integers(1, 60), AUTHOR, st.integers(-1, ROWS - 1)), max_size=CAPACITY // 2),
+        budget=st.sampled_from([1, 2, 1 << 62]),
+    )
     def deliver(self, batch, budget) -> None:
         """Tweets with ids old and new, by authors with local followers or a ring of their own; in one go or many."""
         rows = []

@@ -261,7 +261,9 @@ class SimCluster:
 
         def quiet() -> bool:
             return self.busy == 0 and all(
-                s.alive and not s.waiting and not any(o.waiting for o in s.replica.state.outboxes.values())
+                s.alive
+                and not s.waiting
+                and not any(o.waiting for o in s.replica.state.outboxes.values())
                 and not s.replica.state.deliveries.backlog
                 for s in self.shards
             )
