@@ -3,7 +3,7 @@
 A shard holds several arrays per account (followers, followees, ring, own tweets) for hundreds of thousands of
 accounts; a NumPy array each would cost 112 bytes before the first element. A `BlockArena` keeps them in one buffer:
 
-    row 7: start -> [ v v v v v . . . ]   block of a size class; the next class is 1.14 to 1.5 times as large
+    row 7: start -> [ v v v v v . . . ]   block of a size class; the next class is 1.14 to 2 times as large
     row 8: no block (klass -1)
 
 A row's columns (start, length, klass, and what the owner adds) lie side by side in one record, because whoever touches
@@ -15,8 +15,8 @@ more than an eighth of a large arena is such waste, its blocks are slid together
     | live | live |  (reusable)  dest | garbage | cursor | not slid yet ... | bump
 A block that is freed behind the cursor goes to its free list as always; one in front of it will be slid over.
 
-What it costs: 16 bytes a row plus the block, whose slack is 12 % on average above 16 elements; appends are amortised
-O(1); growing never copies a large arena (see `memory.py`).
+What it costs: 16 bytes a row plus the block, whose slack is 12 % on average above 16 elements (thrifty classes; else
+40 %); appends are amortised O(1); growing never copies a large arena (see `memory.py`).
 Deliberately not: shrinking a block when elements go (an account that once followed many will again).
 """
 
@@ -37,13 +37,17 @@ TIDY_FROM_ELEMENTS = 1 << 18  # waste below this isn't worth a look
 TIDY_ELEMENTS = 1 << 18  # slid in one step: 1 to 2 MB, below a millisecond
 
 
-def size_classes(length_max: int) -> npt.NDArray[np.int64]:
-    """Return block sizes 4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, ... up to length_max rounded up to 4s."""
+def size_classes(length_max: int, thrifty: bool = True) -> npt.NDArray[np.int64]:
+    """Return block sizes, multiples of 4, up to length_max rounded up to one.
+
+    thrifty: 4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, ...: little slack, but a row moves often as it grows.
+    Else 4, 8, 16, 32, 64, ...: a row is copied once per doubling.
+    """
     top = -(-length_max // 4) * 4
-    sizes = [4, 8, 12]
+    sizes = [4, 8, 12] if thrifty else [4, 8]
     step = 16
     while sizes[-1] < top:
-        sizes += [step, step * 5 // 4, step * 3 // 2, step * 7 // 4]
+        sizes += [step, step * 5 // 4, step * 3 // 2, step * 7 // 4] if thrifty else [step]
         step *= 2
     sizes = [s for s in sizes if s < top] + [top]
     return np.array(sizes, dtype=np.int64)
@@ -54,13 +58,13 @@ class BlockArena:
 
     def __init__(
         self, dtype: Any, length_max: int = 1 << 28, rows: int = 64, columns: Sequence[tuple[str, str]] = (),
-        tidy_from: int = TIDY_FROM_ELEMENTS,
+        tidy_from: int = TIDY_FROM_ELEMENTS, thrifty: bool = True,
     ) -> None:  # fmt: skip
         """columns: further columns of a row's record, as (name, dtype); they are attributes of the arena.
 
-        tidy_from: waste, in elements, below which the arena is left as it is.
+        tidy_from: waste, in elements, below which the arena is left as it is; thrifty: see `size_classes`.
         """
-        self.sizes = size_classes(length_max)
+        self.sizes = size_classes(length_max, thrifty)
         self.meta = np.zeros(META_HEADS + len(self.sizes), dtype=np.int64)
         self.meta[META_CURSOR] = kernels.CURSOR_IDLE
         self.data = np.zeros(1024, dtype=dtype)

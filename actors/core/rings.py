@@ -35,7 +35,7 @@ class Rings:
         self.keep = length
         self.arena = BlockArena(
             np.uint32, length_max=length + max(8, length // 10), columns=(("floor", "i8"), ("awake", "u1")),
-            tidy_from=tidy_from,
+            tidy_from=tidy_from, thrifty=False,
         )  # fmt: skip
         self.delivery_count = 0
 

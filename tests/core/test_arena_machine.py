@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import strategies as st
@@ -74,8 +76,8 @@ TestArena = ArenaMachine.TestCase
 
 
 def test_size_classes_are_multiples_of_four_that_end_at_the_longest_row():
-    for longest in (1, 4, 5, 13, 16, 17, 880, 1 << 20):
-        sizes = size_classes(longest).tolist()
+    for longest, thrifty in itertools.product((1, 4, 5, 13, 16, 17, 880, 1 << 20), (True, False)):
+        sizes = size_classes(longest, thrifty).tolist()
         assert sizes[-1] == -(-longest // 4) * 4
         assert all(size % 4 == 0 for size in sizes)
         assert sizes == sorted(set(sizes))
