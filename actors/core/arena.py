@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from actors.core import kernels
+from actors.core import kernels, restore_kernels
 from actors.core.kernels import META_BUMP, META_CURSOR, META_HEADS, META_LIVE
 from actors.core.memory import Reserved, aligned_records
 
@@ -102,15 +102,17 @@ class BlockArena:
             self._set_records(grown)
             self.klass[have:] = -1
 
-    def grow(self) -> None:
+    def grow(self, elements: int = 0) -> None:
         """Make room after a kernel ran out: half as much again and at least one largest needed block, or all there is.
+
+        elements: that much at least.
 
         Raises MemoryError when a reservation is full: 64 GiB of 8-byte elements.
         """
         if self._reserved is not None:
             raise MemoryError(f"an arena of {len(self.data)} elements is full")
         biggest = int(self.sizes[min(int(self.klass.max()) + 1, len(self.sizes) - 1)]) if len(self.klass) else 0
-        size = max(len(self.data) + len(self.data) // 2, int(self.meta[META_BUMP]) + biggest)
+        size = max(len(self.data) + len(self.data) // 2, int(self.meta[META_BUMP]) + max(biggest, elements))
         if size > RESERVE_FROM_ELEMENTS:
             self._reserved = Reserved(self.data.dtype)
             grown = self._reserved.data
@@ -134,6 +136,13 @@ class BlockArena:
             self.grow()
         self.look()
         return added
+
+    def fill(self, rows: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> None:
+        """Append values[i] to row rows[i], in order, where all those rows are empty: each gets its block at once."""
+        counts = np.bincount(rows, minlength=1)
+        while not restore_kernels.fill_blocks(*self.parts, counts):
+            self.grow(int(self.sizes[np.searchsorted(self.sizes, counts)][counts > 0].sum()))
+        restore_kernels.append_all(self.data, self.start, self.length, rows, values)
 
     def append(self, row: int, value: int) -> None:
         """Append one value."""

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.core import kernels
-from actors.core.entries import BYTES_OBJECT, NO_MENTIONS, NUMBERS, Entry, TweetBatch, pack
+from actors.core.entries import BYTES_OBJECT, NO_MENTIONS, NUMBERS, Entry, TweetBatch, pack, unpack
 
 SWEEP_EVERY = 1 << 30  # arrivals between two sweeps that drop lost entries: after 2**32 one would seem alive again
 
@@ -69,6 +69,23 @@ class Arrivals:
     replies: npt.NDArray[np.int32]
     reposts: npt.NDArray[np.int32]
     likes: npt.NDArray[np.int32]
+
+    def load(self, columns: dict[str, Any], lost_max_id: int) -> None:
+        """Fill an empty window with checkpoint columns, ascending by tweet id and no more than fit. 1 us each."""
+        count = len(columns["tweet_id"])
+        if count > len(self.tweet_id):
+            self._columns_for(min(self.capacity, 1 << (count - 1).bit_length()))
+        for name in NUMBERS:
+            getattr(self, name)[:count] = columns[name]
+        tweet_ids = columns["tweet_id"].tolist()
+        self.number_of = dict(zip(tweet_ids, range(count), strict=True))
+        self.body, self.orig, self.rendered = list(columns["body"]), list(columns["orig"]), [None] * count
+        self._body_bytes = sum(map(len, self.body))
+        for n in np.nonzero(columns["flags"] & kernels.FLAG_DIRECT)[0].tolist():
+            self.mentions[tweet_ids[n]] = unpack(columns["mentions"][n])
+        self.next_n = count
+        self.lost_max_id = lost_max_id
+        self.newest_id = tweet_ids[-1] if count else 0
 
     def add(self, entry: Entry) -> tuple[int, bool]:
         """Give the tweet a number, or return the one it has. Returns (n, whether it is new). O(1)."""

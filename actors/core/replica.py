@@ -17,7 +17,8 @@ from actors.core.errors import InvalidError, MalformedError, RookeryError
 from actors.core.home import Ask, HomeTimelines, Item, Query, Wake
 from actors.core.reads import Reads, page_count
 from actors.core.requests import OPERATIONS, Requests
-from actors.core.snapshot import Sealer, restore
+from actors.core.restoring import restore
+from actors.core.snapshot import Sealer
 from actors.core.state import ShardState
 from actors.core.tables import Checkpoint, TableChange
 

@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from actors.core import kernels
+from actors.core import kernels, restore_kernels
 from actors.core.arena import TIDY_FROM_ELEMENTS, BlockArena
 from actors.core.arrivals import Arrivals
+from actors.core.restore_kernels import Groups
 
 
 class Rings:
@@ -117,6 +118,22 @@ class Rings:
         self.delivery_count += int(progress[2])
         self.arena.look()
         return int(progress[2])
+
+    def rebuild(self, reads: Groups, wrote: Groups, own: Groups, ids: npt.NDArray[np.int64]) -> None:
+        """Build all rings of awake rows, none of which has entries, from the arrivals 0..len(ids)-1.
+
+        reads: per row, the writers it follows; wrote: per writer, its arrival numbers; own: per row, those of its own
+        tweets; ids: tweet id of each arrival number. All ascending. Floors rise to the highest id that has no room.
+        """
+        words = np.zeros((len(ids) >> 6) + 1, dtype=np.uint64)
+        summary = np.zeros((len(words) >> 6) + 1, dtype=np.uint64)
+        out, row = np.empty(self.keep, dtype=np.int64), 0
+        while (
+            row := restore_kernels.rebuild(
+                *self.arena.parts, self.floor, self.awake, *reads, *wrote, *own, ids, words, summary, out, row
+            )
+        ) < len(reads[0]) - 1:
+            self.arena.grow()
 
     def purge(self, row: int, author_id: int) -> int:
         """Take an author's tweets out of one ring; the floor stays. Return how many went. O(H)."""

@@ -1,14 +1,9 @@
-"""The state as checkpoint tables, and back.
-
-    seal(state)      -> what changed since the last seal, as table changes at exactly state.position
-    restore(...)     <- all rows; the rings are built again by the delivery kernel
+"""The state as checkpoint tables: what changed since the last seal, at exactly state.position. Back: `restoring.py`.
 
 Rules of this file
-- Rings, pull logs' contents and arrival numbers are not stored: they follow from the arrivals, the edges and the
-  floors. What left the arrivals window before is covered by raising every floor to `lost_max_id`.
 - Sealing is bounded by the changes since the last seal; only the list of floors is compared as a whole (1 ns an
   account).
-Costs: sealing about 1.5 us a changed row; restoring 1M edges about 0.3 s.
+Costs: sealing about 1.5 us a changed row.
 """
 
 from __future__ import annotations
@@ -18,13 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from actors.core import ids, kernels
 from actors.core.changes import Changes, EdgeLog
-from actors.core.entries import NUMBERS, Entry, pack, unpack
-from actors.core.graph import BLOCK, BLOCKED_BY, MUTE
-from actors.core.people import Account
+from actors.core.entries import NUMBERS, pack
 from actors.core.state import ShardState
-from actors.core.tables import Checkpoint, Columns, Table, TableChange
+from actors.core.tables import Columns, Table, TableChange
 
 Ints = npt.NDArray[np.int64]
 
@@ -220,149 +212,3 @@ class Sealer:
             "last_ids": state.clock.last,
         }
         return TableChange(META, _columns(META, [(name, pack(value)) for name, value in values.items()]))
-
-
-def restore(state: ShardState, checkpoint: Checkpoint) -> Sealer:
-    """Fill an empty state with a checkpoint's rows. Returns the sealer that goes on from there.
-
-    Raises ValueError if the rows are those of another shard or of another number of shards.
-    """
-    t = checkpoint.tables
-    meta = {name: unpack(value) for name, value in zip(t["meta"]["name"], t["meta"]["value"], strict=True)}
-    if meta:
-        if meta["shard"] != [state.shard, state.shard_count]:
-            raise ValueError(
-                f"the checkpoint is of shard {meta['shard'][0]} of {meta['shard'][1]}, "
-                f"not of shard {state.shard} of {state.shard_count}"
-            )
-        state.position = checkpoint.position
-        state.day, state.wake_number = meta["day"], meta["wake_number"]
-        state.inbox.update(meta["inbox"])
-        state.clock.last.update(meta["last_ids"])
-        state.dirty_counts = dict.fromkeys(meta["dirty_counts"])
-        _restore_accounts(state, t)
-        _restore_edges(state, t)
-        own = _restore_tweets(state, t["tweets"])
-        _restore_small(state, t, meta)
-        _rebuild_timelines(state, own + _entries(t["arrivals"]), meta["lost_max_id"])
-    sealer = Sealer(state)
-    sealer.place = meta.get("place", 0)
-    stored = set(t["arrivals"]["tweet_id"].tolist())
-    state.changes.arrivals |= stored.difference(state.arrivals.number_of)  # no longer here: the next seal deletes them
-    return sealer
-
-
-def _restore_accounts(state: ShardState, t: dict[str, Columns]) -> None:
-    accounts = t["accounts"]
-    for i in np.argsort(accounts["row_number"]).tolist():
-        fields, (awake, read_day, wake_number, shards, pulled) = unpack(accounts["data"][i])
-        account = Account(*fields)
-        row = state.people.add(account)
-        state.graph.ensure_rows(row + 1)
-        state.rings.ensure_rows(row + 1)
-        state.tweets.log.ensure_rows(row + 1)
-        state.rings.awake[row] = awake
-        state.people.last_read_day[row] = read_day
-        if wake_number:
-            state.waking[account.account_id] = (wake_number, set(shards))
-        if pulled is not None:
-            state.pull_shards[account.account_id] = set(pulled)
-    for account_id, floor in zip(t["floors"]["account_id"].tolist(), t["floors"]["floor"].tolist(), strict=True):
-        state.rings.floor[state.people.row_of[account_id]] = floor
-    names = t["names"]
-    for name, account_id, confirmed in zip(
-        names["username"], names["account_id"].tolist(), names["confirmed"], strict=True
-    ):
-        state.people.names[name] = (account_id, bool(confirmed))
-
-
-def _rows_of(state: ShardState, account_ids: Ints) -> Ints:
-    return np.array([state.people.row_of[a] for a in account_ids.tolist()], dtype=np.int64)
-
-
-def _restore_edges(state: ShardState, t: dict[str, Columns]) -> None:
-    graph = state.graph
-    order = np.argsort(t["following"]["place"])
-    own, other = t["following"]["account_id"][order], t["following"]["other_id"][order]
-    graph.edge_count = len(own)
-    rows = _rows_of(state, own)
-    graph.following.append_many(rows, other)
-    linked = own != other
-    authors = np.array([graph.author(a) for a in other[linked].tolist()], dtype=np.int64)
-    graph.local_followers.append_many(authors, rows[linked].astype(np.int32))
-    order = np.argsort(t["followers"]["place"])
-    own, other = t["followers"]["account_id"][order], t["followers"]["other_id"][order]
-    owners = state.owner[ids.buckets_of_accounts(other)]
-    rows = _rows_of(state, own)
-    graph.followers.append_many(rows, other)
-    np.add.at(graph.shard_followers, (rows, owners), 1)
-    relations = t["relations"]
-    for account_id, kind, other_id in zip(
-        relations["account_id"].tolist(), relations["kind"].tolist(), relations["other_id"].tolist(), strict=True
-    ):
-        graph.relate(
-            state.people.row_of[account_id], {BLOCK: BLOCK, BLOCKED_BY: BLOCKED_BY, MUTE: MUTE}[kind], other_id, True
-        )
-
-
-def _entries(columns: Columns) -> list[Entry]:
-    numbers = zip(*(columns[name].tolist() for name in NUMBERS), strict=True)
-    texts = zip(columns["body"], columns["mentions"], columns["orig"], strict=True)
-    return [
-        Entry(*(*n, body, unpack(mentions), orig)) for n, (body, mentions, orig) in zip(numbers, texts, strict=True)
-    ]
-
-
-def _restore_tweets(state: ShardState, columns: Columns) -> list[Entry]:
-    entries = sorted(_entries(columns))
-    for entry in entries:
-        state.tweets.restore(entry)
-        if entry.is_repost:
-            row = state.people.row_of[entry.author_id]
-            state.reposts.setdefault(row, {})[entry.orig_id] = entry.tweet_id
-            state.reposts_of.setdefault(entry.orig_id, set()).add(entry.tweet_id)
-    rows = _rows_of(state, np.array([e.author_id for e in entries], dtype=np.int64))
-    state.tweets.log.append_many(rows, np.array([e.tweet_id for e in entries], dtype=np.int64))
-    return entries
-
-
-def _restore_small(state: ShardState, t: dict[str, Columns], meta: dict[str, Any]) -> None:
-    likes = t["likes"]
-    for i in np.argsort(likes["place"]).tolist():
-        row = state.people.row_of[int(likes["account_id"][i])]
-        state.likes.setdefault(row, {})[int(likes["tweet_id"][i])] = None
-    keys = t["idempotency"]
-    for i in np.argsort(keys["place"]).tolist():
-        state.idempotency[int(keys["account_id"][i]), keys["key_hash"][i]] = int(keys["tweet_id"][i])
-    for author_id, floor in zip(t["pulls"]["author_id"].tolist(), t["pulls"]["floor"].tolist(), strict=True):
-        state.pull_logs.start(author_id, floor)
-    waiting = t["outbox"]
-    for i in np.lexsort((waiting["seq"], waiting["shard"])).tolist():
-        outbox = state.outboxes[int(waiting["shard"][i])]
-        outbox.next_seq = int(waiting["seq"][i])
-        outbox.push(0, waiting["message"][i])
-    for shard, next_seq in meta["next_seq"].items():
-        state.outboxes[shard].next_seq = next_seq
-
-
-def _rebuild_timelines(state: ShardState, entries: list[Entry], lost_max_id: int) -> None:
-    """Deliver the newest arrivals again, oldest first; floors cover what the window has lost."""
-    entries.sort()
-    excess = len(entries) - state.arrivals.capacity
-    if excess > 0:
-        lost_max_id = max(lost_max_id, entries[excess - 1].tweet_id)
-        entries = entries[excess:]
-    state.arrivals.lost_max_id = lost_max_id
-    rings = state.rings
-    np.maximum(rings.floor, lost_max_id, out=rings.floor, where=rings.awake == 1)
-    for log in state.pull_logs.logs.values():
-        log.floor = max(log.floor, lost_max_id)
-    for entry in entries:
-        own_row = state.people.row_of.get(entry.author_id, -1)
-        log_kept = state.pull_logs.logs.get(entry.author_id)
-        if log_kept is not None and entry.tweet_id <= log_kept.floor and not entry.flags & kernels.FLAG_DIRECT:
-            state.deliver_to_author(entry, own_row)  # followers read it below the log's floor, the author in the ring
-        else:
-            state.deliver(entry, own_row)
-    state.deliveries.drain()
-    state.arrivals.evicted.clear()

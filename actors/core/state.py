@@ -197,7 +197,7 @@ class ShardState:
         if entry.flags & kernels.FLAG_DIRECT:
             self.deliveries.add(n, entry.tweet_id, -1, own_row, in_order)
             self.deliveries.land()
-            self._deliver_direct(entry, n)
+            self.deliver_direct(entry, n)
             return
         self.deliveries.add(n, entry.tweet_id, author_row, own_row, in_order)
 
@@ -225,12 +225,8 @@ class ShardState:
             numbers, batch.tweet_id, np.array(rows, dtype=np.int64), own_rows, batch.tweet_id > before[:-1]
         )
 
-    def deliver_to_author(self, entry: Entry, own_row: int) -> None:
-        """Bring a tweet to its author's own ring alone; own_row as in `deliver`."""
-        n, in_order = self.arrive(entry)
-        self.deliveries.add(n, entry.tweet_id, -1, own_row, in_order)
-
-    def _deliver_direct(self, entry: Entry, n: int) -> None:
+    def deliver_direct(self, entry: Entry, n: int) -> None:
+        """Insert a direct tweet into the rings of those mentioned who follow its author."""
         rows = [self.people.row_of.get(a, -1) for a in entry.mention_ids]
         rows = [r for r in rows if r >= 0 and self.graph.following.contains(r, entry.author_id)]
         count = len(rows)

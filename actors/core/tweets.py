@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.core.arena import TIDY_FROM_ELEMENTS, BlockArena
-from actors.core.entries import BYTES_OBJECT, NO_MENTIONS, NUMBERS, Entry, TweetBatch, pack
+from actors.core.entries import BYTES_OBJECT, NO_MENTIONS, NUMBERS, Entry, TweetBatch, pack, unpack
 
 Ints = npt.NDArray[np.int64]
 _INT64 = ("tweet_id", "author_id", "reply_author", "orig_id", "orig_author")
@@ -44,7 +44,22 @@ class OwnTweets:
 
     def add(self, row: int, entry: Entry) -> None:
         """Add a tweet to its author's log. Ids of one author only grow; row is the author's."""
-        self.restore(entry)
+        if self._free:
+            slot = self._free.pop()
+            self.body[slot] = entry.body
+        else:
+            slot = len(self.body)
+            self.body.append(entry.body)
+            if slot >= len(self.columns["tweet_id"]):
+                self._grow(slot + 1)
+        self.slot_of[entry.tweet_id] = slot
+        self._body_bytes += len(entry.body)
+        for name in _INT64 + _INT32:
+            self.columns[name][slot] = getattr(entry, name)
+        if entry.orig is not None:
+            self.orig[slot] = entry.orig
+        if entry.mention_ids:
+            self.mentions[slot] = entry.mention_ids
         self.log.append(row, entry.tweet_id)
 
     def add_many(self, rows: Ints, batch: TweetBatch) -> None:
@@ -65,29 +80,28 @@ class OwnTweets:
             self.mentions[first + i] = mentions
         self.log.append_many(rows, batch.tweet_id)
 
+    def load(self, rows: Ints, columns: dict[str, Any], order: npt.NDArray[np.intp]) -> None:
+        """Fill the empty store with checkpoint columns, taken in `order`: ascending by tweet id. 1 us each.
+
+        rows[i]: row of the author of the i-th in that order.
+        """
+        count, taken = len(order), order.tolist()
+        if count > len(self.columns["tweet_id"]):
+            self._grow(count)
+        for name in NUMBERS:
+            self.columns[name][:count] = columns[name][order]
+        body, orig, mentions = columns["body"], columns["orig"], columns["mentions"]
+        self.body = [body[i] for i in taken]
+        self._body_bytes = sum(map(len, self.body))
+        self.orig = {slot: orig[i] for slot, i in enumerate(taken) if orig[i] is not None}
+        self.mentions = {slot: unpack(mentions[i]) for slot, i in enumerate(taken) if mentions[i] != NO_MENTIONS}
+        self.slot_of = dict(zip(self.columns["tweet_id"][:count].tolist(), range(count), strict=True))
+        self.log.fill(rows, columns["tweet_id"][order])
+
     def _grow(self, slots: int) -> None:
         room = max(slots, len(self.columns["tweet_id"]) * 3 // 2) - len(self.columns["tweet_id"])
         for name, column in self.columns.items():
             self.columns[name] = np.concatenate([column, np.zeros(room, dtype=column.dtype)])
-
-    def restore(self, entry: Entry) -> None:
-        """Add a tweet without touching the log (a checkpoint fills the logs in bulk)."""
-        if self._free:
-            slot = self._free.pop()
-            self.body[slot] = entry.body
-        else:
-            slot = len(self.body)
-            self.body.append(entry.body)
-            if slot >= len(self.columns["tweet_id"]):
-                self._grow(slot + 1)
-        self.slot_of[entry.tweet_id] = slot
-        self._body_bytes += len(entry.body)
-        for name in _INT64 + _INT32:
-            self.columns[name][slot] = getattr(entry, name)
-        if entry.orig is not None:
-            self.orig[slot] = entry.orig
-        if entry.mention_ids:
-            self.mentions[slot] = entry.mention_ids
 
     def get(self, tweet_id: int) -> Entry | None:
         """Return a tweet, or None."""

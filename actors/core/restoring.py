@@ -1,0 +1,207 @@
+"""The state out of checkpoint tables, as fast as memory allows: columns in, columns out, no row at a time.
+
+    accounts, edges, tweets  --> rows, arenas and columns, each filled once at its final size
+    arrivals + edges + floors --> every ring at once, by `rebuild_rings`: a reader's candidates are marked in a bitmap
+                                  of the arrivals window, which is read back from its newest end
+
+Rules of this file
+- Rings, pull logs' contents and arrival numbers are not stored. What left the arrivals window before is covered by
+  raising every floor to `lost_max_id`; an arrival's number is its place in the order of ids.
+- A ring built here is the one that delivering every arrival in turn would build, cut to its newest H.
+
+Costs: 1M edges 0.15 s, 1M tweets 2 s, 1M ring entries 0.02 s, 100,000 accounts 0.5 s.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.core import ids, kernels, restore_kernels
+from actors.core.entries import NUMBERS, unpack
+from actors.core.people import Account
+from actors.core.snapshot import Sealer
+from actors.core.state import ShardState
+from actors.core.tables import Checkpoint, Columns
+
+Ints = npt.NDArray[np.int64]
+
+
+def restore(state: ShardState, checkpoint: Checkpoint) -> Sealer:
+    """Fill an empty state with a checkpoint's rows, emptying `checkpoint.tables`. Returns the sealer that goes on.
+
+    Raises ValueError if the rows are those of another shard or of another number of shards.
+    """
+    t = checkpoint.tables
+    meta = {name: unpack(value) for name, value in zip(t["meta"]["name"], t["meta"]["value"], strict=True)}
+    stored: set[int] = set(t["arrivals"]["tweet_id"].tolist())
+    if meta:
+        if meta["shard"] != [state.shard, state.shard_count]:
+            raise ValueError(
+                f"the checkpoint is of shard {meta['shard'][0]} of {meta['shard'][1]}, "
+                f"not of shard {state.shard} of {state.shard_count}"
+            )
+        state.position = checkpoint.position
+        state.day, state.wake_number = meta["day"], meta["wake_number"]
+        state.inbox.update(meta["inbox"])
+        state.clock.last.update(meta["last_ids"])
+        state.dirty_counts = dict.fromkeys(meta["dirty_counts"])
+        _restore_accounts(state, t.pop("accounts"), t)
+        accounts = restore_kernels.Numbering(np.array([a.account_id for a in state.people.accounts], dtype=np.int64))
+        following = t.pop("following")
+        _restore_following(state, accounts, following)
+        _restore_followers(state, accounts, t.pop("followers"))
+        _restore_relations(state, t["relations"])
+        tweets = t.pop("tweets")
+        _restore_tweets(state, accounts, tweets)
+        _restore_small(state, t, meta)
+        arrived = _newest_arrivals(state, [tweets, t.pop("arrivals")], meta["lost_max_id"])
+        _rebuild_timelines(state, accounts, arrived, following)
+    sealer = Sealer(state)
+    sealer.place = meta.get("place", 0)
+    state.changes.arrivals |= stored.difference(state.arrivals.number_of)  # no longer here: the next seal deletes them
+    return sealer
+
+
+def _restore_accounts(state: ShardState, accounts: Columns, t: dict[str, Columns]) -> None:
+    count = len(accounts["account_id"])
+    for arena in (state.rings.arena, state.tweets.log, state.graph):
+        arena.ensure_rows(count)
+    awake, last_read = [0] * count, [0] * count
+    for row, i in enumerate(np.argsort(accounts["row_number"]).tolist()):
+        fields, (awake[row], last_read[row], wake_number, shards, pulled) = unpack(accounts["data"][i])
+        account = Account(*fields)
+        state.people.add(account)
+        if wake_number:
+            state.waking[account.account_id] = (wake_number, set(shards))
+        if pulled is not None:
+            state.pull_shards[account.account_id] = set(pulled)
+    state.rings.awake[:count] = awake
+    state.people.last_read_day[:count] = last_read
+    for account_id, floor in zip(t["floors"]["account_id"].tolist(), t["floors"]["floor"].tolist(), strict=True):
+        state.rings.floor[state.people.row_of[account_id]] = floor
+    names = t["names"]
+    held = zip(names["account_id"].tolist(), (c == 1 for c in names["confirmed"].tolist()), strict=True)
+    state.people.names.update(zip(names["username"], held, strict=True))
+
+
+def _in_order(edges: Columns) -> tuple[Ints, Ints]:
+    """Return (account ids, other ids) in the order in which the edges were made."""
+    place = edges["place"]
+    if (place[1:] > place[:-1]).all():
+        return edges["account_id"], edges["other_id"]
+    order = np.argsort(place)
+    return edges["account_id"][order], edges["other_id"][order]
+
+
+def _restore_following(state: ShardState, accounts: restore_kernels.Numbering, edges: Columns) -> None:
+    graph = state.graph
+    own, other = _in_order(edges)
+    graph.edge_count = len(own)
+    rows = accounts.numbers(own)
+    graph.following.fill(rows, other)
+    linked = own != other
+    authors = restore_kernels.Numbering()
+    author_rows = authors.numbers_of_all(other[linked])
+    graph.author_row = dict(zip(authors.ids().tolist(), range(len(authors)), strict=True))
+    graph.local_followers.ensure_rows(len(authors))
+    graph.local_followers.fill(author_rows, rows[linked].astype(np.int32))
+
+
+def _restore_followers(state: ShardState, accounts: restore_kernels.Numbering, edges: Columns) -> None:
+    graph = state.graph
+    own, other = _in_order(edges)
+    rows = accounts.numbers(own)
+    graph.followers.fill(rows, other)
+    counts = graph.shard_followers
+    owners = state.owner[ids.buckets_of_accounts(other)]
+    found = np.bincount(rows * counts.shape[1] + owners, minlength=counts.size)
+    counts += found.reshape(counts.shape).astype(counts.dtype)
+
+
+def _restore_relations(state: ShardState, relations: Columns) -> None:
+    columns = (relations[name].tolist() for name in ("account_id", "kind", "other_id"))
+    for account_id, kind, other_id in zip(*columns, strict=True):
+        state.graph.relate(state.people.row_of[account_id], kind, other_id, True)
+
+
+def _restore_tweets(state: ShardState, accounts: restore_kernels.Numbering, columns: Columns) -> None:
+    order = np.argsort(columns["tweet_id"])
+    rows = accounts.numbers(columns["author_id"][order])
+    state.tweets.load(rows, columns, order)
+    for i in order[(columns["flags"][order] & kernels.FLAG_REPOST) != 0].tolist():
+        tweet_id, orig_id = int(columns["tweet_id"][i]), int(columns["orig_id"][i])
+        row = state.people.row_of[int(columns["author_id"][i])]
+        state.reposts.setdefault(row, {})[orig_id] = tweet_id
+        state.reposts_of.setdefault(orig_id, set()).add(tweet_id)
+
+
+def _restore_small(state: ShardState, t: dict[str, Columns], meta: dict[str, Any]) -> None:
+    likes = t["likes"]
+    for i in np.argsort(likes["place"]).tolist():
+        row = state.people.row_of[int(likes["account_id"][i])]
+        state.likes.setdefault(row, {})[int(likes["tweet_id"][i])] = None
+    keys = t["idempotency"]
+    for i in np.argsort(keys["place"]).tolist():
+        state.idempotency[int(keys["account_id"][i]), keys["key_hash"][i]] = int(keys["tweet_id"][i])
+    for author_id, floor in zip(t["pulls"]["author_id"].tolist(), t["pulls"]["floor"].tolist(), strict=True):
+        state.pull_logs.start(author_id, floor)
+    waiting = t["outbox"]
+    for i in np.lexsort((waiting["seq"], waiting["shard"])).tolist():
+        outbox = state.outboxes[int(waiting["shard"][i])]
+        outbox.next_seq = int(waiting["seq"][i])
+        outbox.push(0, waiting["message"][i])
+    for shard, next_seq in meta["next_seq"].items():
+        state.outboxes[shard].next_seq = next_seq
+
+
+def _newest_arrivals(state: ShardState, parts: list[Columns], lost_max_id: int) -> Columns:
+    """Give the newest tweets of both tables their arrival numbers, 0, 1, ... by id; the rest counts as lost.
+
+    Returns the numbers of those tweets as columns in that order.
+    """
+    found: Columns = {name: np.concatenate([part[name] for part in parts]) for name in NUMBERS}
+    order = np.argsort(found["tweet_id"])
+    excess = len(order) - state.arrivals.capacity
+    if excess > 0:
+        lost_max_id = max(lost_max_id, int(found["tweet_id"][order[excess - 1]]))
+        order = order[excess:]
+    found = {name: values[order] for name, values in found.items()}
+    for name in ("body", "mentions", "orig"):
+        values = [value for part in parts for value in part[name]]
+        found[name] = [values[i] for i in order.tolist()]
+    state.arrivals.load(found, lost_max_id)
+    return found
+
+
+def _rebuild_timelines(
+    state: ShardState, accounts: restore_kernels.Numbering, arrived: Columns, following: Columns
+) -> None:
+    rings, lost_max_id = state.rings, state.arrivals.lost_max_id
+    np.maximum(rings.floor, lost_max_id, out=rings.floor, where=rings.awake == 1)
+    logs = state.pull_logs.logs
+    for log in logs.values():
+        log.floor = max(log.floor, lost_max_id)
+    authors, direct = arrived["author_id"], (arrived["flags"] & kernels.FLAG_DIRECT) != 0
+    pulled = np.isin(authors, np.array(list(logs), dtype=np.int64)) if logs else np.zeros(len(authors), dtype=np.bool_)
+    for n in np.nonzero(pulled & ~direct)[0].tolist():
+        state.pull_logs.insert(int(authors[n]), n, int(arrived["tweet_id"][n]))
+    pushed = np.nonzero(~pulled & ~direct)[0]
+    writers = restore_kernels.Numbering()
+    writer_of = writers.numbers_of_all(authors[pushed])
+    own, other = following["account_id"], following["other_id"]
+    read = writers.numbers(other)
+    useful = (read >= 0) & (own != other)
+    own_rows = accounts.numbers(authors)
+    mine = np.nonzero(own_rows >= 0)[0]
+    rows = len(state.people)
+    rings.rebuild(
+        restore_kernels.group(accounts.numbers(own[useful]), read[useful], rows),
+        restore_kernels.group(writer_of, pushed, len(writers)),
+        restore_kernels.group(own_rows[mine], mine, rows),
+        arrived["tweet_id"],
+    )
+    for n in np.nonzero(direct)[0].tolist():
+        state.deliver_direct(state.arrivals.entry(n), n)
