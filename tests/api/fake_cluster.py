@@ -107,7 +107,7 @@ class FakeCluster:
             assert 1 <= len(args[0]) <= 200
             assert {self.shard_of(bucket_of_account(a)) for a in args[0]} == {self.shard_of(bucket)}
         elif op == "register":
-            assert bucket == bucket_of_name(args[0]) == bucket_of_account(args[1])
+            assert bucket == bucket_of_name(args[0])
         else:
             assert bucket == bucket_of_account(args[0])
 
