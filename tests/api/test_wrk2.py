@@ -79,9 +79,6 @@ def timeline(http: httpx.Client, path: str, user: int, start: int = 0, stop: int
     return reply.json()
 
 
-# ---- what the scripts send --------------------------------------------------------------------------------------
-
-
 def test_user_zero_posts_and_reads_the_post_back_in_the_benchmarks_shape(http):
     random.seed(1)
     link = "http://" + "".join(random.choices(string.ascii_letters + string.digits, k=64))
@@ -207,9 +204,6 @@ def test_a_home_read_is_one_lane_request():
         fake.calls.clear()
         timeline(http, HOME, 0, 50, 60)
         assert fake.calls == ["home"]
-
-
-# ---- limits and refusals ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -347,9 +341,6 @@ def test_paths_take_their_methods_only(http):
     assert http.head(HOME, params={"user_id": 0, "start": 0, "stop": 1}).status_code == 200
 
 
-# ---- on and off, documentation ------------------------------------------------------------------------------------
-
-
 def test_the_paths_are_off_by_default_and_in_no_documentation():
     with ServerThread() as live, httpx.Client(base_url=live.base_url) as http:
         for path in (HOME, OWN):
@@ -389,9 +380,6 @@ def test_every_operation_keeps_to_its_documentation(schema, method, path):
 
     assert len(OPERATIONS) == 6
     fuzz()
-
-
-# ---- wrk itself ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="needs wrk")
