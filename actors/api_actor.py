@@ -43,6 +43,7 @@ def api_settings(settings: Settings) -> dict[str, Any]:
         "in_flight_count_max": limits.inflight_max,
         "token_cache_s": auth.token_cache_s,
         "access_log": settings.server.access_log,
+        "wrk2_api": settings.server.wrk2_api,
         "rate_limits": {
             "enabled": limits.enabled,
             "account_read": rate("account_reads"),

@@ -16,9 +16,10 @@ from starlette.responses import Response
 from actors.core.errors import RookeryError
 from api.edge import Edge, allowed_methods, options_response
 from api.errors import MethodNotAllowedError, response_for
+from api.hot import HOME_READS
 from api.openapi import install_openapi
 from api.ports import Cluster
-from api.routes import follows, health, profiles, timelines, tweets, users
+from api.routes import follows, health, profiles, timelines, tweets, users, wrk2
 from api.services import Services
 from api.settings import ApiSettings
 
@@ -49,21 +50,27 @@ def create_app(
     `app.state.drop_token(account_id, secret_hash)` is to be called for every `revoked` push of a shard.
     """
     services = Services(cluster, settings, clock, worker)
+    modules = [tweets, timelines, follows, profiles, users, health]  # the busiest first: routes match in order
+    tags, thin_reads = list(_TAGS), dict(HOME_READS)
+    if settings.wrk2_api:
+        modules.append(wrk2)
+        tags.append({"name": "wrk2", "description": "The paths of DeathStarBench's social network"})
+        thin_reads.update(wrk2.THIN_READS)
     app = FastAPIOffline(
         title="Rookery",
         version=VERSION,
         description=_DESCRIPTION,
-        openapi_tags=_TAGS,
+        openapi_tags=tags,
         static_url="/docs-assets",  # Swagger UI from the package: /docs works without the internet
         redoc_url=None,
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # 4 us a request; spans would show query strings
         generate_unique_id_function=lambda route: route.name,
-        middleware=[Middleware(Edge, services=services)],
+        middleware=[Middleware(Edge, services=services, thin_reads=thin_reads)],
     )
     app.state.services = services
     app.state.drop_token = services.auth.drop_token
-    for module in (tweets, timelines, follows, profiles, users, health):  # the busiest first: routes match in order
+    for module in modules:
         app.router.routes.extend(module.router.routes)  # include_router wraps each again: 40 us a request
     _install_error_mapping(app)
     install_openapi(app)

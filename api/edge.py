@@ -16,7 +16,7 @@ import itertools
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 from starlette.requests import ClientDisconnect
@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from actors.core.errors import OverloadedError
 from api.errors import response_for
-from api.hot import HOME_PATHS, read_home
+from api.hot import ThinRead
 from api.limits import REQUEST_ID_CHARS_MAX
 from api.services import Services
 
@@ -58,8 +58,10 @@ class Answer:
 class Edge:
     """Wraps the FastAPI app; see the head of the file."""
 
-    def __init__(self, app: ASGIApp, services: Services) -> None:
+    def __init__(self, app: ASGIApp, services: Services, thin_reads: Mapping[str, ThinRead]) -> None:
+        """thin_reads: by path, the GETs that are answered here, without routing."""
         self._app = app
+        self._thin_reads = thin_reads
         self._services = services
         self._id_prefix = secrets.token_hex(6)
         self._id_numbers = itertools.count(1)
@@ -87,7 +89,7 @@ class Edge:
                 await response(scope, receive, answer.send)
         finally:
             services.in_flight_count -= 1
-            self._note(method, _route_of(inner), answer.status, time.perf_counter() - started_s, request_id)
+            self._note(method, self._route_of(inner), answer.status, time.perf_counter() - started_s, request_id)
 
     async def _serve(self, scope: Scope, receive: Receive, answer: Answer) -> None:
         services = self._services
@@ -96,8 +98,8 @@ class Edge:
             if services.in_flight_count > services.settings.in_flight_count_max:
                 raise OverloadedError("this worker has as many requests as it can carry; try again", None, 1.0)
             services.limiter.check_address(scope, method not in ("GET", "OPTIONS"))
-        if method == "GET" and path in HOME_PATHS:
-            headers, body = await read_home(services, scope)
+        if method == "GET" and path in self._thin_reads:
+            headers, body = await self._thin_reads[path](services, scope)
             await answer.send({"type": "http.response.start", "status": 200, "headers": headers})
             await answer.send({"type": "http.response.body", "body": body})
             return
@@ -126,11 +128,10 @@ class Edge:
             request_id=request_id,
         )
 
-
-def _route_of(scope: Scope) -> str:
-    if scope["path"] in HOME_PATHS:
-        return str(scope["path"])
-    return str(getattr(scope.get("route"), "path", _UNMATCHED))
+    def _route_of(self, scope: Scope) -> str:
+        if scope["path"] in self._thin_reads:
+            return str(scope["path"])
+        return str(getattr(scope.get("route"), "path", _UNMATCHED))
 
 
 def allowed_methods(routes: Sequence[BaseRoute], path: str) -> list[str]:

@@ -62,8 +62,12 @@ def find_entities(text: str) -> Entities:
     urls = _find_urls(text) if "." in text else []
     taken = [(start, end) for _, start, end in urls]
     hashtags = [span for span in _find_hashtags(text) if not _overlaps(span, taken)] if _may_tag(text) else []
-    mentions = [(m.group(1), m.start(), m.end()) for m in _MENTION.finditer(text)] if _may_mention(text) else []
-    return Entities([span for span in mentions if not _overlaps(span, taken)], hashtags, urls)
+    return Entities([span for span in find_mentions(text) if not _overlaps(span, taken)], hashtags, urls)
+
+
+def find_mentions(text: str) -> list[Span]:
+    """Return the mentions of a text in NFC, without a look at its links."""
+    return [(m.group(1), m.start(), m.end()) for m in _MENTION.finditer(text)] if _may_mention(text) else []
 
 
 async def resolve_names(cluster: Cluster, names: list[str], timeout_s: float) -> dict[str, int]:

@@ -12,7 +12,7 @@ Cost: about 15 us of this worker's time beside the HTTP server's, with a cached 
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from functools import lru_cache
 from typing import Any
 
@@ -21,8 +21,8 @@ from api.links import base_of, timeline_links
 from api.params import parse_page, parse_query, required_id
 from api.services import Services
 
-HOME_PATHS = frozenset(("/api/v1/home_timeline", "/feed"))
 Headers = list[tuple[bytes, bytes]]
+ThinRead = Callable[[Services, MutableMapping[str, Any]], Awaitable[tuple[Headers, bytes]]]
 _JSON = (b"content-type", b"application/json")
 _cached_base = lru_cache(256)(base_of)
 
@@ -54,3 +54,6 @@ async def read_home(services: Services, scope: MutableMapping[str, Any]) -> tupl
     if link is not None:
         headers.append((b"link", link.encode("latin-1")))
     return headers, body
+
+
+HOME_READS: dict[str, ThinRead] = {"/api/v1/home_timeline": read_home, "/feed": read_home}

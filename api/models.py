@@ -230,3 +230,70 @@ class ProfileRequest(BaseModel):
 
 
 REQUEST_MODELS: tuple[type[BaseModel], ...] = (WithToken, RegisterRequest, LoginRequest, TweetRequest, ProfileRequest)
+
+
+# ---- the paths of DeathStarBench (routes/wrk2.py) ---------------------------------------------------------------
+
+
+class Wrk2User(BaseModel):
+    """A user as a post names it."""
+
+    user_id: str
+    username: str
+
+
+class Wrk2Media(BaseModel):
+    """A picture."""
+
+    media_id: str
+    media_type: Literal["png"]
+
+
+class Wrk2Url(BaseModel):
+    """A link. It isn't shortened, so both are the same."""
+
+    shortened_url: str
+    expanded_url: str
+
+
+class Wrk2Post(BaseModel):
+    """A post as the benchmark shows it. timestamp: Unix ms; post_type: 0 post, 1 repost, 2 reply, 3 direct."""
+
+    post_id: str
+    creator: Wrk2User
+    text: str
+    user_mentions: list[Wrk2User]
+    media: list[Wrk2Media]
+    urls: list[Wrk2Url]
+    timestamp: str
+    post_type: int = Field(ge=0, le=3)
+
+
+class ComposeForm(BaseModel):
+    """A post. media_ids and media_types: JSON lists of the same length, as text."""
+
+    username: str = Field(examples=["username_5"])
+    user_id: str = Field(pattern=r"^[0-9]{1,19}$", examples=["5"])
+    text: str = Field(min_length=1, examples=["hello @username_7"])
+    media_ids: str = Field("", examples=['["123456789012345678"]'])
+    media_types: str = Field("", examples=['["png"]'])
+    post_type: Literal["0"]
+
+
+class RegisterForm(BaseModel):
+    """A user. The password must be given, and is not kept."""
+
+    first_name: str = Field(min_length=1)
+    last_name: str = Field(min_length=1)
+    username: str = Field(pattern=rf"^[A-Za-z0-9_]{{1,{limits.USERNAME_CHARS_MAX}}}$", examples=["username_5"])
+    password: str = Field(min_length=1)
+    user_id: str = Field(pattern=r"^[0-9]{1,19}$", examples=["5"])
+
+
+class EdgeForm(BaseModel):
+    """Who follows whom: both ids, or both names."""
+
+    user_id: str | None = Field(default=None, pattern=r"^[0-9]{1,19}$")
+    followee_id: str | None = Field(default=None, pattern=r"^[0-9]{1,19}$")
+    user_name: str | None = None
+    followee_name: str | None = None

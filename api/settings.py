@@ -62,6 +62,7 @@ class ApiSettings:
     token_cache_entries_max: int = 100_000
     access_log: Literal["all", "writes", "off"] = "writes"  # failures (5xx) and slow requests are logged in any case
     slow_request_s: float = 1.0
+    wrk2_api: bool = False  # the paths of DeathStarBench's social network; they answer only with auth_mode "open"
     keep_alive_s: int = 75
     graceful_shutdown_s: int = 10
     rate_limits: RateLimitSettings = field(default_factory=RateLimitSettings)

@@ -23,7 +23,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import uvloop
@@ -36,7 +36,10 @@ EXIT_TIMEOUT_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One run of the generator. Latencies are of complete answers, in microseconds."""
+    """One run of the generator. Latencies are of complete answers, in microseconds.
+
+    by_path: requests, p50_us and p99_us of each path, where the requests have several and the generator can tell.
+    """
 
     requests: int
     seconds: float
@@ -45,6 +48,7 @@ class Sample:
     p99_us: float
     max_us: float
     errors: int
+    by_path: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def write_requests(path: Path, requests: Iterable[bytes]) -> Path:
@@ -69,9 +73,9 @@ def get_request(path: str, headers: Iterable[str] = ()) -> bytes:
     return "\r\n".join([f"GET {path} HTTP/1.1", "Host: 127.0.0.1", *headers, "", ""]).encode()
 
 
-def post_request(path: str, body: bytes, headers: Iterable[str] = ()) -> bytes:
-    """Return a POST of JSON as it goes over the wire."""
-    head = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json"]
+def post_request(path: str, body: bytes, headers: Iterable[str] = (), kind: str = "application/json") -> bytes:
+    """Return a POST as it goes over the wire. kind: the Content-Type."""
+    head = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Type: {kind}"]
     return "\r\n".join([*head, *headers, f"Content-Length: {len(body)}", "", ""]).encode() + body
 
 
@@ -122,7 +126,8 @@ class Connection(asyncio.Protocol):
 
     def send(self) -> None:
         self.sent_at = time.perf_counter()
-        self.transport.write(self.run.next_request())
+        self.at = self.run.next_index()
+        self.transport.write(self.run.requests[self.at])
 
     def data_received(self, data: bytes) -> None:
         if self.missing:
@@ -137,7 +142,7 @@ class Connection(asyncio.Protocol):
             self.missing = content_length(head) - len(rest)
         if self.missing <= 0:
             self.missing = 0
-            self.run.answered(time.perf_counter() - self.sent_at, self.failed)
+            self.run.answered(self.at, time.perf_counter() - self.sent_at, self.failed)
             if self.run.is_over:
                 self.transport.close()
             else:
@@ -163,19 +168,21 @@ class Run:
         self.requests, self.clients = requests, clients
         self.at = random.randrange(len(requests))  # runs of the same file don't repeat each other
         self.latencies: list[float] = []
+        self.indexes: list[int] = []  # of the requests that the latencies belong to
         self.errors = 0
         self.is_over = False
         self.open = clients
         self.ended = asyncio.get_running_loop().create_future()
 
-    def next_request(self) -> bytes:
+    def next_index(self) -> int:
         self.at += 1
         if self.at >= len(self.requests):
             self.at = 0
-        return self.requests[self.at]
+        return self.at
 
-    def answered(self, seconds: float, failed: bool) -> None:
+    def answered(self, index: int, seconds: float, failed: bool) -> None:
         self.latencies.append(seconds)
+        self.indexes.append(index)
         self.errors += failed
 
     def lost(self, early: bool) -> None:
@@ -195,12 +202,33 @@ class Run:
         elapsed = time.perf_counter() - begin
         count = len(self.latencies)
         await asyncio.wait([self.ended], timeout=10.0)
-        ordered = sorted(self.latencies[:count]) or [0.0]
-        return Sample(
-            requests=count, seconds=elapsed, per_second=count / elapsed, p50_us=ordered[len(ordered) // 2] * 1e6,
-            p99_us=ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)] * 1e6, max_us=ordered[-1] * 1e6,
-            errors=self.errors,
-        )  # fmt: skip
+        p50_us, p99_us, max_us = quantiles_us(self.latencies[:count])
+        return Sample(count, elapsed, count / elapsed, p50_us, p99_us, max_us, self.errors, self._by_path(count))
+
+    def _by_path(self, count: int) -> dict[str, dict[str, float]]:
+        paths = [path_of(request) for request in self.requests]
+        latencies: dict[str, list[float]] = {path: [] for path in paths}
+        if len(latencies) == 1:
+            return {}
+        for index, seconds in zip(self.indexes[:count], self.latencies[:count], strict=True):
+            latencies[paths[index]].append(seconds)
+        found = {}
+        for path, values in latencies.items():
+            p50_us, p99_us, _ = quantiles_us(values)
+            found[path] = {"requests": len(values), "p50_us": p50_us, "p99_us": p99_us}
+        return found
+
+
+def path_of(request: bytes) -> str:
+    """Return the path of a request, without its query."""
+    return request.split(b" ", 2)[1].partition(b"?")[0].decode()
+
+
+def quantiles_us(seconds: list[float]) -> tuple[float, float, float]:
+    """Return p50, p99 and the longest, in microseconds; zeros for none."""
+    ordered = sorted(seconds) or [0.0]
+    p99 = ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]
+    return ordered[len(ordered) // 2] * 1e6, p99 * 1e6, ordered[-1] * 1e6
 
 
 # ---- what it is measured against --------------------------------------------------------------------------------

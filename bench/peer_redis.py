@@ -22,8 +22,8 @@ import argparse
 import hashlib
 import itertools
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -78,6 +78,17 @@ class ClientPool:
             await client.aclose()
 
 
+def closing(pool: ClientPool) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """Return the lifespan of an app that closes its pool at the end."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await pool.close()
+
+    return lifespan
+
+
 class Tokens:
     """Verified tokens, believed for a while."""
 
@@ -109,12 +120,7 @@ def create_app(socket_path: str, auth: bool = True) -> FastAPI:
     tokens = Tokens()
     numbers = itertools.count()
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        await pool.close()
-
-    app = FastAPI(lifespan=lifespan)
+    app = FastAPI(lifespan=closing(pool))
 
     @app.get("/api/v1/home_timeline")
     async def home_timeline(
@@ -208,11 +214,14 @@ def redis_server(folder: Path, *options: str) -> Iterator[tuple[str, Any]]:
 
 
 @contextmanager
-def redis_peer(folder: Path, auth: str = "token") -> Iterator[RedisPeer]:
-    """Run the peer over a Redis of its own, with an append-only file (everysec) as a store of record needs."""
+def redis_peer(folder: Path, auth: str = "token", module: str = "bench.peer_redis") -> Iterator[RedisPeer]:
+    """Run the peer over a Redis of its own, with an append-only file (everysec) as a store of record needs.
+
+    module: whose `serve` to run.
+    """
     with redis_server(folder / "redis", "--appendonly", "yes", "--appendfsync", "everysec") as (path, store):
         port = free_port()
-        command = python_module("bench.peer_redis", "--port", port, "--redis", path, "--auth", auth)
+        command = python_module(module, "--port", port, "--redis", path, "--auth", auth)
         with running(command, folder / "peer.log", lambda: accepts(("127.0.0.1", port)), START_TIMEOUT_S):
             yield RedisPeer(port, store)
 
@@ -253,14 +262,14 @@ class Batches:
         self.pipe.execute()
 
 
-def main() -> None:
-    """Serve until told to stop."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def serve(create: Callable[[str, bool], FastAPI], description: str) -> None:
+    """Serve the app that `create` makes of a socket path and whether tokens are checked, until told to stop."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--redis", required=True, metavar="SOCKET")
     parser.add_argument("--auth", choices=("token", "open"), default="token")
     options = parser.parse_args()
-    app = create_app(options.redis, options.auth == "token")
+    app = create(options.redis, options.auth == "token")
     uvicorn.run(
         app, host="127.0.0.1", port=options.port, http="httptools", loop="uvloop", ws="none", access_log=False,
         server_header=False, log_level="warning", backlog=2048,
@@ -268,4 +277,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(create_app, __doc__ or "")

@@ -68,6 +68,17 @@ def open_mode_stays_on_loopback(s: Settings) -> Finding | None:
     )
 
 
+@rule("auth.mode", "server.wrk2_api")
+def wrk2_api_needs_open_mode(s: Settings) -> Finding | None:
+    if not s.server.wrk2_api or s.auth.mode == "open":
+        return None
+    return Finding(
+        "server.wrk2_api",
+        f"has no tokens, so it needs auth.mode=open, which is {s.auth.mode}",
+        "set auth.mode=open, or server.wrk2_api=false",
+    )
+
+
 @rule("storage.backend")
 def redis_backend_is_not_here_yet(s: Settings) -> Finding | None:
     if s.storage.backend != "redis":

@@ -181,6 +181,9 @@ class Server(Section):
     access_log: Literal["all", "writes", "off"] = Field(
         "writes", description="which requests are logged; failures and slow ones are in any case"
     )
+    wrk2_api: bool = Field(
+        False, description="paths of the DeathStarBench social network, on or off; they need auth.mode=open"
+    )
 
 
 class Lane(Section):

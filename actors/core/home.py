@@ -47,13 +47,17 @@ class Ask(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One page: ids exclusive, 0 = not given; min_id asks for the entries right after it."""
+    """One page: ids exclusive, 0 = not given; min_id asks for the entries right after it.
+
+    skip: of the count entries the newest so many are left out, for callers that know offsets rather than ids.
+    """
 
     account_id: int
     max_id: int
     since_id: int
     min_id: int
     count: int
+    skip: int = 0
 
 
 class HomeTimelines:
@@ -124,7 +128,7 @@ class HomeTimelines:
         if below >= 0:
             return None
         a = self.state.arrivals
-        numbers = ns.tolist()
+        numbers = ns[query.skip :].tolist()
         if not numbers:
             return [b"[]", 0, 0]
         body = b"[" + b",".join([self.rendered(n) for n in numbers]) + b"]"
@@ -134,6 +138,10 @@ class HomeTimelines:
 
     def steps(self, query: Query) -> Generator[Wake | Ask, Any, list[Item]]:
         """Produce a page, yielding what must be had first. Returns its items, newest first."""
+        items = yield from self._unskipped(query)
+        return items[query.skip :]
+
+    def _unskipped(self, query: Query) -> Generator[Wake | Ask, Any, list[Item]]:
         row = self.state.people.row_of[query.account_id]
         while not self.state.rings.awake[row] or query.account_id in self.state.waking:
             yield Wake(query.account_id, not self.state.rings.awake[row])

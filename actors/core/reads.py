@@ -93,10 +93,14 @@ class Reads:
         return [entry.author_id, author.username, visibility_of(entry.flags), packed]
 
     def user_timeline(
-        self, account_id: int, viewer: int, max_id: int, since_id: int, min_id: int, count: int
+        self, account_id: int, viewer: int, max_id: int, since_id: int, min_id: int, count: int, skip: int = 0
     ) -> list[Any]:
-        """A page of one account's tweets that `viewer` may see: `[json array, newest_id, oldest_id]`."""
+        """A page of one account's tweets that `viewer` may see: `[json array, newest_id, oldest_id]`.
+
+        skip: of the count tweets the newest so many are left out.
+        """
         row, count = self.row(account_id), page_count(count)
+        arguments.an_id_or_zero(skip, "skip")
         for value, field in ((viewer, "viewer"), (max_id, "max_id"), (since_id, "since_id"), (min_id, "min_id")):
             arguments.an_id_or_zero(value, field)
         if self.state.tweets.log.klass[row] < 0 or self.is_hidden_from(viewer, row):
@@ -114,6 +118,7 @@ class Reads:
                     break
         if min_id:
             found.reverse()
+        found = found[skip:]
         if not found:
             return [b"[]", 0, 0]
         body = b"[" + b",".join([self.render(e) for e in found]) + b"]"

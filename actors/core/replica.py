@@ -90,14 +90,14 @@ class Replica:
             raise MalformedError(f"arguments of {str(op)[:40]} don't fit: {str(error)[:200]}") from error
 
     def query(self, args: list[Any]) -> Query:
-        """Check the arguments of a home timeline request: [account_id, max_id, since_id, min_id, count]."""
-        if type(args) is not list or len(args) != 5:
-            raise InvalidError(f"home takes five numbers, not {len(args) if type(args) is list else shown(args)}")
-        for value, field in zip(args, ("user_id", "max_id", "since_id", "min_id", "count"), strict=True):
+        """Check the arguments of a home timeline request: [account_id, max_id, since_id, min_id, count], maybe skip."""
+        if type(args) is not list or len(args) not in (5, 6):
+            raise InvalidError(f"home takes 5 or 6 numbers, not {len(args) if type(args) is list else shown(args)}")
+        for value, field in zip(args, ("user_id", "max_id", "since_id", "min_id", "count", "skip"), strict=False):
             an_id_or_zero(value, field)
-        account_id, max_id, since_id, min_id, count = args
+        account_id, max_id, since_id, min_id, count = args[:5]
         row = self.reads.row(account_id)
-        query = Query(account_id, max_id, since_id, min_id, page_count(count))
+        query = Query(account_id, max_id, since_id, min_id, page_count(count), *args[5:])
         if self.state.people.last_read_day[row] != self.state.day:
             self.touched.add(account_id)
         return query

@@ -44,6 +44,9 @@ SCENARIOS = {
     for scenario in (
         Scenario("read", "Home reads of 20 tweets, beside FastAPI + Redis and a static route.", "bench.scenarios.read"),
         Scenario("write", "Durable tweets, beside FastAPI + Redis with AOF.", "bench.scenarios.write"),
+        Scenario(
+            "mixed", "DeathStarBench's social-network mix, beside FastAPI + Redis with AOF.", "bench.scenarios.mixed"
+        ),
         Scenario("load", "Bulk load of follows, beside pipelined SADDs.", "bench.scenarios.load"),
     )
 }

@@ -107,7 +107,7 @@ class FakeCluster:
             assert 1 <= len(args[0]) <= 200
             assert {self.shard_of(bucket_of_account(a)) for a in args[0]} == {self.shard_of(bucket)}
         elif op == "register":
-            assert bucket == bucket_of_name(args[0]) == bucket_of_account(args[1])
+            assert bucket == bucket_of_name(args[0])
         else:
             assert bucket == bucket_of_account(args[0])
 
@@ -304,16 +304,18 @@ class FakeCluster:
         return bool(mine)
 
     # timelines
-    def _page(self, tweets: list[FakeTweet], max_id: int, since_id: int, min_id: int, count: int) -> list[Any]:
+    def _page(
+        self, tweets: list[FakeTweet], max_id: int, since_id: int, min_id: int, count: int, skip: int = 0
+    ) -> list[Any]:
         if count < 1:
             raise InvalidError("count", "count")
         inside = [t for t in tweets if (not max_id or t.tweet_id < max_id) and t.tweet_id > max(since_id, min_id)]
         inside.sort(key=lambda t: t.tweet_id)
-        page = (inside[:count] if min_id else inside[-count:])[::-1]
+        page = (inside[:count] if min_id else inside[-count:])[::-1][skip:]
         body = orjson.dumps([self._render(t) for t in page])
         return [body, page[0].tweet_id if page else 0, page[-1].tweet_id if page else 0]
 
-    def do_home(self, account_id: int, max_id: int, since_id: int, min_id: int, count: int) -> list[Any]:
+    def do_home(self, account_id: int, *window: int) -> list[Any]:
         self._account(account_id)
         shown = [
             t
@@ -322,7 +324,7 @@ class FakeCluster:
             and self._visible(t, account_id)
             and (account_id, t.author_id) not in self.mutes
         ]
-        return self._page(shown, max_id, since_id, min_id, count)
+        return self._page(shown, *window)
 
     def do_user_timeline(self, account_id: int, viewer: int, *window: int) -> list[Any]:
         self._account(account_id)

@@ -88,3 +88,14 @@ async def test_connections_that_the_server_closes_are_errors():
     Connection(run).connection_lost(None)
     assert run.errors == 1
     assert run.ended.done()
+
+
+async def test_requests_of_several_paths_are_told_apart():
+    async with serving(lambda: FixedAnswer(10)) as port:
+        requests = [get_request("/a?x=1"), get_request("/b"), get_request("/b?y")]
+        sample = await Run(requests, 2).measure("127.0.0.1", port, 0.1)
+        single = await Run(requests[1:], 1).measure("127.0.0.1", port, 0.02)
+    assert set(sample.by_path) == {"/a", "/b"}
+    assert sum(found["requests"] for found in sample.by_path.values()) == sample.requests
+    assert all(0 < found["p50_us"] <= found["p99_us"] <= sample.max_us for found in sample.by_path.values())
+    assert single.by_path == {}

@@ -128,11 +128,13 @@ class Shards:
     def read(self, op: str, *args: Any) -> Any:
         return self.replicas[self.shard_for(op, list(args))].read(op, list(args))
 
-    def home(self, account_id: int, count: int = 20, max_id: int = 0, since_id: int = 0, min_id: int = 0) -> list[int]:
+    def home(
+        self, account_id: int, count: int = 20, max_id: int = 0, since_id: int = 0, min_id: int = 0, skip: int = 0
+    ) -> list[int]:
         """Read a home timeline as the shell does, waking and asking; return its tweet ids."""
         shard = self.shard_of(account_id)
         replica = self.replicas[shard]
-        steps = replica.home_steps(replica.query([account_id, max_id, since_id, min_id, count]))
+        steps = replica.home_steps(replica.query([account_id, max_id, since_id, min_id, count, skip]))
         answer: Any = None
         while True:
             try:

@@ -8,6 +8,7 @@ import pytest
 
 from actors.core import ids, limits
 from actors.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, UnauthorizedError
+from actors.core.home import Query
 from actors.core.verify import digest
 from tests.core.harness import NOW_MS, SMALL, Shards, packed_original
 
@@ -384,3 +385,14 @@ def test_a_token_without_an_account_in_it_leads_to_its_owner_until_it_is_revoked
         shards.do("login_token", shards.ada, b"%d" % n)
     assert replica.read("token_owner", [b"0"]) == 0, "the oldest was dropped"
     assert replica.read("token_owner", [b"1"]) == shards.ada
+
+
+@pytest.mark.parametrize(("skip", "count"), [(0, 4), (3, 4), (4, 4), (9, 4), (2, 12), (7, 12), (11, 30), (99, 30)])
+def test_a_page_may_leave_out_its_newest_entries_in_memory_and_below_the_floor(shards, skip, count):
+    tweets = [shards.post(shards.ada) for _ in range(20)][::-1]  # the ring holds six
+    found = tweets[skip:count]
+    ends = [found[0], found[-1]] if found else [0, 0]
+    assert shards.home(shards.ada, count, skip=skip) == found
+    ready = shards.replicas[0].try_home(Query(shards.ada, 0, 0, 0, count, skip))
+    assert ready[1:] == ends if count <= 6 else ready is None
+    assert shards.read("user_timeline", shards.ada, 0, 0, 0, 0, count, skip)[1:] == ends

@@ -97,7 +97,7 @@ FITTING = {
     "unlike": st.tuples(ACCOUNT, TWEET), "repost": st.tuples(ACCOUNT, ENTRY), "unrepost": st.tuples(ACCOUNT, TWEET),
     "follow_many": st.tuples(IDS, IDS),
     "tweet": st.tuples(TWEET, ACCOUNT), "tweet_ref": st.tuples(TWEET, ACCOUNT),
-    "user_timeline": st.tuples(ACCOUNT, ACCOUNT, *PAGE, COUNT), "pull": st.tuples(ACCOUNT, IDS, TWEET, COUNT),
+    "user_timeline": st.tuples(ACCOUNT, ACCOUNT, *PAGE, COUNT, COUNT), "pull": st.tuples(ACCOUNT, IDS, TWEET, COUNT),
     "pull_after": st.tuples(ACCOUNT, IDS, TWEET, COUNT), "account": st.tuples(ACCOUNT), "cards": st.tuples(ACCOUNTS),
     "names": st.tuples(st.lists(NAME, max_size=3)), "credentials": st.tuples(ACCOUNT),
     "token": st.tuples(ACCOUNT, st.binary()), "token_owner": st.tuples(st.binary()), "export": st.tuples(COUNT, COUNT),
@@ -244,6 +244,7 @@ def test_a_read_with_any_arguments_is_answered_or_refused_and_changes_nothing(op
 
 
 HOME = st.tuples(ACCOUNT, TWEET | st.just(0), TWEET | st.just(0), TWEET | st.just(0), COUNT)
+HOME |= st.tuples(ACCOUNT, TWEET | st.just(0), TWEET | st.just(0), TWEET | st.just(0), COUNT, COUNT)
 
 
 @given(args=spoilt(HOME))

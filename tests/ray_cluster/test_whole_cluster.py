@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from bench.processes import free_port
@@ -39,8 +40,8 @@ class ServedCluster:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        sets = [arg for value in ("cluster.dashboard=false", "auth.mode=open", "limits.enabled=false")
-                for arg in ("--set", value)]  # fmt: skip
+        values = ("cluster.dashboard=false", "auth.mode=open", "limits.enabled=false", "server.wrk2_api=true")
+        sets = [arg for value in values for arg in ("--set", value)]
         args = command("serve", "--profile", "test", "--data", str(self.data), "--port", str(self.port),
                        "--shards", "2", "--no-sample", *sets)  # fmt: skip
         with self.log.open("ab") as log:
@@ -121,6 +122,34 @@ def test_status_names_every_process(cluster, files):
 def test_nothing_acknowledged_is_lost_or_doubled_when_shards_are_killed(cluster, files):
     found = cluster.run("storm", "--kill", "--operations", str(OPERATION_COUNT), "--seed", "9")
     assert (found["problem_count"], found["figures"]["killed"]) == (0, 2)
+
+
+def test_a_network_made_over_the_paths_of_the_published_benchmark_is_as_defined(cluster):
+    """Registered, followed and posted as its init script does, one after the other, then read by offsets."""
+    users = range(5_000, 5_012)  # names and accounts on both shards
+    first, last = users[0], users[-1]
+
+    with httpx.Client(base_url=f"http://127.0.0.1:{cluster.port}/wrk2-api", timeout=30) as http:
+
+        def post(path: str, **form: object) -> None:
+            answer = http.post(path, data=form)
+            assert (answer.status_code, answer.text[:7]) == (200, "Success"), answer.text
+
+        for n in users:
+            names = {"first_name": "a", "last_name": "b", "username": f"username_{n}", "password": f"password_{n}"}
+            post("/user/register", **names, user_id=n)
+        for n in users[1:]:
+            post("/user/follow", user_name=f"username_{n}", followee_name=f"username_{first}")
+        for number in range(15):
+            text = f"number {number} @username_{last} http://Zz9"
+            post("/post/compose", username=f"username_{first}", user_id=first, text=text, post_type=0,
+                 media_ids='["123456789012345678"]', media_types='["png"]')  # fmt: skip
+        assert cluster.run("check", "--oracle")["problem_count"] == 0
+        for path, user in (("home-timeline", last), ("home-timeline", first), ("user-timeline", first)):
+            posts = http.get(f"/{path}/read", params={"user_id": user, "start": 3, "stop": 13}).json()
+            assert [p["text"].split(" @")[0] for p in posts] == [f"number {n}" for n in range(11, 1, -1)]
+            assert posts[0]["user_mentions"] == [{"user_id": str(last), "username": f"username_{last}"}]
+            assert posts[0]["creator"] == {"user_id": str(first), "username": f"username_{first}"}
 
 
 def test_a_stopped_cluster_holds_the_same_and_so_does_the_next_start(cluster, files):
