@@ -169,4 +169,6 @@ def _cells(spread: Spread | None, unit: str) -> tuple[str, str]:
 
 
 def _shown(value: float) -> str:
+    if value >= 10_000_000:
+        return f"{value / 1_000_000:,.1f}M"
     return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"

@@ -14,7 +14,11 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What every scenario is told. folder: scratch space; quick: tiny data and short runs, to see that it works."""
+    """What every scenario is told.
+
+    folder: scratch space; quick: tiny data and short runs, to see that it works; accounts: instead of the scenario's
+    own number.
+    """
 
     folder: Path
     quick: bool = False
@@ -23,6 +27,7 @@ class Options:
     generator: str = "wrk"
     auth: str = "token"
     graph: Path | None = None
+    accounts: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,5 +50,15 @@ SCENARIOS = {
         Scenario("read", "Home reads of 20 tweets, beside FastAPI + Redis and a static route.", "bench.scenarios.read"),
         Scenario("write", "Durable tweets, beside FastAPI + Redis with AOF.", "bench.scenarios.write"),
         Scenario("load", "Bulk load of follows, beside pipelined SADDs.", "bench.scenarios.load"),
+        Scenario(
+            "kernel", "The delivery kernel alone, beside random writes and NumPy.", "bench.scenarios.kernel"
+        ),
+        Scenario("lane", "Home reads over the lane alone, beside Redis and a C client.", "bench.scenarios.lane"),
+        Scenario(
+            "fanout", "Posts until every ring holds them, beside Redis and the bare kernel.", "bench.scenarios.fanout"
+        ),
+        Scenario(
+            "celebrity", "Posts of an author whom everybody follows, and what others feel.", "bench.scenarios.celebrity"
+        ),
     )
 }
