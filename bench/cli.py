@@ -23,7 +23,7 @@ app = typer.Typer(
 )  # fmt: skip
 out, err = Console(), Console(stderr=True)
 if not out.is_terminal:
-    out.width = 120  # a file has no width; a table must not be squeezed for it
+    out.width = 140  # a file has no width; a table must not be squeezed for it
 
 QuickOption = Annotated[bool, typer.Option("--quick", help="Tiny data and short runs: does it work at all?")]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="File for the results.", show_default="bench/results/")]

@@ -107,7 +107,9 @@ class ClientPlots:
         """Have both drawn. what: what is asked for, in the plural."""
         return cls(
             result.plot(Plot("throughput", f"{what} by clients", "clients", f"{what} per second", x_log=True)),
-            result.plot(Plot("latency", f"Latency of {what.lower()}", "clients", "latency (us)", x_log=True, y_log=True)),
+            result.plot(
+                Plot("latency", f"Latency of {what.lower()}", "clients", "latency (us)", x_log=True, y_log=True)
+            ),
         )
 
     def add(self, clients: int, turns: Turns[Sample]) -> None:

@@ -88,10 +88,10 @@ class Kernel:
         return arena
 
     def run(self, audience: BlockArena, authors: int, seconds: float, batch: int = BATCH_TWEETS) -> Delivered:
-        """Deliver batches of tweets by random authors until the kernel has run for so long."""
+        """Deliver batches of tweets by random authors, at least one, until the kernel has run for so long."""
         spent, tweets, deliveries = 0.0, 0, 0
         own_rows, in_order = np.full(batch, -1, dtype=np.int64), np.ones(batch, dtype=np.bool_)
-        while spent < seconds:
+        while not tweets or spent < seconds:
             ns, ids = self._arrive(batch)
             author_rows = self.rng.integers(0, authors, batch)
             begin = time.perf_counter()

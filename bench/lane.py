@@ -1,6 +1,8 @@
-"""How fast is the lane itself? Server and client in two processes, 4 KB bodies. `bench lane` measures home reads with it.
+"""How fast is the lane itself? Server and client in two processes, 4 KB bodies.
 
     python -m bench.lane [--seconds 3] [--depth 32] [--tcp] [--client plain|cluster]
+
+`bench lane` measures home reads of a real shard with the same client.
 
 Prints p50 and p99 of one request at a time, and requests per second at the given depth. `--client cluster` measures
 ClusterClient.call (routing, deadline) on top of the same lane.

@@ -14,14 +14,14 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from bench.results import Plot, Series
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("solid", (0, (4, 2)), (0, (1, 1.5)))
-SIZE_INCHES = (8.0, 4.8)
+SIZE_INCHES = (9.0, 4.8)
 PNG_DPI = 130
 TEXT_STYLE = {"svg.fonttype": "none", "svg.hashsalt": "rookery"}  # text stays text, and the same plot the same bytes
 
@@ -35,14 +35,16 @@ def draw(plot: Plot, base: Path, origin: str) -> list[Path]:
     for line in plot.series:
         _draw_line(axes, line, contestants.index(line.contestant), figures.index(line.figure))
     _scale(axes, plot)
-    axes.set_title(plot.title, loc="left", fontsize=12, fontweight="bold")
+    figure.suptitle(plot.title, x=0.01, ha="left", fontsize=12, fontweight="bold")
     axes.set_xlabel(plot.x_label)
     axes.set_ylabel(plot.y_label)
     axes.grid(axis="y", color="#D0D0D0", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside right upper", frameon=False, fontsize=9, handlelength=3.5)
-    figure.supxlabel(f"Median; band or bar from least to most. {origin}", fontsize=7, color="#606060", x=0.01, ha="left")
+    figure.supxlabel(
+        f"Median; band or bar from least to most. {origin}", fontsize=7, color="#606060", x=0.01, ha="left"
+    )
     paths = [base.with_name(base.name + suffix) for suffix in (".svg", ".png")]
     with mpl.rc_context(TEXT_STYLE):
         figure.savefig(paths[0], metadata={"Date": None})
@@ -77,6 +79,8 @@ def _scale(axes: Axes, plot: Plot) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value)))
     if plot.y_log:
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_minor_locator(NullLocator())
     else:
         axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value)))

@@ -52,7 +52,7 @@ class Claim:
 
 @dataclass(slots=True)
 class Series:
-    """One line of a plot: y[i], with its extremes, at x[i]. figure: which figure of the contestant, if there are more."""
+    """One line of a plot: y[i], with its extremes, at x[i]. figure: which of the contestant's, if it has more."""
 
     contestant: str
     figure: str = ""
@@ -124,7 +124,7 @@ class Result:
         return f"bench {self.scenario}, commit {self.run['commit'][:10] or 'unknown'}{changed}, {self.run['started']}"
 
     def save(self, path: Path | None = None) -> Path:
-        """Write JSON to a path, or to a file of its own under bench/results/, and the plots beside it. Returns the path."""
+        """Write JSON to a path, or to a file of its own under bench/results/, and plots beside it. Returns the path."""
         from bench.plots import draw  # here, because matplotlib takes half a second that `--help` needn't
 
         path = path or RESULTS / f"{self.scenario}-{time.strftime('%Y%m%d-%H%M%S')}.json"
@@ -169,6 +169,6 @@ def _cells(spread: Spread | None, unit: str) -> tuple[str, str]:
 
 
 def _shown(value: float) -> str:
-    if value >= 10_000_000:
-        return f"{value / 1_000_000:,.1f}M"
+    if value >= 1_000_000:
+        return f"{value / 1_000_000:,.2f}M"
     return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"

@@ -59,7 +59,8 @@ class RookeryCluster:
             finally:
                 client.close()
 
-        logging.getLogger("ray").setLevel(logging.ERROR)
+        for name in ("ray", "ray._private.worker"):  # the second says that it connects; Ray sets the first one's level
+            logging.getLogger(name).setLevel(logging.ERROR)
         connect(self.ray_address, self.namespace)
         try:
             return uvloop.run(run())

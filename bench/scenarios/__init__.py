@@ -50,9 +50,7 @@ SCENARIOS = {
         Scenario("read", "Home reads of 20 tweets, beside FastAPI + Redis and a static route.", "bench.scenarios.read"),
         Scenario("write", "Durable tweets, beside FastAPI + Redis with AOF.", "bench.scenarios.write"),
         Scenario("load", "Bulk load of follows, beside pipelined SADDs.", "bench.scenarios.load"),
-        Scenario(
-            "kernel", "The delivery kernel alone, beside random writes and NumPy.", "bench.scenarios.kernel"
-        ),
+        Scenario("kernel", "The delivery kernel alone, beside random writes and NumPy.", "bench.scenarios.kernel"),
         Scenario("lane", "Home reads over the lane alone, beside Redis and a C client.", "bench.scenarios.lane"),
         Scenario(
             "fanout", "Posts until every ring holds them, beside Redis and the bare kernel.", "bench.scenarios.fanout"

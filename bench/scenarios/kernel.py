@@ -1,4 +1,4 @@
-"""`kernel`: the delivery kernel alone, at 10, 100, 400 and 1,000 followers a tweet, beside what memory and NumPy can do.
+"""`kernel`: the delivery kernel alone, 10 to 1,000 followers a tweet, beside what memory and NumPy can do.
 
 All rings are full and awake, followers are random, 250 tweets go into a call. In each turn of each size
 - *random writes*: a compiled loop that writes 4 bytes at random places of an array as large as the rings: what the
@@ -74,7 +74,14 @@ def run(options: Options, progress: Progress) -> Result:
     progress(f"filling {accounts:,} rings")
     kernel, other, busy = Kernel(accounts, (RING_LENGTH, RING_FULL)), NumpyRings(accounts), []
     rates = result.plot(
-        Plot("rates", f"Deliveries into {accounts:,} rings", "followers of a tweet", "per second", x_log=True)
+        Plot(
+            "rates",
+            f"Deliveries into {accounts:,} rings",
+            "followers of a tweet",
+            "deliveries (writes) per second",
+            True,
+            True,
+        )
     )
     worst: dict[str, Spread] = {}
     for followers in FOLLOWERS:
