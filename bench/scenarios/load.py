@@ -1,8 +1,8 @@
 """`load`: follows a second through the cluster's write path, beside pipelined SADDs.
 
 Every turn loads a tenth, a third or all of the graph with account ids of its own, because a follow that is there
-already is no work. Ours is journalled with fsync and known to both accounts' shards when the clock stops; theirs is in memory only (no append-only
-file, no snapshots), which is the fastest that Redis can be.
+already is no work. Ours is journalled with fsync and known to both accounts' shards when the clock stops; theirs is in
+memory only (no append-only file, no snapshots), which is the fastest that Redis can be.
 """
 
 from __future__ import annotations
