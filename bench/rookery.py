@@ -30,7 +30,7 @@ from bench.processes import BenchError, free_port, running
 from cluster.checking import for_each
 from cluster.connect import NamedActors, connect, open_client
 from cluster.input_files import Edges
-from cluster.loading import BulkLoader, Post
+from cluster.loading import BulkLoader, OnCount, Post
 from cluster.ray_options import ROUTER_NAME
 
 START_TIMEOUT_S = 120.0
@@ -116,33 +116,40 @@ def edges_of(followers: Ints, followees: Ints) -> Edges:
     return Edges(np.ascontiguousarray(followers), np.ascontiguousarray(followees))
 
 
-async def load_accounts(loader: BulkLoader, accounts: Sequence[int], tokens: dict[int, tuple[str, bytes]]) -> None:
+def ignore(count: int) -> None:
+    """Take a count of things done and report nothing."""
+
+
+async def load_accounts(
+    loader: BulkLoader, accounts: Sequence[int], tokens: dict[int, tuple[str, bytes]], on_count: OnCount = ignore
+) -> None:
     """Register accounts named user<id>, each with a token if it has one."""
     rows: list[list[Any]] = [
         [f"user{a}", a, f"User {a}", "", None, [tokens[a][1]] if a in tokens else []] for a in accounts
     ]
-    await loader.accounts(rows, lambda _: None)
+    await loader.accounts(rows, on_count)
 
 
 async def load_network(loader: BulkLoader, network: Network) -> dict[str, float]:
     """Load accounts, follows and tweets, and wake every account. Returns seconds by phase."""
     accounts = network.accounts.tolist()
     await load_accounts(loader, accounts, network.tokens)
-    follows = await loader.follows(edges_of(network.followers, network.followees), lambda _: None)
+    follows = await loader.follows(edges_of(network.followers, network.followees), ignore)
     await wake_all(loader, accounts)  # the peer fans out to everyone, so nobody here may be dormant
     posts = [
         Post(author, text, NO_ENTITIES, [], number.to_bytes(16, "big"))
         for number, (author, text) in enumerate(network.tweets, 1)
     ]
-    tweets = await loader.tweets(posts, lambda _: None)
+    tweets = await loader.tweets(posts, ignore)
     return {"follows_s": follows.seconds, "tweets_s": tweets.seconds}
 
 
-async def wake_all(loader: BulkLoader, accounts: Sequence[int]) -> None:
+async def wake_all(loader: BulkLoader, accounts: Sequence[int], on_count: OnCount = ignore) -> None:
     """Give every account its ring, as its first home read does."""
 
     async def wake(account_id: int) -> None:
         await loader.client.account(account_id, "home", 0, 0, 0, 20, timeout_s=60.0)
+        on_count(1)
 
     await for_each(list(accounts), wake)
 

@@ -12,6 +12,19 @@ from bench.results import Result
 Progress = Callable[[str], None]
 
 
+def counting(progress: Progress, what: str, total: int) -> Callable[[int], None]:
+    """Return what takes counts of things done and reports every tenth of the total."""
+    done = 0
+
+    def count(more: int) -> None:
+        nonlocal done
+        before, done = done, done + more
+        if done * 10 // total > before * 10 // total:
+            progress(f"{what}: {done:,} of {total:,}")
+
+    return count
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What every scenario is told.

@@ -39,7 +39,7 @@ from bench.rookery import (
     wait_until_delivered,
     wake_all,
 )
-from bench.scenarios import Options, Progress
+from bench.scenarios import Options, Progress, counting
 from cluster.loading import BulkLoader, message_numbers
 
 FOLLOWERS, FOLLOWERS_QUICK = 1_000_000, 5_000
@@ -136,14 +136,13 @@ def _load(cluster: RookeryCluster, cast: Cast, progress: Progress) -> None:
     """Register and wake everybody, then load the follows."""
 
     async def follow(loader: BulkLoader, followers: Ints, followees: Ints) -> None:
-        await loader.follows(edges_of(followers, followees), lambda _: None)
+        on_count = counting(progress, "follows", len(followers))
+        await loader.follows(edges_of(followers, followees), on_count)
 
     async def work(loader: BulkLoader) -> None:
-        progress(f"registering {len(cast.accounts):,} accounts")
-        await load_accounts(loader, cast.accounts, {})
-        progress(f"waking {len(cast.accounts):,} accounts")
-        await wake_all(loader, cast.accounts)
-        progress("loading follows")
+        accounts = cast.accounts
+        await load_accounts(loader, accounts, {}, counting(progress, "registering", len(accounts)))
+        await wake_all(loader, accounts, counting(progress, "waking", len(accounts)))
         for count, author in [*cast.pushed.items(), (len(cast.everybody), cast.pulled)]:
             await follow(loader, cast.everybody[:count], np.full(count, author))
         await follow(loader, cast.others_followers, np.repeat(np.array(cast.others), OTHERS_FOLLOWERS))

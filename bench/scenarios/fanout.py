@@ -41,7 +41,7 @@ from bench.rookery import (
     wait_until_delivered,
     wake_all,
 )
-from bench.scenarios import Options, Progress
+from bench.scenarios import Options, Progress, counting
 from cluster.checking import Outcome, check_homes, lane_page, read_facts
 from cluster.loading import BulkLoader, Post, post_batches
 from cluster.oracle import Facts
@@ -79,6 +79,7 @@ def run(options: Options, progress: Progress) -> Result:
     accounts = options.accounts or (ACCOUNTS_QUICK if options.quick else ACCOUNTS)
     result = Result("fanout", {"quick": options.quick, "pairs": options.pairs, "accounts": accounts})
     cases = make_cases(accounts, AUTHORS_QUICK if options.quick else AUTHORS)
+    busy: list[float] = []
     progress("starting Rookery and Redis")
     with (
         rookery_cluster(options.folder, SHARDS, options.auth) as cluster,
@@ -94,14 +95,14 @@ def run(options: Options, progress: Progress) -> Result:
         ]
         for case in cases:
             redis = RedisFanOut(path, store, str(case.mean), case.followers)
-            turns = measure(case, accounts // SHARDS, cluster, redis, options, progress)
+            turns = measure(case, accounts // SHARDS, cluster, redis, options, progress, busy)
             _add(result, case, turns, plots)
         progress("comparing home timelines with their definition")
         compared = cluster.with_loader(check_definition)
     result.facts |= {
         "cluster": f"{accounts:,} accounts, all awake; {SHARDS} shards, journal with fsync",
         "home timelines compared with their definition": f"{compared:,}, no differences",
-        "acknowledged is not delivered": "the clock runs on until every ring holds the posts",
+        "machine busy before a turn": f"{min(busy):.0f} to {max(busy):.0f} %",
     }
     return result
 
@@ -125,23 +126,20 @@ def load(cluster: RookeryCluster, accounts: int, cases: list[Case], progress: Pr
     ids = list(range(FIRST_ACCOUNT_ID, FIRST_ACCOUNT_ID + accounts))
 
     async def work(loader: BulkLoader) -> None:
-        progress(f"registering {accounts:,} accounts")
-        await load_accounts(loader, ids, {})
-        progress(f"waking {accounts:,} accounts")
-        await wake_all(loader, ids)
+        await load_accounts(loader, ids, {}, counting(progress, "registering", accounts))
+        await wake_all(loader, ids, counting(progress, "waking", accounts))
         for case in cases:
-            progress(f"loading follows of authors with {case.mean} followers on average")
             counts = [len(followers) for followers in case.followers]
-            await loader.follows(
-                edges_of(np.concatenate(case.followers), np.repeat(case.authors, counts)), lambda _: None
-            )
+            edges = edges_of(np.concatenate(case.followers), np.repeat(case.authors, counts))
+            await loader.follows(edges, counting(progress, "follows", sum(counts)))
 
     cluster.with_loader(work)
 
 
 def measure(
-    case: Case, rows: int, cluster: RookeryCluster, redis: RedisFanOut, options: Options, progress: Progress
-) -> Turns[Delivered]:
+    case: Case, rows: int, cluster: RookeryCluster, redis: RedisFanOut, options: Options, progress: Progress,
+    busy: list[float],
+) -> Turns[Delivered]:  # fmt: skip
     """Let all contestants fan out posts of a case, in turn. rows: accounts of one kernel, as of one shard."""
     keys = itertools.count(case.mean << 64)
     seeds = itertools.count(100)
@@ -177,7 +175,8 @@ def measure(
 
                 return with_progress
 
-            return alternate({n: announce(n, r) for n, r in contestants.items()}, options.pairs, busy_percent)
+            return alternate({n: announce(n, r) for n, r in contestants.items()}, options.pairs,
+                             lambda: busy.append(busy_percent()))  # fmt: skip
     finally:
         redis.close()
 
@@ -187,7 +186,7 @@ async def submit(loader: BulkLoader, posts: list[Post], expected: int) -> Delive
     batches = post_batches(posts, loader.client.shard_of)
     before = await loader.total("deliveries")
     begin = time.perf_counter()
-    await loader.send(batches, lambda batch, ids: None)
+    await loader.send(batches, lambda batch, _: None)
     statuses = await wait_until_delivered(loader)
     seconds = time.perf_counter() - begin
     deliveries = sum(int(status["deliveries"]) for status in statuses) - before

@@ -14,6 +14,7 @@ from bench.peer_redis import homes_of, redis_server
 from bench.processes import BenchError
 from bench.redis_fanout import CHUNK_POSTS, RedisFanOut
 from bench.rookery import wait_until_delivered
+from bench.scenarios import counting
 from bench.scenarios.celebrity import OTHERS_FOLLOWERS, PARTS, make_cast
 from bench.scenarios.fanout import MEANS, make_cases
 from bench.scenarios.lane import RedisBenchmark, compare, fill_redis, home_key
@@ -108,3 +109,11 @@ async def test_delivered_means_that_no_shard_has_a_backlog():
     loader = Backlogs([{"delivery_backlog": 5}, {}], [{"delivery_backlog": 0}, {"delivery_backlog": 1}], [{}, {"x": 1}])
     assert await wait_until_delivered(loader) == [{}, {"x": 1}]
     assert loader.looks == []
+
+
+def test_long_work_is_reported_by_tenths():
+    said: list[str] = []
+    count = counting(said.append, "waking", 1_000)
+    for more in (50, 49, 1, 250, 650):
+        count(more)
+    assert said == ["waking: 100 of 1,000", "waking: 350 of 1,000", "waking: 1,000 of 1,000"]
