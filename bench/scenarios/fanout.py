@@ -78,7 +78,7 @@ def run(options: Options, progress: Progress) -> Result:
     """Carry out the scenario."""
     accounts = options.accounts or (ACCOUNTS_QUICK if options.quick else ACCOUNTS)
     result = Result("fanout", {"quick": options.quick, "pairs": options.pairs, "accounts": accounts})
-    cases = make_cases(accounts, AUTHORS_QUICK if options.quick else AUTHORS)
+    cases = make_cases(accounts, min(AUTHORS_QUICK if options.quick else AUTHORS, accounts // 10))
     busy: list[float] = []
     progress("starting Rookery and Redis")
     with (
