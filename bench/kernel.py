@@ -16,7 +16,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 
@@ -33,6 +33,7 @@ RING_LENGTH = 800  # timeline.length
 RING_FULL = 880  # entries at which a ring drops its oldest
 ARRIVALS = 1 << 20  # timeline.arrivals_max
 BATCH_TWEETS = 250  # about what a shard takes from another at once, and what a loader sends
+OnCount = Callable[[int], None]
 FILL_ENTRIES = 1_000_000  # entries a call while rings are filled
 
 
@@ -53,8 +54,8 @@ class Delivered:
 class Kernel:
     """One shard's rings, without the shard."""
 
-    def __init__(self, rows: int, fill: tuple[int, int], seed: int = 1) -> None:
-        """fill: least and most entries (exclusive) that a ring holds in the beginning."""
+    def __init__(self, rows: int, fill: tuple[int, int], seed: int = 1, on_count: OnCount = lambda _: None) -> None:
+        """fill: least and most entries (exclusive) that a ring holds at first; on_count: told of rings filled."""
         self.rows = rows
         self.rng = np.random.default_rng(seed)
         self.arrivals = Arrivals(ARRIVALS)
@@ -62,9 +63,9 @@ class Kernel:
         self.rings.ensure_rows(rows)
         for row in range(rows):
             self.rings.wake(row)
-        self._fill(*fill)
+        self._fill(*fill, on_count)
 
-    def _fill(self, least: int, most: int) -> None:
+    def _fill(self, least: int, most: int, on_count: OnCount) -> None:
         ns, ids = self._arrive(most)
         step = max(1, FILL_ENTRIES // max(1, most))
         for first in range(0, self.rows if most else 0, step):
@@ -72,6 +73,7 @@ class Kernel:
             counts = self.rng.integers(least, max(least + 1, most), len(rows))
             at = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)  # 0, 1, ... in each ring
             self.rings.insert(np.repeat(rows, counts), ns[at], ids[at])
+            on_count(len(rows))
 
     def _arrive(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         first = self.arrivals.next_n + 1

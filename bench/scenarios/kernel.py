@@ -20,7 +20,7 @@ from bench.kernel import BATCH_TWEETS, RING_FULL, RING_LENGTH, Delivered, Kernel
 from bench.machine import busy_percent
 from bench.pairs import Spread, Turns, alternate
 from bench.results import Claim, Plot, Result, Row
-from bench.scenarios import Options, Progress
+from bench.scenarios import Options, Progress, counting
 
 ACCOUNTS, ACCOUNTS_QUICK = 1_000_000, 5_000
 FOLLOWERS = (10, 100, 400, 1_000)
@@ -72,7 +72,8 @@ def run(options: Options, progress: Progress) -> Result:
     accounts = options.accounts or (ACCOUNTS_QUICK if options.quick else ACCOUNTS)
     result = Result("kernel", {"quick": options.quick, "pairs": options.pairs, "accounts": accounts})
     progress(f"filling {accounts:,} rings")
-    kernel, other, busy = Kernel(accounts, (RING_LENGTH, RING_FULL)), NumpyRings(accounts), []
+    kernel = Kernel(accounts, (RING_LENGTH, RING_FULL), on_count=counting(progress, "rings filled", accounts))
+    other, busy = NumpyRings(accounts), []
     rates = result.plot(
         Plot(
             "rates",
