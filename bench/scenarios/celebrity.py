@@ -247,7 +247,7 @@ def _measure_others(
     case = "others' posts"
     result.keep(case, turns)
     plot = result.plot(
-        Plot("others", "Delivery delay of others' posts, turn by turn", "turn", "delay (ms)")
+        Plot("others", "Delivery delay of others' posts, turn by turn", "turn", "delay (ms)", y_log=True)
     )  # fmt: skip
     for name in turns.samples:
         for figure in ("p50_ms", "p99_ms"):
