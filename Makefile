@@ -62,8 +62,8 @@ $(RUN_STAMP): pyproject.toml constraints.txt | $(PY)
 	@touch $@
 
 $(DEV_STAMP): $(RUN_STAMP)
-	@echo 'installing what tests and linters need'
-	@$(PY) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*p["optional-dependencies"]["dev"], sep="\n")' > $(VENV)/requirements-dev.txt
+	@echo 'installing what tests, linters and benchmarks need'
+	@$(PY) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*(name for extra in ("dev", "bench") for name in p["optional-dependencies"][extra]), sep="\n")' > $(VENV)/requirements-dev.txt
 	@$(PIP) -r $(VENV)/requirements-dev.txt
 	@touch $@
 

@@ -23,7 +23,7 @@ app = typer.Typer(
 )  # fmt: skip
 out, err = Console(), Console(stderr=True)
 if not out.is_terminal:
-    out.width = 120  # a file has no width; a table must not be squeezed for it
+    out.width = 140  # a file has no width; a table must not be squeezed for it
 
 QuickOption = Annotated[bool, typer.Option("--quick", help="Tiny data and short runs: does it work at all?")]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="File for the results.", show_default="bench/results/")]
@@ -32,6 +32,10 @@ SecondsOption = Annotated[float, typer.Option("--seconds", min=1.0, help="Length
 GeneratorOption = Annotated[str, typer.Option("--generator", help="auto, wrk or builtin.")]
 AuthOption = Annotated[str, typer.Option("--auth", help="token; open: neither side checks who is calling.")]
 GraphOption = Annotated[Path | None, typer.Option("--graph", help="`load`: edges file.", show_default="synthetic")]
+AccountsOption = Annotated[
+    int | None,
+    typer.Option("--accounts", min=1_000, help="`kernel`, `fanout`, `celebrity`: accounts.", show_default="see docs"),
+]
 
 
 def run_scenario(scenario: Scenario, options: Options, json_path: Path | None) -> None:
@@ -60,6 +64,7 @@ def _command(scenarios: list[Scenario]) -> Callable[..., None]:
     def bench(
         quick: QuickOption = False, json: JsonOption = None, pairs: PairsOption = 5, seconds: SecondsOption = 3.0,
         generator: GeneratorOption = "auto", auth: AuthOption = "token", graph: GraphOption = None,
+        accounts: AccountsOption = None,
     ) -> None:  # fmt: skip
         available = generators()
         chosen = available[0] if generator == "auto" else generator
@@ -73,7 +78,7 @@ def _command(scenarios: list[Scenario]) -> Callable[..., None]:
             for scenario in scenarios:
                 folder = Path(scratch, scenario.name)
                 folder.mkdir()
-                options = Options(folder, quick, pairs, seconds, chosen, auth, graph)
+                options = Options(folder, quick, pairs, seconds, chosen, auth, graph, accounts)
                 try:
                     run_scenario(scenario, options, json if len(scenarios) == 1 else None)
                 except BenchError as error:

@@ -17,7 +17,7 @@ from bench.machine import busy_percent
 from bench.pairs import Spread, Turns, alternate
 from bench.peer_redis import RedisPeer, load_peer, redis_peer
 from bench.processes import BenchError
-from bench.results import Result, Row
+from bench.results import Plot, Result, Row
 from bench.rookery import RookeryCluster, get_home, load_network, rookery_cluster, tweets_of
 from bench.scenarios import Options, Progress
 
@@ -95,8 +95,34 @@ def load_in_turn(
     return alternate(contestants, options.pairs, lambda: busy.append(busy_percent()))
 
 
-def add_rows(result: Result, case: str, turns: Turns[Sample], ours: str = "Rookery") -> None:
+@dataclass(frozen=True, slots=True)
+class ClientPlots:
+    """What every HTTP scenario shows: throughput and latency against the number of clients."""
+
+    throughput: Plot
+    latency: Plot
+
+    @classmethod
+    def of(cls, result: Result, what: str) -> ClientPlots:
+        """Have both drawn. what: what is asked for, in the plural."""
+        return cls(
+            result.plot(Plot("throughput", f"{what} by clients", "clients", f"{what} per second", x_log=True)),
+            result.plot(
+                Plot("latency", f"Latency of {what.lower()}", "clients", "latency (us)", x_log=True, y_log=True)
+            ),
+        )
+
+    def add(self, clients: int, turns: Turns[Sample]) -> None:
+        """Add the points of one number of clients."""
+        for name in turns.samples:
+            self.throughput.add(name, clients, turns.spread(name, lambda s: s.per_second))
+            self.latency.add(name, clients, turns.spread(name, lambda s: s.p50_us), "p50")
+            self.latency.add(name, clients, turns.spread(name, lambda s: s.p99_us), "p99")
+
+
+def add_rows(result: Result, clients: int, turns: Turns[Sample], ours: str = "Rookery") -> None:
     """Add throughput and latencies of every contestant, with our ratio to each."""
+    case = f"{clients} client{'s' * (clients > 1)}"
     result.keep(case, turns)
     for name in turns.samples:
         for figure, unit in (("per_second", "/s"), ("p50_us", "us"), ("p99_us", "us")):

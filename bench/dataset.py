@@ -82,6 +82,23 @@ def load_graph(path: Path | None, scale: float = 1.0, seed: int = 1) -> tuple[st
     return "synthetic power law", followers[order] + 1, followees[order] + 1
 
 
+def heavy_tailed(count: int, mean: float, most: int) -> Ints:
+    """Return `count` numbers from 1 to `most` by a power law, descending, with (nearly) that mean. `most` > mean."""
+    weights = np.arange(1, count + 1) ** -POPULARITY_EXPONENT
+    scale = mean * count / weights.sum()
+    for _ in range(20):  # what is cut off above goes to the others
+        found = np.clip(weights * scale, 1, most)
+        scale *= mean / found.mean()
+    whole: Ints = np.rint(found).astype(np.int64)
+    return whole
+
+
+def draw_audience(rng: np.random.Generator, accounts: int, followers: Ints) -> tuple[Ints, Ints]:
+    """Draw followers[i] different random accounts (from 0) for each i; returns (i, follower) pairs, grouped by i."""
+    drawn = [rng.choice(accounts, size, replace=False, shuffle=False) for size in followers.tolist()]
+    return np.repeat(np.arange(len(followers), dtype=np.int64), followers), np.concatenate(drawn)
+
+
 def _draw_edges(rng: np.random.Generator, counts: Ints, popularity: npt.NDArray[np.float64]) -> tuple[Ints, Ints]:
     """Draw counts[i] followees for each i by popularity, without doubles and without oneself."""
     accounts = len(counts)

@@ -1,6 +1,8 @@
-"""How fast is the lane? Server and client in two processes, 4 KB bodies.
+"""How fast is the lane itself? Server and client in two processes, 4 KB bodies.
 
     python -m bench.lane [--seconds 3] [--depth 32] [--tcp] [--client plain|cluster]
+
+`bench lane` measures home reads of a real shard with the same client.
 
 Prints p50 and p99 of one request at a time, and requests per second at the given depth. `--client cluster` measures
 ClusterClient.call (routing, deadline) on top of the same lane.
@@ -10,12 +12,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import multiprocessing
 import os
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import uvloop
@@ -27,6 +30,7 @@ from cluster.shard_map import Replica, ShardMap
 
 SECRET = bytes(32)
 BODY = os.urandom(4096)
+REQUEST_TIMEOUT_S = 5.0
 
 Call = Callable[[], Awaitable[Any]]
 
@@ -70,12 +74,18 @@ async def rate_at_depth(call: Call, seconds: float, depth: int) -> float:
     return count / (time.perf_counter() - start)
 
 
+def request_in_turn(lane: LaneClient, op: str, arguments: Sequence[list[Any]]) -> Call:
+    """Return a function that asks for the next of `arguments`, round and round."""
+    endless = itertools.cycle(arguments)
+    return lambda: lane.request(op, next(endless), REQUEST_TIMEOUT_S)
+
+
 async def make_call(client: str, path: str, port: int, tcp: bool) -> Call:
     """Return a function that makes one request through the chosen client."""
     if client == "plain":
         lane = LaneClient(("127.0.0.1", port) if tcp else path, SECRET)
         await lane.connect()
-        return lambda: lane.request("home", [123, 0, 0, 0, 20], 5.0)
+        return request_in_turn(lane, "home", [[123, 0, 0, 0, 20]])
     replica = Replica("bench", 0, 0, "" if tcp else path, "127.0.0.1", port, "node", os.getpid(), True)
     shard_map = ShardMap.even("bench", 1, 1).with_replica(replica)
 

@@ -226,22 +226,38 @@ def redis_peer(folder: Path, auth: str = "token", module: str = "bench.peer_redi
             yield RedisPeer(port, store)
 
 
+def ids_by_author(tweets: list[tuple[int, int, bytes]]) -> dict[int, list[int]]:
+    """Return the ids of each author's tweets, in the order given."""
+    found: dict[int, list[int]] = {}
+    for tweet_id, author, _ in tweets:
+        found.setdefault(author, []).append(tweet_id)
+    return found
+
+
+def homes_of(network: Network, tweets: list[tuple[int, int, bytes]]) -> dict[int, list[int]]:
+    """Return the newest ids of each account's home timeline, ascending: its own and its followees'."""
+    by_author, followees = ids_by_author(tweets), network.followees_of()
+    return {
+        account: sorted(
+            itertools.chain(*(by_author.get(author, []) for author in [account, *followees.get(account, [])]))
+        )[-HOME_LENGTH:]
+        for account in network.accounts.tolist()
+    }
+
+
 def load_peer(store: Any, network: Network, tweets: list[tuple[int, int, bytes]]) -> None:
     """Bring Redis into the state that fan-out on write of those tweets leaves. tweets: (id, author, JSON), by id."""
-    by_author: dict[int, list[int]] = {}
     batch = Batches(store)
-    for tweet_id, author, body in tweets:
-        by_author.setdefault(author, []).append(tweet_id)
+    for tweet_id, _, body in tweets:
         batch.add("SET", f"tweet:{tweet_id}", body)
-    followees, followers = network.followees_of(), network.followers_of()
+    followers, by_author, homes = network.followers_of(), ids_by_author(tweets), homes_of(network, tweets)
     for account in network.accounts.tolist():
         batch.add("SET", f"name:{account}", f"user{account}")
         batch.add("SET", token_key(network.tokens[account][0]), account)
         if account in followers:
             batch.add("SADD", f"followers:{account}", *followers[account])
-        own = by_author.get(account, [])
-        home = sorted(itertools.chain(own, *(by_author.get(f, []) for f in followees.get(account, []))))[-HOME_LENGTH:]
-        for key, ids in ((f"own:{account}", own[-HOME_LENGTH:]), (f"home:{account}", home)):
+        own = by_author.get(account, [])[-HOME_LENGTH:]
+        for key, ids in ((f"own:{account}", own), (f"home:{account}", homes[account])):
             if ids:
                 batch.add("LPUSH", key, *ids)
     batch.flush()

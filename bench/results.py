@@ -1,10 +1,15 @@
-"""What a scenario found: rows of spreads, claims that hold or don't, a table for people and JSON for programs."""
+"""What a scenario found: rows of spreads, claims that hold or don't, plots; a table for people and JSON for programs.
+
+Rules of this file
+- A `Plot` says what is to be seen and nothing about how: `plots.py` draws all of them alike.
+- Where a result comes from (commit, command, machine's load) is noted when the scenario begins.
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +51,40 @@ class Claim:
 
 
 @dataclass(slots=True)
+class Series:
+    """One line of a plot: y[i], with its extremes, at x[i]. figure: which of the contestant's, if it has more."""
+
+    contestant: str
+    figure: str = ""
+    x: list[float] = field(default_factory=list)
+    y: list[Spread] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Plot:
+    """Lines over one axis. Labels name their unit; x_log, y_log: logarithmic instead of linear from zero."""
+
+    name: str
+    title: str
+    x_label: str
+    y_label: str
+    x_log: bool = False
+    y_log: bool = False
+    series: list[Series] = field(default_factory=list)
+
+    def add(self, contestant: str, x: float, y: Spread, figure: str = "") -> None:
+        """Add a point to a contestant's line; the line begins with its first point."""
+        for line in self.series:
+            if (line.contestant, line.figure) == (contestant, figure):
+                break
+        else:
+            line = Series(contestant, figure)
+            self.series.append(line)
+        line.x.append(x)
+        line.y.append(y)
+
+
+@dataclass(slots=True)
 class Result:
     """One scenario's outcome."""
 
@@ -55,24 +94,44 @@ class Result:
     claims: list[Claim] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     samples: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    plots: list[Plot] = field(default_factory=list)
+    run: dict[str, Any] = field(default_factory=describe_run)
 
     def keep(self, case: str, turns: Turns[Any]) -> None:
         """Keep every sample of a case for the JSON."""
-        self.samples[case] = {name: [asdict(s) for s in samples] for name, samples in turns.samples.items()}
+        self.samples[case] = {
+            name: [asdict(s) if is_dataclass(s) else s for s in samples] for name, samples in turns.samples.items()
+        }
+
+    def plot(self, plot: Plot) -> Plot:
+        """Have a plot drawn when the result is saved; returns it, to be filled."""
+        self.plots.append(plot)
+        return plot
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         claims = [{**asdict(claim), "holds": claim.holds} for claim in self.claims]
         return {
-            "scenario": self.scenario, "run": describe_run(), "machine": describe_machine(), "options": self.options,
+            "scenario": self.scenario, "run": self.run, "machine": describe_machine(), "options": self.options,
             "facts": self.facts, "rows": [asdict(row) for row in self.rows], "claims": claims, "samples": self.samples,
+            "plots": [asdict(plot) for plot in self.plots],
         }  # fmt: skip
 
+    @property
+    def origin(self) -> str:
+        """What a plot says about where it comes from."""
+        changed = ", uncommitted changes" if self.run["uncommitted_changes"] else ""
+        return f"bench {self.scenario}, commit {self.run['commit'][:10] or 'unknown'}{changed}, {self.run['started']}"
+
     def save(self, path: Path | None = None) -> Path:
-        """Write JSON to a path, or to a file of its own under bench/results/. Returns the path."""
+        """Write JSON to a path, or to a file of its own under bench/results/, and plots beside it. Returns the path."""
+        from bench.plots import draw  # here, because matplotlib takes half a second that `--help` needn't
+
         path = path or RESULTS / f"{self.scenario}-{time.strftime('%Y%m%d-%H%M%S')}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(self.to_json(), indent=2, default=str) + "\n", encoding="utf-8")
+        for plot in self.plots:
+            draw(plot, path.with_name(f"{path.stem}-{plot.name}"), self.origin)
         return path
 
     def show(self, console: Console) -> None:
@@ -110,4 +169,6 @@ def _cells(spread: Spread | None, unit: str) -> tuple[str, str]:
 
 
 def _shown(value: float) -> str:
+    if value >= 1_000_000:
+        return f"{value / 1_000_000:,.2f}M"
     return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"

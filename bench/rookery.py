@@ -23,16 +23,20 @@ import msgpack
 import numpy as np
 import orjson
 import ray
+import uvloop
 
 from bench.dataset import Ints, Network
 from bench.processes import BenchError, free_port, running
-from cluster.connect import connect, open_client
+from cluster.checking import for_each
+from cluster.connect import NamedActors, connect, open_client
 from cluster.input_files import Edges
-from cluster.loading import BulkLoader, Post
+from cluster.loading import BulkLoader, OnCount, Post
+from cluster.ray_options import ROUTER_NAME
 
 START_TIMEOUT_S = 120.0
 NO_ENTITIES: bytes = msgpack.packb({"mentions": [], "hashtags": [], "urls": []})
-WAKE_CONCURRENCY = 16
+READ_CONCURRENCY = 16
+DELIVERED_POLL_S = 0.002
 T = TypeVar("T")
 
 
@@ -55,12 +59,18 @@ class RookeryCluster:
             finally:
                 client.close()
 
-        logging.getLogger("ray").setLevel(logging.ERROR)
+        for name in ("ray", "ray._private.worker"):  # the second says that it connects; Ray sets the first one's level
+            logging.getLogger(name).setLevel(logging.ERROR)
         connect(self.ray_address, self.namespace)
         try:
-            return asyncio.run(run())
+            return uvloop.run(run())
         finally:
             ray.shutdown()
+
+    async def lane_of(self, loader: BulkLoader, shard: int) -> tuple[str, bytes]:
+        """Return where a shard's lane listens (a Unix socket), and the cluster's secret; for use by `with_loader`."""
+        joined = await NamedActors(self.namespace).call(ROUTER_NAME, "join")
+        return loader.client.shard_map.primary_of(shard).unix_path, joined["secret"]
 
     def home(self, client: httpx.Client, account_id: int, token: str) -> bytes:
         """Return one home timeline as served."""
@@ -106,37 +116,56 @@ def edges_of(followers: Ints, followees: Ints) -> Edges:
     return Edges(np.ascontiguousarray(followers), np.ascontiguousarray(followees))
 
 
-async def load_accounts(loader: BulkLoader, accounts: Sequence[int], tokens: dict[int, tuple[str, bytes]]) -> None:
+def ignore(count: int) -> None:
+    """Take a count of things done and report nothing."""
+
+
+async def load_accounts(
+    loader: BulkLoader, accounts: Sequence[int], tokens: dict[int, tuple[str, bytes]], on_count: OnCount = ignore
+) -> None:
     """Register accounts named user<id>, each with a token if it has one."""
     rows: list[list[Any]] = [
         [f"user{a}", a, f"User {a}", "", None, [tokens[a][1]] if a in tokens else []] for a in accounts
     ]
-    await loader.accounts(rows, lambda _: None)
+    await loader.accounts(rows, on_count)
 
 
 async def load_network(loader: BulkLoader, network: Network) -> dict[str, float]:
     """Load accounts, follows and tweets, and wake every account. Returns seconds by phase."""
     accounts = network.accounts.tolist()
     await load_accounts(loader, accounts, network.tokens)
-    follows = await loader.follows(edges_of(network.followers, network.followees), lambda _: None)
-    gate = asyncio.Semaphore(WAKE_CONCURRENCY)
-
-    async def wake(account_id: int) -> None:
-        async with gate:
-            await loader.client.account(account_id, "home", 0, 0, 0, 20, timeout_s=60.0)
-
-    await asyncio.gather(*(wake(a) for a in accounts))  # the peer fans out to everyone, so nobody here may be dormant
+    follows = await loader.follows(edges_of(network.followers, network.followees), ignore)
+    await wake_all(loader, accounts)  # the peer fans out to everyone, so nobody here may be dormant
     posts = [
         Post(author, text, NO_ENTITIES, [], number.to_bytes(16, "big"))
         for number, (author, text) in enumerate(network.tweets, 1)
     ]
-    tweets = await loader.tweets(posts, lambda _: None)
+    tweets = await loader.tweets(posts, ignore)
     return {"follows_s": follows.seconds, "tweets_s": tweets.seconds}
+
+
+async def wake_all(loader: BulkLoader, accounts: Sequence[int], on_count: OnCount = ignore) -> None:
+    """Give every account its ring, as its first home read does."""
+
+    async def wake(account_id: int) -> None:
+        await loader.client.account(account_id, "home", 0, 0, 0, 20, timeout_s=60.0)
+        on_count(1)
+
+    await for_each(list(accounts), wake)
+
+
+async def wait_until_delivered(loader: BulkLoader) -> list[dict[str, Any]]:
+    """Wait until no message is under way and every ring holds what was pushed; returns the shards' figures then."""
+    while True:
+        statuses = await loader.wait_until_drained()
+        if not any(status.get("delivery_backlog", 0) for status in statuses):  # a shard without it delivers at once
+            return statuses
+        await asyncio.sleep(DELIVERED_POLL_S)
 
 
 async def tweets_of(loader: BulkLoader, accounts: Sequence[int]) -> list[tuple[int, int, bytes]]:
     """Return (tweet id, author, JSON as served) of everything that those accounts wrote, in the order of ids."""
-    gate = asyncio.Semaphore(WAKE_CONCURRENCY)
+    gate = asyncio.Semaphore(READ_CONCURRENCY)
     found: list[tuple[int, int, bytes]] = []
 
     async def read(account_id: int) -> None:

@@ -12,9 +12,26 @@ from bench.results import Result
 Progress = Callable[[str], None]
 
 
+def counting(progress: Progress, what: str, total: int) -> Callable[[int], None]:
+    """Return what takes counts of things done and reports every tenth of the total."""
+    done = 0
+
+    def count(more: int) -> None:
+        nonlocal done
+        before, done = done, done + more
+        if done * 10 // total > before * 10 // total:
+            progress(f"{what}: {done:,} of {total:,}")
+
+    return count
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What every scenario is told. folder: scratch space; quick: tiny data and short runs, to see that it works."""
+    """What every scenario is told.
+
+    folder: scratch space; quick: tiny data and short runs, to see that it works; accounts: instead of the scenario's
+    own number.
+    """
 
     folder: Path
     quick: bool = False
@@ -23,6 +40,7 @@ class Options:
     generator: str = "wrk"
     auth: str = "token"
     graph: Path | None = None
+    accounts: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,5 +66,13 @@ SCENARIOS = {
             "mixed", "DeathStarBench's social-network mix, beside FastAPI + Redis with AOF.", "bench.scenarios.mixed"
         ),
         Scenario("load", "Bulk load of follows, beside pipelined SADDs.", "bench.scenarios.load"),
+        Scenario("kernel", "The delivery kernel alone, beside random writes and NumPy.", "bench.scenarios.kernel"),
+        Scenario("lane", "Home reads over the lane alone, beside Redis and a C client.", "bench.scenarios.lane"),
+        Scenario(
+            "fanout", "Posts until every ring holds them, beside Redis and the bare kernel.", "bench.scenarios.fanout"
+        ),
+        Scenario(
+            "celebrity", "Posts of an author whom everybody follows, and what others feel.", "bench.scenarios.celebrity"
+        ),
     )
 }

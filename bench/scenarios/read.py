@@ -1,4 +1,4 @@
-"""`read`: home reads of 20 hydrated tweets, random accounts, at 1 and 32 clients.
+"""`read`: home reads of 20 hydrated tweets, random accounts, at 1, 8, 32 and 128 clients.
 
 Beside it in the same run: the peer (LRANGE + MGET), the ceiling (a static FastAPI route of as many bytes), and what the
 generator itself can do against a server that does nothing.
@@ -9,14 +9,15 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from bench.contest import Contest, add_rows, http_contest, load_in_turn, ratio_of
+from bench.contest import ClientPlots, Contest, add_rows, http_contest, load_in_turn, ratio_of
 from bench.load_generator import get_request, run_load, write_requests
 from bench.processes import accepts, free_port, python_module, running
 from bench.results import Claim, Result
 from bench.scenarios import Options, Progress
 from bench.static_ceiling import static_ceiling
 
-CLIENTS = (1, 32)
+CLIENTS = (1, 8, 32, 128)
+CLAIMED = (1, 32)  # numbers of clients that something is said of
 PEER, CEILING = "FastAPI + Redis", "static FastAPI"
 
 
@@ -31,11 +32,14 @@ def run(options: Options, progress: Progress) -> Result:
         result.facts["generator alone"] = measure_generator(options, contest.body_bytes, requests[PEER])
         ports = {"Rookery": contest.rookery.port, PEER: contest.peer.port, CEILING: ceiling}
         busy: list[float] = []
+        plots = ClientPlots.of(result, "Home reads")
         for clients in CLIENTS:
             progress(f"{clients} clients")
             turns = load_in_turn(options, ports, requests, clients, busy)
-            add_rows(result, f"{clients} client{'s' * (clients > 1)}", turns)
-            result.claims += _claims(clients, turns)
+            add_rows(result, clients, turns)
+            plots.add(clients, turns)
+            if clients in CLAIMED:
+                result.claims += _claims(clients, turns)
         result.facts["machine busy before a turn"] = f"{min(busy):.0f} to {max(busy):.0f} %"
     return result
 

@@ -1,4 +1,4 @@
-"""`write`: POST tweet by random authors at 1 and 32 clients, fan-out 75 on average, durable before the answer.
+"""`write`: POST tweet by random authors at 1, 8 and 32 clients, fan-out 75 on average, durable before the answer.
 
 The peer is measured twice: with its append-only file synced before each answer (`always`, what Rookery promises), and
 once a second (`everysec`, which may lose acknowledged tweets).
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import orjson
 
-from bench.contest import WARM_UP_S, Contest, add_rows, http_contest, ratio_of
+from bench.contest import WARM_UP_S, ClientPlots, Contest, add_rows, http_contest, ratio_of
 from bench.load_generator import Sample, post_request, run_load, write_requests
 from bench.machine import busy_percent
 from bench.pairs import alternate
@@ -19,7 +19,7 @@ from bench.processes import BenchError
 from bench.results import Claim, Result
 from bench.scenarios import Options, Progress
 
-CLIENTS = (1, 32)
+CLIENTS = (1, 8, 32)  # claims are about the last
 ALWAYS, EVERYSEC = "peer, AOF always", "peer, AOF everysec"
 
 
@@ -29,6 +29,7 @@ def run(options: Options, progress: Progress) -> Result:
     with http_contest(options, progress, result) as contest:
         requests, busy, written = _requests(contest, options), [], 0
         before = _tweets(contest)
+        plots = ClientPlots.of(result, "Tweets")
 
         def load(port: int, clients: int, seconds: float) -> Sample:
             sample = run_load(options.generator, port, requests, clients, seconds)
@@ -57,7 +58,8 @@ def run(options: Options, progress: Progress) -> Result:
                 warm_up(min(WARM_UP_S, options.seconds))
             contestants = {name: (lambda _, r=r: r(options.seconds)) for name, r in runs.items()}
             turns = alternate(contestants, options.pairs, lambda: busy.append(busy_percent()))
-            add_rows(result, f"{clients} client{'s' * (clients > 1)}", turns)
+            add_rows(result, clients, turns)
+            plots.add(clients, turns)
         for policy, target in ((ALWAYS, 3.0), (EVERYSEC, 1.0)):
             ratio = ratio_of(turns, policy, "per_second")
             result.claims.append(Claim(f"tweets/s at 32 clients, to {policy}", "at_least", target, ratio, 3))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.dataset import load_graph, make_network
+from bench.dataset import draw_audience, heavy_tailed, load_graph, make_network
 
 
 def test_a_network_is_a_function_of_its_seed():
@@ -38,3 +38,19 @@ def test_a_graph_file_is_read_in_part(tmp_path):
     _, followers, followees = load_graph(file, 0.5)
     assert followers.tolist() == [1, 3]
     assert followees.tolist() == [2, 4]
+
+
+def test_numbers_of_followers_are_heavy_tailed_with_the_mean_asked_for():
+    counts = heavy_tailed(2_000, 403, 9_000)
+    assert 402 < counts.mean() < 404
+    assert counts.max() > 10 * counts.mean()
+    assert heavy_tailed(2_000, 403, 1_000).max() == 1_000  # what is cut off goes to the others
+    assert 402 < heavy_tailed(2_000, 403, 1_000).mean() < 404
+
+
+def test_an_audience_holds_nobody_twice():
+    places, drawn = draw_audience(np.random.default_rng(1), 50, np.array([50, 1, 20]))
+    assert np.bincount(places).tolist() == [50, 1, 20]
+    assert all(len(set(drawn[places == i].tolist())) == count for i, count in enumerate([50, 1, 20]))
+    assert drawn.min() >= 0
+    assert drawn.max() < 50

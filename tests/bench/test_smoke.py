@@ -47,6 +47,9 @@ def test_a_scenario_runs_and_keeps_its_results(name: str, tmp_path: Path):
     assert {row["contestant"] for row in result["rows"]} >= {"Rookery"}
     assert all(row["value"]["median"] > 0 for row in result["rows"])
     assert f"bench {name}" in done.stdout
+    drawn = {plot.name for plot in tmp_path.glob("result-*")}
+    assert result["plots"]
+    assert drawn == {f"result-{plot['name']}.{kind}" for plot in result["plots"] for kind in ("svg", "png")}
 
 
 def test_an_unknown_generator_is_refused():
