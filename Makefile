@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
 KERNEL_STAMP := $(VENV)/.kernels-compiled
-KERNELS := $(wildcard actors/core/kernels.py actors/core/warm.py)
+KERNELS := $(wildcard actors/core/*kernels.py actors/core/warm.py)
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
 
 # Set PYTHON to choose the interpreter that .venv is made from.

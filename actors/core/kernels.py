@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call"
-"""The compiled loops: block arenas, ring inserts, timeline pages, author logs.
+"""The compiled loops of timelines: ring inserts, deliveries, pages, author logs. Those of arenas: `arena_kernels.py`.
 
 Rules of this file
 - Numba in nopython mode, `cache=True` (compiled once per machine), `nogil=True`; plain arrays and integers only.
@@ -7,31 +7,14 @@ Rules of this file
 - A kernel that runs out of arena space returns how far it came; the caller grows the arena and calls again.
 - Every kernel has a plain-Python twin in `tests/core/twins.py`, compared by Hypothesis.
 
-Block arena (see `arena.py`)
-    data    the elements of all rows, in blocks of a few size classes
-    start   int64[rows]   first element of the row's block
-    length  int32[rows]   elements in use
-    klass   int8[rows]    size class of the block, -1 for none
-    sizes   int64[classes]
-    meta    int64[3 + classes]   bump pointer, elements in blocks in use, cursor of the tidying (CURSOR_IDLE: none),
-                                 then the head of each class's free list (start + 1, 0 = none)
-start, length, klass, and for rings floor and awake, are views of one record a row: strided, but one cache line.
-A free block's first element holds the next free block of its class as start // 4 + 1 (blocks are multiples of 4
-elements, so this fits 32 bits up to 2**34 elements).
-
 Ring entries are arrival numbers n, ascending by tweet id. `n` is alive while `1 <= (next_n - n) mod 2**32 <= capacity`.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-import numba
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
+
+from actors.core.arena_kernels import grow_row, njit, prefetch
 
 FLAG_REPLY = 1
 FLAG_REPOST = 2
@@ -39,179 +22,11 @@ FLAG_FOLLOWERS = 4
 FLAG_DIRECT = 8
 FLAG_DELETED = 16
 
-META_BUMP, META_LIVE, META_CURSOR, META_HEADS = 0, 1, 2, 3
-CURSOR_IDLE = 1 << 62
 NO_BUDGET = 1 << 62
 
 _U32 = 0xFFFFFFFF
 _AHEAD_ROWS = 16  # followers whose row record is fetched ahead of its turn: 16 turns are about a memory access
 _AHEAD_SLOTS = 8  # followers whose ring slot is fetched ahead; their record has come by then
-
-njit: Any = numba.njit(cache=True, nogil=True)
-
-
-def _generate_prefetch(typing_context, array, index):
-    """Ask for the cache line of array[index], to be written soon. A hint: it may point anywhere."""
-
-    def generate(context, builder, signature, arguments):
-        kind = signature.args[0]
-        values = context.make_array(kind)(context, builder, arguments[0])
-        address = cgutils.get_item_pointer(
-            context, builder, kind, values, [arguments[1]], wraparound=False, boundscheck=False
-        )
-        pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        hint = builder.module.declare_intrinsic(
-            "llvm.prefetch", [pointer], ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
-        )
-        builder.call(hint, [builder.bitcast(address, pointer), number(1), number(3), number(1)])
-        return context.get_dummy_value()
-
-    return types.none(array, types.intp), generate
-
-
-_prefetch: Any = intrinsic(_generate_prefetch)
-
-
-@njit
-def _take_block(data, sizes, meta, new_klass):
-    """Take a block of class new_klass; return its start, or -1 if the arena is full."""
-    head = meta[META_HEADS + new_klass]
-    size = sizes[new_klass]
-    if head:
-        s = head - 1
-        meta[META_HEADS + new_klass] = (np.int64(data[s]) - 1) * 4 + 1 if data[s] else 0
-    else:
-        s = meta[META_BUMP]
-        if s + size > data.shape[0]:
-            return -1
-        meta[META_BUMP] = s + size
-    meta[META_LIVE] += size
-    return s
-
-
-@njit
-def free_block(data, start, length, klass, sizes, meta, row) -> None:
-    """Return the row's block to its free list; the row is empty afterwards."""
-    k = klass[row]
-    if k >= 0:
-        s = start[row]
-        meta[META_LIVE] -= sizes[k]
-        if s < meta[META_CURSOR]:  # else the tidying will slide over it
-            head = meta[META_HEADS + k]
-            data[s] = (head - 1) // 4 + 1 if head else 0
-            meta[META_HEADS + k] = s + 1
-    klass[row] = -1
-    length[row] = 0
-
-
-@njit
-def rows_between(start, klass, first, end):
-    """Return the rows, in order of row number, whose block begins within first..end-1. 1 ns a row."""
-    count = 0
-    for row in range(start.shape[0]):
-        if klass[row] >= 0 and first <= start[row] < end:
-            count += 1
-    rows = np.empty(count, dtype=np.int64)
-    i = 0
-    for row in range(start.shape[0]):
-        if klass[row] >= 0 and first <= start[row] < end:
-            rows[i] = row
-            i += 1
-    return rows
-
-
-@njit
-def slide(data, start, length, klass, sizes, rows, dest):
-    """Move the blocks of `rows`, ascending by start, down to `dest` and on; return the first element behind them."""
-    for row in rows:
-        s = start[row]
-        if s != dest:
-            for i in range(length[row]):
-                data[dest + i] = data[s + i]
-            start[row] = dest
-        dest += sizes[klass[row]]
-    return dest
-
-
-@njit
-def _grow_row(data, start, length, klass, sizes, meta, row) -> bool:
-    """Move a row to the next larger class, its elements kept. False if the arena is full (nothing changed)."""
-    s = _take_block(data, sizes, meta, klass[row] + 1)
-    if s < 0:
-        return False
-    k = klass[row]
-    old = start[row]
-    n = length[row]
-    for i in range(n):
-        data[s + i] = data[old + i]
-    free_block(data, start, length, klass, sizes, meta, row)
-    start[row] = s
-    length[row] = n
-    klass[row] = k + 1
-    return True
-
-
-@njit
-def append_many(data, start, length, klass, sizes, meta, rows, values, first):
-    """Append values[i] to rows[i] for i >= first; rows[i] < 0 is skipped. Return the first i not done."""
-    for i in range(first, rows.shape[0]):
-        row = rows[i]
-        if row < 0:
-            continue
-        n = length[row]
-        if klass[row] < 0 or n == sizes[klass[row]]:
-            if not _grow_row(data, start, length, klass, sizes, meta, row):
-                return i
-        data[start[row] + n] = values[i]
-        length[row] = n + 1
-    return rows.shape[0]
-
-
-@njit
-def append_many_absent(data, start, length, klass, sizes, meta, rows, values, first, added):
-    """As append_many, but skip a value that the row holds already; added[i] tells. Cost: O(row length) each."""
-    for i in range(first, rows.shape[0]):
-        row = rows[i]
-        added[i] = False
-        if row < 0:
-            continue
-        n = length[row]
-        s = start[row]
-        found = False
-        if klass[row] >= 0:
-            for j in range(s, s + n):
-                if data[j] == values[i]:
-                    found = True
-                    break
-        if found:
-            continue
-        if klass[row] < 0 or n == sizes[klass[row]]:
-            if not _grow_row(data, start, length, klass, sizes, meta, row):
-                return i
-        data[start[row] + n] = values[i]
-        length[row] = n + 1
-        added[i] = True
-    return rows.shape[0]
-
-
-@njit
-def find_value(data, start, length, row, value):
-    """Return the index of value within the row, or -1. Cost: O(row length), about 0.3 ns an element."""
-    s = start[row]
-    for j in range(length[row]):
-        if data[s + j] == value:
-            return j
-    return -1
-
-
-@njit
-def remove_at(data, start, length, row, index) -> None:
-    """Remove one element, keeping the order of the rest."""
-    s = start[row]
-    n = length[row]
-    for j in range(index, n - 1):
-        data[s + j] = data[s + j + 1]
-    length[row] = n - 1
 
 
 @njit
@@ -254,7 +69,7 @@ def _ring_insert(
     k = klass[row]
     if k < 0 or length_now == sizes[k]:
         if k + 1 < sizes.shape[0]:
-            if not _grow_row(data, start, length, klass, sizes, meta, row):
+            if not grow_row(data, start, length, klass, sizes, meta, row):
                 return -1
         else:
             s = start[row]
@@ -283,10 +98,10 @@ def _ring_insert(
 def _fetch_first(data, start, length, f_data, first, end) -> None:
     """Ask for what the first followers' turns need."""
     for a in range(first, min(first + _AHEAD_ROWS, end)):
-        _prefetch(start, np.int64(f_data[a]))
+        prefetch(start, np.int64(f_data[a]))
     for a in range(first, min(first + _AHEAD_SLOTS, end)):
         row = np.int64(f_data[a])
-        _prefetch(data, start[row] + length[row])
+        prefetch(data, start[row] + length[row])
 
 
 @njit
@@ -348,10 +163,10 @@ def deliver(
         progress[2] += end - j
         while j < end:
             if j + _AHEAD_ROWS < count:
-                _prefetch(start, np.int64(f_data[base + j + _AHEAD_ROWS]))
+                prefetch(start, np.int64(f_data[base + j + _AHEAD_ROWS]))
             if j + _AHEAD_SLOTS < count:
                 row = np.int64(f_data[base + j + _AHEAD_SLOTS])
-                _prefetch(data, start[row] + length[row])
+                prefetch(data, start[row] + length[row])
             row = np.int64(f_data[base + j])
             if awake[row]:
                 room = length[row]

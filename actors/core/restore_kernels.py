@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from actors.core.kernels import _take_block, njit
+from actors.core.arena_kernels import njit, take_block
 
 Ints = npt.NDArray[np.int64]
 Groups = tuple[Ints, Ints]
@@ -130,7 +130,7 @@ def fill_blocks(data, start, length, klass, sizes, meta, counts) -> bool:
     for row in range(counts.shape[0]):
         if counts[row]:
             k = np.searchsorted(sizes, counts[row])
-            start[row] = _take_block(data, sizes, meta, k)
+            start[row] = take_block(data, sizes, meta, k)
             klass[row] = k
             length[row] = 0
     return True
@@ -221,7 +221,7 @@ def rebuild(
             found, dropped = _take_marked(words, summary, out)
             if found:
                 k = np.searchsorted(sizes, found)
-                s = _take_block(data, sizes, meta, k)
+                s = take_block(data, sizes, meta, k)
                 if s < 0:
                     return row
                 for i in range(found):

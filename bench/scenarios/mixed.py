@@ -28,7 +28,7 @@ from bench.peer_redis import RedisPeer, redis_peer
 from bench.peer_wrk2 import load_peer
 from bench.processes import BenchError
 from bench.results import Result, Row
-from bench.rookery import WAKE_CONCURRENCY, RookeryCluster, edges_of, rookery_cluster
+from bench.rookery import READ_CONCURRENCY, RookeryCluster, edges_of, rookery_cluster, wake_all
 from bench.scenarios import Options, Progress
 from bench.social_network import (
     COMPOSE_PATH,
@@ -143,9 +143,7 @@ async def load_users(loader: BulkLoader, users: int, friends: tuple[Ints, Ints])
     await loader.accounts(rows, lambda _: None)
     a, b = (side + FIRST_ACCOUNT_ID for side in friends)
     await loader.follows(edges_of(np.concatenate([a, b]), np.concatenate([b, a])), lambda _: None)
-    await gather_bounded(
-        [lambda a=a: loader.client.account(a, "home", 0, 0, 0, 20, timeout_s=60.0) for a in accounts], WAKE_CONCURRENCY
-    )
+    await wake_all(loader, accounts)
 
 
 async def write_posts(port: int, users: int) -> int:
@@ -172,7 +170,7 @@ async def read_posts(port: int, users: int) -> list[tuple[int, int, bytes]]:
             posts = answer.raise_for_status().json()
             found.extend((int(post["post_id"]), user, json.dumps(post).encode()) for post in posts)
 
-        await gather_bounded([lambda user=user: read(user) for user in range(users)], WAKE_CONCURRENCY)
+        await gather_bounded([lambda user=user: read(user) for user in range(users)], READ_CONCURRENCY)
     return sorted(found)
 
 

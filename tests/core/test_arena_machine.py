@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from actors.core import arena as arena_module
 from actors.core.arena import BlockArena, size_classes
-from actors.core.kernels import META_BUMP, META_LIVE
+from actors.core.arena_kernels import META_BUMP, META_LIVE
 from actors.core.memory import Reserved
 from tests.core.twins import TwinArena
 
