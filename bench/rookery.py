@@ -36,7 +36,6 @@ from cluster.ray_options import ROUTER_NAME
 START_TIMEOUT_S = 120.0
 NO_ENTITIES: bytes = msgpack.packb({"mentions": [], "hashtags": [], "urls": []})
 READ_CONCURRENCY = 16
-DELIVERED_POLL_S = 0.002
 T = TypeVar("T")
 
 
@@ -152,15 +151,6 @@ async def wake_all(loader: BulkLoader, accounts: Sequence[int], on_count: OnCoun
         on_count(1)
 
     await for_each(list(accounts), wake)
-
-
-async def wait_until_delivered(loader: BulkLoader) -> list[dict[str, Any]]:
-    """Wait until no message is under way and every ring holds what was pushed; returns the shards' figures then."""
-    while True:
-        statuses = await loader.wait_until_drained()
-        if not any(status.get("delivery_backlog", 0) for status in statuses):  # a shard without it delivers at once
-            return statuses
-        await asyncio.sleep(DELIVERED_POLL_S)
 
 
 async def tweets_of(loader: BulkLoader, accounts: Sequence[int]) -> list[tuple[int, int, bytes]]:

@@ -36,7 +36,6 @@ from bench.rookery import (
     edges_of,
     load_accounts,
     rookery_cluster,
-    wait_until_delivered,
     wake_all,
 )
 from bench.scenarios import Options, Progress, counting
@@ -193,7 +192,7 @@ def _measure_landing(
 
 async def _post_and_wait(loader: BulkLoader, author: int, rings: int, followers: Ints) -> Landed:
     """Post and wait until as many rings have it as should. Raises BenchError if a follower doesn't see it then."""
-    before = sum(int(s["deliveries"]) for s in await wait_until_delivered(loader))
+    before = sum(int(s["deliveries"]) for s in await loader.wait_until_drained())
     begin = time.perf_counter()
     tweet_id = await _post(loader, author)
     acked = time.perf_counter() - begin
@@ -202,7 +201,7 @@ async def _post_and_wait(loader: BulkLoader, author: int, rings: int, followers:
         taken = time.perf_counter() - begin
         made = sum(int(s["deliveries"]) for s in statuses) - before
         sent, arrived = message_numbers(statuses)
-        if made == rings and sent == arrived and not any(s.get("delivery_backlog", 0) for s in statuses):
+        if made == rings and sent == arrived and not any(s["delivery_backlog"] for s in statuses):
             break
         if taken > LAND_TIMEOUT_S or made > rings:
             raise BenchError(f"{made} of {rings} deliveries after {taken:.1f} s")
@@ -263,7 +262,7 @@ def _measure_others(
 
 async def _others(loader: BulkLoader, cast: Cast, seconds: float, celebrity: int | None) -> Delays:
     """Post at a steady rate, whether or not earlier posts have arrived, and return what they took."""
-    await wait_until_delivered(loader)
+    await loader.wait_until_drained()
     witnesses = _witnesses(loader, cast)
     posting = asyncio.create_task(_post_on(loader, celebrity)) if celebrity is not None else None
     begin, tasks = time.perf_counter(), []

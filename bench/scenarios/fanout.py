@@ -38,7 +38,6 @@ from bench.rookery import (
     edges_of,
     load_accounts,
     rookery_cluster,
-    wait_until_delivered,
     wake_all,
 )
 from bench.scenarios import Options, Progress, counting
@@ -187,7 +186,7 @@ async def submit(loader: BulkLoader, posts: list[Post], expected: int) -> Delive
     before = await loader.total("deliveries")
     begin = time.perf_counter()
     await loader.send(batches, lambda batch, _: None)
-    statuses = await wait_until_delivered(loader)
+    statuses = await loader.wait_until_drained()
     seconds = time.perf_counter() - begin
     deliveries = sum(int(status["deliveries"]) for status in statuses) - before
     if deliveries != expected:

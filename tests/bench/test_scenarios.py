@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from bench.dataset import make_network
 from bench.peer_redis import homes_of, redis_server
 from bench.processes import BenchError
 from bench.redis_fanout import CHUNK_POSTS, RedisFanOut
-from bench.rookery import wait_until_delivered
 from bench.scenarios import counting
 from bench.scenarios.celebrity import OTHERS_FOLLOWERS, PARTS, make_cast
 from bench.scenarios.fanout import MEANS, make_cases
@@ -93,22 +91,6 @@ def test_redis_holds_what_is_compared_and_answers_its_own_client(tmp_path):
 
 
 # ---- ours -------------------------------------------------------------------------------------------------------
-
-
-class Backlogs:
-    """A loader whose shards still have deliveries to make, for a while."""
-
-    def __init__(self, *looks: list[dict[str, Any]]) -> None:
-        self.looks = list(looks)
-
-    async def wait_until_drained(self) -> list[dict[str, Any]]:
-        return self.looks.pop(0)
-
-
-async def test_delivered_means_that_no_shard_has_a_backlog():
-    loader = Backlogs([{"delivery_backlog": 5}, {}], [{"delivery_backlog": 0}, {"delivery_backlog": 1}], [{}, {"x": 1}])
-    assert await wait_until_delivered(loader) == [{}, {"x": 1}]
-    assert loader.looks == []
 
 
 def test_long_work_is_reported_by_tenths():

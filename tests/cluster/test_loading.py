@@ -73,8 +73,8 @@ def test_keys_tell_lines_seeds_and_texts_apart():
 
 def test_message_numbers_meet_when_nothing_is_under_way():
     statuses = [
-        {"shard": 0, "sent": {"1": 7}, "inbox": {"1": 4}},
-        {"shard": 1, "sent": {"0": 5}, "inbox": {"0": 7}},
+        {"shard": 0, "sent": {"1": 7}, "inbox": {"1": 4}, "delivery_backlog": 0},
+        {"shard": 1, "sent": {"0": 5}, "inbox": {"0": 7}, "delivery_backlog": 0},
     ]
     sent, arrived = message_numbers(statuses)
     assert (sent, arrived) == ({"0>1": 7, "1>0": 5}, {"0>1": 7, "1>0": 4})
