@@ -186,6 +186,11 @@ class Arrivals:
         self.rendered[slot] = None
         return True
 
+    def counts(self, n: int) -> tuple[int, int, int]:
+        """Return (replies, reposts, likes) as this shard knows them of arrival n, which must be alive."""
+        slot = n & self.mask
+        return int(self.replies[slot]), int(self.reposts[slot]), int(self.likes[slot])
+
     def is_alive(self, n: int) -> bool:
         """Whether the window still holds arrival n."""
         return 1 <= ((self.next_n - n) & 0xFFFFFFFF) <= self.capacity

@@ -78,7 +78,10 @@ class Reads:
     # ---- tweets -----------------------------------------------------------------------------------------------
 
     def render(self, entry: Entry) -> bytes:
-        """Return the JSON of an own tweet or repost."""
+        """Return the JSON of an own tweet or repost: the one kept for home timelines unless counts have moved since."""
+        n = self.state.arrivals.number_of.get(entry.tweet_id)
+        if n is not None and self.state.arrivals.counts(n) == entry[6:9]:
+            return self.home.rendered(n)
         return render_tweet(entry, self.home.original(entry) if entry.orig is not None else None)
 
     def tweet(self, tweet_id: int, viewer: int) -> bytes:
