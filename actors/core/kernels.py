@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from actors.core.arena_kernels import grow_row, njit, prefetch
+from actors.core.arena_kernels import grow_row, move, njit, prefetch
 
 FLAG_REPLY = 1
 FLAG_REPOST = 2
@@ -79,16 +79,14 @@ def _ring_insert(
             dropped_id = col_id[m & mask] if 1 <= age <= capacity else lost_max
             if dropped_id > floor[row]:
                 floor[row] = dropped_id
-            for j in range(keep):
-                data[s + j] = data[s + drop + j]
+            move(data, s, s + drop, np.int64(keep))
             length[row] = keep
             if tweet_id <= floor[row]:
                 return 0
             p -= drop
             length_now = keep
     s = start[row]
-    for j in range(length_now, p, -1):
-        data[s + j] = data[s + j - 1]
+    move(data, s + p + 1, s + p, np.int64(length_now - p))
     data[s + p] = n
     length[row] = length_now + 1
     return 1
