@@ -49,6 +49,18 @@ class FakeTweet:
     repost_of: int = 0
 
 
+def tell_when_called(call: Any, done: Any) -> None:
+    """Make `Cluster.send` of a call: its outcome goes to `done`."""
+
+    def settled(task: Any) -> None:
+        if task.exception() is None:
+            done(task.result(), None)
+        else:
+            done(None, task.exception())
+
+    asyncio.get_running_loop().create_task(call).add_done_callback(settled)
+
+
 class FakeCluster:
     """Two shards' worth of dicts behind the shape of `api.ports.Cluster`."""
 
@@ -87,6 +99,9 @@ class FakeCluster:
         self._check_routing(bucket, op, args)
         args = msgpack.unpackb(msgpack.packb(args))  # as if it had crossed the lane
         return getattr(self, f"do_{op}")(*args)
+
+    def send(self, bucket: int, op: str, args: list[Any], timeout_s: float, done: Any) -> None:
+        tell_when_called(self.call(bucket, op, args, timeout_s), done)
 
     async def call_shard(self, shard: int, op: str, args: list[Any]) -> Any:
         if shard in self.down:
