@@ -1,9 +1,12 @@
 """A home read answered inside the HTTP protocol: no task, no ASGI messages, one callback and one write.
 
 Rules of this file
-- Only ordinary requests come here: a complete `GET` of HTTP/1.1 without a body, alone on its connection, whose token is
-  known and whose parameters can be read. Everything else, refusals of those included, goes through `edge.py`. Nothing
-  has been counted or changed by then, so that a client can't tell which way its request went.
+- Only ordinary requests come here: a complete `GET` of HTTP/1.1 without a body, alone on its connection, whose
+  parameters can be read and whose token is known, or says that it is the named account's. Everything else, refusals of
+  those included, goes through `edge.py`. Nothing has been counted or changed by then, so that a client can't tell which
+  way its request went.
+- A token that isn't known travels with the request: the shard checks it before it looks at anything else. Until then
+  nothing is taken from the account's rate, or strangers could use it up; the address's has been.
 - The steps and their rules are those of `edge.py` and `hot.py`: `Services.admit`, `parse_home`, `home_arguments`,
   `home_answer`, `response_for`, `RequestLog`.
 - One answer in every case: the cluster calls back exactly once, by the request's deadline.
@@ -27,6 +30,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from actors.core.errors import RookeryError
 from actors.core.ids import bucket_of_account
+from api.auth import UnprovenToken
 from api.errors import response_for
 from api.hot import HOME_PATHS, Headers, HomeRequest, home_answer, home_arguments, parse_home
 from api.services import Services
@@ -39,6 +43,7 @@ _PLAIN_URL = re.compile(
     rb"(%b)(?:\?([A-Za-z0-9_.~&=%%+-]*))?" % b"|".join(re.escape(p.encode()) for p in sorted(HOME_PATHS))
 )
 _UNUSUAL_HEADERS = frozenset((b"content-length", b"transfer-encoding", b"expect", b"upgrade"))
+_CLOSE = (b"connection", b"close")
 
 
 class _NobodyWaits:
@@ -52,17 +57,18 @@ class HomeExchange:
     """One request for a home timeline and its answer."""
 
     __slots__ = (
-        "_arguments", "_path", "_protocol", "_request", "_request_id", "_services", "_started_s", "disconnected",
-        "keep_alive", "more_body", "response_complete",
+        "_arguments", "_path", "_protocol", "_request", "_request_id", "_services", "_started_s", "_unproven",
+        "disconnected", "keep_alive", "more_body", "response_complete",
     )  # fmt: skip
 
     message_event = _NobodyWaits()
 
     def __init__(
-        self, protocol: BoundedHttpProtocol, services: Services, path: str, request: HomeRequest, arguments: list[int]
-    ) -> None:
+        self, protocol: BoundedHttpProtocol, services: Services, path: str, request: HomeRequest, arguments: list[Any],
+        unproven: UnprovenToken | None,
+    ) -> None:  # fmt: skip
         self._protocol, self._services = protocol, services
-        self._path, self._request, self._arguments = path, request, arguments
+        self._path, self._request, self._arguments, self._unproven = path, request, arguments, unproven
         self.disconnected = self.response_complete = False  # the protocol sets the first and reads the second
         self.keep_alive = self.more_body = True  # a shutdown takes the first back
 
@@ -74,12 +80,17 @@ class HomeExchange:
             return None
         try:
             request = parse_home(services, url[2] or b"", protocol.headers)
-            arguments = home_arguments(services, request.user_id, request.query)
-            if not services.auth.known_actor(request.token, request.user_id):
-                return None
+            arguments: list[Any] = home_arguments(services, request.user_id, request.query)
+            known = services.auth.known_actor(request.token, request.user_id)
         except RookeryError:
             return None
-        return cls(protocol, services, url[1].decode(), request, arguments)
+        unproven = None
+        if not known:
+            unproven = services.auth.unproven(request.token, request.user_id)
+            if unproven is None:
+                return None
+            arguments.append(unproven.secret_hash)
+        return cls(protocol, services, url[1].decode(), request, arguments, unproven)
 
     def start(self) -> None:
         """Count the request and ask the shard."""
@@ -88,7 +99,8 @@ class HomeExchange:
         services.in_flight_count += 1
         try:
             services.admit(self._protocol.scope, False)  # type: ignore[arg-type]
-            services.limiter.check_account(self._request.user_id, False)
+            if self._unproven is None:
+                services.limiter.check_account(self._request.user_id, False)
         except RookeryError as error:
             self._fail(error)
             return
@@ -99,6 +111,9 @@ class HomeExchange:
         """Answer with what the shard said."""
         if error is None:
             try:
+                if self._unproven is not None:
+                    self._services.auth.proven(self._unproven)
+                    self._services.limiter.check_account(self._request.user_id, False)
                 headers, body = home_answer(self._request, self._protocol.scheme or "http", self._path, reply)
             except Exception as failure:  # noqa: BLE001 - the last line, as in edge.py
                 error = failure
@@ -109,9 +124,9 @@ class HomeExchange:
 
     def _fail(self, error: Exception) -> None:
         response = response_for(error, self._request_id)  # logs what is unexpected
-        if (b"connection", b"close") in response.raw_headers:
-            self.keep_alive = False
-        self._answer(response.status_code, response.raw_headers, bytes(response.body))
+        headers = [header for header in response.raw_headers if header != _CLOSE]
+        self.keep_alive = self.keep_alive and len(headers) == len(response.raw_headers)
+        self._answer(response.status_code, headers, bytes(response.body))
 
     def _answer(self, status: int, headers: Headers, body: bytes) -> None:
         """Write the whole answer at once, unless nobody is there, and note it."""
@@ -123,8 +138,9 @@ class HomeExchange:
             for name, value in (*protocol.server_state.default_headers, *headers):
                 parts += (name, b": ", value, b"\r\n")
             parts += (b"x-request-id: ", self._request_id.encode())
-            parts.append(b"\r\n\r\n" if self.keep_alive else b"\r\nconnection: close\r\n\r\n")
-            parts.append(body)
+            if not self.keep_alive:
+                parts.append(b"\r\nconnection: close")
+            parts += (b"\r\n\r\n", body)
             protocol.transport.write(b"".join(parts))
             if not self.keep_alive:
                 protocol.transport.close()

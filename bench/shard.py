@@ -215,16 +215,20 @@ def compare(shard: BareShard, network: Network, job: Job, options: argparse.Name
     """Measure shard and Redis in turn, and print."""
     accounts = network.accounts.tolist()
     tweets = [(t, a, shard.replica.read("tweet", [t, 0])) for a in accounts for t in _own(shard.replica, a)]
-    with tempfile.TemporaryDirectory(prefix="rks-") as folder, served(shard, f"{folder}/lane.sock") as ours:
-        with redis_server(Path(folder, "redis")) as (path, store), socket.socket(socket.AF_UNIX) as theirs:
-            load_peer(store, network, sorted(tweets))
-            theirs.connect(path)
-            other = redis_job(store, accounts)
-            contestants: dict[str, Callable[[int], float]] = {
-                "shard": lambda _: job.run(ours, options.depth, options.seconds),
-                "Redis": lambda _: other.run(theirs, options.depth, options.seconds),
-            }
-            turns = alternate(contestants, options.pairs)
+    with (
+        tempfile.TemporaryDirectory(prefix="rks-") as folder,
+        served(shard, f"{folder}/lane.sock") as ours,
+        redis_server(Path(folder, "redis")) as (path, store),
+        socket.socket(socket.AF_UNIX) as theirs,
+    ):
+        load_peer(store, network, sorted(tweets))
+        theirs.connect(path)
+        other = redis_job(store, accounts)
+        contestants: dict[str, Callable[[int], float]] = {
+            "shard": lambda _: job.run(ours, options.depth, options.seconds),
+            "Redis": lambda _: other.run(theirs, options.depth, options.seconds),
+        }
+        turns = alternate(contestants, options.pairs)
     for name in contestants:
         spread = turns.spread(name, float)
         print(f"{name}: {spread.median:,.0f} home reads/s ({spread.least:,.0f} to {spread.most:,.0f})")

@@ -148,7 +148,7 @@ class ClusterClient:
         """
         lane = self._lanes[self._buckets[bucket]]
         if lane is not None and not lane.closed:
-            deadline = asyncio.get_running_loop().time() + timeout_s
+            deadline = lane.time() + timeout_s
 
             def take(body: Any, error: Exception | None) -> None:
                 if isinstance(error, (MovedError, LaneDisconnected)):

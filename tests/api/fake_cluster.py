@@ -328,7 +328,11 @@ class FakeCluster:
         body = orjson.dumps([self._render(t) for t in page])
         return [body, page[0].tweet_id if page else 0, page[-1].tweet_id if page else 0]
 
-    def do_home(self, account_id: int, max_id: int, since_id: int, min_id: int, count: int) -> list[Any]:
+    def do_home(
+        self, account_id: int, max_id: int, since_id: int, min_id: int, count: int, secret_hash: bytes | None = None
+    ) -> list[Any]:
+        if secret_hash is not None:
+            self.do_token(account_id, secret_hash)
         self._account(account_id)
         shown = [
             t
