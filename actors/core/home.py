@@ -58,6 +58,13 @@ class Query:
     count: int
 
 
+def _array_of(pieces: list[Any]) -> bytes:
+    """Return some JSON objects as an array. The brackets go to the ends, so that the whole is copied once."""
+    pieces[0] = b"[" + pieces[0]
+    pieces[-1] += b"]"
+    return b",".join(pieces)
+
+
 class HomeTimelines:
     """Reads of home timelines on one replica."""
 
@@ -138,11 +145,11 @@ class HomeTimelines:
             return [b"[]", 0, 0]
         a = state.arrivals
         mask, rendered, tweet_id = a.mask, a.rendered, a.tweet_id
-        # `or`: no rendering is empty. What is kept is looked up here: a call each would cost more than the kernel.
-        pieces = [rendered[n & mask] or self.rendered(n) for n in numbers]
-        pieces[0] = b"[" + pieces[0]
-        pieces[-1] += b"]"  # the ends, not the whole: a page is copied once
-        return [b",".join(pieces), int(tweet_id[numbers[0] & mask]), int(tweet_id[numbers[-1] & mask])]
+        try:
+            body = _array_of([rendered[n & mask] for n in numbers])  # 20 calls would cost more than the kernel
+        except TypeError:  # one of them at least has still to be rendered
+            body = _array_of([self.rendered(n) for n in numbers])
+        return [body, int(tweet_id[numbers[0] & mask]), int(tweet_id[numbers[-1] & mask])]
 
     # ---- waking, and below the floor --------------------------------------------------------------------------
 
