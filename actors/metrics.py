@@ -6,13 +6,14 @@ Rules of this file
 - A metric is declared once, as a field of `ShardMetrics`; the exporter, `snapshot` and the Prometheus text follow.
 - Ray is imported by `RayExporter` alone, so that everything else runs and is tested without it.
 
-How it works: about once a second the shell calls `RayExporter.flush`, which hands Ray what changed since the last
-flush. Ray's histogram takes one value at a time, so a flush gives it at most OBSERVATION_COUNT_MAX values or so per
+How it works: about once a second the shell goes through `RayExporter.steps`, which hands Ray what changed since the
+last time. Ray's histogram takes one value at a time, so a flush gives it at most OBSERVATION_COUNT_MAX values or so per
 histogram, in the proportions of the buckets: its quantiles hold, its count is thinned under load. The exact counts are
 in `snapshot`.
 
 What it costs: a counter 40 ns, an observation 150 ns; a flush about 2 us for each number and each observation, so
-under 1 ms a second at worst, in steps of 0.1 ms between which requests are answered. Measured with Ray 2.60: a value shows on the node's endpoint within 10 s.
+under 1 ms a second at worst, in steps of 0.1 ms between which requests are answered. Measured with Ray 2.60: a value
+shows on the node's endpoint within 10 s.
 """
 
 from __future__ import annotations

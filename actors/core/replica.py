@@ -91,7 +91,7 @@ class Replica:
     def query(self, args: list[Any]) -> Query:
         """Check the arguments of a home timeline request: [account_id, max_id, since_id, min_id, count].
 
-        A sixth, the hash of a token's secret, is checked first: without it nothing is looked at. Raises UnauthorizedError.
+        A sixth, the hash of a token's secret, is checked before anything else. Raises UnauthorizedError.
         """
         if type(args) is list and len(args) == 6:
             self.reads.token(args[0], args[5])

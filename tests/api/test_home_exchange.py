@@ -175,7 +175,7 @@ def test_pipelined_requests_are_answered_in_their_order(pieces: int):
 
 
 def test_refused_at_once_does_not_disturb_what_is_pipelined_behind():
-    with open_server(in_flight_count_max=0) as (live, sock):
+    with open_server(in_flight_count_max=0) as (_live, sock):
         path = "/feed?user_id=5"
         sock.sendall(get(path) + get(path) + get("/healthz"))
         assert [status for status, _, _ in read_answers(sock, 3)] == [503, 503, 200]
@@ -183,7 +183,7 @@ def test_refused_at_once_does_not_disturb_what_is_pipelined_behind():
 
 @pytest.mark.parametrize(("version", "header"), [("1.1", "connection: close"), ("1.0", "accept: */*")])
 def test_a_connection_that_is_to_be_closed_is_closed(version: str, header: str):
-    with open_server() as (live, sock):
+    with open_server() as (_live, sock):
         sock.sendall(get("/feed?user_id=1", header, version=version))
         (status, headers, _), = read_answers(sock, 1)  # fmt: skip
         assert (status, headers["connection"]) == (200, "close")
