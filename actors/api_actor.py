@@ -68,6 +68,7 @@ class ApiCluster:
     def __init__(self, client: ClusterClient, namespace: str) -> None:
         self.client = client
         self.call_shard = client.call_shard
+        self.send = client.send
         self.shard_of = client.shard_of
         self.close = client.close
         self._namespace = namespace

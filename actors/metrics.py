@@ -6,25 +6,26 @@ Rules of this file
 - A metric is declared once, as a field of `ShardMetrics`; the exporter, `snapshot` and the Prometheus text follow.
 - Ray is imported by `RayExporter` alone, so that everything else runs and is tested without it.
 
-How it works: about once a second the shell calls `RayExporter.flush`, which hands Ray what changed since the last
-flush. Ray's histogram takes one value at a time, so a flush gives it at most OBSERVATION_COUNT_MAX values or so per
+How it works: about once a second the shell goes through `RayExporter.steps`, which hands Ray what changed since the
+last time. Ray's histogram takes one value at a time, so a flush gives it at most OBSERVATION_COUNT_MAX values or so per
 histogram, in the proportions of the buckets: its quantiles hold, its count is thinned under load. The exact counts are
 in `snapshot`.
 
 What it costs: a counter 40 ns, an observation 150 ns; a flush about 2 us for each number and each observation, so
-under 3 ms a second at worst. Measured with Ray 2.60: a value shows on the node's endpoint within 10 s.
+under 1 ms a second at worst, in steps of 0.1 ms between which requests are answered. Measured with Ray 2.60: a value
+shows on the node's endpoint within 10 s.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import psutil
 
-OBSERVATION_COUNT_MAX = 200  # values per histogram and flush: 0.4 ms, and enough for a p99 over a minute
+OBSERVATION_COUNT_MAX = 50  # values per histogram and flush: 0.1 ms, and 3,000 a minute for a p99
 NAME_PREFIX = "rookery_"
 Kind = Literal["counter", "gauge", "histogram"]
 
@@ -218,7 +219,12 @@ class RayExporter:
                 self._histograms[metric.name] = histogram.set_default_tags(tags)
 
     def flush(self) -> None:
-        """Give Ray what changed since the last flush. Cost: under 3 ms, 0.1 ms when idle."""
+        """Give Ray what changed since the last flush. Cost: under 1 ms, 0.1 ms when idle."""
+        for _ in self.steps():
+            pass
+
+    def steps(self) -> Iterator[None]:
+        """Flush a step at a time, for a caller with other work to do in between: no step takes more than 0.2 ms."""
         self._metrics.measure_memory()
         for name, counter in self._counters.items():
             value = getattr(self._metrics, name)
@@ -226,10 +232,13 @@ class RayExporter:
             if delta > 0:
                 counter.inc(delta)
             self._last[name] = value
+        yield
         for name, gauge in self._gauges.items():
             gauge.set(getattr(self._metrics, name))
+        yield
         for name, histogram in self._histograms.items():
             self._flush_histogram(name, histogram)
+            yield
 
     def _flush_histogram(self, name: str, exported: Any) -> None:
         histogram: Histogram = getattr(self._metrics, name)

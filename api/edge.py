@@ -1,40 +1,32 @@
 """The outermost layer of the app: bare ASGI, so that it costs microseconds and sees everything.
 
 Rules of this file
-- Every request gets an id (`X-Request-Id`: the client's if it is fit, else ours), which is in the answer and the log.
-- At most `in_flight_count_max` requests are worked on; more are shed with 503 before anything is read.
-  Health checks and metrics are always let in.
+- Every request has an id, a count and perhaps a log entry: `request_log.py`.
+- Too many requests at once are shed with 503 before anything is read (`Services.admit`); health checks and metrics are
+  always let in.
 - Every request has a deadline (503), and exactly one answer, whatever happens inside.
 - HEAD is answered as GET (the server drops the body); OPTIONS lists the methods of a path.
-- The log has method, route template, status, duration and id: no query, no body, no header, so no secret and no text.
+- Ordinary home reads don't come here: the HTTP protocol answers them (`home_exchange.py`), by the same rules.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import re
-import secrets
 import time
 from collections.abc import Mapping, Sequence
 
-import structlog
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from actors.core.errors import OverloadedError
 from api.errors import response_for
 from api.hot import ThinRead
-from api.limits import REQUEST_ID_CHARS_MAX
 from api.services import Services
 
 _ALWAYS_LET_IN = frozenset(("/healthz", "/readyz", "/metrics"))
-_FIT_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,%d}" % REQUEST_ID_CHARS_MAX)
 _UNMATCHED = "unmatched"
 _CLIENT_GONE_STATUS = 499  # in the log and the metrics only; nobody is there to get it
-_log = structlog.get_logger("rookery.api")
 
 
 class Answer:
@@ -63,8 +55,6 @@ class Edge:
         self._app = app
         self._thin_reads = thin_reads
         self._services = services
-        self._id_prefix = secrets.token_hex(6)
-        self._id_numbers = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event: a request, or the server's start and stop."""
@@ -73,7 +63,7 @@ class Edge:
             return
         started_s = time.perf_counter()
         services = self._services
-        request_id = self._request_id(scope)
+        request_id = services.requests.id_of(scope["headers"])
         answer = Answer(send, request_id.encode())
         method = scope["method"]
         scope.setdefault("state", {})["request_id"] = request_id
@@ -89,15 +79,14 @@ class Edge:
                 await response(scope, receive, answer.send)
         finally:
             services.in_flight_count -= 1
-            self._note(method, self._route_of(inner), answer.status, time.perf_counter() - started_s, request_id)
+            seconds = time.perf_counter() - started_s
+            services.requests.note(method, self._route_of(inner), answer.status, seconds, request_id)
 
     async def _serve(self, scope: Scope, receive: Receive, answer: Answer) -> None:
         services = self._services
         path, method = scope["path"], scope["method"]
         if path not in _ALWAYS_LET_IN:
-            if services.in_flight_count > services.settings.in_flight_count_max:
-                raise OverloadedError("this worker has as many requests as it can carry; try again", None, 1.0)
-            services.limiter.check_address(scope, method not in ("GET", "OPTIONS"))
+            services.admit(scope, method not in ("GET", "OPTIONS"))
         if method == "GET" and path in self._thin_reads:
             headers, body = await self._thin_reads[path](services, scope)
             await answer.send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -106,27 +95,6 @@ class Edge:
         async with asyncio.timeout(services.settings.request_timeout_s):
             await self._app(scope, receive, answer.send)
 
-    def _request_id(self, scope: Scope) -> str:
-        for name, value in scope["headers"]:
-            if name == b"x-request-id" and _FIT_REQUEST_ID.fullmatch(value):
-                return str(value, "ascii")
-        return f"{self._id_prefix}-{next(self._id_numbers):x}"
-
-    def _note(self, method: str, route: str, status: int, seconds: float, request_id: str) -> None:
-        services = self._services
-        services.metrics.observe(method, route, status, seconds)
-        wanted = services.settings.access_log
-        slow = seconds > services.settings.slow_request_s
-        if not slow and status < 500 and (wanted == "off" or (wanted == "writes" and method in ("GET", "HEAD"))):
-            return
-        _log.info(
-            "slow_request" if slow else "request",
-            method=method,
-            route=route,
-            status=status,
-            ms=round(seconds * 1e3, 3),
-            request_id=request_id,
-        )
 
     def _route_of(self, scope: Scope) -> str:
         if scope["path"] in self._thin_reads:

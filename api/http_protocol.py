@@ -4,8 +4,9 @@ Rules of this file
 - A request's head has at most HEAD_BYTES_MAX bytes and HEADER_COUNT_MAX headers, and must be complete within HEAD_S:
   a client that sends headers without end, or one byte a minute, holds neither memory nor a connection.
 - What isn't HTTP gets the same JSON error as everything else.
+- Ordinary home reads are answered right here (`home_exchange.py`); everything else is uvicorn's and the app's.
 
-Cost: one method call and two comparisons per chunk read, 0.2 us.
+Cost: one method call and two comparisons per chunk read, 0.2 us; 0.4 us to see that a request is no home read.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.errors import error_body
+from api.home_exchange import HomeExchange
+from api.services import Services
 
 HEAD_BYTES_MAX = 512 * 1024  # counted in chunks as they are read (256 KiB at most), which may hold part of a body
 HEADER_COUNT_MAX = 128
@@ -25,8 +28,9 @@ HEAD_S = 20.0
 class BoundedHttpProtocol(HttpToolsProtocol):
     """See the head of the file."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, services: Services, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._services = services
         self._head_open = True
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
@@ -63,7 +67,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head_open = False
         self._head_bytes = 0
         self._cancel_timer()
-        super().on_headers_complete()
+        exchange = HomeExchange.of(self, self._services)
+        if exchange is None:
+            super().on_headers_complete()
+            return
+        self._unset_keepalive_if_required()  # armed if the request before in the same chunk was refused at once
+        self.cycle = exchange  # type: ignore[assignment]
+        exchange.start()
 
     def on_message_complete(self) -> None:
         """The next byte belongs to another request's head."""

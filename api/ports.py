@@ -6,7 +6,10 @@ The operations, their arguments and their bodies are those of docs/lane.md.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
+
+Done = Callable[[Any, Exception | None], None]
 
 
 class Cluster(Protocol):
@@ -19,6 +22,10 @@ class Cluster(Protocol):
 
     async def call(self, bucket: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
         """Ask the shard that owns `bucket`; raises a RookeryError subclass when it refuses or can't be reached."""
+        ...
+
+    def send(self, bucket: int, op: str, args: list[Any], timeout_s: float, done: Done) -> None:
+        """Ask as `call` does, without a task: done(body, None) or done(None, error) is called exactly once, later."""
         ...
 
     async def call_shard(self, shard: int, op: str, args: list[Any]) -> Any:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
+from actors.core.errors import OverloadedError
 from actors.core.ids import bucket_of_account, bucket_of_tweet
 from api.auth import Authenticator
 from api.metrics import Metrics
 from api.passwords import Passwords
 from api.ports import Cluster
 from api.rate_limits import RateLimiter
+from api.request_log import RequestLog
 from api.settings import ApiSettings
 
 
@@ -24,7 +26,14 @@ class Services:
         self.passwords = Passwords(settings.passwords)
         self.limiter = RateLimiter(settings.rate_limits, clock)
         self.metrics = Metrics(worker)
+        self.requests = RequestLog(settings, self.metrics)
         self.in_flight_count = 0
+
+    def admit(self, scope: MutableMapping[str, Any], write: bool) -> None:
+        """Let a request in that `in_flight_count` counts already. Raises OverloadedError or RateLimitedError."""
+        if self.in_flight_count > self.settings.in_flight_count_max:
+            raise OverloadedError("this worker has as many requests as it can carry; try again", None, 1.0)
+        self.limiter.check_address(scope, write)
 
     async def ask_bucket(self, bucket: int, op: str, args: list[Any]) -> Any:
         """One lane request by bucket, within the request's deadline."""

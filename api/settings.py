@@ -60,7 +60,7 @@ class ApiSettings:
     in_flight_count_max: int = 1_000
     token_cache_s: float = 30.0
     token_cache_entries_max: int = 100_000
-    access_log: Literal["all", "writes", "off"] = "writes"  # failures (5xx) and slow requests are logged in any case
+    access_log: Literal["all", "writes", "off"] = "off"  # failures (5xx) and slow requests are logged in any case
     slow_request_s: float = 1.0
     wrk2_api: bool = False  # the paths of DeathStarBench's social network; they answer only with auth_mode "open"
     keep_alive_s: int = 75

@@ -15,6 +15,7 @@ import inspect
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -67,7 +68,7 @@ class ApiWorker:
             self._cluster = await self._connect(self._drop_token)
             app = create_app(self._cluster, self.settings, worker=self.name)
             self._services = app.state.services
-            self._server = _QuietServer(self._server_config(app))
+            self._server = _QuietServer(self._server_config(app, self._services))
             self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
             while not self._server.started:
                 if self._serving.done():
@@ -108,10 +109,10 @@ class ApiWorker:
         if self._services is not None:
             self._services.auth.drop_token(account_id, secret_hash)
 
-    def _server_config(self, app: Any) -> uvicorn.Config:
+    def _server_config(self, app: Any, services: Services) -> uvicorn.Config:
         return uvicorn.Config(
             app,
-            http=BoundedHttpProtocol,
+            http=partial(BoundedHttpProtocol, services=services),  # type: ignore[arg-type]
             ws="none",
             lifespan="off",
             loop="none",  # the running one; the actor's is uvloop already

@@ -33,7 +33,7 @@ from typing import Any
 
 from actors.core.errors import InvalidError, MovedError, OverloadedError, RookeryError
 from actors.core.ids import BUCKET_COUNT, bucket_of_account, bucket_of_name, bucket_of_tweet
-from cluster.lane_client import Address, LaneClient, PushCallback
+from cluster.lane_client import Address, Done, LaneClient, PushCallback
 from cluster.lane_protocol import LaneDisconnected, LaneProtocolError
 from cluster.shard_map import Replica, ShardMap
 
@@ -85,6 +85,7 @@ class ClusterClient:
         self._refreshed_at = float("-inf")
         self._map_error = "no map was fetched yet"
         self._actor_call_count = 0
+        self._finishing: set[asyncio.Task[None]] = set()  # the event loop holds tasks only weakly
         self._closed = False
 
     # -- what callers use ------------------------------------------------------------------------------------------
@@ -139,6 +140,43 @@ class ClusterClient:
             except (MovedError, LaneDisconnected) as error:
                 return await self._call_until(deadline, bucket, None, op, args, error)
         return await self._call_until(deadline, bucket, None, op, args, None)
+
+    def send(self, bucket: int, op: str, args: list[Any], timeout_s: float, done: Done) -> None:
+        """Ask as `call` does, for callers that want no task: done(body, None) or done(None, error) is called, later.
+
+        The error is what `call` would raise. Cost: 1 us over LaneClient.send while the lane is up and the map right.
+        """
+        lane = self._lanes[self._buckets[bucket]]
+        if lane is not None and not lane.closed:
+            deadline = lane.time() + timeout_s
+
+            def take(body: Any, error: Exception | None) -> None:
+                if isinstance(error, (MovedError, LaneDisconnected)):
+                    self._finish(self._call_until(deadline, bucket, None, op, args, error), done)
+                else:
+                    done(body, error)
+
+            try:
+                lane.send(op, args, timeout_s, take)
+                return
+            except RookeryError as error:  # nothing was sent: `call` finds out the same, and what to do about it
+                logger.debug("lane to shard %d takes no request: %s", self._buckets[bucket], error)
+        self._finish(self.call(bucket, op, args, timeout_s), done)
+
+    def _finish(self, call: Coroutine[Any, Any, Any], done: Done) -> None:
+        """Carry out a call in a task of its own, and tell `done` how it ended."""
+
+        async def run() -> None:
+            try:
+                body = await call
+            except Exception as error:  # noqa: BLE001  it is done's to judge
+                done(None, error)
+            else:
+                done(body, None)
+
+        task = asyncio.get_running_loop().create_task(run())
+        self._finishing.add(task)
+        task.add_done_callback(self._finishing.discard)
 
     async def call_shard(self, shard: int, op: str, args: list[Any], timeout_s: float = CALL_TIMEOUT_S) -> Any:
         """Ask the primary of a shard by number; for operations on many keys. Raises as `call` does."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from actors.core.errors import RookeryError, TooLargeError
@@ -26,6 +27,7 @@ from cluster.lane_protocol import (
     AUTH_MESSAGE_BYTES,
     DECODE_ERRORS,
     FRAME_BYTES_MAX,
+    JOIN_BYTES_MAX,
     REPLY_BODY,
     REPLY_ERROR,
     WRITE_BYTES_MAX,
@@ -33,6 +35,7 @@ from cluster.lane_protocol import (
     FrameDecoder,
     LaneProtocolError,
     check_request,
+    frame_page,
     greeting,
     is_authentic,
     make_nonce,
@@ -215,6 +218,10 @@ class LaneConnection(asyncio.Protocol):
 
     def send_reply(self, request_id: int, op: str, body: Any) -> None:
         """Queue a reply; called by LaneRequest."""
+        parts = frame_page(request_id, body)
+        if parts is not None:
+            self._send_answer(parts)
+            return
         try:
             packed = self._server.packer.pack((request_id, REPLY_BODY, body))
         except (TypeError, ValueError, OverflowError) as error:
@@ -226,24 +233,24 @@ class LaneConnection(asyncio.Protocol):
             message = f"the reply to {op} has {len(packed)} bytes, a lane frame at most {FRAME_BYTES_MAX}; ask for less"
             self.send_error(request_id, TooLargeError(message))
             return
-        self._send_answer(packed)
+        self._send_answer((packed,))
 
     def send_error(self, request_id: int, error: RookeryError) -> None:
         """Queue a refusal; called by LaneRequest."""
-        self._send_answer(pack([request_id, REPLY_ERROR, error.to_wire()]))
+        self._send_answer((pack([request_id, REPLY_ERROR, error.to_wire()]),))
 
-    def _send_answer(self, packed: bytes) -> None:
+    def _send_answer(self, parts: Sequence[bytes]) -> None:
         self._in_flight -= 1
-        self.send(packed)
+        self.send(*parts)
         if not self._reading:
             self._resume_if_allowed()
 
-    def send(self, packed: bytes) -> None:
+    def send(self, *parts: bytes) -> None:
         """Queue bytes for this loop turn's one write."""
         if self._transport is None:
             return
-        self._out.append(packed)
-        self._out_bytes += len(packed)
+        self._out += parts
+        self._out_bytes += sum(map(len, parts))
         if self._out_bytes > WRITE_HIGH_BYTES:
             self._flush()  # lets the transport tell us in time that the peer doesn't read
         elif not self._in_chunk and not self._flush_scheduled:
@@ -258,10 +265,12 @@ class LaneConnection(asyncio.Protocol):
         out, transport = self._out, self._transport
         if not out or transport is None or transport.is_closing():
             return
-        data = out[0] if len(out) == 1 else b"".join(out)
+        if self._out_bytes <= JOIN_BYTES_MAX:
+            transport.write(out[0] if len(out) == 1 else b"".join(out))
+        else:
+            transport.writelines(out)
         out.clear()
         self._out_bytes = 0
-        transport.write(data)
         if self._write_paused and transport.get_write_buffer_size() > WRITE_BYTES_MAX:
             self.drop(f"the peer leaves more than {WRITE_BYTES_MAX} bytes of replies unread")
 

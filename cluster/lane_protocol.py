@@ -25,6 +25,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import struct
 from typing import Any
 
 import msgpack
@@ -47,6 +48,10 @@ HANDSHAKE_TIMEOUT_S = 5.0  # an honest peer needs milliseconds
 WRITE_HIGH_BYTES = 1 << 20  # unsent replies above which a peer isn't read from any more
 WRITE_BYTES_MAX = 32 << 20  # unsent bytes above which a connection is dropped (server) or refused (client)
 WRITE_STALL_TIMEOUT_S = 30.0  # a peer that has read nothing for so long is dropped: it holds our memory
+
+PAGE_BYTES_MIN = 1 << 10  # timeline pages from this size on are sent in parts; below, copying is cheaper
+PAGE_BYTES_MAX = FRAME_BYTES_MAX - (1 << 10)
+JOIN_BYTES_MAX = 16 << 10  # replies up to this together are joined into one; above, copying costs more than iovecs
 
 REPLY_BODY, REPLY_ERROR, REPLY_PUSH = 0, 1, 2
 PUSH_REQUEST_ID = 0
@@ -120,6 +125,27 @@ def pack(value: Any) -> bytes:
     """Return one msgpack value; for everything that isn't hot."""
     packed: bytes = msgpack.packb(value, use_bin_type=True)
     return packed
+
+
+_PAGE_HEAD = struct.Struct(">BBQBBBI")  # array of 3: uint64 id, 0, array of 3: bin32 of so many bytes ...
+_PAGE_TAIL = struct.Struct(">BQBQ")  # ... uint64, uint64
+
+
+def frame_page(request_id: int, body: Any) -> tuple[bytes, bytes, bytes] | None:
+    """Return the reply with a timeline page, `[json: bytes, newest_id, oldest_id]`, as three parts; None for others.
+
+    The page itself isn't copied. Worth it from PAGE_BYTES_MIN on: msgpack would copy a page of 8 KB twice. 0.6 us.
+    """
+    if type(body) is not list or len(body) != 3:
+        return None
+    page, newest, oldest = body
+    if type(page) is not bytes or not PAGE_BYTES_MIN <= len(page) <= PAGE_BYTES_MAX:
+        return None
+    try:
+        head = _PAGE_HEAD.pack(0x93, 0xCF, request_id, REPLY_BODY, 0x93, 0xC6, len(page))
+        return head, page, _PAGE_TAIL.pack(0xCF, newest, 0xCF, oldest)
+    except struct.error:  # an id that is none: msgpack says what is wrong with it, if anything
+        return None
 
 
 def make_nonce() -> bytes:

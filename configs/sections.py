@@ -179,7 +179,7 @@ class Server(Section):
         (), description="networks whose X-Forwarded-For is believed", json_schema_extra={"expected": NETWORKS_EXPECTED}
     )
     access_log: Literal["all", "writes", "off"] = Field(
-        "writes", description="which requests are logged; failures and slow ones are in any case"
+        "off", description="which requests are logged; failures (5xx) and slow ones are in any case"
     )
     wrk2_api: bool = Field(
         False, description="paths of the DeathStarBench social network, on or off; they need auth.mode=open"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from actors.core import limits
+from actors.core import ids, limits
 from actors.core.arguments import an_id_or_zero, shown
 from actors.core.entries import pack, unpack
 from actors.core.errors import InvalidError, MalformedError, RookeryError
@@ -90,11 +90,18 @@ class Replica:
             raise MalformedError(f"arguments of {str(op)[:40]} don't fit: {str(error)[:200]}") from error
 
     def query(self, args: list[Any]) -> Query:
-        """Check the arguments of a home timeline request: [account_id, max_id, since_id, min_id, count], maybe skip."""
+        """Check the arguments of a home timeline request: [account_id, max_id, since_id, min_id, count], maybe skip.
+
+        A seventh, the hash of a token's secret, is checked before anything else. Raises UnauthorizedError.
+        """
+        if type(args) is list and len(args) == 7:
+            self.reads.token(args[0], args[6])
+            args = args[:6]
         if type(args) is not list or len(args) not in (5, 6):
             raise InvalidError(f"home takes 5 or 6 numbers, not {len(args) if type(args) is list else shown(args)}")
-        for value, field in zip(args, ("user_id", "max_id", "since_id", "min_id", "count", "skip"), strict=False):
-            an_id_or_zero(value, field)
+        for value in args:
+            if type(value) is not int or not 0 <= value <= ids.ID_MAX:
+                _refuse(args)
         account_id, max_id, since_id, min_id, count = args[:5]
         row = self.reads.row(account_id)
         query = Query(account_id, max_id, since_id, min_id, page_count(count), *args[5:])
@@ -109,6 +116,12 @@ class Replica:
     def home_steps(self, query: Query) -> Generator[Wake | Ask, Any, list[Item]]:
         """Produce a home timeline, yielding what is needed from elsewhere."""
         return self.home.steps(query)
+
+
+def _refuse(args: list[Any]) -> None:
+    """Say which of a home request's numbers is none. Apart, because `query` runs for each home read."""
+    for value, field in zip(args, ("user_id", "max_id", "since_id", "min_id", "count", "skip"), strict=False):
+        an_id_or_zero(value, field)
 
 
 def home_reply(items: list[Item]) -> list[Any]:

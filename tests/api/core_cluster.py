@@ -13,6 +13,7 @@ from actors.core import ids, limits
 from actors.core.errors import RookeryError
 from actors.core.home import Ask, Query, Wake
 from actors.core.replica import READS, home_reply
+from tests.api.fake_cluster import tell_when_called
 from tests.sim.cluster import SimCluster
 
 
@@ -37,6 +38,9 @@ class CoreCluster:
         if op == "token_owner":
             return self.sim.shards[shard].replica.read(op, args)
         return {"position": self.sim.shards[shard].replica.state.position}
+
+    def send(self, bucket: int, op: str, args: list[Any], timeout_s: float, done: Any) -> None:
+        tell_when_called(self.call(bucket, op, args, timeout_s), done)
 
     async def call(self, bucket: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
         args = msgpack.unpackb(msgpack.packb(args))  # as if it had crossed the lane

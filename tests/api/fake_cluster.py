@@ -49,6 +49,18 @@ class FakeTweet:
     repost_of: int = 0
 
 
+def tell_when_called(call: Any, done: Any) -> None:
+    """Make `Cluster.send` of a call: its outcome goes to `done`."""
+
+    def settled(task: Any) -> None:
+        if task.exception() is None:
+            done(task.result(), None)
+        else:
+            done(None, task.exception())
+
+    asyncio.get_running_loop().create_task(call).add_done_callback(settled)
+
+
 class FakeCluster:
     """Two shards' worth of dicts behind the shape of `api.ports.Cluster`."""
 
@@ -87,6 +99,9 @@ class FakeCluster:
         self._check_routing(bucket, op, args)
         args = msgpack.unpackb(msgpack.packb(args))  # as if it had crossed the lane
         return getattr(self, f"do_{op}")(*args)
+
+    def send(self, bucket: int, op: str, args: list[Any], timeout_s: float, done: Any) -> None:
+        tell_when_called(self.call(bucket, op, args, timeout_s), done)
 
     async def call_shard(self, shard: int, op: str, args: list[Any]) -> Any:
         if shard in self.down:
@@ -315,7 +330,10 @@ class FakeCluster:
         body = orjson.dumps([self._render(t) for t in page])
         return [body, page[0].tweet_id if page else 0, page[-1].tweet_id if page else 0]
 
-    def do_home(self, account_id: int, *window: int) -> list[Any]:
+    def do_home(self, account_id: int, *window: Any) -> list[Any]:
+        if len(window) == 6:
+            self.do_token(account_id, window[5])
+            window = window[:5]
         self._account(account_id)
         shown = [
             t

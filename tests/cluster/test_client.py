@@ -122,6 +122,38 @@ async def test_refusals_go_to_the_caller_and_are_not_repeated(cluster, client):
     assert len(cluster.asked) == 2
 
 
+async def send(client, account_id, op, timeout_s=3.0):
+    """ClusterClient.send as an awaitable; checks that it ends once, and later."""
+    ends = []
+    client.send(bucket_of_account(account_id), op, [account_id], timeout_s, lambda *end: ends.append(end))
+    assert not ends
+    for _ in range(int(timeout_s * 200) + 100):
+        if ends:
+            break
+        await asyncio.sleep(0.005)
+    await asyncio.sleep(0.02)
+    assert len(ends) == 1
+    return ends[0]
+
+
+async def test_a_call_without_a_task_ends_as_one_with_a_task_does(cluster, client):
+    shard = client.shard_of(bucket_of_account(1))
+    assert await send(client, 1, "home") == ([shard, 1], None)  # no lane yet
+    assert await send(client, 1, "home") == ([shard, 1], None)
+    assert isinstance((await send(client, 1, "missing"))[1], NotFoundError)
+    assert isinstance((await send(client, 1, "full"))[1], OverloadedError)
+    assert isinstance((await send(client, 1, "hang", 0.1))[1], OverloadedError)
+    cluster.move_bucket(bucket_of_account(1), (shard + 1) % 3)
+    assert await send(client, 1, "home") == ([(shard + 1) % 3, 1], None)
+    asked = asyncio.create_task(send(client, 1, "home"))
+    await cluster.stop_shard((shard + 1) % 3)
+    await asyncio.sleep(0.05)
+    await cluster.start_shard((shard + 1) % 3)
+    assert await asked == ([(shard + 1) % 3, 1], None)
+    client.close()
+    assert isinstance((await send(client, 1, "home"))[1], OverloadedError)
+
+
 async def test_a_moved_bucket_is_followed(cluster, client):
     bucket = bucket_of_account(1)
     old = client.shard_of(bucket)

@@ -13,6 +13,8 @@ from actors.core.errors import ConflictError, InvalidError, OverloadedError, Roo
 from cluster.lane_protocol import (
     FRAME_BYTES_MAX,
     IN_FLIGHT_COUNT_MAX,
+    PAGE_BYTES_MAX,
+    PAGE_BYTES_MIN,
     LaneDisconnected,
     LaneProtocolError,
     LaneRefusedError,
@@ -192,10 +194,54 @@ async def test_what_is_in_flight_when_the_lane_drops_has_an_unknown_outcome(make
 
 async def test_what_never_reached_the_socket_is_known_to_have_had_no_effect(make_server, connect, tmp_path):
     client = await connect(await start(make_server(lambda request: None), "unix", tmp_path))
-    first, second = client.request("post", [1]), client.request("post", [2])  # the second waits for the end of the turn
+    first = client.request("post", [1])
+    client.pause_writing()  # as the transport does when the server doesn't read
+    second = client.request("post", [2])
     client.close()
     results = await asyncio.gather(first, second, return_exceptions=True)
     assert [result.written for result in results] == [True, False]
+
+
+async def test_a_request_without_a_future_ends_exactly_once(make_server, connect, tmp_path):
+    def handler(request):
+        if request.op == "refuse":
+            request.fail(ConflictError("taken", "username"))
+        elif request.op == "answer":
+            request.reply(request.args)
+
+    client = await connect(await start(make_server(handler), "unix", tmp_path))
+    ends: dict[str, list] = {}
+    for op in ("answer", "refuse", "hang", "stay"):
+        client.send(op, [1], 0.1 if op == "hang" else 5.0, lambda *end, op=op: ends.setdefault(op, []).append(end))
+    assert not ends, "never before send has returned"
+    await until(lambda: len(ends) == 3)
+    client.close()
+    assert ends["answer"] == [([1], None)]
+    kinds = [(body, type(error)) for op in ("refuse", "hang", "stay") for body, error in ends[op]]
+    assert kinds == [(None, ConflictError), (None, LaneTimeout), (None, LaneDisconnected)]
+    with pytest.raises(LaneDisconnected):
+        client.send("answer", [], 5.0, print)
+
+
+async def test_a_callback_that_fails_does_not_harm_the_lane(make_server, connect, tmp_path, caplog):
+    client = await connect(await start(make_server(), "unix", tmp_path))
+    client.send("home", [], 5.0, lambda body, error: int("x"))
+    assert await client.request("home", [1]) == ["home", [1]]
+    assert "lane's reply failed" in caplog.text
+    assert not client.closed
+
+
+@pytest.mark.parametrize("size", [0, PAGE_BYTES_MIN - 1, PAGE_BYTES_MIN, 50_000, PAGE_BYTES_MAX + 1])
+@pytest.mark.parametrize("ids", [(0, 0), (2**63 - 1, 1), (2**64, 1), (-1, 1), (1, None), (True, 2)])
+async def test_a_page_arrives_however_it_was_framed(make_server, connect, tmp_path, size, ids):
+    page = [b"x" * size, *ids]
+    client = await connect(await start(make_server(lambda request: request.reply(page)), "unix", tmp_path))
+    if ids[0] == 2**64 or size > FRAME_BYTES_MAX - 20:
+        with pytest.raises(RookeryError):
+            await client.request("home", [])
+    else:
+        assert await client.request("home", []) == page
+    assert await asyncio.gather(*(client.request("home", []) for _ in range(3)), return_exceptions=True)
 
 
 async def test_too_many_requests_in_flight_are_refused_at_once(make_server, connect, tmp_path):

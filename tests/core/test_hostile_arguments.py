@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from actors.core import ids
 from actors.core.entries import pack
-from actors.core.errors import MovedError, RookeryError
+from actors.core.errors import InvalidError, MovedError, RookeryError, UnauthorizedError
 from actors.core.replica import READS, WRITES, Replica
 from actors.core.verify import check, digest
 from tests.core.harness import NOW_MS, Shards, memory_store, packed_original
@@ -247,9 +247,10 @@ HOME = st.tuples(ACCOUNT, TWEET | st.just(0), TWEET | st.just(0), TWEET | st.jus
 HOME |= st.tuples(ACCOUNT, TWEET | st.just(0), TWEET | st.just(0), TWEET | st.just(0), COUNT, COUNT)
 
 
-@given(args=spoilt(HOME))
+@given(args=spoilt(HOME) | spoilt(st.tuples(ACCOUNT, TWEET, TWEET, TWEET, COUNT, st.binary())))
 @example(args=5)
 @example(args={1: 2})
+@example(args=[HERE[0], 0, 0, 0, 20, [[]]])
 def test_a_home_timeline_with_any_arguments_is_answered_or_refused(args):
     replica = BASE.replicas[0]
     try:
@@ -259,6 +260,23 @@ def test_a_home_timeline_with_any_arguments_is_answered_or_refused(args):
     else:
         replica.try_home(query)
     assert digest(replica.state) == DIGESTS[0]
+
+
+def test_a_home_read_with_a_token_is_refused_before_anything_is_looked_at():
+    world = Shards()
+    world.register(*HERE)
+    replica, account_id = world.replicas[0], HERE[0]
+    replica.write("login_token", [account_id, b"right"], NOW_MS)
+    replica.touched.clear()
+    replica.state.day += 1  # a read would be noted
+    for args in ([account_id, 0, 0, 0, 20, b"wrong"], [account_id, "x", 0, 0, 0, b"wrong"]):
+        with pytest.raises(UnauthorizedError):
+            replica.query(args)
+    assert not replica.touched
+    with pytest.raises(InvalidError):
+        replica.query([account_id, "x", 0, 0, 20, b"right"])
+    assert replica.query([account_id, 0, 0, 0, 20, b"right"]).count == 20
+    assert replica.touched == {account_id}
 
 
 @given(op=ANYTHING, args=ANYTHING)
