@@ -39,10 +39,10 @@ from configs.settings import Settings
 
 TIDY_PAUSE_S = 0.005  # between two steps of tidying memory, each of which holds the loop for about 1 ms
 TICK_S = 1.0  # segment limits, reads of the day and the calendar are looked at this often
-T = TypeVar("T")
-# Requests and commands leave no cycles behind, so collecting every 700 allocations finds nothing. A full collection walks
-# all that has come since the recovery, some 0.5 us an object; now these are at least 50 million allocations apart.
+# Requests and commands leave no cycles behind, so collecting every 700 allocations finds nothing. A full collection
+# walks all that has come since the recovery, some 0.5 us an object; now these are 50 million allocations apart.
 GC_THRESHOLDS = (20_000, 50, 50)
+T = TypeVar("T")
 REJOIN_S = 0.5  # between attempts to reach the router while it restarts
 
 

@@ -95,7 +95,6 @@ class Edge:
         async with asyncio.timeout(services.settings.request_timeout_s):
             await self._app(scope, receive, answer.send)
 
-
     def _route_of(self, scope: Scope) -> str:
         if scope["path"] in self._thin_reads:
             return str(scope["path"])

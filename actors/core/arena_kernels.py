@@ -66,7 +66,7 @@ def _generate_move(typing_context, array, to, source, count):
             cgutils.get_item_pointer(context, builder, kind, values, [at], wraparound=False, boundscheck=False)
             for at in arguments[1:3]
         ]
-        cgutils.raw_memmove(builder, *places, arguments[3], values.itemsize)
+        cgutils.raw_memmove(builder, places[0], places[1], arguments[3], values.itemsize)
         return context.get_dummy_value()
 
     return types.none(array, types.intp, types.intp, types.intp), generate

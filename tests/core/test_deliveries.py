@@ -1,4 +1,4 @@
-"""Deliveries to many followers in pieces, tweets in batches, and rings that are built at once: each beside the plain way."""
+"""Deliveries to many followers in pieces, tweets in batches, rings built at once: each beside the plain way."""
 
 from __future__ import annotations
 

@@ -269,13 +269,13 @@ def test_a_home_read_with_a_token_is_refused_before_anything_is_looked_at():
     replica.write("login_token", [account_id, b"right"], NOW_MS)
     replica.touched.clear()
     replica.state.day += 1  # a read would be noted
-    for args in ([account_id, 0, 0, 0, 20, b"wrong"], [account_id, "x", 0, 0, 0, b"wrong"]):
+    for args in ([account_id, 0, 0, 0, 20, 0, b"wrong"], [account_id, "x", 0, 0, 0, 0, b"wrong"]):
         with pytest.raises(UnauthorizedError):
             replica.query(args)
     assert not replica.touched
     with pytest.raises(InvalidError):
-        replica.query([account_id, "x", 0, 0, 20, b"right"])
-    assert replica.query([account_id, 0, 0, 0, 20, b"right"]).count == 20
+        replica.query([account_id, "x", 0, 0, 20, 0, b"right"])
+    assert replica.query([account_id, 0, 0, 0, 20, 0, b"right"]).count == 20
     assert replica.touched == {account_id}
 
 
