@@ -67,9 +67,11 @@ $(DEV_STAMP): $(RUN_STAMP)
 	@$(PIP) -r $(VENV)/requirements-dev.txt
 	@touch $@
 
+# Numba's cache looks at the file of the outer kernel only, and kernels call each other across files: hence the rm.
 $(KERNEL_STAMP): $(RUN_STAMP) $(KERNELS)
 ifneq ($(KERNELS),)
 	@echo 'compiling the timeline kernels'
+	@rm -f actors/core/__pycache__/*.nbi actors/core/__pycache__/*.nbc
 	@$(PY) -m actors.core.kernels
 endif
 	@touch $@
