@@ -195,6 +195,7 @@ async def test_what_is_in_flight_when_the_lane_drops_has_an_unknown_outcome(make
 async def test_what_never_reached_the_socket_is_known_to_have_had_no_effect(make_server, connect, tmp_path):
     client = await connect(await start(make_server(lambda request: None), "unix", tmp_path))
     first = client.request("post", [1])
+    await asyncio.sleep(0)
     client.pause_writing()  # as the transport does when the server doesn't read
     second = client.request("post", [2])
     client.close()
