@@ -113,7 +113,7 @@ class HomeRequests:
         if query.max_id or query.since_id or query.min_id or query.account_id in self.state.waking:
             return
         row = self.state.people.row_of[query.account_id]
-        held, _ = self.state.arrivals.above_lost(self.state.rings.arena.view(row), 0)
+        held, _ = self.state.arrivals.above_lost(self.state.rings.view(row), 0)
         now = time.monotonic()
         if len(held) >= query.count or now - self._rewoken.get(query.account_id, -REWAKE_AFTER_S) < REWAKE_AFTER_S:
             return

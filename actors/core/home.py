@@ -82,9 +82,9 @@ class HomeTimelines:
         """Return (arrival numbers, newest first; -1 if that is the page, else the id below which it goes on)."""
         state = self.state
         a = state.arrivals
-        floor = int(state.rings.floor[row])
         following = state.graph.following.view(row)
-        ns = state.rings.arena.view(row)
+        ns = state.rings.view(row)  # before its floor, which settling may raise
+        floor = int(state.rings.floor[row])
         if state.pull_logs.logs:
             ns, floor = state.pull_logs.merge(ns, floor, state.pull_logs.followed_by(following))
         count = query.count

@@ -7,7 +7,8 @@ Rules of this file
 - A kernel that runs out of arena space returns how far it came; the caller grows the arena and calls again.
 - Every kernel has a plain-Python twin in `tests/core/twins.py`, compared by Hypothesis.
 
-Ring entries are arrival numbers n, ascending by tweet id. `n` is alive while `1 <= (next_n - n) mod 2**32 <= capacity`.
+Ring entries are arrival numbers n: the first ordered[row] ascending by tweet id, those behind as they came; whoever
+reads a ring has it settled first. `n` is alive while `1 <= (next_n - n) mod 2**32 <= capacity`.
 """
 
 from __future__ import annotations
@@ -30,65 +31,131 @@ _AHEAD_SLOTS = 8  # followers whose ring slot is fetched ahead; their record has
 
 
 @njit
+def _place_in_ring(data, start, length, floor, col_id, next_n, capacity, lost_max, row, tweet_id):
+    """Return where in a sorted ring a tweet belongs, -1 if it is there or not wanted. O(entries newer than it)."""
+    s = start[row]
+    p = length[row]
+    while p > 0:
+        m = np.int64(data[s + p - 1])
+        age = (next_n - m) & _U32
+        if age < 1 or age > capacity:
+            # A lost entry: its id is unknown but at most lost_max. Everything at or below is given up.
+            move(data, s, s + p, np.int64(length[row] - p))
+            length[row] -= p
+            if lost_max > floor[row]:
+                floor[row] = lost_max
+            return 0 if tweet_id > floor[row] else -1
+        other = col_id[m & (capacity - 1)]
+        if other == tweet_id:
+            return -1
+        if other < tweet_id:
+            break
+        p -= 1
+    return p
+
+
+@njit
+def settle_ring(data, start, length, floor, ordered, col_id, next_n, capacity, lost_max, row) -> None:
+    """Bring the entries behind ordered[row] to their places: each once, none that is lost or at or below the floor.
+
+    They are sorted apart, by insertion since they nearly are, and merged with the entries that are newer than the
+    oldest of them.
+    """
+    mask = capacity - 1
+    s = start[row]
+    first = ordered[row]
+    late, late_ids = np.empty(length[row] - first, dtype=data.dtype), np.empty(length[row] - first, dtype=np.int64)
+    count = 0
+    for j in range(first, length[row]):
+        n = data[s + j]
+        age = (next_n - np.int64(n)) & _U32
+        if age < 1 or age > capacity:
+            if lost_max > floor[row]:
+                floor[row] = lost_max
+            continue
+        tweet_id = col_id[np.int64(n) & mask]
+        p = count
+        while p > 0 and late_ids[p - 1] > tweet_id:
+            late_ids[p], late[p] = late_ids[p - 1], late[p - 1]
+            p -= 1
+        late_ids[p], late[p] = tweet_id, n
+        count += 1
+    bottom = 0
+    p = first
+    while p > 0 and count > 0:
+        m = np.int64(data[s + p - 1])
+        age = (next_n - m) & _U32
+        if age < 1 or age > capacity:  # lost: everything at or below is given up
+            bottom = p
+            if lost_max > floor[row]:
+                floor[row] = lost_max
+            break
+        if col_id[m & mask] < late_ids[0]:
+            break
+        p -= 1
+    newer = data[s + p : s + first].copy()
+    end, i, previous = p, 0, floor[row]
+    for j in range(count + 1):
+        while i < newer.shape[0]:
+            tweet_id = col_id[np.int64(newer[i]) & mask]
+            if j < count and tweet_id > late_ids[j]:
+                break
+            data[s + end] = newer[i]
+            end += 1
+            i += 1
+            previous = tweet_id
+        if j < count and late_ids[j] > previous:
+            data[s + end] = late[j]
+            end += 1
+            previous = late_ids[j]
+    move(data, s, s + bottom, np.int64(end - bottom))
+    length[row] = ordered[row] = end - bottom
+
+
+@njit
 def _ring_insert(
-    data, start, length, klass, sizes, meta, floor, keep, col_id, next_n, capacity, lost_max, row, n, tweet_id, in_order
-) -> int:
+    data, start, length, klass, sizes, meta, floor, ordered, keep, col_id, next_n, capacity, lost_max,
+    row, n, tweet_id, in_order,
+) -> int:  # fmt: skip
     """Insert arrival n into one ring, ascending by tweet id. Return 1 inserted, 0 not wanted, -1 arena full.
 
     A ring at its largest class that is full keeps its newest `keep` entries and raises its floor to the highest id
     dropped. In-order arrivals (newer than all before them) are appended without looking at any other entry.
     """
+    if ordered[row] < length[row]:
+        settle_ring(data, start, length, floor, ordered, col_id, next_n, capacity, lost_max, row)
     if tweet_id <= floor[row]:
         return 0
-    mask = capacity - 1
-    length_now = length[row]
-    p = length_now
+    p = length[row]
     if not in_order and p > 0:
-        s = start[row]
-        while p > 0:
-            m = np.int64(data[s + p - 1])
-            age = (next_n - m) & _U32
-            if age < 1 or age > capacity:
-                # A lost entry: its id is unknown but at most lost_max. Everything at or below is given up.
-                for j in range(p, length_now):
-                    data[s + j - p] = data[s + j]
-                length_now -= p
-                length[row] = length_now
-                p = 0
-                if lost_max > floor[row]:
-                    floor[row] = lost_max
-                if tweet_id <= floor[row]:
-                    return 0
-                break
-            other = col_id[m & mask]
-            if other == tweet_id:
-                return 0
-            if other < tweet_id:
-                break
-            p -= 1
+        p = _place_in_ring(data, start, length, floor, col_id, next_n, capacity, lost_max, row, tweet_id)
+        if p < 0:
+            ordered[row] = length[row]
+            return 0
     k = klass[row]
-    if k < 0 or length_now == sizes[k]:
+    if k < 0 or length[row] == sizes[k]:
         if k + 1 < sizes.shape[0]:
             if not grow_row(data, start, length, klass, sizes, meta, row):
+                ordered[row] = length[row]
                 return -1
         else:
             s = start[row]
-            drop = length_now - keep
+            drop = length[row] - keep
             m = np.int64(data[s + drop - 1])
             age = (next_n - m) & _U32
-            dropped_id = col_id[m & mask] if 1 <= age <= capacity else lost_max
+            dropped_id = col_id[m & (capacity - 1)] if 1 <= age <= capacity else lost_max
             if dropped_id > floor[row]:
                 floor[row] = dropped_id
             move(data, s, s + drop, np.int64(keep))
-            length[row] = keep
+            length[row] = ordered[row] = keep
             if tweet_id <= floor[row]:
                 return 0
             p -= drop
-            length_now = keep
     s = start[row]
-    move(data, s + p + 1, s + p, np.int64(length_now - p))
+    move(data, s + p + 1, s + p, np.int64(length[row] - p))
     data[s + p] = n
-    length[row] = length_now + 1
+    length[row] += 1
+    ordered[row] = length[row]
     return 1
 
 
@@ -111,6 +178,7 @@ def deliver(
     sizes,
     meta,
     floor,
+    ordered,
     awake,
     keep,
     col_id,
@@ -140,13 +208,13 @@ def deliver(
     place = progress[1]
     while i < ns.shape[0] and progress[2] < budget:
         author = authors[i]
-        n, tweet_id, ordered = ns[i], ids[i], in_order[i]
+        n, tweet_id, newest = ns[i], ids[i], in_order[i]
         if place == 0:
             own = own_rows[i]
             if own >= 0 and awake[own]:
                 got = _ring_insert(
-                    data, start, length, klass, sizes, meta, floor, keep, col_id, next_n, capacity, lost_max,
-                    own, n, tweet_id, ordered,
+                    data, start, length, klass, sizes, meta, floor, ordered, keep, col_id, next_n, capacity, lost_max,
+                    own, n, tweet_id, newest,
                 )  # fmt: skip
                 if got < 0:
                     progress[0], progress[1] = i, 0
@@ -168,18 +236,16 @@ def deliver(
             row = np.int64(f_data[base + j])
             if awake[row]:
                 room = length[row]
-                fits = tweet_id > floor[row] and klass[row] >= 0 and room < sizes[klass[row]]
-                if fits and room and not ordered:
-                    last = np.int64(data[start[row] + room - 1])
-                    fits = 1 <= ((next_n - last) & _U32) <= capacity and col_id[last & (capacity - 1)] < tweet_id
-                if fits:
+                if tweet_id > floor[row] and klass[row] >= 0 and room < sizes[klass[row]]:
                     data[start[row] + room] = n
                     length[row] = room + 1
+                    if newest and ordered[row] == room:
+                        ordered[row] = room + 1
                     progress[3] += 1
                 else:
                     got = _ring_insert(
-                        data, start, length, klass, sizes, meta, floor, keep, col_id, next_n, capacity, lost_max,
-                        row, n, tweet_id, ordered,
+                        data, start, length, klass, sizes, meta, floor, ordered, keep, col_id, next_n, capacity,
+                        lost_max, row, n, tweet_id, newest,
                     )  # fmt: skip
                     if got < 0:
                         progress[0], progress[1] = i, j + 1
@@ -205,6 +271,7 @@ def insert_rows(
     sizes,
     meta,
     floor,
+    ordered,
     awake,
     keep,
     col_id,
@@ -221,7 +288,7 @@ def insert_rows(
         row = rows[i]
         if row >= 0 and awake[row]:
             got = _ring_insert(
-                data, start, length, klass, sizes, meta, floor, keep, col_id, next_n, capacity, lost_max,
+                data, start, length, klass, sizes, meta, floor, ordered, keep, col_id, next_n, capacity, lost_max,
                 row, ns[i], ids[i], False,
             )  # fmt: skip
             if got < 0:
@@ -233,10 +300,12 @@ def insert_rows(
 
 
 @njit
-def drop_lost(data, start, length, floor, col_id, next_n, capacity, lost_max) -> None:
+def drop_lost(data, start, length, floor, ordered, col_id, next_n, capacity, lost_max) -> None:
     """Drop from every ring its newest lost entry and all below it; the floor rises to just below what remains."""
     mask = capacity - 1
     for row in range(length.shape[0]):
+        if ordered[row] < length[row]:
+            settle_ring(data, start, length, floor, ordered, col_id, next_n, capacity, lost_max, row)
         s = start[row]
         n = length[row]
         cut = n
@@ -250,14 +319,13 @@ def drop_lost(data, start, length, floor, col_id, next_n, capacity, lost_max) ->
         edge = col_id[np.int64(data[s + cut]) & mask] - 1 if cut < n else lost_max
         if edge > floor[row]:
             floor[row] = edge
-        for j in range(cut, n):
-            data[s + j - cut] = data[s + j]
-        length[row] = n - cut
+        move(data, s, s + cut, np.int64(n - cut))
+        length[row] = ordered[row] = n - cut
 
 
 @njit
-def purge_author(data, start, length, col_author, next_n, capacity, row, author_id):
-    """Remove an author's entries from one ring; order and floor stay. Return how many went."""
+def purge_author(data, start, length, ordered, col_author, next_n, capacity, row, author_id):
+    """Remove an author's entries from one settled ring; order and floor stay. Return how many went."""
     mask = capacity - 1
     s = start[row]
     kept = 0
@@ -269,7 +337,7 @@ def purge_author(data, start, length, col_author, next_n, capacity, row, author_
             continue
         data[s + kept] = data[s + j]
         kept += 1
-    length[row] = kept
+    length[row] = ordered[row] = kept
     return n - kept
 
 

@@ -201,7 +201,7 @@ def _take_marked(words, summary, out):
 
 @njit
 def rebuild(
-    data, start, length, klass, sizes, meta, floor, awake,
+    data, start, length, klass, sizes, meta, floor, ordered, awake,
     reads_first, reads, wrote_first, wrote, own_first, own, ids, words, summary, out, row,
 ):  # fmt: skip
     """Build the rings of all awake rows from `row` on; returns the first row not done (the arena must grow), or rows.
@@ -227,6 +227,7 @@ def rebuild(
                 for i in range(found):
                     data[s + found - 1 - i] = out[i]
                 start[row], length[row], klass[row] = s, found, k
+                ordered[row] = found
             if dropped >= 0:
                 floor[row] = ids[dropped]
         row += 1

@@ -3,10 +3,11 @@
     row r:  oldest ... newest            uint32 arrival numbers, in a block of a size class (4 to H + H/10 entries)
             floor[r] = F                 every candidate of the owner with an id above F is in the ring
 
-Invariants (see `check`): a ring is sorted by tweet id and holds no tweet twice; what is at or below its floor is
-ignored; an account that is asleep has no ring. *Candidate* means: by the owner or by somebody the owner follows, and
-not by a pull author (whose tweets are merged from the pull log at read time). Blocks, mutes, reply and repost rules and
-deletions are filters of the read, so changing one of them never changes a ring.
+Invariants (see `check`): a settled ring is sorted by tweet id and holds no tweet twice; what is at or below its floor
+is ignored; an account that is asleep has no ring. A delivery out of order is only appended: it finds its place when the
+ring is next read, or full. *Candidate* means: by the owner or by somebody the owner follows, and not by a pull author
+(whose tweets are merged from the pull log at read time). Blocks, mutes, reply and repost rules and deletions are
+filters of the read, so changing one of them never changes a ring.
 
 A ring that overflows drops its oldest entries and raises the floor to the highest id dropped. A sorted ring makes a
 page cost what the page holds, and a rebuild give the same ring whatever the order of arrivals was.
@@ -35,8 +36,8 @@ class Rings:
         self.arrivals = arrivals
         self.keep = length
         self.arena = BlockArena(
-            np.uint32, length_max=length + max(8, length // 10), columns=(("floor", "i8"), ("awake", "u1")),
-            tidy_from=tidy_from, thrifty=False,
+            np.uint32, length_max=length + max(8, length // 10), tidy_from=tidy_from, thrifty=False,
+            columns=(("floor", "i8"), ("ordered", "i4"), ("awake", "u1")),
         )  # fmt: skip
         self.delivery_count = 0
 
@@ -44,6 +45,11 @@ class Rings:
     def floor(self) -> npt.NDArray[np.int64]:
         """Per row, the id at or below which nothing is known."""
         return self.arena.floor  # type: ignore[attr-defined,no-any-return]
+
+    @property
+    def ordered(self) -> npt.NDArray[np.int32]:
+        """Per row, the entries that are in order; those behind wait to be settled."""
+        return self.arena.ordered  # type: ignore[attr-defined,no-any-return]
 
     @property
     def awake(self) -> npt.NDArray[np.uint8]:
@@ -54,35 +60,49 @@ class Rings:
         """Make rows 0..rows-1 exist, asleep."""
         self.arena.ensure_rows(rows)
 
+    def view(self, row: int) -> npt.NDArray[np.uint32]:
+        """Return a ring, settled, as a view to be used before the next change. Settling may raise the floor."""
+        arena = self.arena
+        if self.ordered[row] != arena.length[row]:
+            a = self.arrivals
+            kernels.settle_ring(
+                arena.data, arena.start, arena.length, self.floor, self.ordered, a.tweet_id, a.next_n, a.capacity,
+                a.lost_max_id, row,
+            )  # fmt: skip
+        return arena.view(row)
+
     def wake(self, row: int) -> None:
         """Give an account an empty ring whose floor is 0; the caller fills it."""
         self.arena.clear(row)
+        self.ordered[row] = 0
         self.awake[row] = 1
         self.floor[row] = 0
 
     def sleep(self, row: int) -> None:
         """Free an account's ring."""
         self.arena.clear(row)
+        self.ordered[row] = 0
         self.awake[row] = 0
         self.floor[row] = 0
 
     def raise_floor(self, row: int, floor: int) -> None:
         """Declare that nothing is known at or below `floor`; entries there are dropped."""
+        ring = self.view(row)
         if floor <= self.floor[row]:
             return
-        ring = self.arena.view(row)
         ns, floor = self.arrivals.above_lost(ring, floor)
         kept = ns[self.arrivals.tweet_id[ns & np.uint32(self.arrivals.mask)] > floor]
         self.floor[row] = floor
         ring[: len(kept)] = kept.copy()
-        self.arena.length[row] = len(kept)
+        self.arena.length[row] = self.ordered[row] = len(kept)
 
     def _id(self, n: int) -> int:
         return int(self.arrivals.tweet_id[n & self.arrivals.mask])
 
     def _ring_args(self) -> tuple[Any, ...]:
         a = self.arrivals
-        return (*self.arena.parts, self.floor, self.awake, self.keep, a.tweet_id, a.next_n, a.capacity, a.lost_max_id)
+        rows = (self.floor, self.ordered, self.awake)
+        return (*self.arena.parts, *rows, self.keep, a.tweet_id, a.next_n, a.capacity, a.lost_max_id)
 
     def deliver(
         self,
@@ -128,21 +148,21 @@ class Rings:
         words = np.zeros((len(ids) >> 6) + 1, dtype=np.uint64)
         summary = np.zeros((len(words) >> 6) + 1, dtype=np.uint64)
         out, row = np.empty(self.keep, dtype=np.int64), 0
-        while (
-            row := restore_kernels.rebuild(
-                *self.arena.parts, self.floor, self.awake, *reads, *wrote, *own, ids, words, summary, out, row
-            )
-        ) < len(reads[0]) - 1:
+        rows = (self.floor, self.ordered, self.awake)
+        while True:
+            row = restore_kernels.rebuild(*self.arena.parts, *rows, *reads, *wrote, *own, ids, words, summary, out, row)
+            if row == len(reads[0]) - 1:
+                return
             self.arena.grow()
 
     def purge(self, row: int, author_id: int) -> int:
         """Take an author's tweets out of one ring; the floor stays. Return how many went. O(H)."""
-        if self.arena.klass[row] < 0:
+        if not len(self.view(row)):
             return 0
-        a = self.arrivals
+        a, arena = self.arrivals, self.arena
         return int(
             kernels.purge_author(
-                self.arena.data, self.arena.start, self.arena.length, a.author_id, a.next_n, a.capacity, row, author_id
+                arena.data, arena.start, arena.length, self.ordered, a.author_id, a.next_n, a.capacity, row, author_id
             )
         )
 
@@ -150,8 +170,9 @@ class Rings:
         """Drop the lost entries of every ring and what lies below them. 1 ns an entry (see `arrivals.SWEEP_EVERY`)."""
         a, arena = self.arrivals, self.arena
         kernels.drop_lost(
-            arena.data, arena.start, arena.length, self.floor, a.tweet_id, a.next_n, a.capacity, a.lost_max_id
-        )
+            arena.data, arena.start, arena.length, self.floor, self.ordered, a.tweet_id, a.next_n, a.capacity,
+            a.lost_max_id,
+        )  # fmt: skip
 
     def nbytes(self) -> int:
         """Bytes of all rings, floors and flags."""
@@ -161,7 +182,7 @@ class Rings:
         """Return violations of the invariants in the header (completeness is checked by `verify.py`)."""
         problems = self.arena.check()
         for row in np.nonzero(self.arena.length)[0].tolist():
-            ids = [self._id(int(n)) for n in self.arena.view(row) if self.arrivals.is_alive(int(n))]
+            ids = [self._id(int(n)) for n in self.view(row) if self.arrivals.is_alive(int(n))]
             if any(a >= b for a, b in itertools.pairwise(ids)):
                 problems.append(f"ring {row} is not strictly ascending by tweet id")
             if not self.awake[row]:

@@ -48,7 +48,7 @@ def _check_completeness(state: ShardState) -> list[str]:
         account_id = state.people.accounts[row].account_id
         if account_id in state.waking:
             continue
-        ns, floor = a.above_lost(state.rings.arena.view(row), int(state.rings.floor[row]))
+        ns, floor = a.above_lost(state.rings.view(row), int(state.rings.floor[row]))
         held = set(a.tweet_id[ns & np.uint32(a.mask)].tolist())
         for author in [*state.graph.following.view(row).tolist(), account_id]:
             if author in logs and author != account_id:

@@ -167,7 +167,7 @@ def test_an_account_sleeps_after_the_days_without_a_read_and_not_before(shards):
     assert shards.run(1, ["tick", shards.now_ms + 59 * DAY]) == 1
     assert shards.run(1, ["tick", shards.now_ms]) == 0
     assert not state.rings.awake[row]
-    assert state.rings.arena.view(row).tolist() == []
+    assert state.rings.view(row).tolist() == []
     assert shards.home(shards.bob) == [tweet]
 
 
@@ -199,7 +199,7 @@ def test_a_backfill_is_asked_for_above_the_floor_only_and_the_rest_is_pulled(sha
     floor = int(state.rings.floor[row])
     assert floor > old[-1]
     shards.do("follow", shards.joe, shards.ada)
-    ring = [int(state.arrivals.tweet_id[n & state.arrivals.mask]) for n in state.rings.arena.view(row).tolist()]
+    ring = [int(state.arrivals.tweet_id[n & state.arrivals.mask]) for n in state.rings.view(row).tolist()]
     assert not set(ring) & set(old)
     assert shards.home(shards.joe, count=44) == [*mine[::-1], *old[::-1]]
 
@@ -233,7 +233,7 @@ def test_lost_entries_are_swept_out_of_rings_and_logs_when_enough_has_arrived(mo
     old = shards.post(shards.joe)
     tweets = [shards.post(shards.ada) for _ in range(45)]
     assert state.arrivals.next_sweep_n == 80
-    assert not len(state.rings.arena.view(shards.row_of(shards.joe)))
+    assert not len(state.rings.view(shards.row_of(shards.joe)))
     assert state.rings.floor[shards.row_of(shards.joe)] >= old
     assert shards.home(shards.joe) == [old]
     assert shards.home(shards.bob, count=50) == tweets[::-1]

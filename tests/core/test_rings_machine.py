@@ -120,7 +120,7 @@ class RingsMachine(RuleBasedStateMachine):
         self.rings.sweep()
         self.logs.sweep()
         for row in range(ROWS):
-            assert all(self.arrivals.is_alive(int(n)) for n in self.rings.arena.view(row))
+            assert all(self.arrivals.is_alive(int(n)) for n in self.rings.view(row))
 
     @rule(author=AUTHOR, floor=st.integers(0, 100))
     def start_log(self, author, floor) -> None:
@@ -158,7 +158,7 @@ class RingsMachine(RuleBasedStateMachine):
         assert self.arrivals.lost_max_id == self.window.lost_max_id
         assert self.rings.check() + self.logs.check() + self.arrivals_check() == []
         for row in range(ROWS):
-            ns, floor = self.arrivals.above_lost(self.rings.arena.view(row), int(self.rings.floor[row]))
+            ns, floor = self.arrivals.above_lost(self.rings.view(row), int(self.rings.floor[row]))
             assert self.ids_above(ns, floor) == self.twin.above(row, floor)
             self.merged(ns, floor, row)
         for author, log in self.logs.logs.items():
@@ -245,6 +245,6 @@ def test_an_entry_as_old_as_the_counter_is_wide_is_swept_before_it_seems_alive_a
     rings.sweep()
     logs.sweep()
     arrivals.next_n = (1 << 32) + 1  # n would be alive now
-    assert rings.arena.view(0).tolist() == logs.logs[7].ns == []
+    assert rings.view(0).tolist() == logs.logs[7].ns == []
     assert rings.floor[0] >= 100
     assert logs.logs[7].floor >= 100
