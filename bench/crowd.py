@@ -96,10 +96,6 @@ class Crowd:
             awake += np.bincount(by_awake - FIRST_ACCOUNT_ID, minlength=self.accounts)
         return every, awake
 
-    def is_awake(self, account_id: int) -> bool:
-        """Return whether an account gets a ring."""
-        return bool(self._is_awake(np.array([account_id - FIRST_ACCOUNT_ID]))[0])
-
     def _group_start(self, numbers: Ints) -> Ints:
         return np.minimum(numbers // GROUP_ACCOUNTS, self.groups - 1) * GROUP_ACCOUNTS
 
