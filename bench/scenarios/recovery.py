@@ -20,11 +20,12 @@ import os
 import random
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -221,7 +222,7 @@ def _fill_redis(
 # ---- again ------------------------------------------------------------------------------------------------------
 
 
-def _kill_shards(cluster: RookeryCluster, shards: Shards, announce) -> Back:
+def _kill_shards(cluster: RookeryCluster, shards: Shards, announce: Callable[[], None]) -> Back:
     """Kill all shards at once; returns when they were back."""
 
     async def processes(loader: BulkLoader) -> list[int]:
@@ -286,7 +287,7 @@ async def _dial(path: str, secret: bytes) -> LaneClient:
             return lane
 
 
-async def _ask(lane: LaneClient, op: str, args: list[int]):
+async def _ask(lane: LaneClient, op: str, args: list[int]) -> Any:
     """Ask until the shard doesn't say that it is too busy."""
     while True:
         try:
@@ -327,7 +328,7 @@ def _add(result: Result, crowd: Crowd, turns: Turns[Back], restarts: list[Restar
             plots[1].add(OURS, accounts, value, label.removeprefix("start: "))
 
 
-def _add_claims(result: Result, samples: dict[int, dict[str, list]]) -> None:
+def _add_claims(result: Result, samples: dict[int, dict[str, list[Any]]]) -> None:
     """Add the claims, which compare sizes."""
     claimed = max([a for a in samples if a <= CLAIMED_ACCOUNTS], default=min(samples))
     ratios = [

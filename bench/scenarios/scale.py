@@ -18,8 +18,9 @@ from __future__ import annotations
 import itertools
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -156,7 +157,7 @@ async def _read(loader: BulkLoader, crowd: Crowd, seconds: float) -> Delivered:
     endless = itertools.cycle(accounts)
     client = loader.client
 
-    def ask():
+    def ask() -> Awaitable[Any]:
         return client.account(next(endless), "home", 0, 0, 0, COUNT, timeout_s=READ_TIMEOUT_S)
 
     rate = await rate_at_depth(ask, seconds, READS_UNDER_WAY)
