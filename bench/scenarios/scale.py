@@ -44,6 +44,7 @@ FOLLOWS, FOLLOWS_QUICK = 50, 20
 READS_UNDER_WAY = 32
 COUNT = 20  # tweets of a page
 READ_TIMEOUT_S = 30.0
+WARM_UP_S = 0.5
 WARM_UP_POSTS, WARM_UP_POSTS_QUICK = 2_000, 100
 OURS = "Rookery"
 RATES = READS, POSTS, DELIVERIES = "home reads", "posts", "deliveries"
@@ -114,35 +115,35 @@ def _measure(case: Case, options: Options, progress: Progress, busy: list[float]
     folder.mkdir()
     progress("starting Rookery")
     with rookery_cluster(folder, case.shards, options.auth) as cluster:
+        writers = Writers(crowd)
 
-        async def load(loader: BulkLoader) -> int:
+        async def write(loader: BulkLoader, count: int) -> Delivered:
+            authors = list(itertools.islice(writers.draw(), count))
+            return await submit(loader, network.make_posts(authors), writers.deliveries(authors))
+
+        async def load(loader: BulkLoader) -> tuple[int, Delivered]:
             await network.register(loader, crowd, progress)
             follows = await network.follow(loader, crowd, progress)
             await network.wake(loader, crowd, progress)
             await network.write_rounds(loader, crowd, ROUNDS_LIGHT, {}, progress)
-            return follows
+            progress("warming up")
+            await _read(loader, crowd, min(WARM_UP_S, options.seconds))
+            return follows, await write(loader, WARM_UP_POSTS_QUICK if options.quick else WARM_UP_POSTS)
 
-        follows = cluster.with_loader(load)
-        writers = Writers(crowd)
-
-        def write(count: int) -> Delivered:
-            authors = list(itertools.islice(writers.draw(), count))
-            posts = network.make_posts(authors)
-            return cluster.with_loader(lambda loader: submit(loader, posts, writers.deliveries(authors)))
-
-        def read(seconds: float) -> Delivered:
-            return cluster.with_loader(lambda loader: _read(loader, crowd, seconds))
-
-        progress("warming up")
-        warm = write(WARM_UP_POSTS_QUICK if options.quick else WARM_UP_POSTS)
+        follows, warm = cluster.with_loader(load)
         posts = max(100, int(warm.tweets / warm.seconds * options.seconds))
-        read(min(0.5, options.seconds))
         progress(f"{options.pairs} turns, {posts:,} posts each")
-        contestants = {READS: lambda _: read(options.seconds), POSTS: lambda _: write(posts)}
+        contestants = {
+            READS: lambda _: cluster.with_loader(lambda loader: _read(loader, crowd, options.seconds)),
+            POSTS: lambda _: cluster.with_loader(lambda loader: write(loader, posts)),
+        }
         turns = alternate(contestants, options.pairs, lambda: busy.append(busy_percent()))
-        statuses = cluster.with_loader(lambda loader: loader.wait_until_drained())
+
+        async def look(loader: BulkLoader) -> tuple[list[dict[str, Any]], int]:
+            return await loader.wait_until_drained(), await network.check_definition(loader, crowd)
+
         progress("comparing home timelines with their definition")
-        compared = cluster.with_loader(lambda loader: network.check_definition(loader, crowd))
+        statuses, compared = cluster.with_loader(look)
     names = ("edge_bytes", "ring_bytes", "tweet_bytes", "arrival_bytes")
     return Measured(
         turns, sum(int(s["rss_bytes"]) for s in statuses), sum(int(s[name]) for s in statuses for name in names),
