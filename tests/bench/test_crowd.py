@@ -7,12 +7,13 @@ import itertools
 import numpy as np
 import pytest
 
+from actors.core.errors import OverloadedError
 from bench.crowd import AUTHORS, GROUP_ACCOUNTS, LENGTH, ROUNDS_FULL, Crowd, make_posts, timeline_of
 from bench.dataset import FIRST_ACCOUNT_ID
 from bench.processes import BenchError
 from bench.scenarios import Options
 from bench.scenarios.memory import FULL, LIGHT, STRUCTURES, Look, Measured, peak_rss_bytes
-from bench.scenarios.recovery import entries_of
+from bench.scenarios.recovery import _wait_for, entries_of
 from bench.scenarios.scale import Case, Writers, make_cases
 from cluster.oracle import Fact, Facts
 
@@ -123,6 +124,36 @@ async def test_accounts_that_lost_their_rings_are_found():
 
 def test_a_process_that_is_gone_has_no_peak():
     assert peak_rss_bytes(0) == 0
+
+
+# ---- recovery ---------------------------------------------------------------------------------------------------
+
+
+class Answers:
+    """A lane whose shard answers these one after the other; None: it is too busy."""
+
+    def __init__(self, *answers: list[int] | None) -> None:
+        self.answers = list(answers)
+
+    async def request(self, op: str, args: list[int], timeout_s: float) -> list[int]:
+        assert (op, args) == ("home_ids", [7, 0, LENGTH])
+        answer = self.answers.pop(0)
+        if answer is None:
+            raise OverloadedError("busy")
+        return answer
+
+
+async def test_a_timeline_is_back_when_nothing_is_missing_any_more():
+    assert not await _wait_for(Answers(None, [3, 2, 1]), 7, [3, 2, 1])
+    lane = Answers([3, 1], None, [3, 1], [3, 2, 1])
+    assert await _wait_for(lane, 7, [3, 2, 1])
+    assert lane.answers == []
+
+
+async def test_a_timeline_that_stays_different_is_an_error(monkeypatch):
+    monkeypatch.setattr("bench.scenarios.recovery.LAG_TIMEOUT_S", -1.0)
+    with pytest.raises(BenchError, match="1 of 3 entries are gone"):
+        await _wait_for(Answers([3, 1]), 7, [3, 2, 1])
 
 
 # ---- scale ------------------------------------------------------------------------------------------------------
