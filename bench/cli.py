@@ -34,7 +34,7 @@ AuthOption = Annotated[str, typer.Option("--auth", help="token; open: neither si
 GraphOption = Annotated[Path | None, typer.Option("--graph", help="`load`: edges file.", show_default="synthetic")]
 AccountsOption = Annotated[
     int | None,
-    typer.Option("--accounts", min=1_000, help="`kernel`, `fanout`, `celebrity`: accounts.", show_default="see docs"),
+    typer.Option("--accounts", min=1_000, help="Instead of a scenario's own number.", show_default="see docs"),
 ]
 
 

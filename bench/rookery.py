@@ -33,7 +33,8 @@ from cluster.input_files import Edges
 from cluster.loading import BulkLoader, OnCount, Post
 from cluster.ray_options import ROUTER_NAME
 
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 300.0  # with a million accounts to recover
+LOG_FILE = "rookery.log"
 NO_ENTITIES: bytes = msgpack.packb({"mentions": [], "hashtags": [], "urls": []})
 READ_CONCURRENCY = 16
 T = TypeVar("T")
@@ -76,19 +77,28 @@ class RookeryCluster:
         return get_home(client, self.port, account_id, token)
 
 
+def new_namespace() -> str:
+    """Return the name of a cluster that nobody else has."""
+    return f"bench-{uuid.uuid4().hex[:8]}"
+
+
 @contextmanager
 def rookery_cluster(
-    folder: Path, shards: int = 2, auth: str = "token", sets: Sequence[str] = ()
+    folder: Path, shards: int = 2, auth: str = "token", sets: Sequence[str] = (), namespace: str = ""
 ) -> Iterator[RookeryCluster]:
-    """Run a cluster with a data folder of its own while the block runs."""
+    """Run a cluster with a data folder of its own while the block runs.
+
+    namespace: give the same one to start a cluster again with the data that it left in the folder.
+    """
     port, data = free_port(), folder / "rookery"
-    namespace = f"bench-{uuid.uuid4().hex[:8]}"
+    namespace = namespace or new_namespace()
     settings = [f"auth.mode={auth}", "limits.enabled=false", f"cluster.namespace={namespace}"]
     settings += [f"cluster.dashboard_port={free_port()}", *sets]
     command = [sys.executable, "run_cluster.py", "serve", "--data", str(data), "--port", str(port)]
     command += ["--shards", str(shards), "--no-sample", *(part for s in settings for part in ("--set", s))]
     info = data / "cluster.json"
-    with running(command, folder / "rookery.log", lambda: info.exists() and _is_ready(port), START_TIMEOUT_S):
+    info.unlink(missing_ok=True)  # of an earlier start
+    with running(command, folder / LOG_FILE, lambda: info.exists() and _is_ready(port), START_TIMEOUT_S):
         yield RookeryCluster(port, namespace, json.loads(info.read_text())["ray_address"], shards)
 
 

@@ -74,5 +74,8 @@ SCENARIOS = {
         Scenario(
             "celebrity", "Posts of an author whom everybody follows, and what others feel.", "bench.scenarios.celebrity"
         ),
+        Scenario("scale", "Rates and memory by shards and by accounts.", "bench.scenarios.scale"),
+        Scenario("recovery", "Home timelines served again after kill -9, beside Redis.", "bench.scenarios.recovery"),
+        Scenario("memory", "Bytes of accounts, follows and home timelines, beside Redis's.", "bench.scenarios.memory"),
     )
 }
