@@ -113,7 +113,6 @@ class ShardActor:
             "node_id": ray.get_runtime_context().get_node_id(), "pid": os.getpid(),
         }  # fmt: skip
         self.commits.run(["tick", int(time.time() * 1000)])
-        self._announce()  # deliveries that the recovery left over
         self._tasks += self.exchange.start()
         self._tasks += [asyncio.create_task(run()) for run in (self._tick, self._flush_counts, self._export)]
         await self._call_router("register_replica", self.shard, self.index, self._endpoints)

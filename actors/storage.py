@@ -54,6 +54,7 @@ class Storage:
             self.report: RecoveryReport = recover(
                 self.store, self.journal, self.replica.load, self.replica.replay, time.perf_counter, epoch
             )
+            self.replica.state.deliveries.drain()  # nobody has waited for these yet: readers begin with whole timelines
         except BaseException:
             self.journal.close()
             raise

@@ -79,8 +79,9 @@ def main() -> None:
     day.replica.command(["tick", START_MS])
     state = day.replica.state
     state.rings.sweep()
-    state.rings.ordered[0] = 0
-    state.rings.view(0)  # as after deliveries that came out of order
+    row = int(np.argmax(state.rings.arena.length))
+    state.rings.ordered[row] = 0  # as after deliveries that came out of order
+    state.rings.view(row)
     for arena in (state.rings.arena, state.graph.following, state.graph.local_followers):  # one of each type
         for row in range(3):
             arena.clear(row)
