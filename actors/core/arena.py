@@ -10,7 +10,8 @@ A row's columns (start, length, klass, and what the owner adds) lie side by side
 a row needs them all: one cache line a row instead of one a column. `start`, `length`, `klass` are views of the records.
 
 **Tidying.** Rows that grow leave blocks behind, and after a bulk load few rows want blocks of that size again. When
-more than an eighth of a large arena is such waste, its blocks are slid together, TIDY_ELEMENTS at a time:
+more than an eighth of a large arena is such waste (a quarter with coarse classes), its blocks are slid together,
+TIDY_ELEMENTS at a time:
 
     | live | live |  (reusable)  dest | garbage | cursor | not slid yet ... | bump
 A block that is freed behind the cursor goes to its free list as always; one in front of it will be slid over.
@@ -72,6 +73,7 @@ class BlockArena:
         self.tidy_from = tidy_from
         self._reserved: Reserved | None = None
         self._dest = 0
+        self._waste_divisor = 8 if thrifty else 4  # of a growing arena; an idle one is tidied further by its owner
         self._step = max(4, min(TIDY_ELEMENTS, tidy_from))
         self._looked_at = 0  # bump pointer at the last look, and at which waste is looked at again
         self._look_at = tidy_from
@@ -194,7 +196,7 @@ class BlockArena:
         if bump < self._look_at:
             return
         for _ in range(4 * (bump - self._looked_at) // self._step + 1):
-            if not self.tidy(8):
+            if not self.tidy(self._waste_divisor):
                 break
         self._looked_at = int(self.meta[META_BUMP])
         self._look_at = self._looked_at + (self._step if self.is_tidying else self._looked_at // 16 + 4)

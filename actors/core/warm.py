@@ -76,12 +76,11 @@ def main() -> None:
     day.write("unfollow", ADA, EVE)
     day.write("delete", tweets[0], ADA)
     _restore(day)
-    day.replica.command(["tick", START_MS])
     state = day.replica.state
+    state.rings.ordered[0] = 0  # as after deliveries that came out of order
+    state.rings.view(0)
+    day.replica.command(["tick", START_MS])
     state.rings.sweep()
-    row = int(np.argmax(state.rings.arena.length))
-    state.rings.ordered[row] = 0  # as after deliveries that came out of order
-    state.rings.view(row)
     for arena in (state.rings.arena, state.graph.following, state.graph.local_followers):  # one of each type
         for row in range(3):
             arena.clear(row)
