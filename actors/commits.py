@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -31,6 +33,7 @@ from persistence.group_commit import GroupCommit
 FOLD_TIMEOUT_S = (
     60.0  # for the last checkpoint of a clean stop; what isn't folded by then is replayed at the next start
 )
+WORTH_REPLAYING = 50  # a tail below this share of a segment is replayed within 0.1 s, and isn't worth a fold
 
 
 class Commits:
@@ -48,6 +51,7 @@ class Commits:
         self.waiting: deque[tuple[int, Any, Any]] = deque()  # (position, LaneRequest or Future, body)
         self._sealed: deque[tuple[int, list[Any]]] = deque()
         self._sealed_position = storage.report.checkpoint_position
+        self._sealed_s = time.monotonic()
         self._loop = asyncio.get_running_loop()
         self.checkpointer = Checkpointer(
             storage.store, self.journal, storage.report.checkpoint_position, self._checkpoint_failed, queue_batches_max
@@ -132,19 +136,23 @@ class Commits:
 
     # ---- checkpoints ------------------------------------------------------------------------------------------
 
-    def tend(self, records_max: int, bytes_max: int) -> None:
-        """Flush what isn't urgent, and seal a batch for the checkpoint when the segment has grown enough."""
+    def tend(self, records_max: int, bytes_max: int, interval_s: float = math.inf) -> None:
+        """Flush what isn't urgent, and seal a batch for the checkpoint when the segment has grown enough.
+
+        interval_s: once the last seal is so long ago, a WORTH_REPLAYING-th of that is enough.
+        """
         if self.journal.buffered_count:
             self.group_commit.notify()
         behind = self.state.position - self._sealed_position
-        full = behind >= records_max or self.journal.segment_bytes >= bytes_max
+        share = WORTH_REPLAYING if time.monotonic() - self._sealed_s >= interval_s else 1
+        full = behind >= records_max // share or self.journal.segment_bytes >= bytes_max // share
         if behind and full and not self._sealed:
             self._seal()
             self.group_commit.roll_soon()
         self._submit_sealed()
 
     def _seal(self) -> None:
-        self._sealed_position = self.state.position
+        self._sealed_position, self._sealed_s = self.state.position, time.monotonic()
         self._sealed.append((self.state.position, self.replica.seal()))
 
     def _submit_sealed(self) -> None:

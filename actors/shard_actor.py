@@ -265,7 +265,8 @@ class ShardActor:
                 self.commits.run(["touch", touched])
             if not self._tidying:
                 self._tidy_step()
-            self.commits.tend(storage.segment_records_max, storage.segment_bytes_max)
+            interval_s = self.settings.checkpoint.interval_s
+            self.commits.tend(storage.segment_records_max, storage.segment_bytes_max, interval_s)
 
     async def _export(self) -> None:
         """Hand the figures to Ray's metrics every so often."""

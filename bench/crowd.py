@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from bench.dataset import FIRST_ACCOUNT_ID, POPULARITY_EXPONENT, Ints, make_text
 from bench.processes import BenchError
-from bench.rookery import NO_ENTITIES, edges_of, load_accounts, tweets_of, wait_until_delivered, wake_all
+from bench.rookery import NO_ENTITIES, edges_of, load_accounts, tweets_of, wake_all
 from bench.scenarios import Progress, counting
 from cluster.checking import Outcome, check_homes, lane_page
 from cluster.loading import BulkLoader, Post, post_batches
@@ -163,7 +163,7 @@ async def write_rounds(
     while chosen := list(itertools.islice(everybody, SLICE_POSTS)):
         for author, tweet_id in await send_posts(loader, make_posts(chosen)):
             posted.setdefault(author, []).append(tweet_id)
-        await wait_until_delivered(loader)
+        await loader.wait_until_drained()
         on_count(len(chosen))
     made = await loader.total("deliveries") - before
     expected = rounds * sum(len(crowd.authors_of(account)) for account in crowd.awake)

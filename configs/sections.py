@@ -200,6 +200,9 @@ class Checkpoint(Section):
     queue_batches_max: int = Field(
         4, ge=1, le=1_024, description="batches of changed rows that may wait in memory to be folded"
     )
+    interval_s: int = Field(
+        30, ge=1, le=86_400, description="how long a journal worth replaying may wait to be folded, in seconds"
+    )
 
 
 class Log(Section):

@@ -144,6 +144,21 @@ async def test_a_clean_close_leaves_nothing_to_replay_and_the_same_state(setting
     again.close()
 
 
+async def test_a_small_tail_is_folded_once_it_has_waited_long_enough(settings) -> None:
+    commits = Commits(Storage(settings, 0), ShardMetrics(), 4)
+    register(commits, 1)
+    for _ in range(20):
+        post(commits, 1)
+    answer = asyncio.get_running_loop().create_future()
+    commits.when_durable(answer, None)
+    await answer
+    for interval_s, folded in ((3600.0, False), (0.0, True)):
+        commits.tend(records_max=1_000, bytes_max=1 << 30, interval_s=interval_s)
+        await asyncio.to_thread(commits.checkpointer.wait_idle, 10)
+        assert (commits.checkpointer.stats().written_position == commits.state.position) == folded
+    await commits.close()
+
+
 async def test_segments_are_folded_while_writes_go_on(settings) -> None:
     commits = Commits(Storage(settings, 0), ShardMetrics(), 4)
     register(commits, 1)
