@@ -110,7 +110,7 @@ def measure(
         contestants = {name: (lambda _, r=r: r(options.seconds)) for name, r in runs.items()}
         turns = alternate(contestants, options.pairs, lambda: busy.append(busy_percent()))
         case = f"{clients} client{'s' * (clients > 1)}"
-        add_rows(result, case, turns)
+        add_rows(result, clients, turns)
         add_path_rows(result, case, turns)
     result.facts["machine busy before a turn"] = f"{min(busy):.0f} to {max(busy):.0f} %"
 
