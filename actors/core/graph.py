@@ -77,6 +77,10 @@ class FollowGraph:
             self.on_follower_removed(author_row, self.local_followers.remove(author_row, row))
         return True
 
+    def author_rows(self, author_ids: Ints) -> Ints:
+        """Return the author row of each account, -1 where nobody here has ever followed it."""
+        return np.array([self.author_row.get(a, -1) for a in author_ids.tolist()], dtype=np.int64)
+
     def local_follower_count(self, author_id: int) -> int:
         """How many of this shard's accounts follow an author (itself not counted)."""
         row = self.author_row.get(author_id)

@@ -82,6 +82,16 @@ class HomeTimelines:
         """Return (arrival numbers, newest first; -1 if that is the page, else the id below which it goes on)."""
         state = self.state
         a = state.arrivals
+        if not query.min_id and not state.pull_logs.logs:
+            ring, others = state.rings.arena, state.graph.following
+            found, below = kernels.page_of_row(
+                ring.data, ring.start, ring.length, state.rings.floor, state.rings.ordered,
+                others.data, others.start, others.length,
+                a.tweet_id, a.author_id, a.flags, a.reply_author, a.orig_id, a.orig_author,
+                a.next_n, a.capacity, a.lost_max_id, row, query.account_id, self._hidden(row),
+                query.max_id or ids.ID_MAX, query.since_id, limits.REPOST_WINDOW_COUNT, self._out[: query.count],
+            )  # fmt: skip
+            return self._out[:found], below
         following = state.graph.following.view(row)
         ns = state.rings.view(row)  # before its floor, which settling may raise
         floor = int(state.rings.floor[row])

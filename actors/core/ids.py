@@ -78,6 +78,14 @@ class TweetIdClock:
         if tweet_id > self.last.get(bucket, 0):
             self.last[bucket] = tweet_id
 
+    def observe_many(self, tweet_ids: list[int]) -> None:
+        """As `observe` for each."""
+        last = self.last
+        for tweet_id in tweet_ids:
+            bucket = (tweet_id >> 6) & (BUCKET_COUNT - 1)
+            if tweet_id > last.get(bucket, 0):
+                last[bucket] = tweet_id
+
     def next_id(self, bucket: int, now_ms: int) -> int:
         """Return an unused id for a tweet of that bucket: at now_ms, or just above the bucket's last id."""
         last = self.last.get(bucket, 0)

@@ -59,10 +59,10 @@ def on_tweet(state: ShardState, source: int, *fields: Any) -> None:
 
 def on_tweets(state: ShardState, source: int, *columns: Any) -> None:
     batch = TweetBatch.from_message(*columns)
-    count = state.graph.local_follower_count
-    wanted = [i for i, author in enumerate(batch.author_id.tolist()) if count(author)]
-    if wanted:
-        kept = batch if len(wanted) == len(batch) else batch.take(np.array(wanted))
+    rows = state.graph.author_rows(batch.author_id)
+    wanted = np.nonzero((rows >= 0) & (state.graph.local_followers.length[rows] > 0))[0]
+    if len(wanted):
+        kept = batch if len(wanted) == len(batch) else batch.take(wanted)
         state.deliver_batch(kept, np.full(len(kept), -1, dtype=np.int64))
 
 

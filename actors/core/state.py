@@ -203,8 +203,8 @@ class ShardState:
 
     def deliver_batch(self, batch: TweetBatch, own_rows: Ints) -> None:
         """As `deliver` for a batch. own_rows: the authors' rows, -1 where an author lives elsewhere."""
-        known = self.arrivals.number_of
-        if len(batch) > self.arrivals.capacity // 4 or any(tweet_id in known for tweet_id in batch.id_list):
+        known = self.arrivals.number_of.keys()
+        if len(batch) > self.arrivals.capacity // 4 or not known.isdisjoint(batch.id_list):
             for entry, own_row in zip(batch.entries(), own_rows.tolist(), strict=True):
                 self.deliver(entry, own_row)
             return
@@ -214,16 +214,13 @@ class ShardState:
         numbers = self.arrivals.add_many(batch)
         self.arrivals.newest_id = int(before[-1])
         self.changes.arrivals.update(batch.id_list)
-        author_row, logs = self.graph.author_row, self.pull_logs.logs
-        rows = [author_row.get(a, -1) for a in batch.author_id.tolist()]
+        rows, logs = self.graph.author_rows(batch.author_id), self.pull_logs.logs
         if logs:
             for i, author_id in enumerate(batch.author_id.tolist()):
                 if author_id in logs:
                     self.pull_logs.insert(author_id, int(numbers[i]), batch.id_list[i])
                     rows[i] = -1
-        self.deliveries.land_batch(
-            numbers, batch.tweet_id, np.array(rows, dtype=np.int64), own_rows, batch.tweet_id > before[:-1]
-        )
+        self.deliveries.land_batch(numbers, batch.tweet_id, rows, own_rows, batch.tweet_id > before[:-1])
 
     def deliver_direct(self, entry: Entry, n: int) -> None:
         """Insert a direct tweet into the rings of those mentioned who follow its author."""
@@ -309,8 +306,7 @@ class ShardState:
         account_rows = np.array([row_of[a] for a in authors], dtype=np.int64)
         self.tweets.add_many(account_rows, batch)
         self.changes.tweets.update(batch.id_list)
-        for tweet_id in batch.id_list:
-            self.clock.observe(tweet_id)
+        self.clock.observe_many(batch.id_list)
         self.deliver_batch(batch, account_rows)
         wanted = self.graph.shard_followers[account_rows] > 0
         for shard in np.nonzero(wanted.any(axis=0))[0].tolist():

@@ -235,12 +235,14 @@ def _add(result: Result, case: Case, turns: Turns[Delivered], plots: list[Plot])
             plot.add(name, case.mean, rate)
     posts, deliveries = (turns.spread(OURS, of) for of in (figures["posts"], figures["deliveries"]))
     result.claims += [
-        Claim(f"deliveries/s to Redis Lua's, {title}", "at_least", 30, _ratio(turns, LUA), 3),
-        Claim(f"deliveries/s to the bare kernels', {title}", "at_least", 0.4, _ratio(turns, KERNELS), 3),
         Claim(f"posts/s, {title}", "at_least", 25_000 if case.mean == MEANS[0] else 40_000, posts, 3),
     ]
     if case.mean == MEANS[0]:
-        result.claims.append(Claim(f"deliveries/s, {title}", "at_least", 10_000_000, deliveries, 3))
+        result.claims += [
+            Claim(f"deliveries/s to Redis Lua's, {title}", "at_least", 30, _ratio(turns, LUA), 3),
+            Claim(f"deliveries/s to the bare kernels', {title}", "at_least", 0.4, _ratio(turns, KERNELS), 3),
+            Claim(f"deliveries/s, {title}", "at_least", 10_000_000, deliveries, 3),
+        ]
 
 
 def _ratio(turns: Turns[Delivered], to: str) -> Spread:
