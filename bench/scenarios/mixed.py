@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from bench.contest import COMPARED, SHARDS, WARM_UP_S, add_rows
+from bench.contest import COMPARED, SHARDS, WARM_UP_S, ClientPlots, add_rows
 from bench.dataset import Ints
 from bench.load_generator import Sample, run_load, write_requests
 from bench.machine import busy_percent
@@ -87,6 +87,7 @@ def measure(
 ) -> None:
     """Load both sides in turn and add the rows."""
     busy: list[float] = []
+    plots = ClientPlots.of(result, "Requests")
 
     def load(port: int, clients: int, seconds: float) -> Sample:
         sample = run_load(options.generator, port, requests, clients, seconds)
@@ -111,6 +112,7 @@ def measure(
         turns = alternate(contestants, options.pairs, lambda: busy.append(busy_percent()))
         case = f"{clients} client{'s' * (clients > 1)}"
         add_rows(result, clients, turns)
+        plots.add(clients, turns)
         add_path_rows(result, case, turns)
     result.facts["machine busy before a turn"] = f"{min(busy):.0f} to {max(busy):.0f} %"
 
