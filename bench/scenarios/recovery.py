@@ -47,7 +47,7 @@ from cluster.lane_client import LaneClient
 from cluster.lane_protocol import LaneProtocolError
 from cluster.loading import BulkLoader
 
-SIZES, SIZES_QUICK = (10_000, 100_000), (500, 1_000)
+SIZES, SIZES_QUICK = (10_000, 100_000), (1_000,)
 CLAIMED_ACCOUNTS = 100_000  # at which, or at the largest size below, timelines are to be back before Redis's
 FOLLOWS, FOLLOWS_QUICK = 50, 20
 AUTHORS_LEAST = 3  # of a group's 5: rings of 540, 720 and 800 entries

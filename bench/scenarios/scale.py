@@ -38,7 +38,7 @@ from bench.scenarios.fanout import submit
 from cluster.loading import BulkLoader
 
 SHARDS, SHARDS_QUICK = (1, 2, 4, 8), (1, 2)
-SIZES, SIZES_QUICK = (10_000, 100_000), (500, 1_000)
+SIZES, SIZES_QUICK = (10_000, 100_000), (1_000,)
 SHARDS_OF_SIZES = 2
 FOLLOWS, FOLLOWS_QUICK = 50, 20
 READS_UNDER_WAY = 32
