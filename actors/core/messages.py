@@ -63,7 +63,7 @@ def on_tweets(state: ShardState, source: int, *columns: Any) -> None:
     wanted = np.nonzero((rows >= 0) & (state.graph.local_followers.length[rows] > 0))[0]
     if len(wanted):
         kept = batch if len(wanted) == len(batch) else batch.take(wanted)
-        state.deliver_batch(kept, np.full(len(kept), -1, dtype=np.int64))
+        state.deliver_batch(kept, rows[wanted], np.full(len(kept), -1, dtype=np.int64))
 
 
 def learn_originals(state: ShardState, reposts: list[Entry]) -> None:

@@ -145,7 +145,7 @@ class Sealer:
         """Own tweets arrive too, but are stored as tweets."""
         state = self.state
         here = [t for t in sorted(changes.arrivals) if t in state.arrivals.number_of and t not in state.tweets]
-        gone = np.array(sorted(changes.arrivals.difference(here)), dtype=np.int64)
+        gone = np.array(sorted(t for t in changes.arrivals.difference(here) if t not in state.tweets), dtype=np.int64)
         return TableChange(
             ARRIVALS, state.arrivals.columns_of(here) if here else {}, {"tweet_id": gone} if len(gone) else {}
         )

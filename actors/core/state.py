@@ -201,8 +201,8 @@ class ShardState:
             return
         self.deliveries.add(n, entry.tweet_id, author_row, own_row, in_order)
 
-    def deliver_batch(self, batch: TweetBatch, own_rows: Ints) -> None:
-        """As `deliver` for a batch. own_rows: the authors' rows, -1 where an author lives elsewhere."""
+    def deliver_batch(self, batch: TweetBatch, author_rows: Ints, own_rows: Ints) -> None:
+        """As `deliver` for a batch. author_rows: the authors among the followed (kept); own_rows: as there."""
         known = self.arrivals.number_of.keys()
         if len(batch) > self.arrivals.capacity // 4 or not known.isdisjoint(batch.id_list):
             for entry, own_row in zip(batch.entries(), own_rows.tolist(), strict=True):
@@ -214,13 +214,13 @@ class ShardState:
         numbers = self.arrivals.add_many(batch)
         self.arrivals.newest_id = int(before[-1])
         self.changes.arrivals.update(batch.id_list)
-        rows, logs = self.graph.author_rows(batch.author_id), self.pull_logs.logs
+        logs = self.pull_logs.logs
         if logs:
             for i, author_id in enumerate(batch.author_id.tolist()):
                 if author_id in logs:
                     self.pull_logs.insert(author_id, int(numbers[i]), batch.id_list[i])
-                    rows[i] = -1
-        self.deliveries.land_batch(numbers, batch.tweet_id, rows, own_rows, batch.tweet_id > before[:-1])
+                    author_rows[i] = -1
+        self.deliveries.land_batch(numbers, batch.tweet_id, author_rows, own_rows, batch.tweet_id > before[:-1])
 
     def deliver_direct(self, entry: Entry, n: int) -> None:
         """Insert a direct tweet into the rings of those mentioned who follow its author."""
@@ -307,7 +307,7 @@ class ShardState:
         self.tweets.add_many(account_rows, batch)
         self.changes.tweets.update(batch.id_list)
         self.clock.observe_many(batch.id_list)
-        self.deliver_batch(batch, account_rows)
+        self.deliver_batch(batch, self.graph.author_rows(batch.author_id), account_rows)
         wanted = self.graph.shard_followers[account_rows] > 0
         for shard in np.nonzero(wanted.any(axis=0))[0].tolist():
             if shard != self.shard:
