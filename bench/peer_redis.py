@@ -22,7 +22,7 @@ import argparse
 import hashlib
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,16 +153,21 @@ def create_app(socket_path: str, auth: bool = True) -> FastAPI:
         now_ms = time.time_ns() // 1_000_000
         tweet_id = b"%d" % ((now_ms << 16) + next(numbers) % 65_536)
         body = render(tweet_id, author, name, tweet.status, now_ms)
-        async with store.pipeline(transaction=False) as pipe:
-            pipe.set(b"tweet:" + tweet_id, body)
-            push(pipe, b"own:%d" % author, tweet_id)
-            push(pipe, b"home:%d" % author, tweet_id)
-            for follower in followers:
-                push(pipe, b"home:" + follower, tweet_id)
-            await pipe.execute()
+        await fan_out(store, author, followers, tweet_id, body)
         return body
 
     return app
+
+
+async def fan_out(store: Any, author: int, followers: Iterable[bytes], tweet_id: bytes, body: bytes) -> None:
+    """Store a tweet and put it into its author's lists and every follower's, in one pipeline."""
+    async with store.pipeline(transaction=False) as pipe:
+        pipe.set(b"tweet:" + tweet_id, body)
+        push(pipe, b"own:%d" % author, tweet_id)
+        push(pipe, b"home:%d" % author, tweet_id)
+        for follower in followers:
+            push(pipe, b"home:" + follower, tweet_id)
+        await pipe.execute()
 
 
 def push(pipe: Any, key: bytes, tweet_id: bytes) -> None:

@@ -24,7 +24,7 @@ from fastapi import FastAPI, HTTPException, Query, Request
 from starlette.responses import PlainTextResponse, Response
 
 from bench.dataset import Ints
-from bench.peer_redis import HOME_LENGTH, Batches, ClientPool, closing, push, serve
+from bench.peer_redis import HOME_LENGTH, Batches, ClientPool, closing, fan_out, serve
 from bench.social_network import COMPOSE_PATH, HOME_PATH, OWN_PATH
 
 MENTION, URL = re.compile(r"@([A-Za-z0-9_]+)"), re.compile(r"https?://[a-zA-Z0-9_!~*'().&=+$%-]+")
@@ -73,13 +73,7 @@ def create_app(socket_path: str, auth: bool) -> FastAPI:
         mentions = [(i.decode(), name) for i, name in zip(ids[1:], mentioned, strict=True) if i is not None]
         now_ms = time.time_ns() // 1_000_000
         post_id = b"%d" % ((now_ms << 16) + next(numbers) % 65_536)
-        async with store.pipeline(transaction=False) as pipe:
-            pipe.set(b"tweet:" + post_id, render(post_id, author, form, mentions, now_ms))
-            push(pipe, b"own:%d" % author, post_id)
-            push(pipe, b"home:%d" % author, post_id)
-            for follower in followers:
-                push(pipe, b"home:" + follower, post_id)
-            await pipe.execute()
+        await fan_out(store, author, followers, post_id, render(post_id, author, form, mentions, now_ms))
 
     return app
 

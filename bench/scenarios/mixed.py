@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -28,7 +28,7 @@ from bench.peer_redis import RedisPeer, redis_peer
 from bench.peer_wrk2 import load_peer
 from bench.processes import BenchError
 from bench.results import Result, Row
-from bench.rookery import READ_CONCURRENCY, RookeryCluster, edges_of, rookery_cluster, wake_all
+from bench.rookery import RookeryCluster, edges_of, rookery_cluster, wake_all
 from bench.scenarios import Options, Progress
 from bench.social_network import (
     COMPOSE_PATH,
@@ -41,13 +41,12 @@ from bench.social_network import (
     make_mix,
     make_postings,
 )
-from cluster.checking import Outcome, check_homes, check_shards, lane_page, read_facts
+from cluster.checking import Outcome, check_homes, check_shards, for_each, lane_page, read_facts
 from cluster.loading import BulkLoader
 
 CLIENTS = (1, 8, 32, 128)
 ALWAYS, EVERYSEC = "peer, AOF always", "peer, AOF everysec"
 HOME_LENGTH = 800  # timeline.length
-POSTING_CONCURRENCY = 32
 REQUESTS = 20_000  # of the mix; a run that sends more begins again
 FIRST_ACCOUNT_ID = 1  # user 0 (api/routes/wrk2.py)
 
@@ -153,12 +152,13 @@ async def write_posts(port: int, users: int) -> int:
     postings = list(make_postings(users))
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30.0) as client:
 
-        async def post(form: dict[str, str]) -> None:
+        async def post(number: int) -> None:
+            form = postings[number]
             answer = await client.post(COMPOSE_PATH, data=form)
             if answer.status_code != 200:
                 raise BenchError(f"a post of user {form['user_id']}: {answer.status_code} {answer.text[:300]}")
 
-        await gather_bounded([lambda form=form: post(form) for form in postings], POSTING_CONCURRENCY)
+        await for_each(list(range(len(postings))), post)
     return len(postings)
 
 
@@ -172,19 +172,8 @@ async def read_posts(port: int, users: int) -> list[tuple[int, int, bytes]]:
             posts = answer.raise_for_status().json()
             found.extend((int(post["post_id"]), user, json.dumps(post).encode()) for post in posts)
 
-        await gather_bounded([lambda user=user: read(user) for user in range(users)], READ_CONCURRENCY)
+        await for_each(list(range(users)), read)
     return sorted(found)
-
-
-async def gather_bounded(works: Sequence[Callable[[], object]], count_max: int) -> None:
-    """Carry out all, so many at a time."""
-    gate = asyncio.Semaphore(count_max)
-
-    async def one(work) -> None:
-        async with gate:
-            await work()
-
-    await asyncio.gather(*(one(work) for work in works))
 
 
 def compare_homes(users: int, *ports: int) -> None:
