@@ -36,10 +36,11 @@ from actors.core.replica import READS, WRITES, Replica
 from actors.metrics import ShardMetrics
 from actors.shard_actor import ShardActor
 from bench.dataset import Network, make_network
+from bench.lane import Job, lane_requests, lane_socket
 from bench.pairs import Spread, alternate
 from bench.peer_redis import load_peer, redis_server
 from cluster.lane_connection import LaneConnection
-from cluster.lane_protocol import auth_message, frame_page, greeting, make_nonce, nonce_of_greeting, pack
+from cluster.lane_protocol import auth_message, frame_page, nonce_of_greeting, pack
 from cluster.lane_server import LaneServer
 
 SECRET = bytes(32)
@@ -69,43 +70,12 @@ def make_replica(network: Network) -> Replica:
     return replica
 
 
-class Job:
-    """Requests, and how many bytes each is answered with."""
-
-    def __init__(self, requests: list[bytes], answer_bytes: list[int]) -> None:
-        self.requests, self.answer_bytes = requests, answer_bytes
-
-    def run(self, sock: socket.socket, depth: int, seconds: float) -> float:
-        """Return answers per second with `depth` requests under way at all times."""
-        requests, sizes, count = self.requests, self.answer_bytes, len(self.requests)
-        buffer = bytearray(1 << 20)
-        at = answered = received = 0
-        sock.sendall(b"".join(requests[:depth]))
-        begin = time.perf_counter()
-        end = begin + seconds
-        while time.perf_counter() < end:
-            received += sock.recv_into(buffer)
-            first = at
-            while received >= sizes[at % count]:
-                received -= sizes[at % count]
-                at += 1
-            answered += at - first
-            sock.sendall(b"".join([requests[(n + depth) % count] for n in range(first, at)]))
-        rate = answered / (time.perf_counter() - begin)
-        left = sum(sizes[n % count] for n in range(at, at + depth)) - received
-        while left > 0:
-            left -= sock.recv_into(buffer)
-        return rate
-
-
 def lane_job(shard: BareShard, accounts: list[int]) -> Job:
     """Return home reads over the lane."""
-    requests, sizes = [], []
-    for number in range(1, REQUESTS + 1):
-        args = [random.choice(accounts), 0, 0, 0, 20]
-        requests.append(pack([number, "home", args]))
-        sizes.append(len(_frame(number, shard.replica.try_home(shard.replica.query(args)))))
-    return Job(requests, sizes)
+    arguments = [[random.choice(accounts), 0, 0, 0, 20] for _ in range(REQUESTS)]
+    bodies = (shard.replica.try_home(shard.replica.query(args)) for args in arguments)
+    sizes = [len(_frame(number, body)) for number, body in enumerate(bodies, 1)]
+    return Job(lane_requests("home", arguments), sizes)
 
 
 def _frame(number: int, body: Any) -> bytes:
@@ -200,11 +170,7 @@ def served(shard: BareShard, path: str) -> Iterator[socket.socket]:
     try:
         while not os.path.exists(path):
             time.sleep(0.01)
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.connect(path)
-            nonce = nonce_of_greeting(msgpack.unpackb(sock.recv(len(greeting(make_nonce())))))
-            sock.sendall(auth_message(SECRET, nonce))
-            sock.recv(len(pack(["ok"])))
+        with lane_socket(path, SECRET) as sock:
             yield sock
     finally:
         process.terminate()

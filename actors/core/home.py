@@ -12,8 +12,9 @@ Costs: page about 10 us for 20 entries; steps one round of questions per page as
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -62,8 +63,10 @@ class Query:
     skip: int = 0
 
 
-def _array_of(pieces: list[Any]) -> bytes:
-    """Return some JSON objects as an array. The brackets go to the ends, so that the whole is copied once."""
+def _array_of(found: Sequence[Any]) -> bytes:
+    """Return all but the last of some JSON objects as an array. The brackets go to the ends: one copy of the whole."""
+    pieces = list(found)
+    pieces.pop()
     pieces[0] = b"[" + pieces[0]
     pieces[-1] += b"]"
     return b",".join(pieces)
@@ -79,7 +82,7 @@ class HomeTimelines:
     # ---- the hot path -----------------------------------------------------------------------------------------
 
     def page(self, row: int, query: Query) -> tuple[npt.NDArray[np.uint32], int]:
-        """Return (arrival numbers, newest first; -1 if that is the page, else the id below which it goes on)."""
+        """Return (slots of the arrivals, newest first; -1 if that is the page, else the id below which it goes on)."""
         state = self.state
         a = state.arrivals
         if not query.min_id and not state.pull_logs.logs:
@@ -97,7 +100,7 @@ class HomeTimelines:
         floor = int(state.rings.floor[row])
         if state.pull_logs.logs:
             ns, floor = state.pull_logs.merge(ns, floor, state.pull_logs.followed_by(following))
-        count = query.count
+        count, mask = query.count, np.uint32(a.mask)
         if query.min_id:
             count = len(ns)
             if count > len(self._out):
@@ -110,8 +113,8 @@ class HomeTimelines:
         if query.min_id:
             if below < 0 and count == found:
                 below = -1 if floor == 0 or query.min_id >= floor else floor
-            return self._out[max(0, found - query.count) : found], below
-        return self._out[:found], below
+            return self._out[max(0, found - query.count) : found] & mask, below
+        return self._out[:found] & mask, below
 
     def _hidden(self, row: int) -> npt.NDArray[np.int64]:
         """Return whose tweets an account doesn't see. Most have blocked and muted nobody: 0.1 us for them."""
@@ -121,7 +124,7 @@ class HomeTimelines:
         return _NOBODY
 
     def rendered(self, n: int) -> bytes:
-        """Return the JSON of an arrival, made on the first call and kept until its counts change."""
+        """Return the JSON of an arrival (number or slot), made on the first call and kept until its counts change."""
         a = self.state.arrivals
         slot = n & a.mask
         known = a.rendered[slot]
@@ -140,10 +143,10 @@ class HomeTimelines:
             return self.rendered(n)
         return render_tweet(Entry(*unpack(entry.orig or b"")))
 
-    def items(self, ns: npt.NDArray[np.uint32]) -> list[Item]:
-        """Return (tweet id, JSON) for arrival numbers."""
-        a = self.state.arrivals
-        return [(int(a.tweet_id[n & a.mask]), self.rendered(n)) for n in ns.tolist()]
+    def items(self, slots: npt.NDArray[np.uint32]) -> list[Item]:
+        """Return (tweet id, JSON) for slots of arrivals."""
+        tweet_id = self.state.arrivals.tweet_id
+        return [(tweet_id.item(slot), self.rendered(slot)) for slot in slots.tolist()]
 
     def try_page(self, query: Query) -> list[Any] | None:
         """Return the finished reply `[json, newest_id, oldest_id]`, or None when `steps` is needed. Asks nobody."""
@@ -151,19 +154,18 @@ class HomeTimelines:
         row = state.people.row_of.get(query.account_id)
         if row is None or not state.rings.awake[row] or query.account_id in state.waking:
             return None
-        ns, below = self.page(row, query)
+        found, below = self.page(row, query)
         if below >= 0:
             return None
-        numbers = ns[query.skip :].tolist()
-        if not numbers:
+        slots = found[query.skip :].tolist()
+        if not slots:
             return [b"[]", 0, 0]
-        a = state.arrivals
-        mask, rendered, tweet_id = a.mask, a.rendered, a.tweet_id
+        rendered, tweet_id = state.arrivals.rendered, state.arrivals.tweet_id
         try:
-            body = _array_of([rendered[n & mask] for n in numbers])  # 20 calls would cost more than the kernel
+            body = _array_of(itemgetter(*slots, -1)(rendered))  # 20 calls would cost more than the kernel
         except TypeError:  # one of them at least has still to be rendered
-            body = _array_of([self.rendered(n) for n in numbers])
-        return [body, int(tweet_id[numbers[0] & mask]), int(tweet_id[numbers[-1] & mask])]
+            body = _array_of([*map(self.rendered, slots), b""])
+        return [body, tweet_id.item(slots[0]), tweet_id.item(slots[-1])]
 
     # ---- waking, and below the floor --------------------------------------------------------------------------
 
@@ -176,12 +178,12 @@ class HomeTimelines:
         row = self.state.people.row_of[query.account_id]
         while not self.state.rings.awake[row] or query.account_id in self.state.waking:
             yield Wake(query.account_id, not self.state.rings.awake[row])
-        ns, below = self.page(row, query)
+        slots, below = self.page(row, query)
         if query.min_id:
             if below < 0:
-                return self.items(ns)
+                return self.items(slots)
             return (yield from self._after(row, query))
-        items = self.items(ns)
+        items = self.items(slots)
         if below >= 0:
             rest = replace(query, max_id=below, count=query.count - len(items))
             items += yield from self._before(row, rest)

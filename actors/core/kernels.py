@@ -442,14 +442,20 @@ def page_of_row(
     col_id, col_author, col_flags, col_reply_author, col_orig, col_orig_author,
     next_n, capacity, lost_max, row, me, hidden, max_id, since_id, window, out,
 ):  # fmt: skip
-    """As `page` of one ring, which it finds and settles itself, and its owner's followees: 1 us less than slices."""
+    """As `page` of one ring, which it finds and settles itself, and its owner's followees: 1 us less than slices.
+
+    out: filled with the slots of the arrivals rather than with their numbers.
+    """
     if ordered[row] < length[row]:
         settle_ring(data, start, length, floor, ordered, col_id, next_n, capacity, lost_max, row)
-    return page(
+    found, below = page(
         data[start[row] : start[row] + length[row]],
         col_id, col_author, col_flags, col_reply_author, col_orig, col_orig_author, next_n, capacity,
         floor[row], me, f_data[f_start[row] : f_start[row] + f_length[row]], hidden, max_id, since_id, window, out,
     )  # fmt: skip
+    for i in range(found):
+        out[i] &= capacity - 1
+    return found, below
 
 
 @njit
