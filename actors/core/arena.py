@@ -10,8 +10,8 @@ A row's columns (start, length, klass, and what the owner adds) lie side by side
 a row needs them all: one cache line a row instead of one a column. `start`, `length`, `klass` are views of the records.
 
 **Tidying.** Rows that grow leave blocks behind, and after a bulk load few rows want blocks of that size again. When
-more than an eighth of a large arena is such waste (a quarter with coarse classes), its blocks are slid together,
-TIDY_ELEMENTS at a time:
+more than an eighth of a large arena is such waste (a half with coarse classes, whose rows may all double at once), its
+blocks are slid together, step by step:
 
     | live | live |  (reusable)  dest | garbage | cursor | not slid yet ... | bump
 A block that is freed behind the cursor goes to its free list as always; one in front of it will be slid over.
@@ -36,7 +36,8 @@ from actors.core.memory import Reserved, aligned_records
 
 RESERVE_FROM_ELEMENTS = 1 << 19  # an arena that outgrows this moves into a reservation, once
 TIDY_FROM_ELEMENTS = 1 << 18  # waste below this isn't worth a look
-TIDY_ELEMENTS = 1 << 18  # slid in one step: 1 to 2 MB, below a millisecond
+TIDY_ELEMENTS = 1 << 18  # slid in one step at most: 1 to 2 MB
+TIDY_BLOCKS = 1 << 13  # slid in one step, about: a small block costs 0.1 us, sorting included
 
 
 def size_classes(length_max: int, thrifty: bool = True) -> npt.NDArray[np.int64]:
@@ -73,8 +74,7 @@ class BlockArena:
         self.tidy_from = tidy_from
         self._reserved: Reserved | None = None
         self._dest = 0
-        self._waste_divisor = 8 if thrifty else 4  # of a growing arena; an idle one is tidied further by its owner
-        self._step = max(4, min(TIDY_ELEMENTS, tidy_from))
+        self._waste_divisor = 8 if thrifty else 2  # of a growing arena; an idle one is tidied further by its owner
         self._looked_at = 0  # bump pointer at the last look, and at which waste is looked at again
         self._look_at = tidy_from
         self._columns = tuple(name for name, _ in columns)
@@ -201,10 +201,16 @@ class BlockArena:
         self._looked_at = int(self.meta[META_BUMP])
         self._look_at = self._looked_at + (self._step if self.is_tidying else self._looked_at // 16 + 4)
 
+    @property
+    def _step(self) -> int:
+        """Elements that one step of the tidying goes over."""
+        mean_block = int(self.meta[META_LIVE]) // len(self.start) + 4
+        return max(4, min(TIDY_ELEMENTS, self.tidy_from, TIDY_BLOCKS * mean_block))
+
     def tidy(self, divisor: int) -> bool:
         """Slide one step, beginning if more than 1/divisor of the arena is waste; return whether there is more to do.
 
-        O(rows) for finding the blocks, 1 ns each, and up to TIDY_ELEMENTS moved.
+        O(rows) for finding the blocks, 1 ns each, and up to TIDY_ELEMENTS moved, or about TIDY_BLOCKS blocks.
         """
         if not self.is_tidying:
             if self.waste < self.tidy_from or self.waste * divisor < self.meta[META_BUMP]:

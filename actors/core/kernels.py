@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from actors.core.arena_kernels import grow_row, move, njit, prefetch
+from actors.core.arena_kernels import grow_row, move, njit, njit_making_arrays, prefetch
 
 FLAG_REPLY = 1
 FLAG_REPOST = 2
@@ -54,7 +54,7 @@ def _place_in_ring(data, start, length, floor, col_id, next_n, capacity, lost_ma
     return p
 
 
-@njit
+@njit_making_arrays
 def settle_ring(data, start, length, floor, ordered, col_id, next_n, capacity, lost_max, row) -> None:
     """Bring the entries behind ordered[row] to their places: each once, none that is lost or at or below the floor.
 
@@ -234,24 +234,26 @@ def deliver(
                 row = np.int64(f_data[base + j + _AHEAD_SLOTS])
                 prefetch(data, start[row] + length[row])
             row = np.int64(f_data[base + j])
-            if awake[row]:
+            if awake[row] and tweet_id > floor[row]:
+                k = klass[row]
                 room = length[row]
-                if tweet_id > floor[row] and klass[row] >= 0 and room < sizes[klass[row]]:
+                if (k < 0 or room == sizes[k]) and k + 1 < sizes.shape[0]:
+                    if not grow_row(data, start, length, klass, sizes, meta, row):
+                        progress[0], progress[1] = i, j + 1
+                        progress[2] -= end - j
+                        return False
+                    k += 1
+                if room < sizes[k]:
                     data[start[row] + room] = n
                     length[row] = room + 1
                     if newest and ordered[row] == room:
                         ordered[row] = room + 1
                     progress[3] += 1
-                else:
-                    got = _ring_insert(
+                else:  # full, and there is no larger block
+                    progress[3] += _ring_insert(
                         data, start, length, klass, sizes, meta, floor, ordered, keep, col_id, next_n, capacity,
                         lost_max, row, n, tweet_id, newest,
                     )  # fmt: skip
-                    if got < 0:
-                        progress[0], progress[1] = i, j + 1
-                        progress[2] -= end - j
-                        return False
-                    progress[3] += got
             j += 1
         if j < count:
             progress[0], progress[1] = i, j + 1
