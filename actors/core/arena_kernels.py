@@ -33,8 +33,9 @@ CURSOR_IDLE = 1 << 62
 
 # A kernel is given arrays that outlive it, so it needn't count references to them: two atomic instructions for each
 # array and call, which were 0.3 us of a ring that grows and 1.3 us of a page. Those that make arrays must count.
-njit: Any = numba.njit(cache=True, nogil=True, _nrt=False)
-njit_making_arrays: Any = numba.njit(cache=True, nogil=True, _nrt=True)
+_compiled: Any = numba.njit
+njit: Any = _compiled(cache=True, nogil=True, _nrt=False)
+njit_making_arrays: Any = _compiled(cache=True, nogil=True, _nrt=True)
 
 
 def _generate_prefetch(typing_context, array, index):
@@ -196,6 +197,14 @@ def append_many_absent(data, start, length, klass, sizes, meta, rows, values, fi
         length[row] = n + 1
         added[i] = True
     return rows.shape[0]
+
+
+@njit
+def count_rows(table, column, rows) -> None:
+    """Add 1 to table[row, column] for each row; a negative one is skipped."""
+    for row in rows:
+        if row >= 0:
+            table[row, column] += 1
 
 
 @njit

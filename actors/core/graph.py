@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from actors.core import arena_kernels
 from actors.core.arena import TIDY_FROM_ELEMENTS, BlockArena
 
 Ints = npt.NDArray[np.int64]
@@ -89,8 +90,7 @@ class FollowGraph:
     def add_followers(self, rows: Ints, sources: Ints, source_shard: int) -> None:
         """Record that accounts of source_shard follow rows[i]; a negative row is skipped."""
         self.followers.append_many(rows, sources)
-        known = rows[rows >= 0]
-        np.add.at(self.shard_followers[:, source_shard], known, 1)
+        arena_kernels.count_rows(self.shard_followers, source_shard, rows)
 
     def remove_follower(self, row: int, source: int, source_shard: int) -> bool:
         """Forget one follower; return whether there was one."""

@@ -235,7 +235,7 @@ class HomeTimelines:
         if len(hidden):
             authors = authors[~np.isin(authors, hidden)]
         owners = state.owner[ids.buckets_of_accounts(authors)]
-        return {int(s): authors[owners == s].tobytes() for s in np.unique(owners)}
+        return {s: authors[owners == s].tobytes() for s in ids.distinct_shards(owners)}
 
     def _is_candidate(self, row: int, me: int, e: Entry) -> bool:
         graph = self.state.graph

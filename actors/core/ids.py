@@ -42,6 +42,11 @@ def buckets_of_accounts(account_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.in
     return (x & np.uint64(BUCKET_COUNT - 1)).astype(np.int64)
 
 
+def distinct_shards(owners: npt.NDArray[np.int64]) -> list[int]:
+    """Return which shards there are among some, ascending."""
+    return np.nonzero(np.bincount(owners))[0].tolist()
+
+
 def bucket_of_name(username: str) -> int:
     """Return the bucket (0..1023) that holds the reservation of a user name; names compare without case."""
     return zlib.crc32(username.lower().encode()) & (BUCKET_COUNT - 1)

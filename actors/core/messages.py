@@ -131,7 +131,7 @@ def on_gained(state: ShardState, source: int, us: bytes, vs: bytes, floors: byte
     state.changes.followers.log(followees[kept], followers[kept], True)
     for i in np.nonzero(kept & (filled >= 0))[0].tolist():
         _answer_backfill(state, source, int(followers[i]), int(followees[i]), int(filled[i]))
-    _start_pull_logs(state, source, np.unique(rows[kept]))
+    _start_pull_logs(state, source, rows[kept])
 
 
 def _answer_backfill(state: ShardState, source: int, reader: int, author: int, floor: int) -> None:
@@ -147,7 +147,7 @@ def _answer_backfill(state: ShardState, source: int, reader: int, author: int, f
 
 def _start_pull_logs(state: ShardState, source: int, rows: Ints) -> None:
     """Turn authors above the threshold into pull authors; give every shard that follows one its log."""
-    for row in rows[state.graph.followers.length[rows] > state.tuning.pull_threshold].tolist():
+    for row in np.unique(rows[state.graph.followers.length[rows] > state.tuning.pull_threshold]).tolist():
         account = state.people.accounts[row]
         shards = state.pull_shards.setdefault(account.account_id, set())
         missing = [s for s in state.graph.destinations(row) if s not in shards]

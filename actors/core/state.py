@@ -162,8 +162,8 @@ class ShardState:
     def send_by_owner(self, accounts: Ints, make: Callable[[npt.NDArray[np.bool_]], list[Any]]) -> None:
         """Queue one message per shard that owns any of `accounts`; `make` gets the mask of that shard's ones."""
         owners = self.owner[ids.buckets_of_accounts(accounts)]
-        for shard in np.unique(owners):
-            self.send(int(shard), make(owners == shard))
+        for shard in ids.distinct_shards(owners):
+            self.send(shard, make(owners == shard))
 
     def tidy(self) -> bool:
         """Slide some blocks together where over a 64th of an arena is waste; return whether there is more to do."""
@@ -375,7 +375,10 @@ class ShardState:
     def follow(self, followers: bytes, followees: bytes) -> int:
         """Add follow edges; those that exist are passed over. int64 arrays. Returns how many are new."""
         us, vs = int64s(followers), int64s(followees)
-        rows = np.array([self.people.row_of.get(u, -1) for u in us.tolist()], dtype=np.int64)
+        begins = np.ones(len(us), dtype=np.bool_)  # where another follower's edges begin: many stand together as a rule
+        begins[1:] = us[1:] != us[:-1]
+        rows_of_runs = np.array([self.people.row_of.get(u, -1) for u in us[begins].tolist()], dtype=np.int64)
+        rows = rows_of_runs[np.cumsum(begins) - 1]
         added = self.graph.add_following(rows, us, vs)
         us, vs, rows = us[added], vs[added], rows[added]
         self.changes.following.log(us, vs, True)
@@ -458,10 +461,10 @@ class ShardState:
         self.changes.accounts.add(row)
         authors = np.append(self.graph.following.view(row), account_id)
         owners = self.owner[ids.buckets_of_accounts(authors)]
-        self.waking[account_id] = (self.wake_number, {int(s) for s in np.unique(owners)})
-        for shard in np.unique(owners):
-            mine = authors[owners == shard]
-            self.send(int(shard), ["wake_ask", account_id, self.wake_number, mine.tobytes()])
+        shards = ids.distinct_shards(owners)
+        self.waking[account_id] = (self.wake_number, set(shards))
+        for shard in shards:
+            self.send(shard, ["wake_ask", account_id, self.wake_number, authors[owners == shard].tobytes()])
         return True
 
     def touch(self, account_ids: list[int]) -> None:
