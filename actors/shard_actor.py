@@ -12,6 +12,7 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import os
 import time
@@ -45,10 +46,18 @@ TICK_S = 1.0  # segment limits, reads of the day and the calendar are looked at 
 # walks all that has come since the recovery, some 0.5 us an object; now these are 50 million allocations apart.
 GC_THRESHOLDS = (20_000, 50, 50)
 T = TypeVar("T")
-SPARE_LOOK_S = 60.0  # between looks whether the node has its spare workers
+SPARE_LOOK_S = 10.0  # between looks whether the node has its spare workers
 SPARE_PAUSE_S = 2.0  # before the first: whoever has just come back has readers to catch up with
 SPARE_STAGGER_S = 0.5  # between the looks of two shards, so that the later one sees what the earlier one asked for
 REJOIN_S = 0.5  # between attempts to reach the router while it restarts
+
+
+@functools.cache
+def prepare() -> None:
+    """Load the compiled kernels, once in a process; what is loaded by now lives as long as that. 0.7 s, once cached."""
+    warm.main()
+    gc.collect()
+    gc.freeze()
 
 
 class ShardActor:
@@ -78,8 +87,9 @@ class ShardActor:
 
     def _recover(self) -> Storage:
         """Bring the shard back from its files; if that can't be, leave word for whoever started the cluster."""
-        warm.main()
+        prepare()
         begin = time.perf_counter()
+        gc.disable()  # collections would walk what is being built again and again, a quarter of the time, for nothing
         try:
             storage = Storage(self.settings, self.shard)
         except Exception as error:
@@ -87,8 +97,9 @@ class ShardActor:
             path.write_text(f"{type(error).__name__}: {error}\n", encoding="utf-8")
             self.log.critical("the shard can't recover", reason=str(error))
             raise
+        finally:
+            gc.enable()
         gc.set_threshold(*GC_THRESHOLDS)
-        gc.collect()
         gc.freeze()  # what recovery built lives as long as the process: collections needn't walk it
         self.log.info(
             "shard recovered", position=storage.replica.state.position, accounts=len(storage.replica.state.people),
