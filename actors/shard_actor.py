@@ -47,7 +47,7 @@ TICK_S = 1.0  # segment limits, reads of the day and the calendar are looked at 
 GC_THRESHOLDS = (20_000, 50, 50)
 T = TypeVar("T")
 SPARE_LOOK_S = 10.0  # between looks whether the node has its spare workers
-SPARE_PAUSE_S = 2.0  # before the first: whoever has just come back has readers to catch up with
+SPARE_PAUSE_S = 1.0  # before the first: readers catch up
 SPARE_STAGGER_S = 0.5  # between the looks of two shards, so that the later one sees what the earlier one asked for
 REJOIN_S = 0.5  # between attempts to reach the router while it restarts
 
