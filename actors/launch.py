@@ -27,6 +27,7 @@ from ray.exceptions import RayError
 from actors.api_actor import create_api_actor
 from actors.core.errors import ConflictError, OverloadedError
 from actors.storage import failure_file
+from cluster import spare_workers
 from cluster.connect import keep_ray_on_loopback, router_handle
 from cluster.ray_options import api_actor_name, shard_actor_name
 from cluster.router_actor import start_router
@@ -143,17 +144,22 @@ def first_free_port(host: str, port: int) -> int:
 def start_ray(settings: Settings, environment: dict[str, str]) -> Any:
     """Start a local Ray, or join the one that `cluster.ray_address` names. Returns Ray's context."""
     c = settings.cluster
-    worker = {"env_vars": environment} if environment else None
     if c.ray_address:
+        worker = {"env_vars": environment} if environment else None
         return ray.init(address=c.ray_address, namespace=c.namespace, runtime_env=worker, log_to_driver=True)
     keep_ray_on_loopback()
+    # The workers inherit what they need. A runtime environment would start each by way of Ray's agent and of a process
+    # that only imports Ray and starts the next one, 0.8 s in all, and no worker that is idle already would fit it.
+    folders = [environment.get("PYTHONPATH", ""), os.environ.get("PYTHONPATH", "")]
+    os.environ |= {**environment, "PYTHONPATH": os.pathsep.join(filter(None, folders))}
+    spare_workers.arrange(settings.storage.data_dir)
     # Ray gives its workers niceness 15, so that a desktop stays smooth under batch jobs; ours answer requests.
     os.environ.setdefault("RAY_worker_niceness", "0")
     for _ in range(DASHBOARD_ATTEMPT_COUNT):
         port = first_free_port(c.dashboard_host, c.dashboard_port) if c.dashboard else c.dashboard_port
         try:
             return ray.init(
-                address="local", namespace=c.namespace, num_cpus=c.ray_num_cpus or None, runtime_env=worker,
+                address="local", namespace=c.namespace, num_cpus=c.ray_num_cpus or None,
                 log_to_driver=True, include_dashboard=c.dashboard, dashboard_host=c.dashboard_host, dashboard_port=port,
                 object_store_memory=OBJECT_STORE_BYTES,
             )  # fmt: skip

@@ -12,12 +12,14 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import os
 import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+import psutil
 import ray
 import structlog
 from ray.exceptions import RayError
@@ -31,6 +33,7 @@ from actors.exchange import Exchange
 from actors.home_requests import HomeRequests
 from actors.metrics import RayExporter, ShardMetrics
 from actors.storage import Storage, failure_file, shard_directory
+from cluster import spare_workers
 from cluster.connect import router_handle
 from cluster.lane_server import LaneRequest, LaneServer
 from cluster.shard_map import shard_actor_name
@@ -43,7 +46,18 @@ TICK_S = 1.0  # segment limits, reads of the day and the calendar are looked at 
 # walks all that has come since the recovery, some 0.5 us an object; now these are 50 million allocations apart.
 GC_THRESHOLDS = (20_000, 50, 50)
 T = TypeVar("T")
+SPARE_LOOK_S = 10.0  # between looks whether the node has its spare workers
+SPARE_PAUSE_S = 1.0  # before the first: readers catch up
+SPARE_STAGGER_S = 0.5  # between the looks of two shards, so that the later one sees what the earlier one asked for
 REJOIN_S = 0.5  # between attempts to reach the router while it restarts
+
+
+@functools.cache
+def prepare() -> None:
+    """Load the compiled kernels, once in a process; what is loaded by now lives as long as that. 0.7 s, once cached."""
+    warm.main()
+    gc.collect()
+    gc.freeze()
 
 
 class ShardActor:
@@ -73,8 +87,9 @@ class ShardActor:
 
     def _recover(self) -> Storage:
         """Bring the shard back from its files; if that can't be, leave word for whoever started the cluster."""
-        warm.main()
+        prepare()
         begin = time.perf_counter()
+        gc.disable()  # collections would walk what is being built again and again, a quarter of the time, for nothing
         try:
             storage = Storage(self.settings, self.shard)
         except Exception as error:
@@ -82,8 +97,9 @@ class ShardActor:
             path.write_text(f"{type(error).__name__}: {error}\n", encoding="utf-8")
             self.log.critical("the shard can't recover", reason=str(error))
             raise
+        finally:
+            gc.enable()
         gc.set_threshold(*GC_THRESHOLDS)
-        gc.collect()
         gc.freeze()  # what recovery built lives as long as the process: collections needn't walk it
         self.log.info(
             "shard recovered", position=storage.replica.state.position, accounts=len(storage.replica.state.people),
@@ -116,6 +132,18 @@ class ShardActor:
         self._tasks += self.exchange.start()
         self._tasks += [asyncio.create_task(run()) for run in (self._tick, self._flush_counts, self._export)]
         await self._call_router("register_replica", self.shard, self.index, self._endpoints)
+        self._tasks.append(asyncio.create_task(self._keep_spares()))
+
+    async def _keep_spares(self) -> None:
+        """See to it that this node has workers that are ready to become a shard."""
+        pause = SPARE_PAUSE_S + SPARE_STAGGER_S * self.shard
+        while self.settings.cluster.spares:
+            await asyncio.sleep(pause)
+            try:
+                await asyncio.to_thread(spare_workers.look, self.settings.cluster.spares)
+            except (OSError, psutil.Error) as error:
+                self.log.warning("no spare worker was made", reason=str(error))
+            pause = SPARE_LOOK_S
 
     async def _call_router(self, method: str, *args: Any) -> Any:
         while True:

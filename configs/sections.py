@@ -152,6 +152,10 @@ class Cluster(Section):
     # A bucket's shard is one byte in the shard map.
     shards: int = Field(2, ge=1, le=256, description="shards that own the 1,024 buckets")
     replicas: int = Field(1, ge=1, le=3, description="copies of each shard")
+    # Ray itself keeps as many idle processes as there are CPUs, and laptops have two or more.
+    spares: int = Field(
+        2, ge=0, le=16, description="idle processes per node that can become a shard at once; 130 MB each"
+    )
     workers: int = Field(1, ge=1, le=256, description="API workers per node; they share the port")
     namespace: str = Field(
         "rookery",

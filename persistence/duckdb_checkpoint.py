@@ -208,7 +208,11 @@ def _load_table(db: duckdb.DuckDBPyConnection, table: Table) -> Columns:
     loaded: Columns = {}
     for name, kind in table.columns:
         column = rows.column(name)
-        loaded[name] = column.to_numpy().astype(DTYPES[kind], copy=False) if kind in DTYPES else column.to_pylist()
+        if kind in DTYPES:
+            values = column.to_numpy()  # of one chunk it is Arrow's own memory, read-only: another type for kernels
+            loaded[name] = values.astype(DTYPES[kind], copy=not values.flags.writeable)
+        else:
+            loaded[name] = column.to_pylist()
     return loaded
 
 

@@ -140,12 +140,20 @@ class BlockArena:
         self.look()
         return added
 
-    def fill(self, rows: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> None:
-        """Append values[i] to row rows[i], in order, where all those rows are empty: each gets its block at once."""
+    def fill(
+        self, rows: npt.NDArray[np.int64], values: npt.NDArray[Any], order: npt.NDArray[np.int64] | None = None
+    ) -> None:
+        """Append values[i] to row rows[i], where all those rows are empty: each gets its block at once.
+
+        order: the indices in the order in which the values are appended; None for 0, 1, 2, ...
+        """
         counts = np.bincount(rows, minlength=1)
         while not restore_kernels.fill_blocks(*self.parts, counts):
             self.grow(int(self.sizes[np.searchsorted(self.sizes, counts)][counts > 0].sum()))
-        restore_kernels.append_all(self.data, self.start, self.length, rows, values)
+        if order is None:
+            restore_kernels.append_all(self.data, self.start, self.length, rows, values)
+        else:
+            restore_kernels.append_in_order(self.data, self.start, self.length, rows, values, order)
 
     def append(self, row: int, value: int) -> None:
         """Append one value."""

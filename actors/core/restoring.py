@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from actors.core import ids, kernels, restore_kernels
+from actors.core import kernels, restore_kernels
 from actors.core.entries import NUMBERS, unpack
 from actors.core.people import Account
 from actors.core.snapshot import Sealer
@@ -51,14 +51,14 @@ def restore(state: ShardState, checkpoint: Checkpoint) -> Sealer:
         _restore_accounts(state, t.pop("accounts"), t)
         accounts = restore_kernels.Numbering(np.array([a.account_id for a in state.people.accounts], dtype=np.int64))
         following = t.pop("following")
-        _restore_following(state, accounts, following)
+        edges = _restore_following(state, accounts, following)
         _restore_followers(state, accounts, t.pop("followers"))
         _restore_relations(state, t["relations"])
         tweets = t.pop("tweets")
         _restore_tweets(state, accounts, tweets)
         _restore_small(state, t, meta)
         arrived = _newest_arrivals(state, [tweets, t.pop("arrivals")], meta["lost_max_id"])
-        _rebuild_timelines(state, accounts, arrived, following)
+        _rebuild_timelines(state, accounts, arrived, following, edges)
     sealer = Sealer(state)
     sealer.place = meta.get("place", 0)
     state.changes.arrivals |= stored.difference(state.arrivals.number_of)  # no longer here: the next seal deletes them
@@ -87,38 +87,31 @@ def _restore_accounts(state: ShardState, accounts: Columns, t: dict[str, Columns
     state.people.names.update(zip(names["username"], held, strict=True))
 
 
-def _in_order(edges: Columns) -> tuple[Ints, Ints]:
-    """Return (account ids, other ids) in the order in which the edges were made."""
-    place = edges["place"]
-    if (place[1:] > place[:-1]).all():
-        return edges["account_id"], edges["other_id"]
-    order = np.argsort(place)
-    return edges["account_id"][order], edges["other_id"][order]
-
-
-def _restore_following(state: ShardState, accounts: restore_kernels.Numbering, edges: Columns) -> None:
+def _restore_following(
+    state: ShardState, accounts: restore_kernels.Numbering, edges: Columns
+) -> tuple[Ints, restore_kernels.Numbering, Ints]:
+    """Returns the row of each edge's account, the followed accounts' numbers, and the number of each edge's."""
     graph = state.graph
-    own, other = _in_order(edges)
+    own, other, order = edges["account_id"], edges["other_id"], restore_kernels.order_of(edges["place"])
     graph.edge_count = len(own)
     rows = accounts.numbers(own)
-    graph.following.fill(rows, other)
-    linked = own != other
+    graph.following.fill(rows, other, order)
     authors = restore_kernels.Numbering()
-    author_rows = authors.numbers_of_all(other[linked])
+    author_of = authors.numbers_of_all(other)
     graph.author_row = dict(zip(authors.ids().tolist(), range(len(authors)), strict=True))
     graph.local_followers.ensure_rows(len(authors))
-    graph.local_followers.fill(author_rows, rows[linked].astype(np.int32))
+    if (own == other).any():
+        order = np.arange(len(own)) if order is None else order
+        order = order[own[order] != other[order]]
+    graph.local_followers.fill(author_of, rows.astype(np.int32), order)
+    return rows, authors, author_of
 
 
 def _restore_followers(state: ShardState, accounts: restore_kernels.Numbering, edges: Columns) -> None:
-    graph = state.graph
-    own, other = _in_order(edges)
-    rows = accounts.numbers(own)
-    graph.followers.fill(rows, other)
-    counts = graph.shard_followers
-    owners = state.owner[ids.buckets_of_accounts(other)]
-    found = np.bincount(rows * counts.shape[1] + owners, minlength=counts.size)
-    counts += found.reshape(counts.shape).astype(counts.dtype)
+    graph, other = state.graph, edges["other_id"]
+    rows = accounts.numbers(edges["account_id"])
+    graph.followers.fill(rows, other, restore_kernels.order_of(edges["place"]))
+    restore_kernels.count_owners(rows, other, state.owner, graph.shard_followers)
 
 
 def _restore_relations(state: ShardState, relations: Columns) -> None:
@@ -177,7 +170,11 @@ def _newest_arrivals(state: ShardState, parts: list[Columns], lost_max_id: int) 
 
 
 def _rebuild_timelines(
-    state: ShardState, accounts: restore_kernels.Numbering, arrived: Columns, following: Columns
+    state: ShardState,
+    accounts: restore_kernels.Numbering,
+    arrived: Columns,
+    following: Columns,
+    edges: tuple[Ints, restore_kernels.Numbering, Ints],
 ) -> None:
     rings, lost_max_id = state.rings, state.arrivals.lost_max_id
     np.maximum(rings.floor, lost_max_id, out=rings.floor, where=rings.awake == 1)
@@ -191,14 +188,14 @@ def _rebuild_timelines(
     pushed = np.nonzero(~pulled & ~direct)[0]
     writers = restore_kernels.Numbering()
     writer_of = writers.numbers_of_all(authors[pushed])
-    own, other = following["account_id"], following["other_id"]
-    read = writers.numbers(other)
-    useful = (read >= 0) & (own != other)
+    readers, followed, followed_of = edges
+    read = writers.numbers(followed.ids())[followed_of]
+    useful = (read >= 0) & (following["account_id"] != following["other_id"])
     own_rows = accounts.numbers(authors)
     mine = np.nonzero(own_rows >= 0)[0]
     rows = len(state.people)
     rings.rebuild(
-        restore_kernels.group(accounts.numbers(own[useful]), read[useful], rows),
+        restore_kernels.group(readers[useful], read[useful], rows),
         restore_kernels.group(writer_of, pushed, len(writers)),
         restore_kernels.group(own_rows[mine], mine, rows),
         arrived["tweet_id"],

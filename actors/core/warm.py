@@ -88,11 +88,14 @@ def main() -> None:
 
 
 def _restore(day: _Day) -> None:
-    """Load what a seal of the whole state holds into a fresh replica."""
+    """Load what a seal of the whole state holds into a fresh replica, edges in the order of their making and not."""
     tables = {table.name: table.empty() for table in TABLES}
     tables |= {change.table.name: change.upserts for change in day.replica.seal() if change.upserts}
-    fresh = Replica(0, [0] * ids.BUCKET_COUNT, day.replica.state.tuning)
-    fresh.load(Checkpoint(day.replica.state.position, 1, tables))
+    for step in (1, -1):
+        for name in ("following", "followers"):
+            tables[name]["place"] = np.sort(tables[name]["place"])[::step].copy()
+        fresh = Replica(0, [0] * ids.BUCKET_COUNT, day.replica.state.tuning)
+        fresh.load(Checkpoint(day.replica.state.position, 1, dict(tables)))
 
 
 def compiled() -> dict[str, int]:

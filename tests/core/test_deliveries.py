@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core import limits, restore_kernels
+from actors.core import ids, limits, restore_kernels
 from actors.core.deliveries import Deliveries
 from actors.core.entries import TweetBatch
 from actors.core.verify import check, digest
@@ -191,9 +191,9 @@ def test_a_batch_travels_as_columns_and_comes_back_the_same():
 @given(given_ids=st.lists(st.integers(1, (1 << 63) - 1), max_size=40), more=st.lists(st.integers(1, 60), max_size=40))
 def test_ids_are_numbered_in_the_order_in_which_they_are_first_seen(given_ids, more):
     numbering, twin = restore_kernels.Numbering(), {}
-    for ids in (given_ids, more, given_ids):
-        expected = [twin.setdefault(i, len(twin)) for i in ids]
-        assert numbering.numbers_of_all(np.array(ids, dtype=np.int64)).tolist() == expected
+    for wanted in (given_ids, more, given_ids):
+        expected = [twin.setdefault(i, len(twin)) for i in wanted]
+        assert numbering.numbers_of_all(np.array(wanted, dtype=np.int64)).tolist() == expected
     assert numbering.ids().tolist() == list(twin)
     assert numbering.numbers(np.array([*more, 61], dtype=np.int64)).tolist() == [twin[i] for i in more] + [
         twin.get(61, -1)
@@ -213,3 +213,26 @@ def test_values_are_grouped_in_their_order(pairs):
     for number in range(7):
         expected = [v for n, v in pairs if n == number]
         assert grouped[first[number] : first[number + 1]].tolist() == expected
+
+
+@given(places=st.lists(st.integers(0, 200), unique=True, max_size=60), step=st.sampled_from([1, 1_000]))
+def test_places_are_put_in_order_dense_or_sparse(places, step):
+    given_places = np.array(places, dtype=np.int64) * step + 7
+    order = restore_kernels.order_of(given_places)
+    found = given_places if order is None else given_places[order]
+    assert found.tolist() == sorted(given_places.tolist())
+
+
+def test_equal_places_keep_their_order():
+    assert restore_kernels.order_of(np.array([3, 1, 3, 1], dtype=np.int64)).tolist() == [1, 3, 0, 2]
+
+
+@given(edges=st.lists(st.tuples(st.integers(0, 3), st.integers(1, (1 << 63) - 1)), max_size=40))
+def test_followers_are_counted_by_the_shards_that_own_them(edges):
+    owner = np.arange(ids.BUCKET_COUNT, dtype=np.int64) % 3
+    rows, accounts = (np.array([e[i] for e in edges], dtype=np.int64) for i in (0, 1))
+    counts, expected = np.zeros((4, 3), dtype=np.int32), np.zeros((4, 3), dtype=np.int32)
+    restore_kernels.count_owners(rows, accounts, owner, counts)
+    for row, account in edges:
+        expected[row, owner[ids.bucket_of_account(account)]] += 1
+    assert counts.tolist() == expected.tolist()

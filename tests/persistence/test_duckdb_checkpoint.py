@@ -123,6 +123,17 @@ def test_many_folds_keep_the_file_and_the_log_small(path):
     store.close()
 
 
+@pytest.mark.parametrize("rows", [0, 10, 200_000])
+def test_loaded_columns_are_arrays_of_their_own(path, rows):
+    """Arrow's memory is read-only, for which kernels would be compiled once more, in the middle of a recovery."""
+    store = DuckDBCheckpointStore(path, 0, [COUNTS])
+    store.write(1, 0, [put(0, rows, 5)] if rows else [])
+    columns = store.load().tables["counts"]
+    store.close()
+    assert [values.flags.writeable for values in columns.values()] == [True, True]
+    assert sorted(columns["id"].tolist()) == list(range(rows))
+
+
 WRITE_FOR_EVER = """
 import os, sys
 from tests.persistence.test_duckdb_checkpoint import COUNTS, put

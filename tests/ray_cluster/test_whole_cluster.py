@@ -11,10 +11,12 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
+import psutil
 import pytest
 
 from bench.processes import free_port
@@ -24,10 +26,20 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S, COMMAND_TIMEOUT_S = 90, 120
 ACCOUNT_COUNT, FOLLOW_COUNT, TWEET_COUNT, OPERATION_COUNT = 300, 2_000, 400, 1_500
+T = TypeVar("T")
 
 
 def command(*args: str) -> list[str]:
     return [sys.executable, str(REPOSITORY / "run_cluster.py"), *args]
+
+
+def wait_for(look: Callable[[], T]) -> T:
+    """Return what look() returns as soon as that is true."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not (found := look()):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    return found
 
 
 class ServedCluster:
@@ -40,7 +52,8 @@ class ServedCluster:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        values = ("cluster.dashboard=false", "auth.mode=open", "limits.enabled=false", "server.wrk2_api=true")
+        values = ("cluster.dashboard=false", "auth.mode=open", "limits.enabled=false", "server.wrk2_api=true",
+                  "cluster.spares=1")  # fmt: skip
         sets = [arg for value in values for arg in ("--set", value)]
         args = command("serve", "--profile", "test", "--data", str(self.data), "--port", str(self.port),
                        "--shards", "2", "--no-sample", *sets)  # fmt: skip
@@ -122,6 +135,24 @@ def test_status_names_every_process(cluster, files):
 def test_nothing_acknowledged_is_lost_or_doubled_when_shards_are_killed(cluster, files):
     found = cluster.run("storm", "--kill", "--operations", str(OPERATION_COUNT), "--seed", "9")
     assert (found["problem_count"], found["figures"]["killed"]) == (0, 2)
+
+
+def test_a_killed_shard_comes_back_in_a_worker_that_was_waiting(cluster, files):
+    def pid_of_shard() -> int | None:
+        found = [p["pid"] for p in cluster.run("status")["processes"] if p["role"] == "shard"]
+        return found[0] if len(found) == 2 else None
+
+    def waiting(shard: psutil.Process) -> list[int]:
+        return [p.pid for p in shard.parent().children() if p.cmdline()[:1] == ["ray::IDLE"]]
+
+    before = cluster.run("check")["digests"]
+    shard = psutil.Process(pid_of_shard())
+    spares = wait_for(lambda: waiting(shard))
+    shard.kill()
+    taken = wait_for(lambda: pid if (pid := pid_of_shard()) not in (None, shard.pid) else None)
+    assert taken in spares
+    assert wait_for(lambda: waiting(psutil.Process(taken))) != spares, "it asked for another one"
+    assert cluster.run("check")["digests"] == before
 
 
 def test_a_network_made_over_the_paths_of_the_published_benchmark_is_as_defined(cluster):

@@ -1,0 +1,13 @@
+"""What a worker of Ray loads while it waits to become a shard: see cluster/spare_workers.py.
+
+Ray imports this module by its name, in each worker, before the worker takes work. So all is done by importing it.
+"""
+
+from __future__ import annotations
+
+from cluster import spare_workers
+
+if spare_workers.are_wanted():
+    from actors.shard_actor import prepare
+
+    prepare()
