@@ -329,10 +329,12 @@ def test_writes_wait_while_the_server_is_loading_its_files(own):
     journal = RedisJournal(RedisServer(own.url), "n", 0, 1)
     durable, reasons, failures = threading.Event(), [], []
     put(journal, b"a")
-    for number in range(500):
-        own.client.set(number, number)
+    with own.client.pipeline() as pipeline:
+        for number in range(4_000):
+            pipeline.set(number, number)
+        pipeline.execute()
     own.kill()
-    own.options = (*own.options, "--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024")
+    own.options = (*own.options, "--key-load-delay", "200")  # us; clients are answered once in 1,024 commands
     own.start(wait=False)
     commit = GroupCommit(
         journal,
