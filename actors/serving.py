@@ -39,6 +39,7 @@ from api.entities import find_entities, pack_entities
 from cluster.connect import open_client
 from cluster.loading import BulkLoader
 from cluster.sample import SAMPLE_READER, load_sample, sample_size
+from configs.explain import mask_url
 from configs.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -117,9 +118,12 @@ def _serve(settings: Settings, sample: bool, signals: Signals, out: Console, err
 
 def _save_info(settings: Settings, context: Any, url: str) -> ClusterInfo:
     dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else ""
+    storage = settings.storage
+    open_url = storage.redis_url if mask_url(storage.redis_url) == storage.redis_url else ""
     info = ClusterInfo(
         os.getpid(), context.address_info["address"], settings.cluster.namespace, url, dashboard,
-        settings.cluster.shards, settings.timeline.length, settings.auth.mode,
+        settings.cluster.shards, settings.timeline.length, settings.auth.mode, storage.backend,
+        open_url if storage.backend == "redis" else "",
     )  # fmt: skip
     info.save(settings.storage.data_dir)
     return info

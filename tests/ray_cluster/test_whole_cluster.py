@@ -33,14 +33,16 @@ def command(*args: str) -> list[str]:
 class ServedCluster:
     """A data folder, and the process that serves it."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *sets: str) -> None:
         self.data = data
+        self.sets = sets
         self.log = data.with_suffix(".log")
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        values = ("cluster.dashboard=false", "auth.mode=open", "limits.enabled=false", "server.wrk2_api=true")
+        values = ("cluster.dashboard=false", "auth.mode=open", "limits.enabled=false", "server.wrk2_api=true",
+                  *self.sets)  # fmt: skip
         sets = [arg for value in values for arg in ("--set", value)]
         args = command("serve", "--profile", "test", "--data", str(self.data), "--port", str(self.port),
                        "--shards", "2", "--no-sample", *sets)  # fmt: skip
