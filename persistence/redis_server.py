@@ -89,9 +89,9 @@ class ServerFacts:
             )
         return {
             "always": "every acknowledged write is on the server's disk",
-            "everysec": "a crash of the server may lose the last second of acknowledged writes, two if its disk is"
+            "everysec": "a power loss of the server may take the last second of acknowledged writes, two if its disk is"
             " slow; set appendfsync always to lose none",
-            "no": "a crash of the server's machine may lose half a minute of acknowledged writes; set appendfsync"
+            "no": "a power loss of the server may take half a minute of acknowledged writes; set appendfsync"
             " always to lose none",
         }.get(self.sync, "the server has an append-only file, but doesn't tell how often it syncs it (CONFIG GET)")
 
