@@ -34,6 +34,7 @@ from actors.launch import (
 )
 from actors.progress import Bars
 from actors.ray_token import TOKEN_FILE, write_private
+from actors.storage import storage_warning
 from api.auth import make_token
 from api.entities import find_entities, pack_entities
 from cluster.connect import open_client
@@ -85,6 +86,10 @@ def serve(settings: Settings, sample: bool, out: Console, err: Console) -> bool:
     with serving_lock(data_dir):
         require_shard_count(settings)
         require_free_port(settings.server.host, settings.server.port)
+        with err.status(f"asking {settings.storage.backend} what it keeps"):
+            warning = storage_warning(settings)
+        if warning:
+            err.print(f"warning: {warning}", style="yellow", highlight=False)
         try:
             _serve(settings, sample, signals, out, err)
         except (KeyboardInterrupt, SystemExit):  # SystemExit: SIGTERM while Ray's own handler was in place

@@ -94,6 +94,18 @@ def open_files(settings: Settings, shard: int, epoch: int) -> Opened:
         raise
 
 
+def storage_warning(settings: Settings) -> str:
+    """Return what the storage may lose of acknowledged writes, or nothing. Raises StorageError if it can't be used."""
+    if settings.storage.backend != "redis":
+        return ""
+    server = RedisServer(settings.storage.redis_url)
+    try:
+        facts: ServerFacts = wait_until_open(server.check)
+    finally:
+        server.close()
+    return "" if facts.survives_power_loss else f"{server.name}: {facts.promise}"
+
+
 def open_redis(settings: Settings, shard: int, epoch: int) -> Opened:
     """Open a shard's keys on the server, waiting for it a little; warn of what the server may lose.
 
