@@ -8,7 +8,8 @@ Rules of this file
   of their own and only hand results back.
 - Nobody is answered, and nothing leaves, before its position is durable.
 - Fail-stop: if a command fails half-way, or the journal can't be written, memory is ahead of the disk for good; the
-  process ends, and Ray starts a recovery.
+  process ends, and Ray starts a recovery. A journal that is unavailable for a while is another matter: what was applied
+  waits for it, reads go on, and new writes are refused until it is back.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from typing import Any
 
 import structlog
 
-from actors.core.errors import RookeryError
+from actors.core.errors import OverloadedError, RookeryError
 from actors.metrics import ShardMetrics
 from actors.storage import Storage
 from persistence.checkpointer import Checkpointer
+from persistence.errors import FencedError, JournalLostError, JournalUnavailableError
 from persistence.group_commit import GroupCommit
 
 FOLD_TIMEOUT_S = (
@@ -52,6 +54,7 @@ class Commits:
         self._sealed: deque[tuple[int, list[Any]]] = deque()
         self._sealed_position = storage.report.checkpoint_position
         self._sealed_s = time.monotonic()
+        self.unavailable = ""  # why the journal takes nothing just now
         self._loop = asyncio.get_running_loop()
         self.checkpointer = Checkpointer(
             storage.store, self.journal, storage.report.checkpoint_position, self._checkpoint_failed, queue_batches_max
@@ -61,12 +64,18 @@ class Commits:
             self._durable_soon,
             self._journal_failed,
             on_flush=self._flushed,
+            on_unavailable=self._unavailable_soon,
         )
 
     # ---- applying ---------------------------------------------------------------------------------------------
 
     def write(self, op: str, args: list[Any], now_ms: int) -> Any:
-        """Carry out a write request; returns the reply's body, to be given through `when_durable`."""
+        """Carry out a write request; returns the reply's body, to be given through `when_durable`.
+
+        Raises OverloadedError while the journal is unavailable; nothing was changed.
+        """
+        if self.unavailable:
+            raise OverloadedError(f"storage takes no writes: {self.unavailable}; try again later", retry_after_s=1.0)
         with self._fail_stop():
             record, body = self.replica.write(op, args, now_ms)
         if record is not None:
@@ -128,6 +137,18 @@ class Commits:
         self.log.critical("the journal can't be written; this process ends", reason=str(error))
         os._exit(1)
 
+    def _unavailable_soon(self, error: JournalUnavailableError | None) -> None:
+        """Hand over from the flushing thread."""
+        self._loop.call_soon_threadsafe(self._note_unavailable, error)
+
+    def _note_unavailable(self, error: JournalUnavailableError | None) -> None:
+        reason = "" if error is None else error.reason or "it is unavailable"
+        if error is not None and reason != self.unavailable:
+            self.log.error("the journal can't be written for now; writes are refused", reason=str(error))
+        if error is None:
+            self.log.info("the journal can be written again", durable_position=self.journal.durable_position)
+        self.unavailable = reason
+
     def _flushed(self, records: int, seconds: float) -> None:
         """Note one flush; runs on the flushing thread, the only writer of these three."""
         self.metrics.journal_records += records
@@ -162,6 +183,8 @@ class Commits:
             self._sealed.popleft()
 
     def _checkpoint_failed(self, error: Exception) -> None:
+        if isinstance(error, FencedError | JournalLostError):
+            self._journal_failed(error)
         self.log.error("a checkpoint was not written; it is tried again", reason=str(error))
 
     async def close(self) -> None:
@@ -195,6 +218,7 @@ class Commits:
             "checkpoint_lag": self.state.position - folded.written_position,
             "checkpoint_rows": folded.rows_written,
             "checkpoint_error": folded.last_error or "",
+            "journal_error": self.unavailable,
             "mailbox": len(self.waiting),
         }
 

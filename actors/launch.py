@@ -56,6 +56,8 @@ class ClusterInfo:
     shards: int
     timeline_length: int
     auth_mode: str
+    storage_backend: str = "duckdb"
+    redis_url: str = ""  # only if it holds no password
 
     def save(self, data_dir: Path) -> None:
         """Write `cluster.json` atomically."""

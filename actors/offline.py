@@ -1,8 +1,8 @@
-"""`check` of a stopped cluster: opens every shard's files, and with the oracle runs all replicas in one process.
+"""`check` of a stopped cluster: opens every shard's storage, and with the oracle runs all replicas in one process.
 
 Rules of this file
 - Nothing is written to a journal or a checkpoint: commands that waking and delivering need are applied in memory only.
-  (Opening a journal cuts off a torn tail, as any start would.)
+  (Opening a journal cuts off a torn tail, as any start would. In Redis, opening makes this process the owner.)
 - The digests are taken before anything is applied: they equal those of the running cluster before it stopped.
 - The serving lock is held meanwhile, so that nobody starts the cluster under our feet.
 """
@@ -102,14 +102,20 @@ class StoppedCluster:
 
 
 def check_stopped(data_dir: Path, info: ClusterInfo | None, oracle: bool, console: Console) -> Outcome:
-    """Check the shards of a stopped cluster. Raises NotFoundError when the folder holds none."""
+    """Check the shards of a stopped cluster. Raises NotFoundError when the folder holds none.
+
+    A Redis URL with a password isn't in the folder: it comes from the environment (ROOKERY_STORAGE__REDIS_URL).
+    """
     state = load_state(data_dir) if data_dir.exists() else None
     if state is None:
         raise NotFoundError(f"{data_dir} holds no cluster: it was never served")
     length = info.timeline_length if info else load_settings("laptop").timeline.length
-    overrides = {
+    overrides: dict[str, dict[str, Any]] = {
         "storage": {"data_dir": data_dir}, "cluster": {"shards": state[1].shard_count}, "timeline": {"length": length},
     }  # fmt: skip
+    if info is not None:
+        overrides["storage"] |= {"backend": info.storage_backend, "redis_url": info.redis_url or None}
+        overrides["cluster"]["namespace"] = info.namespace
     outcome = Outcome()
     with serving_lock(data_dir):
         begin = time.perf_counter()

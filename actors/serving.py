@@ -34,11 +34,13 @@ from actors.launch import (
 )
 from actors.progress import Bars
 from actors.ray_token import TOKEN_FILE, write_private
+from actors.storage import storage_warning
 from api.auth import make_token
 from api.entities import find_entities, pack_entities
 from cluster.connect import open_client
 from cluster.loading import BulkLoader
 from cluster.sample import SAMPLE_READER, load_sample, sample_size
+from configs.explain import mask_url
 from configs.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -84,6 +86,10 @@ def serve(settings: Settings, sample: bool, out: Console, err: Console) -> bool:
     with serving_lock(data_dir):
         require_shard_count(settings)
         require_free_port(settings.server.host, settings.server.port)
+        with err.status(f"asking {settings.storage.backend} what it keeps"):
+            warning = storage_warning(settings)
+        if warning:
+            err.print(f"warning: {warning}", style="yellow", highlight=False)
         try:
             _serve(settings, sample, signals, out, err)
         except (KeyboardInterrupt, SystemExit):  # SystemExit: SIGTERM while Ray's own handler was in place
@@ -117,9 +123,12 @@ def _serve(settings: Settings, sample: bool, signals: Signals, out: Console, err
 
 def _save_info(settings: Settings, context: Any, url: str) -> ClusterInfo:
     dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else ""
+    storage = settings.storage
+    open_url = storage.redis_url if mask_url(storage.redis_url) == storage.redis_url else ""
     info = ClusterInfo(
         os.getpid(), context.address_info["address"], settings.cluster.namespace, url, dashboard,
-        settings.cluster.shards, settings.timeline.length, settings.auth.mode,
+        settings.cluster.shards, settings.timeline.length, settings.auth.mode, storage.backend,
+        open_url if storage.backend == "redis" else "",
     )  # fmt: skip
     info.save(settings.storage.data_dir)
     return info

@@ -79,13 +79,6 @@ def wrk2_api_needs_open_mode(s: Settings) -> Finding | None:
     )
 
 
-@rule("storage.backend")
-def redis_backend_is_not_here_yet(s: Settings) -> Finding | None:
-    if s.storage.backend != "redis":
-        return None
-    return Finding("storage.backend", "is not available yet", "set storage.backend=duckdb")
-
-
 @rule("cluster.replicas")
 def replicas_are_not_here_yet(s: Settings) -> Finding | None:
     if s.cluster.replicas == 1:

@@ -2,7 +2,7 @@
 
 Rules of this file
 - All are `StorageError`, with a 503 status hint: the client did nothing wrong, and the shard can't serve as it is.
-- A message names the file; damage also names the byte offset.
+- A message names the file, or the server and the key; damage also names the byte offset, or the entry's id.
 - Everything but the message is an attribute with a default, so that errors pickle (they cross Ray actor calls).
 """
 
@@ -40,6 +40,34 @@ class JournalFailedError(StorageError):
     """A write or sync of the journal failed, now or earlier. It stays failed until it is opened again."""
 
     code = "journal_failed"
+
+
+class JournalUnavailableError(StorageError):
+    """The journal's server takes no writes just now: nothing was acknowledged, and asking again may help.
+
+    The journal keeps what was appended, and tries the same bytes with the next `flush`. `reason` says why in a few
+    words, without an address: it may be shown to clients.
+    """
+
+    code = "journal_unavailable"
+
+    def __init__(
+        self, message: str, field: str | None = None, retry_after_s: float | None = None, *, reason: str = ""
+    ) -> None:
+        super().__init__(message, field, retry_after_s)
+        self.reason = reason
+
+
+class ServerUnfitError(StorageError):
+    """The server must not be trusted with a journal as it is set up; the message says what to change."""
+
+    code = "server_unfit"
+
+
+class JournalLostError(StorageError):
+    """The server no longer has what it acknowledged: it went back further than this owner could make good."""
+
+    code = "journal_lost"
 
 
 class JournalClosedError(StorageError):

@@ -5,6 +5,8 @@ Rules of this file
   large as what arrives during one sync.
 - The callbacks run on this thread: they only hand over (`loop.call_soon_threadsafe`).
 - After a failure nothing more is reported durable; `on_failure` is called once and the thread ends.
+- A journal that is unavailable hasn't failed: the thread tries again, with a growing pause, for as long as it takes
+  (CLOSE_PATIENCE_S once it is closing). `on_unavailable` is told of each attempt, so that writes can be refused.
 
 The wake-up is safe without a lock: the thread clears the event *before* it flushes, and a caller appends *before* it
 notifies, so a record is either in the flush that runs or leaves the event set for the next one.
@@ -19,8 +21,12 @@ from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from persistence.errors import JournalUnavailableError
 from persistence.protocols import Journal
 
+RETRY_SECONDS_MIN = 0.05  # s before the first retry: a connection that broke is made again at once
+RETRY_SECONDS_MAX = 1.0  # s between retries at most: writes go on within a second of the server's return
+CLOSE_PATIENCE_S = 10.0  # s that closing waits for an unavailable journal; what isn't durable was never acknowledged
 FLUSH_SECONDS_BUCKETS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 """Upper bounds of the histogram, in seconds: from a laptop's NVMe (0.1 ms) to a disk in trouble (1 s)."""
 
@@ -43,6 +49,7 @@ class GroupCommit:
     on_durable(position): everything up to position is durable; called with growing positions.
     on_failure(error): the journal (or on_durable) raised; nothing more will be durable. clock: seconds, monotonic.
     on_flush(records, seconds): what one flush took, for histograms; called on the thread, must be quick.
+    on_unavailable(error): nothing can be made durable for now; None once it goes on.
     """
 
     def __init__(
@@ -52,14 +59,16 @@ class GroupCommit:
         on_failure: Callable[[BaseException], None],
         clock: Callable[[], float] = time.perf_counter,
         on_flush: Callable[[int, float], None] = lambda records, seconds: None,
+        on_unavailable: Callable[[JournalUnavailableError | None], None] = lambda error: None,
     ) -> None:
         self._journal = journal
         self._on_flush = on_flush
         self._on_durable = on_durable
         self._on_failure = on_failure
+        self._on_unavailable = on_unavailable
         self._clock = clock
         self._wake = threading.Event()
-        self._closing = False
+        self._closing = threading.Event()
         self._roll_wanted = False
         self._reported = journal.durable_position
         self._flushes = self._records = self._last_batch = 0
@@ -80,7 +89,7 @@ class GroupCommit:
 
     def close(self) -> None:
         """Flush what was appended, report it, and end the thread. Idempotent. The journal stays open."""
-        self._closing = True
+        self._closing.set()
         self._wake.set()
         if threading.current_thread() is not self._thread:
             self._thread.join()
@@ -99,19 +108,42 @@ class GroupCommit:
 
     def _run(self) -> None:
         try:
-            while not self._closing:
+            while not self._closing.is_set():
                 self._wake.wait()
                 self._wake.clear()
-                self._commit()
-            self._commit()  # what came between the last flush and close
+                self._commit_patiently()
+            self._commit_patiently()  # what came between the last flush and close
         except BaseException as error:
             self._on_failure(error)
             if not isinstance(error, Exception):
                 raise
 
-    def _commit(self) -> None:
+    def _commit_patiently(self) -> None:
+        """Commit, again and again while the journal is unavailable. Raises what isn't worth trying again."""
+        pause, give_up = RETRY_SECONDS_MIN, float("inf")
+        while True:
+            rolling, self._roll_wanted = self._roll_wanted, False
+            try:
+                self._commit(rolling)
+            except JournalUnavailableError as error:
+                self._roll_wanted |= rolling
+                self._report(self._journal.durable_position)  # a part of the batch may have become durable
+                self._on_unavailable(error)
+                if self._closing.is_set():
+                    give_up = min(give_up, self._clock() + CLOSE_PATIENCE_S)
+                    if self._clock() >= give_up:
+                        raise
+                    time.sleep(pause)
+                else:
+                    self._closing.wait(pause)
+                pause = min(pause * 2, RETRY_SECONDS_MAX)
+            else:
+                if pause > RETRY_SECONDS_MIN:
+                    self._on_unavailable(None)
+                return
+
+    def _commit(self, rolling: bool) -> None:
         """Flush (or roll) once, measure it, report it. Nothing is written when nothing was appended."""
-        rolling, self._roll_wanted = self._roll_wanted, False
         if self._journal.buffered_count:
             begin = self._clock()
             position = self._journal.flush()
@@ -119,11 +151,14 @@ class GroupCommit:
             self._reported = position
             self._on_durable(position)
         if rolling:
-            position = self._journal.roll()
-            if position > self._reported:  # records came between the flush and the roll
-                self._records += position - self._reported
-                self._reported = position
-                self._on_durable(position)
+            self._report(self._journal.roll())  # records may have come between the flush and the roll
+
+    def _report(self, position: int) -> None:
+        """Report what became durable outside of a measured flush."""
+        if position > self._reported:
+            self._records += position - self._reported
+            self._reported = position
+            self._on_durable(position)
 
     def _measure(self, records: int, seconds: float) -> None:
         self._on_flush(records, seconds)

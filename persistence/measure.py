@@ -1,7 +1,8 @@
 """Measures storage on this machine: `python -m persistence.measure [--directory DIR]`. DESIGN.md holds a run.
 
 Prints append, group commit, replay, fold into a large table, and load; last the alternative that was turned down, the
-same rows under a primary key. Takes about a minute and a half, writes about 1 GB and removes it.
+same rows under a primary key. Takes about a minute and a half, writes about 1 GB and removes it. With `--redis URL` it
+measures a Redis server instead, under a namespace of its own, which it removes too; `--rows` makes the table smaller.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import argparse
 import tempfile
 import threading
 import time
+import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -20,6 +23,10 @@ from actors.core.tables import Table, TableChange
 from persistence.duckdb_checkpoint import DuckDBCheckpointStore
 from persistence.file_journal import FileJournal
 from persistence.group_commit import GroupCommit
+from persistence.protocols import CheckpointStore, Journal
+from persistence.redis_checkpoint import RedisCheckpointStore
+from persistence.redis_journal import RedisJournal
+from persistence.redis_server import RedisServer, shard_key
 
 RECORD_COUNT = 300_000  # records of the journal runs
 RECORD = b"r" * 200  # bytes of a typical tweet command
@@ -32,14 +39,38 @@ def main() -> None:
     """Run every measurement in a temporary directory."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--directory", default=None, help="where to write (default: the system's temporary directory)")
-    with tempfile.TemporaryDirectory(dir=parser.parse_args().directory) as directory:
-        _measure_journal(Path(directory))
-        _measure_store(Path(directory))
-        _measure_primary_key(Path(directory))
+    parser.add_argument("--redis", default=None, metavar="URL", help="measure this server")
+    parser.add_argument("--rows", type=int, default=ROW_COUNT, help="rows of the table to fold into")
+    options = parser.parse_args()
+    if options.redis:
+        _measure_redis(options.redis, options.rows)
+        return
+    with tempfile.TemporaryDirectory(dir=options.directory) as directory:
+        path = Path(directory)
+        _measure_journal(lambda: FileJournal(path / "journal", 0, 0))
+        _measure_store(lambda: DuckDBCheckpointStore(path / "shard.duckdb", 0, [FOLLOWS]), options.rows)
+        _report("store: file after 50 folds", (path / "shard.duckdb").stat().st_size / 1e6, "MB")
+        _measure_primary_key(path)
 
 
-def _measure_journal(directory: Path) -> None:
-    journal = FileJournal(directory / "journal", 0, 0)
+def _measure_redis(url: str, row_count: int) -> None:
+    server = RedisServer(url)
+    namespace = f"measure-{uuid.uuid4().hex}"
+    print(f"Redis {server.check().version}: {server.check().promise}")
+    used = server.client.info("memory")["used_memory"]
+    try:
+        _measure_journal(lambda: RedisJournal(server, namespace, 0, 0))
+        server.client.unlink(shard_key(namespace, 0, "journal"))
+        _measure_store(lambda: RedisCheckpointStore(server, namespace, 0, [FOLLOWS]), row_count)
+        grown = server.client.info("memory")["used_memory"] - used
+        _report("store: memory of the server after 50 folds", grown / 1e6, "MB")
+    finally:
+        for key in server.client.scan_iter(f"*rookery:{namespace}:*", count=10_000):
+            server.client.unlink(key)
+
+
+def _measure_journal(open_journal: Callable[[], Journal]) -> None:
+    journal = open_journal()
     begin = time.perf_counter()
     for _ in range(RECORD_COUNT):
         journal.append(RECORD)
@@ -59,7 +90,7 @@ def _measure_journal(directory: Path) -> None:
     _measure_group_commit(journal)
     journal.close()
     begin = time.perf_counter()
-    journal = FileJournal(directory / "journal", 0, 0)
+    journal = open_journal()
     _report("open and verify", megabytes / (time.perf_counter() - begin), "MB/s")
     begin = time.perf_counter()
     count = sum(1 for _ in journal.replay(0))
@@ -67,7 +98,7 @@ def _measure_journal(directory: Path) -> None:
     journal.close()
 
 
-def _measure_group_commit(journal: FileJournal) -> None:
+def _measure_group_commit(journal: Journal) -> None:
     """Append as fast as 64 writers that each wait for their own record can."""
     durable = threading.Semaphore(64)
     begin, first = time.perf_counter(), journal.durable_position
@@ -88,31 +119,30 @@ def _measure_group_commit(journal: FileJournal) -> None:
     _report("  records in a batch, mean", stats.mean_batch_records, "")
 
 
-def _measure_store(directory: Path) -> None:
-    store = DuckDBCheckpointStore(directory / "shard.duckdb", 0, [FOLLOWS])
+def _measure_store(open_store: Callable[[], CheckpointStore], row_count: int) -> None:
+    store = open_store()
     random = np.random.default_rng(1)
-    a, b = random.integers(0, 500_000, ROW_COUNT) * 7919, random.permutation(ROW_COUNT).astype(np.int64)
+    a, b = random.integers(0, 500_000, row_count) * 7919, random.permutation(row_count).astype(np.int64)
 
     def change(rows: np.ndarray) -> TableChange:
         blobs = [random.bytes(20) for _ in range(len(rows))]
         return TableChange(FOLLOWS, {"a": a[rows], "b": b[rows], "n": rows.astype(np.int32), "x": blobs})
 
-    bulk = [change(np.arange(start, start + 500_000)) for start in range(0, ROW_COUNT, 500_000)]
+    bulk = [change(np.arange(start, min(start + 500_000, row_count))) for start in range(0, row_count, 500_000)]
     begin = time.perf_counter()
     for position, part in enumerate(bulk, 1):
         store.write(position, 0, [part])
-    _report(f"store: first {ROW_COUNT:,} rows", time.perf_counter() - begin, "s")
+    _report(f"store: first {row_count:,} rows", time.perf_counter() - begin, "s")
     seconds = []
     for position in range(100, 150):
-        part = change(random.choice(ROW_COUNT, CHANGE_COUNT, replace=False))
+        part = change(random.choice(row_count, CHANGE_COUNT, replace=False))
         begin = time.perf_counter()
         store.write(position, 0, [part])
         seconds.append(time.perf_counter() - begin)
     _report(f"store: fold {CHANGE_COUNT:,} changed rows, median", float(np.median(seconds)), "s")
     _report(f"store: fold {CHANGE_COUNT:,} changed rows, worst (folds the log)", max(seconds), "s")
     store.close()
-    _report("store: file after 50 folds", (directory / "shard.duckdb").stat().st_size / 1e6, "MB")
-    store = DuckDBCheckpointStore(directory / "shard.duckdb", 0, [FOLLOWS])
+    store = open_store()
     begin = time.perf_counter()
     store.load()
     _report("store: load", time.perf_counter() - begin, "s")

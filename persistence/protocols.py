@@ -80,7 +80,9 @@ class Journal(Protocol):
     def flush(self) -> int:
         """Make everything appended before this call durable, as one batch; return the durable position. Blocks.
 
-        Raises JournalFailedError; the journal then stays failed and reports nothing more as durable.
+        Raises JournalUnavailableError: for now a part, or nothing, became durable; the rest stays buffered for the
+        next call. Raises JournalFailedError, FencedError or JournalLostError; the journal then stays failed and reports
+        nothing more as durable.
         """
 
     def roll(self) -> int:

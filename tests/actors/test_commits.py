@@ -11,13 +11,14 @@ import pytest
 
 from actors.commits import Commits
 from actors.core.entries import pack
-from actors.core.errors import ConflictError, RookeryError
+from actors.core.errors import ConflictError, OverloadedError, RookeryError
 from actors.core.requests import Prepared
 from actors.core.verify import digest
 from actors.exchange import Exchange
 from actors.metrics import ShardMetrics
 from actors.storage import Storage
 from configs.settings import load_settings
+from persistence.errors import JournalUnavailableError
 
 
 class GatedDisk:
@@ -181,3 +182,35 @@ async def test_segments_are_folded_while_writes_go_on(settings) -> None:
     assert 50 <= again.report.records_replayed <= 151
     assert digest(again.replica.state) == before
     again.close()
+
+
+async def until(condition) -> None:
+    while not condition():  # noqa: ASYNC110  it changes without an event
+        await asyncio.sleep(0.001)
+
+
+async def test_while_the_journal_is_unavailable_writes_are_refused_and_what_was_applied_waits(commits):
+    flush, away = commits.journal.flush, threading.Event()
+
+    def flush_if_there() -> int:
+        if away.is_set():
+            raise JournalUnavailableError("server 10.0.0.7: it is full", reason="it is full")
+        return flush()
+
+    commits.journal.flush = flush_if_there
+    away.set()
+    done = asyncio.get_running_loop().create_future()
+    register(commits, 1)
+    commits.when_durable(done, "done")
+    async with asyncio.timeout(10):
+        await until(lambda: commits.unavailable)
+        position = commits.state.position
+        with pytest.raises(OverloadedError, match="storage takes no writes: it is full") as caught:
+            register(commits, 2)
+        assert "10.0.0.7" not in str(caught.value)  # an address is nothing for clients
+        assert (commits.state.position, commits.figures()["journal_error"]) == (position, "it is full")
+        assert not done.done()
+        away.clear()
+        assert await done == "done"
+        await until(lambda: not commits.unavailable)
+    register(commits, 2)

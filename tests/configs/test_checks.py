@@ -22,7 +22,6 @@ def problems_of(*sets: str) -> list:
         (["auth.mode=open", "server.host=example.org"], "auth.mode", "example.org", ["server.host=::1"]),
         (["server.wrk2_api=true"], "server.wrk2_api", "auth.mode=open, which is token", ["auth.mode=open"]),
         (["server.wrk2_api=true"], "server.wrk2_api", "no tokens", ["server.wrk2_api=false"]),
-        (["storage.backend=redis"], "storage.backend", "not available yet", ["storage.backend=duckdb"]),
         (["cluster.replicas=2"], "cluster.replicas", "not available yet", ["cluster.replicas=1"]),
         (["durability.ack=replica"], "durability.ack", "at least 2, which is 1", ["durability.ack=journal"]),
         (["durability.ack=majority"], "durability.ack", "at least 2, which is 1", ["durability.ack=journal"]),

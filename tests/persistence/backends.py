@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,6 +11,10 @@ from persistence.duckdb_checkpoint import DuckDBCheckpointStore
 from persistence.file_journal import FileJournal
 from persistence.memory import MemoryCheckpointStore, MemoryDisk, MemoryJournal, MemoryShelf
 from persistence.protocols import CheckpointStore, Journal
+from persistence.redis_checkpoint import RedisCheckpointStore
+from persistence.redis_journal import RedisJournal
+from persistence.redis_server import RedisServer
+from tests.persistence.redis_processes import shared_redis
 
 OpenJournal = Callable[..., Journal]
 """open_journal(epoch=0): open the journal of shard 0 that this test uses, as a process that starts would."""
@@ -26,6 +31,11 @@ def _memory_journal(directory: Path) -> OpenJournal:
     return lambda epoch=0: MemoryJournal(disk, 0, epoch)
 
 
+def _redis_journal(directory: Path) -> OpenJournal:
+    server, namespace = RedisServer(shared_redis().url), uuid.uuid4().hex
+    return lambda epoch=0: RedisJournal(server, namespace, 0, epoch)
+
+
 def _duckdb_store(directory: Path) -> OpenStore:
     return lambda tables: DuckDBCheckpointStore(directory / "shard.duckdb", 0, tables)
 
@@ -39,5 +49,18 @@ def _memory_store(directory: Path) -> OpenStore:
     return open_store
 
 
-JOURNALS: dict[str, Callable[[Path], OpenJournal]] = {"file": _file_journal, "memory": _memory_journal}
-STORES: dict[str, Callable[[Path], OpenStore]] = {"duckdb": _duckdb_store, "memory": _memory_store}
+def _redis_store(directory: Path) -> OpenStore:
+    server, namespace = RedisServer(shared_redis().url), uuid.uuid4().hex
+    return lambda tables: RedisCheckpointStore(server, namespace, 0, tables)
+
+
+JOURNALS: dict[str, Callable[[Path], OpenJournal]] = {
+    "file": _file_journal,
+    "memory": _memory_journal,
+    "redis": _redis_journal,
+}
+STORES: dict[str, Callable[[Path], OpenStore]] = {
+    "duckdb": _duckdb_store,
+    "memory": _memory_store,
+    "redis": _redis_store,
+}

@@ -5,6 +5,13 @@ from __future__ import annotations
 import pytest
 
 from tests.persistence.backends import JOURNALS, STORES
+from tests.persistence.redis_processes import close_shared_redis
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_shared_redis_left():
+    yield
+    close_shared_redis()
 
 
 @pytest.fixture(params=JOURNALS)

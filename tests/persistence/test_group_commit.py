@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from persistence.errors import JournalFailedError
+from persistence.errors import JournalFailedError, JournalUnavailableError
 from persistence.group_commit import GroupCommit
 from persistence.memory import MemoryDisk, MemoryJournal
 
@@ -121,6 +121,47 @@ def test_a_failing_disk_is_reported_once_and_nothing_after_it_as_durable():
     assert [type(error) for error in errors] == [JournalFailedError]
     with pytest.raises(JournalFailedError):
         journal.append(b"b")
+
+
+class FlakyJournal(MemoryJournal):
+    """A journal whose server is away for its first `away` flushes, and for the roll after them."""
+
+    away = 0
+
+    def flush(self):
+        self.wait_for_the_server()
+        return super().flush()
+
+    def roll(self):
+        self.wait_for_the_server()
+        return super().roll()
+
+    def wait_for_the_server(self):
+        if self.away:
+            self.away -= 1
+            raise JournalUnavailableError("server: it is away", reason="it is away")
+
+
+def test_an_unavailable_journal_is_tried_again_until_it_is_back(monkeypatch):
+    monkeypatch.setattr("persistence.group_commit.RETRY_SECONDS_MIN", 0.001)
+    journal = FlakyJournal(MemoryDisk(), 0, 0)
+    positions, states, durable = [], [], threading.Event()
+
+    def on_durable(position):
+        positions.append(position)
+        durable.set()
+
+    commit = GroupCommit(journal, on_durable, fail_the_test, on_unavailable=states.append)
+    journal.away = 3
+    for record in (b"a", b"b"):
+        journal.append(record)
+    commit.roll_soon()
+    assert durable.wait(10)
+    commit.close()
+    assert positions == [2]
+    assert [state and state.reason for state in states] == ["it is away"] * 3 + [None]
+    assert journal.segment_bytes == 0  # the roll was not forgotten
+    assert commit.stats().record_count == 2
 
 
 def test_a_callback_that_raises_is_a_failure_too():

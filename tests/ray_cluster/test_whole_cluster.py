@@ -45,15 +45,16 @@ def wait_for(look: Callable[[], T]) -> T:
 class ServedCluster:
     """A data folder, and the process that serves it."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *sets: str) -> None:
         self.data = data
+        self.sets = sets
         self.log = data.with_suffix(".log")
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         values = ("cluster.dashboard=false", "auth.mode=open", "limits.enabled=false", "server.wrk2_api=true",
-                  "cluster.spares=1")  # fmt: skip
+                  "cluster.spares=1", *self.sets)  # fmt: skip
         sets = [arg for value in values for arg in ("--set", value)]
         args = command("serve", "--profile", "test", "--data", str(self.data), "--port", str(self.port),
                        "--shards", "2", "--no-sample", *sets)  # fmt: skip
