@@ -87,8 +87,9 @@ bench: setup-dev
 simulate: setup-dev
 	@$(PY) run_cluster.py simulate --seeds $(SEEDS) $(ARGS)
 
+# Tests start some two hundred Python processes, which had better not compile the same modules again and again.
 test: setup-dev
-	@$(PY) -m pytest $(PYTEST_ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest $(PYTEST_ARGS)
 
 lint: setup-dev
 	@$(PY) -m ruff check .

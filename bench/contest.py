@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 from collections.abc import Iterator, Mapping
@@ -82,16 +83,15 @@ def load_in_turn(
     options: Options, ports: Mapping[str, int], requests: Mapping[str, Path], clients: int, busy: list[float]
 ) -> Turns[Sample]:
     """Load each contestant in turn. busy: takes how busy the machine was before each turn."""
-    for name, port in ports.items():
-        run_load(options.generator, port, requests[name], clients, min(WARM_UP_S, options.seconds))
 
-    def load(name: str) -> Sample:
-        sample = run_load(options.generator, ports[name], requests[name], clients, options.seconds)
+    def load(name: str, seconds: float) -> Sample:
+        sample = run_load(options.generator, ports[name], requests[name], clients, seconds)
         if sample.errors:
             raise BenchError(f"{name}: {sample.errors} of {sample.requests} requests failed")
         return sample
 
-    contestants = {name: (lambda _, name=name: load(name)) for name in ports}
+    options.warm_up([functools.partial(load, name) for name in ports], WARM_UP_S)
+    contestants = {name: (lambda _, name=name: load(name, options.seconds)) for name in ports}
     return alternate(contestants, options.pairs, lambda: busy.append(busy_percent()))
 
 

@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, settings
 from bench.processes import free_port as unused_port
 
 SESSION_VARIABLE = "ROOKERY_TEST_SESSION"  # inherited by every child; this is how orphans are recognised
+ID_CHARS_MAX = 200  # of one parameter in a test's name
 EXIT_TIMEOUT_S = 15.0  # Ray's processes notice within seconds that their parent has gone
 
 # Deadlines measure the machine, not the code. `ci` is what `.ci/run` uses; `thorough` is for a night.
@@ -40,6 +41,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """Choose Hypothesis's seed here, so that it can be named when a test fails."""
     if config.getoption("hypothesis_seed", default=None) is None:
         config.option.hypothesis_seed = random.SystemRandom().randrange(1 << 32)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a long parameter by its length: two frames of 8 MiB as names made 80 MB of pytest's cache and reports."""
+    if isinstance(val, str | bytes) and len(val) > ID_CHARS_MAX:
+        return f"{argname}-of-{len(val)}"
+    return None
 
 
 @pytest.hookimpl(hookwrapper=True)

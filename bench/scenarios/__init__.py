@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +41,11 @@ class Options:
     auth: str = "token"
     graph: Path | None = None
     accounts: int | None = None
+
+    def warm_up(self, runs: Iterable[Callable[[float], object]], seconds_max: float) -> None:
+        """Let contestants run for up to so long before they are measured. Not if quick: those figures say nothing."""
+        for run in () if self.quick else runs:
+            run(min(seconds_max, self.seconds))
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ FOLLOWERS = (10, 100, 400, 1_000)
 EDGES, EDGES_QUICK = 4_000_000, 100_000  # follows to draw authors from: more than caches hold
 CLAIMED_FOLLOWERS = 100
 SORTED_BELOW = 50  # followers a tweet: below, NumPy is faster over all tweets of a batch at once
+WARM_UP_S = 0.3
 WRITES = 1 << 20  # random places, drawn before the clock starts
 OURS, MEMORY, NUMPY = "Rookery", "random writes", "NumPy"
 
@@ -145,7 +146,6 @@ def _measure(
         return Delivered(tweets, tweets * followers, spent)
 
     contestants = {OURS: ours, MEMORY: memory, NUMPY: numpy}
-    for warm_up in contestants.values():
-        warm_up(min(0.3, options.seconds))
+    options.warm_up(contestants.values(), WARM_UP_S)
     runs = {name: (lambda _, run=run: run(options.seconds)) for name, run in contestants.items()}
     return alternate(runs, options.pairs, lambda: busy.append(busy_percent()))

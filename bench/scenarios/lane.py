@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import functools
 import random
 import subprocess
 from collections.abc import Callable
@@ -95,8 +96,7 @@ def run(options: Options, progress: Progress) -> Result:
                 OUR_CLIENT: through_client,
                 REDIS: benchmark.home_reads,
             }
-            for warm_up in runs.values():
-                warm_up(depth, min(WARM_UP_S, options.seconds))
+            options.warm_up([functools.partial(r, depth) for r in runs.values()], WARM_UP_S)
             contestants = {n: (lambda _, r=r, d=depth: r(d, options.seconds)) for n, r in runs.items()}
             turns = alternate(contestants, options.pairs, lambda: busy.append(busy_percent()))
             case = f"depth {depth}"

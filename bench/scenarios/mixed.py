@@ -105,8 +105,7 @@ def measure(
             ALWAYS: lambda seconds, c=clients: load_peer_with("always", c, seconds),
             EVERYSEC: lambda seconds, c=clients: load_peer_with("everysec", c, seconds),
         }
-        for warm_up in runs.values():
-            warm_up(min(WARM_UP_S, options.seconds))
+        options.warm_up(runs.values(), WARM_UP_S)
         contestants = {name: (lambda _, r=r: r(options.seconds)) for name, r in runs.items()}
         turns = alternate(contestants, options.pairs, lambda: busy.append(busy_percent()))
         case = f"{clients} client{'s' * (clients > 1)}"

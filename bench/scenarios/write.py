@@ -54,8 +54,7 @@ def run(options: Options, progress: Progress) -> Result:
                 ALWAYS: lambda seconds, c=clients: peer("always", c, seconds),
                 EVERYSEC: lambda seconds, c=clients: peer("everysec", c, seconds),
             }
-            for warm_up in runs.values():
-                warm_up(min(WARM_UP_S, options.seconds))
+            options.warm_up(runs.values(), WARM_UP_S)
             contestants = {name: (lambda _, r=r: r(options.seconds)) for name, r in runs.items()}
             turns = alternate(contestants, options.pairs, lambda: busy.append(busy_percent()))
             add_rows(result, clients, turns)

@@ -20,7 +20,8 @@ from actors.metrics import (
     render_prometheus,
 )
 
-RAY_ENDPOINT_TIMEOUT_S = 60.0  # Ray 2.60 showed new values after 10 s
+RAY_ENDPOINT_TIMEOUT_S = 60.0
+RAY_REPORTS = {"metrics_report_interval_ms": 500}  # Ray's default is 10 s
 
 
 def test_a_value_on_a_bound_belongs_to_the_bucket_below():
@@ -104,7 +105,10 @@ def test_flushed_metrics_appear_on_the_nodes_endpoint(monkeypatch):
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
-    ray.init(num_cpus=1, include_dashboard=False, object_store_memory=80 << 20, log_to_driver=False)
+    ray.init(
+        num_cpus=1, include_dashboard=False, object_store_memory=80 << 20, log_to_driver=False,
+        _system_config=RAY_REPORTS,
+    )  # fmt: skip
     try:
         actor = ray.remote(num_cpus=0)(CountingActor).remote()
         ray.get(actor.count.remote())
@@ -131,5 +135,5 @@ def wait_for_samples(url: str) -> dict[str, float]:
         }
         if samples.get("ray_rookery_reads_total"):
             return samples
-        time.sleep(0.5)
+        time.sleep(0.1)
     raise AssertionError(f"{url} showed no rookery metrics within {RAY_ENDPOINT_TIMEOUT_S} s")

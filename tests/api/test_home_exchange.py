@@ -18,6 +18,7 @@ import pytest
 
 from actors.core.errors import NotFoundError, OverloadedError, TooLargeError
 from api.auth import make_token
+from api.services import Services
 from api.settings import Rate
 from tests.api.conftest import PASSWORD, LiveServer, ServerThread, User
 from tests.api.fake_cluster import FakeAccount, FakeCluster
@@ -34,6 +35,14 @@ def head_and_body(reply: httpx.Response) -> tuple:
 
 def both_ways(http: httpx.Client, url: str, headers: dict[str, str]) -> tuple[tuple, tuple]:
     return tuple(head_and_body(http.get(url, headers={**headers, **more})) for more in ({}, LONG_WAY))  # type: ignore[return-value]
+
+
+def wait_for_in_flight(services: Services, count: int) -> None:
+    """Return once so many requests are under way: a client has its answer a moment before the worker has counted it."""
+    deadline = time.monotonic() + 10
+    while services.in_flight_count != count:
+        assert time.monotonic() < deadline, f"{services.in_flight_count} in flight, not {count}"
+        time.sleep(0.005)
 
 
 QUERIES = [
@@ -76,7 +85,7 @@ def test_both_ways_pass_on_what_a_shard_refuses(error: Exception):
         assert short[0] >= 400
         assert live.worker is not None
         assert live.worker._services is not None
-        assert live.worker._services.in_flight_count == 0
+        wait_for_in_flight(live.worker._services, 0)
 
 
 def test_a_reply_that_is_none_is_a_500_and_the_connection_lives_on():
@@ -196,13 +205,11 @@ def test_a_client_that_goes_away_leaves_nothing_behind():
         assert live.worker is not None
         services = live.worker._services
         assert services is not None
-        live.fake.delay_s = 0.2
+        live.fake.delay_s = 0.5
         sock.sendall(get("/feed?user_id=1"))
-        time.sleep(0.1)
-        assert services.in_flight_count == 1
+        wait_for_in_flight(services, 1)
         sock.close()
-        time.sleep(0.3)
-        assert services.in_flight_count == 0
+        wait_for_in_flight(services, 0)
         assert httpx.get(f"{live.base_url}/healthz").status_code == 200
 
 
