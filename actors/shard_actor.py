@@ -316,7 +316,7 @@ class ShardActor:
         m.outbox_bytes = sum(o.bytes_waiting for o in state.outboxes.values())
         m.accounts, m.tweets, m.edges = len(state.people), len(state.tweets), state.graph.edge_count
         m.delivery_backlog = state.deliveries.waiting_count
-        m.rings = int(state.rings.awake.sum())
+        m.rings = state.rings.awake_count
         m.epoch, m.primary = self.storage.epoch, 1
         m.checkpoint_rows = figures["checkpoint_rows"]
         m.measure_memory()

@@ -251,7 +251,7 @@ class Reads:
             "names": len(s.people.names),
             "tweets": len(s.tweets),
             "edges": s.graph.edge_count,
-            "awake": int(s.rings.awake.sum()),
+            "awake": s.rings.awake_count,
             "waking": len(s.waking),
             "arrivals": len(s.arrivals.number_of),
             "pull_logs": len(s.pull_logs.logs),

@@ -78,7 +78,7 @@ def _restore_accounts(state: ShardState, accounts: Columns, t: dict[str, Columns
             state.waking[account.account_id] = (wake_number, set(shards))
         if pulled is not None:
             state.pull_shards[account.account_id] = set(pulled)
-    state.rings.awake[:count] = awake
+    state.rings.restore_awake(awake)
     state.people.last_read_day[:count] = last_read
     for account_id, floor in zip(t["floors"]["account_id"].tolist(), t["floors"]["floor"].tolist(), strict=True):
         state.rings.floor[state.people.row_of[account_id]] = floor
