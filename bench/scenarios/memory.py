@@ -148,7 +148,8 @@ class Measured:
         while same < SETTLED_LOOKS:
             statuses = await loader.wait_until_drained()
             figures = [(s["edge_bytes"], s["ring_bytes"], s["checkpoint_lag"]) for s in statuses]
-            same, before = (same + 1 if figures == before else 0), figures
+            restless = figures != before or any(s["tidying"] for s in statuses)
+            same, before = (0 if restless else same + 1), figures
             if time.monotonic() > end:
                 self.restless.append(phase)
                 break
