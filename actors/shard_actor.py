@@ -26,6 +26,7 @@ from ray.exceptions import RayError
 
 from actors.commits import Commits
 from actors.core import limits, warm
+from actors.core.deliveries import PIECE_FOLLOWERS
 from actors.core.errors import InvalidError, OverloadedError, RookeryError
 from actors.core.replica import READS, WRITES
 from actors.core.verify import check, digest
@@ -46,6 +47,11 @@ TICK_S = 1.0  # segment limits, reads of the day and the calendar are looked at 
 # walks all that has come since the recovery, some 0.5 us an object; now these are 50 million allocations apart.
 GC_THRESHOLDS = (20_000, 50, 50)
 T = TypeVar("T")
+# A piece of a large delivery: what other requests wait for it, and the fewest followers (their rings may all grow into
+# fresh memory) and most. The pause between two while there are requests is the shortest that the loop's timers know.
+PIECE_S, PIECE_FOLLOWERS_LEAST, PIECE_FOLLOWERS_MOST = 0.0003, 256, 16_384
+PIECE_PAUSE_S, REQUESTS_WITHIN_S = 0.001, 0.02
+IMPATIENT_AUTHORS = 8  # whose large deliveries wait: then no more pauses
 SPARE_LOOK_S = 10.0  # between looks whether the node has its spare workers
 SPARE_PAUSE_S = 1.0  # before the first: readers catch up
 SPARE_STAGGER_S = 0.5  # between the looks of two shards, so that the later one sees what the earlier one asked for
@@ -78,6 +84,7 @@ class ShardActor:
         self.commits.on_applied = self._announce
         self.lane: LaneServer | None = None
         self._stopping = self._delivering = self._tidying = False
+        self._piece_followers, self._handled = PIECE_FOLLOWERS, (0, 0.0)
         self._endpoints: dict[str, Any] | None = None
         self._reads, self._writes = frozenset(READS), frozenset(WRITES)
         self._loop = asyncio.get_running_loop()
@@ -263,9 +270,25 @@ class ShardActor:
             self.state.revoked.clear()
 
     def _deliver_piece(self) -> None:
-        """Deliver a bounded piece of what waits; the next one after whatever else the loop has to do."""
-        self._delivering = self.state.deliveries.piece()
-        if self._delivering:
+        """Deliver a piece of what waits, of bounded time; the next after what else there is to do, and a pause for it.
+
+        A request takes several turns of the loop, and the other shards and API workers need the processor, too. Without
+        requests there is no pause.
+        """
+        deliveries, begin = self.state.deliveries, time.perf_counter()
+        self._delivering = deliveries.piece(self._piece_followers)
+        now = time.perf_counter()
+        fitting = int(self._piece_followers * PIECE_S / max(now - begin, 1e-6))
+        fitting = max(min(fitting, self._piece_followers * 2), PIECE_FOLLOWERS_LEAST)
+        self._piece_followers = min(fitting, PIECE_FOLLOWERS_MOST)
+        if not self._delivering:
+            return
+        handled = self.metrics.reads + self.metrics.writes + self.metrics.messages_in
+        if handled != self._handled[0]:
+            self._handled = handled, now
+        if now - self._handled[1] < REQUESTS_WITHIN_S and len(deliveries.backlog) < IMPATIENT_AUTHORS:
+            self._loop.call_later(PIECE_PAUSE_S, self._deliver_piece)
+        else:
             self._loop.call_soon(self._deliver_piece)
 
     def _tidy_step(self) -> None:

@@ -75,6 +75,7 @@ class BlockArena:
         self._reserved: Reserved | None = None
         self._dest = 0
         self._waste_divisor = 8 if thrifty else 2  # of a growing arena; an idle one is tidied further by its owner
+        self._steps_most = 1 << 30 if thrifty else 1  # of tidying after one call that let the arena grow
         self._looked_at = 0  # bump pointer at the last look, and at which waste is looked at again
         self._look_at = tidy_from
         self._columns = tuple(name for name, _ in columns)
@@ -198,12 +199,13 @@ class BlockArena:
     def look(self) -> None:
         """Tidy a little if the arena has grown by enough since the last look. 60 ns when it hasn't.
 
-        Four elements are slid for each that the arena has grown by, so that the cursor gains on the bump pointer.
+        Four elements are slid for each that the arena has grown by, so that the cursor gains on the bump pointer; with
+        coarse classes, where all rows may double at once while others wait, one step at most.
         """
         bump = int(self.meta[META_BUMP])
         if bump < self._look_at:
             return
-        for _ in range(4 * (bump - self._looked_at) // self._step + 1):
+        for _ in range(min(4 * (bump - self._looked_at) // self._step + 1, self._steps_most)):
             if not self.tidy(self._waste_divisor):
                 break
         self._looked_at = int(self.meta[META_BUMP])

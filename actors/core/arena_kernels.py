@@ -114,17 +114,13 @@ def free_block(data, start, length, klass, sizes, meta, row) -> None:
 @njit_making_arrays
 def rows_between(start, klass, first, end):
     """Return the rows, in order of row number, whose block begins within first..end-1. 1 ns a row."""
+    rows = np.empty((end - first) // 4 + 1, dtype=np.int64)  # no block is smaller than 4 elements
     count = 0
     for row in range(start.shape[0]):
         if klass[row] >= 0 and first <= start[row] < end:
+            rows[count] = row
             count += 1
-    rows = np.empty(count, dtype=np.int64)
-    i = 0
-    for row in range(start.shape[0]):
-        if klass[row] >= 0 and first <= start[row] < end:
-            rows[i] = row
-            i += 1
-    return rows
+    return rows[:count]
 
 
 @njit
