@@ -29,6 +29,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import uvloop
 
 from actors.core.errors import OverloadedError
@@ -56,6 +57,7 @@ SAMPLED, SAMPLED_QUICK = 50, 10  # accounts of each shard
 COUNT = 20  # tweets of the first page
 CLEAN_TURNS = 3  # clean stops and starts at most: each starts Ray
 DIAL_POLL_S = 0.005
+REST_TIMEOUT_S, REST_BUSY_PERCENT = 30.0, 20.0
 READ_TIMEOUT_S = 60.0
 LAG_TIMEOUT_S = 60.0  # until what the journal's tail delivers has reached all rings
 GIVE_UP_AFTER_S = 600.0
@@ -234,11 +236,28 @@ def _kill_shards(cluster: RookeryCluster, shards: Shards, announce: Callable[[],
         return [int(status["pid"]) for status in await loader.wait_until_drained()]
 
     pids = cluster.with_loader(processes)
+    wait_for_rest(pids)
     announce()
     begin = time.perf_counter()
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     return uvloop.run(until_served(shards, begin))
+
+
+def wait_for_rest(pids: list[int]) -> None:
+    """Wait until the node has a spare process for each shard, as in a cluster that has been up for a while.
+
+    After REST_TIMEOUT_S the kill comes all the same: without spares Ray starts new processes.
+    """
+    end = time.monotonic() + REST_TIMEOUT_S
+    raylet = psutil.Process(pids[0]).parent()
+    while raylet is not None and time.monotonic() < end:
+        commands = [process.cmdline() for process in raylet.children()]
+        if (
+            sum(command[:1] == ["ray::IDLE"] for command in commands) >= len(pids)
+            and busy_percent() < REST_BUSY_PERCENT
+        ):
+            return
 
 
 def _kill_redis(redis: SavedRedis, key: str, shards: Shards) -> Back:
