@@ -145,7 +145,12 @@ def _measure(
             bodies = cluster.with_loader(lambda loader: tweets_of(loader, crowd.authors))
             key = _fill_redis(redis, crowd, posted, bodies, progress)
             contestants = {
-                OURS: lambda turn: _kill_shards(cluster, shards, lambda: progress(f"turn {turn + 1}: killing shards")),
+                OURS: lambda turn: _kill_shards(
+                    cluster,
+                    shards,
+                    0.0 if options.quick else REST_TIMEOUT_S,
+                    lambda: progress(f"turn {turn + 1}: killing shards"),
+                ),
                 REDIS: lambda turn: _kill_redis(redis, key, shards),
             }
             turns = alternate(contestants, options.pairs, lambda: busy.append(busy_percent()))
@@ -229,14 +234,14 @@ def _fill_redis(
 # ---- again ------------------------------------------------------------------------------------------------------
 
 
-def _kill_shards(cluster: RookeryCluster, shards: Shards, announce: Callable[[], None]) -> Back:
+def _kill_shards(cluster: RookeryCluster, shards: Shards, rest_s: float, announce: Callable[[], None]) -> Back:
     """Kill all shards at once; returns when they were back."""
 
     async def processes(loader: BulkLoader) -> list[int]:
         return [int(status["pid"]) for status in await loader.wait_until_drained()]
 
     pids = cluster.with_loader(processes)
-    wait_for_rest(pids)
+    wait_for_rest(pids, rest_s)
     announce()
     begin = time.perf_counter()
     for pid in pids:
@@ -244,19 +249,19 @@ def _kill_shards(cluster: RookeryCluster, shards: Shards, announce: Callable[[],
     return uvloop.run(until_served(shards, begin))
 
 
-def wait_for_rest(pids: list[int]) -> None:
+def wait_for_rest(pids: list[int], timeout_s: float) -> None:
     """Wait until the node has a spare process for each shard, as in a cluster that has been up for a while.
 
-    After REST_TIMEOUT_S the kill comes all the same: without spares Ray starts new processes.
+    When the time is up the kill comes all the same: without spares Ray starts new processes.
     """
-    end = time.monotonic() + REST_TIMEOUT_S
+    end = time.monotonic() + timeout_s
     raylet = psutil.Process(pids[0]).parent()
     while raylet is not None and time.monotonic() < end:
-        commands = [process.cmdline() for process in raylet.children()]
-        if (
-            sum(command[:1] == ["ray::IDLE"] for command in commands) >= len(pids)
-            and busy_percent() < REST_BUSY_PERCENT
-        ):
+        try:
+            spares = sum(process.cmdline()[:1] == ["ray::IDLE"] for process in raylet.children())
+        except psutil.NoSuchProcess:  # one ended while we looked
+            continue
+        if busy_percent() < REST_BUSY_PERCENT and spares >= len(pids):
             return
 
 
