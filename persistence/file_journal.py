@@ -23,7 +23,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from actors.core.errors import TooLargeError
 from persistence.disk import Disk, RealDisk
 from persistence.errors import (
     FencedError,
@@ -33,10 +32,10 @@ from persistence.errors import (
     StorageError,
 )
 from persistence.protocols import TailCut
+from persistence.record_buffer import RecordBuffer
 from persistence.segment_format import (
     FRAME_PAYLOAD_BYTES_MAX,
     LENGTH_BYTES,
-    RECORD_BYTES_MAX,
     SEGMENT_HEADER_BYTES,
     SegmentHeader,
     encode_frame,
@@ -45,7 +44,7 @@ from persistence.segment_format import (
 from persistence.segment_scan import SegmentScan, read_records, scan_segments, segment_name
 
 
-class SegmentJournal:
+class SegmentJournal(RecordBuffer):
     """A `Journal` of segments on any `Disk`. `FileJournal` is the one for a directory.
 
     shard: checked against the segments found; epoch: >= 0, stamped into every frame from now on.
@@ -94,47 +93,9 @@ class SegmentJournal:
             self._disk.open_append(newest.name)
 
     @property
-    def next_position(self) -> int:
-        """The position that the next `append` returns."""
-        return self._next
-
-    @property
-    def durable_position(self) -> int:
-        """The last position that survives a crash."""
-        return self._durable
-
-    @property
     def first_position(self) -> int:
         """The oldest position still held, or `next_position` when none is."""
         return self._closed_segments[0][1] if self._closed_segments else self._current_first
-
-    @property
-    def buffered_count(self) -> int:
-        """Records appended and not durable yet."""
-        return self._next - 1 - self._durable
-
-    @property
-    def buffered_bytes(self) -> int:
-        """Bytes of the records appended and not durable yet."""
-        return self._appended_bytes - self._flushed_bytes
-
-    @property
-    def segment_bytes(self) -> int:
-        """Bytes of frames in the current segment."""
-        return self._segment_bytes
-
-    def append(self, record: bytes) -> int:
-        """Buffer one record and return its position. 0.2 us."""
-        if self._failure is not None or self._closed:
-            self._refuse()
-        size = len(record)
-        if size > RECORD_BYTES_MAX:
-            raise TooLargeError(f"a journal record of {size} bytes; at most {RECORD_BYTES_MAX} fit", "record")
-        position = self._next
-        self._next = position + 1
-        self._appended_bytes += size
-        self._buffer.append(record)
-        return position
 
     def flush(self) -> int:
         """Write what was appended before this call as one frame, sync it, return the durable position.

@@ -33,7 +33,6 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from actors.core.errors import TooLargeError
 from persistence.errors import (
     FencedError,
     JournalClosedError,
@@ -45,11 +44,11 @@ from persistence.errors import (
     StorageError,
 )
 from persistence.protocols import TailCut
+from persistence.record_buffer import RecordBuffer
 from persistence.redis_server import RedisServer, Script, shard_key
 from persistence.segment_format import (
     FRAME_HEADER_BYTES,
     LENGTH_BYTES,
-    RECORD_BYTES_MAX,
     DefectError,
     decode_frame_header,
     decode_payload,
@@ -128,7 +127,7 @@ class _Frame:
     acknowledged_at: float = 0.0
 
 
-class RedisJournal:
+class RedisJournal(RecordBuffer):
     """A `Journal` in a stream of a Redis server.
 
     namespace, shard: which keys; layout: what must be the same on every open, such as the number of shards; store_id:
@@ -198,47 +197,9 @@ class RedisJournal:
         return _positions(oldest[0][0])[0] if oldest else last + 1
 
     @property
-    def next_position(self) -> int:
-        """The position that the next `append` returns."""
-        return self._next
-
-    @property
-    def durable_position(self) -> int:
-        """The last position that the server has acknowledged."""
-        return self._durable
-
-    @property
     def first_position(self) -> int:
         """The oldest position still held, or `next_position` when none is."""
         return self._first
-
-    @property
-    def buffered_count(self) -> int:
-        """Records appended and not acknowledged yet."""
-        return self._next - 1 - self._durable
-
-    @property
-    def buffered_bytes(self) -> int:
-        """Bytes of the records appended and not acknowledged yet."""
-        return self._appended_bytes - self._flushed_bytes
-
-    @property
-    def segment_bytes(self) -> int:
-        """Bytes of frames since the last `roll`; 0 after opening."""
-        return self._segment_bytes
-
-    def append(self, record: bytes) -> int:
-        """Buffer one record and return its position. 0.2 us."""
-        if self._failure is not None or self._closed:
-            self._refuse()
-        size = len(record)
-        if size > RECORD_BYTES_MAX:
-            raise TooLargeError(f"a journal record of {size} bytes; at most {RECORD_BYTES_MAX} fit", "record")
-        position = self._next
-        self._next = position + 1
-        self._appended_bytes += size
-        self._buffer.append(record)
-        return position
 
     def flush(self) -> int:
         """Send what was appended before this call, wait for the server, return the durable position.
