@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.persistence.redis_processes import RedisProcess
-from tests.ray_cluster.test_whole_cluster import ServedCluster
+from tests.ray_cluster.test_whole_cluster import ServedCluster, served
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -33,14 +31,8 @@ def redis_process() -> Iterator[RedisProcess]:
 
 @pytest.fixture(scope="module")
 def cluster(redis_process: RedisProcess) -> Iterator[ServedCluster]:
-    folder = Path(tempfile.mkdtemp(prefix="rk-"))
-    made = ServedCluster(folder / "data", "storage.backend=redis", f"storage.redis_url={redis_process.url}")
-    made.start()
-    yield made
-    if made.process is not None and made.process.poll() is None:
-        made.process.send_signal(signal.SIGTERM)
-        made.process.wait(60)
-    shutil.rmtree(folder)
+    with served("storage.backend=redis", f"storage.redis_url={redis_process.url}") as made:
+        yield made
 
 
 class Clients:

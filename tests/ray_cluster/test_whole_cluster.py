@@ -12,6 +12,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -90,16 +91,25 @@ class ServedCluster:
         assert self.process.wait(30) == 0, self.log.read_text()[-3000:]
 
 
+@contextmanager
+def served(*sets: str) -> Iterator[ServedCluster]:
+    """Serve a cluster in a folder of its own while the block runs."""
+    folder = Path(tempfile.mkdtemp(prefix="rk-"))
+    made = ServedCluster(folder / "data", *sets)
+    made.start()
+    try:
+        yield made
+    finally:
+        if made.process is not None and made.process.poll() is None:
+            made.process.send_signal(signal.SIGTERM)
+            made.process.wait(60)
+        shutil.rmtree(folder)
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[ServedCluster]:
-    folder = Path(tempfile.mkdtemp(prefix="rk-"))
-    made = ServedCluster(folder / "data")
-    made.start()
-    yield made
-    if made.process is not None and made.process.poll() is None:
-        made.process.send_signal(signal.SIGTERM)
-        made.process.wait(60)
-    shutil.rmtree(folder)
+    with served() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
