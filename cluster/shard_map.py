@@ -1,4 +1,4 @@
-"""The shard map: bucket -> shard -> replicas, numbered by an epoch.
+"""The shard map: bucket -> shard -> replicas, numbered by an epoch; and each shard's terms and in-sync set.
 
 Rules of this file
 - Pure: no clock, no I/O. A ShardMap never changes; a change makes a new one with a higher epoch.
@@ -7,9 +7,11 @@ Rules of this file
 How it works
 `buckets` is 1,024 bytes, the shard number of each bucket, so a lookup is one index into bytes (30 ns) and the whole map
 packs into a few KB. A replica without addresses (port 0 and no path) has been planned but has not registered yet.
+`primary` names the leader of the last term; until a shard's first election it is replica 0, which then doesn't lead.
 
-On the wire: ["rookery-map", 1, epoch, cluster, shard_count, buckets: bin, [[actor_name, shard, index, unix_path, host,
-port, node_id, pid, primary], ...]].
+On the wire: ["rookery-map", 2, epoch, cluster, shard_count, buckets: bin, [[actor_name, shard, index, unix_path, host,
+port, node_id, pid, primary, in_sync, store_id], ...], [[[term, begin, copies], ...] per shard]]. Version 1, of before
+there were replicas, had neither the last two fields nor the terms: its primaries are in sync.
 """
 
 from __future__ import annotations
@@ -19,9 +21,11 @@ from typing import Any
 
 from actors.core.errors import InvalidError
 from actors.core.ids import BUCKET_COUNT
+from actors.core.replication import Candidate, Member, Term
 
 WIRE_NAME = "rookery-map"
-WIRE_VERSION = 1
+WIRE_VERSION = 2
+TERMS_KEPT = 64  # per shard: a log that is older than so many elections is replaced whole
 SHARD_COUNT_MAX = 256  # a bucket's shard is one byte; 256 shards are 4 buckets each
 
 
@@ -43,6 +47,8 @@ class Replica:
     node_id: str = ""
     pid: int = 0
     primary: bool = False
+    in_sync: bool = False
+    store_id: str = ""  # whose disk is in sync; "" = not known
 
     @property
     def registered(self) -> bool:
@@ -59,6 +65,7 @@ class ShardMap:
     shard_count: int
     buckets: bytes
     replicas: tuple[Replica, ...]
+    terms: tuple[tuple[Term, ...], ...]
 
     @classmethod
     def even(cls, cluster: str, shard_count: int, replica_count: int = 1) -> ShardMap:
@@ -75,7 +82,7 @@ class ShardMap:
             for shard in range(shard_count)
             for index in range(replica_count)
         )
-        return cls(1, cluster, shard_count, even_buckets(shard_count), replicas)
+        return cls(1, cluster, shard_count, even_buckets(shard_count), replicas, ((),) * shard_count)
 
     def shard_of_bucket(self, bucket: int) -> int:
         """Return the shard that owns a bucket (0..1023)."""
@@ -84,6 +91,18 @@ class ShardMap:
     def buckets_of_shard(self, shard: int) -> list[int]:
         """Return a shard's buckets, ascending. Cost: 20 us."""
         return [bucket for bucket, owner in enumerate(self.buckets) if owner == shard]
+
+    def replicas_of(self, shard: int) -> list[Replica]:
+        """Return a shard's replicas, by index."""
+        return sorted((r for r in self.replicas if r.shard == shard), key=lambda replica: replica.index)
+
+    def in_sync_of(self, shard: int) -> list[Member]:
+        """Return the members of a shard's in-sync set."""
+        return [Member(r.index, r.store_id) for r in self.replicas_of(shard) if r.in_sync]
+
+    def term_of(self, shard: int) -> int:
+        """Return the number of a shard's newest term; 0 before the first election."""
+        return self.terms[shard][-1].term if self.terms[shard] else 0
 
     def primary_of(self, shard: int) -> Replica:
         """Return the primary of a shard. Raises InvalidError for a shard that doesn't exist."""
@@ -107,26 +126,56 @@ class ShardMap:
         )
         return replace(self, epoch=self.epoch + 1, replicas=replicas)
 
+    def with_leader(self, shard: int, leader: Candidate, term: int, copies: int) -> ShardMap:
+        """Return the map of the next epoch, in which an election has made `leader` the primary of a new term.
+
+        It is in sync alone: the others join again once they have acknowledged everything in the new term.
+        """
+        replicas = tuple(
+            old if old.shard != shard else replace(
+                old, primary=old.index == leader.index, in_sync=old.index == leader.index,
+                store_id=leader.store_id if old.index == leader.index else "",
+            )
+            for old in self.replicas
+        )  # fmt: skip
+        history = (*self.terms[shard], Term(term, leader.position, copies))[-TERMS_KEPT:]
+        terms = (*self.terms[:shard], history, *self.terms[shard + 1 :])
+        return replace(self, epoch=self.epoch + 1, replicas=replicas, terms=terms)
+
+    def with_in_sync(self, shard: int, members: list[Member]) -> ShardMap:
+        """Return the map of the next epoch, in which these replicas of a shard are in sync."""
+        disks = dict(members)
+        replicas = tuple(
+            old if old.shard != shard else replace(old, in_sync=old.index in disks, store_id=disks.get(old.index, ""))
+            for old in self.replicas
+        )
+        return replace(self, epoch=self.epoch + 1, replicas=replicas)
+
     def to_wire(self) -> list[Any]:
         """Return the map as msgpack-able values; see the module header."""
         replicas = [list(astuple(replica)) for replica in self.replicas]
-        return [WIRE_NAME, WIRE_VERSION, self.epoch, self.cluster, self.shard_count, self.buckets, replicas]
+        terms = [[list(term) for term in history] for history in self.terms]
+        return [WIRE_NAME, WIRE_VERSION, self.epoch, self.cluster, self.shard_count, self.buckets, replicas, terms]
 
     @classmethod
     def from_wire(cls, wire: Any) -> ShardMap:
         """Rebuild a map. Raises InvalidError that says what is wrong with the wire value."""
-        if not isinstance(wire, list | tuple) or len(wire) != 7 or wire[0] != WIRE_NAME:
+        if not isinstance(wire, list | tuple) or len(wire) < 2 or wire[0] != WIRE_NAME:
             raise InvalidError("this is not a shard map", "map")
-        if wire[1] != WIRE_VERSION:
+        if wire[1] == 1 and len(wire) == 7:
+            wire = _from_version_1(wire)
+        if wire[1] != WIRE_VERSION or len(wire) != 8:
             raise InvalidError(f"the shard map has format {wire[1]!r}; this version reads {WIRE_VERSION}", "map")
-        _, _, epoch, cluster, shard_count, buckets, replicas = wire
+        _, _, epoch, cluster, shard_count, buckets, replicas, terms = wire
         types_hold = (
             type(epoch) is int and type(cluster) is str and type(shard_count) is int
             and type(buckets) is bytes and isinstance(replicas, list | tuple) and all(map(_is_replica_wire, replicas))
+            and isinstance(terms, list | tuple) and all(map(_is_history_wire, terms))
         )  # fmt: skip
         if not types_hold:
             raise InvalidError("a value in the shard map has the wrong type", "map")
-        built = cls(epoch, cluster, shard_count, buckets, tuple(Replica(*fields) for fields in replicas))
+        histories = tuple(tuple(Term(*term) for term in history) for history in terms)
+        built = cls(epoch, cluster, shard_count, buckets, tuple(Replica(*fields) for fields in replicas), histories)
         problems = built.check()
         if problems:
             raise InvalidError(f"the shard map is inconsistent: {'; '.join(problems)}", "map")
@@ -152,12 +201,20 @@ class ShardMap:
             primaries = sum(replica.primary for replica in self.replicas if replica.shard == shard)
             if primaries != 1:
                 problems.append(f"shard {shard} has {primaries} primaries, but needs exactly one")
+        for shard, history in enumerate(self.terms):
+            numbers = [term.term for term in history]
+            if numbers != sorted(set(numbers)) or any(term < 1 for term in numbers):
+                problems.append(f"the terms of shard {shard} don't grow: {numbers[-5:]}")
+            if history and not any(r.shard == shard and r.primary and r.in_sync for r in self.replicas):
+                problems.append(f"the primary of shard {shard} is not in sync")
+        if len(self.terms) != self.shard_count:
+            problems.append(f"{len(self.terms)} shards have terms, but there are {self.shard_count}")
         if any(not 0 <= shard < self.shard_count for shard, _ in keys):
             problems.append("a replica belongs to a shard that does not exist")
         return problems
 
 
-_REPLICA_TYPES = (str, int, int, str, str, int, str, int, bool)
+_REPLICA_TYPES = (str, int, int, str, str, int, str, int, bool, bool, str)
 
 
 def _is_replica_wire(fields: Any) -> bool:
@@ -165,6 +222,23 @@ def _is_replica_wire(fields: Any) -> bool:
     if not isinstance(fields, list | tuple) or len(fields) != len(_REPLICA_TYPES):
         return False
     return all(type(value) is expected for value, expected in zip(fields, _REPLICA_TYPES, strict=True))
+
+
+def _is_history_wire(history: Any) -> bool:
+    """Whether this is the wire form of a shard's terms."""
+    return isinstance(history, list | tuple) and all(
+        isinstance(term, list | tuple) and len(term) == 3 and all(type(value) is int for value in term)
+        for term in history
+    )
+
+
+def _from_version_1(wire: Any) -> list[Any]:
+    """Return a map of before there were replicas in today's form."""
+    replicas, shard_count = wire[6], wire[4]
+    if isinstance(replicas, list | tuple):
+        replicas = [[*r, r[-1], ""] if isinstance(r, list | tuple) and len(r) == 9 else r for r in replicas]
+    terms = [[]] * shard_count if type(shard_count) is int and 0 <= shard_count <= SHARD_COUNT_MAX else []
+    return [WIRE_NAME, WIRE_VERSION, *wire[2:6], replicas, terms]
 
 
 def even_buckets(shard_count: int) -> bytes:
