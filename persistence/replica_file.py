@@ -2,7 +2,7 @@
 
 Rules of this file
 - The file is replaced whole or not at all, and `save` returns when the new one is durable: a promise counts only then.
-- Neither fact ever goes back: a replica that forgot a promise could help two primaries of different terms to be elected.
+- Neither fact goes back: a replica that forgot a promise could acknowledge a deposed primary's records.
 - A file that can't be trusted is an error that names it and what to do, never a silent new beginning.
 
 Bytes: msgpack ["rookery-replica", 1, crc32 of body, body: bin], body = msgpack [store_id, promised, term].
