@@ -1,5 +1,7 @@
 """A directory as the journal sees it: a dozen operations, so that a simulation can put a faulty one in its place.
 
+Below it, what every file of this package needs: making a directory, replacing a file, both durable.
+
 Rules of this file
 - Each method does one durable step or says that it isn't durable. `create`, `delete` and `truncate` are durable on
   return (file and directory synced); `append` is not until `sync`.
@@ -72,10 +74,7 @@ class RealDisk:
         self._directory = directory
         self._append_fd = -1
         self._lock_fd = -1
-        made = [path for path in (directory, *directory.parents) if not path.exists()]
-        directory.mkdir(parents=True, exist_ok=True)
-        for path in made:
-            _sync_directory(path.parent)
+        make_directory(directory)
 
     def path(self, name: str) -> str:
         """Return the file's path."""
@@ -114,15 +113,7 @@ class RealDisk:
 
     def create(self, name: str, data: bytes) -> None:
         """Write aside, sync, rename, sync the directory."""
-        temporary = self.path(name + _TEMPORARY_SUFFIX)
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-        try:
-            _write_all(fd, data)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        os.rename(temporary, self.path(name))
-        _sync_directory(self._directory)
+        replace_file(self._directory / name, data)
 
     def open_append(self, name: str) -> None:
         """Open the file for appending and let go of the one before."""
@@ -151,7 +142,7 @@ class RealDisk:
     def delete(self, name: str) -> None:
         """Unlink, then sync the directory."""
         os.unlink(self.path(name))
-        _sync_directory(self._directory)
+        sync_directory(self._directory)
 
     def new_sync_marker(self) -> bytes:
         """Return random bytes of the system."""
@@ -165,7 +156,29 @@ class RealDisk:
         self._append_fd = self._lock_fd = -1
 
 
-def _sync_directory(directory: Path) -> None:
+def make_directory(directory: Path) -> None:
+    """Make a directory and its missing parents. Durable on return."""
+    made = [path for path in (directory, *directory.parents) if not path.exists()]
+    directory.mkdir(parents=True, exist_ok=True)
+    for path in made:
+        sync_directory(path.parent)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Give a file this content, all or nothing: write aside, sync, rename, sync the directory. Durable on return."""
+    temporary = path.with_name(path.name + _TEMPORARY_SUFFIX)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        _write_all(fd, data)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(temporary, path)
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory durable."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -14,7 +14,6 @@ It deliberately holds nothing in Python between calls, and knows nothing of what
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ import pyarrow as pa
 from actors.core.errors import InvalidError
 from actors.core.tables import DTYPES, Checkpoint, Columns, Table, TableChange
 from persistence.checkpoint_rules import check_write
+from persistence.disk import sync_directory
 from persistence.errors import (
     CheckpointDamagedError,
     CheckpointFailedError,
@@ -82,7 +82,7 @@ class DuckDBCheckpointStore:
                     _apply(db, change)
                 db.execute(f"UPDATE {_META} SET position = ?, epoch = ?", [position, epoch])
                 db.execute("COMMIT")
-                _sync_directory(self._path.parent)
+                sync_directory(self._path.parent)
             except (duckdb.Error, pa.ArrowException, OSError) as error:
                 self._disconnect()
                 raise CheckpointFailedError(f"{self._path}: the checkpoint was not written: {error}") from error
@@ -110,7 +110,7 @@ class DuckDBCheckpointStore:
                 db = duckdb.connect(str(self._path), config=self._options())
                 try:
                     self._check_or_create(db)
-                    _sync_directory(self._path.parent)
+                    sync_directory(self._path.parent)
                 except BaseException:
                     db.close()
                     raise
@@ -238,11 +238,3 @@ def _describe(tables: Sequence[Table]) -> str:
     """Return one canonical text of the declared tables; a file with another one is not read."""
     described = sorted(f"{t.name}({_column_definitions(t)}; key {', '.join(t.key)})" for t in tables)
     return "\n".join(described)
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

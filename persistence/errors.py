@@ -116,3 +116,9 @@ class CheckpointFailedError(StorageError):
     """A write of the checkpoint failed and changed nothing; it may be tried again."""
 
     code = "checkpoint_failed"
+
+
+class ReplicaFileError(StorageError):
+    """The file that holds a replica's promises can't be trusted; the message names it and what to do."""
+
+    code = "replica_file"

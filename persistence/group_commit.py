@@ -46,7 +46,8 @@ class GroupCommitStats:
 class GroupCommit:
     """Flushes a journal on its own thread.
 
-    on_durable(position): everything up to position is durable; called with growing positions.
+    on_durable(position): everything up to position is durable; called with growing positions, and anew from where a
+    cut of the journal's end went back to.
     on_failure(error): the journal (or on_durable) raised; nothing more will be durable. clock: seconds, monotonic.
     on_flush(records, seconds): what one flush took, for histograms; called on the thread, must be quick.
     on_unavailable(error): nothing can be made durable for now; None once it goes on.
@@ -144,6 +145,9 @@ class GroupCommit:
 
     def _commit(self, rolling: bool) -> None:
         """Flush (or roll) once, measure it, report it. Nothing is written when nothing was appended."""
+        durable = self._journal.durable_position
+        self._reported = min(self._reported, durable)  # lower after `cut_after`
+        self._report(durable)  # higher after `begin_epoch`, which flushes too
         if self._journal.buffered_count:
             begin = self._clock()
             position = self._journal.flush()

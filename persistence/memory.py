@@ -79,11 +79,11 @@ class MemoryDisk:
 
     def size(self, name: str) -> int:
         """Return the file's size in bytes."""
-        return len(self.files[name])
+        return len(self._file(name))
 
     def read(self, name: str, offset: int, count: int) -> bytes:
-        """Return up to count bytes from offset."""
-        return bytes(memoryview(self.files[name])[offset : offset + count])
+        """Return up to count bytes from offset. A slice, as a view would keep another thread from appending."""
+        return bytes(self._file(name)[offset : offset + count])
 
     def create(self, name: str, data: bytes) -> None:
         """Make or replace a file."""
@@ -116,6 +116,7 @@ class MemoryDisk:
     def delete(self, name: str) -> None:
         """Remove the file."""
         self._raise_fault("delete")
+        self._file(name)
         del self.files[name], self._synced[name]
 
     def new_sync_marker(self) -> bytes:
@@ -127,6 +128,11 @@ class MemoryDisk:
         """Release the lock."""
         self._locked = False
 
+    def _file(self, name: str) -> bytearray:
+        if name not in self.files:
+            raise FileNotFoundError(errno.ENOENT, "no such file", name)
+        return self.files[name]
+
     def _raise_fault(self, operation: str) -> None:
         if operation in self._faults:
             error_number, _ = self._faults.pop(operation)
@@ -136,8 +142,8 @@ class MemoryDisk:
 class MemoryJournal(SegmentJournal):
     """The real journal on a `MemoryDisk`, which can lose power."""
 
-    def __init__(self, disk: MemoryDisk, shard: int, epoch: int) -> None:
-        super().__init__(disk, shard, epoch)
+    def __init__(self, disk: MemoryDisk, shard: int, epoch: int, after: int = 0) -> None:
+        super().__init__(disk, shard, epoch, after)
         self._memory_disk = disk
 
     def crash(self, keep_unsynced: int = 0, torn: bool = False) -> None:

@@ -9,7 +9,8 @@ Rules of this file
 - Epochs fence: whoever opens (or writes) with a lower epoch than one already seen gets `FencedError`.
 
 Threads: one thread appends; `flush` and `roll` run on another at the same time (group_commit.py); `trim` on a third
-(checkpointer.py). `replay` belongs to recovery, before the first `trim`.
+(checkpointer.py). `replay` and `retain` may be called on any other at any time: recovery replays before the first
+`trim`, a follower is sent what it lacks while all the others go on. `cut_after` and `restart` want nobody to append.
 """
 
 from __future__ import annotations
@@ -33,7 +34,15 @@ class TailCut:
 
 
 class Journal(Protocol):
-    """The append-only record of one shard's commands. Single writer."""
+    """The append-only record of one shard's commands. Single writer.
+
+    Opened with an `after`, a journal that never held a record begins there: its first one is after + 1. Any other
+    ignores it.
+    """
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that records are written under. O(1)."""
 
     @property
     def next_position(self) -> int:
@@ -66,9 +75,11 @@ class Journal(Protocol):
     def replay(self, after: int) -> Iterator[tuple[int, bytes]]:
         """Yield (position, record) for each durable position above `after`, ascending, without a gap.
 
-        Raises PositionGapError if `after` is below `first_position - 1` or above `durable_position`,
-        JournalCorruptError at the first record that can't be trusted (those before it were yielded), OSError if the
-        backend can't be read.
+        What was durable at the call, while appending, flushing and trimming go on. Begins in O(segments) plus the
+        headers of the frames at or below `after` in one segment. Raises PositionGapError if `after` is below
+        `first_position - 1` or above `durable_position`, or later, if a record that `retain` doesn't cover was trimmed
+        before it was read, or the end was cut; JournalCorruptError at the first record that can't be trusted (those
+        before it were yielded); OSError or a StorageError if the backend can't be read.
         """
 
     def append(self, record: bytes) -> int:
@@ -92,9 +103,38 @@ class Journal(Protocol):
         """
 
     def trim(self, position: int) -> None:
-        """Drop the closed segments whose records are all at or below `position`. Blocks. Idempotent.
+        """Drop the closed segments whose records are all at or below `position`, and not retained. Blocks. Idempotent.
 
         Raises ValueError if `position` isn't durable.
+        """
+
+    def retain(self, after: int | None) -> None:
+        """Let no later `trim` take a record above `after`; None ends that. Any thread. O(1).
+
+        What was trimmed before is gone: see `first_position`.
+        """
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Flush under the present epoch, then write under this one. Durable on return: a lower owner is fenced. Blocks.
+
+        The same epoch is no change. Excludes `flush`, `roll` and `close`. Raises ValueError for a lower epoch, and
+        what `flush` raises; a group commit reports what was flushed at its next `notify`.
+        """
+
+    def cut_after(self, position: int) -> None:
+        """Drop every record above `position`; the next one is position + 1. Durable on return. Idempotent. Blocks.
+
+        For the tail of a deposed primary, which the cluster never agreed on. Records at or below `position` are durable
+        at every moment; after a crash the journal opens to a position between `position` and the old end. Raises
+        ValueError if records are buffered, or `position` is below `first_position - 1` or above `durable_position`
+        (nothing changed), and what `flush` raises.
+        """
+
+    def restart(self, after: int) -> None:
+        """Drop every record; the next one is after + 1. Durable on return. Idempotent. Blocks.
+
+        For a copy that was replaced by a snapshot. The epoch stays. After a crash it is the old journal or the new.
+        Raises ValueError if records are buffered or `after` is no position, and what `flush` raises.
         """
 
     def close(self) -> None:

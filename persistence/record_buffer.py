@@ -6,7 +6,7 @@ from collections import deque
 
 from actors.core.errors import TooLargeError
 from persistence.errors import StorageError
-from persistence.segment_format import RECORD_BYTES_MAX
+from persistence.segment_format import POSITION_MAX, RECORD_BYTES_MAX
 
 
 class RecordBuffer:
@@ -62,3 +62,16 @@ class RecordBuffer:
     def _refuse(self) -> None:
         """Raise why nothing is taken any more, if so."""
         raise NotImplementedError
+
+
+def check_beginning(after: int) -> None:
+    """Raise ValueError unless a journal can begin behind this position."""
+    if not 0 <= after < POSITION_MAX:
+        raise ValueError(f"a journal can't begin after position {after}: 0 to {POSITION_MAX - 1}")
+
+
+def check_new_epoch(epoch: int, current: int) -> bool:
+    """Return whether the epoch is a new one. Raises ValueError for one below the current."""
+    if epoch < current:
+        raise ValueError(f"epoch {epoch} after epoch {current}")
+    return epoch > current

@@ -63,6 +63,11 @@ class FrameHeader:
     payload_crc: int
 
     @property
+    def last_position(self) -> int:
+        """Return the position of the last record; first_position - 1 when there is none."""
+        return self.first_position + self.record_count - 1
+
+    @property
     def frame_bytes(self) -> int:
         """Return the size of the whole frame in bytes."""
         return FRAME_HEADER_BYTES + self.payload_bytes

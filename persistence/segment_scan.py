@@ -28,6 +28,7 @@ from persistence.segment_format import (
     decode_frame_header,
     decode_payload,
     decode_segment_header,
+    encode_frame,
 )
 
 SEGMENT_PREFIX, SEGMENT_SUFFIX = "journal-", ".seg"
@@ -81,27 +82,48 @@ def scan_segments(disk: Disk, shard: int) -> list[SegmentScan]:
     return scans
 
 
-def read_records(disk: Disk, name: str, shard: int, after: int, until: int) -> Iterator[tuple[int, bytes]]:
-    """Yield (position, record) of one segment with after < position <= until, ascending.
+def read_frames(disk: Disk, name: str, shard: int, after: int, until: int) -> Iterator[tuple[int, list[bytes]]]:
+    """Yield (position of the first, records) of each frame that holds positions above `after`, up to `until`.
 
-    Raises JournalCorruptError if a frame before `until` can't be trusted, OSError if it can't be read.
+    The first and the last frame are whole: they may begin at or below `after` and end above `until`. Frames wholly at
+    or below `after` are passed over by their headers. Raises JournalCorruptError if a frame before `until` can't be
+    trusted, OSError if it can't be read.
     """
     reader = _SegmentReader(disk, name, shard)
     try:
-        for frame, offset, payload in reader.frames():
-            last = frame.first_position + frame.record_count - 1
-            if last > after:
-                try:
-                    records = decode_payload(frame, payload)
-                except DefectError as error:
-                    raise _FrameDefectError(offset, str(error)) from error
-                for position, record in enumerate(records, frame.first_position):
-                    if after < position <= until:
-                        yield position, record
-            if last >= until:
+        for frame, offset, payload in reader.frames(after):
+            if frame.record_count:
+                yield frame.first_position, _decode(frame, offset, payload)
+            if frame.last_position >= until:
                 return
     except _FrameDefectError as error:
         raise reader.corrupt(error.offset, error.reason) from error
+
+
+def bytes_up_to(disk: Disk, name: str, shard: int, position: int) -> bytes:
+    """Return the segment as it would be if nothing above `position` had been written. Raises JournalCorruptError.
+
+    The frame that holds records on both sides is made anew, under its own epoch. Holds the segment in memory.
+    """
+    reader = _SegmentReader(disk, name, shard)
+    end, rest = SEGMENT_HEADER_BYTES, b""
+    try:
+        for frame, offset, payload in reader.frames():
+            if frame.last_position > position:
+                kept = _decode(frame, offset, payload)[: position + 1 - frame.first_position]
+                rest = encode_frame(kept, frame.first_position, frame.epoch, reader.header.sync) if kept else b""
+                break
+            end = offset + frame.frame_bytes
+    except _FrameDefectError as error:
+        raise reader.corrupt(error.offset, error.reason) from error
+    return disk.read(name, 0, end) + rest
+
+
+def _decode(frame: FrameHeader, offset: int, payload: bytes) -> list[bytes]:
+    try:
+        return decode_payload(frame, payload)
+    except DefectError as error:
+        raise _FrameDefectError(offset, str(error)) from error
 
 
 class _SegmentReader:
@@ -126,16 +148,20 @@ class _SegmentReader:
         path = self._disk.path(self.name)
         return JournalCorruptError(f"{path}: byte {offset}: {reason}", path=path, offset=offset)
 
-    def frames(self) -> Iterator[tuple[FrameHeader, int, bytes]]:
-        """Yield (header, offset, payload) of each frame. Raises _FrameDefectError at the first bad one."""
+    def frames(self, after: int = -1) -> Iterator[tuple[FrameHeader, int, bytes]]:
+        """Yield (header, offset, payload) of each frame that ends above `after`; the others' payloads aren't read.
+
+        Raises _FrameDefectError at the first bad one.
+        """
         offset, position, epoch = SEGMENT_HEADER_BYTES, self.header.first_position, self.header.epoch
         while offset < self.size:
-            frame, payload = self._frame(offset)
+            frame = self._frame_header(offset)
             if frame.first_position != position:
                 raise self.corrupt(offset, f"frame begins with position {frame.first_position}, {position} expected")
             if frame.epoch < epoch:
                 raise self.corrupt(offset, f"frame of epoch {frame.epoch} after epoch {epoch}")
-            yield frame, offset, payload
+            if frame.last_position > after:
+                yield frame, offset, self._payload(frame, offset)
             offset += frame.frame_bytes
             position += frame.record_count
             epoch = frame.epoch
@@ -152,22 +178,26 @@ class _SegmentReader:
                 continue
             offset += found
             try:
-                self._frame(offset)
+                self._payload(self._frame_header(offset), offset)
             except _FrameDefectError:
                 offset += 1
             else:
                 return offset
         return None
 
-    def _frame(self, offset: int) -> tuple[FrameHeader, bytes]:
+    def _frame_header(self, offset: int) -> FrameHeader:
         try:
-            head = self._read(offset, FRAME_HEADER_BYTES)
-            frame = decode_frame_header(head, self.header.sync, self.size - offset)
-            payload = self._read(offset + FRAME_HEADER_BYTES, frame.payload_bytes)
+            return decode_frame_header(self._read(offset, FRAME_HEADER_BYTES), self.header.sync, self.size - offset)
+        except DefectError as error:
+            raise _FrameDefectError(offset, str(error)) from error
+
+    def _payload(self, frame: FrameHeader, offset: int) -> bytes:
+        payload = self._read(offset + FRAME_HEADER_BYTES, frame.payload_bytes)
+        try:
             check_payload(frame, payload)
         except DefectError as error:
             raise _FrameDefectError(offset, str(error)) from error
-        return frame, payload
+        return payload
 
     def _read(self, offset: int, count: int) -> bytes:
         begin = offset - self._window_start

@@ -17,23 +17,23 @@ from persistence.redis_server import RedisServer
 from tests.persistence.redis_processes import shared_redis
 
 OpenJournal = Callable[..., Journal]
-"""open_journal(epoch=0): open the journal of shard 0 that this test uses, as a process that starts would."""
+"""open_journal(epoch=0, after=0): open the journal of shard 0 that this test uses, as a process that starts would."""
 OpenStore = Callable[..., CheckpointStore]
 """open_store(tables): open the checkpoint of shard 0 that this test uses."""
 
 
 def _file_journal(directory: Path) -> OpenJournal:
-    return lambda epoch=0: FileJournal(directory / "journal", 0, epoch)
+    return lambda epoch=0, after=0: FileJournal(directory / "journal", 0, epoch, after)
 
 
 def _memory_journal(directory: Path) -> OpenJournal:
     disk = MemoryDisk()
-    return lambda epoch=0: MemoryJournal(disk, 0, epoch)
+    return lambda epoch=0, after=0: MemoryJournal(disk, 0, epoch, after)
 
 
 def _redis_journal(directory: Path) -> OpenJournal:
     server, namespace = RedisServer(shared_redis().url), uuid.uuid4().hex
-    return lambda epoch=0: RedisJournal(server, namespace, 0, epoch)
+    return lambda epoch=0, after=0: RedisJournal(server, namespace, 0, epoch, after=after)
 
 
 def _duckdb_store(directory: Path) -> OpenStore:

@@ -1,4 +1,4 @@
-"""The journal beside a list, through crashes, torn writes and flipped bits in any order."""
+"""The journal beside a list, through cuts, crashes, torn writes and flipped bits in any order."""
 
 from __future__ import annotations
 
@@ -40,8 +40,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.settle()
         position = self.journal.roll()
         assert position == len(self.durable)
-        if position >= self.first and (not self.closed_ends or position > self.closed_ends[-1]):
-            self.closed_ends.append(position)
+        self.close_segment()
 
     @rule(data=st.data())
     def trim(self, data):
@@ -51,6 +50,26 @@ class JournalMachine(RuleBasedStateMachine):
         if covered:
             self.first = covered[-1] + 1
             self.closed_ends = self.closed_ends[len(covered) :]
+
+    @rule(steps=st.integers(0, 2))
+    def begin_epoch(self, steps):
+        if steps:
+            self.settle()
+            self.close_segment()
+        self.epoch += steps
+        self.journal.begin_epoch(self.epoch)
+
+    @rule(data=st.data())
+    def cut_after(self, data):
+        self.settle()
+        self.journal.flush()
+        position = data.draw(st.integers(self.first - 1, len(self.durable)), "position")
+        if position < len(self.durable):
+            del self.durable[position:]
+            self.closed_ends = [end for end in self.closed_ends if end < position]
+            self.close_segment()
+            self.last_frame_count = 0
+        self.journal.cut_after(position)
 
     @rule(new_epoch=st.booleans())
     def close_and_open(self, new_epoch):
@@ -126,9 +145,14 @@ class JournalMachine(RuleBasedStateMachine):
         self.epoch += new_epoch
         self.journal = MemoryJournal(self.disk, 0, self.epoch)
         end = self.journal.durable_position
-        if new_epoch and end >= self.first and (not self.closed_ends or end > self.closed_ends[-1]):
-            self.closed_ends.append(end)
+        if new_epoch:
+            self.close_segment(end)
         assert end >= held_before
+
+    def close_segment(self, end=None):
+        end = len(self.durable) if end is None else end
+        if end >= self.first and (not self.closed_ends or end > self.closed_ends[-1]):
+            self.closed_ends.append(end)
 
 
 TestJournalMachine = JournalMachine.TestCase
