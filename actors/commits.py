@@ -1,12 +1,15 @@
-"""From "applied" to "durable" to "told": the journal, group commit and checkpoints of one shard actor.
+"""From "applied" to "durable" to "committed" to "told": journal, group commit and checkpoints of one shard actor.
 
     run(command) --> replica --> journal.append --> [group commit thread: write + fdatasync] --> _durable(position)
-                                                                         replies, senders, sealed batches <--+
+                                      |                                                                |
+                                      +--> on_record: followers (replication.py) --> settle(committed) <--+
+                                                       replies, senders, sealed batches <--+
 
 Rules of this file
 - Everything runs on the actor's event loop, but for the journal's flush and the checkpoint's writes, which have threads
   of their own and only hand results back.
-- Nobody is answered, and nothing leaves, before its position is durable.
+- Nobody is answered, nothing leaves, and nothing goes into the checkpoint, before its position is committed: durable
+  here and on as many other replicas as the acknowledgement level asks for (replication.py says when).
 - Fail-stop: if a command fails half-way, or the journal can't be written, memory is ahead of the disk for good; the
   process ends, and Ray starts a recovery. A journal that is unavailable for a while is another matter: what was applied
   waits for it, reads go on, and new writes are refused until it is back.
@@ -48,9 +51,13 @@ class Commits:
         self.metrics = metrics
         self.log = structlog.get_logger()
         self.durable_position = self.journal.durable_position
-        self.on_durable: list[Callable[[], None]] = []  # told whenever durable_position has grown
+        self.committed_position = storage.report.checkpoint_position  # what is above, a leader says
+        self.on_durable: Callable[[int], None] = lambda position: None  # told when durable_position has grown
+        self.on_committed: list[Callable[[], None]] = []  # told whenever committed_position has grown
+        self.on_record: Callable[[bytes], None] | None = None  # given every record of our own, for the followers
         self.on_applied: Callable[[], None] = lambda: None  # told after every command
-        self.waiting: deque[tuple[int, Any, Any]] = deque()  # (position, LaneRequest or Future, body)
+        self.waiting: deque[tuple[int, Any, Any]] = deque()  # (position, LaneRequest or Future, body), to be committed
+        self._waiting_for_disk: deque[tuple[int, Any, Any]] = deque()  # the same, to be durable here
         self._sealed: deque[tuple[int, list[Any]]] = deque()
         self._sealed_position = storage.report.checkpoint_position
         self._sealed_s = time.monotonic()
@@ -105,19 +112,54 @@ class Commits:
         if position != self.state.position:
             raise RuntimeError(f"the journal is at {position}, the state at {self.state.position}")
         self.metrics.journal_bytes += len(record)
+        if self.on_record is not None:
+            self.on_record(record)
         if urgent:
             self.group_commit.notify()
         self.on_applied()
 
-    # ---- durable ----------------------------------------------------------------------------------------------
+    def follow(self, records: list[bytes]) -> None:
+        """Apply and journal records of the leader, which continue this replica's own."""
+        for record in records:
+            position = self.state.position + 1
+            try:
+                self.replica.follow(position, record)
+            except Exception as error:
+                self.log.critical("a leader's record failed; this process ends", position=position, reason=repr(error))
+                os._exit(1)
+            self.journal.append(record)
+        if records:
+            self.metrics.journal_bytes += sum(map(len, records))
+            self.group_commit.notify()
+            self.on_applied()
 
-    def when_durable(self, waiter: Any, body: Any) -> None:
-        """Answer a LaneRequest, or resolve a future, once everything applied so far is durable."""
-        if self.durable_position >= self.state.position and not self.waiting:
+    # ---- durable and committed --------------------------------------------------------------------------------
+
+    def when_committed(self, waiter: Any, body: Any) -> None:
+        """Answer a LaneRequest, or resolve a future, once everything applied so far is committed."""
+        if self.committed_position >= self.state.position and not self.waiting:
             _answer(waiter, body)
         else:
             self.waiting.append((self.state.position, waiter, body))
             self.group_commit.notify()
+
+    def when_durable(self, waiter: Any, body: Any) -> None:
+        """Answer a LaneRequest, or resolve a future, once everything applied so far is durable on this disk."""
+        if self.durable_position >= self.state.position and not self._waiting_for_disk:
+            _answer(waiter, body)
+        else:
+            self._waiting_for_disk.append((self.state.position, waiter, body))
+            self.group_commit.notify()
+
+    def refuse_waiting(self, error: RookeryError) -> None:
+        """Tell everyone who waits for a commit that it won't be said here; they ask the new leader."""
+        waiting, self.waiting = self.waiting, deque()
+        for _, waiter, _ in waiting:
+            if isinstance(waiter, asyncio.Future):
+                if not waiter.done():
+                    waiter.set_exception(error)
+            else:
+                waiter.fail(error)
 
     def _durable_soon(self, position: int) -> None:
         """Hand over from the flushing thread."""
@@ -125,11 +167,16 @@ class Commits:
 
     def _durable(self, position: int) -> None:
         self.durable_position = position
-        waiting = self.waiting
-        while waiting and waiting[0][0] <= position:
-            _, waiter, body = waiting.popleft()
-            _answer(waiter, body)
-        for tell in self.on_durable:
+        _answer_up_to(self._waiting_for_disk, position)
+        self.on_durable(position)
+
+    def settle(self, position: int) -> None:
+        """Everything up to `position` is committed: tell. What isn't durable here waits for that."""
+        position = min(position, self.durable_position)
+        if position > self.committed_position:
+            self.committed_position = position
+        _answer_up_to(self.waiting, self.committed_position)
+        for tell in self.on_committed:
             tell()
         self._submit_sealed()
 
@@ -177,8 +224,8 @@ class Commits:
         self._sealed.append((self.state.position, self.replica.seal()))
 
     def _submit_sealed(self) -> None:
-        while self._sealed and self._sealed[0][0] <= self.durable_position:
-            if not self.checkpointer.submit(self._sealed[0][0], self.storage.epoch, self._sealed[0][1]):
+        while self._sealed and self._sealed[0][0] <= self.committed_position:
+            if not self.checkpointer.submit(self._sealed[0][0], self.journal.epoch, self._sealed[0][1]):
                 return
             self._sealed.popleft()
 
@@ -188,16 +235,24 @@ class Commits:
         self.log.error("a checkpoint was not written; it is tried again", reason=str(error))
 
     async def close(self) -> None:
-        """Make everything durable, fold it into the checkpoint, and close the files."""
+        """Make everything durable, fold what is committed into the checkpoint, and close the files."""
         await asyncio.to_thread(self.group_commit.close)
         self._durable(self.journal.durable_position)
         if self.state.position > self._sealed_position:
             self._seal()
         await asyncio.to_thread(self._fold_and_close)
 
+    async def abandon(self) -> None:
+        """End both threads as they are: what is on disk is about to be replaced."""
+        await asyncio.to_thread(self.group_commit.close)
+        self._sealed.clear()
+        await asyncio.to_thread(self.checkpointer.close)
+
     def _fold_and_close(self) -> None:
         for position, changes in self._sealed:
-            while not self.checkpointer.submit(position, self.storage.epoch, changes):
+            if position > self.committed_position:
+                break
+            while not self.checkpointer.submit(position, self.journal.epoch, changes):
                 if not self.checkpointer.wait_idle(FOLD_TIMEOUT_S):
                     break
         self.checkpointer.wait_idle(FOLD_TIMEOUT_S)
@@ -209,6 +264,7 @@ class Commits:
         flushed, folded = self.group_commit.stats(), self.checkpointer.stats()
         return {
             "durable_position": self.durable_position,
+            "committed_position": self.committed_position,
             "journal_lag": self.state.position - self.durable_position,
             "journal_segment_bytes": self.journal.segment_bytes,
             "fsync_count": flushed.flush_count,
@@ -221,6 +277,12 @@ class Commits:
             "journal_error": self.unavailable,
             "mailbox": len(self.waiting),
         }
+
+
+def _answer_up_to(waiting: deque[tuple[int, Any, Any]], position: int) -> None:
+    while waiting and waiting[0][0] <= position:
+        _, waiter, body = waiting.popleft()
+        _answer(waiter, body)
 
 
 def _answer(waiter: Any, body: Any) -> None:

@@ -3,14 +3,15 @@
 Rules of this file
 - One batch under way per destination; what gathers meanwhile is the next batch. So a slow or dead shard costs its
   sender one waiting call and the outbox, whose bound makes the sender refuse writes.
-- A batch holds durable messages only. It is acknowledged when the receiver's journal has it, and repeated until then;
-  the numbers make repeating harmless.
+- A batch holds committed messages only, and primaries alone send and receive. It is acknowledged when it is committed
+  over there, and repeated until then; the numbers make repeating harmless.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 import ray
@@ -19,8 +20,9 @@ from ray.exceptions import ActorDiedError, RayError
 
 from actors.commits import Commits
 from actors.core import ids
+from actors.core.errors import DeposedError, MovedError
 from actors.metrics import ShardMetrics
-from cluster.shard_map import shard_actor_name
+from cluster.shard_map import ShardMap, shard_actor_name
 
 DELIVER_TIMEOUT_S = 30.0  # one batch to another shard: above any recovery; a late answer is harmless (numbers decide)
 RETRY_FIRST_S, RETRY_MAX_S = 0.05, 1.0  # between attempts to reach a shard that is down: Ray restarts one in about 1 s
@@ -29,29 +31,45 @@ RETRY_FIRST_S, RETRY_MAX_S = 0.05, 1.0  # between attempts to reach a shard that
 class Exchange:
     """The messages of one shard actor, both ways."""
 
-    def __init__(self, commits: Commits, metrics: ShardMetrics, namespace: str) -> None:
+    def __init__(
+        self, commits: Commits, metrics: ShardMetrics, namespace: str, leads: Callable[[], bool] = lambda: True
+    ) -> None:
+        """leads: whether this replica is its shard's primary now: nobody else sends or receives."""
         self.commits, self.metrics = commits, metrics
         self.state = commits.state
         self.log = structlog.get_logger()
         self._namespace = namespace
-        self._peers: dict[int, Any] = {}
+        self._map: ShardMap | None = None
+        self._peers: dict[str, Any] = {}
         self._send_soon = {dst: asyncio.Event() for dst in self.state.outboxes}
-        commits.on_durable.append(self._wake_senders)
+        self._leads = leads
+        commits.on_committed.append(self.wake_senders)
 
     def start(self) -> list[asyncio.Task[None]]:
         """Begin to send; returns the tasks, to be cancelled at the end."""
         return [asyncio.create_task(self._send(dst)) for dst in self._send_soon]
 
-    def _wake_senders(self) -> None:
+    def learn(self, shard_map: ShardMap) -> None:
+        """Take over a newer map: it names the primaries."""
+        self._map = shard_map
+
+    def wake_senders(self) -> None:
+        """There may be something to send."""
         for event in self._send_soon.values():
             event.set()
 
+    def _primary_name(self, shard: int) -> str:
+        return shard_actor_name(shard, 0) if self._map is None else self._map.primary_of(shard).actor_name
+
     async def peer(self, shard: int) -> Any:
-        """Return another shard's actor. Raises ValueError when nobody has its name just now."""
-        if shard not in self._peers:
-            name = shard_actor_name(shard, 0)
-            self._peers[shard] = await asyncio.to_thread(ray.get_actor, name, namespace=self._namespace)
-        return self._peers[shard]
+        """Return the actor of another shard's primary. Raises ValueError when nobody has its name just now."""
+        name = self._primary_name(shard)
+        if name not in self._peers:
+            self._peers[name] = await asyncio.to_thread(ray.get_actor, name, namespace=self._namespace)
+        return self._peers[name]
+
+    def _forget_peer(self, shard: int) -> None:
+        self._peers.pop(self._primary_name(shard), None)
 
     async def ask(self, shard: int, op: str, args: list[Any], timeout_s: float) -> Any:
         """Put a question to another shard. Raises RayError, TimeoutError or ValueError when it can't be had."""
@@ -59,7 +77,7 @@ class Exchange:
             async with asyncio.timeout(timeout_s):
                 failed, body = await (await self.peer(shard)).lane_call.remote(op, args)
         except ActorDiedError:
-            self._peers.pop(shard, None)
+            self._forget_peer(shard)
             raise
         if failed:
             raise ValueError(f"shard {shard}: {body[1]}")
@@ -69,18 +87,20 @@ class Exchange:
         """Carry messages to one shard, for ever."""
         outbox, event, pause = self.state.outboxes[dst], self._send_soon[dst], RETRY_FIRST_S
         while True:
-            first, messages = outbox.batch(self.commits.durable_position)
-            if not messages:
+            first, messages = outbox.batch(self.commits.committed_position)
+            if not messages or not self._leads():
                 await event.wait()
                 event.clear()
                 continue
             try:
                 peer = await self.peer(dst)
                 async with asyncio.timeout(DELIVER_TIMEOUT_S):
-                    seq = await peer.deliver.remote(self.state.shard, first, len(messages), b"".join(messages))
+                    seq = await peer.deliver.remote(
+                        self.state.shard, self.commits.journal.epoch, first, len(messages), b"".join(messages)
+                    )
             except (RayError, TimeoutError, ValueError) as error:  # ValueError: nobody has that name just now
                 if isinstance(error, ActorDiedError):
-                    self._peers.pop(dst, None)
+                    self._forget_peer(dst)
                 self.log.warning("messages wait", to=dst, count=len(outbox.waiting), reason=type(error).__name__)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, RETRY_MAX_S)
@@ -89,12 +109,19 @@ class Exchange:
             if seq < first - 1:
                 self.log.critical("another shard has lost messages it had acknowledged", to=dst, seq=seq, first=first)
                 await asyncio.sleep(RETRY_MAX_S)
-            elif seq >= first:
+            elif seq >= first and self._leads():
                 self.metrics.messages_out += len(messages)
                 self.commits.run(["acked", dst, seq], urgent=False)
 
-    async def deliver(self, source: int, first_seq: int, count: int, batch: bytes) -> int:
-        """Apply a batch from another shard; returns the last number from there that is applied and durable."""
+    async def deliver(self, source: int, term: int, first_seq: int, count: int, batch: bytes) -> int:
+        """Apply a batch from another shard; returns the last number from there that is applied and committed.
+
+        term: the sender's. Raises MovedError if this replica doesn't lead, DeposedError if the sender doesn't any more.
+        """
+        if not self._leads():
+            raise MovedError(f"this replica doesn't lead shard {self.state.shard}")
+        if self._map is not None and term < self._map.term_of(source):
+            raise DeposedError(f"shard {source} has a primary of a higher term than {term}")
         self.metrics.messages_in += count
         applied = self.state.inbox[source]
         if first_seq <= applied + 1 and first_seq + count - 1 > applied:
@@ -102,7 +129,7 @@ class Exchange:
         else:
             self.metrics.messages_repeated += count
         durable = asyncio.get_running_loop().create_future()
-        self.commits.when_durable(durable, self.state.inbox[source])
+        self.commits.when_committed(durable, self.state.inbox[source])
         return int(await durable)
 
     def _apply(self, source: int, first_seq: int, count: int, batch: bytes) -> None:

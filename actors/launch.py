@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import signal
@@ -29,7 +30,7 @@ from actors.core.errors import ConflictError, OverloadedError
 from actors.storage import failure_file
 from cluster import spare_workers
 from cluster.connect import keep_ray_on_loopback, router_handle
-from cluster.ray_options import api_actor_name, shard_actor_name
+from cluster.ray_options import api_actor_name, remove_placement_groups, shard_actor_name
 from cluster.router_actor import start_router
 from cluster.router_files import load_state
 from configs.settings import Settings
@@ -179,8 +180,8 @@ def start_actors(settings: Settings, timeout_s: float) -> str:
     Raises OverloadedError that says which shard did not come up, and why if it left word.
     """
     c = settings.cluster
-    for shard in range(c.shards):
-        failure_file(settings.storage.data_dir, shard).unlink(missing_ok=True)
+    for shard, index in itertools.product(range(c.shards), range(c.replicas)):
+        failure_file(settings.storage.data_dir, shard, index).unlink(missing_ok=True)
     router = start_router(
         str(settings.storage.data_dir),
         c.namespace,
@@ -189,6 +190,7 @@ def start_actors(settings: Settings, timeout_s: float) -> str:
         settings.to_dict(),
         c.namespace,
         c.replicas,
+        copies_of(settings),
     )
     _wait_until_ready(router, settings, timeout_s)
     nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
@@ -198,6 +200,12 @@ def start_actors(settings: Settings, timeout_s: float) -> str:
     ports = ray.get([worker.port.remote() for worker in workers], timeout=timeout_s)
     host = settings.server.host
     return f"http://{f'[{host}]' if ':' in host else host}:{ports[0]}"
+
+
+def copies_of(settings: Settings) -> int:
+    """Return how many replicas must have a write on disk before it is acknowledged."""
+    replicas = settings.cluster.replicas
+    return {"journal": 1, "replica": min(2, replicas), "majority": replicas // 2 + 1}[settings.durability.ack]
 
 
 def _wait_until_ready(router: Any, settings: Settings, timeout_s: float) -> None:
@@ -218,10 +226,10 @@ def _wait_until_ready(router: Any, settings: Settings, timeout_s: float) -> None
 def failures(settings: Settings) -> list[str]:
     """Return what shards that could not start have left word of."""
     found = []
-    for shard in range(settings.cluster.shards):
-        path = failure_file(settings.storage.data_dir, shard)
+    for shard, index in itertools.product(range(settings.cluster.shards), range(settings.cluster.replicas)):
+        path = failure_file(settings.storage.data_dir, shard, index)
         if path.exists():
-            found.append(f"shard {shard}: {path.read_text(encoding='utf-8').strip()}")
+            found.append(f"{shard_actor_name(shard, index)}: {path.read_text(encoding='utf-8').strip()}")
     return found
 
 
@@ -238,11 +246,14 @@ def stop_actors(namespace: str) -> dict[int, int]:
         router = router_handle(namespace)
         status = ray.get(router.status.remote(), timeout=STOP_TIMEOUT_S)
         ray.get(router.stop_supervision.remote(), timeout=STOP_TIMEOUT_S)
-        shards = [r["shard"] for r in status["replicas"]]
-        handles = {s: handle for s in shards if (handle := _find(shard_actor_name(s, 0), namespace)) is not None}
-        stopped = _settle([handle.stop.remote() for handle in handles.values()])
-        positions = {s: p for s, p in zip(handles, stopped, strict=True) if isinstance(p, int)}
-        workers += handles.values()
+        for primaries in (True, False):  # a primary gives its followers what they lack before it ends
+            replicas = [r for r in status["replicas"] if r["primary"] == primaries]
+            handles = {r["shard"]: h for r in replicas if (h := _find(r["actor"], namespace)) is not None}
+            stopped = _settle([handle.stop.remote() for handle in handles.values()])
+            if primaries:
+                positions = {s: p for s, p in zip(handles, stopped, strict=True) if isinstance(p, int)}
+            workers += handles.values()
+        remove_placement_groups(namespace, status["shards"])
     finally:
         for handle in [*workers, *([router] if router is not None else [])]:
             ray.kill(handle, no_restart=True)

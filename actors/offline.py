@@ -41,8 +41,10 @@ class StoppedCluster:
         """Open and recover the shards. Raises StorageError that names the file when something is damaged or in use."""
         self.storages: list[Storage] = []
         try:
+            state = load_state(settings.storage.data_dir)
             for shard in range(shard_count):
-                self.storages.append(Storage(settings, shard))
+                leader = 0 if state is None else state[1].primary_of(shard).index
+                self.storages.append(Storage(settings, shard, leader))
         except BaseException:
             self.close()
             raise

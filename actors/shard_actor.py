@@ -27,17 +27,20 @@ from ray.exceptions import RayError
 from actors.commits import Commits
 from actors.core import limits, warm
 from actors.core.deliveries import PIECE_FOLLOWERS
-from actors.core.errors import InvalidError, OverloadedError, RookeryError
+from actors.core.arguments import id_list
+from actors.core.errors import InvalidError, MalformedError, MovedError, OverloadedError, RookeryError
 from actors.core.replica import READS, WRITES
 from actors.core.verify import check, digest
 from actors.exchange import Exchange
 from actors.home_requests import HomeRequests
 from actors.metrics import RayExporter, ShardMetrics
-from actors.storage import Storage, failure_file, shard_directory
+from actors.replication import OPERATIONS as REPLICATION
+from actors.replication import Replication
+from actors.storage import Storage, failure_file, open_storage, shard_directory
 from cluster import spare_workers
 from cluster.connect import router_handle
 from cluster.lane_server import LaneRequest, LaneServer
-from cluster.shard_map import shard_actor_name
+from cluster.shard_map import ShardMap, shard_actor_name
 from configs.logging import configure_logging
 from configs.settings import Settings
 
@@ -55,6 +58,9 @@ IMPATIENT_AUTHORS = 8  # whose large deliveries wait: then no more pauses
 SPARE_LOOK_S = 10.0  # between looks whether the node has its spare workers
 SPARE_PAUSE_S = 1.0  # before the first: readers catch up
 SPARE_STAGGER_S = 0.5  # between the looks of two shards, so that the later one sees what the earlier one asked for
+ROUTER_ANSWER_S = 2.0  # one call to the router
+STOP_PATIENCE_S = 5.0  # that a clean stop waits for followers to have everything
+TOUCHED_MAX = 100_000  # accounts in one message of who has read
 REJOIN_S = 0.5  # between attempts to reach the router while it restarts
 
 
@@ -79,7 +85,12 @@ class ShardActor:
         self.metrics = ShardMetrics()
         self._exporter = RayExporter(self.metrics, shard=str(shard), replica=str(index))
         self.commits = Commits(storage, self.metrics, self.settings.checkpoint.queue_batches_max)
-        self.exchange = Exchange(self.commits, self.metrics, self.settings.cluster.namespace)
+        self.replication = Replication(
+            self.commits, storage, index, self._ask_router, self._on_lead, self._on_map
+        )
+        self.exchange = Exchange(
+            self.commits, self.metrics, self.settings.cluster.namespace, lambda: self.replication.leads
+        )
         self.homes = HomeRequests(self.commits, self.exchange, self.metrics)
         self.commits.on_applied = self._announce
         self.lane: LaneServer | None = None
@@ -98,9 +109,9 @@ class ShardActor:
         begin = time.perf_counter()
         gc.disable()  # collections would walk what is being built again and again, a quarter of the time, for nothing
         try:
-            storage = Storage(self.settings, self.shard)
+            storage = open_storage(self.settings, self.shard, self.index)
         except Exception as error:
-            path = failure_file(self.settings.storage.data_dir, self.shard)
+            path = failure_file(self.settings.storage.data_dir, self.shard, self.index)
             path.write_text(f"{type(error).__name__}: {error}\n", encoding="utf-8")
             self.log.critical("the shard can't recover", reason=str(error))
             raise
@@ -118,12 +129,12 @@ class ShardActor:
     async def _start(self) -> None:
         """Join the cluster: get the secret, open the lane, report where it listens, begin to send."""
         joined = await self._call_router("join")
-        lane = self.settings.lane
+        lane, self.replication.secret = self.settings.lane, joined["secret"]
         self.lane = LaneServer(
             self.handle, joined["secret"],
             connection_count_max=lane.connections_max, in_flight_count_max=lane.inflight_max,
         )  # fmt: skip
-        path = str(shard_directory(self.settings.storage.data_dir, self.shard) / "lane.sock")
+        path = str(shard_directory(self.settings.storage.data_dir, self.shard, self.index) / "lane.sock")
         try:
             await self.lane.start_unix(path)
         except ValueError as error:  # the data folder's path is too long for a socket: TCP serves this node too
@@ -131,14 +142,15 @@ class ShardActor:
             path = ""
         port = await self.lane.start_tcp(lane.host)
         everywhere = lane.host in ("0.0.0.0", "::")  # an address to listen on, not one to dial
+        self.replication.node_id = ray.get_runtime_context().get_node_id()
         self._endpoints = {
             "unix_path": path, "host": ray.util.get_node_ip_address() if everywhere else lane.host, "port": port,
-            "node_id": ray.get_runtime_context().get_node_id(), "pid": os.getpid(),
+            "node_id": self.replication.node_id, "pid": os.getpid(),
         }  # fmt: skip
-        self.commits.run(["tick", int(time.time() * 1000)])
         self._tasks += self.exchange.start()
         self._tasks += [asyncio.create_task(run()) for run in (self._tick, self._flush_counts, self._export)]
-        await self._call_router("register_replica", self.shard, self.index, self._endpoints)
+        wire = await self._call_router("register_replica", self.shard, self.index, self._endpoints)
+        self.replication.learn(ShardMap.from_wire(wire))
         self._tasks.append(asyncio.create_task(self._keep_spares()))
 
     async def _keep_spares(self) -> None:
@@ -161,14 +173,44 @@ class ShardActor:
                 self.log.warning("the router does not answer", method=method, reason=str(error).splitlines()[0])
                 await asyncio.sleep(REJOIN_S)
 
+    async def _ask_router(self, method: str, *args: Any) -> Any:
+        """Call the router once; None when it doesn't answer."""
+        try:
+            async with asyncio.timeout(ROUTER_ANSWER_S):
+                router = await asyncio.to_thread(router_handle, self.settings.cluster.namespace)
+                return await getattr(router, method).remote(*args)
+        except (RayError, OverloadedError, TimeoutError) as error:
+            self.log.warning("the router does not answer", method=method, reason=str(error).splitlines()[:1])
+            return None
+
+    def _on_lead(self) -> None:
+        """This replica takes writes from now on."""
+        self.commits.run(["tick", max(int(time.time() * 1000), self.state.day * limits.DAY_MS)])
+        self.exchange.wake_senders()
+
+    def _on_map(self, shard_map: ShardMap) -> None:
+        """The cluster's map has changed: API workers fetch it."""
+        self.exchange.learn(shard_map)
+        if self.lane is not None:
+            self.lane.push("map", shard_map.epoch)
+
     async def ping(self) -> dict[str, Any] | None:
-        """Return where the lane listens, or None while it doesn't yet."""
-        return self._endpoints
+        """Return where the lane listens, which term this replica leads in (0: none) and the epoch of its map.
+
+        None while the lane doesn't listen yet.
+        """
+        if self._endpoints is None:
+            return None
+        replication = self.replication
+        leads = replication.term if replication.role == "primary" else 0
+        epoch = 0 if replication.shard_map is None else replication.shard_map.epoch
+        return {**self._endpoints, "leads": leads, "epoch": epoch}
 
     async def stop(self) -> int:
         """End cleanly: no more requests, everything durable and folded into the checkpoint. Returns the position."""
         if not self._stopping:
             self._stopping = True
+            await self.replication.stop(STOP_PATIENCE_S)
             for task in self._tasks:
                 task.cancel()
             if self.lane is not None:
@@ -184,12 +226,12 @@ class ShardActor:
         op = request.op
         try:
             if op in self._writes:
-                self._write(request)
+                self._write(request, op, request.args, False)
                 metrics.writes += 1
                 metrics.write_seconds.observe(time.perf_counter() - begin)
                 return
             if op == "home":
-                self._home(request)
+                self._home(request, request.args)
             elif op in self._reads:
                 request.reply(self.replica.read(op, request.args))
             else:
@@ -200,24 +242,55 @@ class ShardActor:
             metrics.refusals += 1
             request.fail(error)
 
-    def _home(self, request: LaneRequest) -> None:
-        query = self.replica.query(request.args)
+    def _home(self, request: LaneRequest, args: list[Any]) -> None:
+        query = self.replica.query(args)
         ready = self.replica.try_home(query)
         if ready is not None:
             request.reply(ready)
         else:
+            self._require_lead()
             self.homes.start(request, query)
 
-    def _write(self, request: LaneRequest) -> None:
+    def _require_lead(self) -> None:
+        if not self.replication.leads:
+            raise MovedError(f"replica {self.index} of shard {self.shard} doesn't lead it")
+
+    def _write(self, request: LaneRequest, op: str, args: list[Any], tracked: bool) -> None:
+        self._require_lead()
         waiting = len(self.commits.waiting)
         if self._stopping or waiting >= self.settings.limits.mailbox_max:
             raise OverloadedError(f"shard {self.shard} has {waiting} requests waiting", retry_after_s=1.0)
-        body = self.commits.write(request.op, request.args, int(time.time() * 1000))
-        self.commits.when_durable(request, body)
+        body = self.commits.write(op, args, int(time.time() * 1000))
+        if tracked and not isinstance(body, RookeryError):
+            body = [self.state.position, body]
+        self.commits.when_committed(request, body)
 
     def _operate(self, request: LaneRequest) -> None:
         op = request.op
-        if op == "status":
+        if op in REPLICATION:
+            self.replication.handle(request)
+        elif op == "tracked":
+            inner, args = _wrapped(request.args, 0)
+            if inner not in self._writes:
+                raise InvalidError(f"tracked takes a write, not {inner[:40]!r}")
+            self._write(request, inner, args, True)
+        elif op == "at":
+            inner, args = _wrapped(request.args, 1)
+            if not self.replication.leads and self.state.position < request.args[0]:
+                raise MovedError(f"replica {self.index} of shard {self.shard} is behind position {request.args[0]}")
+            if inner == "home":
+                self._home(request, args)
+            elif inner in self._reads:
+                request.reply(self.replica.read(inner, args))
+            else:
+                raise InvalidError(f"at takes a read, not {inner[:40]!r}")
+        elif op == "touched":
+            if len(request.args) != 1:
+                raise MalformedError("touched takes one list of accounts")
+            accounts = id_list(request.args[0], TOUCHED_MAX, "accounts")
+            self.replica.touched.update(a for a in accounts if a in self.state.people.row_of)
+            request.reply(True)
+        elif op == "status":
             request.reply(self.status())
         elif op == "check":
             request.reply(check(self.state))
@@ -226,6 +299,7 @@ class ShardActor:
         elif op == "home_ids":
             if len(request.args) != 3:
                 raise InvalidError("home_ids takes [account_id, max_id, count]")
+            self._require_lead()
             account_id, max_id, count = request.args
             self.homes.start(request, self.replica.query([account_id, max_id, 0, 0, count]), ids_only=True)
         else:
@@ -240,11 +314,11 @@ class ShardActor:
         self.handle(request)  # type: ignore[arg-type]
         return await request.answer
 
-    async def deliver(self, source: int, first_seq: int, count: int, batch: bytes) -> int:
+    async def deliver(self, source: int, term: int, first_seq: int, count: int, batch: bytes) -> int:
         """Take a batch of messages from another shard; see `Exchange.deliver`."""
         if self._stopping:
             raise OverloadedError(f"shard {self.shard} is stopping")
-        return await self._on_own_loop(self.exchange.deliver(source, first_seq, count, batch))
+        return await self._on_own_loop(self.exchange.deliver(source, term, first_seq, count, batch))
 
     async def _on_own_loop(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` on the loop of the constructor, which all state belongs to.
@@ -303,7 +377,7 @@ class ShardActor:
     async def _flush_counts(self) -> None:
         while True:
             await asyncio.sleep(self.settings.timeline.counts_flush_ms / 1000)
-            if self.state.dirty_counts:
+            if self.state.dirty_counts and self.replication.leads:
                 self.commits.run(["flush_counts"])
 
     async def _tick(self) -> None:
@@ -311,15 +385,27 @@ class ShardActor:
         while True:
             await asyncio.sleep(TICK_S)
             now_ms = int(time.time() * 1000)
-            if now_ms // limits.DAY_MS > self.state.day:
-                self.commits.run(["tick", now_ms])
-            if self.replica.touched:
-                touched, self.replica.touched = sorted(self.replica.touched), set()
-                self.commits.run(["touch", touched])
+            if self.replication.leads:
+                if now_ms // limits.DAY_MS > self.state.day:
+                    self.commits.run(["tick", now_ms])
+                if self.replica.touched:
+                    touched, self.replica.touched = sorted(self.replica.touched), set()
+                    self.commits.run(["touch", touched])
+            elif self.replica.touched:
+                await self._tell_touched()
+            self.replication.tend()
             if not self._tidying:
                 self._tidy_step()
             interval_s = self.settings.checkpoint.interval_s
             self.commits.tend(storage.segment_records_max, storage.segment_bytes_max, interval_s)
+
+    async def _tell_touched(self) -> None:
+        """Tell the primary who has read here today; whoever it doesn't hear of now reads again."""
+        touched, self.replica.touched = sorted(self.replica.touched)[:TOUCHED_MAX], set()
+        try:
+            await self.exchange.ask(self.shard, "touched", [touched], TICK_S)
+        except (RayError, TimeoutError, ValueError) as error:
+            self.log.info("the primary was not told who read", count=len(touched), reason=type(error).__name__)
 
     async def _export(self) -> None:
         """Hand the figures to Ray's metrics every so often."""
@@ -340,7 +426,7 @@ class ShardActor:
         m.accounts, m.tweets, m.edges = len(state.people), len(state.tweets), state.graph.edge_count
         m.delivery_backlog = state.deliveries.waiting_count
         m.rings = state.rings.awake_count
-        m.epoch, m.primary = self.storage.epoch, 1
+        m.epoch, m.primary = self.replication.term, int(self.replication.role == "primary")
         m.checkpoint_rows = figures["checkpoint_rows"]
         m.measure_memory()
 
@@ -350,10 +436,11 @@ class ShardActor:
         return {
             "shard": self.shard,
             "replica": self.index,
-            "primary": True,
+            "primary": self.replication.role == "primary",
             "pid": os.getpid(),
             "rss_bytes": self.metrics.memory_bytes,
-            "epoch": self.storage.epoch,
+            "epoch": self.storage.journal.epoch,
+            **self.replication.figures(),
             "lane_connections": 0 if self.lane is None else self.lane.connection_count,
             "tidying": self._tidying,
             **self.replica.reads.facts(),
@@ -378,6 +465,16 @@ class _CallRequest:
     def fail(self, error: RookeryError) -> None:
         if not self.answer.done():
             self.answer.set_result([1, error.to_wire()])
+
+
+def _wrapped(args: Any, skip: int) -> tuple[str, list[Any]]:
+    """Return operation and arguments that a request carries after `skip` values of its own, which are numbers."""
+    if not isinstance(args, list) or len(args) != skip + 2 or any(type(value) is not int for value in args[:skip]):
+        raise MalformedError("expected [operation, arguments], behind at's position")
+    op, inner = args[skip:]
+    if type(op) is not str or not isinstance(inner, list):
+        raise MalformedError("expected an operation and a list of its arguments")
+    return op, inner
 
 
 def make_shard(shard: int, index: int, settings: dict[str, Any]) -> tuple[type, dict[str, Any]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import structlog
@@ -11,8 +12,10 @@ import structlog
 from actors.core import limits
 from actors.core.replica import Replica
 from actors.core.snapshot import TABLES
+from actors.core.tables import TableChange
 from cluster.shard_map import even_buckets
 from configs.settings import Settings
+from persistence.errors import CheckpointDamagedError, JournalCorruptError, PositionGapError, ReplicaFileError
 from persistence.duckdb_checkpoint import DuckDBCheckpointStore
 from persistence.file_journal import FileJournal
 from persistence.protocols import CheckpointStore, Journal
@@ -20,18 +23,23 @@ from persistence.recovery import RecoveryReport, recover
 from persistence.redis_checkpoint import SETTLE_SECONDS, RedisCheckpointStore
 from persistence.redis_journal import RedisJournal
 from persistence.redis_server import RedisServer, ServerFacts, wait_until_open
+from persistence.replica_file import ReplicaFile
+from persistence.snapshot_pieces import unpack_piece
 
 REDIS_ID_FILE = "redis-journal.id"
+REPLICA_FILE, JOURNAL_DIRECTORY = "replica.msgpack", "journal"
+FIRST_EPOCH = 1  # journals of before there were replicas are of this one
 
 
-def shard_directory(data_dir: Path, shard: int) -> Path:
-    """Return where a shard keeps its journal and checkpoint."""
-    return data_dir / f"shard-{shard:02d}"
+def shard_directory(data_dir: Path, shard: int, index: int = 0) -> Path:
+    """Return where a replica of a shard keeps its journal and checkpoint."""
+    directory = data_dir / f"shard-{shard:02d}"
+    return directory / f"replica-{index}" if index else directory
 
 
-def failure_file(data_dir: Path, shard: int) -> Path:
-    """Return where a shard that can't start says why: a dead actor's log is hard to find."""
-    return shard_directory(data_dir, shard) / "failure.txt"
+def failure_file(data_dir: Path, shard: int, index: int = 0) -> Path:
+    """Return where a replica that can't start says why: a dead actor's log is hard to find."""
+    return shard_directory(data_dir, shard, index) / "failure.txt"
 
 
 def tuning_of(settings: Settings) -> limits.Tuning:
@@ -51,24 +59,47 @@ def tuning_of(settings: Settings) -> limits.Tuning:
 class Storage:
     """A replica with its journal and checkpoint store, recovered."""
 
-    def __init__(self, settings: Settings, shard: int, epoch: int = 1) -> None:
-        """Open and recover one shard. Raises StorageError that names what is damaged, in use or out of reach."""
-        directory = shard_directory(settings.storage.data_dir, shard)
-        directory.mkdir(parents=True, exist_ok=True)
-        self.epoch = epoch
-        opened = open_redis if settings.storage.backend == "redis" else open_files
+    def __init__(self, settings: Settings, shard: int, index: int = 0) -> None:
+        """Open and recover one replica. Raises StorageError that names what is damaged, in use or out of reach."""
+        self.directory = shard_directory(settings.storage.data_dir, shard, index)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._shard = shard
         self.journal: Journal
         self.store: CheckpointStore
-        self.journal, self.store, self._release = opened(settings, shard, epoch)
+        self.replica_file: ReplicaFile | SharedFacts
+        opened = open_redis(settings, shard) if settings.storage.backend == "redis" else open_files(self.directory, shard)
+        self.journal, self.store, self.replica_file, self._release = opened
         try:
             self.replica = Replica(shard, list(even_buckets(settings.cluster.shards)), tuning_of(settings))
             self.report: RecoveryReport = recover(
-                self.store, self.journal, self.replica.load, self.replica.replay, time.perf_counter, epoch
+                self.store, self.journal, self.replica.load, self.replica.replay, time.perf_counter, self.journal.epoch
             )
             self.replica.state.deliveries.drain()  # nobody has waited for these yet: readers begin with whole timelines
         except BaseException:
             self.close()
             raise
+
+    def open_incoming(self) -> Incoming:
+        """Begin to take a snapshot from the leader."""
+        return Incoming(self.directory / "snapshot.incoming")
+
+    def install(self, incoming: Incoming, term: int, position: int, epoch: int) -> None:
+        """Replace journal and checkpoint by a snapshot of the leader of a term; the process must end afterwards.
+
+        A crash on the way leaves an older state of this replica, or the new one with an empty journal, and in its file
+        that the log belongs to no term: then the leader sends another snapshot.
+        """
+        assert isinstance(self.replica_file, ReplicaFile), "replicas on a shared server need no snapshots"
+        self.replica_file.save(promised=max(term, self.replica_file.promised), term=0)
+        self.journal.close()
+        journal = self.directory / JOURNAL_DIRECTORY
+        for path in sorted(journal.glob("*.seg"), reverse=True):  # the newest first: what stays is a log's beginning
+            path.unlink()
+        self.store.replace(position, epoch, incoming.pieces())
+        self.store.close()
+        FileJournal(journal, self._shard, self.replica_file.promised, position).close()
+        self.replica_file.save(term=term)
+        incoming.remove()
 
     def close(self) -> None:
         """Release the files, or the connections."""
@@ -79,19 +110,84 @@ class Storage:
             self._release()
 
 
-Opened = tuple[Journal, CheckpointStore, Callable[[], None]]
-"""A journal, a store, and what to call when both are closed."""
+def open_storage(settings: Settings, shard: int, index: int) -> Storage:
+    """Open a replica for serving. Damaged files are put aside if other replicas can fill it anew.
 
-
-def open_files(settings: Settings, shard: int, epoch: int) -> Opened:
-    """Open a shard's files in the data folder."""
-    directory = shard_directory(settings.storage.data_dir, shard)
-    journal = FileJournal(directory / "journal", shard, epoch)
+    Raises StorageError as `Storage` does. What is put aside stays in `damaged-N`; the replica comes back empty, with
+    another store id, so that no election takes it for the one that it was.
+    """
     try:
-        return journal, DuckDBCheckpointStore(directory / "checkpoint.duckdb", shard, TABLES), lambda: None
+        return Storage(settings, shard, index)
+    except (JournalCorruptError, CheckpointDamagedError, PositionGapError, ReplicaFileError) as error:
+        if settings.cluster.replicas == 1 or settings.storage.backend == "redis":
+            raise
+        directory = shard_directory(settings.storage.data_dir, shard, index)
+        number = 1 + len(list(directory.glob("damaged-*")))
+        aside = directory / f"damaged-{number}"
+        aside.mkdir()
+        for name in (REPLICA_FILE, JOURNAL_DIRECTORY, "checkpoint.duckdb", "checkpoint.duckdb.wal"):
+            if (directory / name).exists():
+                (directory / name).rename(aside / name)
+        structlog.get_logger().critical(
+            "damaged files were put aside; the other replicas fill this one anew", folder=str(aside), reason=str(error)
+        )
+        return Storage(settings, shard, index)
+
+
+class Incoming:
+    """Pieces of a snapshot on their way in, in a file: length, piece, length, piece."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("wb")
+        self.bytes_written = 0
+
+    def write(self, piece: bytes) -> None:
+        """Add one packed piece."""
+        self._file.write(len(piece).to_bytes(4, "little") + piece)
+        self.bytes_written += len(piece)
+
+    def pieces(self) -> Iterator[TableChange]:
+        """Yield what was written, unpacked."""
+        self._file.close()
+        tables = {table.name: table for table in TABLES}
+        with self._path.open("rb") as file:
+            while head := file.read(4):
+                yield unpack_piece(tables, file.read(int.from_bytes(head, "little")))
+
+    def remove(self) -> None:
+        """Delete the file."""
+        self._path.unlink()
+
+
+class SharedFacts:
+    """In the place of a ReplicaFile where storage is one server for all: it says itself who owns it since when."""
+
+    def __init__(self, store_id: str, epoch: int) -> None:
+        self.store_id, self.promised, self.term = store_id, epoch, epoch
+
+    def save(self, *, promised: int | None = None, term: int | None = None) -> None:
+        """Note it; `Journal.begin_epoch` makes it durable."""
+        self.promised = self.promised if promised is None else promised
+        self.term = self.term if term is None else term
+
+
+Opened = tuple[Journal, CheckpointStore, ReplicaFile | SharedFacts, Callable[[], None]]
+"""A journal, a store, the replica's facts, and what to call when all are closed."""
+
+
+def open_files(directory: Path, shard: int) -> Opened:
+    """Open a replica's files."""
+    facts = ReplicaFile.load_or_create(directory / REPLICA_FILE, lambda: secrets.token_hex(8))
+    store = DuckDBCheckpointStore(directory / "checkpoint.duckdb", shard, TABLES)
+    try:
+        replaced = facts.promised > 0 and facts.term == 0  # by a snapshot, and killed meanwhile: the journal may be gone
+        after = store.position if replaced else 0
+        journal = FileJournal(directory / JOURNAL_DIRECTORY, shard, max(facts.promised, FIRST_EPOCH), after)
     except BaseException:
-        journal.close()
+        store.close()
         raise
+    return journal, store, facts, lambda: None
 
 
 def storage_warning(settings: Settings) -> str:
@@ -106,7 +202,7 @@ def storage_warning(settings: Settings) -> str:
     return "" if facts.survives_power_loss else f"{server.name}: {facts.promise}"
 
 
-def open_redis(settings: Settings, shard: int, epoch: int) -> Opened:
+def open_redis(settings: Settings, shard: int) -> Opened:
     """Open a shard's keys on the server, waiting for it a little; warn of what the server may lose.
 
     The journal's id is noted in the data folder, so that a server that was emptied isn't taken for a new one.
@@ -121,7 +217,7 @@ def open_redis(settings: Settings, shard: int, epoch: int) -> Opened:
             )
         journal = wait_until_open(
             lambda: RedisJournal(
-                server, namespace, shard, epoch, f"{settings.cluster.shards} shards",
+                server, namespace, shard, None, f"{settings.cluster.shards} shards",
                 note.read_text(encoding="utf-8").strip() if note.exists() else "", not facts.survives_power_loss,
             )
         )  # fmt: skip
@@ -131,4 +227,4 @@ def open_redis(settings: Settings, shard: int, epoch: int) -> Opened:
     except BaseException:
         server.close()
         raise
-    return journal, store, server.close
+    return journal, store, SharedFacts(journal.store_id, journal.epoch), server.close

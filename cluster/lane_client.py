@@ -64,14 +64,17 @@ class LaneClient(asyncio.Protocol):
     """A lane to one shard replica.
 
     address: a Unix socket path or (host, port); secret: the cluster's 32 bytes; on_push(topic, value) gets what the
-    server pushes. `await connect()`, then `await request(...)` from any number of tasks of the same loop.
+    server pushes; on_close() is called once when a connected lane is gone. `await connect()`, then `await request(...)` from any number of tasks of the same loop.
     """
 
-    def __init__(self, address: Address, secret: bytes, on_push: PushCallback | None = None) -> None:
+    def __init__(
+        self, address: Address, secret: bytes, on_push: PushCallback | None = None,
+        on_close: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
         self.address = address
         self.closed = False
         self._secret = secret
-        self._on_push = on_push
+        self._on_push, self._on_close = on_push, on_close
         self._loop: asyncio.AbstractEventLoop
         self._transport: asyncio.Transport | None = None
         self._decoder = FrameDecoder()
@@ -141,6 +144,8 @@ class LaneClient(asyncio.Protocol):
         pending, self._pending = self._pending, {}
         for request_id, (done, _) in pending.items():
             _end(done, None, LaneDisconnected(reason, written=request_id <= self._written_id))
+        if self._greeted_ok and self._on_close is not None:
+            self._on_close()
 
     # -- requests ------------------------------------------------------------------------------------------------
 

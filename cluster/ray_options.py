@@ -17,10 +17,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from cluster.shard_map import shard_actor_name
 
-__all__ = ["DEFAULT_NAMESPACE", "ROUTER_NAME", "api_actor_name", "as_actor", "shard_actor_name"]
+__all__ = [
+    "DEFAULT_NAMESPACE", "ROUTER_NAME", "api_actor_name", "as_actor", "in_placement_group", "remove_placement_groups",
+    "shard_actor_name",
+]  # fmt: skip
 
 DEFAULT_NAMESPACE = "rookery"
 ROUTER_NAME = "rookery:router"
@@ -46,6 +50,7 @@ _QUIET: dict[str, Any] = {"enable_task_events": False}
 ROUTER_METHODS: dict[str, dict[str, Any]] = {
     "get_map": _QUIET,
     "register_replica": _QUIET,
+    "change_in_sync": _QUIET,
     "ready": {**_QUIET, "concurrency_group": "health"},
     "status": {"concurrency_group": "health"},
 }
@@ -60,6 +65,34 @@ API_METHODS: dict[str, dict[str, Any]] = {"ping": {**_QUIET, "concurrency_group"
 def api_actor_name(index: int) -> str:
     """Return the name of an API worker's actor, such as `rookery:api-0`."""
     return f"rookery:api-{index}"
+
+
+def placement_group_name(namespace: str, shard: int) -> str:
+    """Return the name of the placement group that spreads a shard's replicas over nodes."""
+    return f"{namespace}:shard-{shard:02d}"
+
+
+def in_placement_group(namespace: str, shard: int, index: int, count: int) -> PlacementGroupSchedulingStrategy:
+    """Return the place of one of a shard's replicas: on another node than the others, as long as there are enough.
+
+    Blocks. The group is made if there is none, and stays until `remove_placement_groups`.
+    """
+    name = placement_group_name(namespace, shard)
+    try:
+        group = ray.util.get_placement_group(name)
+    except ValueError:
+        bundles = [{"CPU": SHARD_OPTIONS["num_cpus"]} for _ in range(count)]
+        group = ray.util.placement_group(bundles, strategy="SPREAD", name=name, lifetime="detached")
+    return PlacementGroupSchedulingStrategy(placement_group=group, placement_group_bundle_index=index)
+
+
+def remove_placement_groups(namespace: str, shard_count: int) -> None:
+    """Remove a stopped cluster's placement groups. Blocks."""
+    for shard in range(shard_count):
+        try:
+            ray.util.remove_placement_group(ray.util.get_placement_group(placement_group_name(namespace, shard)))
+        except ValueError:  # it had none
+            continue
 
 
 def as_actor(

@@ -16,8 +16,10 @@ all replicas at once and judges:
     doesn't answer    -> silent; Ray is restarting it, or it is busy recovering: wait
     there is none     -> gone (killed for good, or its constructor failed): create it again, with growing pauses
 
+A shard without a leader gets one by an election (elections.py): when a replica registers, when the lane to the leader
+breaks, or when a round of pings finds out. Every change of the map goes to all replicas, which tell their clients.
+
 Costs: a map change one fsync of 3 KB (0.4 ms); everything else O(replicas).
-Not here: promotion of another replica and moving buckets (issue 4).
 """
 
 from __future__ import annotations
@@ -25,12 +27,15 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from actors.core.errors import InvalidError
 from actors.core.ids import BUCKET_COUNT
+from actors.core.replication import Member
+from cluster.elections import UNREACHABLE, Elections
 from cluster.router_files import load_or_create_secret, load_state, new_cluster_id, save_state
 from cluster.shard_map import Replica, ShardMap
 
@@ -38,6 +43,7 @@ logger = logging.getLogger("rookery.router")
 
 SUPERVISE_INTERVAL_S = 0.5  # a dead actor is back in about 1 s, so looking more often shows nothing new
 PING_TIMEOUT_S = 2.0  # a busy shard answers within one batch, 50 ms; Ray holds a call to a dying actor for longer
+TELL_TIMEOUT_S = 2.0  # for a replica to take over a map
 ANSWER_FRESH_S = 3 * (SUPERVISE_INTERVAL_S + PING_TIMEOUT_S)  # an answer older than three rounds proves nothing
 RECREATE_FIRST_S, RECREATE_MAX_S = 0.5, 30.0  # pauses between attempts to create an actor whose constructor fails
 
@@ -74,10 +80,12 @@ class Endpoints:
 
 @dataclass(frozen=True, slots=True)
 class PingAnswer:
-    """The outcome of one ping; endpoints when the replica answered and listens."""
+    """The outcome of one ping. When the replica answered and listens: where, the term it leads in, its map's epoch."""
 
     presence: Presence
     endpoints: Endpoints | None = None
+    leads: int = 0
+    epoch: int = 0
 
 
 class ReplicaActors(Protocol):
@@ -88,6 +96,9 @@ class ReplicaActors(Protocol):
 
     async def create(self, shard: int, index: int, actor_name: str) -> None:
         """Create a replica's actor if no actor has that name; doesn't wait for its recovery."""
+
+    async def ask(self, replica: Replica, op: str, args: list[Any], timeout_s: float) -> Any:
+        """Send a lane request to one replica. Raises OSError, LaneProtocolError or a RookeryError."""
 
 
 @dataclass(slots=True)
@@ -109,10 +120,13 @@ class Router:
     """
 
     def __init__(
-        self, data_dir: Path, cluster: str, shard_count: int, actors: ReplicaActors, replica_count: int = 1
-    ) -> None:
+        self, data_dir: Path, cluster: str, shard_count: int, actors: ReplicaActors, replica_count: int = 1,
+        copies: int = 1,
+    ) -> None:  # fmt: skip
         self._data_dir = data_dir
         self._actors = actors
+        self._announcing = False
+        self._tasks: set[asyncio.Task[Any]] = set()
         data_dir.mkdir(parents=True, exist_ok=True)
         state = load_state(data_dir)
         self.secret = load_or_create_secret(data_dir, create=state is None)
@@ -123,6 +137,9 @@ class Router:
         else:
             self.cluster_id, self._map = state
             self._require_same_shape(cluster, shard_count)
+            if replica_count != len(self._map.replicas_of(0)):
+                self._change_map(self._map.with_replica_count(replica_count))
+        self.elections = Elections(lambda: self._map, self._change_map, actors.ask, copies)
         self._watches = {(replica.shard, replica.index): ReplicaWatch() for replica in self._map.replicas}
 
     def _require_same_shape(self, cluster: str, shard_count: int) -> None:
@@ -171,11 +188,68 @@ class Router:
         if new != old:
             self._change_map(self._map.with_replica(new))
             logger.info("%s listens, pid %d: map epoch %d", new.actor_name, new.pid, self._map.epoch)
+        self._elect_soon(shard)
         return self._map
+
+    def change_in_sync(self, shard: int, term: int, members: list[Member]) -> bool:
+        """Persist another in-sync set for a leader; False: it leads no more."""
+        return self.elections.change_in_sync(shard, term, members)
 
     def _change_map(self, new: ShardMap) -> None:
         save_state(self._data_dir, self.cluster_id, new)
         self._map = new
+        self._announce()
+
+    def _announce(self) -> None:
+        """Tell every replica of the map, without waiting. Who doesn't hear of it is told again after its next ping."""
+        if self._announcing:
+            return
+        self._announcing = True
+
+        async def announce() -> None:
+            self._announcing = False
+            wire = self._map.to_wire()
+            await asyncio.gather(*(self._tell(r, wire) for r in self._map.replicas if r.registered))
+
+        self._spawn(announce())
+
+    async def _tell(self, replica: Replica, wire: list[Any]) -> None:
+        try:
+            await self._actors.ask(replica, "learn_map", [wire], TELL_TIMEOUT_S)
+        except UNREACHABLE as error:
+            logger.info("%s was not told of the map: %s", replica.actor_name, error)
+
+    def _elect_soon(self, shard: int) -> None:
+        if not self.elections.has_leader(shard):
+            self._spawn(self.elections.elect(shard))
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Run something beside; without a loop (a router that is only being looked at) it isn't run."""
+        try:
+            task = asyncio.get_running_loop().create_task(work)
+        except RuntimeError:
+            work.close()
+            return
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("a task of the router failed", exc_info=task.exception())
+
+    def note_lane_lost(self, replica: Replica) -> None:
+        """The lane to a replica broke: if it is the leader and can't be dialled again, it is dead."""
+        current = self._map.replica(replica.shard, replica.index)
+        if current.primary and current.pid == replica.pid:
+            self._spawn(self._look_after_lost(current))
+
+    async def _look_after_lost(self, replica: Replica) -> None:
+        try:
+            await self._actors.ask(replica, "learn_map", [self._map.to_wire()], TELL_TIMEOUT_S)
+        except UNREACHABLE:
+            self.elections.note_gone(replica)
+            await self.elections.elect(replica.shard)
 
     # -- life and death --------------------------------------------------------------------------------------------
 
@@ -189,12 +263,17 @@ class Router:
 
     def _is_live(self, replica: Replica, now: float) -> bool:
         watch = self._watches[replica.shard, replica.index]
+        if replica.primary and not self.elections.has_leader(replica.shard):
+            return False
         answered_lately = now - watch.answered_at <= ANSWER_FRESH_S
         return replica.registered and watch.presence is Presence.ANSWERS and answered_lately
 
     async def supervise_once(self, now: float) -> None:
         """Ping every replica at once, note who answers, create those that are gone. Never raises for a replica."""
         await asyncio.gather(*(self._supervise(replica, now) for replica in self._map.replicas))
+        for shard in range(self._map.shard_count):
+            if any(self._watches[r.shard, r.index].presence is Presence.ANSWERS for r in self._map.replicas_of(shard)):
+                self._elect_soon(shard)
 
     async def _supervise(self, replica: Replica, now: float) -> None:
         watch = self._watches[replica.shard, replica.index]
@@ -206,8 +285,15 @@ class Router:
             if answer.presence is Presence.ANSWERS:
                 watch.answered_at = now
                 if answer.endpoints is not None:
+                    current = self._map.replica(replica.shard, replica.index)
+                    if answer.endpoints.pid == current.pid:
+                        self.elections.note_ping(current, answer.leads)
                     self.register_replica(replica.shard, replica.index, answer.endpoints, now)
-            elif answer.presence is Presence.GONE and now >= watch.create_after:
+                    if answer.epoch < self._map.epoch:
+                        self._spawn(self._tell(self._map.replica(replica.shard, replica.index), self._map.to_wire()))
+            else:
+                self.elections.note_gone(self._map.replica(replica.shard, replica.index))
+            if answer.presence is Presence.GONE and now >= watch.create_after:
                 await self._create(replica, watch, now)
         except Exception:  # one replica's trouble, or a full disk, must not stop the watch over the others
             logger.exception("supervision of %s failed", replica.actor_name)
@@ -229,6 +315,8 @@ class Router:
                     "shard": replica.shard,
                     "index": replica.index,
                     "primary": replica.primary,
+                    "in_sync": replica.in_sync,
+                    "term": self._map.term_of(replica.shard),
                     "pid": replica.pid,
                     "node": replica.node_id,
                     "presence": watch.presence.value,
@@ -244,6 +332,7 @@ class Router:
             "buckets": BUCKET_COUNT,
             "ready": self.ready(now),
             "missing_shards": self.missing_shards(now),
+            "elections": self.elections.count,
             "replicas": replicas,
         }
 

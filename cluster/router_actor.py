@@ -9,10 +9,11 @@ Rules of this file
   as function(shard, index, settings) it returns (plain class, keyword arguments of its constructor).
 
 What a shard actor must offer (all async)
-    ping() -> {"unix_path", "host", "port", "node_id", "pid"} | None     None = alive, but its lane isn't open yet
+    ping() -> {"unix_path", "host", "port", "node_id", "pid", "leads", "epoch"} | None     None = no lane yet
     lane_call(op, args) -> [0, body] | [1, [code, message, field, retry_after_s]]    the way round a broken lane
 and it should call `router.register_replica.remote(shard, index, endpoints)` as soon as its lane listens, which makes a
-restart visible at once; without it, the next ping does.
+restart visible at once; without it, the next ping does. On its lane it must answer prepare, lead and learn_map
+(docs/lane.md).
 """
 
 from __future__ import annotations
@@ -37,7 +38,11 @@ from cluster.ray_options import (
     SHARD_METHODS,
     SHARD_OPTIONS,
     as_actor,
+    in_placement_group,
 )
+from actors.core.replication import Member
+from cluster.connect import local_node_id
+from cluster.replica_lanes import ReplicaLanes
 from cluster.router import PING_TIMEOUT_S, SUPERVISE_INTERVAL_S, Endpoints, PingAnswer, Presence, Router
 
 logger = logging.getLogger("rookery.router")
@@ -57,7 +62,11 @@ def import_factory(path: str) -> ShardFactory:
 class RayReplicaActors:
     """ReplicaActors by means of Ray."""
 
-    def __init__(self, namespace: str, factory: ShardFactory, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, namespace: str, factory: ShardFactory, settings: dict[str, Any], replica_count: int, lanes: ReplicaLanes
+    ) -> None:
+        self.ask = lanes.ask
+        self._replica_count = replica_count
         self._namespace = namespace
         self._factory = factory
         self._settings = settings
@@ -83,12 +92,21 @@ class RayReplicaActors:
         except RayError as error:
             logger.warning("ping of %s failed: %s", actor_name, str(error).splitlines()[0])
             return PingAnswer(Presence.SILENT)
-        return PingAnswer(Presence.ANSWERS, None if wire is None else Endpoints.from_wire(wire))
+        if wire is None:
+            return PingAnswer(Presence.ANSWERS)
+        return PingAnswer(
+            Presence.ANSWERS, Endpoints.from_wire(wire), int(wire.get("leads", 0)), int(wire.get("epoch", 0))
+        )
 
     async def create(self, shard: int, index: int, actor_name: str) -> None:
         """Create a shard actor under its name, or find the one that has it. Cost: 5 ms here, 1 s until it answers."""
         cls, arguments = self._factory(shard, index, self._settings)
-        actor_class = as_actor(cls, actor_name, self._namespace, SHARD_OPTIONS, SHARD_METHODS)
+        options = {**SHARD_OPTIONS, "scheduling_strategy": "SPREAD"}
+        if self._replica_count > 1:
+            options["scheduling_strategy"] = await asyncio.to_thread(
+                in_placement_group, self._namespace, shard, index, self._replica_count
+            )
+        actor_class = as_actor(cls, actor_name, self._namespace, options, SHARD_METHODS)
         self._handles[actor_name] = await asyncio.to_thread(lambda: actor_class.remote(**arguments))
         logger.info("created %s", actor_name)
 
@@ -105,9 +123,13 @@ class RouterActor:
         shard_settings: dict[str, Any],
         namespace: str = DEFAULT_NAMESPACE,
         replica_count: int = 1,
+        copies: int = 1,
     ) -> None:
-        actors = RayReplicaActors(namespace, import_factory(shard_factory), shard_settings)
-        self._router = Router(Path(data_dir), cluster, shard_count, actors, replica_count)
+        lanes = ReplicaLanes(
+            lambda: self._router.secret, local_node_id(), lambda replica: self._router.note_lane_lost(replica)
+        )
+        actors = RayReplicaActors(namespace, import_factory(shard_factory), shard_settings, replica_count, lanes)
+        self._router = Router(Path(data_dir), cluster, shard_count, actors, replica_count, copies)
         self._supervision = asyncio.get_running_loop().create_task(self._supervise_for_ever())
 
     async def _supervise_for_ever(self) -> None:
@@ -128,6 +150,10 @@ class RouterActor:
     async def register_replica(self, shard: int, index: int, endpoints: dict[str, Any]) -> list[Any]:
         """Note where a replica's lane listens; return the current map in wire form."""
         return self._router.register_replica(shard, index, Endpoints.from_wire(endpoints), time.monotonic()).to_wire()
+
+    async def change_in_sync(self, shard: int, term: int, members: list[list[Any]]) -> bool:
+        """Persist the in-sync set that a leader asks for, [[index, store_id], ...]; False: it leads no more."""
+        return self._router.change_in_sync(shard, term, [Member(int(i), str(store_id)) for i, store_id in members])
 
     async def ready(self) -> bool:
         """Whether every bucket has a live primary that answered lately."""
@@ -154,7 +180,10 @@ def start_router(
     shard_settings: dict[str, Any],
     namespace: str = DEFAULT_NAMESPACE,
     replica_count: int = 1,
+    copies: int = 1,
 ) -> Any:
     """Create the router actor, or return the handle of the one that runs; it creates the shards by itself."""
     actor_class = as_actor(RouterActor, ROUTER_NAME, namespace, ROUTER_OPTIONS, ROUTER_METHODS)
-    return actor_class.remote(data_dir, cluster, shard_count, shard_factory, shard_settings, namespace, replica_count)
+    return actor_class.remote(
+        data_dir, cluster, shard_count, shard_factory, shard_settings, namespace, replica_count, copies
+    )

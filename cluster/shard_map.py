@@ -55,6 +55,15 @@ class Replica:
         """Whether it has said where it listens."""
         return bool(self.unix_path) or self.port > 0
 
+    def addresses(self, node_id: str) -> list[str | tuple[str, int]]:
+        """Return where to dial its lane from a node, best first: the Unix socket on the same one, else TCP."""
+        found: list[str | tuple[str, int]] = []
+        if self.unix_path and self.node_id == node_id:
+            found.append(self.unix_path)
+        if self.port:
+            found.append((self.host, self.port))
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class ShardMap:
@@ -125,6 +134,27 @@ class ShardMap:
             changed if (old.shard, old.index) == (changed.shard, changed.index) else old for old in self.replicas
         )
         return replace(self, epoch=self.epoch + 1, replicas=replicas)
+
+    def with_replica_count(self, count: int) -> ShardMap:
+        """Return the map of the next epoch with so many replicas a shard: more begin empty, or some go.
+
+        Raises InvalidError if a primary would go. Where any goes, only the primary stays in sync: the others may lack
+        what those that go have acknowledged.
+        """
+        kept = []
+        for shard in range(self.shard_count):
+            primary, replicas = self.primary_of(shard), self.replicas_of(shard)
+            if primary.index >= count:
+                raise InvalidError(
+                    f"replica {primary.index} of shard {shard} leads it; with {count} replicas a shard it would go",
+                    "replicas",
+                )
+            if len(replicas) > count:
+                replicas = [r if r.primary else replace(r, in_sync=False, store_id="") for r in replicas[:count]]
+            have = {replica.index for replica in replicas}
+            kept += replicas
+            kept += [Replica(shard_actor_name(shard, i), shard, i) for i in range(count) if i not in have]
+        return replace(self, epoch=self.epoch + 1, replicas=tuple(kept))
 
     def with_leader(self, shard: int, leader: Candidate, term: int, copies: int) -> ShardMap:
         """Return the map of the next epoch, in which an election has made `leader` the primary of a new term.

@@ -79,11 +79,15 @@ def wrk2_api_needs_open_mode(s: Settings) -> Finding | None:
     )
 
 
-@rule("cluster.replicas")
-def replicas_are_not_here_yet(s: Settings) -> Finding | None:
-    if s.cluster.replicas == 1:
+@rule("cluster.replicas", "storage.backend")
+def replicas_have_disks_of_their_own(s: Settings) -> Finding | None:
+    if s.cluster.replicas == 1 or s.storage.backend == "duckdb":
         return None
-    return Finding("cluster.replicas", "more than one copy of a shard is not available yet", "set cluster.replicas=1")
+    return Finding(
+        "cluster.replicas",
+        "more than one copy of a shard needs storage of its own for each; with redis any node brings a shard back",
+        "set cluster.replicas=1, or storage.backend=duckdb",
+    )
 
 
 @rule("durability.ack", "cluster.replicas")

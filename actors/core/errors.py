@@ -89,6 +89,12 @@ class MovedError(RookeryError):
     code, status = "moved", 503
 
 
+class DeposedError(RookeryError):
+    """A replica has promised a higher term than the sender's: the sender leads no more."""
+
+    code, status = "deposed", 503
+
+
 _BY_CODE: dict[str, type[RookeryError]] = {
     cls.code: cls
     for cls in (
@@ -103,6 +109,7 @@ _BY_CODE: dict[str, type[RookeryError]] = {
         RateLimitedError,
         OverloadedError,
         MovedError,
+        DeposedError,
     )
 }
 

@@ -48,10 +48,14 @@ class Replica:
         self.sealer = restore(self.state, checkpoint)
 
     def replay(self, position: int, record: bytes) -> None:
-        """Apply one record of the journal."""
+        """Apply one record of the journal, with nobody there to be told of what it wakes or revokes."""
+        self.follow(position, record)
+        self.state.revoked.clear()
+
+    def follow(self, position: int, record: bytes) -> None:
+        """Apply one record of the leader. Readers whom it wakes wait at the leader."""
         self.state.apply(position, unpack(record))
         self.state.woken.clear()
-        self.state.revoked.clear()
 
     def seal(self) -> list[TableChange]:
         """Return what a checkpoint must store of everything since the last seal."""

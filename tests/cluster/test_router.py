@@ -26,13 +26,24 @@ class FakeActors:
         self.endpoints: dict[str, Endpoints] = {}
         self.created: list[str] = []
         self.create_error: Exception | None = None
+        self.leads: dict[str, int] = {}
+
+    async def ask(self, replica, op, args, timeout_s):
+        """A replica whose disk is in order: it promises, leads and learns."""
+        if not self.answering.get(replica.actor_name):
+            raise ConnectionError("nobody listens")
+        if op == "prepare":
+            return [True, f"disk-{replica.index}", 0, 0]
+        if op == "lead":
+            self.leads[replica.actor_name] = ShardMap.from_wire(args[0]).term_of(replica.shard)
+        return True
 
     async def ping(self, actor_name):
         if actor_name not in self.answering:
             return PingAnswer(Presence.GONE)
         if not self.answering[actor_name]:
             return PingAnswer(Presence.SILENT)
-        return PingAnswer(Presence.ANSWERS, self.endpoints.get(actor_name))
+        return PingAnswer(Presence.ANSWERS, self.endpoints.get(actor_name), self.leads.get(actor_name, 0))
 
     async def create(self, shard, index, actor_name):
         self.created.append(actor_name)
@@ -62,7 +73,12 @@ def make_router(tmp_path, actors):
 
 
 def supervise(router, now):
-    asyncio.run(router.supervise_once(now))
+    async def round_and_what_follows():
+        await router.supervise_once(now)
+        while router._tasks:
+            await asyncio.gather(*router._tasks)
+
+    asyncio.run(round_and_what_follows())
 
 
 def test_a_new_cluster_gets_an_even_map_an_id_and_a_private_secret(make_router, tmp_path):

@@ -1,8 +1,8 @@
 """A whole cluster in one thread, with a clock, a network and disks that misbehave as a seed decides.
 
-Shards are real `Replica`s on the real journal and checkpoint code over memory disks. The network drops, duplicates and
-delays batches and acknowledgements; shards crash between any two events, with part of the unsynced journal on disk,
-perhaps torn. Clients retry until they are answered, as the API worker does. Everything follows from the seed.
+Shards are real `Replica`s, one to three each, on the real journal and checkpoint code over memory disks. The network
+drops, duplicates and delays batches and acknowledgements; replicas crash between any two events, with part of the
+unsynced journal on disk, perhaps torn, or stall; the router goes away, or elects without a reason. Clients retry until they are answered, as the API worker does. Everything follows from the seed.
 """
 
 from __future__ import annotations
@@ -18,114 +18,97 @@ from actors.core import ids, limits
 from actors.core.entries import unpack
 from actors.core.errors import RookeryError
 from actors.core.home import Ask, Query, Wake
-from actors.core.replica import Replica
-from actors.core.snapshot import TABLES
+from actors.core.replication import Candidate, Member, elect
 from actors.core.verify import check, digest
 from cluster.oracle import Fact, Facts
-from persistence.memory import MemoryCheckpointStore, MemoryDisk, MemoryJournal, MemoryShelf
-from persistence.recovery import recover
+from cluster.shard_map import ShardMap
+from tests.sim.replicas import SimReplica
 
 
-class SimShard:
-    """One shard: a replica, its disk, and replies that wait for the disk."""
+class SimRouter:
+    """The map and the elections. It can be away, and forgets what it hasn't got on disk: the map."""
 
-    def __init__(self, sim: SimCluster, number: int) -> None:
-        self.sim, self.number = sim, number
-        self.disk, self.shelf = MemoryDisk(f"shard-{number}"), MemoryShelf()
+    def __init__(self, sim: SimCluster, shard_count: int, replica_count: int) -> None:
+        self.sim = sim
+        self.map = ShardMap.even("sim", shard_count, replica_count)
+        self.elected: dict[int, int] = {}  # shard -> incarnation of its leader: a restarted process doesn't lead
+        self.away_until = 0
+        self.election: dict[int, tuple[int, dict[int, Candidate]]] = {}  # shard -> (term, answers)
         self.incarnation = 0
-        self.alive = False
-        self.start()
 
-    def start(self) -> None:
-        sim = self.sim
-        self.replica = Replica(self.number, sim.owner, sim.tuning)
-        self.journal = MemoryJournal(self.disk, self.number, 1)
-        self.store = MemoryCheckpointStore(TABLES, self.shelf)
-        recover(self.store, self.journal, self.replica.load, self.replica.replay, lambda: 0.0, 1)
-        self.waiting: list[tuple[int, Callable[[], None]]] = []
-        self.sealed: list[tuple[int, Any]] = []
-        self.in_flight: set[int] = set()
-        self.flushing = self.delivering = False
-        self.alive = True
+    @property
+    def there(self) -> bool:
+        return self.sim.now >= self.away_until
+
+    def crash(self, ms: int) -> None:
+        self.away_until = self.sim.now + ms
         self.incarnation += 1
-        self.deliver_soon()
+        self.election.clear()
 
-    def crash(self) -> None:
-        rng = self.sim.rng
-        self.journal.crash(rng.choice([0, 0, rng.randrange(0, 4000), 1 << 30]), rng.random() < 0.3)
-        self.alive = False
+    def look(self) -> None:
+        """Start an election for every shard whose leader can't be found; tell everyone of the map."""
+        if self.there:
+            for shard in range(self.map.shard_count):
+                leader = self.sim.replicas[shard][self.map.primary_of(shard).index]
+                dead = not leader.alive or leader.incarnation != self.elected.get(shard)
+                if dead or self.sim.now < leader.stalled_until or leader.role != "primary":
+                    self.elect(shard)
+            self.tell()
+        self.sim.after(50, self.look)
 
-    def run(self, command: list[Any]) -> Any:
-        record, result = self.replica.command(command)
-        self.commit(record, lambda: None)
-        return result
+    def tell(self) -> None:
+        for replicas in self.sim.replicas:
+            for replica in replicas:
+                if replica.alive and not (self.sim.faults and self.sim.rng.random() < 0.1):
+                    self.sim.after(self.sim.rng.randrange(1, 10), replica.guarded(replica.learn_map))
 
-    def deliver_soon(self) -> None:
-        """Deliver the backlog piece by piece, as the shell does between requests."""
-        if self.replica.state.deliveries.backlog and not self.delivering:
-            self.delivering = True
-            self.sim.after(self.sim.rng.randrange(0, 5), self.guarded(self.deliver_piece))
+    def elect(self, shard: int, term: int = 0) -> None:
+        """Ask every replica for its promise. An election that got too few answers is repeated with the next term."""
+        term = max(term, self.map.term_of(shard) + 1, self.election.get(shard, (0, {}))[0] + 1)
+        answers: dict[int, Candidate] = {}
+        self.election[shard] = (term, answers)
 
-    def deliver_piece(self) -> None:
-        self.delivering = False
-        self.replica.state.deliveries.piece(1)
-        self.deliver_soon()
+        def answered(answer: Candidate | int) -> None:
+            if self.election.get(shard, (0, {}))[0] != term or not self.there:
+                return
+            if isinstance(answer, Candidate):
+                answers[answer.index] = answer
+            else:
+                self.elect(shard, answer + 1)
 
-    def commit(self, record: bytes | None, done: Callable[[], None]) -> None:
-        if record is not None:
-            assert self.journal.append(record) == self.replica.state.position
-        self.deliver_soon()
-        self.waiting.append((self.replica.state.position, done))
-        if not self.flushing:
-            self.flushing = True
-            self.sim.after(self.sim.rng.randrange(1, self.sim.sync_ms_max), self.guarded(self.flush))
+        for replica in self.sim.replicas[shard]:
+            if replica.alive:
+                self.sim.send(None, replica, lambda r=replica: r.prepare(term, lambda a: self.sim.back(answered, a)))
+        self.sim.after(40, lambda: self._decide(shard, term))
 
-    def guarded(self, action: Callable[[], None]) -> Callable[[], None]:
-        """Return the action, void if the shard has crashed meanwhile."""
-        born = self.incarnation
-        return lambda: action() if self.alive and self.incarnation == born else None
+    def _decide(self, shard: int, term: int) -> None:
+        if not self.there or self.election.get(shard, (0, {}))[0] != term:
+            return
+        _, answers = self.election.pop(shard)
+        old = self.map.primary_of(shard).index
+        count = len(self.sim.replicas[shard])
+        leader = elect(self.map.terms[shard], self.map.in_sync_of(shard), old, count, answers.values())
+        if leader is not None:
+            self.map = self.map.with_leader(shard, leader, term, self.sim.copies)
+            self.elected[shard] = self.sim.replicas[shard][leader.index].incarnation
+            self.tell()
 
-    def flush(self) -> None:
-        self.flushing = False
-        durable = self.journal.flush()
-        ready = [done for position, done in self.waiting if position <= durable]
-        self.waiting = [(p, d) for p, d in self.waiting if p > durable]
-        for done in ready:
-            done()
-        for position, changes in self.sealed:
-            self.store.write(position, 1, changes)
-            self.journal.trim(position)
-        self.sealed.clear()
-        self.pump()
-
-    def seal(self) -> None:
-        self.sealed.append((self.replica.state.position, self.replica.seal()))
-        self.journal.roll()
-        self.commit(None, lambda: None)
-
-    def pump(self) -> None:
-        """Send to every shard that has nothing in flight."""
-        for dst, outbox in self.replica.state.outboxes.items():
-            first, messages = outbox.batch(self.journal.durable_position)
-            if messages and dst not in self.in_flight:
-                self.in_flight.add(dst)
-                self.sim.transmit(self, dst, first, b"".join(messages))
-
-    def receive(self, source: int, first: int, batch: bytes, answer: Callable[[int], None]) -> None:
-        seq = self.run(["receive", source, first, batch])
-        self.commit(None, lambda: answer(seq))
-
-    def acked(self, dst: int, seq: int) -> None:
-        self.in_flight.discard(dst)
-        if seq >= 0:
-            self.run(["acked", dst, seq])
-        self.pump()
+    def change_in_sync(self, shard: int, term: int, members: list[tuple[int, str]]) -> bool | None:
+        """Have another in-sync set on disk; False: that leader is none any more. None: nobody is there."""
+        if not self.there:
+            return None
+        if self.map.term_of(shard) != term:
+            return False
+        self.map = self.map.with_in_sync(shard, [Member(*member) for member in members])
+        return True
 
 
 class SimCluster:
     """Shards, clock and network of one simulation."""
 
-    def __init__(self, seed: int, shard_count: int, tuning: limits.Tuning, faults: bool = True) -> None:
+    def __init__(
+        self, seed: int, shard_count: int, tuning: limits.Tuning, faults: bool = True, replica_count: int = 1, copies: int = 1
+    ) -> None:
         self.rng = random.Random(seed)
         self.tuning = tuning
         self.faults = faults
@@ -136,7 +119,25 @@ class SimCluster:
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._count = 0
         self.busy = 0
-        self.shards = [SimShard(self, n) for n in range(shard_count)]
+        self.copies = copies
+        self.committed: list[dict[int, bytes]] = [{} for _ in range(shard_count)]
+        self.replicas = [[SimReplica(self, n, i) for i in range(replica_count)] for n in range(shard_count)]
+        self.router = SimRouter(self, shard_count, replica_count)
+        self.router.look()
+        self.run_until(lambda: all(shard.leads for shard in self.shards))
+
+    @property
+    def shards(self) -> list[SimReplica]:
+        """The primaries, one a shard, as far as the router knows."""
+        return [self.replicas[n][self.router.map.primary_of(n).index] for n in range(len(self.replicas))]
+
+    def note_committed(self, replica: SimReplica, position: int) -> None:
+        """Check that what is committed once stays: one record at each position, for all terms."""
+        known = self.committed[replica.number]
+        while len(known) < position:
+            known[len(known) + 1] = replica.log[len(known) + 1]
+        for p in range(max(1, position - 20), position + 1):
+            assert replica.log.get(p, known[p]) == known[p], f"two records are committed at position {p}"
 
     # ---- clock ------------------------------------------------------------------------------------------------
 
@@ -159,14 +160,57 @@ class SimCluster:
         for _ in range(steps_max):
             if condition():
                 return
-            if not self.step():
-                assert condition(), "the simulation ran dry"
-                return
+            self.step()
         raise AssertionError(f"still not there after {steps_max} events")
 
     # ---- network ----------------------------------------------------------------------------------------------
 
-    def transmit(self, source: SimShard, dst: int, first: int, batch: bytes) -> None:
+    def back(self, answered: Callable[[Any], None], value: Any) -> None:
+        """Carry an answer back, perhaps."""
+        if not (self.faults and self.rng.random() < 0.1):
+            self.after(self.rng.randrange(1, 10), lambda: answered(value))
+
+    def send(self, sender: SimReplica | None, to: SimReplica, action: Callable[[], None]) -> None:
+        """Carry a request to a replica, perhaps, perhaps late."""
+        if not (self.faults and self.rng.random() < 0.1):
+            self.after(self.rng.randrange(1, 30 if self.faults else 3), lambda: to.guarded(action)())
+
+    def call(
+        self, me: SimReplica, to: SimReplica, request: Callable[[Callable[..., None]], None],
+        then: Callable[..., None], failed: Callable[[], None],
+    ) -> None:  # fmt: skip
+        """A request over a connection: answered, or broken off after a while; which of the two comes once."""
+        ended = []
+
+        def end(action: Callable[[], None]) -> None:
+            if not ended:
+                ended.append(True)
+                action()
+
+        def answer(*values: Any) -> None:
+            self.back(me.guarded_with(lambda: end(lambda: then(*values))), None)
+
+        self.send(me, to, lambda: request(answer))
+        self.after(150, me.guarded(lambda: end(failed)))
+
+    def ask_router(self, me: SimReplica, question: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        """A question to the router; None if there was no answer."""
+        ended = []
+
+        def end(value: Any) -> None:
+            if not ended:
+                ended.append(True)
+                then(value)
+
+        def arrive() -> None:
+            value = question()
+            self.back(me.guarded_with(lambda: end(value)), None)
+
+        if not (self.faults and self.rng.random() < 0.1):
+            self.after(self.rng.randrange(1, 10), arrive)
+        self.after(60, me.guarded(lambda: end(None)))
+
+    def transmit(self, source: SimReplica, dst: int, first: int, batch: bytes) -> None:
         rng = self.rng
         back = source.guarded(lambda: source.acked(dst, -1))
         copies = 1
@@ -180,8 +224,9 @@ class SimCluster:
                 self.after(rng.randrange(1, 10), source.guarded(lambda: source.acked(dst, seq)))
 
         def arrive() -> None:
-            if self.shards[dst].alive:
-                self.shards[dst].receive(source.number, first, batch, answer)
+            shard = self.shards[dst]
+            if shard.leads:
+                shard.receive(source.number, first, batch, answer)
 
         for _ in range(copies):
             self.after(rng.randrange(1, 30 if self.faults else 3), arrive)
@@ -190,14 +235,20 @@ class SimCluster:
     # ---- faults -----------------------------------------------------------------------------------------------
 
     def crash(self, number: int) -> None:
-        shard = self.shards[number]
-        if shard.alive:
-            shard.crash()
-            self.after(self.rng.randrange(1, 300), lambda: self._restart(shard))
+        """Crash a random replica of a shard."""
+        replica = self.rng.choice(self.replicas[number])
+        if replica.alive:
+            replica.crash()
+            self.after(self.rng.randrange(1, 300), replica.start_unless_alive)
 
-    def _restart(self, shard: SimShard) -> None:
-        shard.start()
-        shard.pump()
+    def stall(self, number: int) -> None:
+        """Stop a random replica of a shard for a while: it takes its requests later."""
+        self.rng.choice(self.replicas[number]).stalled_until = self.now + self.rng.randrange(10, 800)
+
+    def depose(self, number: int) -> None:
+        """Elect without a reason."""
+        if self.router.there:
+            self.router.elect(number)
 
     # ---- clients ----------------------------------------------------------------------------------------------
 
@@ -216,21 +267,22 @@ class SimCluster:
             if answered:
                 return
             shard = self.shards[self.owner[bucket]]
-            if shard.alive:
+            if shard.leads:
                 try:
                     record, body = shard.replica.write(op, args, self.now)
                 except RookeryError as error:
                     finish(error)
                     return
                 shard.commit(record, lambda: finish(body))
-            self.after(400, attempt)
+            self.after(400 if shard.leads else 30, attempt)
 
         attempt()
 
     def home(self, account_id: int, length: int, max_id: int = 0, since_id: int = 0, min_id: int = 0) -> list[int]:
         """Read a home timeline, waking and asking as the shell does. Runs the simulation meanwhile."""
-        shard = self.shards[self.owner[ids.bucket_of_account(account_id)]]
-        self.run_until(lambda: shard.alive)
+        number = self.owner[ids.bucket_of_account(account_id)]
+        self.run_until(lambda: self.shards[number].leads)
+        shard = self.shards[number]
         query = Query(account_id, max_id, since_id, min_id, length)
         ready = shard.replica.try_home(query)
         steps = shard.replica.home_steps(query)
@@ -251,22 +303,29 @@ class SimCluster:
                 self.run_until(lambda s=state: account_id not in s.waking)
             elif isinstance(need, Ask):
                 asked = [self.shards[s] for s in need.questions]
-                self.run_until(lambda a=asked: all(s.alive for s in a))
+                self.run_until(lambda a=asked: all(s.leads for s in a))
                 answer = {s: self.shards[s].replica.read(op, args) for s, (op, args) in need.questions.items()}
 
     # ---- the end ----------------------------------------------------------------------------------------------
 
     def drain(self) -> None:
-        """Let everything under way arrive."""
+        """Let everything under way arrive, and every replica catch up."""
 
         def quiet() -> bool:
             return self.busy == 0 and all(
-                s.alive
-                and not s.waiting
-                and not any(o.waiting for o in s.replica.state.outboxes.values())
-                and not s.replica.state.deliveries.backlog
-                for s in self.shards
-            )
+                shard.leads
+                and shard.committed == shard.replica.state.position
+                and not shard.waiting
+                and not any(o.waiting for o in shard.replica.state.outboxes.values())
+                and shard.leader is not None
+                and len(shard.leader.in_sync) == len(self.replicas[shard.number])
+                and all(
+                    r.alive and r.replica.state.position == shard.replica.state.position and not r.local_waiting
+                    and not r.replica.state.deliveries.backlog
+                    for r in self.replicas[shard.number]
+                )
+                for shard in self.shards
+            )  # fmt: skip
 
         self.run_until(quiet)
 
@@ -282,20 +341,26 @@ class SimCluster:
         return facts
 
     def check(self) -> None:
-        """Check every invariant, and that a recovery gives the same digest."""
+        """Check every invariant, that all replicas agree, and that a recovery gives the same digest."""
         for shard in self.shards:
-            problems = check(shard.replica.state) + self._check_followers(shard)
-            assert not problems, problems[:5]
+            problems = self._check_followers(shard)
             before = digest(shard.replica.state)
-            shard.journal.flush()
-            shard.journal.crash(0)
-            shard.alive = False
-            shard.start()
-            assert digest(shard.replica.state) == before, f"shard {shard.number} recovered to another state"
-            problems = check(shard.replica.state)
+            for replica in self.replicas[shard.number]:
+                problems += check(replica.replica.state)
+                assert not problems, problems[:5]
+                assert digest(replica.replica.state) == before, f"replica {replica.index} of shard {shard.number} differs"
+        for replica in [replica for replicas in self.replicas for replica in replicas]:
+            before = digest(replica.replica.state)
+            replica.journal.flush()
+            replica.journal.crash(0)
+            replica.alive = False
+            replica.start()
+            assert digest(replica.replica.state) == before, f"shard {replica.number} recovered to another state"
+            problems = check(replica.replica.state)
             assert not problems, problems[:5]
+        self.drain()
 
-    def _check_followers(self, shard: SimShard) -> list[str]:
+    def _check_followers(self, shard: SimReplica) -> list[str]:
         """Both ends of every follow edge must know it."""
         state = shard.replica.state
         problems = []

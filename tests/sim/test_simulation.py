@@ -20,7 +20,7 @@ FOUND_BUGS = [] if "ROOKERY_SIM_SEEDS" in os.environ else [668, 783, 791, 1247, 
 class Workload:
     """Random clients, and what they have been told."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, replica_count: int = 0) -> None:
         self.rng = random.Random(seed ^ 0x5EED)
         rng = self.rng
         tuning = limits.Tuning(
@@ -32,7 +32,8 @@ class Workload:
             tidy_from=rng.choice([4, 1 << 18]),
         )
         self.tuning = tuning
-        self.sim = SimCluster(seed, rng.choice([1, 2, 3, 4]), tuning)
+        shard_count, replica_count = rng.choice([1, 2, 3, 4]), replica_count or rng.choice([1, 2, 3])
+        self.sim = SimCluster(seed, shard_count, tuning, True, replica_count, min(rng.choice([1, 2]), replica_count))
         self.accounts = [rng.randrange(1, 1 << 40) for _ in range(rng.randrange(3, 14))]
         self.acked_posts: dict[int, int] = {}
         self.deleted: set[int] = set()
@@ -55,8 +56,8 @@ class Workload:
         me, other = rng.choice(idle), rng.choice(self.accounts)
         kind = rng.choices(
             ["post", "reply", "batch", "repost", "unrepost", "delete", "follow", "unfollow", "block", "unblock", "mute",
-             "unmute", "like", "unlike", "read", "crash", "seal", "tick", "counts"],
-            [26, 6, 4, 8, 2, 5, 26, 8, 4, 3, 2, 1, 4, 1, 12, 3, 4, 1, 3],
+             "unmute", "like", "unlike", "read", "crash", "stall", "depose", "router", "seal", "tick", "counts"],
+            [26, 6, 4, 8, 2, 5, 26, 8, 4, 3, 2, 1, 4, 1, 12, 3, 1, 1, 0.5, 4, 1, 3],
         )[0]  # fmt: skip
         getattr(self, f"do_{kind}", self.do_relation)(kind, me, other)
 
@@ -107,7 +108,7 @@ class Workload:
 
     def pick_tweet(self):
         state = self.rng.choice(self.sim.shards)
-        if state.alive and len(state.replica.state.tweets):
+        if state.leads and len(state.replica.state.tweets):
             return state.replica.state.tweets.get(self.rng.choice(sorted(state.replica.state.tweets.slot_of)))
         return None
 
@@ -142,7 +143,7 @@ class Workload:
 
     def do_read(self, kind: str, me: int, other: int) -> None:
         shard = self.sim.shards[self.sim.owner[ids.bucket_of_account(me)]]
-        if shard.alive and me in shard.replica.state.people.row_of and me not in shard.replica.state.waking:
+        if shard.leads and me in shard.replica.state.people.row_of and me not in shard.replica.state.waking:
             state = shard.replica.state
             if not state.rings.awake[state.people.row_of[me]]:
                 shard.run(["wake", me])
@@ -150,20 +151,29 @@ class Workload:
     def do_crash(self, kind: str, me: int, other: int) -> None:
         self.sim.crash(self.rng.randrange(len(self.sim.shards)))
 
+    def do_stall(self, kind: str, me: int, other: int) -> None:
+        self.sim.stall(self.rng.randrange(len(self.sim.replicas)))
+
+    def do_depose(self, kind: str, me: int, other: int) -> None:
+        self.sim.depose(self.rng.randrange(len(self.sim.replicas)))
+
+    def do_router(self, kind: str, me: int, other: int) -> None:
+        self.sim.router.crash(self.rng.randrange(1, 500))
+
     def do_seal(self, kind: str, me: int, other: int) -> None:
-        shard = self.rng.choice(self.sim.shards)
-        if shard.alive:
-            shard.seal()
+        replica = self.rng.choice(self.rng.choice(self.sim.replicas))
+        if replica.alive:
+            replica.seal()
 
     def do_tick(self, kind: str, me: int, other: int) -> None:
         shard = self.rng.choice(self.sim.shards)
-        if shard.alive:
+        if shard.leads:
             self.sim.days_skipped += 1 if self.rng.random() < 0.3 else 0
             shard.run(["tick", self.sim.wall_ms])
 
     def do_counts(self, kind: str, me: int, other: int) -> None:
         for shard in self.sim.shards:
-            if shard.alive and shard.replica.state.dirty_counts:
+            if shard.leads and shard.replica.state.dirty_counts:
                 shard.run(["flush_counts"])
 
 

@@ -1,0 +1,481 @@
+"""One replica's part in its shard's replication: leading, following, and changing between the two.
+
+    waiting --prepare(term)--> waiting --lead(map)----> primary --prepare(higher term)--> waiting
+                                       --attach(term)--> follower
+    primary:  attach ---> follower says how far its log goes       append(first, records) ---> position on its disk
+              snapshot -> a follower that is too far behind is given the checkpoint, and comes back with it
+
+Rules of this file
+- The rules themselves are `actors/core/replication.py`; here are their I/O and their order. All on the actor's loop.
+- A promise, and the term of a log, are on disk before anybody is told.
+- What doesn't stand (standing_position) is cut off the journal, and the process ends: memory can't go back, and the
+  next process begins from what is left. A leader that learns of a higher term ends the same way.
+- Records are shipped while this disk still syncs them: a commit takes the slower of the two, not their sum.
+- Bounded: RECENT_BYTES_MAX of records for followers (older ones come from the journal), one request under way for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+
+from actors.commits import Commits
+from actors.core.errors import DeposedError, InvalidError, MalformedError, MovedError, OverloadedError, RookeryError
+from actors.core.replication import Leader, Term, standing_position
+from actors.storage import Storage
+from cluster.lane_client import LaneClient
+from cluster.lane_protocol import LaneProtocolError
+from cluster.lane_server import LaneRequest
+from cluster.shard_map import Replica, ShardMap
+from persistence.snapshot_pieces import pack_piece
+
+OPERATIONS = frozenset(("prepare", "lead", "learn_map", "attach", "append", "snapshot"))
+HEARTBEAT_S = 0.25  # an idle leader tells how far everything is committed, and finds out who is gone
+APPEND_TIMEOUT_S = 1.0  # a follower that takes longer leaves the in-sync set, so that writes go on without it
+ATTACH_TIMEOUT_S = 5.0  # it syncs its journal and its replica file meanwhile
+GRACE_S = 2.0  # how long a new leader waits for a second copy before it takes writes with fewer
+RETRY_FIRST_S, RETRY_MAX_S = 0.02, 0.5  # between attempts to reach a follower
+ROUTER_PAUSE_S = 0.05  # between attempts to have the router note another in-sync set
+RECENT_BYTES_MAX = 32 * 1024 * 1024  # records kept in memory for followers that are a little behind
+BATCH_RECORDS_MAX, BATCH_BYTES_MAX = 256, 1024 * 1024  # of one append: some 5 ms of a follower's loop
+HOLD_S, HOLD_RECORDS_MAX = 60.0, 1_000_000  # what a follower lacks stays in the journal so long after it was lost
+PIECE_ROWS = 20_000  # rows of a snapshot's piece
+UNREACHABLE = (OSError, LaneProtocolError, RookeryError)
+
+
+class Replication:
+    """See the module header. `secret` and `node_id` are set once the actor has joined the cluster."""
+
+    def __init__(
+        self, commits: Commits, storage: Storage, index: int, call_router: Callable[..., Awaitable[Any]],
+        on_lead: Callable[[], None], on_map: Callable[[ShardMap], None],
+    ) -> None:  # fmt: skip
+        self.commits, self.state, self.journal = commits, commits.state, commits.journal
+        self.storage, self.file = storage, storage.replica_file
+        self.index, self.shard = index, commits.state.shard
+        self.secret, self.node_id = b"", ""
+        self.role, self.prepared = "waiting", -1
+        self.leader: Leader | None = None
+        self.writable = False
+        self.shard_map: ShardMap | None = None
+        self.log = structlog.get_logger()
+        self._call_router, self._on_lead, self._on_map = call_router, on_lead, on_map
+        self._change = asyncio.Lock()  # one change of role at a time
+        self._links: dict[int, _Link] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._serving: set[asyncio.Task[None]] = set()
+        self._tend_soon = asyncio.Event()
+        self._told = 0  # the committed position as the leader said it
+        self._recent: deque[bytes] = deque()
+        self._recent_first = self._recent_bytes = 0
+        self._holds: dict[int, tuple[int, float]] = {}  # follower -> (position it has, until when it is waited for)
+        self._incoming: Any = None  # pieces of a snapshot, on disk
+        commits.on_durable = self._durable
+
+    @property
+    def leads(self) -> bool:
+        """Whether this replica takes writes."""
+        return self.writable
+
+    @property
+    def term(self) -> int:
+        """The term whose log this replica holds."""
+        return self.file.term
+
+    # ---- requests over the lane -------------------------------------------------------------------------------
+
+    def handle(self, request: LaneRequest) -> None:
+        """Carry out one of OPERATIONS, or set out to. Raises RookeryError."""
+        if request.op == "append":
+            self._append(request)
+        elif request.op == "learn_map":
+            self.learn(ShardMap.from_wire(_arguments(request, 1)[0]))
+            request.reply(True)
+        else:
+            task = asyncio.create_task(self._answer(request))
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
+
+    async def _answer(self, request: LaneRequest) -> None:
+        try:
+            async with self._change:
+                request.reply(await getattr(self, f"_{request.op}")(request))
+        except RookeryError as error:
+            request.fail(error)
+        except Exception as error:  # a disk that refuses, above all
+            self.log.exception("a change of role failed; this process ends", operation=request.op)
+            request.fail(OverloadedError(f"replica {self.index} can't: {type(error).__name__}", retry_after_s=1.0))
+            self._exit()
+
+    def learn(self, shard_map: ShardMap) -> None:
+        """Replace the map by a newer one."""
+        if self.shard_map is not None and shard_map.epoch <= self.shard_map.epoch:
+            return
+        self.shard_map = shard_map
+        self._on_map(shard_map)
+        for link in self._links.values():
+            link.look_again()
+
+    async def _prepare(self, request: LaneRequest) -> list[Any]:
+        """Promise to follow nobody of a lower term: [True, store_id, term, position], or [False, the promise]."""
+        term = _number(_arguments(request, 1)[0], "term")
+        if term < self.file.promised or (term == self.file.promised and self.role == "primary"):
+            return [False, self.file.promised]
+        self._stop_leading()
+        self.prepared = term
+        await asyncio.to_thread(self.file.save, promised=term)
+        position = await self._all_durable()
+        return [True, self.file.store_id, self.file.term, position]
+
+    async def _all_durable(self) -> int:
+        durable: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.commits.when_durable(durable, self.state.position)
+        return await durable
+
+    # ---- leading ----------------------------------------------------------------------------------------------
+
+    async def _lead(self, request: LaneRequest) -> bool:
+        """Lead, if the map says so and this very process was elected. args: [map, whether others are about]."""
+        wire, others_about = _arguments(request, 2)
+        self.learn(ShardMap.from_wire(wire))
+        assert self.shard_map is not None
+        term = self.shard_map.term_of(self.shard)
+        if self.shard_map.primary_of(self.shard).index != self.index or self.prepared != term:
+            raise MovedError(f"replica {self.index} was not elected for term {term}")
+        if self.role == "primary":
+            return True
+        newest = self.shard_map.terms[self.shard][-1]
+        if newest.begin != self.state.position:
+            raise InvalidError(f"term {term} begins at {newest.begin}, this replica is at {self.state.position}")
+        await asyncio.to_thread(self._begin_term, term)
+        self.role = "primary"
+        self.leader = Leader(term, self.index, newest.begin, newest.copies)
+        self.log.info("leading", term=term, position=newest.begin)
+        peers = [r for r in self.shard_map.replicas_of(self.shard) if r.index != self.index]
+        if peers:
+            self._recent_first = self.state.position + 1
+            self.commits.on_record = self._remember
+            self._links = {peer.index: _Link(self, self.leader, peer.index) for peer in peers}
+            self._tasks = [asyncio.create_task(link.run()) for link in self._links.values()]
+            self._tasks.append(asyncio.create_task(self._tend(self.leader)))
+            asyncio.get_running_loop().call_later(GRACE_S if others_about else 0.0, self._stop_waiting, self.leader)
+        self.advance(self.leader.committed)
+        return True
+
+    def _begin_term(self, term: int) -> None:
+        self.file.save(promised=max(term, self.file.promised), term=term)
+        self.journal.begin_epoch(term)
+
+    def _stop_waiting(self, leader: Leader) -> None:
+        if self.leader is leader and not self.writable:
+            self.log.warning("taking writes with fewer copies than asked for", in_sync=sorted(leader.in_sync))
+            self._take_writes()
+
+    def _take_writes(self) -> None:
+        self.writable = True
+        self._on_lead()
+
+    def _stop_leading(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self.role, self.leader, self.writable = "waiting", None, False
+        self._tasks, self._links = [], {}
+        self.commits.on_record = None
+        self._recent.clear()
+        self._recent_bytes = 0
+
+    def _durable(self, position: int) -> None:
+        if self.leader is not None:
+            self.advance(self.leader.advance(position))
+        else:
+            self.commits.settle(self._told)
+
+    def advance(self, committed: int) -> None:
+        """Note what is committed, and what follows from it."""
+        leader = self.leader
+        assert leader is not None
+        self.commits.settle(committed)
+        if not self.writable and leader.fully_replicated:
+            self._take_writes()
+        if self._links and leader.proposal() is not None:
+            self._tend_soon.set()
+
+    async def _tend(self, leader: Leader) -> None:
+        """Have the router note the in-sync set that is wanted, whenever there is one."""
+        while self.leader is leader:
+            wanted = leader.proposal()
+            if wanted is None:
+                self._tend_soon.clear()
+                await self._tend_soon.wait()
+                continue
+            disks = {i: link.store_id for i, link in self._links.items()} | {self.index: self.file.store_id}
+            members = [[i, disks[i]] for i in sorted(wanted)]
+            accepted = await self._call_router("change_in_sync", self.shard, leader.term, members)
+            if accepted is None:
+                await asyncio.sleep(ROUTER_PAUSE_S)
+            elif accepted:
+                self.log.info("in sync", replicas=sorted(wanted), position=leader.committed)
+                self.advance(leader.decided())
+            else:
+                self.depose(f"the router knows of a term above {leader.term}")
+
+    def depose(self, reason: str) -> None:
+        """Another replica leads: end, and come back as a follower."""
+        self.log.warning("deposed; this process ends and comes back as a follower", reason=reason)
+        self._exit()
+
+    def _exit(self) -> None:
+        os._exit(0)
+
+    # ---- what followers lack ----------------------------------------------------------------------------------
+
+    def _remember(self, record: bytes) -> None:
+        self._recent.append(record)
+        self._recent_bytes += len(record)
+        while self._recent_bytes > RECENT_BYTES_MAX:
+            self._recent_bytes -= len(self._recent.popleft())
+            self._recent_first += 1
+        for link in self._links.values():
+            link.more.set()
+
+    def forget_acknowledged(self) -> None:
+        """Drop what every attached follower has from memory."""
+        lowest = min((link.acked for link in self._links.values() if link.acked >= 0), default=self.state.position)
+        while self._recent and self._recent_first <= lowest:
+            self._recent_bytes -= len(self._recent.popleft())
+            self._recent_first += 1
+
+    async def records(self, first: int) -> list[bytes]:
+        """Return the records from a position on, as many as fit into one append; from the journal if need be."""
+        if first >= self._recent_first:
+            begin = first - self._recent_first
+            found = itertools.islice(self._recent, begin, begin + BATCH_RECORDS_MAX)
+        else:
+            found = iter(await asyncio.to_thread(self._journaled, first))
+        records: list[bytes] = []
+        size = 0
+        for record in found:
+            size += len(record)
+            if records and size > BATCH_BYTES_MAX:
+                break
+            records.append(record)
+        return records
+
+    def _journaled(self, first: int) -> list[bytes]:
+        return [record for _, record in itertools.islice(self.journal.replay(first - 1), BATCH_RECORDS_MAX)]
+
+    def hold(self, index: int, position: int) -> None:
+        """Keep the journal above a follower's position for a while, so that it needs no snapshot."""
+        self._holds[index] = position, time.monotonic() + HOLD_S
+        self.tend()
+
+    def tend(self) -> None:
+        """Keep the journal for the attached followers, and let go of it for those that have been away for too long."""
+        until = time.monotonic() + HOLD_S
+        self._holds |= {i: (link.acked, until) for i, link in self._links.items() if link.acked >= 0}
+        now, least = time.monotonic(), self.state.position - HOLD_RECORDS_MAX
+        self._holds = {i: (p, until) for i, (p, until) in self._holds.items() if until > now and p >= least}
+        self.journal.retain(min((p for p, _ in self._holds.values()), default=None))
+
+    # ---- following --------------------------------------------------------------------------------------------
+
+    async def _attach(self, request: LaneRequest) -> list[Any]:
+        """Follow the leader of a term: [store_id, position], position -1 if only a snapshot helps."""
+        term, history = _arguments(request, 2)
+        term = self._checked_term(_number(term, "term"))
+        terms = [Term(*map(int, row)) for row in history]
+        position = await self._all_durable()
+        standing = standing_position(terms, self.file.term, position)
+        if standing < position:
+            if standing < max(self.commits.figures()["checkpoint_position"], self.journal.first_position - 1):
+                return [self.file.store_id, -1]
+            await asyncio.to_thread(self.journal.cut_after, standing)
+            self.depose(f"{position - standing} records above {standing} were never committed, and are cut")
+        await asyncio.to_thread(self._begin_term, term)
+        self.role, self._told = "follower", 0
+        self.commits.refuse_waiting(MovedError(f"replica {self.index} of shard {self.shard} follows now"))
+        self.log.info("following", term=term, position=position)
+        return [self.file.store_id, position]
+
+    def _checked_term(self, term: int) -> int:
+        if term < self.file.promised or (self.role == "primary" and term <= self.file.term):
+            raise DeposedError(f"replica {self.index} of shard {self.shard} has promised term {self.file.promised}")
+        if self.role == "primary":
+            self._stop_leading()
+        return term
+
+    def _append(self, request: LaneRequest) -> None:
+        """Apply the leader's records; answered with this disk's position once they are durable."""
+        term, first, committed, records = _arguments(request, 4)
+        if term < self.file.promised:
+            raise DeposedError(f"replica {self.index} of shard {self.shard} has promised term {self.file.promised}")
+        position = self.state.position
+        if self.role != "follower" or term != self.file.term or first > position + 1:
+            raise MovedError(f"replica {self.index} of shard {self.shard} is at {position}; attach first")
+        self.commits.follow(records[position + 1 - first :])
+        self._told = max(self._told, committed)
+        self.commits.settle(self._told)
+        self.commits.when_durable(request, self.state.position)
+
+    async def _snapshot(self, request: LaneRequest) -> bool:
+        """Take a leader's checkpoint in pieces: [term, "piece", bytes], and at last [term, "end", position, epoch]."""
+        term, kind, *values = request.args
+        self._checked_term(_number(term, "term"))
+        if self.role == "follower":
+            raise MovedError(f"replica {self.index} of shard {self.shard} follows already")
+        if kind == "begin":
+            self._incoming = await asyncio.to_thread(self.storage.open_incoming)
+        elif self._incoming is None:
+            raise MovedError("a snapshot begins with begin")
+        elif kind == "piece":
+            await asyncio.to_thread(self._incoming.write, values[0])
+        else:
+            self.log.info("replaced by a snapshot", position=values[0], bytes=self._incoming.bytes_written)
+            await self.commits.abandon()
+            await asyncio.to_thread(self.storage.install, self._incoming, term, values[0], values[1])
+            request.reply(True)
+            await asyncio.sleep(HEARTBEAT_S)  # the reply leaves
+            self._exit()
+        return True
+
+    async def stop(self, timeout_s: float) -> None:
+        """Before a clean stop: followers get what they lack."""
+        if self.leader is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    while any(link.acked < self.state.position for link in self._links.values() if link.acked >= 0):
+                        await asyncio.sleep(0.01)
+        self._stop_leading()
+
+    def figures(self) -> dict[str, Any]:
+        """Return role, term and followers for `status`."""
+        return {
+            "role": self.role,
+            "term": self.file.term,
+            "writable": self.writable,
+            "in_sync": sorted(self.leader.in_sync) if self.leader is not None else [],
+            "followers": {str(i): link.acked for i, link in self._links.items()},
+        }
+
+
+class _Link:
+    """A leader's connection to one follower: attach, then one append after the other; after trouble, from the start."""
+
+    def __init__(self, replication: Replication, leader: Leader, index: int) -> None:
+        self.replication, self.leader, self.index = replication, leader, index
+        self.acked, self.store_id = -1, ""
+        self.more = asyncio.Event()
+        self._look = asyncio.Event()
+
+    def look_again(self) -> None:
+        """The map is newer: the follower may have an address by now."""
+        self._look.set()
+
+    async def run(self) -> None:
+        """Keep the follower attached until this replica leads no more."""
+        pause = RETRY_FIRST_S
+        while self.replication.leader is self.leader:
+            try:
+                await self._attach_and_ship()
+            except DeposedError as error:
+                self.replication.depose(error.message)
+                return
+            except UNREACHABLE as error:
+                if self.acked >= 0:
+                    self.replication.log.warning("a follower is lost", replica=self.index, reason=str(error))
+                    pause = RETRY_FIRST_S
+            if self.replication.leader is not self.leader:
+                return
+            if self.acked >= 0:
+                self.replication.hold(self.index, self.acked)
+            self.acked = -1
+            self.replication.advance(self.leader.lose(self.index))
+            self._look.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._look.wait()
+            pause = min(pause * 2, RETRY_MAX_S)
+
+    async def _attach_and_ship(self) -> None:
+        replication = self.replication
+        assert replication.shard_map is not None
+        peer = replication.shard_map.replica(replication.shard, self.index)
+        lane = await self._dial(peer)
+        try:
+            history = [list(term) for term in replication.shard_map.terms[replication.shard]]
+            self.store_id, position = await lane.request("attach", [self.leader.term, history], ATTACH_TIMEOUT_S)
+            if position < replication.journal.first_position - 1:  # -1 included
+                await self._send_snapshot(lane)
+                return
+            self._acknowledge(position)
+            while replication.leader is self.leader:
+                first, records = self.acked + 1, []
+                self.more.clear()
+                if self.acked < replication.state.position:
+                    records = await replication.records(first)
+                else:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(HEARTBEAT_S):
+                            await self.more.wait()
+                    if self.acked < replication.state.position:
+                        continue
+                arguments = [self.leader.term, first, self.leader.committed, records]
+                self._acknowledge(await lane.request("append", arguments, APPEND_TIMEOUT_S))
+        finally:
+            lane.close()
+
+    async def _dial(self, peer: Replica) -> LaneClient:
+        failure: Exception = ConnectionError(f"{peer.actor_name} has no lane")
+        for address in peer.addresses(self.replication.node_id):
+            lane = LaneClient(address, self.replication.secret)
+            try:
+                await lane.connect(APPEND_TIMEOUT_S)
+            except UNREACHABLE as error:
+                failure = error
+                continue
+            return lane
+        raise failure
+
+    def _acknowledge(self, position: int) -> None:
+        if self.replication.leader is self.leader:
+            self.acked = position
+            self.replication.advance(self.leader.ack(self.index, position))
+            self.replication.forget_acknowledged()
+
+    async def _send_snapshot(self, lane: LaneClient) -> None:
+        """Stream the checkpoint; the journal keeps what follows it."""
+        replication, term = self.replication, self.leader.term
+        replication.hold(self.index, replication.commits.figures()["checkpoint_position"])
+        reader = await asyncio.to_thread(replication.storage.store.read_pieces, PIECE_ROWS)
+        try:
+            replication.log.info("sending a snapshot", replica=self.index, position=reader.position)
+            await lane.request("snapshot", [term, "begin"], ATTACH_TIMEOUT_S)
+            pieces = iter(reader)
+            while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+                packed = await asyncio.to_thread(pack_piece, piece)
+                await lane.request("snapshot", [term, "piece", packed], ATTACH_TIMEOUT_S)
+            end = [term, "end", reader.position, reader.epoch]
+            await lane.request("snapshot", end, ATTACH_TIMEOUT_S + GRACE_S)
+        finally:
+            await asyncio.to_thread(reader.close)
+        replication.hold(self.index, reader.position)
+
+
+def _arguments(request: LaneRequest, count: int) -> list[Any]:
+    if not isinstance(request.args, list) or len(request.args) != count:
+        raise MalformedError(f"{request.op} takes {count} arguments")
+    return request.args
+
+
+def _number(value: Any, field: str) -> int:
+    if type(value) is not int or value < 0:
+        raise InvalidError(f"{field} must be a whole number, not {str(value)[:40]!r}", field)
+    return value

@@ -1,0 +1,162 @@
+"""Elections: who leads each shard. The router's part of replication; the rules are actors/core/replication.py.
+
+    a leader is gone --> prepare(term) to every replica --> their logs, durable, and a promise to follow nobody lower
+                     --> elect() picks the most advanced --> the map with the new term is on disk --> lead(map)
+
+Rules of this file
+- No Ray, no clock: the way to the replicas and the persisting of maps come in as functions.
+- One election a shard at a time. A term is tried once: what came of a lost answer can't be known.
+- The in-sync set is what the map on disk says when the votes are counted, and changes only for the leader of the newest
+  term.
+
+Costs: about 10 ms from a death to a new leader on one machine, most of it the syncs of promise, map and journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from actors.core.errors import RookeryError
+from actors.core.replication import Candidate, Member, elect
+from cluster.lane_protocol import LaneProtocolError
+from cluster.shard_map import Replica, ShardMap
+
+logger = logging.getLogger("rookery.elections")
+
+PREPARE_TIMEOUT_S = 2.0  # a follower syncs its journal and its promise meanwhile
+LEAD_TIMEOUT_S = 5.0
+LATECOMERS_S = 0.02  # how long an election that is decided waits for a replica that may be further
+TERM_TRIES = 3  # attempts in which a replica answers that it has promised more
+
+AskReplica = Callable[[Replica, str, list[Any], float], Awaitable[Any]]
+UNREACHABLE = (OSError, LaneProtocolError, RookeryError)
+
+
+class Elections:
+    """Leaders of all shards.
+
+    ask(replica, op, args, timeout_s): a lane request, raising one of UNREACHABLE; change_map(map): persist and install
+    a newer map, raising OSError; copies: replicas that must have a record before it is acknowledged.
+    """
+
+    def __init__(
+        self, get_map: Callable[[], ShardMap], change_map: Callable[[ShardMap], None], ask: AskReplica, copies: int
+    ) -> None:
+        self._get_map, self._change_map, self._ask, self._copies = get_map, change_map, ask, copies
+        self._locks: dict[int, asyncio.Lock] = {}
+        self._tried: dict[int, int] = {}
+        self._leading: dict[int, int] = {}  # shard -> pid of the process that leads in the newest term
+        self.count = 0
+
+    # ---- what is known ----------------------------------------------------------------------------------------
+
+    def has_leader(self, shard: int) -> bool:
+        """Whether a process is known to lead a shard in its newest term."""
+        return self._leading.get(shard, -1) == self._get_map().primary_of(shard).pid
+
+    def note_ping(self, replica: Replica, leads: int) -> None:
+        """A replica has said which term it leads in (0: none)."""
+        if not replica.primary:
+            return
+        if leads and leads == self._get_map().term_of(replica.shard):
+            self._leading[replica.shard] = replica.pid
+        elif not self._lock(replica.shard).locked():
+            self._leading.pop(replica.shard, None)
+
+    def note_gone(self, replica: Replica) -> None:
+        """A replica doesn't answer any more."""
+        if replica.primary:
+            self._leading.pop(replica.shard, None)
+
+    # ---- elections --------------------------------------------------------------------------------------------
+
+    def _lock(self, shard: int) -> asyncio.Lock:
+        return self._locks.setdefault(shard, asyncio.Lock())
+
+    async def elect(self, shard: int) -> bool:
+        """Give a shard a leader, if it has none. Returns whether it has one now."""
+        async with self._lock(shard):
+            for _ in range(TERM_TRIES):
+                if self.has_leader(shard):
+                    return True
+                shard_map = self._get_map()
+                term = max(shard_map.term_of(shard), self._tried.get(shard, 0)) + 1
+                self._tried[shard] = term
+                answers = await self._votes(shard_map, shard, term)
+                chosen = self._decide(shard, answers.values())
+                if chosen is not None:
+                    return await self._install(shard, chosen, term, len(answers) > 1)
+                if self._tried[shard] == term:
+                    logger.warning("shard %d: term %d: too few answered: %s", shard, term, sorted(answers))
+                    return False
+            return False
+
+    def _decide(self, shard: int, answers: Any) -> Candidate | None:
+        shard_map = self._get_map()
+        count = len(shard_map.replicas_of(shard))
+        old_leader = shard_map.primary_of(shard).index
+        return elect(shard_map.terms[shard], shard_map.in_sync_of(shard), old_leader, count, list(answers))
+
+    async def _votes(self, shard_map: ShardMap, shard: int, term: int) -> dict[int, Candidate]:
+        """Ask all replicas for their promise; return who gave it, once all have answered or enough have."""
+        answers: dict[int, Candidate] = {}
+        replicas = [r for r in shard_map.replicas_of(shard) if r.registered]
+        waiting = {asyncio.create_task(self._vote(replica, term)) for replica in replicas}
+        try:
+            while waiting:
+                decided = self._decide(shard, answers.values()) is not None
+                done, waiting = await asyncio.wait(
+                    waiting, timeout=LATECOMERS_S if decided else None, return_when=asyncio.FIRST_COMPLETED
+                )
+                if not done:
+                    break
+                for task in done:
+                    answer = task.result()
+                    if isinstance(answer, Candidate):
+                        answers[answer.index] = answer
+                    elif answer is not None:
+                        self._tried[shard] = max(self._tried[shard], answer)
+        finally:
+            for task in waiting:
+                task.cancel()
+        return answers
+
+    async def _vote(self, replica: Replica, term: int) -> Candidate | int | None:
+        """Return a replica's answer: what it holds, the higher term that it has promised, or None."""
+        try:
+            given, *rest = await self._ask(replica, "prepare", [term], PREPARE_TIMEOUT_S)
+            if not given:
+                return int(rest[0])
+            store_id, log_term, position = rest
+            return Candidate(replica.index, str(store_id), int(log_term), int(position))
+        except (*UNREACHABLE, TypeError, ValueError) as error:
+            logger.info("%s gives no vote: %s", replica.actor_name, error)
+            return None
+
+    async def _install(self, shard: int, chosen: Candidate, term: int, others_about: bool) -> bool:
+        new = self._get_map().with_leader(shard, chosen, term, self._copies)
+        self._change_map(new)
+        leader = new.primary_of(shard)
+        try:
+            await self._ask(leader, "lead", [new.to_wire(), others_about], LEAD_TIMEOUT_S)
+        except UNREACHABLE as error:
+            logger.warning("%s was elected, but does not lead: %s", leader.actor_name, error)
+            return False
+        self._leading[shard] = leader.pid
+        self.count += 1
+        logger.info("%s leads in term %d, from position %d", leader.actor_name, term, chosen.position)
+        return True
+
+    # ---- in-sync sets -----------------------------------------------------------------------------------------
+
+    def change_in_sync(self, shard: int, term: int, members: list[Member]) -> bool:
+        """Persist another in-sync set for the leader of a term; False: that leader is none any more."""
+        shard_map = self._get_map()
+        if not 0 <= shard < shard_map.shard_count or shard_map.term_of(shard) != term:
+            return False
+        if shard_map.in_sync_of(shard) != sorted(members):
+            self._change_map(shard_map.with_in_sync(shard, members))
+        return True
