@@ -66,9 +66,7 @@ class SegmentJournal(RecordBuffer):
         self._buffer: deque[bytes] = deque()
         self._write_lock = threading.Lock()
         self._removal_lock = threading.Lock()  # taken after the write lock
-        self._list_lock = threading.Lock()  # taken last: the list of segments, what trim may take, the count of cuts
-        self._retained: int | None = None
-        self._cut_count = 0
+        self._list_lock = threading.Lock()  # taken last
         self._failure: str | None = None
         self._closed = False
         disk.lock()
@@ -107,11 +105,6 @@ class SegmentJournal(RecordBuffer):
             self._disk.open_append(newest.name)
         if self._durable == 0 and after:
             self._cut(CutPlan(after, self._epoch, all_goes=True))
-
-    @property
-    def epoch(self) -> int:
-        """The epoch that records are written under."""
-        return self._epoch
 
     @property
     def first_position(self) -> int:
@@ -153,11 +146,7 @@ class SegmentJournal(RecordBuffer):
         """Drop the records above `position`. 0.1 s for a segment of 16 MiB (journal_cut.py)."""
         with self._write_lock:
             self._refuse()
-            self._check_settled()
-            if not self.first_position - 1 <= position <= self._durable:
-                raise ValueError(
-                    f"cut after {position}, but the journal holds {self.first_position} to {self._durable}"
-                )
+            self._check_cut(position, self.first_position)
             if position < self._durable:
                 self._cut(CutPlan(position, self._epoch))
 
@@ -169,11 +158,6 @@ class SegmentJournal(RecordBuffer):
             self._check_settled()
             if self._durable != after or self.first_position != after + 1:
                 self._cut(CutPlan(after, self._epoch, all_goes=True))
-
-    def retain(self, after: int | None) -> None:
-        """While set, `trim` keeps what is above `after`. Never waits for a disk."""
-        with self._list_lock:
-            self._retained = after
 
     def trim(self, position: int) -> None:
         """Delete closed segments whose records are all at or below `position`, oldest first.
@@ -197,8 +181,7 @@ class SegmentJournal(RecordBuffer):
     def _take_trimmed(self, position: int) -> _Extent | None:
         """Take the oldest segment off the list if it may go: whoever asks for it from now on is told that it's gone."""
         with self._list_lock:
-            limit = position if self._retained is None else min(position, self._retained)
-            if self._closed_segments and self._closed_segments[0].last <= limit:
+            if self._closed_segments and self._closed_segments[0].last <= self._trim_limit(position):
                 return self._closed_segments.popleft()
             return None
 
@@ -325,10 +308,6 @@ class SegmentJournal(RecordBuffer):
             self._disk.open_append(name)
             with self._list_lock:
                 self._appending_to(name, sync)
-
-    def _check_settled(self) -> None:
-        if self.buffered_count:
-            raise ValueError(f"{self.buffered_count} records are buffered; flush them before records are dropped")
 
     @contextmanager
     def _failing(self, doing: str) -> Iterator[None]:

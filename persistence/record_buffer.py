@@ -1,7 +1,8 @@
-"""What every journal does before its backend comes in: number records, hold them until they are durable."""
+"""What every journal does before its backend comes in: number records, hold them until durable, say what may go."""
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 
 from actors.core.errors import TooLargeError
@@ -18,8 +19,17 @@ class RecordBuffer:
     _appended_bytes: int
     _flushed_bytes: int
     _segment_bytes: int
+    _epoch: int
+    _list_lock: threading.Lock  # never held during I/O: what is held, what trim may take, the count of cuts
+    _retained: int | None = None
+    _cut_count: int = 0  # how often the end was cut: readers that began before are told
     _failure: StorageError | str | None  # why nothing is taken any more
     _closed: bool
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that records are written under."""
+        return self._epoch
 
     @property
     def next_position(self) -> int:
@@ -58,6 +68,25 @@ class RecordBuffer:
         self._appended_bytes += size
         self._buffer.append(record)
         return position
+
+    def retain(self, after: int | None) -> None:
+        """While set, `trim` keeps what is above `after`. Never waits for I/O."""
+        with self._list_lock:
+            self._retained = after
+
+    def _trim_limit(self, position: int) -> int:
+        """Return up to where records may go. Call it with the list lock, and let what goes vanish under the same."""
+        return position if self._retained is None else min(position, self._retained)
+
+    def _check_settled(self) -> None:
+        if self.buffered_count:
+            raise ValueError(f"{self.buffered_count} records are buffered; flush them before records are dropped")
+
+    def _check_cut(self, position: int, first: int) -> None:
+        """Raise ValueError unless the end can be cut off above this position. first: the oldest position held."""
+        self._check_settled()
+        if not first - 1 <= position <= self._durable:
+            raise ValueError(f"cut after {position}, but the journal holds {first} to {self._durable}")
 
     def _refuse(self) -> None:
         """Raise why nothing is taken any more, if so."""

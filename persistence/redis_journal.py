@@ -5,8 +5,9 @@ Rules of this file
 - Every change goes through a script that checks the owner's token first. Whoever opens takes the shard over: the owner
   before gets FencedError at its next call, whatever its epoch. There is no lock, so none can be left behind.
 - A frame that may have landed is sent again as it is, until the server says that it is there. The script appends only
-  to the position that the frame follows, so it lands once. Hence no failure of connection or server is final here:
-  JournalUnavailableError means that nothing more is durable yet, and the next `flush` goes on with the same bytes.
+  to the frame that it follows (by position and checksum), so it lands once, and never on a tail that was cut. Hence no
+  failure of connection or server is final here: JournalUnavailableError means that nothing more is durable yet, and
+  the next `flush` goes on with the same bytes.
 - What was acknowledged within the last RESEND_SECONDS is kept, and sent again to a server that lost it in a crash
   (appendfsync everysec). A server that lost more, or everything, is JournalLostError, which is final.
 
@@ -28,7 +29,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -44,12 +45,14 @@ from persistence.errors import (
     StorageError,
 )
 from persistence.protocols import TailCut
-from persistence.record_buffer import RecordBuffer
+from persistence.record_buffer import RecordBuffer, check_beginning, check_new_epoch
+from persistence.redis_journal_scripts import APPEND, BEGIN_EPOCH, CUT, OPEN, RESTART, TRIM
 from persistence.redis_server import RedisServer, Script, shard_key
 from persistence.segment_format import (
     FRAME_HEADER_BYTES,
     LENGTH_BYTES,
     DefectError,
+    FrameHeader,
     decode_frame_header,
     decode_payload,
     encode_frame,
@@ -65,63 +68,15 @@ REPLAY_ENTRY_COUNT = 16  # entries fetched at once: 16 MiB
 RESEND_SECONDS = 5.0  # s that acknowledged frames are kept: everysec syncs within 2 s, even behind a slow fsync
 RESEND_BYTES_MAX = 64 * 1024 * 1024  # bytes of acknowledged frames kept at most
 
-# Numbers are compared as texts of digits: Lua's are doubles, which are exact up to 2^53 only.
-_LESS = "local function less(a, b) return #a < #b or (#a == #b and a < b) end\n"
-
-OPEN = Script(
-    _LESS
-    + """
-local token, epoch, format, layout, id, expected = unpack(ARGV)
-local m = redis.call('HMGET', KEYS[1], 'format', 'layout', 'id', 'epoch', 'last')
-if not m[1] and redis.call('EXISTS', KEYS[2]) == 1 then return {'ownerless'} end
-if expected ~= '' and m[3] ~= expected then return {'other'} end
-if not m[1] then
-    redis.call('HSET', KEYS[1], 'format', format, 'layout', layout, 'id', id, 'epoch', epoch, 'token', token,
-               'last', '0', 'mark', '')
-    return {'ok', '0', id}
-end
-if m[1] ~= format or m[2] ~= layout then return {'mismatch', m[1], m[2]} end
-if less(epoch, m[4]) then return {'fenced', m[4]} end
-if m[5] ~= '0' and redis.call('EXISTS', KEYS[2]) == 0 then return {'streamless', m[5]} end
-redis.call('HSET', KEYS[1], 'epoch', epoch, 'token', token)
-return {'ok', m[5], m[3]}
-"""
-)
-
-APPEND = Script(
-    """
-local token, before, last, entry, mark, frame = unpack(ARGV)
-local m = redis.call('HMGET', KEYS[1], 'token', 'last', 'mark', 'epoch')
-if not m[1] then return {'lost'} end
-if m[1] ~= token then return {'fenced', m[4]} end
-if m[2] == before then
-    redis.call('XADD', KEYS[2], entry, 'f', frame)
-    redis.call('HSET', KEYS[1], 'last', last, 'mark', mark)
-    return {'ok', last, mark}
-end
-return {'at', m[2], m[3]}
-"""
-)
-
-TRIM = Script(
-    """
-local m = redis.call('HMGET', KEYS[1], 'token', 'epoch', 'last')
-if not m[1] then return {'lost'} end
-if m[1] ~= ARGV[1] then return {'fenced', m[2]} end
-redis.call('XTRIM', KEYS[2], 'MINID', ARGV[2])
-local oldest = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)
-return {'ok', m[3], oldest[1] and oldest[1][1] or ''}
-"""
-)
-
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """One entry, encoded: sent as often as it takes."""
+    """One entry, encoded: sent as often as it takes, behind the frame whose mark is before_mark."""
 
     first: int
     last: int
     record_bytes: int
+    before_mark: str
     mark: str
     data: bytes
     acknowledged_at: float = 0.0
@@ -132,6 +87,7 @@ class RedisJournal(RecordBuffer):
 
     namespace, shard: which keys; layout: what must be the same on every open, such as the number of shards; store_id:
     what `store_id` of an earlier opening was, to notice another or an emptied server ("" for don't know).
+    after: where a journal that never held a record begins (its first is after + 1); any other ignores it.
     keep_acknowledged: whether the server may lose what it acknowledged, so that it is worth keeping for a while.
     Opening takes the shard over from whoever has it. Raises FencedError (nothing changed) if a higher epoch has opened
     it, JournalLostError, JournalCorruptError, ServerUnfitError, JournalUnavailableError, JournalFailedError.
@@ -146,7 +102,9 @@ class RedisJournal(RecordBuffer):
         layout: str = "",
         store_id: str = "",
         keep_acknowledged: bool = True,
+        after: int = 0,
     ) -> None:
+        check_beginning(after)
         self._server, self._shard, self._epoch = server, shard, epoch
         self._keys = (shard_key(namespace, shard, "owner"), shard_key(namespace, shard, "journal"))
         self._where = f"{server.name} {self._keys[1]}"
@@ -157,21 +115,24 @@ class RedisJournal(RecordBuffer):
         self._resend: deque[_Frame] = deque()  # acknowledged lately
         self._resend_bytes = 0
         self._write_lock = threading.Lock()
+        self._removal_lock = threading.Lock()  # taken after the write lock
+        self._list_lock = threading.Lock()  # taken last
         self._failure: StorageError | None = None
         self._closed = False
         self.tail_cut: TailCut | None = None  # an entry is there or isn't: nothing can be torn
-        last, self.store_id = self._open(layout, store_id)
+        last, self.store_id, self._encoded_mark = self._open(layout, store_id, after)
         self._durable, self._next = last, last + 1
         self._first = self._check_ends(last)
         self._appended_bytes = self._flushed_bytes = 0
-        self._encoded = last  # the last position that went from the buffer into a frame
+        self._encoded = last  # the last position that went from the buffer into a frame, which has _encoded_mark
         self._segment_bytes = 0
 
-    def _open(self, layout: str, store_id: str) -> tuple[int, str]:
-        args = (self._token, self._epoch, FORMAT, layout, secrets.token_hex(8), store_id)
+    def _open(self, layout: str, store_id: str, after: int) -> tuple[int, str, str]:
+        """Return the last position, the id of the store, and the mark of the last frame."""
+        args = (self._token, self._epoch, FORMAT, layout, secrets.token_hex(8), store_id, after)
         status, *found = _texts(self._server.run(OPEN, self._keys, args))
         if status == "ok":
-            return int(found[0]), found[1]
+            return int(found[0]), found[1], found[2]
         if status == "fenced":
             raise FencedError(f"{self._where}: epoch {found[0]} has written here, this owner has epoch {self._epoch}")
         if status == "mismatch":
@@ -228,39 +189,142 @@ class RedisJournal(RecordBuffer):
         self._refuse()
         if position > self._durable:
             raise ValueError(f"trim to {position}, but only {self._durable} is durable")
-        status, *found = _texts(self._server.run(TRIM, self._keys, (self._token, position + 1)))
-        if status != "ok":
-            raise self._fenced(found[0]) if status == "fenced" else self._lost("it has no journal any more")
-        self._first = _positions(found[1])[0] if found[1] else int(found[0]) + 1
+        with self._removal_lock:
+            with self._list_lock:
+                limit = self._trim_limit(position)
+                self._first = max(self._first, limit + 1)  # readers are told before it goes
+            last, oldest = self._change(TRIM, limit + 1)
+            self._first = _positions(oldest)[0] if oldest else int(last) + 1
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Flush, then raise the epoch on the server. Two round trips."""
+        with self._write_lock:
+            self._refuse()
+            if check_new_epoch(epoch, self._epoch):
+                self._flush_buffer()
+                self._change(BEGIN_EPOCH, epoch)
+                self._epoch = epoch
+
+    def cut_after(self, position: int) -> None:
+        """Drop the records above `position`. Two round trips; the server stops for what it drops: 1 ms a MB.
+
+        Raises JournalUnavailableError: it may have happened or not; call it again before anything else.
+        """
+        with self._write_lock:
+            self._refuse()
+            self._check_cut(position, self._first)
+            self._flush_buffer()  # what a server that lost its tail must get again
+            if position == self._durable:
+                return
+            with self._removal_lock:
+                mark, base, entry, frame = self._new_end(position)
+                self._cut_count += 1
+                before, above = (self._durable, self._encoded_mark), f"{position + 1}-0"
+                self._change(CUT, self._epoch, *before, position, mark, above, base, entry, frame)
+                self._go_on_after(position, mark)
+
+    def restart(self, after: int) -> None:
+        """Drop every record; the next one is after + 1. One round trip.
+
+        Raises JournalUnavailableError: it may have happened or not; call it again before anything else.
+        """
+        check_beginning(after)
+        with self._write_lock:
+            self._refuse()
+            self._check_settled()
+            if (self._first, self._durable) == (after + 1, after):
+                return
+            with self._removal_lock:
+                self._cut_count += 1
+                self._change(RESTART, self._epoch, after)
+                self._pending.clear()
+                self._go_on_after(after, "")
+                self._first = after + 1
+
+    def _new_end(self, position: int) -> tuple[str, int, str, bytes]:
+        """Return the mark of the frame that will end at `position`; and, if it must be made, its base, entry and bytes.
+
+        base: the position before that frame, or `position`.
+        """
+        if position < self._first:
+            return "", position, "", b""
+        with self._server.translating("reading the journal"):
+            found = self._server.client.xrange(self._keys[1], min=f"{position}-0", count=1)
+        if not found:
+            raise JournalCorruptError(f"{self._where}: position {position} is missing",
+                                      path=self._keys[1], offset=position)  # fmt: skip
+        [(entry, fields)] = found
+        first, last = _positions(entry)
+        if first > position:
+            raise self._corrupt(entry, f"position {position} before it is missing")
+        data = fields.get(b"f", b"")
+        header, records = self._frame(entry, data)
+        if last == position:
+            return f"{zlib.crc32(data):08x}", position, "", b""
+        kept = records[: position + 1 - first]
+        data = encode_frame(kept, first, header.epoch, SYNC)
+        return f"{zlib.crc32(data):08x}", first - 1, f"{position}-{len(kept)}", data
+
+    def _go_on_after(self, position: int, mark: str) -> None:
+        self._durable = self._encoded = position
+        self._next, self._encoded_mark, self._segment_bytes = position + 1, mark, 0
+        self._first = min(self._first, position + 1)
+        self._keep_resendable(position)
+
+    def _change(self, script: Script, *args: object) -> list[str]:
+        """Run a script of the owner's; returns what follows its first word."""
+        status, *found = _texts(self._server.run(script, self._keys, (self._token, *args)))
+        if status == "ok":
+            return found
+        if status == "fenced":
+            raise self._final(self._fenced(found[0]))
+        if status == "at":
+            raise self._final(self._lost(f"it ends at position {found[0]}, and had acknowledged {self._durable}"))
+        raise self._final(self._lost("it has no journal any more"))
 
     def replay(self, after: int) -> Iterator[tuple[int, bytes]]:
         """Yield (position, record) above `after`, up to what is durable now. 1 million records/s."""
         self._refuse()
-        if not self._first - 1 <= after <= self._durable:
+        cut_count, first, last = self._cut_count, self._first, self._durable
+        if not first - 1 <= after <= last:
             raise PositionGapError(
-                f"{self._where}: asked for what follows position {after}, but the journal holds {self._first} to"
-                f" {self._durable}. A checkpoint ahead of its journal means that the server lost acknowledged writes"
+                f"{self._where}: asked for what follows position {after}, but the journal holds {first} to"
+                f" {last}. A checkpoint ahead of its journal means that the server lost acknowledged writes"
             )
-        return self._replay(after, self._durable)
+        return self._replay(after, last, cut_count)
 
-    def _replay(self, after: int, last: int) -> Iterator[tuple[int, bytes]]:
+    def _replay(self, after: int, last: int, cut_count: int) -> Iterator[tuple[int, bytes]]:
         reached = after
         while reached < last:
             with self._server.translating("reading the journal"):
                 entries = self._server.client.xrange(self._keys[1], min=f"{reached + 1}-0", count=REPLAY_ENTRY_COUNT)
+            if self._cut_count != cut_count:
+                raise self._gone("cut", reached, last)
             if not entries:
-                raise JournalCorruptError(f"{self._where}: positions {reached + 1} to {last} are missing",
-                                          path=self._keys[1], offset=reached + 1)  # fmt: skip
+                raise self._missing(f"{self._where}: positions {reached + 1} to {last} are missing", reached, last)
             for entry, fields in entries:
                 first, end = _positions(entry)
                 if first > reached + 1:
-                    raise self._corrupt(entry, f"positions {reached + 1} to {first - 1} before it are missing")
-                records = self._records(entry, fields.get(b"f", b""))
+                    reason = f"positions {reached + 1} to {first - 1} before it are missing"
+                    raise self._missing(f"{self._where}: entry {entry.decode()}: {reason}", reached, last, end)
+                _, records = self._frame(entry, fields.get(b"f", b""))
                 for position in range(reached + 1, min(end, last) + 1):
                     yield position, records[position - first]
                 reached = end
 
-    def _records(self, entry: bytes, data: bytes) -> list[bytes]:
+    def _missing(self, message: str, reached: int, last: int, offset: int = 0) -> StorageError:
+        """Return the error for positions above `reached` that aren't there: trimmed meanwhile, or lost."""
+        if self._first > reached + 1:
+            return self._gone("trimmed", reached, last)
+        return JournalCorruptError(message, path=self._keys[1], offset=offset or reached + 1)
+
+    def _gone(self, how: str, reached: int, last: int) -> PositionGapError:
+        return PositionGapError(
+            f"{self._where}: the journal was {how} while positions {reached + 1} to {last} were read; it holds"
+            f" {self._first} to {self._durable}"
+        )
+
+    def _frame(self, entry: bytes, data: bytes) -> tuple[FrameHeader, list[bytes]]:
         first, end = _positions(entry)
         try:
             header = decode_frame_header(data, SYNC, len(data))
@@ -269,7 +333,7 @@ class RedisJournal(RecordBuffer):
             raise self._corrupt(entry, str(error)) from error
         if (header.first_position, header.record_count) != (first, end - first + 1):
             raise self._corrupt(entry, f"its frame has {header.record_count} records from {header.first_position}")
-        return records
+        return header, records
 
     def close(self) -> None:
         """Flush (unless failed). The server keeps the token: it stops nobody. Idempotent."""
@@ -303,15 +367,17 @@ class RedisJournal(RecordBuffer):
         first = self._encoded + 1
         self._encoded += len(records)
         data = encode_frame(records, first, self._epoch, SYNC)
-        return _Frame(first, self._encoded, sum(map(len, records)), f"{zlib.crc32(data):08x}", data)
+        before_mark, self._encoded_mark = self._encoded_mark, f"{zlib.crc32(data):08x}"
+        return _Frame(first, self._encoded, sum(map(len, records)), before_mark, self._encoded_mark, data)
 
     def _send(self) -> None:
         """Send the pending frames in order; those that are there leave the queue. Raises at the first that isn't."""
         frames = list(self._pending)[:PIPELINE_FRAME_COUNT]
-        calls = [
-            (self._keys, (self._token, f.first - 1, f.last, f"{f.last}-{f.last - f.first + 1}", f.mark, f.data))
-            for f in frames
-        ]
+        calls = []
+        for f in frames:
+            entry = f"{f.last}-{f.last - f.first + 1}"
+            args = (self._token, self._epoch, f.first - 1, f.before_mark, f.last, f.mark, entry, f.data)
+            calls.append((self._keys, args))
         for frame, reply in zip(frames, self._server.run_all(APPEND, calls), strict=True):
             if isinstance(reply, RedisError):
                 error = self._server.translated(reply, "writing the journal")
@@ -339,8 +405,7 @@ class RedisJournal(RecordBuffer):
         if lost and lost[0].first == there + 1:
             for frame in reversed(lost):
                 self._pending.appendleft(frame)
-            self._resend = deque(frame for frame in self._resend if frame.first <= there)
-            self._resend_bytes = sum(len(frame.data) for frame in self._resend)
+            self._keep_resendable(there)
             return
         raise self._final(self._lost(f"it ends at position {there}, and had acknowledged {self._durable}"))
 
@@ -357,14 +422,17 @@ class RedisJournal(RecordBuffer):
 
     def _keep(self, frame: _Frame) -> None:
         now = time.monotonic()
-        self._resend.append(
-            _Frame(frame.first, frame.last, frame.record_bytes, frame.mark, frame.data, acknowledged_at=now)
-        )
+        self._resend.append(replace(frame, acknowledged_at=now))
         self._resend_bytes += len(frame.data)
         while self._resend_bytes > RESEND_BYTES_MAX or self._resend[0].acknowledged_at < now - RESEND_SECONDS:
             self._resend_bytes -= len(self._resend.popleft().data)
             if not self._resend:
                 return
+
+    def _keep_resendable(self, position: int) -> None:
+        """Forget acknowledged frames that don't end at or below `position`."""
+        self._resend = deque(frame for frame in self._resend if frame.last <= position)
+        self._resend_bytes = sum(len(frame.data) for frame in self._resend)
 
     # ---- refusing ---------------------------------------------------------------------------------------------
 

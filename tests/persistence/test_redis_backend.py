@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-import uuid
 
 import numpy as np
 import pytest
@@ -28,25 +27,9 @@ from persistence.recovery import recover
 from persistence.redis_checkpoint import RedisCheckpointStore
 from persistence.redis_journal import RedisJournal
 from persistence.redis_server import RedisServer, wait_until_open
-from tests.persistence.redis_processes import CuttingProxy, RedisProcess, shared_redis
+from tests.persistence.redis_processes import CuttingProxy, RedisProcess
 
 ROWS = Table("rows", (("id", "BIGINT"), ("text", "VARCHAR")), ("id",))
-
-
-@pytest.fixture
-def shared():
-    """A connection to the shared server, and a namespace of this test's own."""
-    server = RedisServer(shared_redis().url)
-    yield server, uuid.uuid4().hex
-    server.close()
-
-
-@pytest.fixture
-def own():
-    """A server that the test may kill and reconfigure; its append-only file is synced with every write."""
-    process = RedisProcess("--appendonly", "yes", "--appendfsync", "always", "--enable-protected-configs", "yes")
-    yield process
-    process.close()
 
 
 def put(journal, *records):
