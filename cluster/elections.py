@@ -49,6 +49,7 @@ class Elections:
         self._locks: dict[int, asyncio.Lock] = {}
         self._tried: dict[int, int] = {}
         self._leading: dict[int, int] = {}  # shard -> pid of the process that leads in the newest term
+        self._failures: dict[int, list[int]] = {}  # shard -> who answered in an election that came to nothing
         self.count = 0
 
     # ---- what is known ----------------------------------------------------------------------------------------
@@ -83,16 +84,26 @@ class Elections:
                 if self.has_leader(shard):
                     return True
                 shard_map = self._get_map()
+                replicas = shard_map.replicas_of(shard)
+                if not shard_map.terms[shard] and not all(replica.registered for replica in replicas):
+                    return False  # the first election needs them all
                 term = max(shard_map.term_of(shard), self._tried.get(shard, 0)) + 1
                 self._tried[shard] = term
                 answers = await self._votes(shard_map, shard, term)
                 chosen = self._decide(shard, answers.values())
                 if chosen is not None:
+                    self._failures.pop(shard, None)
                     return await self._install(shard, chosen, term, len(answers) > 1)
                 if self._tried[shard] == term:
-                    logger.warning("shard %d: term %d: too few answered: %s", shard, term, sorted(answers))
+                    self._note_failure(shard, sorted(answers))
                     return False
             return False
+
+    def _note_failure(self, shard: int, answered: list[int]) -> None:
+        """Log that an election came to nothing, unless the last one did with the same answers."""
+        if self._failures.get(shard) != answered:
+            logger.warning("shard %d has no leader: only the replicas %s answered", shard, answered)
+        self._failures[shard] = answered
 
     def _decide(self, shard: int, answers: Any) -> Candidate | None:
         shard_map = self._get_map()

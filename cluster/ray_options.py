@@ -13,6 +13,7 @@ and its name free; a killed process is back after about 1 s, but a call submitte
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -78,12 +79,18 @@ def in_placement_group(namespace: str, shard: int, index: int, count: int) -> Pl
     Blocks. The group is made if there is none, and stays until `remove_placement_groups`.
     """
     name = placement_group_name(namespace, shard)
+    logging.getLogger("ray.actor").addFilter(_unlike_the_group_warning)
     try:
         group = ray.util.get_placement_group(name)
     except ValueError:
         bundles = [{"CPU": SHARD_OPTIONS["num_cpus"]} for _ in range(count)]
         group = ray.util.placement_group(bundles, strategy="SPREAD", name=name, lifetime="detached")
     return PlacementGroupSchedulingStrategy(placement_group=group, placement_group_bundle_index=index)
+
+
+def _unlike_the_group_warning(record: logging.LogRecord) -> bool:
+    """Leave out Ray's warning that removing a group ends its actors: they have been stopped by then."""
+    return "detached actor with a placement group" not in record.getMessage()
 
 
 def remove_placement_groups(namespace: str, shard_count: int) -> None:

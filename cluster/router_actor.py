@@ -67,6 +67,7 @@ class RayReplicaActors:
     ) -> None:
         self.ask = lanes.ask
         self._replica_count = replica_count
+        self._placing = asyncio.Lock()  # two replicas of a shard must not both make its group
         self._namespace = namespace
         self._factory = factory
         self._settings = settings
@@ -103,9 +104,10 @@ class RayReplicaActors:
         cls, arguments = self._factory(shard, index, self._settings)
         options = {**SHARD_OPTIONS, "scheduling_strategy": "SPREAD"}
         if self._replica_count > 1:
-            options["scheduling_strategy"] = await asyncio.to_thread(
-                in_placement_group, self._namespace, shard, index, self._replica_count
-            )
+            async with self._placing:
+                options["scheduling_strategy"] = await asyncio.to_thread(
+                    in_placement_group, self._namespace, shard, index, self._replica_count
+                )
         actor_class = as_actor(cls, actor_name, self._namespace, options, SHARD_METHODS)
         self._handles[actor_name] = await asyncio.to_thread(lambda: actor_class.remote(**arguments))
         logger.info("created %s", actor_name)

@@ -47,9 +47,16 @@ def settings(data_dir: Path):
 
 @pytest.fixture
 async def commits(settings):
-    made = Commits(Storage(settings, 0), ShardMetrics(), 4)
+    made = lone_leader(Storage(settings, 0), ShardMetrics(), 4)
     yield made
     await made.close()
+
+
+def lone_leader(*args) -> Commits:
+    """Commits whose own disk is all that a commit needs."""
+    made = Commits(*args)
+    made.on_durable = made.settle
+    return made
 
 
 def register(commits: Commits, *account_ids: int) -> None:
@@ -65,7 +72,7 @@ async def test_nobody_is_answered_before_the_disk_has_it(commits) -> None:
     register(commits, 1)
     disk = GatedDisk(commits)
     answer = asyncio.get_running_loop().create_future()
-    commits.when_durable(answer, post(commits, 1))
+    commits.when_committed(answer, post(commits, 1))
     await asyncio.sleep(0.05)
     assert not answer.done()
     disk.open()
@@ -77,7 +84,7 @@ async def test_a_request_that_changes_nothing_waits_for_what_was_applied_before_
     disk = GatedDisk(commits)
     post(commits, 1, b"k" * 16)
     again = asyncio.get_running_loop().create_future()
-    commits.when_durable(again, post(commits, 1, b"k" * 16))
+    commits.when_committed(again, post(commits, 1, b"k" * 16))
     await asyncio.sleep(0.05)
     assert not again.done()
     disk.open()
@@ -96,7 +103,7 @@ async def test_a_refusal_found_while_applying_is_journaled_and_answered_as_a_ref
     assert commits.journal.next_position == commits.state.position + 1
 
     refused = asyncio.get_running_loop().create_future()
-    commits.when_durable(SimpleNamespace(fail=refused.set_result), body)
+    commits.when_committed(SimpleNamespace(fail=refused.set_result), body)
     assert (await asyncio.wait_for(refused, 5)).status == 409
 
 
@@ -114,12 +121,12 @@ async def test_a_refused_request_changes_neither_state_nor_journal(commits) -> N
 
 async def test_a_repeated_batch_is_acknowledged_only_when_its_first_arrival_is_durable(settings, data_dir) -> None:
     two = load_settings("test", overrides={"storage": {"data_dir": data_dir}, "cluster": {"shards": 2}}, environ={})
-    commits = Commits(Storage(two, 1), ShardMetrics(), 4)
+    commits = lone_leader(Storage(two, 1), ShardMetrics(), 4)
     exchange = Exchange(commits, commits.metrics, "nowhere")
     disk = GatedDisk(commits)
     batch = pack(["deleted", 42])
-    first = asyncio.create_task(exchange.deliver(0, 1, 1, batch))
-    again = asyncio.create_task(exchange.deliver(0, 1, 1, batch))
+    first = asyncio.create_task(exchange.deliver(0, 1, 1, 1, batch))
+    again = asyncio.create_task(exchange.deliver(0, 1, 1, 1, batch))
     await asyncio.sleep(0.05)
     assert not first.done()
     assert not again.done()
@@ -132,7 +139,7 @@ async def test_a_repeated_batch_is_acknowledged_only_when_its_first_arrival_is_d
 
 
 async def test_a_clean_close_leaves_nothing_to_replay_and_the_same_state(settings) -> None:
-    commits = Commits(Storage(settings, 0), ShardMetrics(), 4)
+    commits = lone_leader(Storage(settings, 0), ShardMetrics(), 4)
     register(commits, *range(1, 30))
     for author in range(1, 30):
         post(commits, author)
@@ -146,12 +153,12 @@ async def test_a_clean_close_leaves_nothing_to_replay_and_the_same_state(setting
 
 
 async def test_a_small_tail_is_folded_once_it_has_waited_long_enough(settings) -> None:
-    commits = Commits(Storage(settings, 0), ShardMetrics(), 4)
+    commits = lone_leader(Storage(settings, 0), ShardMetrics(), 4)
     register(commits, 1)
     for _ in range(20):
         post(commits, 1)
     answer = asyncio.get_running_loop().create_future()
-    commits.when_durable(answer, None)
+    commits.when_committed(answer, None)
     await answer
     for interval_s, folded in ((3600.0, False), (0.0, True)):
         commits.tend(records_max=1_000, bytes_max=1 << 30, interval_s=interval_s)
@@ -161,13 +168,13 @@ async def test_a_small_tail_is_folded_once_it_has_waited_long_enough(settings) -
 
 
 async def test_segments_are_folded_while_writes_go_on(settings) -> None:
-    commits = Commits(Storage(settings, 0), ShardMetrics(), 4)
+    commits = lone_leader(Storage(settings, 0), ShardMetrics(), 4)
     register(commits, 1)
     for _ in range(5):
         for _ in range(100):
             post(commits, 1)
         answer = asyncio.get_running_loop().create_future()
-        commits.when_durable(answer, None)
+        commits.when_committed(answer, None)
         await answer
         commits.tend(records_max=100, bytes_max=1 << 30)
         await asyncio.to_thread(commits.checkpointer.wait_idle, 10)
@@ -201,7 +208,7 @@ async def test_while_the_journal_is_unavailable_writes_are_refused_and_what_was_
     away.set()
     done = asyncio.get_running_loop().create_future()
     register(commits, 1)
-    commits.when_durable(done, "done")
+    commits.when_committed(done, "done")
     async with asyncio.timeout(10):
         await until(lambda: commits.unavailable)
         position = commits.state.position
