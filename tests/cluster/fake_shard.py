@@ -10,6 +10,7 @@ import ray
 
 from cluster.connect import router_handle
 from cluster.lane_server import LaneRequest, LaneServer
+from cluster.shard_map import ShardMap
 
 
 class FakeShardActor:
@@ -19,6 +20,7 @@ class FakeShardActor:
         self.shard = shard
         self.index = index
         self.folder = folder
+        self.term = 0
         self.namespace = namespace
         self.endpoints: dict[str, Any] | None = None
         self.server: LaneServer | None = None
@@ -38,12 +40,19 @@ class FakeShardActor:
         await router.register_replica.remote(self.shard, self.index, self.endpoints)
 
     def handle(self, request: LaneRequest) -> None:
+        if request.op == "prepare":
+            request.reply([True, f"disk-{self.index}", 0, 0])
+            return
+        if request.op in ("lead", "learn_map"):
+            self.term = ShardMap.from_wire(request.args[0]).term_of(self.shard) if request.op == "lead" else self.term
+            request.reply(True)
+            return
         request.reply(["lane", self.shard, os.getpid()])
         if request.op == "close_lane" and self.server is not None:
             self.starting = asyncio.get_running_loop().create_task(self.server.close())
 
     async def ping(self) -> dict[str, Any] | None:
-        return self.endpoints
+        return None if self.endpoints is None else {**self.endpoints, "leads": self.term}
 
     async def lane_call(self, op: str, args: list[Any]) -> list[Any]:
         if op == "missing":

@@ -72,13 +72,31 @@ def make_router(tmp_path, actors):
         assert made[-1].check() == []
 
 
-def supervise(router, now):
-    async def round_and_what_follows():
-        await router.supervise_once(now)
-        while router._tasks:
-            await asyncio.gather(*router._tasks)
+@pytest.fixture(autouse=True)
+def loop():
+    """One event loop for all that a router does in a test."""
+    with asyncio.Runner() as runner:
+        yield runner
 
-    asyncio.run(round_and_what_follows())
+
+@pytest.fixture
+def supervise(loop):
+    return lambda router, now: loop.run(settled(router, router.supervise_once(now)))
+
+
+@pytest.fixture
+def register(loop):
+    async def call(router, *args):
+        router.register_replica(*args)
+
+    return lambda router, *args: loop.run(settled(router, call(router, *args)))
+
+
+async def settled(router, work):
+    """Do some work, and wait for what follows from it: elections, and telling replicas of maps."""
+    await work
+    while router._tasks:
+        await asyncio.gather(*router._tasks)
 
 
 def test_a_new_cluster_gets_an_even_map_an_id_and_a_private_secret(make_router, tmp_path):
@@ -187,7 +205,7 @@ def test_a_lost_or_cut_secret_is_an_error_and_an_open_one_is_closed(make_router,
     path.write_bytes(secret)
 
 
-def test_supervision_creates_missing_actors_and_is_ready_once_they_answer(make_router, actors):
+def test_supervision_creates_missing_actors_and_is_ready_once_they_answer(make_router, actors, supervise):
     router = make_router(3)
     assert not router.ready(0.0)
     supervise(router, 0.0)
@@ -198,7 +216,7 @@ def test_supervision_creates_missing_actors_and_is_ready_once_they_answer(make_r
     assert [replica.port for replica in router.shard_map.replicas] == [4000, 4001, 4002]
 
 
-def test_a_silent_replica_is_not_ready_and_not_created_again(make_router, actors):
+def test_a_silent_replica_is_not_ready_and_not_created_again(make_router, actors, supervise):
     router = make_router()
     supervise(router, 0.0)
     supervise(router, 1.0)
@@ -212,7 +230,7 @@ def test_a_silent_replica_is_not_ready_and_not_created_again(make_router, actors
     assert router.ready(3.0)
 
 
-def test_a_restarted_replica_is_found_by_ping_even_if_its_registration_got_lost(make_router, actors):
+def test_a_restarted_replica_is_found_by_ping_even_if_its_registration_got_lost(make_router, actors, supervise):
     router = make_router()
     supervise(router, 0.0)
     supervise(router, 1.0)
@@ -220,10 +238,11 @@ def test_a_restarted_replica_is_found_by_ping_even_if_its_registration_got_lost(
     actors.endpoints[router.shard_map.primary_of(0).actor_name] = endpoints(pid=777)
     supervise(router, 2.0)
     assert router.shard_map.primary_of(0).pid == 777
-    assert router.shard_map.epoch == epoch + 1
+    assert router.shard_map.epoch == epoch + 2  # its address; and an election, since another process doesn't just go on
+    assert router.shard_map.term_of(0) == 2
 
 
-def test_an_actor_that_dies_in_its_constructor_is_tried_again_with_growing_pauses(make_router, actors):
+def test_an_actor_that_dies_in_its_constructor_is_tried_again_with_growing_pauses(make_router, actors, supervise):
     router = make_router(1)
     actors.create_error = RuntimeError("journal is corrupt")
     now, attempts = 0.0, []
@@ -234,7 +253,7 @@ def test_an_actor_that_dies_in_its_constructor_is_tried_again_with_growing_pause
     assert attempts == [1, 2, 2, 3, 3, 3, 3, 4]
 
 
-def test_trouble_with_one_replica_does_not_stop_the_watch_over_the_others(make_router, actors):
+def test_trouble_with_one_replica_does_not_stop_the_watch_over_the_others(make_router, actors, supervise):
     router = make_router(2)
     supervise(router, 0.0)
     bad = router.shard_map.primary_of(0).actor_name
@@ -250,16 +269,18 @@ def test_trouble_with_one_replica_does_not_stop_the_watch_over_the_others(make_r
     assert router.missing_shards(1.0) == [0]
 
 
-def test_an_old_answer_proves_nothing(make_router):
+def test_an_old_answer_proves_nothing(make_router, actors, register):
     router = make_router(1)
-    router.register_replica(0, 0, endpoints(), 10.0)
+    actors.answering[router.shard_map.primary_of(0).actor_name] = True
+    register(router, 0, 0, endpoints(), 10.0)
     assert router.ready(10.0 + ANSWER_FRESH_S)
     assert not router.ready(10.1 + ANSWER_FRESH_S)
 
 
-def test_status_tells_an_operator_what_is_missing(make_router, actors):
+def test_status_tells_an_operator_what_is_missing(make_router, actors, register):
     router = make_router(2)
-    router.register_replica(0, 0, endpoints(pid=5), 0.0)
+    actors.answering[router.shard_map.primary_of(0).actor_name] = True
+    register(router, 0, 0, endpoints(pid=5), 0.0)
     status = router.status(0.0)
     assert status["missing_shards"] == [1]
     assert [(entry["pid"], entry["live"]) for entry in status["replicas"]] == [(5, True), (0, False)]
