@@ -3,6 +3,8 @@
 Rules of this file
 - Only requests that went straight to the API count: what the harness's own proxy does to a request is no figure of
   the cluster's.
+- Reads are made at fixed times (clients.ReadProbe): a client that waits for an answer would make fewest reads just when
+  they fail.
 - A shard is *under a kill* from the kill until the first write that was sent to it afterwards is acknowledged.
 """
 

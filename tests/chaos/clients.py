@@ -25,9 +25,10 @@ from tests.chaos.availability import Availability, Request
 from tests.chaos.ledger import Ledger, Outcome, Post, Register
 
 ATTEMPT_TIMEOUT_S = 8.0  # above the API's own deadline (5 s in the profile `test`), so that its 503 is seen
-IMPATIENT_SHARE, IMPATIENT_TIMEOUT_S = 0.04, 0.05
+IMPATIENT_SHARE, IMPATIENT_TIMEOUT_S = 0.04, 0.004  # half of the writes take longer
 PATIENCE_S = 40.0  # of one write
 RETRY_S = (0.05, 0.4)
+READ_EVERY_S = 0.1  # of each shard, whether or not the reads before were answered
 LATE_S = 30.0  # an attempt that was given up takes effect by then: held 5 s, stopped 5 s, a deadline of 5 s, twice
 PAGE_COUNT = 40
 WEIGHTS = {
@@ -96,10 +97,9 @@ class Client:
         self._ledger.statuses[status] += 1
         if status == 500:
             self._ledger.problems.append(f"{method} {path} was answered 500: {answer}")
-        if self._availability is not None and timeout_s is None:
-            requests = self._availability.reads if method == "GET" else self._availability.writes
-            served = 0 < status < 500
-            requests.append(Request(self._shard(account), begin, time.monotonic(), served))
+        if self._availability is not None and timeout_s is None and method != "GET":
+            request = Request(self._shard(account), begin, time.monotonic(), 200 <= status < 300)
+            self._availability.writes.append(request)
         return status, answer
 
     async def _until_known(
@@ -260,3 +260,39 @@ class Client:
                 self._wrong(f"{path} of {me} doesn't show tweet {tweet_id} of {me}, which was acknowledged")
             if deleted is Outcome.ACKNOWLEDGED and tweet_id in ids:
                 self._wrong(f"{path} of {me} shows tweet {tweet_id} of {me}, whose delete was acknowledged")
+
+
+class ReadProbe:
+    """Reads home timelines of one shard at fixed times, as users do who don't wait for each other."""
+
+    def __init__(self, port: int, shard: int, accounts: Sequence[int], availability: Availability) -> None:
+        self._shard, self._accounts, self._availability = shard, list(accounts), availability
+        self._stopping = False
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._http = httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", timeout=ATTEMPT_TIMEOUT_S, limits=httpx.Limits(max_connections=None)
+        )
+
+    def stop(self) -> None:
+        """Let what is under way end; nothing new begins."""
+        self._stopping = True
+
+    async def run(self) -> None:
+        """Read until told to stop."""
+        turns = itertools.cycle(self._accounts)
+        while not self._stopping:
+            task = asyncio.create_task(self._read(next(turns)))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+            await asyncio.sleep(READ_EVERY_S)
+        await asyncio.gather(*self._under_way)
+        await self._http.aclose()
+
+    async def _read(self, account: int) -> None:
+        begin, served = time.monotonic(), False
+        try:
+            answer = await self._http.get("/api/v1/home_timeline", params={"user_id": account, "count": PAGE_COUNT})
+            served = answer.status_code == 200
+        except httpx.HTTPError:
+            pass
+        self._availability.reads.append(Request(self._shard, begin, time.monotonic(), served))

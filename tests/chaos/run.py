@@ -33,7 +33,7 @@ from cluster.http_api import HttpApi
 from cluster.shard_map import even_buckets
 from tests.chaos import verify
 from tests.chaos.availability import Availability
-from tests.chaos.clients import Client
+from tests.chaos.clients import Client, ReadProbe
 from tests.chaos.disk import SmallDisk, small_disk
 from tests.chaos.faults import KINDS, ROLES, plan
 from tests.chaos.ledger import Ledger, Register
@@ -220,8 +220,8 @@ class _Run:
             self._ledger.names[account] = Register({""})
         return accounts
 
-    def _make_clients(self, accounts: list[int]) -> tuple[list[Client], list[Client]]:
-        """Return the clients, every second of them behind the proxy, and one client a shard that only posts."""
+    def _make_clients(self, accounts: list[int]) -> tuple[list[Client], list[Client | ReadProbe]]:
+        """Return the clients, every second of them behind the proxy, and what only posts or reads, for each shard."""
         options, buckets = self._options, even_buckets(SHARDS)
         of_probes: list[int] = []
         for shard in range(SHARDS):
@@ -236,10 +236,11 @@ class _Run:
         clients = [
             make(n, others[n :: options.clients], self._proxy is None or n % 2 == 0) for n in range(options.clients)
         ]
-        probes = [
-            make(options.clients + n, [account], True, weights=PROBE, pause_s=PROBE_PAUSE_S)
-            for n, account in enumerate(of_probes)
-        ]
+        probes: list[Client | ReadProbe] = []
+        for shard, account in enumerate(of_probes):
+            probes.append(make(options.clients + shard, [account], True, weights=PROBE, pause_s=PROBE_PAUSE_S))
+            theirs = [a for a in others if buckets[bucket_of_account(a)] == shard]
+            probes.append(ReadProbe(self._cluster.port, shard, theirs, self._availability))
         return clients, probes
 
     async def _harm(self, nemesis: Nemesis) -> None:
