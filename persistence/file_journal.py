@@ -5,6 +5,8 @@ Rules of this file
 - A frame is written only after the frame before it is durable. Opening relies on it (segment_scan.py).
 - A failed write or sync is final: the kernel may have dropped the dirty pages, so a second fsync that succeeds would
   prove nothing ("fsyncgate"). Whoever owns the shard opens the journal again, and recovery sees what is really there.
+- A write that finds no room is another matter: nothing of it is durable or was claimed to be. What it left in the file
+  is cut off, the records stay buffered, and the next `flush` tries again.
 - `append` takes no lock: the counters that it moves are written by its thread alone, the counters of `flush` by the
   flushing thread alone, and `deque.append` / `popleft` are atomic. `flush`, `roll`, `begin_epoch`, `cut_after` and
   `close` exclude each other; so do `trim` and `cut_after`, which remove files.
@@ -21,9 +23,10 @@ It doesn't decide when to flush (group_commit.py), roll or trim (checkpointer.py
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +37,7 @@ from persistence.errors import (
     JournalClosedError,
     JournalCorruptError,
     JournalFailedError,
+    JournalUnavailableError,
     PositionGapError,
     StorageError,
 )
@@ -49,6 +53,8 @@ from persistence.segment_format import (
     encode_segment_header,
 )
 from persistence.segment_scan import SegmentScan, read_frames, scan_segments, segment_name
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)  # a full disk, or no more files; a quota that is used up
 
 
 class SegmentJournal(RecordBuffer):
@@ -115,7 +121,8 @@ class SegmentJournal(RecordBuffer):
     def flush(self) -> int:
         """Write what was appended before this call as one frame, sync it, return the durable position.
 
-        More than 64 MiB become several frames, each durable before the next is written.
+        More than 64 MiB become several frames, each durable before the next is written. Raises
+        JournalUnavailableError while there is no room.
         """
         with self._write_lock:
             self._refuse()
@@ -129,7 +136,9 @@ class SegmentJournal(RecordBuffer):
             self._flush_buffer()
             if self._durable >= self._current_first:
                 with self._failing("beginning a segment"):
-                    self._begin_segment()
+                    full = self._unless_full(self._begin_segment)
+                if full is not None:
+                    raise self._unavailable(full)
             return self._durable
 
     def begin_epoch(self, epoch: int) -> None:
@@ -271,8 +280,14 @@ class SegmentJournal(RecordBuffer):
     def _write_frame(self, records: list[bytes]) -> None:
         with self._failing("writing"):
             frame = encode_frame(records, self._durable + 1, self._epoch, self._sync)
-            self._disk.append(frame)
-            self._disk.sync()
+            full = self._unless_full(lambda: self._disk.append(frame))
+            if full is None:
+                self._disk.sync()
+            else:
+                self._disk.truncate(self._current, SEGMENT_HEADER_BYTES + self._segment_bytes)
+        if full is not None:
+            self._buffer.extendleft(reversed(records))
+            raise self._unavailable(full)
         self._segment_bytes += len(frame)
         self._flushed_bytes += sum(map(len, records))
         self._sealed = not records
@@ -308,6 +323,21 @@ class SegmentJournal(RecordBuffer):
             self._disk.open_append(name)
             with self._list_lock:
                 self._appending_to(name, sync)
+
+    @staticmethod
+    def _unless_full(write: Callable[[], None]) -> OSError | None:
+        """Write; return the error if there was no room for it."""
+        try:
+            write()
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            return error
+        return None
+
+    def _unavailable(self, error: OSError) -> JournalUnavailableError:
+        path = self._disk.path(self._current)
+        return JournalUnavailableError(f"{path}: {error}; durable up to {self._durable}", reason="the disk is full")
 
     @contextmanager
     def _failing(self, doing: str) -> Iterator[None]:

@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from persistence.errors import JournalCorruptError, JournalFailedError, JournalLockedError, StorageError
+from persistence.errors import (
+    JournalCorruptError,
+    JournalFailedError,
+    JournalLockedError,
+    JournalUnavailableError,
+    StorageError,
+)
 from persistence.file_journal import FileJournal
 from persistence.memory import MemoryDisk, MemoryJournal
 from persistence.segment_format import FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES
@@ -183,7 +189,7 @@ def test_a_failed_opening_releases_the_directory(tmp_path):
     FileJournal(tmp_path, 0, 0).close()
 
 
-FILL_THE_DISK = """
+MEET_THE_FILE_SIZE_LIMIT = """
 import resource, signal, sys
 from persistence.errors import JournalFailedError
 from persistence.file_journal import FileJournal
@@ -206,8 +212,8 @@ journal.close()
 """
 
 
-def test_a_full_disk_fails_the_journal_and_keeps_what_was_acknowledged(tmp_path):
-    command = [sys.executable, "-c", FILL_THE_DISK, str(tmp_path)]
+def test_a_failed_write_fails_the_journal_and_keeps_what_was_acknowledged(tmp_path):
+    command = [sys.executable, "-c", MEET_THE_FILE_SIZE_LIMIT, str(tmp_path)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=True)
     durable, message = done.stdout.strip().split(" ", 1)
     assert int(durable) == 19
@@ -217,14 +223,16 @@ def test_a_full_disk_fails_the_journal_and_keeps_what_was_acknowledged(tmp_path)
     assert journal.tail_cut is not None
 
 
-@pytest.mark.parametrize("operation", ["append", "sync"])
-def test_a_failed_write_or_sync_is_final(operation):
+@pytest.mark.parametrize(
+    ("operation", "error_number"), [("append", errno.EIO), ("sync", errno.EIO), ("sync", errno.ENOSPC)]
+)
+def test_a_failed_write_or_sync_is_final(operation, error_number):
     disk = MemoryDisk()
     journal = MemoryJournal(disk, 0, 0)
     journal.append(b"first")
     journal.flush()
     journal.append(b"second")
-    disk.fail(operation, errno.ENOSPC, append_bytes=10)
+    disk.fail(operation, error_number, append_bytes=10)
     with pytest.raises(JournalFailedError, match="durable up to 1"):
         journal.flush()
     for call in (journal.flush, journal.roll, lambda: journal.append(b"x"), lambda: journal.trim(0)):
@@ -235,6 +243,56 @@ def test_a_failed_write_or_sync_is_final(operation):
     disk.crash()
     journal = MemoryJournal(disk, 0, 0)
     assert list(journal.replay(0)) == [(1, b"first")]
+
+
+@pytest.mark.parametrize("error_number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_write_that_finds_no_room_leaves_nothing_behind_and_is_tried_again(error_number):
+    disk = MemoryDisk()
+    journal = MemoryJournal(disk, 0, 0)
+    journal.append(b"first")
+    journal.flush()
+    before = disk.copy()
+    for record in (b"second", b"third"):
+        journal.append(record)
+        disk.fail("append", error_number, append_bytes=10)
+        with pytest.raises(JournalUnavailableError, match="durable up to 1") as caught:
+            journal.flush()
+        assert caught.value.reason == "the disk is full"
+        assert disk.files == before.files
+    assert (journal.durable_position, journal.buffered_count, journal.buffered_bytes) == (1, 2, len(b"secondthird"))
+    assert journal.flush() == 3
+    disk.crash()
+    journal = MemoryJournal(disk, 0, 0)
+    assert journal.tail_cut is None
+    assert list(journal.replay(0)) == [(1, b"first"), (2, b"second"), (3, b"third")]
+
+
+def test_a_write_whose_remains_cannot_be_cut_off_is_final():
+    disk = MemoryDisk()
+    journal = MemoryJournal(disk, 0, 0)
+    journal.append(b"first")
+    disk.fail("append", errno.ENOSPC, append_bytes=10)
+    disk.fail("truncate")
+    with pytest.raises(JournalFailedError, match="writing failed"):
+        journal.flush()
+    with pytest.raises(JournalFailedError):
+        journal.flush()
+
+
+def test_a_segment_without_room_is_begun_later():
+    disk = MemoryDisk()
+    journal = MemoryJournal(disk, 0, 0)
+    journal.append(b"first")
+    disk.fail("create", errno.ENOSPC)
+    with pytest.raises(JournalUnavailableError, match="durable up to 1"):
+        journal.roll()
+    journal.append(b"second")
+    assert journal.roll() == 2
+    journal.append(b"third")
+    journal.close()
+    assert len(disk.names()) == 2
+    journal = MemoryJournal(disk, 0, 0)
+    assert list(journal.replay(0)) == [(1, b"first"), (2, b"second"), (3, b"third")]
 
 
 def test_a_failed_roll_is_final_and_loses_nothing_that_was_durable():

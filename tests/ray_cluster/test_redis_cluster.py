@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.persistence.redis_processes import RedisProcess
-from tests.ray_cluster.test_whole_cluster import ServedCluster, served
+from tests.serving import ServedCluster, served
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
 

@@ -2,108 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import random
-import shutil
-import signal
 import subprocess
-import sys
-import tempfile
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Iterator
 
 import httpx
 import psutil
 import pytest
 
-from bench.processes import free_port
+from tests.serving import ServedCluster, command, served, wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-START_TIMEOUT_S, COMMAND_TIMEOUT_S = 90, 120
 ACCOUNT_COUNT, FOLLOW_COUNT, TWEET_COUNT, OPERATION_COUNT = 300, 2_000, 400, 1_500
-T = TypeVar("T")
-
-
-def command(*args: str) -> list[str]:
-    return [sys.executable, str(REPOSITORY / "run_cluster.py"), *args]
-
-
-def wait_for(look: Callable[[], T]) -> T:
-    """Return what look() returns as soon as that is true."""
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while not (found := look()):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    return found
-
-
-class ServedCluster:
-    """A data folder, and the process that serves it."""
-
-    def __init__(self, data: Path, *sets: str) -> None:
-        self.data = data
-        self.sets = sets
-        self.log = data.with_suffix(".log")
-        self.port = free_port()
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        values = ("cluster.dashboard=false", "auth.mode=open", "limits.enabled=false", "server.wrk2_api=true",
-                  "cluster.spares=1", *self.sets)  # fmt: skip
-        sets = [arg for value in values for arg in ("--set", value)]
-        args = command("serve", "--profile", "test", "--data", str(self.data), "--port", str(self.port),
-                       "--shards", "2", "--no-sample", *sets)  # fmt: skip
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(args, stdout=log, stderr=log, cwd=REPOSITORY)
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._ready():
-            assert self.process.poll() is None, self.log.read_text()[-3000:]
-            assert time.monotonic() < deadline, self.log.read_text()[-3000:]
-            time.sleep(0.2)
-
-    def _ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2) as answer:
-                return answer.status == 200 and (self.data / "cluster.json").exists()
-        except OSError:
-            return False
-
-    def run(self, *args: str) -> dict:
-        done = subprocess.run(
-            command(*args, "--data", str(self.data), "--json"), capture_output=True, timeout=COMMAND_TIMEOUT_S,
-            cwd=REPOSITORY, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout.decode()[-2000:] + done.stderr.decode()[-3000:]
-        return json.loads(done.stdout)
-
-    def stop(self) -> None:
-        done = subprocess.run(
-            command("stop", "--data", str(self.data)), timeout=COMMAND_TIMEOUT_S, capture_output=True, check=False
-        )
-        assert done.returncode == 0, done.stderr.decode()
-        assert self.process is not None
-        assert self.process.wait(30) == 0, self.log.read_text()[-3000:]
-
-
-@contextmanager
-def served(*sets: str) -> Iterator[ServedCluster]:
-    """Serve a cluster in a folder of its own while the block runs."""
-    folder = Path(tempfile.mkdtemp(prefix="rk-"))
-    made = ServedCluster(folder / "data", *sets)
-    made.start()
-    try:
-        yield made
-    finally:
-        if made.process is not None and made.process.poll() is None:
-            made.process.send_signal(signal.SIGTERM)
-            made.process.wait(60)
-        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")

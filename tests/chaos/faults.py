@@ -1,0 +1,54 @@
+"""What goes wrong in a chaos run, and when: a plan that follows from the seed.
+
+Rules of this file
+- No process, clock or file: the nemesis (nemesis.py) carries the plan out.
+- A fault is drawn with everything that it needs, so that the plan is the same whatever the cluster does meanwhile.
+  `draw` picks the victim among those that are there when its time comes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+KINDS = ("kill", "stop", "net", "disk", "clock")
+ROLES = ("shard", "api", "router")
+KIND_WEIGHTS = {"kill": 40, "stop": 20, "net": 20, "disk": 6, "clock": 14}
+ROLE_WEIGHTS = {"shard": 60, "api": 25, "router": 15}
+NET_MODES = ("delay", "cut", "cut_request", "cut_answer", "half_close", "hold")
+SOON_SHARE, SOON_S, PAUSE_S = 0.3, (0.0, 1.0), (1.0, 6.0)  # so many faults come within a second of the one before
+STOP_S, NET_S, DISK_S = (0.1, 5.0), (0.5, 4.0), (1.0, 5.0)
+SKEW_S = 1_800.0  # a clock jumps by so much at most, either way
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault. after_s: since the one before; draw: 0..1, picks the victim; seconds: how long it lasts;
+    mode: of NET_MODES; skew_s: what the victim's clock is wrong by from then on.
+    """
+
+    after_s: float
+    kind: str
+    role: str
+    draw: float
+    seconds: float = 0.0
+    mode: str = ""
+    skew_s: float = 0.0
+
+
+def plan(seed: int, kinds: Collection[str], roles: Collection[str]) -> Iterator[Fault]:
+    """Yield faults without end."""
+    rng = random.Random(f"chaos:{seed}")
+    kind_list, role_list = [k for k in KINDS if k in kinds], [r for r in ROLES if r in roles]
+    while True:
+        soon = rng.random() < SOON_SHARE
+        after_s = rng.uniform(*(SOON_S if soon else PAUSE_S))
+        kind = rng.choices(kind_list, [KIND_WEIGHTS[k] for k in kind_list])[0]
+        role = rng.choices(role_list, [ROLE_WEIGHTS[r] for r in role_list])[0]
+        seconds = {"stop": rng.uniform(*STOP_S), "net": rng.uniform(*NET_S), "disk": rng.uniform(*DISK_S)}
+        mode, skew_s = rng.choice(NET_MODES), rng.uniform(-SKEW_S, SKEW_S)
+        yield Fault(
+            after_s, kind, role, rng.random(), seconds.get(kind, 0.0), mode if kind == "net" else "",
+            skew_s if kind == "clock" else 0.0,
+        )  # fmt: skip
