@@ -23,7 +23,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from actors.core.errors import RookeryError
 from api.direct_exchange import Refusal
@@ -51,6 +51,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._read_timer: asyncio.TimerHandle | None = None  # for a head, or the rest of a body
         self._write_timer: asyncio.TimerHandle | None = None  # for an answer to be read
+        self._under_way: RequestResponseCycle | None = None  # the last that the app was given; later ones wait
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start to wait for the first head, if there is room for one more connection."""
@@ -67,6 +68,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._services.connections.forget(self)
         self._cancel_read_timer()
         self._cancel_write_timer()
+        if self._under_way is not None and not self._under_way.response_complete:
+            self._under_way.disconnected = True  # uvicorn tells the newest only, and this one would write to nobody
+            self._under_way.message_event.set()
+        self.pipeline.clear()
         super().connection_lost(exc)
 
     def hold(self) -> None:
@@ -122,6 +127,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()  # armed if the request before in the same chunk was refused at once
         self.cycle = exchange  # type: ignore[assignment]
         exchange.start()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._under_way = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_message_complete(self) -> None:
         """The next byte belongs to another request's head."""
