@@ -41,6 +41,8 @@ def api_settings(settings: Settings) -> dict[str, Any]:
         "body_bytes_max": limits.body_bytes_max,
         "request_timeout_s": settings.server.deadline_ms / 1000,
         "in_flight_count_max": limits.inflight_max,
+        "connection_count_max": limits.connections_max,
+        "address_connection_count_max": limits.address_connections_max,
         "token_cache_s": auth.token_cache_s,
         "access_log": settings.server.access_log,
         "wrk2_api": settings.server.wrk2_api,

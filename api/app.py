@@ -49,13 +49,13 @@ def create_app(
     worker: its name in metrics.
     `app.state.drop_token(account_id, secret_hash)` is to be called for every `revoked` push of a shard.
     """
-    services = Services(cluster, settings, clock, worker)
     modules = [tweets, timelines, follows, profiles, users, health]  # the busiest first: routes match in order
     tags, thin_reads = list(_TAGS), dict(HOME_READS)
     if settings.wrk2_api:
         modules.append(wrk2)
         tags.append({"name": "wrk2", "description": "The paths of DeathStarBench's social network"})
         thin_reads.update(wrk2.THIN_READS)
+    services = Services(cluster, settings, clock, worker, frozenset(thin_reads))
     app = FastAPIOffline(
         title="Rookery",
         version=VERSION,

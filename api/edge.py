@@ -2,8 +2,8 @@
 
 Rules of this file
 - Every request has an id, a count and perhaps a log entry: `request_log.py`.
-- Too many requests at once are shed with 503 before anything is read (`Services.admit`); health checks and metrics are
-  always let in.
+- Too many requests at once are shed with 503 before anything is read (`Services.admit`); health checks and metrics have
+  places of their own. Most are shed before they come here (`direct_exchange.py`).
 - Every request has a deadline (503), and exactly one answer, whatever happens inside.
 - HEAD is answered as GET (the server drops the body); OPTIONS lists the methods of a path.
 - Ordinary home reads don't come here: the HTTP protocol answers them (`home_exchange.py`), by the same rules.
@@ -24,8 +24,7 @@ from api.errors import response_for
 from api.hot import ThinRead
 from api.services import Services
 
-_ALWAYS_LET_IN = frozenset(("/healthz", "/readyz", "/metrics"))
-_UNMATCHED = "unmatched"
+UNMATCHED = "unmatched"
 _CLIENT_GONE_STATUS = 499  # in the log and the metrics only; nobody is there to get it
 
 
@@ -68,8 +67,10 @@ class Edge:
         method = scope["method"]
         scope.setdefault("state", {})["request_id"] = request_id
         inner = {**scope, "method": "GET"} if method == "HEAD" else scope
-        services.in_flight_count += 1
+        gate = services.gate_of(method, scope["path"])
+        gate.count += 1
         try:
+            services.admit(scope, gate)
             await self._serve(inner, receive, answer)
         except ClientDisconnect:
             answer.status = answer.status or _CLIENT_GONE_STATUS
@@ -78,15 +79,16 @@ class Edge:
             if not answer.status:
                 await response(scope, receive, answer.send)
         finally:
-            services.in_flight_count -= 1
-            seconds = time.perf_counter() - started_s
+            gate.count -= 1
+            now_s = time.perf_counter()
+            seconds = now_s - started_s
+            if 200 <= answer.status < 300:
+                gate.note(seconds, now_s)
             services.requests.note(method, self._route_of(inner), answer.status, seconds, request_id)
 
     async def _serve(self, scope: Scope, receive: Receive, answer: Answer) -> None:
         services = self._services
         path, method = scope["path"], scope["method"]
-        if path not in _ALWAYS_LET_IN:
-            services.admit(scope, method not in ("GET", "OPTIONS"))
         if method == "GET" and path in self._thin_reads:
             headers, body = await self._thin_reads[path](services, scope)
             await answer.send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -98,7 +100,7 @@ class Edge:
     def _route_of(self, scope: Scope) -> str:
         if scope["path"] in self._thin_reads:
             return str(scope["path"])
-        return str(getattr(scope.get("route"), "path", _UNMATCHED))
+        return str(getattr(scope.get("route"), "path", UNMATCHED))
 
 
 def allowed_methods(routes: Sequence[BaseRoute], path: str) -> list[str]:

@@ -1,12 +1,21 @@
 """uvicorn's HTTP/1.1 protocol with the bounds that it lacks, and with refusals in our error shape.
 
 Rules of this file
-- A request's head has at most HEAD_BYTES_MAX bytes and HEADER_COUNT_MAX headers, and must be complete within HEAD_S:
-  a client that sends headers without end, or one byte a minute, holds neither memory nor a connection.
+- A client that doesn't do its part holds neither memory nor a connection for long: a head has at most HEAD_BYTES_MAX
+  bytes and HEADER_COUNT_MAX headers and is complete within HEAD_S; so is what is left of a body after its request was
+  answered; an answer is read within WRITE_STALL_S.
+- At most PIPELINE_COUNT_MAX requests wait behind the one under way: a chunk of 256 KiB can hold 14,000, of 3 KB each
+  once they are parsed. Who sends more is hung up on.
+- A connection on which something was refused is read again after a pause, so that who doesn't heed `Retry-After` gets
+  REFUSALS_PER_S refusals at most, however many connections there are. To refuse takes half as long as to answer:
+  without the pause clients at three times the capacity kept this worker from answering anything.
+- How many connections there may be, and which of them goes first, is decided by `connections.py`.
 - What isn't HTTP gets the same JSON error as everything else.
-- Ordinary home reads are answered right here (`home_exchange.py`); everything else is uvicorn's and the app's.
+- Ordinary home reads are answered right here (`home_exchange.py`), and so are requests that this worker has no place
+  for (`direct_exchange.py`); everything else is uvicorn's and the app's.
 
-Cost: one method call and two comparisons per chunk read, 0.2 us; 0.4 us to see that a request is no home read.
+Cost: two method calls and a few comparisons per chunk read and request, 0.5 us; 0.4 us to see that a request is no
+home read.
 """
 
 from __future__ import annotations
@@ -14,15 +23,21 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from api.errors import error_body
+from actors.core.errors import RookeryError
+from api.direct_exchange import Refusal
+from api.errors import error_body, response_for
 from api.home_exchange import HomeExchange
 from api.services import Services
 
 HEAD_BYTES_MAX = 512 * 1024  # counted in chunks as they are read (256 KiB at most), which may hold part of a body
 HEADER_COUNT_MAX = 128
 HEAD_S = 20.0
+PIPELINE_COUNT_MAX = 64
+REFUSALS_PER_S = 8_000  # a fifth of this worker's time
+HOLD_S_LEAST = 0.001  # shorter pauses aren't worth a timer
+WRITE_STALL_S = 20.0  # an answer has a few hundred KiB at most
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -31,30 +46,63 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, services: Services, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._services = services
+        self._refused = self.is_held = False
         self._head_open = True
         self._head_bytes = 0
-        self._head_timer: asyncio.TimerHandle | None = None
+        self._read_timer: asyncio.TimerHandle | None = None  # for a head, or the rest of a body
+        self._write_timer: asyncio.TimerHandle | None = None  # for an answer to be read
+        self._under_way: RequestResponseCycle | None = None  # the last that the app was given; later ones wait
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start to wait for the first head."""
+        """Start to wait for the first head, if there is room for one more connection."""
         super().connection_made(transport)
-        self._arm_timer()
+        peer = self.client[0] if self.client else ""
+        refusal = self._services.connections.admit(self, self._services.limiter.connection_address(peer))
+        if refusal is not None:
+            self._refuse(refusal)
+            return
+        self._arm_read_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
-        self._cancel_timer()
+        self._services.connections.forget(self)
+        self._cancel_read_timer()
+        self._cancel_write_timer()
+        if self._under_way is not None and not self._under_way.response_complete:
+            self._under_way.disconnected = True  # uvicorn tells the newest only, and this one would write to nobody
+            self._under_way.message_event.set()
+        self.pipeline.clear()
         super().connection_lost(exc)
 
+    def hold(self) -> None:
+        """Something was refused: read nothing for a while."""
+        pause_s = self._services.connections.open_count / REFUSALS_PER_S
+        if pause_s >= HOLD_S_LEAST and not self.is_held:
+            self.is_held = True
+            self.flow.pause_reading()
+            self.loop.call_later(pause_s, self._release)
+
+    def _release(self) -> None:
+        self.is_held = False
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+
+    def drop(self) -> None:
+        """Close now, whatever hasn't been sent."""
+        self.transport.abort()
+
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, unless the head has grown too large."""
+        """Feed the parser, unless the head or the pipeline has grown too large."""
+        if self._refused:
+            return
         if self._head_open:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES_MAX:
                 self.send_400_response(f"the head of the request has more than {HEAD_BYTES_MAX} bytes")
                 return
         super().data_received(data)
-        if self._head_open and self._head_bytes and self._head_timer is None:
-            self._arm_timer()
+        if self._head_open and self._head_bytes and self._read_timer is None:
+            self._arm_read_timer()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one header; too many are no valid request."""
@@ -66,39 +114,88 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """The head is complete: its clock stops."""
         self._head_open = False
         self._head_bytes = 0
-        self._cancel_timer()
-        exchange = HomeExchange.of(self, self._services)
+        self._cancel_read_timer()
+        services = self._services
+        services.connections.begin(self)
+        exchange = Refusal.of(self, services) or HomeExchange.of(self, services)
         if exchange is None:
+            if len(self.pipeline) >= PIPELINE_COUNT_MAX:
+                self.drop()
+                raise ValueError(f"more than {PIPELINE_COUNT_MAX} requests wait")  # ends the parsing of this chunk
             super().on_headers_complete()
             return
         self._unset_keepalive_if_required()  # armed if the request before in the same chunk was refused at once
         self.cycle = exchange  # type: ignore[assignment]
         exchange.start()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._under_way = cycle
+        super()._start_asgi_task(cycle, app)
+
     def on_message_complete(self) -> None:
         """The next byte belongs to another request's head."""
         self._head_open = True
+        self._cancel_read_timer()
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request; the rest of one that was answered early has to come soon."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._arm_write_timer()
+        elif self.cycle.response_complete:  # the newest request; others may wait in the pipeline before it
+            self._services.connections.end(self)
+            if not self._head_open and self._read_timer is None:
+                self._arm_read_timer()
+
+    def pause_writing(self) -> None:
+        """The client doesn't read as fast as we write."""
+        super().pause_writing()
+        self._arm_write_timer()
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        super().resume_writing()
+        self._cancel_write_timer()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """No request for a long time: close, and wait for nothing."""
+        self.drop()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what can't be read as HTTP, and close."""
-        body = error_body("malformed", msg)
-        head = (
-            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
-            b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)
-        )
-        self.transport.write(head + body)
+        self._write_and_close(400, error_body("malformed", msg), b"")
+
+    def _refuse(self, error: RookeryError) -> None:
+        """Answer a connection that there is no room for, and close it."""
+        self._refused = True
+        response = response_for(error, "")
+        retry_after = b"retry-after: %b\r\n" % response.headers["retry-after"].encode()
+        self._write_and_close(response.status_code, bytes(response.body), retry_after)
+
+    def _write_and_close(self, status: int, body: bytes, header: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        head = b"content-type: application/json\r\n%bcontent-length: %d\r\nconnection: close\r\n\r\n" % (
+            header, len(body)
+        )  # fmt: skip
+        self.transport.write(STATUS_LINE[status] + head + body)
         self.transport.close()
+        self._arm_write_timer()
 
-    def _arm_timer(self) -> None:
-        self._head_timer = self.loop.call_later(HEAD_S, self._give_up)
+    def _arm_read_timer(self) -> None:
+        self._read_timer = self.loop.call_later(HEAD_S, self.drop)
 
-    def _cancel_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def _cancel_read_timer(self) -> None:
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer = None
 
-    def _give_up(self) -> None:
-        self._head_timer = None
-        if not self.transport.is_closing():
-            self.transport.close()
+    def _arm_write_timer(self) -> None:
+        self._cancel_write_timer()
+        self._write_timer = self.loop.call_later(WRITE_STALL_S, self.drop)
+
+    def _cancel_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None

@@ -49,6 +49,11 @@ class Metrics:
             name: Gauge(f"rookery_http_{name}", text, ("worker",), registry=self.registry).labels(worker)
             for name, text in (
                 ("in_flight", "Requests being worked on"),
+                ("reads_bound", "Reads that may be worked on at once; fewer than set while answers take too long"),
+                ("writes_bound", "Writes that may be worked on at once; fewer than set while answers take too long"),
+                ("connections", "Open connections"),
+                ("connections_refused", "Connections refused since the start, for being too many"),
+                ("connections_displaced", "Connections closed for newer ones since the start"),
                 ("rate_limited", "Requests refused by a rate limit since the start"),
                 ("token_cache_hits", "Tokens found in the cache since the start"),
                 ("token_cache_misses", "Tokens asked of their shard since the start"),

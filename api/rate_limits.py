@@ -72,6 +72,10 @@ class RateLimiter:
                     break
         return self._group_of(peer)
 
+    def connection_address(self, peer: str) -> str | None:
+        """Return what a connection from that address counts for; None: nobody (a trusted proxy, or limits are off)."""
+        return None if not self.enabled or self._is_trusted(peer) else self._group_of(peer)
+
     def _is_trusted(self, address: str) -> bool:
         try:
             parsed = ipaddress.ip_address(address)

@@ -7,7 +7,9 @@ from typing import Any
 
 from actors.core.errors import OverloadedError
 from actors.core.ids import bucket_of_account, bucket_of_tweet
+from api.admission import Gate
 from api.auth import Authenticator
+from api.connections import Connections
 from api.metrics import Metrics
 from api.passwords import Passwords
 from api.ports import Cluster
@@ -15,25 +17,58 @@ from api.rate_limits import RateLimiter
 from api.request_log import RequestLog
 from api.settings import ApiSettings
 
+PROBE_PATHS = frozenset(("/healthz", "/readyz", "/metrics"))
+PROBE_COUNT_MAX = 64  # health checks and scrapes under way; they are let in whatever else there is
+_READ_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
+
 
 class Services:
     """The cluster, and the parts of this worker that keep state between requests."""
 
-    def __init__(self, cluster: Cluster, settings: ApiSettings, clock: Callable[[], float], worker: str) -> None:
+    def __init__(
+        self, cluster: Cluster, settings: ApiSettings, clock: Callable[[], float], worker: str,
+        thin_paths: frozenset[str] = frozenset(),
+    ) -> None:  # fmt: skip
+        """thin_paths: what is read without routing; the log names them by themselves."""
         self.cluster = cluster
         self.settings = settings
+        self.thin_paths = thin_paths
         self.auth = Authenticator(cluster, settings, clock)
         self.passwords = Passwords(settings.passwords)
         self.limiter = RateLimiter(settings.rate_limits, clock)
         self.metrics = Metrics(worker)
-        self.requests = RequestLog(settings, self.metrics)
-        self.in_flight_count = 0
+        self.requests = RequestLog(settings, self.metrics, clock)
+        self.reads = Gate(settings.in_flight_count_max)
+        self.writes = Gate(-(-settings.in_flight_count_max // 2))  # when the disk is slow, half stays for reads
+        self.probes = Gate(PROBE_COUNT_MAX)
+        self.connections = Connections(settings.connection_count_max, settings.address_connection_count_max)
 
-    def admit(self, scope: MutableMapping[str, Any], write: bool) -> None:
-        """Let a request in that `in_flight_count` counts already. Raises OverloadedError or RateLimitedError."""
-        if self.in_flight_count > self.settings.in_flight_count_max:
-            raise OverloadedError("this worker has as many requests as it can carry; try again", None, 1.0)
-        self.limiter.check_address(scope, write)
+    @property
+    def in_flight_count(self) -> int:
+        """Requests under way, but for health checks and scrapes."""
+        return self.reads.count + self.writes.count
+
+    def gate_of(self, method: str, path: str) -> Gate:
+        """Return what a request counts in."""
+        if path in PROBE_PATHS:
+            return self.probes
+        return self.reads if method in _READ_METHODS else self.writes
+
+    def is_full(self, gate: Gate) -> bool:
+        """Whether the next request of that kind would be refused."""
+        return gate.count >= gate.count_bound or (
+            gate is not self.probes and self.in_flight_count >= self.settings.in_flight_count_max
+        )
+
+    def admit(self, scope: MutableMapping[str, Any], gate: Gate) -> None:
+        """Let a request in that its gate counts already. Raises OverloadedError or RateLimitedError."""
+        if gate is self.probes:
+            if gate.count > gate.count_bound:
+                raise overloaded()
+            return
+        if gate.count > gate.count_bound or self.in_flight_count > self.settings.in_flight_count_max:
+            raise overloaded()
+        self.limiter.check_address(scope, gate is self.writes)
 
     async def ask_bucket(self, bucket: int, op: str, args: list[Any]) -> Any:
         """One lane request by bucket, within the request's deadline."""
@@ -51,7 +86,15 @@ class Services:
         """Return this worker's gauges."""
         return {
             "in_flight": self.in_flight_count,
+            "reads_bound": self.reads.count_bound,
+            "writes_bound": self.writes.count_bound,
             "rate_limited": self.limiter.refused_count,
             "token_cache_hits": self.auth.hit_count,
             "token_cache_misses": self.auth.miss_count,
+            **self.connections.figures(),
         }
+
+
+def overloaded() -> OverloadedError:
+    """Return what a request is told that finds this worker full."""
+    return OverloadedError("this worker has as many requests as it can carry; try again", None, 1.0)

@@ -58,6 +58,8 @@ class ApiSettings:
     body_bytes_max: int = 64 * 1024
     request_timeout_s: float = 10.0
     in_flight_count_max: int = 1_000
+    connection_count_max: int = 8_192  # open connections; with no more open files than that, fewer
+    address_connection_count_max: int = 1_024  # of one address; not enforced with rate limits off
     token_cache_s: float = 30.0
     token_cache_entries_max: int = 100_000
     access_log: Literal["all", "writes", "off"] = "off"  # failures (5xx) and slow requests are logged in any case

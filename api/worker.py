@@ -68,6 +68,7 @@ class ApiWorker:
             self._cluster = await self._connect(self._drop_token)
             app = create_app(self._cluster, self.settings, worker=self.name)
             self._services = app.state.services
+            self._services.connections.allow_files()
             self._server = _QuietServer(self._server_config(app, self._services))
             self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
             while not self._server.started:

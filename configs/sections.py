@@ -87,6 +87,11 @@ class Limits(Section):
     # A body has to fit in a lane frame of 8 MiB with room to spare.
     body_bytes_max: int = Field(64 * KIB, ge=4 * KIB, le=4 * MIB, description="size of one request body")
     inflight_max: int = Field(1_024, ge=1, le=1_000_000, description="requests in progress in one API worker")
+    # A connection takes some 10 KB. With a lower limit on open files (ulimit -Hn) there are fewer, and a warning.
+    connections_max: int = Field(8_192, ge=1, le=1_000_000, description="open connections of one API worker")
+    address_connections_max: int = Field(
+        1_024, ge=1, le=1_000_000, description="open connections of one address to one API worker"
+    )
     mailbox_max: int = Field(10_000, ge=1, le=10_000_000, description="requests waiting in one shard")
     outbox_messages_max: int = Field(
         200_000, ge=1, description="messages one shard holds for one other shard before it refuses writes"

@@ -1,0 +1,121 @@
+"""The open HTTP connections of one worker: how many there are, whose they are, and which of them may go.
+
+Rules of this file
+- A connection is a file and some 10 KB, whether or not anything is asked on it. So there is a most, for all and for
+  one address, and a client can't shut others out by opening more than it uses: when all places are taken, the
+  connection that has waited longest for its next request makes room for a new one (as nginx does).
+- A connection on which a request is under way is never closed for another's sake. If there are only such, the new one
+  is refused.
+
+Cost: 0.3 us a request, 2 us a connection.
+"""
+
+from __future__ import annotations
+
+import resource
+from typing import Protocol
+
+import structlog
+
+from actors.core.errors import OverloadedError, RateLimitedError, RookeryError
+
+FILES_BESIDE_CONNECTIONS = 256  # lanes, Ray's own connections, logs, libraries
+RETRY_AFTER_S = 1.0
+_log = structlog.get_logger("rookery.api")
+
+
+class Closable(Protocol):
+    """A connection."""
+
+    def drop(self) -> None:
+        """Close now, whatever hasn't been sent."""
+        ...
+
+
+class Connections:
+    """See the head of the file."""
+
+    def __init__(self, count_max: int, address_count_max: int) -> None:
+        """count_max: connections at once; address_count_max: of one address."""
+        self._count_max, self._address_count_max = count_max, address_count_max
+        self._open: dict[Closable, str | None] = {}  # with the address that each counts for
+        self._waiting: dict[Closable, None] = {}  # those without a request under way, the longest first
+        self._by_address: dict[str, int] = {}
+        self.refused_count = 0
+        self.displaced_count = 0
+
+    @property
+    def open_count(self) -> int:
+        """Connections that are open."""
+        return len(self._open)
+
+    def allow_files(self) -> None:
+        """Raise this process's limit on open files for as many connections; have fewer if that can't be."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = self._count_max + FILES_BESIDE_CONNECTIONS
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        if soft != resource.RLIM_INFINITY and soft < allowed:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        if allowed < wanted:
+            self._count_max = max(1, allowed - FILES_BESIDE_CONNECTIONS)
+            _log.warning("fewer connections than set: too few open files are allowed", connections=self._count_max)
+
+    def admit(self, connection: Closable, address: str | None) -> RookeryError | None:
+        """Take a new connection in, and return None; or return why not, with nothing changed.
+
+        address: what it counts for; None: for nobody.
+        """
+        if address is not None and self._by_address.get(address, 0) >= self._address_count_max:
+            self.refused_count += 1
+            reason = f"{self._address_count_max} connections of this address are open already; use those"
+            return RateLimitedError(reason, None, RETRY_AFTER_S)
+        if len(self._open) >= self._count_max:
+            longest = next(iter(self._waiting), None)
+            if longest is None:
+                self.refused_count += 1
+                return OverloadedError("this worker has as many connections as it can carry", None, RETRY_AFTER_S)
+            self.displaced_count += 1
+            self.forget(longest)
+            longest.drop()
+        self._open[connection] = address
+        self._waiting[connection] = None
+        if address is not None:
+            self._by_address[address] = self._by_address.get(address, 0) + 1
+        return None
+
+    def begin(self, connection: Closable) -> None:
+        """A request is under way on a connection."""
+        self._waiting.pop(connection, None)
+
+    def end(self, connection: Closable) -> None:
+        """No request is under way on a connection any more."""
+        if connection in self._open:
+            self._waiting[connection] = None
+
+    def forget(self, connection: Closable) -> None:
+        """Count a connection no more; once is enough."""
+        self._waiting.pop(connection, None)
+        address = self._open.pop(connection, None)
+        if address is not None:
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
+
+    def figures(self) -> dict[str, float]:
+        """Return gauges."""
+        return {
+            "connections": self.open_count,
+            "connections_refused": self.refused_count,
+            "connections_displaced": self.displaced_count,
+        }
+
+    def check(self) -> None:
+        """Assert the invariants: the bounds hold; who waits is open; addresses are counted exactly."""
+        assert len(self._open) <= self._count_max
+        assert self._waiting.keys() <= self._open.keys()
+        counted: dict[str, int] = {}
+        for address in self._open.values():
+            if address is not None:
+                counted[address] = counted.get(address, 0) + 1
+        assert counted == self._by_address
+        assert max(counted.values(), default=0) <= self._address_count_max
