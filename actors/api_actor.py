@@ -2,16 +2,19 @@
 
 Rules of this file
 - No routes and no decisions. The constructor begins to serve, because Ray runs nothing else when it restarts the actor.
+- A worker belongs to one node for good: elsewhere it would fight the workers there for their port. When its node is
+  lost, Ray can't place it and it is dead; actors/api_workers.py sees to the nodes that live.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import os
 from collections.abc import Callable
 from typing import Any
 
+import psutil
+import ray
 import structlog
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -22,6 +25,7 @@ from cluster.client import CALL_TIMEOUT_S, ClusterClient
 from cluster.connect import open_client, router_handle
 from cluster.ray_options import API_METHODS, API_OPTIONS, api_actor_name, as_actor
 from configs.logging import configure_logging
+from configs.sections import NODE_ADDRESS
 from configs.settings import Settings
 
 RETRY_S = 0.5  # between attempts to start: the router or the port may come a moment later
@@ -97,14 +101,13 @@ class ApiCluster:
 class ApiActor:
     """One API worker, serving from its construction on."""
 
-    def __init__(self, index: int, settings: dict[str, Any]) -> None:
+    def __init__(self, name: str, settings: dict[str, Any]) -> None:
         self._settings = Settings.from_dict(settings)
-        configure_logging(self._settings.log.format, self._settings.log.level, component=api_actor_name(index))
+        configure_logging(self._settings.log.format, self._settings.log.level, component=name)
         self._log = structlog.get_logger()
         server = self._settings.server
-        self._worker = ApiWorker(
-            api_settings(self._settings), self._connect, server.host, server.port, api_actor_name(index)
-        )
+        host = ray.util.get_node_ip_address() if server.host == NODE_ADDRESS else server.host
+        self._worker = ApiWorker(api_settings(self._settings), self._connect, host, server.port, name)
         self._started = asyncio.get_running_loop().create_task(self._start())
 
     async def _connect(self, drop_token: Callable[[int, bytes], None]) -> ApiCluster:
@@ -132,7 +135,12 @@ class ApiActor:
 
     async def ping(self) -> dict[str, Any]:
         """Return the worker's figures."""
-        return {**await self._worker.stats(), "pid": os.getpid(), "serving": self._started.done()}
+        process = psutil.Process()
+        return {
+            **await self._worker.stats(), "host": self._worker.host, "pid": process.pid, "niceness": process.nice(),
+            "node": ray.get_runtime_context().get_node_id(), "rss_bytes": process.memory_info().rss,
+            "serving": self._started.done() and self._started.exception() is None,
+        }  # fmt: skip
 
     async def stop(self) -> None:
         """Let running requests end, and close."""
@@ -140,14 +148,9 @@ class ApiActor:
         await self._worker.stop()
 
 
-def create_api_actor(index: int, settings: Settings, node_id: str) -> Any:
-    """Create (or find) API worker `index` on a node; returns its handle."""
-    pinned = {"scheduling_strategy": _on_node(node_id)}
-    actor_class = as_actor(
-        ApiActor, api_actor_name(index), settings.cluster.namespace, {**API_OPTIONS, **pinned}, API_METHODS
-    )
-    return actor_class.remote(index, settings.to_dict())
-
-
-def _on_node(node_id: str) -> NodeAffinitySchedulingStrategy:
-    return NodeAffinitySchedulingStrategy(node_id=node_id, soft=True)
+def create_api_actor(node_id: str, index: int, settings: Settings) -> Any:
+    """Create (or find) API worker `index` of a node; returns its handle."""
+    name = api_actor_name(node_id, index)
+    pinned = {"scheduling_strategy": NodeAffinitySchedulingStrategy(node_id=node_id, soft=False)}
+    actor_class = as_actor(ApiActor, name, settings.cluster.namespace, {**API_OPTIONS, **pinned}, API_METHODS)
+    return actor_class.remote(name, settings.to_dict())

@@ -25,14 +25,15 @@ import psutil
 import ray
 from ray.exceptions import RayError
 
-from actors.api_actor import create_api_actor
+from actors.api_workers import ApiWorkers, serving_nodes
 from actors.core.errors import ConflictError, OverloadedError
 from actors.storage import failure_file
 from cluster import spare_workers
-from cluster.connect import keep_ray_on_loopback, router_handle
-from cluster.ray_options import api_actor_name, remove_placement_groups, shard_actor_name
+from cluster.connect import api_names, keep_ray_on_loopback, keep_to_loopback_of, local_node_id, router_handle
+from cluster.ray_options import remove_placement_groups, shard_actor_name
 from cluster.router_actor import start_router
 from cluster.router_files import load_state
+from configs.sections import NODE_ADDRESS
 from configs.settings import Settings
 
 SHARD_FACTORY = "actors.shard_actor:make_shard"
@@ -42,6 +43,7 @@ FAILURE_PATIENCE_S = 6.0  # Ray and the router try a shard again within this tim
 DASHBOARD_ATTEMPT_COUNT = 3  # clusters that start at once may find the same port free
 DASHBOARD_PORT_COUNT = 64  # clusters side by side on one machine
 STOP_TIMEOUT_S = 120.0  # folding the last journal records into the checkpoint
+EVERYWHERE = ("0.0.0.0", "::")  # all interfaces
 INFO_FILE, LOCK_FILE = "cluster.json", "serve.lock"
 
 
@@ -145,11 +147,19 @@ def first_free_port(host: str, port: int) -> int:
 
 
 def start_ray(settings: Settings, environment: dict[str, str]) -> Any:
-    """Start a local Ray, or join the one that `cluster.ray_address` names. Returns Ray's context."""
+    """Start a local Ray, or join the one that `cluster.ray_address` names. Returns Ray's context.
+
+    environment: what workers need; on a joined cluster whose nodes have the code already, they have that too, and
+    workers without a runtime environment of their own start sooner and can have spares.
+    """
     c = settings.cluster
     if c.ray_address:
-        worker = {"env_vars": environment} if environment else None
-        return ray.init(address=c.ray_address, namespace=c.namespace, runtime_env=worker, log_to_driver=True)
+        keep_to_loopback_of(c.ray_address)
+        worker = {"env_vars": environment} if environment and not c.code_on_nodes else None
+        return ray.init(
+            address=c.ray_address, namespace=c.namespace, runtime_env=worker, log_to_driver=True,
+            _node_ip_address=c.ray_node_ip or None,
+        )  # fmt: skip
     keep_ray_on_loopback()
     # The workers inherit what they need. A runtime environment would start each by way of Ray's agent and of a process
     # that only imports Ray and starts the next one, 0.8 s in all, and no worker that is idle already would fit it.
@@ -174,12 +184,16 @@ def start_ray(settings: Settings, environment: dict[str, str]) -> Any:
     raise ConnectionError(f"Ray did not start: {str(reason).strip()[-1000:]}") from reason
 
 
-def start_actors(settings: Settings, timeout_s: float) -> str:
+def start_actors(settings: Settings, api_workers: ApiWorkers, timeout_s: float) -> str:
     """Start router, shards and API workers, or find them; returns the API's URL once everything answers.
 
-    Raises OverloadedError that says which shard did not come up, and why if it left word.
+    Raises OverloadedError that says which shard did not come up, and why if it left word; ConflictError if somebody
+    else has the API's port on this node.
     """
     c = settings.cluster
+    if c.ray_address and not api_names(c.namespace) and local_node_id() in serving_nodes():
+        host = settings.server.host
+        require_free_port(ray.util.get_node_ip_address() if host == NODE_ADDRESS else host, settings.server.port)
     for shard, index in itertools.product(range(c.shards), range(c.replicas)):
         failure_file(settings.storage.data_dir, shard, index).unlink(missing_ok=True)
     router = start_router(
@@ -193,13 +207,10 @@ def start_actors(settings: Settings, timeout_s: float) -> str:
         copies_of(settings),
     )
     _wait_until_ready(router, settings, timeout_s)
-    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-    workers = [
-        create_api_actor(i * c.workers + w, settings, node) for i, node in enumerate(nodes) for w in range(c.workers)
-    ]
-    ports = ray.get([worker.port.remote() for worker in workers], timeout=timeout_s)
-    host = settings.server.host
-    return f"http://{f'[{host}]' if ':' in host else host}:{ports[0]}"
+    port, host = api_workers.start(timeout_s), settings.server.host
+    if host == NODE_ADDRESS or (c.ray_address and host in EVERYWHERE):  # not an address to dial
+        host = ray.util.get_node_ip_address()
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def copies_of(settings: Settings) -> int:
@@ -235,10 +246,7 @@ def failures(settings: Settings) -> list[str]:
 
 def stop_actors(namespace: str) -> dict[int, int]:
     """Stop a cluster's actors cleanly. Returns each shard's last position, all of it durable and checkpointed."""
-    names = {item["name"] for item in ray.util.list_named_actors(all_namespaces=True) if item["namespace"] == namespace}
-    workers = [
-        ray.get_actor(name, namespace=namespace) for name in sorted(names) if name.startswith(api_actor_name(0)[:-1])
-    ]
+    workers = [handle for name in api_names(namespace) if (handle := _find(name, namespace)) is not None]
     _settle([worker.stop.remote() for worker in workers])
     positions: dict[int, int] = {}
     router = None

@@ -5,7 +5,8 @@ Rules of this file
   that safe at any point.
 - While serving, the first signal stops cleanly, the second is answered with "still stopping", the third gives up.
 - A local Ray lives and dies with this process: if it is killed, Ray's own reaper ends the rest. On a joined Ray
-  cluster only our actors are ended.
+  cluster only our actors are ended, and with `cluster.outlive_serve` not even these. Then a node can be taken away with
+  the `serve` on it, and another `serve` finds what runs.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import ray
 from rich.console import Console
 from rich.table import Table
 
+from actors.api_workers import ApiWorkers
 from actors.launch import (
     ClusterInfo,
     require_free_port,
@@ -85,7 +87,8 @@ def serve(settings: Settings, sample: bool, out: Console, err: Console) -> bool:
     data_dir = settings.storage.data_dir
     with serving_lock(data_dir):
         require_shard_count(settings)
-        require_free_port(settings.server.host, settings.server.port)
+        if not settings.cluster.ray_address:  # else the port may be that of workers which run already
+            require_free_port(settings.server.host, settings.server.port)
         with err.status(f"asking {settings.storage.backend} what it keeps"):
             warning = storage_warning(settings)
         if warning:
@@ -99,25 +102,30 @@ def serve(settings: Settings, sample: bool, out: Console, err: Console) -> bool:
 
 
 def _serve(settings: Settings, sample: bool, signals: Signals, out: Console, err: Console) -> None:
-    data_dir, namespace = settings.storage.data_dir, settings.cluster.namespace
-    clean = False
+    data_dir, c = settings.storage.data_dir, settings.cluster
+    clean, api_workers = c.outlive_serve, ApiWorkers(settings)
     try:
         with err.status("starting Ray"):
             context = start_ray(settings, {"PYTHONPATH": str(REPOSITORY)})
         signals.install()
-        with err.status(f"starting {settings.cluster.shards} shards, recovering from {data_dir}"):
-            url = start_actors(settings, START_TIMEOUT_S)
+        with err.status(f"starting {c.shards} shards, recovering from {data_dir}"):
+            url = start_actors(settings, api_workers, START_TIMEOUT_S)
+        if c.ray_address:
+            api_workers.watch()
         info = _save_info(settings, context, url)
         reader = asyncio.run(_sample(settings, err)) if sample else {}
         _welcome(info, data_dir, reader, out)
         signals.wait()
-        with err.status("stopping: finishing requests, folding the journal into the checkpoint"):
-            positions = stop_actors(namespace)
-        clean = True
-        err.print(f"stopped; shards at positions {positions}", highlight=False)
+        api_workers.end()
+        if not c.outlive_serve:
+            with err.status("stopping: finishing requests, folding the journal into the checkpoint"):
+                positions = stop_actors(c.namespace)
+            clean = True
+            err.print(f"stopped; shards at positions {positions}", highlight=False)
     finally:
-        if settings.cluster.ray_address and not clean and ray.is_initialized():
-            stop_actors(namespace)
+        api_workers.end()
+        if c.ray_address and not clean and ray.is_initialized():
+            stop_actors(c.namespace)
         ray.shutdown()
 
 

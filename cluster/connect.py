@@ -19,7 +19,7 @@ from actors.core.errors import OverloadedError
 from cluster.client import ActorCall, ClusterClient, FetchMap
 from cluster.lane_client import PushCallback
 from cluster.lane_protocol import REPLY_ERROR, error_from_reply
-from cluster.ray_options import DEFAULT_NAMESPACE, ROUTER_NAME
+from cluster.ray_options import API_PREFIX, DEFAULT_NAMESPACE, ROUTER_NAME
 
 READY_POLL_INTERVAL_S = 0.1
 JOIN_TIMEOUT_S = 30.0  # a router that restarts is back within seconds
@@ -35,6 +35,12 @@ def keep_ray_on_loopback() -> None:
     ray._private.ray_constants.ENABLE_RAY_CLUSTER = False
 
 
+def keep_to_loopback_of(address: str) -> None:
+    """Use 127.0.0.1 if the Ray cluster to join is there; Ray would put an outer address in its place."""
+    if address.startswith("127.0.0.1:"):
+        keep_ray_on_loopback()
+
+
 def connect(address: str | None = None, namespace: str = DEFAULT_NAMESPACE) -> None:
     """Join a running Ray cluster ("auto" finds one on this machine); nothing happens if this process has joined one.
 
@@ -43,8 +49,9 @@ def connect(address: str | None = None, namespace: str = DEFAULT_NAMESPACE) -> N
     if ray.is_initialized():
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if address is not None and address.startswith("127.0.0.1:"):
-        keep_ray_on_loopback()
+    keep_to_loopback_of(address or "")
+    # Whoever joins prints data on stdout, and Ray would put "a node was lost" between it, also without log_to_driver.
+    ray._private.worker._worker_logs_enabled = False
     ray.init(address=address or "auto", namespace=namespace, log_to_driver=False)
 
 
@@ -52,6 +59,12 @@ def local_node_id() -> str:
     """Return Ray's id of the node this process runs on."""
     node_id: str = ray.get_runtime_context().get_node_id()
     return node_id
+
+
+def api_names(namespace: str) -> list[str]:
+    """Return the names of the API workers of all nodes, ascending."""
+    names = (item["name"] for item in ray.util.list_named_actors(all_namespaces=True) if item["namespace"] == namespace)
+    return sorted(name for name in names if name.startswith(API_PREFIX))
 
 
 def router_handle(namespace: str = DEFAULT_NAMESPACE) -> Any:

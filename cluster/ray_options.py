@@ -23,12 +23,14 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from cluster.shard_map import shard_actor_name
 
 __all__ = [
-    "DEFAULT_NAMESPACE", "ROUTER_NAME", "api_actor_name", "as_actor", "in_placement_group", "remove_placement_groups",
+    "API_PREFIX", "DEFAULT_NAMESPACE", "ROUTER_NAME", "api_actor_name", "as_actor", "in_placement_group", "remove_placement_groups",
     "shard_actor_name",
 ]  # fmt: skip
 
 DEFAULT_NAMESPACE = "rookery"
 ROUTER_NAME = "rookery:router"
+API_PREFIX = "rookery:api-"
+NODE_ID_DIGITS = 12  # of 56: enough to tell nodes apart, short enough for a label of metrics
 
 # max_concurrency counts waiting coroutines of methods without a group of their own; max_pending_calls counts, per
 # caller, what Ray has queued: above it the caller gets PendingCallLimitExceeded instead of filling memory.
@@ -39,7 +41,7 @@ ROUTER_OPTIONS: dict[str, Any] = {
 }  # fmt: skip
 SHARD_OPTIONS: dict[str, Any] = {
     **_COMMON, "num_cpus": 0.15, "max_concurrency": 256, "max_pending_calls": 1024,
-    "concurrency_groups": {"health": 16, "deliveries": 256, "fallback": 256},
+    "concurrency_groups": {"health": 16, "deliveries": 256, "fallback": 256}, "scheduling_strategy": "SPREAD",
 }  # fmt: skip
 API_OPTIONS: dict[str, Any] = {
     **_COMMON, "num_cpus": 0.1, "max_concurrency": 64, "max_pending_calls": 256,
@@ -63,9 +65,12 @@ SHARD_METHODS: dict[str, dict[str, Any]] = {
 API_METHODS: dict[str, dict[str, Any]] = {"ping": {**_QUIET, "concurrency_group": "health"}}
 
 
-def api_actor_name(index: int) -> str:
-    """Return the name of an API worker's actor, such as `rookery:api-0`."""
-    return f"rookery:api-{index}"
+def api_actor_name(node_id: str, index: int) -> str:
+    """Return the name of an API worker's actor: of which node, and which of its workers, `rookery:api-3f2a91c0d1e5-0`.
+
+    A node that comes back to Ray is another node with another id, so a name is never of two places.
+    """
+    return f"{API_PREFIX}{node_id[:NODE_ID_DIGITS]}-{index}"
 
 
 def placement_group_name(namespace: str, shard: int) -> str:

@@ -2,11 +2,14 @@
 
 Rules of this file
 - Figures come from those whom they describe; sums and quotients are made here and named for what they are.
-- A process that doesn't answer is listed without figures, never left out.
+- A process that doesn't answer is listed without figures, never left out. The same goes for nodes that have left Ray
+  while something is still registered there.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from typing import Any
 
 import psutil
@@ -17,18 +20,18 @@ from rich.table import Table
 
 from actors.core.errors import RookeryError
 from cluster.client import ClusterClient
-from cluster.connect import local_node_id, router_handle
-from cluster.ray_options import ROUTER_NAME, api_actor_name
+from cluster.connect import api_names, local_node_id, router_handle
+from cluster.ray_options import ROUTER_NAME
 
 CALL_TIMEOUT_S = 5.0
 
 
 async def collect_status(client: ClusterClient, namespace: str) -> dict[str, Any]:
     """Return everything that `status --json` prints."""
-    router = await router_handle(namespace).status.remote()
-    here = local_node_id()
+    handle = router_handle(namespace)
+    router = await handle.status.remote()
     shards: list[dict[str, Any]] = []
-    processes = [_process("router", router["pid"], here, name=ROUTER_NAME)]
+    processes = [_process("router", router["pid"], await asyncio.to_thread(_node_of, handle), ROUTER_NAME)]
     for replica in router["replicas"]:
         shard = replica["shard"]
         figures: dict[str, Any] = {}
@@ -43,10 +46,11 @@ async def collect_status(client: ClusterClient, namespace: str) -> dict[str, Any
         if replica["primary"]:
             buckets = len(client.shard_map.buckets_of_shard(shard))
             shards.append({"shard": shard, "buckets": buckets, "live": replica["live"], **figures})
-    processes += await _api_workers(namespace, here)
+    processes += await _api_workers(namespace)
     return {
         "cluster": router["cluster"], "cluster_id": router["cluster_id"], "epoch": router["epoch"],
-        "ready": router["ready"], "processes": processes, "shards": shards, "totals": _totals(shards),
+        "ready": router["ready"], "nodes": await asyncio.to_thread(_nodes, processes), "processes": processes,
+        "shards": shards, "totals": _totals(shards),
         "memory": memory_per_item(shards),
     }  # fmt: skip
 
@@ -62,19 +66,40 @@ def _process(role: str, pid: int, node: str, name: str) -> dict[str, Any]:
             "node": node, "rss_bytes": rss}  # fmt: skip
 
 
-async def _api_workers(namespace: str, here: str) -> list[dict[str, Any]]:
-    names = sorted(
-        item["name"] for item in ray.util.list_named_actors(all_namespaces=True)
-        if item["namespace"] == namespace and item["name"].startswith(api_actor_name(0)[:-1])
-    )  # fmt: skip
-    found = []
-    for name in names:
+async def _api_workers(namespace: str) -> list[dict[str, Any]]:
+    async def ask(name: str) -> dict[str, Any]:
         try:
-            ping = await ray.get_actor(name, namespace=namespace).ping.remote()
-            found.append(_process("api", int(ping["pid"]), ping.get("node", here), name))
-        except (RayError, ValueError):
-            found.append({**_process("api", 0, "", name), "live": False})
-    return found
+            actor = await asyncio.to_thread(ray.get_actor, name, namespace=namespace)
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                ping = await actor.ping.remote()
+        except (RayError, ValueError, TimeoutError):
+            return {**_process("api", 0, "", name), "live": False}
+        process = _process("api", int(ping["pid"]), ping["node"], name)
+        return process | {name: ping[name] for name in ("host", "port", "niceness", "rss_bytes")}
+
+    return await asyncio.gather(*(ask(name) for name in await asyncio.to_thread(api_names, namespace)))
+
+
+def _node_of(actor: Any) -> str:
+    """Return the id of the node that an actor runs on. (A handle doesn't tell, and the state API needs a dashboard.)"""
+    return str(ray._private.state.actors(actor._actor_id.hex())["Address"]["NodeID"])
+
+
+def _nodes(processes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the nodes that live and those where something is registered, with what they have."""
+    counts: dict[str, Counter[str]] = {}
+    for process in processes:
+        counts.setdefault(process["node"], Counter())[process["role"]] += 1
+    here = local_node_id()
+    return [
+        {
+            "node": node["NodeID"], "address": node["NodeManagerAddress"], "live": node["Alive"],
+            "here": node["NodeID"] == here, "cpus": node["Resources"].get("CPU", 0),
+            "shards": counts.get(node["NodeID"], Counter())["shard"],
+            "api_workers": counts.get(node["NodeID"], Counter())["api"],
+        }
+        for node in ray.nodes() if node["Alive"] or node["NodeID"] in counts
+    ]  # fmt: skip
 
 
 def _totals(shards: list[dict[str, Any]]) -> dict[str, int]:
@@ -107,6 +132,12 @@ def print_status(report: dict[str, Any], console: Console) -> None:
         cells = [p["name"], p["shard"], p["replica"], p["primary"], p["live"], p["pid"] or None, p["node"][:8]]
         processes.add_row(*["-" if c is None else str(c) for c in cells], _bytes(p["rss_bytes"]))
     console.print(processes)
+    if len(report["nodes"]) > 1:
+        nodes = Table("node", "address", "live", "CPUs", "shards", "API workers")
+        for n in report["nodes"]:
+            cells = [n["node"][:8], n["address"], n["live"], f"{n['cpus']:g}", n["shards"], n["api_workers"]]
+            nodes.add_row(*map(str, cells))
+        console.print(nodes)
     columns = {
         "shard": "shard", "buckets": "buckets", "accounts": "accounts", "tweets": "tweets", "edges": "follows",
         "awake": "awake rings", "position": "journal position", "journal_lag": "not durable",

@@ -12,6 +12,8 @@ import ipaddress
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from configs.sections import NODE_ADDRESS
+
 if TYPE_CHECKING:
     from configs.settings import Settings
 
@@ -77,6 +79,19 @@ def wrk2_api_needs_open_mode(s: Settings) -> Finding | None:
         f"has no tokens, so it needs auth.mode=open, which is {s.auth.mode}",
         "set auth.mode=open, or server.wrk2_api=false",
     )
+
+
+@rule("server.host", "cluster.outlive_serve", "cluster.ray_address")
+def nodes_are_of_a_joined_cluster(s: Settings) -> Finding | None:
+    if s.cluster.ray_address:
+        return None
+    if s.server.host == NODE_ADDRESS:
+        return Finding("server.host", "is the node's, but there is no Ray cluster to join", "set server.host=127.0.0.1")
+    if s.cluster.outlive_serve:
+        return Finding(
+            "cluster.outlive_serve", "can't be: a local Ray ends with serve", "set cluster.ray_address, or =false"
+        )
+    return None
 
 
 @rule("cluster.replicas", "storage.backend")

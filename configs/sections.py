@@ -41,6 +41,7 @@ def _networks(value: object) -> object:
 NETWORKS_EXPECTED = "networks with a comma between them, such as 10.0.0.0/8,fd00::/8"
 Networks = Annotated[tuple[str, ...], BeforeValidator(_networks)]
 Port = Annotated[int, Field(ge=PORT_MIN, le=PORT_MAX)]
+NODE_ADDRESS = "node"  # a host that is not a name: the address by which Ray knows the node
 HOST_PATTERN = r"^[A-Za-z0-9._:\-]+$"
 Host = Annotated[str, Field(pattern=HOST_PATTERN, json_schema_extra={"expected": "a host name or an IP address"})]
 DataDir = Annotated[Path, BeforeValidator(_absolute)]
@@ -169,6 +170,20 @@ class Cluster(Section):
         json_schema_extra={"expected": "1 to 63 lower-case letters, digits, - or _, starting with a letter"},
     )
     ray_address: str = Field("", description="Ray cluster to join (HOST:PORT or auto); empty starts a local one")
+    # Ray looks for the node whose address faces the head, and a machine may have several.
+    ray_node_ip: str = Field(
+        "",
+        pattern=r"^[0-9A-Fa-f.:]*$",
+        description="address of this machine's node of a joined Ray cluster; empty: Ray finds it",
+        json_schema_extra={"expected": "an IP address, as in ray start --node-ip-address"},
+    )
+    code_on_nodes: bool = Field(
+        False,
+        description="nodes of a joined Ray cluster were started with this code in PYTHONPATH; false: its path is sent",
+    )
+    outlive_serve: bool = Field(
+        False, description="on a joined Ray cluster, shards and API workers go on when serve ends, until stop --address"
+    )
     ray_num_cpus: int = Field(0, ge=0, le=4_096, description="CPUs that a local Ray may count on; 0: all there are")
     dashboard: bool = Field(True, description="Ray dashboard of a local Ray, on or off")
     # The dashboard can run code and asks nobody who they are.
@@ -179,7 +194,9 @@ class Cluster(Section):
 class Server(Section):
     """The HTTP port."""
 
-    host: Host = Field("127.0.0.1", description="address that the API listens on")
+    host: Host = Field(
+        "127.0.0.1", description="address that the API listens on; node: the one by which Ray knows each node"
+    )
     port: Port = Field(8000, description="port that the API listens on")
     deadline_ms: int = Field(
         10_000, ge=100, le=600_000, description="how long a request waits for its shard before it is told 503"

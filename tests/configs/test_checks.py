@@ -19,6 +19,9 @@ def problems_of(*sets: str) -> list:
     [
         (["auth.mode=open", "server.host=0.0.0.0"], "auth.mode", "other machines can reach", ["auth.mode=token"]),
         (["auth.mode=open", "server.host=0.0.0.0"], "auth.mode", "0.0.0.0", ["server.host=127.0.0.1"]),
+        (["auth.mode=open", "server.host=node", "cluster.ray_address=auto"], "auth.mode", "node", ["server.host=::1"]),
+        (["server.host=node"], "server.host", "no Ray cluster to join", ["cluster.ray_address=auto"]),
+        (["cluster.outlive_serve=true"], "cluster.outlive_serve", "ends with serve", ["cluster.ray_address=auto"]),
         (["auth.mode=open", "server.host=example.org"], "auth.mode", "example.org", ["server.host=::1"]),
         (["server.wrk2_api=true"], "server.wrk2_api", "auth.mode=open, which is token", ["auth.mode=open"]),
         (["server.wrk2_api=true"], "server.wrk2_api", "no tokens", ["server.wrk2_api=false"]),

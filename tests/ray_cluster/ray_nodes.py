@@ -1,0 +1,217 @@
+"""A Ray cluster of several nodes on this machine, each at a loopback address of its own; and Rookery served on it.
+
+Nodes are raylets with their workers, started by `ray.cluster_utils.Cluster`: to Ray, and to the lane, they are as
+different as machines are. They share the data folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import httpx
+import psutil
+from ray._private.node import Node
+from ray.cluster_utils import Cluster
+
+from actors.core.ids import bucket_of_account
+from bench.processes import free_port
+from cluster.router_files import load_state
+from cluster.shard_map import Replica, ShardMap
+from tests.ray_cluster.test_whole_cluster import REPOSITORY, ServedCluster, command, wait_for
+
+HEAD, SECOND, THIRD = ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
+OBJECT_STORE_BYTES = 80_000_000
+CPU_COUNT = 2  # to Ray; the actors ask for 0.75 in all
+# What docs/deployment.md tells to start nodes with, and a health check that finds a dead node in 3 s, not in 15.
+NODE_ENVIRONMENT = {
+    "PYTHONPATH": str(REPOSITORY), "RAY_preload_python_modules": "actors.spare", "RAY_worker_niceness": "0",
+    "RAY_USAGE_STATS_ENABLED": "0", "RAY_health_check_initial_delay_ms": "1000", "RAY_health_check_period_ms": "500",
+    "RAY_health_check_timeout_ms": "2000", "RAY_health_check_failure_threshold": "5",
+}  # fmt: skip
+
+
+class RayNodes:
+    """Ray nodes by address. redis: HOST:PORT of the server where Ray's control store keeps its tables, if any."""
+
+    def __init__(self, redis: str = "") -> None:
+        self._redis = {"RAY_REDIS_ADDRESS": redis} if redis else {}
+        self._cluster = Cluster()
+        self._nodes: dict[str, Node] = {}
+        self.head_port = free_port()
+
+    def add(self, address: str) -> None:
+        """Start a node, the head first; a head that was killed comes back at its old port."""
+        head = {"include_dashboard": False, "gcs_server_port": self.head_port} if address == HEAD else {}
+        with patch.dict(os.environ, self._redis if head else {}):
+            self._nodes[address] = self._cluster.add_node(
+                node_ip_address=address, num_cpus=CPU_COUNT, object_store_memory=OBJECT_STORE_BYTES, **head
+            )
+
+    def kill(self, address: str) -> None:
+        """End everything of a node at once, as a power cut would: its raylet, its workers, the control store."""
+        node = self._nodes.pop(address)
+        ours = [psutil.Process(p.process.pid) for infos in node.all_processes.values() for p in infos]
+        ours = [process for one in ours for process in (one, *one.children(recursive=True))]
+        for process in ours:
+            with suppress(psutil.NoSuchProcess):  # it went with one that was killed before
+                process.kill()
+        psutil.wait_procs(ours, timeout=10)
+        self._cluster.remove_node(node, allow_graceful=False)
+
+    def close(self) -> None:
+        """End all nodes."""
+        self._cluster.shutdown()
+
+
+class ManyNodes(ServedCluster):
+    """Rookery by `serve --profile cluster` on RayNodes; the process of `serve` is on the second node."""
+
+    def __init__(self, data: Path, nodes: RayNodes, *sets: str) -> None:
+        super().__init__(data, *sets)
+        self.nodes = nodes
+
+    def start(self) -> None:
+        values = ("server.host=node", f"cluster.ray_node_ip={SECOND}", "cluster.code_on_nodes=true",
+                  "cluster.spares=1", "limits.enabled=false", "auth.argon2_memory_kib=8", "auth.argon2_time_cost=1",
+                  *self.sets)  # fmt: skip
+        sets = [arg for value in values for arg in ("--set", value)]
+        args = command("serve", "--profile", "cluster", "--data", str(self.data), "--port", str(self.port), "--address",
+                       f"{HEAD}:{self.nodes.head_port}", "--shards", "3", "--no-sample", *sets)  # fmt: skip
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(args, stdout=log, stderr=log, cwd=REPOSITORY)
+        wait_for(lambda: self._has_ended() or (all(map(self.is_ready, ADDRESSES)) and self._says_where()))
+        assert not self._has_ended(), self.log.read_text()[-3000:]
+
+    def _has_ended(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
+
+    def _says_where(self) -> bool:
+        info = self.data / "cluster.json"
+        return info.exists() and self.process is not None and f'"pid": {self.process.pid},' in info.read_text()
+
+    def close(self) -> None:
+        """End `serve`."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(60)
+
+    def is_ready(self, address: str) -> bool:
+        """Whether the API worker of a node says that every bucket is served."""
+        try:
+            with urllib.request.urlopen(f"http://{address}:{self.port}/readyz", timeout=3) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def shard_map(self) -> ShardMap:
+        """The router's map, as it is on disk."""
+        state = load_state(self.data)
+        assert state is not None
+        return state[1]
+
+    def owner_of(self, account_id: int) -> Replica:
+        """Return the primary of an account's shard."""
+        shard_map = self.shard_map()
+        return shard_map.primary_of(shard_map.shard_of_bucket(bucket_of_account(account_id)))
+
+    def record_count(self) -> int:
+        """Return how many journal records the shards have, as the second node's API worker sees it."""
+        text = httpx.get(f"http://{SECOND}:{self.port}/metrics", timeout=10).text
+        return sum(int(float(n)) for n in re.findall(r"^rookery_shard_position\{.*\} (\S+)$", text, re.MULTILINE))
+
+
+def nodes_of(role: str, report: dict[str, Any]) -> list[str]:
+    """Return the addresses of the nodes where a report of `status` has the processes of a role, ascending."""
+    addresses = {node["node"]: node["address"] for node in report["nodes"]}
+    return sorted(addresses.get(p["node"], "") for p in report["processes"] if p["role"] == role)
+
+
+@contextmanager
+def many_nodes(*sets: str, redis: str = "") -> Iterator[ManyNodes]:
+    """Start three nodes, serve on them while the block runs, end everything. redis: see RayNodes."""
+    folder = Path(tempfile.mkdtemp(prefix="rk-"))
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder)
+        stack.enter_context(patch.dict(os.environ, NODE_ENVIRONMENT))
+        nodes = RayNodes(redis)
+        stack.callback(nodes.close)
+        for address in ADDRESSES:
+            nodes.add(address)
+        made = ManyNodes(folder / "data", nodes, *sets)
+        stack.callback(made.close)
+        made.start()
+        yield made
+
+
+class Person:
+    """An account, its token, and what it was told."""
+
+    def __init__(self, cluster: ManyNodes, name: str) -> None:
+        self._cluster = cluster
+        self._http = {address: self._client(address, cluster.port) for address in ADDRESSES}
+        answer = self._http[SECOND].post("/api/v1/users", json={"username": name, "password": "long enough"})
+        assert answer.status_code == 201, answer.text
+        self.id = int(answer.json()["user_id"])
+        self._headers = {"Authorization": f"Bearer {answer.json()['auth_token']}"}
+        self.acknowledged: list[str] = []
+
+    @staticmethod
+    def _client(address: str, port: int) -> httpx.Client:
+        return httpx.Client(base_url=f"http://{address}:{port}", timeout=15)
+
+    def tweet(self, address: str, text: str) -> int:
+        """Post through a node's API worker; returns the status, 0 when there is nobody."""
+        answer = self._ask("POST", address, "/api/v1/tweet", json={"status": text})
+        if answer is not None and answer.status_code == 201:
+            self.acknowledged.append(answer.json()["tweet_id"])
+        return 0 if answer is None else answer.status_code
+
+    def follow(self, address: str, other: Person) -> int:
+        """Follow somebody; returns the status."""
+        answer = self._ask("POST", address, f"/{self.id}/follow/{other.id}")
+        return 0 if answer is None else answer.status_code
+
+    def home(self, address: str) -> tuple[int, list[str]]:
+        """Return the status and the texts of the newest entries of the home timeline."""
+        answer = self._ask("GET", address, "/api/v1/home_timeline", params={"user_id": self.id, "count": 20})
+        if answer is None or answer.status_code != 200:
+            return (0 if answer is None else answer.status_code), []
+        return 200, [tweet["status"] for tweet in answer.json()]
+
+    def lost(self, address: str) -> list[str]:
+        """Return the acknowledged tweets that the account's own timeline doesn't show exactly once."""
+        shown: Counter[str] = Counter()
+        max_id: dict[str, str] = {}
+        while True:
+            answer = self._ask("GET", address, "/api/v1/user_timeline",
+                               params={"user_id": self.id, "count": 100, **max_id})  # fmt: skip
+            assert answer is not None
+            assert answer.status_code == 200, answer.text
+            ids = [tweet["tweet_id"] for tweet in answer.json()]
+            if not ids:
+                return [tweet_id for tweet_id in self.acknowledged if shown[tweet_id] != 1]
+            shown.update(ids)
+            max_id = {"max_id": ids[-1]}
+
+    def _ask(self, method: str, address: str, path: str, **arguments: Any) -> httpx.Response | None:
+        try:
+            return self._http[address].request(method, path, headers=self._headers, **arguments)
+        except httpx.TransportError:  # the node is gone, or went meanwhile
+            return None
+
+    def close(self) -> None:
+        """Hang up."""
+        for http in self._http.values():
+            http.close()
