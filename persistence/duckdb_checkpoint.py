@@ -6,7 +6,10 @@ Rules of this file
   because the log is a file that comes and goes, and the journal is trimmed on the strength of this commit.
 - No primary keys in the file. "Replace" is a hash join that deletes the old rows, then a bulk insert: with an index the
   same fold takes 16 times as long, the first load 3 times, and the file is twice the size (DESIGN.md has the run).
-- After any error the connection is thrown away and opened again for the next call: some DuckDB errors invalidate it.
+- After any error the connection is thrown away and opened again for the next call: some DuckDB errors invalidate it,
+  and the whole open file with it, so those of DuckDB end the snapshots that are being read, too.
+- A snapshot is a transaction of its own on a cursor (DuckDB isolates snapshots): writes go on beside it. While one is
+  open DuckDB can't fold its log, so the log grows by what is written meanwhile.
 
 Costs: 0.1 s to fold 50,000 changed rows into 5,000,000. Memory: `memory_limit` plus the Arrow tables of one change.
 It deliberately holds nothing in Python between calls, and knows nothing of what the tables mean.
@@ -15,17 +18,20 @@ It deliberately holds nothing in Python between calls, and knows nothing of what
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from actors.core.errors import InvalidError
 from actors.core.tables import DTYPES, Checkpoint, Columns, Table, TableChange
-from persistence.checkpoint_rules import check_write
+from persistence.checkpoint_rules import check_piece, check_replace, check_rows_max, check_write
 from persistence.disk import sync_directory
 from persistence.errors import (
     CheckpointDamagedError,
@@ -33,12 +39,14 @@ from persistence.errors import (
     CheckpointLockedError,
     CheckpointMismatchError,
 )
+from persistence.snapshot_pieces import VALUE_BYTES, SnapshotReader, piece_ends
 
 FORMAT_VERSION = 1  # of the meta table below; the core's own version is `schema_version`
 MEMORY_LIMIT = "256MB"  # DuckDB's buffers a shard: the hash join of a fold needs a few MB, the rest is cache
 THREADS = 1  # cores are for the shards; the checkpoint runs behind them
 WAL_BYTES_MAX = 16 * 1024 * 1024  # bytes of log before DuckDB folds it into the file: 0.6 s of background work
 LOAD_BATCH_ROWS = 131_072  # rows of one Arrow chunk: keeps a chunk's text below the 2 GB of 32-bit offsets
+SNAPSHOT_BATCH_ROWS = 32_768  # rows that a snapshot takes from DuckDB at a time: 2 MB of the widest tables' usual rows
 _ARROW = {"BIGINT": pa.int64(), "INTEGER": pa.int32(), "BLOB": pa.binary(), "VARCHAR": pa.string()}
 _META = "rookery_checkpoint"
 _CHANGE = "rookery_change"
@@ -67,28 +75,50 @@ class DuckDBCheckpointStore:
         self._memory_limit, self._threads = memory_limit, threads
         self._lock = threading.Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
+        self._readers: weakref.WeakSet[_PieceReader] = weakref.WeakSet()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._connect()
 
     def write(self, position: int, epoch: int, changes: Sequence[TableChange]) -> None:
         """Apply the changes in order, in one durable transaction. See `CheckpointStore.write`."""
-        with self._lock:
+        with self._lock, self._undoing():
             db = self._connect()
-            try:
+            with self._failures_named():
                 stored_position, stored_epoch = self._stored(db)
                 check_write(self._tables, position, epoch, changes, stored_position, stored_epoch)
                 db.execute("BEGIN")
                 for change in changes:
                     _apply(db, change)
-                db.execute(f"UPDATE {_META} SET position = ?, epoch = ?", [position, epoch])
-                db.execute("COMMIT")
-                sync_directory(self._path.parent)
-            except (duckdb.Error, pa.ArrowException, OSError) as error:
-                self._disconnect()
-                raise CheckpointFailedError(f"{self._path}: the checkpoint was not written: {error}") from error
-            except BaseException:
-                self._disconnect()
-                raise
+                self._commit(db, position, epoch)
+
+    def replace(self, position: int, epoch: int, pieces: Iterator[TableChange]) -> None:
+        """Replace everything in one durable transaction. DuckDB writes full row groups before it commits."""
+        with self._lock, self._undoing():
+            db = self._connect()
+            with self._failures_named():
+                check_replace(position, epoch, self._stored(db)[1])
+                db.execute("BEGIN")
+                for table in self._tables.values():
+                    db.execute(f'DROP TABLE "{table.name}"')
+                    db.execute(_creation(table))
+            for piece in pieces:
+                check_piece(self._tables, piece)
+                with self._failures_named():
+                    _insert(db, piece)
+            with self._failures_named():
+                self._commit(db, position, epoch)
+
+    def read_pieces(self, rows_max: int) -> SnapshotReader:
+        """Open a snapshot. Holds SNAPSHOT_BATCH_ROWS rows at a time; DuckDB reads on when they are used up."""
+        check_rows_max(rows_max)
+        with self._lock:
+            cursor = self._connect().cursor()
+            reader = _PieceReader(cursor, list(self._tables.values()), rows_max, self._path)
+            with self._damage_named():
+                cursor.execute("BEGIN")
+                position, epoch = self._stored(cursor)
+            self._readers.add(reader)
+        return SnapshotReader(position, epoch, reader.pieces(), reader.close)
 
     def load(self) -> Checkpoint:
         """Return all rows. 2.2 s for 5 million rows of three numbers and a blob; half of it is the blobs."""
@@ -103,6 +133,7 @@ class DuckDBCheckpointStore:
         """Close the file, which folds its log. Idempotent."""
         with self._lock:
             self._disconnect()
+            self._close_readers()
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         if self._connection is None:
@@ -121,6 +152,33 @@ class DuckDBCheckpointStore:
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.close()
+
+    def _close_readers(self) -> None:
+        for reader in list(self._readers):
+            reader.close()
+
+    def _commit(self, db: duckdb.DuckDBPyConnection, position: int, epoch: int) -> None:
+        db.execute(f"UPDATE {_META} SET position = ?, epoch = ?", [position, epoch])
+        db.execute("COMMIT")
+        sync_directory(self._path.parent)
+
+    @contextmanager
+    def _undoing(self) -> Iterator[None]:
+        """Throw the connection and its transaction away if the block raises."""
+        try:
+            yield
+        except BaseException:
+            self._disconnect()
+            raise
+
+    @contextmanager
+    def _failures_named(self) -> Iterator[None]:
+        """Turn failures to write into CheckpointFailedError. What DuckDB refuses may have invalidated the open file."""
+        try:
+            yield
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            self._close_readers()
+            raise CheckpointFailedError(f"{self._path}: the checkpoint was not written: {error}") from error
 
     def _options(self) -> dict[str, str | bool | int | float | list[str]]:
         return {
@@ -155,7 +213,7 @@ class DuckDBCheckpointStore:
         )
         db.execute(f"INSERT INTO {_META} VALUES (?, ?, ?, ?, 0, 0)", list(self._identity))
         for table in self._tables.values():
-            db.execute(f'CREATE TABLE "{table.name}" ({_column_definitions(table)})')
+            db.execute(_creation(table))
         db.execute("COMMIT")
 
     def _stored(self, db: duckdb.DuckDBPyConnection) -> tuple[int, int]:
@@ -169,9 +227,71 @@ class DuckDBCheckpointStore:
             yield
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             self._disconnect()
+            self._close_readers()
             if "lock on file" in str(error):
                 raise CheckpointLockedError(f"{self._path}: open in another process: {error}") from error
             raise CheckpointDamagedError(f"{self._path}: can't be read as a checkpoint: {error}") from error
+
+
+class _PieceReader:
+    """A transaction that reads all tables, in order, at the pace of whoever takes the pieces."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, tables: Sequence[Table], rows_max: int, path: Path) -> None:
+        self._cursor, self._tables, self._rows_max, self._path = cursor, tables, rows_max, path
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def pieces(self) -> Iterator[TableChange]:
+        """Yield the rows of all tables. Closes the reader at the end."""
+        try:
+            for table in self._tables:
+                batches: pa.RecordBatchReader | None = None
+                while True:
+                    with self._lock, self._damage_named():
+                        if batches is None:
+                            batches = _batches(self._cursor, table)
+                        batch = next(batches, None)
+                    if batch is None:
+                        break
+                    yield from _pieces(table, batch, self._rows_max)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End the transaction. Waits for the batch that is being read. Idempotent."""
+        with self._lock:
+            self._closed = True
+            self._cursor.close()
+
+    @contextmanager
+    def _damage_named(self) -> Iterator[None]:
+        if self._closed:
+            raise CheckpointFailedError(f"{self._path}: the snapshot was closed while it was read")
+        try:
+            yield
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            raise CheckpointDamagedError(f"{self._path}: can't be read as a checkpoint: {error}") from error
+
+
+def _batches(db: duckdb.DuckDBPyConnection, table: Table) -> pa.RecordBatchReader:
+    columns = ", ".join(f'"{column}"' for column in table.column_names)
+    return db.sql(f'SELECT {columns} FROM "{table.name}"').to_arrow_reader(SNAPSHOT_BATCH_ROWS)
+
+
+def _pieces(table: Table, batch: pa.RecordBatch, rows_max: int) -> Iterator[TableChange]:
+    begin = 0
+    for end in piece_ends(_row_bytes(table, batch), rows_max):
+        part = batch.slice(begin, end - begin)
+        yield TableChange(table, {name: _values(part.column(name), kind) for name, kind in table.columns})
+        begin = end
+
+
+def _row_bytes(table: Table, rows: pa.RecordBatch) -> np.ndarray[Any, np.dtype[np.int64]]:
+    sizes = np.full(rows.num_rows, VALUE_BYTES * len(table.columns), np.int64)
+    for name, kind in table.columns:
+        if kind not in DTYPES:
+            sizes += pc.binary_length(rows.column(name)).fill_null(0).to_numpy(zero_copy_only=False)
+    return sizes
 
 
 def _apply(db: duckdb.DuckDBPyConnection, change: TableChange) -> None:
@@ -183,7 +303,6 @@ def _apply(db: duckdb.DuckDBPyConnection, change: TableChange) -> None:
         with _registered(db, _arrow_table(table.key_columns, change.deletes)):
             db.execute(delete)
     if change.upsert_count:
-        columns = ", ".join(f'"{column}"' for column in table.column_names)
         keys = ", ".join(f'"{key}"' for key in table.key)
         with _registered(db, _arrow_table(table.columns, change.upserts)):
             twice = f"SELECT {keys} FROM {_CHANGE} GROUP BY {keys} HAVING count(*) > 1 LIMIT 1"
@@ -191,7 +310,14 @@ def _apply(db: duckdb.DuckDBPyConnection, change: TableChange) -> None:
             if repeated:
                 raise InvalidError(f"table {table.name}: key {repeated[0]} comes twice in one upsert", "upserts")
             db.execute(delete)
-            db.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {_CHANGE}")
+        _insert(db, change)
+
+
+def _insert(db: duckdb.DuckDBPyConnection, change: TableChange) -> None:
+    columns = ", ".join(f'"{column}"' for column in change.table.column_names)
+    if change.upsert_count:
+        with _registered(db, _arrow_table(change.table.columns, change.upserts)):
+            db.execute(f'INSERT INTO "{change.table.name}" ({columns}) SELECT {columns} FROM {_CHANGE}')
 
 
 def _fetch_one(db: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
@@ -207,13 +333,15 @@ def _load_table(db: duckdb.DuckDBPyConnection, table: Table) -> Columns:
     rows = db.sql(f'SELECT {columns} FROM "{table.name}"').to_arrow_table(LOAD_BATCH_ROWS)
     loaded: Columns = {}
     for name, kind in table.columns:
-        column = rows.column(name)
-        if kind in DTYPES:
-            values = column.to_numpy()  # of one chunk it is Arrow's own memory, read-only: another type for kernels
-            loaded[name] = values.astype(DTYPES[kind], copy=not values.flags.writeable)
-        else:
-            loaded[name] = column.to_pylist()
+        loaded[name] = _values(rows.column(name), kind)
     return loaded
+
+
+def _values(column: pa.Array | pa.ChunkedArray, kind: str) -> Any:
+    if kind not in DTYPES:
+        return column.to_pylist()
+    values = column.to_numpy()  # of one chunk it is Arrow's own memory, read-only: another type for kernels
+    return values.astype(DTYPES[kind], copy=not values.flags.writeable)
 
 
 def _arrow_table(columns: tuple[tuple[str, str], ...], values: Columns) -> pa.Table:
@@ -227,6 +355,10 @@ def _registered(db: duckdb.DuckDBPyConnection, rows: pa.Table) -> Iterator[None]
         yield
     finally:
         db.unregister(_CHANGE)
+
+
+def _creation(table: Table) -> str:
+    return f'CREATE TABLE "{table.name}" ({_column_definitions(table)})'
 
 
 def _column_definitions(table: Table) -> str:
