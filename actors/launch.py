@@ -256,11 +256,11 @@ def stop_actors(namespace: str) -> dict[int, int]:
         ray.get(router.stop_supervision.remote(), timeout=STOP_TIMEOUT_S)
         for primaries in (True, False):  # a primary gives its followers what they lack before it ends
             replicas = [r for r in status["replicas"] if r["primary"] == primaries]
-            handles = {r["shard"]: h for r in replicas if (h := _find(r["actor"], namespace)) is not None}
-            stopped = _settle([handle.stop.remote() for handle in handles.values()])
+            handles = [(r["shard"], h) for r in replicas if (h := _find(r["actor"], namespace)) is not None]
+            stopped = _settle([handle.stop.remote() for _, handle in handles])
             if primaries:
-                positions = {s: p for s, p in zip(handles, stopped, strict=True) if isinstance(p, int)}
-            workers += handles.values()
+                positions = {s: p for (s, _), p in zip(handles, stopped, strict=True) if isinstance(p, int)}
+            workers += [handle for _, handle in handles]
         remove_placement_groups(namespace, status["shards"])
     finally:
         for handle in [*workers, *([router] if router is not None else [])]:

@@ -21,7 +21,7 @@ from persistence.file_journal import FileJournal
 from persistence.protocols import CheckpointStore, Journal
 from persistence.recovery import RecoveryReport, recover
 from persistence.redis_checkpoint import SETTLE_SECONDS, RedisCheckpointStore
-from persistence.redis_journal import RedisJournal
+from persistence.redis_journal import RedisJournal, stored_epoch
 from persistence.redis_server import RedisServer, ServerFacts, wait_until_open
 from persistence.replica_file import ReplicaFile
 from persistence.snapshot_pieces import unpack_piece
@@ -67,7 +67,8 @@ class Storage:
         self.journal: Journal
         self.store: CheckpointStore
         self.replica_file: ReplicaFile | SharedFacts
-        opened = open_redis(settings, shard) if settings.storage.backend == "redis" else open_files(self.directory, shard)
+        shared = settings.storage.backend == "redis"
+        opened = open_redis(settings, shard) if shared else open_files(self.directory, shard)
         self.journal, self.store, self.replica_file, self._release = opened
         try:
             self.replica = Replica(shard, list(even_buckets(settings.cluster.shards)), tuning_of(settings))
@@ -181,8 +182,8 @@ def open_files(directory: Path, shard: int) -> Opened:
     facts = ReplicaFile.load_or_create(directory / REPLICA_FILE, lambda: secrets.token_hex(8))
     store = DuckDBCheckpointStore(directory / "checkpoint.duckdb", shard, TABLES)
     try:
-        replaced = facts.promised > 0 and facts.term == 0  # by a snapshot, and killed meanwhile: the journal may be gone
-        after = store.position if replaced else 0
+        # Killed while a snapshot replaced it: the journal may be gone.
+        after = store.load().position if facts.promised > 0 and facts.term == 0 else 0
         journal = FileJournal(directory / JOURNAL_DIRECTORY, shard, max(facts.promised, FIRST_EPOCH), after)
     except BaseException:
         store.close()
@@ -217,7 +218,7 @@ def open_redis(settings: Settings, shard: int) -> Opened:
             )
         journal = wait_until_open(
             lambda: RedisJournal(
-                server, namespace, shard, None, f"{settings.cluster.shards} shards",
+                server, namespace, shard, max(stored_epoch(server, namespace, shard), FIRST_EPOCH), f"{settings.cluster.shards} shards",
                 note.read_text(encoding="utf-8").strip() if note.exists() else "", not facts.survives_power_loss,
             )
         )  # fmt: skip

@@ -92,7 +92,7 @@ class DuckDBCheckpointStore:
                 self._commit(db, position, epoch)
 
     def replace(self, position: int, epoch: int, pieces: Iterator[TableChange]) -> None:
-        """Replace everything in one durable transaction. DuckDB writes full row groups to the file before it commits."""
+        """Replace everything in one durable transaction. DuckDB writes full row groups before it commits."""
         with self._lock, self._undoing():
             db = self._connect()
             with self._failures_named():
@@ -109,7 +109,7 @@ class DuckDBCheckpointStore:
                 self._commit(db, position, epoch)
 
     def read_pieces(self, rows_max: int) -> SnapshotReader:
-        """Open a snapshot. 60 bytes a row and 2 MiB in memory at a time; DuckDB reads on from where it was."""
+        """Open a snapshot. Holds SNAPSHOT_BATCH_ROWS rows at a time; DuckDB reads on when they are used up."""
         check_rows_max(rows_max)
         with self._lock:
             cursor = self._connect().cursor()

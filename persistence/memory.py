@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,10 +20,11 @@ import numpy as np
 
 from actors.core.errors import InvalidError
 from actors.core.tables import DTYPES, Checkpoint, Columns, Table, TableChange
-from persistence.checkpoint_rules import check_write
+from persistence.checkpoint_rules import check_piece, check_replace, check_rows_max, check_write
 from persistence.errors import CheckpointFailedError, JournalLockedError
 from persistence.file_journal import SegmentJournal
 from persistence.segment_format import SYNC_BYTES, encode_frame
+from persistence.snapshot_pieces import VALUE_BYTES, SnapshotReader, piece_ends
 
 
 class MemoryDisk:
@@ -191,20 +193,57 @@ class MemoryCheckpointStore:
         self._shelf.rows.update(touched)
         self._shelf.position, self._shelf.epoch = position, epoch
 
+    def replace(self, position: int, epoch: int, pieces: Iterator[TableChange]) -> None:
+        """Gather the pieces, then swap them in."""
+        check_replace(position, epoch, self._shelf.epoch)
+        rows: dict[str, dict[Row, Row]] = {}
+        for piece in pieces:
+            check_piece(self._tables, piece)
+            _apply(rows.setdefault(piece.table.name, {}), piece)
+        if self.fail_writes:
+            self.fail_writes -= 1
+            raise CheckpointFailedError("injected fault: the checkpoint was not written")
+        self._shelf.position, self._shelf.epoch, self._shelf.rows = position, epoch, rows
+
+    def read_pieces(self, rows_max: int) -> SnapshotReader:
+        """Read the rows as they are now: a write puts other dicts in their place."""
+        check_rows_max(rows_max)
+        closed = threading.Event()
+        pieces = self._pieces(dict(self._shelf.rows), rows_max, closed)
+        return SnapshotReader(self._shelf.position, self._shelf.epoch, pieces, closed.set)
+
+    def _pieces(
+        self, tables: dict[str, dict[Row, Row]], rows_max: int, closed: threading.Event
+    ) -> Iterator[TableChange]:
+        for name, rows in tables.items():
+            table, left = self._tables[name], list(rows.values())
+            begin = 0
+            for end in piece_ends(np.array([_row_bytes(row) for row in left], np.int64), rows_max):
+                if closed.is_set():
+                    raise CheckpointFailedError("the snapshot was closed while it was read")
+                yield TableChange(table, _columns(table, left[begin:end]))
+                begin = end
+
     def load(self) -> Checkpoint:
         """Return the rows as columns."""
-        tables: dict[str, Columns] = {}
-        for name, table in self._tables.items():
-            rows = list(self._shelf.rows.get(name, {}).values())
-            columns: Columns = {}
-            for index, (column, kind) in enumerate(table.columns):
-                values = [row[index] for row in rows]
-                columns[column] = np.array(values, DTYPES[kind]) if kind in DTYPES else values
-            tables[name] = columns
+        rows = self._shelf.rows
+        tables = {name: _columns(table, list(rows.get(name, {}).values())) for name, table in self._tables.items()}
         return Checkpoint(self._shelf.position, self._shelf.epoch, tables)
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _columns(table: Table, rows: list[Row]) -> Columns:
+    columns: Columns = {}
+    for index, (column, kind) in enumerate(table.columns):
+        values = [row[index] for row in rows]
+        columns[column] = np.array(values, DTYPES[kind]) if kind in DTYPES else values
+    return columns
+
+
+def _row_bytes(row: Row) -> int:
+    return sum(VALUE_BYTES + (len(value) if isinstance(value, bytes | str) else 0) for value in row)
 
 
 def _apply(rows: dict[Row, Row], change: TableChange) -> None:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from actors.core.tables import Checkpoint, TableChange
+from persistence.snapshot_pieces import SnapshotReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,5 +156,22 @@ class CheckpointStore(Protocol):
     def load(self) -> Checkpoint:
         """Return all rows with their position and epoch. Raises CheckpointDamagedError."""
 
+    def read_pieces(self, rows_max: int) -> SnapshotReader:
+        """Return the stored state as of now, to be read piece by piece while `write` goes on. Any thread.
+
+        rows_max: rows in a piece at most (>= 1, ValueError otherwise); snapshot_pieces.py has the other bound. The reader
+        tells position and epoch at once. Its pieces have upserts only, a table's pieces come together, tables without
+        rows not at all. At no time is a whole table in memory. Raises CheckpointDamagedError.
+        """
+
+    def replace(self, position: int, epoch: int, pieces: Iterator[TableChange]) -> None:
+        """Replace everything stored by a snapshot at (position, epoch): all or nothing, durable on return. Blocks.
+
+        position: lower or higher than the stored one; pieces: as `read_pieces` gives them: upserts only, each key once
+        (not checked across pieces), tables in any order. Other calls of the store wait until the iterator ends, reading
+        an open snapshot doesn't. Raises FencedError for an epoch below the stored one, InvalidError for a malformed
+        piece, CheckpointFailedError if the write failed, and whatever the iterator raises: nothing changed.
+        """
+
     def close(self) -> None:
-        """Let go of everything held. Idempotent."""
+        """Let go of everything held, open snapshots too. Idempotent."""

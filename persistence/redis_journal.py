@@ -82,6 +82,12 @@ class _Frame:
     acknowledged_at: float = 0.0
 
 
+def stored_epoch(server: RedisServer, namespace: str, shard: int) -> int:
+    """Return the epoch of whoever owns a shard's journal now; 0 if there is none. Raises JournalUnavailableError."""
+    with server.translating("reading who owns a journal"):
+        return int(server.client.hget(shard_key(namespace, shard, "owner"), "epoch") or 0)
+
+
 class RedisJournal(RecordBuffer):
     """A `Journal` in a stream of a Redis server.
 

@@ -2,7 +2,8 @@
 
 Rules of this file
 - The file is replaced whole or not at all, and `save` returns when the new one is durable: a promise counts only then.
-- Neither fact goes back: a replica that forgot a promise could acknowledge a deposed primary's records.
+- Neither fact goes back, but for the term of a log that is about to be replaced: a replica that forgot a promise could
+  acknowledge a deposed primary's records.
 - A file that can't be trusted is an error that names it and what to do, never a silent new beginning.
 
 Bytes: msgpack ["rookery-replica", 1, crc32 of body, body: bin], body = msgpack [store_id, promised, term].
@@ -79,12 +80,13 @@ class ReplicaFile:
     def save(self, *, promised: int | None = None, term: int | None = None) -> None:
         """Change one fact or both; durable on return. What doesn't change isn't written.
 
-        Raises ValueError for a lower value than the present one (nothing changed), OSError if the disk refuses: the
+        term=0: what is stored is about to be replaced, and belongs to no term's log any more. Otherwise raises
+        ValueError for a lower value than the present one (nothing changed), OSError if the disk refuses: the
         file then has the old facts or the new, this object the old.
         """
         promised = self._promised if promised is None else promised
         term = self._term if term is None else term
-        if not (self._promised <= promised <= TERM_MAX and self._term <= term <= TERM_MAX):
+        if not (self._promised <= promised <= TERM_MAX and (term == 0 or self._term <= term <= TERM_MAX)):
             raise ValueError(
                 f"{self._path}: promised {promised} and term {term}, after promised {self._promised} and term"
                 f" {self._term}: neither goes back, nor above {TERM_MAX}"
