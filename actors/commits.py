@@ -124,7 +124,7 @@ class Commits:
             position = self.state.position + 1
             try:
                 self.replica.follow(position, record)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  whatever it is, memory is no longer the journal's
                 self.log.critical("a leader's record failed; this process ends", position=position, reason=repr(error))
                 os._exit(1)
             self.journal.append(record)

@@ -72,7 +72,7 @@ class Replication:
         self._links: dict[int, _Link] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._serving: set[asyncio.Task[None]] = set()
-        self._tend_soon = asyncio.Event()
+        self._tend_soon, self._acknowledged = asyncio.Event(), asyncio.Event()
         self._told = 0  # the committed position as the leader said it
         self._recent: deque[bytes] = deque()
         self._recent_first = self._recent_bytes = 0
@@ -248,6 +248,7 @@ class Replication:
 
     def forget_acknowledged(self) -> None:
         """Drop what every attached follower has from memory."""
+        self._acknowledged.set()
         lowest = min((link.acked for link in self._links.values() if link.acked >= 0), default=self.state.position)
         while self._recent and self._recent_first <= lowest:
             self._recent_bytes -= len(self._recent.popleft())
@@ -351,9 +352,15 @@ class Replication:
         if self.leader is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
-                    while any(link.acked < self.state.position for link in self._links.values() if link.acked >= 0):
-                        await asyncio.sleep(0.01)
-        self._stop_leading()
+                    while self._somebody_lacks_records():
+                        self._acknowledged.clear()
+                        await self._acknowledged.wait()
+        for task in self._tasks:
+            task.cancel()
+        self._links = {}
+
+    def _somebody_lacks_records(self) -> bool:
+        return any(0 <= link.acked < self.state.position for link in self._links.values())
 
     def figures(self) -> dict[str, Any]:
         """Return role, term and followers for `status`."""

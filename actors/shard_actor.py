@@ -26,8 +26,8 @@ from ray.exceptions import RayError
 
 from actors.commits import Commits
 from actors.core import limits, warm
-from actors.core.deliveries import PIECE_FOLLOWERS
 from actors.core.arguments import id_list
+from actors.core.deliveries import PIECE_FOLLOWERS
 from actors.core.errors import InvalidError, MalformedError, MovedError, OverloadedError, RookeryError
 from actors.core.replica import READS, WRITES
 from actors.core.verify import check, digest
@@ -85,9 +85,7 @@ class ShardActor:
         self.metrics = ShardMetrics()
         self._exporter = RayExporter(self.metrics, shard=str(shard), replica=str(index))
         self.commits = Commits(storage, self.metrics, self.settings.checkpoint.queue_batches_max)
-        self.replication = Replication(
-            self.commits, storage, index, self._ask_router, self._on_lead, self._on_map
-        )
+        self.replication = Replication(self.commits, storage, index, self._ask_router, self._on_lead, self._on_map)
         self.exchange = Exchange(
             self.commits, self.metrics, self.settings.cluster.namespace, lambda: self.replication.leads
         )

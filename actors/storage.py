@@ -15,8 +15,8 @@ from actors.core.snapshot import TABLES
 from actors.core.tables import TableChange
 from cluster.shard_map import even_buckets
 from configs.settings import Settings
-from persistence.errors import CheckpointDamagedError, JournalCorruptError, PositionGapError, ReplicaFileError
 from persistence.duckdb_checkpoint import DuckDBCheckpointStore
+from persistence.errors import CheckpointDamagedError, JournalCorruptError, PositionGapError, ReplicaFileError
 from persistence.file_journal import FileJournal
 from persistence.protocols import CheckpointStore, Journal
 from persistence.recovery import RecoveryReport, recover
@@ -216,9 +216,10 @@ def open_redis(settings: Settings, shard: int) -> Opened:
             structlog.get_logger().warning(
                 "Redis may lose acknowledged writes", server=server.name, reason=facts.promise
             )
+        epoch = max(wait_until_open(lambda: stored_epoch(server, namespace, shard)), FIRST_EPOCH)
         journal = wait_until_open(
             lambda: RedisJournal(
-                server, namespace, shard, max(stored_epoch(server, namespace, shard), FIRST_EPOCH), f"{settings.cluster.shards} shards",
+                server, namespace, shard, epoch, f"{settings.cluster.shards} shards",
                 note.read_text(encoding="utf-8").strip() if note.exists() else "", not facts.survives_power_loss,
             )
         )  # fmt: skip

@@ -64,7 +64,8 @@ class LaneClient(asyncio.Protocol):
     """A lane to one shard replica.
 
     address: a Unix socket path or (host, port); secret: the cluster's 32 bytes; on_push(topic, value) gets what the
-    server pushes; on_close() is called once when a connected lane is gone. `await connect()`, then `await request(...)` from any number of tasks of the same loop.
+    server pushes; on_close() is called once when a connected lane is gone. `await connect()`, then
+    `await request(...)` from any number of tasks of the same loop.
     """
 
     def __init__(

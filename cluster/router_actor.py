@@ -30,6 +30,8 @@ from typing import Any
 import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
 
+from actors.core.replication import Member
+from cluster.connect import local_node_id
 from cluster.ray_options import (
     DEFAULT_NAMESPACE,
     ROUTER_METHODS,
@@ -40,8 +42,6 @@ from cluster.ray_options import (
     as_actor,
     in_placement_group,
 )
-from actors.core.replication import Member
-from cluster.connect import local_node_id
 from cluster.replica_lanes import ReplicaLanes
 from cluster.router import PING_TIMEOUT_S, SUPERVISE_INTERVAL_S, Endpoints, PingAnswer, Presence, Router
 

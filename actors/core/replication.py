@@ -137,7 +137,7 @@ class Leader:
 
     def decided(self) -> int:
         """The router has the set that was asked for on disk; returns the committed position."""
-        assert self.wanted is not None and self.asked, "nothing was asked for"
+        assert self.wanted is not None, "nothing was asked for"
         self.in_sync, self.wanted, self.asked = self.wanted, None, False
         return self._settle()
 

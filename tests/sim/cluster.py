@@ -2,7 +2,8 @@
 
 Shards are real `Replica`s, one to three each, on the real journal and checkpoint code over memory disks. The network
 drops, duplicates and delays batches and acknowledgements; replicas crash between any two events, with part of the
-unsynced journal on disk, perhaps torn, or stall; the router goes away, or elects without a reason. Clients retry until they are answered, as the API worker does. Everything follows from the seed.
+unsynced journal on disk, perhaps torn, or stall; the router goes away, or elects without a reason. Clients retry until
+they are answered, as the API worker does. Everything follows from the seed.
 """
 
 from __future__ import annotations
@@ -107,7 +108,13 @@ class SimCluster:
     """Shards, clock and network of one simulation."""
 
     def __init__(
-        self, seed: int, shard_count: int, tuning: limits.Tuning, faults: bool = True, replica_count: int = 1, copies: int = 1
+        self,
+        seed: int,
+        shard_count: int,
+        tuning: limits.Tuning,
+        faults: bool = True,
+        replica_count: int = 1,
+        copies: int = 1,
     ) -> None:
         self.rng = random.Random(seed)
         self.tuning = tuning
@@ -348,7 +355,9 @@ class SimCluster:
             for replica in self.replicas[shard.number]:
                 problems += check(replica.replica.state)
                 assert not problems, problems[:5]
-                assert digest(replica.replica.state) == before, f"replica {replica.index} of shard {shard.number} differs"
+                assert digest(replica.replica.state) == before, (
+                    f"replica {replica.index} of shard {shard.number} differs"
+                )
         for replica in [replica for replicas in self.replicas for replica in replicas]:
             before = digest(replica.replica.state)
             replica.journal.flush()

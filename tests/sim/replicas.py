@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 from actors.core.replica import Replica
 from actors.core.replication import Candidate, Leader, standing_position
 from actors.core.snapshot import TABLES
-from persistence.memory import MemoryDisk, MemoryJournal, MemoryShelf
-from tests.sim.shim import MemoryCheckpointStore
+from persistence.memory import MemoryCheckpointStore, MemoryDisk, MemoryJournal, MemoryShelf
 from persistence.recovery import recover
 
 if TYPE_CHECKING:
@@ -213,9 +212,7 @@ class SimReplica:
         self.promised = self.prepared = term
         self.stop_leading()
         position = self.replica.state.position
-        self.local_waiting.append(
-            (position, lambda: answer(Candidate(self.index, self.store_id, self.term, position)))
-        )
+        self.local_waiting.append((position, lambda: answer(Candidate(self.index, self.store_id, self.term, position))))
         self.flush_soon()
 
     def stop_leading(self) -> None:
@@ -306,7 +303,9 @@ class SimReplica:
         self.waiting.clear()  # clients of its own leadership try again elsewhere
         answer(0, position)
 
-    def append(self, term: int, first: int, records: list[bytes], committed: int, answer: Callable[[int], None]) -> None:
+    def append(
+        self, term: int, first: int, records: list[bytes], committed: int, answer: Callable[[int], None]
+    ) -> None:
         """Apply the leader's records; answered with this disk's position once they are durable."""
         state = self.replica.state
         if self.role != "follower" or term != self.term or term < self.promised or first > state.position + 1:
@@ -366,7 +365,8 @@ class Link:
             records = me.records(self.next_position)
             first, committed = self.next_position, me.committed
             self._call(
-                lambda answer: self.peer.append(self.term, first, records, committed, lambda p: answer(p, 0)), self._acked
+                lambda answer: self.peer.append(self.term, first, records, committed, lambda p: answer(p, 0)),
+                self._acked,
             )
         else:
             self._again_soon(100)  # a heartbeat
@@ -423,5 +423,7 @@ class Link:
         reader = me.store.read_pieces(SNAPSHOT_ROWS)
         position, epoch, pieces = reader.position, reader.epoch, list(reader)
         self.busy = True
-        me.sim.after(me.sim.rng.randrange(1, 40), peer.guarded(lambda: peer.install(self.term, position, epoch, pieces)))
+        me.sim.after(
+            me.sim.rng.randrange(1, 40), peer.guarded(lambda: peer.install(self.term, position, epoch, pieces))
+        )
         self._again_soon(100)
