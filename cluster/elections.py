@@ -127,7 +127,7 @@ class Elections:
                 for task in done:
                     answer = task.result()
                     if isinstance(answer, Candidate):
-                        answers[answer.index] = answer
+                        answers[answer.replica] = answer
                     elif answer is not None:
                         self._tried[shard] = max(self._tried[shard], answer)
         finally:

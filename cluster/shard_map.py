@@ -163,8 +163,8 @@ class ShardMap:
         """
         replicas = tuple(
             old if old.shard != shard else replace(
-                old, primary=old.index == leader.index, in_sync=old.index == leader.index,
-                store_id=leader.store_id if old.index == leader.index else "",
+                old, primary=old.index == leader.replica, in_sync=old.index == leader.replica,
+                store_id=leader.store_id if old.index == leader.replica else "",
             )
             for old in self.replicas
         )  # fmt: skip

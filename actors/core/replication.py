@@ -41,7 +41,7 @@ class Term(NamedTuple):
 class Candidate(NamedTuple):
     """What a replica says of its log when it promises a term. store_id: whose disk it is."""
 
-    index: int
+    replica: int
     store_id: str
     term: int
     position: int
@@ -50,7 +50,7 @@ class Candidate(NamedTuple):
 class Member(NamedTuple):
     """One of the in-sync set. store_id "": any; maps of before there were replicas don't say."""
 
-    index: int
+    replica: int
     store_id: str
 
 
@@ -75,14 +75,14 @@ def elect(
         chosen = list(answers)
         if len(chosen) < replica_count:
             return None
-        return max(chosen, key=lambda c: (c.term, c.position, -c.index))
-    disks = {member.index: member.store_id for member in in_sync}
-    chosen = [c for c in answers if c.index in disks and disks[c.index] in ("", c.store_id)]
+        return max(chosen, key=lambda c: (c.term, c.position, -c.replica))
+    disks = {member.replica: member.store_id for member in in_sync}
+    chosen = [c for c in answers if c.replica in disks and disks[c.replica] in ("", c.store_id)]
     followers_needed = len(disks.keys() - {old_leader}) - min(history[-1].copies, len(disks)) + 2
-    followers = sum(c.index != old_leader for c in chosen)
+    followers = sum(c.replica != old_leader for c in chosen)
     if followers == len(chosen) and followers < followers_needed:
         return None
-    return max(chosen, key=lambda c: (c.term, c.position, c.index == old_leader, -c.index)) if chosen else None
+    return max(chosen, key=lambda c: (c.term, c.position, c.replica == old_leader, -c.replica)) if chosen else None
 
 
 class Leader:

@@ -73,7 +73,7 @@ class SimRouter:
             if self.election.get(shard, (0, {}))[0] != term or not self.there:
                 return
             if isinstance(answer, Candidate):
-                answers[answer.index] = answer
+                answers[answer.replica] = answer
             else:
                 self.elect(shard, answer + 1)
 
@@ -91,7 +91,7 @@ class SimRouter:
         leader = elect(self.map.terms[shard], self.map.in_sync_of(shard), old, count, answers.values())
         if leader is not None:
             self.map = self.map.with_leader(shard, leader, term, self.sim.copies)
-            self.elected[shard] = self.sim.replicas[shard][leader.index].incarnation
+            self.elected[shard] = self.sim.replicas[shard][leader.replica].incarnation
             self.tell()
 
     def change_in_sync(self, shard: int, term: int, members: list[tuple[int, str]]) -> bool | None:
