@@ -159,9 +159,9 @@ class CheckpointStore(Protocol):
     def read_pieces(self, rows_max: int) -> SnapshotReader:
         """Return the stored state as of now, to be read piece by piece while `write` goes on. Any thread.
 
-        rows_max: rows in a piece at most (>= 1, ValueError otherwise); snapshot_pieces.py has the other bound. The reader
-        tells position and epoch at once. Its pieces have upserts only, a table's pieces come together, tables without
-        rows not at all. At no time is a whole table in memory. Raises CheckpointDamagedError.
+        rows_max: rows in a piece at most (>= 1, ValueError otherwise); snapshot_pieces.py has the other bound. The
+        reader tells position and epoch at once. Its pieces have upserts only, a table's pieces come together, tables
+        without rows not at all. At no time is a whole table in memory. Raises CheckpointDamagedError.
         """
 
     def replace(self, position: int, epoch: int, pieces: Iterator[TableChange]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 
 import numpy as np
@@ -63,7 +64,7 @@ def test_a_snapshot_holds_all_rows_in_pieces_of_the_asked_size(open_store):
         assert rows_in(pieces, FOLLOWS) == [(1, 1, 1), (1, 2, 2)]
         assert rows_in(pieces, NAMES) == [("", 1), ("b", 2)]
         order = [piece.table.name for piece in pieces]
-        assert len(dict.fromkeys(order)) == 1 + sum(a != b for a, b in zip(order, order[1:], strict=False))
+        assert len(dict.fromkeys(order)) == 1 + sum(a != b for a, b in itertools.pairwise(order))
     with pytest.raises(ValueError, match="at least 1"):
         store.read_pieces(0)
     store.close()
@@ -156,6 +157,9 @@ def test_a_closed_snapshot_or_store_gives_no_more_pieces(open_store):
         with pytest.raises(CheckpointFailedError, match="closed"):
             list(reader)
         reader.close()
+    store = open_store(TABLES)
+    assert len(rows_in(store.read_pieces(50_000))) == 200_000
+    store.close()
 
 
 # ---- replacing ----------------------------------------------------------------------------------------------------
