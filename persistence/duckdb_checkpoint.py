@@ -6,8 +6,9 @@ Rules of this file
   because the log is a file that comes and goes, and the journal is trimmed on the strength of this commit.
 - No primary keys in the file. "Replace" is a hash join that deletes the old rows, then a bulk insert: with an index the
   same fold takes 16 times as long, the first load 3 times, and the file is twice the size (DESIGN.md has the run).
-- After any error the connection is thrown away and opened again for the next call: some DuckDB errors invalidate it,
-  and the whole open file with it, so those of DuckDB end the snapshots that are being read, too.
+- After any error of DuckDB the connection is thrown away and opened again for the next call: some invalidate it, and
+  the whole open file with it. So the snapshots that are being read end, too; and they must, as opening waits until
+  nothing in this process holds the file any more. What this file refuses by itself is only rolled back.
 - A snapshot is a transaction of its own on a cursor (DuckDB isolates snapshots): writes go on beside it. While one is
   open DuckDB can't fold its log, so the log grows by what is written meanwhile.
 
@@ -25,9 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from actors.core.errors import InvalidError
 from actors.core.tables import DTYPES, Checkpoint, Columns, Table, TableChange
@@ -39,7 +38,7 @@ from persistence.errors import (
     CheckpointLockedError,
     CheckpointMismatchError,
 )
-from persistence.snapshot_pieces import VALUE_BYTES, SnapshotReader, piece_ends
+from persistence.snapshot_pieces import SnapshotReader, piece_ends, row_bytes
 
 FORMAT_VERSION = 1  # of the meta table below; the core's own version is `schema_version`
 MEMORY_LIMIT = "256MB"  # DuckDB's buffers a shard: the hash join of a fold needs a few MB, the rest is cache
@@ -133,7 +132,6 @@ class DuckDBCheckpointStore:
         """Close the file, which folds its log. Idempotent."""
         with self._lock:
             self._disconnect()
-            self._close_readers()
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         if self._connection is None:
@@ -149,13 +147,11 @@ class DuckDBCheckpointStore:
         return self._connection
 
     def _disconnect(self) -> None:
+        for reader in list(self._readers):
+            reader.close()
         if self._connection is not None:
             connection, self._connection = self._connection, None
             connection.close()
-
-    def _close_readers(self) -> None:
-        for reader in list(self._readers):
-            reader.close()
 
     def _commit(self, db: duckdb.DuckDBPyConnection, position: int, epoch: int) -> None:
         db.execute(f"UPDATE {_META} SET position = ?, epoch = ?", [position, epoch])
@@ -164,20 +160,26 @@ class DuckDBCheckpointStore:
 
     @contextmanager
     def _undoing(self) -> Iterator[None]:
-        """Throw the connection and its transaction away if the block raises."""
+        """End the transaction if the block raises, if there is one."""
         try:
             yield
         except BaseException:
-            self._disconnect()
+            if self._connection is not None:
+                try:
+                    self._connection.execute("ROLLBACK")
+                except duckdb.TransactionException:  # it had not begun
+                    pass
+                except duckdb.Error:
+                    self._disconnect()
             raise
 
     @contextmanager
     def _failures_named(self) -> Iterator[None]:
-        """Turn failures to write into CheckpointFailedError. What DuckDB refuses may have invalidated the open file."""
+        """Turn failures to write into CheckpointFailedError, and let go of the file."""
         try:
             yield
         except (duckdb.Error, pa.ArrowException, OSError) as error:
-            self._close_readers()
+            self._disconnect()
             raise CheckpointFailedError(f"{self._path}: the checkpoint was not written: {error}") from error
 
     def _options(self) -> dict[str, str | bool | int | float | list[str]]:
@@ -227,7 +229,6 @@ class DuckDBCheckpointStore:
             yield
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             self._disconnect()
-            self._close_readers()
             if "lock on file" in str(error):
                 raise CheckpointLockedError(f"{self._path}: open in another process: {error}") from error
             raise CheckpointDamagedError(f"{self._path}: can't be read as a checkpoint: {error}") from error
@@ -240,27 +241,32 @@ class _PieceReader:
         self._cursor, self._tables, self._rows_max, self._path = cursor, tables, rows_max, path
         self._lock = threading.Lock()
         self._closed = False
+        self._batches: pa.RecordBatchReader | None = None  # of the table that is being read; it holds the file, too
 
     def pieces(self) -> Iterator[TableChange]:
         """Yield the rows of all tables. Closes the reader at the end."""
         try:
             for table in self._tables:
-                batches: pa.RecordBatchReader | None = None
-                while True:
-                    with self._lock, self._damage_named():
-                        if batches is None:
-                            batches = _batches(self._cursor, table)
-                        batch = next(batches, None)
-                    if batch is None:
-                        break
+                while (batch := self._next_batch(table)) is not None:
                     yield from _pieces(table, batch, self._rows_max)
         finally:
             self.close()
+
+    def _next_batch(self, table: Table) -> pa.RecordBatch | None:
+        """Return the next rows of a table, None at its end: the next table may be asked for then."""
+        with self._lock, self._damage_named():
+            if self._batches is None:
+                self._batches = _batches(self._cursor, table)
+            batch = next(self._batches, None)
+            if batch is None:
+                self._batches = None
+            return batch
 
     def close(self) -> None:
         """End the transaction. Waits for the batch that is being read. Idempotent."""
         with self._lock:
             self._closed = True
+            self._batches = None
             self._cursor.close()
 
     @contextmanager
@@ -280,18 +286,10 @@ def _batches(db: duckdb.DuckDBPyConnection, table: Table) -> pa.RecordBatchReade
 
 def _pieces(table: Table, batch: pa.RecordBatch, rows_max: int) -> Iterator[TableChange]:
     begin = 0
-    for end in piece_ends(_row_bytes(table, batch), rows_max):
+    for end in piece_ends(row_bytes(table, batch), rows_max):
         part = batch.slice(begin, end - begin)
         yield TableChange(table, {name: _values(part.column(name), kind) for name, kind in table.columns})
         begin = end
-
-
-def _row_bytes(table: Table, rows: pa.RecordBatch) -> np.ndarray[Any, np.dtype[np.int64]]:
-    sizes = np.full(rows.num_rows, VALUE_BYTES * len(table.columns), np.int64)
-    for name, kind in table.columns:
-        if kind not in DTYPES:
-            sizes += pc.binary_length(rows.column(name)).fill_null(0).to_numpy(zero_copy_only=False)
-    return sizes
 
 
 def _apply(db: duckdb.DuckDBPyConnection, change: TableChange) -> None:

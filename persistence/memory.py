@@ -179,6 +179,7 @@ class MemoryCheckpointStore:
     def __init__(self, tables: Sequence[Table], shelf: MemoryShelf | None = None) -> None:
         self._tables = {table.name: table for table in tables}
         self._shelf = shelf if shelf is not None else MemoryShelf()
+        self._closed = threading.Event()
         self.fail_writes = 0
 
     def write(self, position: int, epoch: int, changes: Sequence[TableChange]) -> None:
@@ -219,7 +220,7 @@ class MemoryCheckpointStore:
             table, left = self._tables[name], list(rows.values())
             begin = 0
             for end in piece_ends(np.array([_row_bytes(row) for row in left], np.int64), rows_max):
-                if closed.is_set():
+                if closed.is_set() or self._closed.is_set():
                     raise CheckpointFailedError("the snapshot was closed while it was read")
                 yield TableChange(table, _columns(table, left[begin:end]))
                 begin = end
@@ -231,7 +232,8 @@ class MemoryCheckpointStore:
         return Checkpoint(self._shelf.position, self._shelf.epoch, tables)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """End the open snapshots."""
+        self._closed.set()
 
 
 def _columns(table: Table, rows: list[Row]) -> Columns:

@@ -7,12 +7,14 @@ Rules of this file
   before gets FencedError at its next write.
 - The manifest is compared before it is changed: if the server went back (a crash under appendfsync everysec), the
   write is refused with JournalLostError, as later changes don't fit onto earlier rows; a recovery puts it right.
+- A snapshot that is being read keeps its chunks: while one is open in this store nothing is folded or removed. A table
+  is read from its newest chunk to its oldest, leaving out what a newer one has a word on.
 - A table is folded when its changes outweigh half of its base, so the server holds at most 1.5 times the rows, 2.5
   times while it folds, and loading reads no more.
 
     {rookery:<namespace>:<shard>}:checkpoint              hash: format, identity, epoch, token, position, version,
                                                           and for each table t:<table> (see _Log)
-    {rookery:<namespace>:<shard>}:checkpoint:<table>:<n>  | magic 4 | crc u32 | kind u8 | Arrow stream, LZ4 |
+    {rookery:<namespace>:<shard>}:checkpoint:<table>:<n>  a chunk of redis_chunks.py
 
     chunks of a table:   kept .. first-1     first .. base-1     base .. next-1     next .. written
                          folded away, going      the base         changes since      never committed, going
@@ -24,23 +26,20 @@ It deliberately holds no rows between calls, and knows nothing of what the table
 from __future__ import annotations
 
 import secrets
-import struct
 import threading
 import time
-import zlib
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import structlog
 from redis.exceptions import RedisError
 
-from actors.core.errors import InvalidError
-from actors.core.tables import DTYPES, Checkpoint, Columns, Table, TableChange
-from persistence.checkpoint_rules import check_write
+from actors.core.tables import Checkpoint, Table, TableChange
+from persistence.checkpoint_rules import check_piece, check_replace, check_rows_max, check_write
 from persistence.errors import (
     CheckpointDamagedError,
     CheckpointFailedError,
@@ -51,18 +50,27 @@ from persistence.errors import (
     JournalUnavailableError,
     StorageError,
 )
+from persistence.redis_chunks import (
+    UPSERT,
+    arrow_schema,
+    arrow_table,
+    change_parts,
+    chunk_slices,
+    columns_of,
+    decode_chunk,
+    describe_tables,
+    encode_chunk,
+    fold_rows,
+    without_keys,
+)
 from persistence.redis_server import RedisServer, Script, shard_key
+from persistence.snapshot_pieces import SnapshotReader, piece_ends, row_bytes
 
 FORMAT = "1"
-MAGIC = b"RKCP"
-_HEAD = struct.Struct("<4sIB")
-UPSERT, DELETE = 0, 1
-CHUNK_BYTES_MAX = 4 * 1024 * 1024  # bytes of columns in one chunk, before LZ4; the server stops for one at a time
 PIPELINE_CHUNK_COUNT = 4  # chunks on their way at once, both ways: 16 MiB
 FOLD_BYTES_MIN = 4 * 1024 * 1024  # bytes of changes that are never folded for their size alone: 10 ms of loading
 FOLD_CHUNK_COUNT = 256  # chunks of changes after which a table is folded in any case: each is a key and a round of work
 SETTLE_SECONDS = 2.0  # s until a server that syncs every second has synced what it acknowledged
-_ARROW = {"BIGINT": pa.int64(), "INTEGER": pa.int32(), "BLOB": pa.large_binary(), "VARCHAR": pa.large_string()}
 
 OPEN = Script(
     """
@@ -144,6 +152,15 @@ class _Manifest:
     logs: dict[str, _Log]
 
 
+class _PieceReader:
+    """A snapshot that somebody reads, until it is closed or forgotten."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
 class RedisCheckpointStore:
     """A `CheckpointStore` in blobs of a Redis server.
 
@@ -168,9 +185,10 @@ class RedisCheckpointStore:
         self._token = secrets.token_hex(16)
         self._settle_s = settle_s
         self._lock = threading.Lock()
+        self._readers: weakref.WeakSet[_PieceReader] = weakref.WeakSet()
         self._log = structlog.get_logger()
         self._expected = 0  # the version that the server must have, at least
-        identity = f"schema {schema_version}\n{_describe(tables)}"
+        identity = f"schema {schema_version}\n{describe_tables(tables)}"
         status, *found = self._run(OPEN, [self._token, FORMAT, identity])
         if status == "mismatch":
             raise CheckpointMismatchError(
@@ -184,7 +202,7 @@ class RedisCheckpointStore:
         with self._lock, self._failures_named():
             manifest = self._read_manifest()
             check_write(self._tables, position, epoch, changes, manifest.position, manifest.epoch)
-            parts = [(change.table.name, kind, rows) for change in changes for kind, rows in _parts(change)]
+            parts = [(change.table.name, kind, rows) for change in changes for kind, rows in change_parts(change)]
             logs = dict(manifest.logs)
             for name, kind, rows in parts:
                 logs[name] = self._put(name, logs[name], kind, rows)
@@ -194,16 +212,81 @@ class RedisCheckpointStore:
             if log.due:
                 self._try_to_fold(name)
 
+    def replace(self, position: int, epoch: int, pieces: Iterator[TableChange]) -> None:
+        """Write the pieces as chunks of a new base behind each log, then name those instead. See `CheckpointStore`."""
+        with self._lock:
+            with self._failures_named():
+                manifest = self._read_manifest()
+                check_replace(position, epoch, manifest.epoch)
+            logs = {name: _Log(log.kept, log.next, log.next, log.next) for name, log in manifest.logs.items()}
+            try:
+                for piece in pieces:
+                    check_piece(self._tables, piece)
+                    if piece.upsert_count:
+                        name, rows = piece.table.name, arrow_table(piece.table.columns, piece.upserts)
+                        with self._failures_named():
+                            logs[name] = self._put(name, logs[name], UPSERT, rows)
+            except BaseException:
+                self._try_to_drop(
+                    {name: range(log.first, log.next + PIPELINE_CHUNK_COUNT) for name, log in logs.items()}
+                )
+                raise
+            for name, log in logs.items():
+                logs[name] = replace(log, base=log.next, base_bytes=log.change_bytes, change_bytes=0)
+            with self._failures_named():
+                self._commit(replace(self._read_manifest(), position=position, epoch=epoch, logs=logs))
+                self._settle()
+            if not self._is_read():
+                self._try_to_drop({name: range(log.kept, log.first) for name, log in logs.items()})
+
+    def read_pieces(self, rows_max: int) -> SnapshotReader:
+        """Open a snapshot. Holds PIPELINE_CHUNK_COUNT chunks of a table, and the keys that changed since its base."""
+        check_rows_max(rows_max)
+        with self._lock:
+            manifest = self._read_manifest()
+            reader = _PieceReader()
+            self._readers.add(reader)
+        return SnapshotReader(manifest.position, manifest.epoch, self._pieces(reader, manifest, rows_max), reader.close)
+
+    def _pieces(self, reader: _PieceReader, manifest: _Manifest, rows_max: int) -> Iterator[TableChange]:
+        try:
+            for name, table in self._tables.items():
+                for rows in self._rows_newest_first(table, manifest.logs[name]):
+                    begin = 0
+                    for end in piece_ends(row_bytes(table, rows), rows_max):
+                        if reader.closed:
+                            raise CheckpointFailedError(f"{self._where}: the snapshot was closed while it was read")
+                        yield TableChange(table, columns_of(rows.slice(begin, end - begin), table))
+                        begin = end
+        finally:
+            reader.close()
+
+    def _rows_newest_first(self, table: Table, log: _Log) -> Iterator[pa.Table]:
+        """Yield a table's rows chunk by chunk, without those that a newer chunk replaces or deletes."""
+        newer: list[pa.Table] = []
+        numbers = range(log.next - 1, log.first - 1, -1)
+        for number, (kind, rows) in zip(numbers, self._chunks(table.name, numbers), strict=True):
+            left = without_keys(rows, table.key, newer)
+            if number >= log.base:
+                newer = [pa.concat_tables([*newer, left.select(table.key)]).combine_chunks()]
+            if kind == UPSERT and left.num_rows:
+                yield left
+
     def load(self) -> Checkpoint:
         """Return all rows."""
         with self._lock:
             manifest = self._read_manifest()
-            tables = {name: _columns(self._rows(table, manifest.logs[name]), table)
+            tables = {name: columns_of(self._rows(table, manifest.logs[name]), table)
                       for name, table in self._tables.items()}  # fmt: skip
             return Checkpoint(manifest.position, manifest.epoch, tables)
 
     def close(self) -> None:
-        """Nothing is held; the connections are the server's."""
+        """End the open snapshots; the connections are the server's."""
+        for reader in list(self._readers):
+            reader.close()
+
+    def _is_read(self) -> bool:
+        return any(not reader.closed for reader in list(self._readers))
 
     # ---- the manifest -----------------------------------------------------------------------------------------
 
@@ -256,8 +339,8 @@ class RedisCheckpointStore:
         """Write rows as chunks behind a table's log; returns the log that names them."""
         number, written = log.next, log.change_bytes
         batch: list[tuple[list[str], list[Any]]] = []
-        for part in _slices(rows):
-            chunk = _encode(part, kind, f"{name}:{number}")
+        for part in chunk_slices(rows):
+            chunk = encode_chunk(part, kind, f"{name}:{number}")
             batch.append(([self._key, self._chunk_key(name, number)], [self._token, chunk]))
             number, written = number + 1, written + len(chunk)
             if len(batch) == PIPELINE_CHUNK_COUNT:
@@ -267,16 +350,16 @@ class RedisCheckpointStore:
             self._run_all(PUT, batch)
         return replace(log, next=number, change_bytes=written)
 
-    def _chunks(self, name: str, log: _Log) -> Iterator[tuple[int, pa.Table]]:
-        """Yield (kind, rows) of a table's chunks, in order. Raises CheckpointDamagedError that names the key."""
-        for start in range(log.first, log.next, PIPELINE_CHUNK_COUNT):
-            numbers = range(start, min(start + PIPELINE_CHUNK_COUNT, log.next))
+    def _chunks(self, name: str, wanted: range) -> Iterator[tuple[int, pa.Table]]:
+        """Yield (kind, rows) of these chunks of a table, in order. Raises CheckpointDamagedError that names the key."""
+        for start in range(0, len(wanted), PIPELINE_CHUNK_COUNT):
+            numbers = wanted[start : start + PIPELINE_CHUNK_COUNT]
             keys = [self._chunk_key(name, number) for number in numbers]
             with self._server.translating("reading the checkpoint"):
                 found = self._server.client.mget(keys)
             for number, key, data in zip(numbers, keys, found, strict=True):
                 try:
-                    yield _decode(data, f"{name}:{number}")
+                    yield decode_chunk(data, f"{name}:{number}")
                 except (ValueError, pa.ArrowException) as error:
                     message = f"{self._server.name} {key}: can't be read as a part of a checkpoint: {error}"
                     raise CheckpointDamagedError(message) from error
@@ -284,20 +367,21 @@ class RedisCheckpointStore:
     def _rows(self, table: Table, log: _Log) -> pa.Table:
         """Return a table's rows: of all chunks, what the last word on each key leaves."""
         kinds, parts = [], []
-        for kind, rows in self._chunks(table.name, log):
+        for kind, rows in self._chunks(table.name, range(log.first, log.next)):
             kinds.append((kind, rows.num_rows))
             parts.append(rows)
         if not parts:
-            return _schema(table.columns).empty_table()
+            return arrow_schema(table.columns).empty_table()
         if log.next == log.base:
             return pa.concat_tables(parts)
-        return _fold(table, kinds, parts)
+        return fold_rows(table, kinds, parts)
 
     def _try_to_fold(self, name: str) -> None:
         """Fold a table's changes into its base. If it fails, the next write tries again: nothing depends on it."""
         try:
             with self._lock:
-                self._fold_table(name)
+                if not self._is_read():
+                    self._fold_table(name)
         except (StorageError, pa.ArrowException) as error:
             self._log.warning("a checkpoint was not folded; the next one tries again", reason=str(error), table=name)
 
@@ -312,6 +396,14 @@ class RedisCheckpointStore:
         self._drop(name, range(log.kept, folded.first))
         manifest = self._read_manifest()
         self._commit(replace(manifest, logs={**manifest.logs, name: replace(folded, kept=folded.first)}))
+
+    def _try_to_drop(self, chunks: dict[str, range]) -> None:
+        """Remove chunks that nothing names. If it fails, the next opening does it."""
+        try:
+            for name, numbers in chunks.items():
+                self._drop(name, numbers)
+        except StorageError as error:
+            self._log.warning("chunks that nothing names stay until the next start", reason=str(error))
 
     def _drop(self, name: str, numbers: range) -> None:
         for start in range(numbers.start, numbers.stop, FOLD_CHUNK_COUNT):
@@ -371,93 +463,3 @@ class RedisCheckpointStore:
 
     def _lost(self, what: str) -> JournalLostError:
         return JournalLostError(f"{self._where}: the server lost acknowledged writes: it has {what}")
-
-
-def _parts(change: TableChange) -> list[tuple[int, pa.Table]]:
-    """Return a change as (kind, rows), deletes first. Raises InvalidError for a key that comes twice."""
-    parts, table = [], change.table
-    if change.delete_count:
-        parts.append((DELETE, _arrow_table(table.key_columns, change.deletes)))
-    if change.upsert_count:
-        rows = _arrow_table(table.columns, change.upserts)
-        if len(_newest(rows, table.key)) < rows.num_rows:
-            raise InvalidError(f"table {table.name}: a key comes twice in one upsert", "upserts")
-        parts.append((UPSERT, rows))
-    return parts
-
-
-def _newest(rows: pa.Table, key: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Return for each key the number of the last row that has it, in no particular order."""
-    numbered = rows.select(key).append_column("#", pa.array(np.arange(rows.num_rows)))
-    newest: np.ndarray[Any, np.dtype[np.int64]] = (
-        numbered.group_by(list(key), use_threads=False).aggregate([("#", "max")]).column("#_max").to_numpy()
-    )
-    return newest
-
-
-def _fold(table: Table, kinds: list[tuple[int, int]], parts: list[pa.Table]) -> pa.Table:
-    """Return the rows that a sequence of upserts and deletes leaves: each key's last word, if that is a row."""
-    kept = _newest(pa.concat_tables([part.select(table.key) for part in parts]), table.key)
-    is_row = np.repeat([kind == UPSERT for kind, _ in kinds], [count for _, count in kinds])
-    rows = [part for (kind, _), part in zip(kinds, parts, strict=True) if kind == UPSERT]
-    if not rows:
-        return _schema(table.columns).empty_table()
-    mask = np.zeros(len(is_row), bool)
-    mask[kept] = True
-    return pa.concat_tables(rows).filter(pa.array(mask[is_row]))
-
-
-def _slices(rows: pa.Table) -> Iterator[pa.Table]:
-    """Yield rows in parts of CHUNK_BYTES_MAX on average."""
-    count = -(-rows.nbytes // CHUNK_BYTES_MAX) or 1
-    step = -(-rows.num_rows // count)
-    for start in range(0, rows.num_rows, step or 1):
-        yield rows.slice(start, step)
-
-
-def _encode(rows: pa.Table, kind: int, name: str) -> bytes:
-    """Return the bytes of a chunk; its checksum covers the name, so that a chunk is known to be where it belongs."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as stream:
-        stream.write_table(rows)
-    data: bytes = sink.getvalue().to_pybytes()
-    return b"".join((_HEAD.pack(MAGIC, _checksum(data, kind, name), kind), data))
-
-
-def _decode(chunk: bytes | None, name: str) -> tuple[int, pa.Table]:
-    """Return (kind, rows). Raises ValueError or ArrowException."""
-    if chunk is None:
-        raise ValueError("it is missing")
-    if len(chunk) < _HEAD.size:
-        raise ValueError(f"{len(chunk)} bytes, at least {_HEAD.size} expected")
-    magic, crc, kind = _HEAD.unpack_from(chunk)
-    data = chunk[_HEAD.size :]
-    if magic != MAGIC or crc != _checksum(data, kind, name):
-        raise ValueError("its checksum differs")
-    return kind, pa.ipc.open_stream(data).read_all()
-
-
-def _checksum(data: bytes, kind: int, name: str) -> int:
-    return zlib.crc32(data, zlib.crc32(f"{kind}:{name}".encode()))
-
-
-def _columns(rows: pa.Table, table: Table) -> Columns:
-    loaded: Columns = {}
-    for name, kind in table.columns:
-        column = rows.column(name)
-        loaded[name] = column.to_numpy().astype(DTYPES[kind], copy=False) if kind in DTYPES else column.to_pylist()
-    return loaded
-
-
-def _arrow_table(columns: Sequence[tuple[str, str]], values: Columns) -> pa.Table:
-    arrays = [pa.array(values[name], _ARROW[kind]) for name, kind in columns]
-    return pa.Table.from_arrays(arrays, schema=_schema(columns))
-
-
-def _schema(columns: Sequence[tuple[str, str]]) -> pa.Schema:
-    return pa.schema([(name, _ARROW[kind]) for name, kind in columns])
-
-
-def _describe(tables: Sequence[Table]) -> str:
-    """Return one canonical text of the declared tables; a checkpoint with another one is not read."""
-    return "\n".join(sorted(f"{t.name}({', '.join(map(' '.join, t.columns))}; key {', '.join(t.key)})" for t in tables))

@@ -23,6 +23,8 @@ from typing import Any
 
 import msgpack
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from actors.core.errors import InvalidError
 from actors.core.tables import DTYPES, Columns, Table, TableChange
@@ -58,6 +60,15 @@ class SnapshotReader:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def row_bytes(table: Table, rows: pa.Table | pa.RecordBatch) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return what each row counts for, in bytes. rows: as Arrow columns."""
+    sizes = np.full(rows.num_rows, VALUE_BYTES * len(table.columns), np.int64)
+    for name, kind in table.columns:
+        if kind not in DTYPES:
+            sizes += pc.fill_null(pc.binary_length(rows.column(name)), 0).to_numpy(zero_copy_only=False)
+    return sizes
 
 
 def piece_ends(row_bytes: np.ndarray[Any, np.dtype[np.int64]], rows_max: int) -> Iterator[int]:

@@ -164,3 +164,72 @@ def test_rows_and_position_stay_together_through_kill_9(path):
         assert checkpoint.position >= acknowledged
         assert checkpoint.tables["counts"]["value"].tolist() == [checkpoint.position] * 2000
         store.close()
+
+
+REPLACE_FOR_EVER = """
+import os, sys
+from tests.persistence.test_duckdb_checkpoint import COUNTS, put
+from persistence.duckdb_checkpoint import DuckDBCheckpointStore
+
+def pieces(position):
+    for begin in range(0, 300_000, 20_000):
+        if begin == 160_000:
+            os.write(1, b"%d half\\n" % position)
+        yield put(begin, begin + 20_000, position)
+
+store = DuckDBCheckpointStore(sys.argv[1], 0, [COUNTS])
+position = store.load().position
+while True:
+    position += 1
+    store.replace(position, 0, pieces(position))
+    os.write(1, b"%d whole\\n" % position)
+"""
+
+
+@pytest.mark.parametrize("lines_before_kill", range(1, 7))
+def test_a_replacement_is_whole_or_not_at_all_through_kill_9(path, lines_before_kill):
+    """Killed half-way through the pieces (odd), or once it has returned (even)."""
+    store = DuckDBCheckpointStore(path, 0, [COUNTS])
+    store.write(0, 0, [put(0, 300_000, 0)])
+    store.close()
+    command = [sys.executable, "-c", REPLACE_FOR_EVER, str(path)]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(lines_before_kill)]
+        process.send_signal(signal.SIGKILL)
+        lines += process.stdout.read().splitlines(keepends=True)
+    acknowledged = [int(line.split()[0]) for line in lines if line.endswith(b"whole\n")]
+    store = DuckDBCheckpointStore(path, 0, [COUNTS])
+    checkpoint = store.load()
+    assert checkpoint.position >= max(acknowledged, default=0)
+    assert np.unique(checkpoint.tables["counts"]["value"]).tolist() == [checkpoint.position]
+    assert np.array_equal(np.sort(checkpoint.tables["counts"]["id"]), np.arange(300_000))
+    store.close()
+
+
+def test_replacing_again_and_again_keeps_the_file_small(path):
+    store = DuckDBCheckpointStore(path, 0, [COUNTS])
+    random = np.random.default_rng(1)
+    for position in range(1, 12):
+        ids = random.permutation(400_000).astype(np.int64)
+        values = random.integers(0, 1 << 60, 400_000)
+        whole = TableChange(COUNTS, {"id": ids, "value": values})
+        store.replace(position, 0, iter([whole]))
+    store.close()
+    assert path.stat().st_size < 4 * 400_000 * 16  # a few times the live rows, not 11 times
+
+
+def test_an_error_of_duckdb_ends_snapshots_and_the_store_goes_on(path):
+    store = DuckDBCheckpointStore(path, 0, [COUNTS], memory_limit="16MB")
+    store.write(1, 0, [put(0, 200_000, 1)])
+    reader = store.read_pieces(1000)
+    next(iter(reader))
+    random = np.random.default_rng(1)
+    many = random.permutation(6_000_000).astype(np.int64)
+    with pytest.raises(CheckpointFailedError, match=str(path)):
+        store.write(2, 0, [TableChange(COUNTS, {"id": many, "value": many})])
+    with pytest.raises(CheckpointFailedError, match="closed"):
+        list(reader)
+    store.write(2, 0, [put(0, 10, 2)])
+    assert store.load().position == 2
+    store.close()

@@ -175,3 +175,26 @@ def test_a_callback_that_raises_is_a_failure_too():
     journal.append(b"a")
     commit.close()
     assert [str(error) for error in errors] == ["the event loop is closed"]
+
+
+def test_what_a_new_epoch_flushed_is_reported_and_what_was_cut_is_reported_anew():
+    journal = MemoryJournal(MemoryDisk(), 0, 0)
+    positions, reported = [], threading.Semaphore(0)
+
+    def on_durable(position):
+        positions.append(position)
+        reported.release()
+
+    commit = GroupCommit(journal, on_durable, fail_the_test)
+    for _ in range(3):
+        journal.append(b"a")
+    journal.begin_epoch(1)
+    commit.notify()
+    assert reported.acquire(timeout=10)
+    journal.cut_after(1)
+    journal.append(b"b")
+    commit.notify()
+    assert reported.acquire(timeout=10)
+    commit.close()
+    assert positions == [3, 2]
+    assert commit.stats().record_count == 4

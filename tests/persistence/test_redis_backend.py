@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from actors.core.tables import Table, TableChange
-from persistence import redis_checkpoint, redis_journal
+from persistence import redis_checkpoint, redis_chunks, redis_journal
 from persistence.errors import (
     CheckpointDamagedError,
     CheckpointFailedError,
@@ -422,7 +422,7 @@ def test_a_journal_or_checkpoint_of_another_layout_is_refused(shared):
 
 def test_changes_are_folded_into_the_base_and_nothing_else_is_left(shared, monkeypatch):
     monkeypatch.setattr(redis_checkpoint, "FOLD_CHUNK_COUNT", 5)
-    monkeypatch.setattr(redis_checkpoint, "CHUNK_BYTES_MAX", 200)
+    monkeypatch.setattr(redis_chunks, "CHUNK_BYTES_MAX", 200)
     server, namespace = shared
     store, expected = RedisCheckpointStore(server, namespace, 0, [ROWS]), set()
     random = np.random.default_rng(1)
@@ -446,6 +446,54 @@ def test_what_a_crash_left_unnamed_is_removed_on_opening(shared):
     store = RedisCheckpointStore(server, namespace, 0, [ROWS])
     assert server.client.keys(f"{prefix}*") == [f"{prefix}1".encode()]
     assert ids_in(store) == [1]
+
+
+def stopping_half_way(pieces):
+    yield from pieces
+    raise ConnectionError
+
+
+def test_a_replacement_that_broke_off_leaves_no_chunk(shared):
+    server, namespace = shared
+    store = RedisCheckpointStore(server, namespace, 0, [ROWS])
+    store.write(1, 1, [rows(1)])
+    prefix = f"{{rookery:{namespace}:0}}:checkpoint:rows:"
+    with pytest.raises(ConnectionError):
+        store.replace(2, 1, stopping_half_way([rows(2), rows(3)]))
+    assert server.client.keys(f"{prefix}*") == [f"{prefix}1".encode()]
+    store.replace(2, 1, iter([rows(2), rows(3)]))
+    assert sorted(server.client.keys(f"{prefix}*")) == [f"{prefix}{n}".encode() for n in (2, 3)]
+    assert ids_in(store) == ids_in(RedisCheckpointStore(server, namespace, 0, [ROWS])) == [2, 3]
+
+
+def test_a_replacement_whose_reply_was_lost_can_be_made_again(own):
+    proxy = CuttingProxy(own.path)
+    store = RedisCheckpointStore(RedisServer(proxy.url), "n", 0, [ROWS])
+    store.write(5, 1, [rows(1)])
+    for word in (b"EVALSHA", b"position"):  # the reply to the first chunk, the reply to the commit
+        proxy.word, proxy.cut_replies = word, 1
+        with pytest.raises(CheckpointFailedError):
+            store.replace(2, 1, iter([rows(2), rows(3)]))
+        store.replace(2, 1, iter([rows(2), rows(3)]))
+        assert ids_in(store) == [2, 3]
+    assert proxy.cut_count == 2
+    assert ids_in(RedisCheckpointStore(RedisServer(own.url), "n", 0, [ROWS])) == [2, 3]
+    proxy.close()
+
+
+def test_nothing_is_folded_while_a_snapshot_is_read(shared, monkeypatch):
+    monkeypatch.setattr(redis_checkpoint, "FOLD_CHUNK_COUNT", 3)
+    server, namespace = shared
+    store = RedisCheckpointStore(server, namespace, 0, [ROWS])
+    store.write(1, 1, [rows(*range(10))])
+    reader = store.read_pieces(1)
+    for position in range(2, 20):
+        store.write(position, 1, [rows(position, text="newer")])
+    assert sorted(n for piece in reader for n in piece.upserts["id"].tolist()) == list(range(10))
+    held = len(server.client.keys(f"{{rookery:{namespace}:0}}:checkpoint:rows:*"))
+    store.write(20, 1, [rows(20)])
+    assert len(server.client.keys(f"{{rookery:{namespace}:0}}:checkpoint:rows:*")) < 5 < held
+    assert ids_in(store) == list(range(21))
 
 
 # ---- start-up checks ----------------------------------------------------------------------------------------------

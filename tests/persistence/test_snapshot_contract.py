@@ -157,6 +157,9 @@ def test_a_closed_snapshot_or_store_gives_no_more_pieces(open_store):
         with pytest.raises(CheckpointFailedError, match="closed"):
             list(reader)
         reader.close()
+    store = open_store(TABLES)
+    assert len(rows_in(store.read_pieces(50_000))) == 200_000
+    store.close()
 
 
 # ---- replacing ----------------------------------------------------------------------------------------------------
