@@ -22,6 +22,7 @@ export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev run test lint format bench simulate chaos clean freeze
+.PHONY: help setup setup-dev run test lint format bench simulate fuzz clean freeze
 
 help:
 	@echo 'make setup     create .venv, install the pinned dependencies, compile the kernels'
@@ -32,6 +33,7 @@ help:
 	@echo 'make bench     benchmarks (ARGS="read --quick"; all of them by default)'
 	@echo 'make simulate  the seeded whole-cluster simulation (SEEDS=200)'
 	@echo 'make chaos     a real cluster under load, kills and other faults (ARGS="--minutes 5 --seed 7 --replicas 1")'
+	@echo 'make fuzz      the decoders against damaged and random bytes, for long (PYTEST_ARGS="-k journal")'
 	@echo 'make clean     remove .venv and caches; data/ stays'
 
 # --- set-up -----------------------------------------------------------------------------------------------------------
@@ -90,6 +92,10 @@ simulate: setup-dev
 
 chaos: setup-dev
 	@$(PY) -m tests.chaos $(ARGS)
+# The same tests as in `make test`, with 2,000 examples each.
+fuzz: setup-dev
+	@HYPOTHESIS_PROFILE=thorough $(PY) -m pytest tests/fuzz tests/core/test_hostile_arguments.py \
+	    tests/persistence/test_segment_format.py tests/persistence/test_journal_machine.py --timeout 3600 $(PYTEST_ARGS)
 
 # Tests start some two hundred Python processes, which had better not compile the same modules again and again.
 test: setup-dev

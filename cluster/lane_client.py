@@ -255,8 +255,13 @@ class LaneClient(asyncio.Protocol):
                             entry[0](body, None)
                         except Exception:
                             logger.exception(_CALLBACK_FAILED)
-                else:
+                    continue
+                try:
                     self._receive_other(entry, kind, body)
+                except LaneProtocolError:
+                    if entry is not None:
+                        pending[request_id] = entry  # it has no answer, and is told so with the others
+                    raise
         except DECODE_ERRORS as error:
             logger.warning("lane to %s sent what is not a reply: %s", self.address, error)
             self._shut(f"the server broke the lane protocol: {error}")
@@ -281,8 +286,8 @@ class LaneClient(asyncio.Protocol):
             if entry is not None:
                 _end(entry[0], None, error)
         elif kind == REPLY_PUSH:
-            if not isinstance(body, list) or len(body) != 2 or not isinstance(body[0], str):
-                raise LaneProtocolError("a push must be [topic, value]")
+            if entry is not None or not isinstance(body, list) or len(body) != 2 or not isinstance(body[0], str):
+                raise LaneProtocolError("a push must be [topic, value], and answer no request")
             if self._on_push is None:
                 return
             try:

@@ -49,6 +49,8 @@ WRITE_HIGH_BYTES = 1 << 20  # unsent replies above which a peer isn't read from 
 WRITE_BYTES_MAX = 32 << 20  # unsent bytes above which a connection is dropped (server) or refused (client)
 WRITE_STALL_TIMEOUT_S = 30.0  # a peer that has read nothing for so long is dropped: it holds our memory
 
+RETRY_AFTER_S_MAX = 86_400.0  # an error that says to wait for longer is none of ours
+
 PAGE_BYTES_MIN = 1 << 10  # timeline pages from this size on are sent in parts; below, copying is cheaper
 PAGE_BYTES_MAX = FRAME_BYTES_MAX - (1 << 10)
 JOIN_BYTES_MAX = 16 << 10  # replies up to this together are joined into one; above, copying costs more than iovecs
@@ -209,4 +211,8 @@ def error_from_reply(body: Any) -> RookeryError:
     """Return the error a reply of kind 1 describes. Raises LaneProtocolError if it describes none."""
     if not isinstance(body, list) or len(body) != 4 or not isinstance(body[0], str) or not isinstance(body[1], str):
         raise LaneProtocolError("an error reply must be [code, message, field, retry_after_s]")
+    _, _, field, retry_after_s = body
+    waits = retry_after_s is None or (type(retry_after_s) in (int, float) and 0 <= retry_after_s < RETRY_AFTER_S_MAX)
+    if not waits or not (field is None or isinstance(field, str)):
+        raise LaneProtocolError("an error reply's field must be text, its retry_after_s a number of seconds, or nil")
     return from_wire(body)
