@@ -106,6 +106,7 @@ class DuckDBCheckpointStore:
                     _insert(db, piece)
             with self._failures_named():
                 self._commit(db, position, epoch)
+            self._fold_log(db)
 
     def read_pieces(self, rows_max: int) -> SnapshotReader:
         """Open a snapshot. Holds SNAPSHOT_BATCH_ROWS rows at a time; DuckDB reads on when they are used up."""
@@ -157,6 +158,15 @@ class DuckDBCheckpointStore:
         db.execute(f"UPDATE {_META} SET position = ?, epoch = ?", [position, epoch])
         db.execute("COMMIT")
         sync_directory(self._path.parent)
+
+    def _fold_log(self, db: duckdb.DuckDBPyConnection) -> None:
+        """Give the blocks of replaced tables back: DuckDB does it when it folds its log, in which they are small."""
+        try:
+            db.execute("CHECKPOINT")
+        except duckdb.TransactionException:  # a snapshot is being read: a later fold does it
+            pass
+        except duckdb.Error:  # what was committed stays; if it is the file, the next call says so
+            self._disconnect()
 
     @contextmanager
     def _undoing(self) -> Iterator[None]:

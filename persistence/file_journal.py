@@ -152,7 +152,7 @@ class SegmentJournal(RecordBuffer):
                     self._begin_segment()
 
     def cut_after(self, position: int) -> None:
-        """Drop the records above `position`. 0.1 s for a segment of 16 MiB (journal_cut.py)."""
+        """Drop the records above `position`. 30 ms for half of a segment of 16 MiB (journal_cut.py)."""
         with self._write_lock:
             self._refuse()
             self._check_cut(position, self.first_position)

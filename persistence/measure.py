@@ -1,8 +1,9 @@
 """Measures storage on this machine: `python -m persistence.measure [--directory DIR]`. DESIGN.md holds a run.
 
-Prints append, group commit, replay, fold into a large table, and load; last the alternative that was turned down, the
-same rows under a primary key. Takes about a minute and a half, writes about 1 GB and removes it. With `--redis URL` it
-measures a Redis server instead, under a namespace of its own, which it removes too; `--rows` makes the table smaller.
+Prints append, group commit, a cut, replay, fold into a large table, load, and a snapshot; last the alternative that was
+turned down, the same rows under a primary key. Takes about a minute and a half, writes about 1 GB and removes it. With
+`--redis URL` it measures a Redis server instead, under a namespace of its own, which it removes too; `--rows` makes the
+table smaller.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ from persistence.protocols import CheckpointStore, Journal
 from persistence.redis_checkpoint import RedisCheckpointStore
 from persistence.redis_journal import RedisJournal
 from persistence.redis_server import RedisServer, shard_key
+from persistence.snapshot_pieces import pack_piece, unpack_piece
 
 RECORD_COUNT = 300_000  # records of the journal runs
 RECORD = b"r" * 200  # bytes of a typical tweet command
 ROW_COUNT = 5_000_000  # rows of the table to fold into: the follow edges of a large laptop shard
+SNAPSHOT_ROWS = 50_000  # rows of a snapshot's piece at most: their bytes are the tighter bound
 CHANGE_COUNT = 50_000  # changed rows of one fold
 FOLLOWS = Table("follows", (("a", "BIGINT"), ("b", "BIGINT"), ("n", "INTEGER"), ("x", "BLOB")), ("a", "b"))
 
@@ -88,6 +91,7 @@ def _measure_journal(open_journal: Callable[[], Journal]) -> None:
     _report("flush of one record, median", float(np.median(seconds)) * 1e3, "ms")
     _report("flush of one record, p99", float(np.quantile(seconds, 0.99)) * 1e3, "ms")
     _measure_group_commit(journal)
+    _measure_cut(journal)
     journal.close()
     begin = time.perf_counter()
     journal = open_journal()
@@ -146,7 +150,38 @@ def _measure_store(open_store: Callable[[], CheckpointStore], row_count: int) ->
     begin = time.perf_counter()
     store.load()
     _report("store: load", time.perf_counter() - begin, "s")
+    _measure_snapshot(store, row_count)
     store.close()
+
+
+def _measure_snapshot(store: CheckpointStore, row_count: int) -> None:
+    """Read a snapshot as bytes, and put it in the place of what it was read from."""
+    by_name = {FOLLOWS.name: FOLLOWS}
+    begin = time.perf_counter()
+    with store.read_pieces(SNAPSHOT_ROWS) as reader:
+        count = sum(piece.upsert_count for piece in reader)
+    _report("snapshot: read", count / (time.perf_counter() - begin) / 1e6, "million rows/s")
+    begin = time.perf_counter()
+    with store.read_pieces(SNAPSHOT_ROWS) as reader:
+        packed = [pack_piece(piece) for piece in reader]
+    _report("snapshot: read and pack", count / (time.perf_counter() - begin) / 1e6, "million rows/s")
+    _report("  bytes", sum(map(len, packed)) / 1e6, "MB")
+    begin = time.perf_counter()
+    store.replace(200, 0, (unpack_piece(by_name, data) for data in packed))
+    _report("snapshot: unpack and replace", row_count / (time.perf_counter() - begin) / 1e6, "million rows/s")
+
+
+def _measure_cut(journal: Journal) -> None:
+    """Cut a segment of 16 MiB in the middle, in frames of 64 records."""
+    journal.roll()
+    begun = journal.durable_position
+    while journal.segment_bytes < 16 * 1024 * 1024:
+        for _ in range(64):
+            journal.append(RECORD)
+        journal.flush()
+    begin = time.perf_counter()
+    journal.cut_after((begun + journal.durable_position) // 2)
+    _report("cut half of 16 MiB off", (time.perf_counter() - begin) * 1e3, "ms")
 
 
 def _measure_primary_key(directory: Path) -> None:

@@ -212,7 +212,7 @@ class RedisJournal(RecordBuffer):
                 self._epoch = epoch
 
     def cut_after(self, position: int) -> None:
-        """Drop the records above `position`. Two round trips; the server stops for what it drops: 1 ms a MB.
+        """Drop the records above `position`. Two round trips; the server stops for what it drops: 2 ms a MB.
 
         Raises JournalUnavailableError: it may have happened or not; call it again before anything else.
         """
