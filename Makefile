@@ -21,8 +21,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test lint format bench simulate chaos clean freeze
-.PHONY: help setup setup-dev run test lint format bench simulate fuzz clean freeze
+.PHONY: help setup setup-dev run test lint format bench simulate chaos fuzz clean freeze
 
 help:
 	@echo 'make setup     create .venv, install the pinned dependencies, compile the kernels'

@@ -1,0 +1,165 @@
+"""Three replicas of each shard, real processes: killed and stopped leaders, damaged disks, and all copies equal after."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from actors.core.verify import digest
+from actors.storage import JOURNAL_DIRECTORY, Storage, shard_directory
+from cluster.router_files import load_state
+from cluster.shard_map import ShardMap
+from configs.settings import load_settings
+from tests.serving import START_TIMEOUT_S, ServedCluster, served
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
+
+REPLICAS, SHARDS = 3, 2
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[ServedCluster]:
+    with served(f"cluster.replicas={REPLICAS}", "durability.ack=replica") as made:
+        yield made
+
+
+def shard_map(cluster: ServedCluster) -> ShardMap:
+    state = load_state(cluster.data)
+    assert state is not None
+    return state[1]
+
+
+def wait_until_all_are_in_sync(cluster: ServedCluster) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not all(replica.in_sync for replica in shard_map(cluster).replicas):
+        assert time.monotonic() < deadline, shard_map(cluster)
+        time.sleep(0.1)
+
+
+def digests_on_disk(cluster: ServedCluster) -> list[list[str]]:
+    """Per shard, the digest of each replica of a stopped cluster."""
+    overrides = {"storage": {"data_dir": cluster.data}, "cluster": {"shards": SHARDS, "replicas": REPLICAS}}
+    settings = load_settings("test", overrides=overrides, environ={})
+    found = []
+    for shard in range(SHARDS):
+        found.append([])
+        for index in range(REPLICAS):
+            storage = Storage(settings, shard, index)
+            found[-1].append(digest(storage.replica.state))
+            storage.close()
+    return found
+
+
+class Writer(threading.Thread):
+    """Posts one tweet after the other until told to stop; remembers those that were acknowledged, and the pauses."""
+
+    def __init__(self, cluster: ServedCluster, name: str) -> None:
+        super().__init__()
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{cluster.port}/api/v1", timeout=30)
+        made = self.http.post("/users", json={"username": name, "password": "a long password"})
+        assert made.status_code == 201, made.text
+        self.user = {key: made.json()[key] for key in ("user_id", "auth_token")}
+        self.acknowledged: list[tuple[float, str]] = []
+        self.refused: list[str] = []
+        self.done = threading.Event()
+
+    def run(self) -> None:
+        number = 0
+        while not self.done.is_set():
+            number += 1
+            body = {**self.user, "status": f"number {number}"}
+            answer = self.http.post("/tweet", json=body, headers={"Idempotency-Key": f"key-{number}"})
+            if answer.status_code == 201:
+                self.acknowledged.append((time.monotonic(), answer.json()["tweet_id"]))
+            else:
+                self.refused.append(answer.text)
+
+    def served_ids(self) -> list[str]:
+        headers = {"Authorization": f"Bearer {self.user['auth_token']}"}
+        ids: list[str] = []
+        while True:
+            params = {"user_id": self.user["user_id"], "count": 200} | ({"max_id": ids[-1]} if ids else {})
+            page = self.http.get("/home_timeline", params=params, headers=headers).json()
+            if not page:
+                return ids
+            ids += [tweet["tweet_id"] for tweet in page]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_writes_go_on_with_another_leader_and_nothing_is_lost_or_doubled(cluster, number):
+    wait_until_all_are_in_sync(cluster)
+    writers = [Writer(cluster, f"writer_{number}_{n}") for n in range(4)]
+    for writer in writers:
+        writer.start()
+    try:
+        for shard in range(SHARDS):
+            time.sleep(1)
+            leader = shard_map(cluster).primary_of(shard)
+            term = shard_map(cluster).term_of(shard)
+            os.kill(leader.pid, number)
+            deadline = time.monotonic() + START_TIMEOUT_S
+            while shard_map(cluster).term_of(shard) == term:
+                assert time.monotonic() < deadline, "nobody was elected"
+                time.sleep(0.01)
+            assert shard_map(cluster).primary_of(shard).pid != leader.pid
+            time.sleep(1)
+            if number == signal.SIGSTOP:
+                os.kill(leader.pid, signal.SIGCONT)
+            wait_until_all_are_in_sync(cluster)
+    finally:
+        for writer in writers:
+            writer.done.set()
+        for writer in writers:
+            writer.join()
+    for writer in writers:
+        assert writer.refused == []
+        acknowledged = [tweet_id for _, tweet_id in writer.acknowledged]
+        assert sorted(writer.served_ids()) == sorted(acknowledged)
+
+
+def test_replicas_are_equal_after_a_storm_with_kills_and_a_damaged_one_is_filled_anew(cluster):
+    wait_until_all_are_in_sync(cluster)
+    found = cluster.run("storm", "--kill", "--operations", "600", "--seed", "4")
+    assert found["problem_count"] == 0
+    wait_until_all_are_in_sync(cluster)
+    cluster.stop()
+    before = digests_on_disk(cluster)
+    assert [len(set(digests)) for digests in before] == [1] * SHARDS
+
+    victim = next(r for r in shard_map(cluster).replicas_of(0) if not r.primary)
+    folder = shard_directory(cluster.data, 0, victim.index)
+    newest = max((folder / JOURNAL_DIRECTORY).glob("*.seg"))
+    data = bytearray(newest.read_bytes())
+    data[20] ^= 0xFF  # in its head: nobody can take that for the torn end of a write
+    newest.write_bytes(data)
+    gone = next(r for r in shard_map(cluster).replicas_of(1) if not r.primary)
+    lost = shard_directory(cluster.data, 1, gone.index)
+    for path in (lost / JOURNAL_DIRECTORY, lost / "checkpoint.duckdb", lost / "replica.msgpack"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    cluster.start()
+    wait_until_all_are_in_sync(cluster)
+    assert (folder / "damaged-1" / JOURNAL_DIRECTORY / newest.name).exists()
+    assert cluster.run("check", "--oracle")["problem_count"] == 0
+    cluster.stop()
+    assert digests_on_disk(cluster) == before
+    cluster.start()
+
+
+def test_status_names_every_replica_its_role_and_who_is_in_sync(cluster):
+    wait_until_all_are_in_sync(cluster)
+    report = cluster.run("status")
+    assert len([p for p in report["processes"] if p["role"] == "shard"]) == SHARDS * REPLICAS
+    with urllib.request.urlopen(f"http://127.0.0.1:{cluster.port}/readyz", timeout=5) as answer:
+        assert json.loads(answer.read())
+    assert all(Path(r.unix_path).exists() for r in shard_map(cluster).replicas)
