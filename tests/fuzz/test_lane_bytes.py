@@ -153,6 +153,9 @@ def test_a_server_answers_the_requests_before_what_is_none_and_then_hangs_up(dat
 
 
 @given(mutated(auth_message(SECRET, bytes(32))) | st.binary(max_size=80), st.lists(st.integers(0, 20), max_size=4))
+@example(auth_message(SECRET, bytes(32)), [7])
+@example(auth_message(SECRET, bytes(32)) + b"\xc1", [40])  # in, and out again
+@example(auth_message(SECRET, bytes(32)) + b"\xc1", [])
 def test_a_server_lets_nobody_in_without_the_very_proof(message, sizes):
     loop = asyncio.new_event_loop()
     try:
@@ -164,10 +167,11 @@ def test_a_server_lets_nobody_in_without_the_very_proof(message, sizes):
         for piece in in_pieces(message, sizes):
             if not socket.aborted:
                 connection.data_received(piece)
+        if socket.aborted:
+            connection.connection_lost(None)  # as a transport tells it
         right = message[: len(auth_message(SECRET, bytes(32)))] == auth_message(SECRET, bytes(32))
         assert server.connection_count == (right and not socket.aborted)
         assert right or not is_authentic(message, SECRET, bytes(32))
-        connection.connection_lost(None)
     finally:
         loop.close()
 
@@ -175,10 +179,14 @@ def test_a_server_lets_nobody_in_without_the_very_proof(message, sizes):
 replies = st.tuples(st.integers(0, 3), st.integers(0, 3), values).map(lambda parts: pack(list(parts)))
 
 
-@given(
-    st.lists(replies | st.binary(max_size=40) | values.map(pack), max_size=6).map(b"".join), st.booleans(), st.data()
-)
-def test_a_client_takes_any_bytes_from_a_server_and_settles_what_it_asked_for(data, greeted, draw):
+answers_of_a_server = st.lists(replies | st.binary(max_size=40) | values.map(pack), max_size=6).map(b"".join)
+
+
+@given(answers_of_a_server, st.booleans(), st.lists(st.integers(0, 30), max_size=4))
+@example(b"\x93\x01\x01\xc0", True, [])  # an error that is none, for a request that waits
+@example(b"\x93\x01\x02\x92\xa0\xc0", True, [])  # a push that answers a request
+@example(b"\x93\x01\x07\xc0", True, [])  # an answer of no kind
+def test_a_client_takes_any_bytes_from_a_server_and_settles_what_it_asked_for(data, greeted, sizes):
     loop = asyncio.new_event_loop()
     try:
         client, socket, settled = LaneClient("nowhere", SECRET, lambda topic, value: None), Socket(), []
