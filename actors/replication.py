@@ -327,7 +327,7 @@ class Replication:
         self.commits.when_durable(request, self.state.position)
 
     async def _snapshot(self, request: LaneRequest) -> bool:
-        """Take a leader's checkpoint in pieces: [term, "piece", bytes], and at last [term, "end", position, epoch]."""
+        """Take a leader's checkpoint in pieces: [term, "piece", bytes], and at last [term, "end", position]."""
         term, kind, *values = request.args
         self._checked_term(_number(term, "term"))
         if self.role == "follower":
@@ -341,7 +341,7 @@ class Replication:
         else:
             self.log.info("replaced by a snapshot", position=values[0], bytes=self._incoming.bytes_written)
             await self.commits.abandon()
-            await asyncio.to_thread(self.storage.install, self._incoming, term, values[0], values[1])
+            await asyncio.to_thread(self.storage.install, self._incoming, term, values[0])
             request.reply(True)
             await asyncio.sleep(HEARTBEAT_S)  # the reply leaves
             self._exit()
@@ -469,8 +469,7 @@ class _Link:
             while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
                 packed = await asyncio.to_thread(pack_piece, piece)
                 await lane.request("snapshot", [term, "piece", packed], ATTACH_TIMEOUT_S)
-            end = [term, "end", reader.position, reader.epoch]
-            await lane.request("snapshot", end, ATTACH_TIMEOUT_S + GRACE_S)
+            await lane.request("snapshot", [term, "end", reader.position], ATTACH_TIMEOUT_S + GRACE_S)
         finally:
             await asyncio.to_thread(reader.close)
         replication.hold(self.index, reader.position)

@@ -84,7 +84,7 @@ class Storage:
         """Begin to take a snapshot from the leader."""
         return Incoming(self.directory / "snapshot.incoming")
 
-    def install(self, incoming: Incoming, term: int, position: int, epoch: int) -> None:
+    def install(self, incoming: Incoming, term: int, position: int) -> None:
         """Replace journal and checkpoint by a snapshot of the leader of a term; the process must end afterwards.
 
         A crash on the way leaves an older state of this replica, or the new one with an empty journal, and in its file
@@ -96,7 +96,7 @@ class Storage:
         journal = self.directory / JOURNAL_DIRECTORY
         for path in sorted(journal.glob("*.seg"), reverse=True):  # the newest first: what stays is a log's beginning
             path.unlink()
-        self.store.replace(position, epoch, incoming.pieces())
+        self.store.replace(position, term, incoming.pieces())
         self.store.close()
         FileJournal(journal, self._shard, self.replica_file.promised, position).close()
         self.replica_file.save(term=term)

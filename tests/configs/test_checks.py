@@ -25,7 +25,7 @@ def problems_of(*sets: str) -> list:
         (["auth.mode=open", "server.host=example.org"], "auth.mode", "example.org", ["server.host=::1"]),
         (["server.wrk2_api=true"], "server.wrk2_api", "auth.mode=open, which is token", ["auth.mode=open"]),
         (["server.wrk2_api=true"], "server.wrk2_api", "no tokens", ["server.wrk2_api=false"]),
-        (["cluster.replicas=2"], "cluster.replicas", "not available yet", ["cluster.replicas=1"]),
+        (["cluster.replicas=2", "storage.backend=redis"], "cluster.replicas", "of its own", ["cluster.replicas=1"]),
         (["durability.ack=replica"], "durability.ack", "at least 2, which is 1", ["durability.ack=journal"]),
         (["durability.ack=majority"], "durability.ack", "at least 2, which is 1", ["durability.ack=journal"]),
         (["timeline.arrivals_max=1000"], "timeline.arrivals_max", "power of two", ["timeline.arrivals_max=1024"]),
@@ -54,8 +54,8 @@ def test_a_rule_refuses_names_the_fix_and_accepts_it(sets, field, words, fixed):
     load_settings("laptop", [*sets, *fixed], environ={})
 
 
-def test_more_replicas_do_not_hide_that_they_are_not_here_yet():
-    assert [p.field for p in problems_of("durability.ack=majority", "cluster.replicas=3")] == ["cluster.replicas"]
+def test_replicas_and_what_they_acknowledge_go_together():
+    assert load_settings("laptop", ["durability.ack=majority", "cluster.replicas=3"], environ={}).cluster.replicas == 3
 
 
 def test_a_field_that_is_itself_unusable_is_reported_once():

@@ -320,7 +320,7 @@ class SimReplica:
         self.local_waiting.append((position, lambda: answer(position)))
         self.flush_soon()
 
-    def install(self, term: int, position: int, epoch: int, pieces: list[Any]) -> None:
+    def install(self, term: int, position: int, pieces: list[Any]) -> None:
         """Replace everything by a leader's checkpoint, and come back with it."""
         if term < self.promised or self.role == "primary":
             return
@@ -332,7 +332,7 @@ class SimReplica:
             if self.sim.faults and self.sim.rng.random() < 0.1:
                 break  # killed on the way
         else:
-            self.store.replace(position, epoch, iter(pieces))
+            self.store.replace(position, term, iter(pieces))
             if not (self.sim.faults and self.sim.rng.random() < 0.1):
                 MemoryJournal(self.disk, self.number, term, position).crash(0)
                 self.term = term
@@ -421,9 +421,9 @@ class Link:
     def _send_snapshot(self) -> None:
         me, peer = self.me, self.peer
         reader = me.store.read_pieces(SNAPSHOT_ROWS)
-        position, epoch, pieces = reader.position, reader.epoch, list(reader)
+        position, pieces = reader.position, list(reader)
         self.busy = True
         me.sim.after(
-            me.sim.rng.randrange(1, 40), peer.guarded(lambda: peer.install(self.term, position, epoch, pieces))
+            me.sim.rng.randrange(1, 40), peer.guarded(lambda: peer.install(self.term, position, pieces))
         )
         self._again_soon(100)
