@@ -14,7 +14,7 @@ Rules of this file
     4. a segment from position + 1     begun under the plan's epoch
     5. journal.cut                     deleted
 
-Costs: one segment in memory; 30 ms to cut half of 16 MiB off. Nothing here knows of buffers, threads or readers (file_journal.py).
+Costs: one segment in memory; 30 ms to cut half of 16 MiB off. Buffers, threads and readers are file_journal.py's.
 """
 
 from __future__ import annotations

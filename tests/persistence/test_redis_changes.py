@@ -110,6 +110,21 @@ def test_an_epoch_that_the_server_lost_is_back_before_a_record_of_it(own):
         RedisJournal(RedisServer(own.url), "n", 0, 4)
 
 
+def test_a_server_that_takes_no_lower_id_gets_the_stream_written_anew(own):
+    own.client.acl_setuser(
+        "default", enabled=True, nopass=True, categories=["+@all"], commands=["-xsetid"], keys=["*"], channels=["*"]
+    )
+    journal = RedisJournal(RedisServer(own.url), "n", 0, 1)
+    for records in ((b"a", b"b"), (b"c",), (b"d", b"e")):
+        put(journal, *records)
+    for position, left in ((4, [b"a", b"b", b"c", b"d"]), (2, [b"a", b"b"]), (1, [b"a"]), (0, [])):
+        journal.cut_after(position)
+        assert records_of(journal) == left
+        put(journal, b"x")
+        journal.cut_after(position)
+    assert put(journal, b"f") == 1
+
+
 @pytest.mark.parametrize("frame_bytes", [1 << 20, 10])
 def test_a_cut_leaves_entries_that_go_on_from_each_other(shared, monkeypatch, frame_bytes):
     monkeypatch.setattr(redis_journal, "FRAME_BYTES_MAX", frame_bytes)
