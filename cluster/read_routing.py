@@ -39,7 +39,7 @@ from typing import Any, Protocol
 from actors.core.errors import MovedError, OverloadedError, RookeryError
 from cluster.lane_client import Done
 from cluster.lane_protocol import LaneDisconnected, LaneTimeout
-from cluster.replica_load import HedgeBudget, Lane, Latencies, ReplicaLoad, choose
+from cluster.replica_load import LATENCY_FIRST_S, HedgeBudget, Lane, Latencies, ReplicaLoad, choose
 
 FRESH_PATIENCE_S = 0.2  # what decides about access is the primary's alone for so long
 LATE_POLL_S = 0.05  # how often a read that has nobody else to turn to looks again
@@ -108,10 +108,14 @@ class ShardReads:
             self.primary, self._primary_lost_at = primary_load, None
 
     def connect(self, index: int, lane: Lane) -> None:
-        """Take a replica's new lane; nothing happens if the map has lost that replica meanwhile."""
+        """Take a replica's lane, unless it is known; it is taken to be as fast as the fastest until it has answered.
+
+        Nothing happens if the map has lost that replica meanwhile.
+        """
+        known = [load.latency_s for load in self.loads if load.connected and load.index != index]
         for load in self.loads:
-            if load.index == index:
-                load.connect(lane, self.clock.time())
+            if load.index == index and load.lane is not lane:
+                load.connect(lane, self.clock.time(), min(known, default=LATENCY_FIRST_S))
 
     @property
     def complete(self) -> bool:

@@ -89,13 +89,11 @@ class ReplicaGroup:
         self.primary, self._replicas = primary, replicas
         self._buckets = new.buckets_of_shard(primary.shard)
         self.reads.set_replicas((replica.index, replica.primary, replica.in_sync) for replica in replicas)
-        used = False
-        for load, replica in zip(self.reads.loads, replicas, strict=True):
-            lane = self._lanes.get(replica)
-            used = used or lane is not None
-            if lane is not None and load.lane is not lane:
-                load.connect(lane, self._loop.time())
-        if used:
+        lanes = {replica.index: self._lanes.get(replica) for replica in replicas}
+        for index, lane in lanes.items():
+            if lane is not None:
+                self.reads.connect(index, lane)
+        if any(lanes.values()):  # this client uses the shard
             self._lanes.dial_soon(self._in_sync(), self._loop.time())
 
     def close(self) -> None:

@@ -104,7 +104,7 @@ class ReplicaLanes:
             if replica is None or self._addresses(replica) != self._addresses(dialled):
                 dial.cancel()
                 del self._dials[key]
-        self._dialled_at = {key: at for key, at in self._dialled_at.items() if self._find(*key) is not None}
+        self._dialled_at.clear()  # what couldn't be reached may be elsewhere now
 
     def _dial_done(self, key: Key, dial: asyncio.Task[LaneClient]) -> None:
         """Forget a dial; looks at its exception, which nobody may be waiting for any more."""

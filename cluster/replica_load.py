@@ -75,10 +75,10 @@ class ReplicaLoad:
         """Whether its lane is up."""
         return self.lane is not None and not self.lane.closed
 
-    def connect(self, lane: Lane, now: float) -> None:
-        """Take a new lane: what was known of the process behind the old one is void."""
+    def connect(self, lane: Lane, now: float, latency_s: float = LATENCY_FIRST_S) -> None:
+        """Take a new lane: what was known of the process behind the old one is void. latency_s: what to expect."""
         self.lane, self.stalled = lane, False
-        self.latency_s, self._observed_at = LATENCY_FIRST_S, now
+        self.latency_s, self._observed_at = latency_s, now
 
     def begin(self, now: float) -> int:
         """Note that a read is sent; returns its number, for `end`."""
