@@ -59,7 +59,7 @@ def test_the_operations_are_those_of_the_shard():
     assert set(WRITES) == TRACKED_WRITES
 
 
-# ---- who answers ----------------------------------------------------------------------------------------------------
+# ---- who answers -----------------------------------------------------------------------------------------------------
 
 
 async def test_reads_are_spread_over_the_replicas_and_writes_are_not(shard, client):
@@ -111,7 +111,7 @@ async def test_a_replica_that_is_not_in_sync_is_asked_only_when_no_other_is_ther
     assert (await client.account(ACCOUNT, "home"))[0] == 2
 
 
-# ---- replicas that die, stop, or lag ----------------------------------------------------------------------------------
+# ---- replicas that die, stop, or lag ---------------------------------------------------------------------------------
 
 
 async def test_reads_go_on_at_once_while_the_primary_is_down(shard, client):
@@ -199,7 +199,7 @@ async def test_hedges_are_few_when_nobody_is_stalled(shard, client):
     assert client.figures()["hedges_sent"] <= 400 * 0.05 + 10
 
 
-# ---- refusals -------------------------------------------------------------------------------------------------------
+# ---- refusals --------------------------------------------------------------------------------------------------------
 
 
 async def test_what_a_follower_refuses_is_asked_again_at_the_primary(shard, client):
@@ -248,7 +248,7 @@ async def test_when_nobody_is_left_the_end_is_an_overload_at_the_deadline(shard,
         assert caught.value.retry_after_s
 
 
-# ---- read your writes -----------------------------------------------------------------------------------------------
+# ---- read your writes ------------------------------------------------------------------------------------------------
 
 
 async def test_a_read_after_a_write_asks_followers_at_its_position(shard, client):
@@ -298,7 +298,7 @@ async def test_a_position_holds_after_a_failover(shard, client):
         assert (await client.account(ACCOUNT, "home", timeout_s=3.0))[1] == 1
 
 
-# ---- fresh reads ----------------------------------------------------------------------------------------------------
+# ---- fresh reads -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ async def test_a_fresh_read_turns_to_a_follower_when_the_primary_is_out_of_reach
     shard.replicas[0].resume()
 
 
-# ---- writes during a failover ---------------------------------------------------------------------------------------
+# ---- writes during a failover ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("op", ["follow", "status"])
@@ -417,7 +417,7 @@ async def test_the_actor_takes_tracked_writes_as_the_lane_does(shard):
     client.close()
 
 
-# ---- maps -----------------------------------------------------------------------------------------------------------
+# ---- maps ------------------------------------------------------------------------------------------------------------
 
 
 async def test_an_announced_epoch_is_fetched_once_and_other_news_is_passed_on(shard):
