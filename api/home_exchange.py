@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _PLAIN_URL = re.compile(
     rb"(%b)(?:\?([A-Za-z0-9_.~&=%%+-]*))?" % b"|".join(re.escape(p.encode()) for p in sorted(HOME_READS))
 )
-_UNUSUAL_HEADERS = frozenset((b"content-length", b"transfer-encoding", b"expect", b"upgrade"))
+_UNUSUAL_HEADERS = frozenset((b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"rookery-position"))
 _CLOSE = (b"connection", b"close")
 
 

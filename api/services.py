@@ -54,4 +54,5 @@ class Services:
             "rate_limited": self.limiter.refused_count,
             "token_cache_hits": self.auth.hit_count,
             "token_cache_misses": self.auth.miss_count,
+            **self.cluster.figures(),
         }

@@ -36,8 +36,9 @@ FOLLOWER_READS = frozenset(
         "followers", "following", "credentials", "token", "token_owner",
     )
 )  # fmt: skip
-# What decides about access: never from a follower while the primary can be reached. `home` is, if it carries a token.
-FRESH_READS = frozenset(("token", "token_owner", "credentials"))
+# Never from a follower while the primary can be reached: what decides about access (so does `home`, if it carries a
+# token), and `names`, to which an unknown name is an answer like any other: nobody would ask the primary again.
+FRESH_READS = frozenset(("token", "token_owner", "credentials", "names"))
 HOME_WITH_TOKEN_COUNT = 7  # arguments
 _SHARD_WIDE_READS = frozenset(("cards", "names"))  # their keys lie in several of the shard's buckets
 # What changes state. (`status` and the like are neither reads for followers nor writes.)

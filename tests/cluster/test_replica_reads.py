@@ -303,8 +303,10 @@ async def test_a_position_holds_after_a_failover(shard, client):
 
 @pytest.mark.parametrize(
     ("op", "args", "fresh"),
-    [("token", [b"hash"], False), ("credentials", [], False), ("token_owner", [], False), ("names", [], True),
-     ("home", [0, 0, 0, 20, 0, b"hash"], False)],
+    [
+        ("token", [b"hash"], False), ("credentials", [], False), ("token_owner", [], False), ("names", [], False),
+        ("home", [0, 0, 0, 20, 0, b"hash"], False), ("profile", [], True),
+    ],
 )  # fmt: skip
 async def test_what_decides_about_access_comes_from_the_primary(shard, client, op, args, fresh):
     for _ in range(30):
