@@ -24,7 +24,7 @@ the hedge delay (the p95 of this shard's reads), one for *fresh* reads, which ar
 FRESH_PATIENCE_S, one for those that have found nobody else to ask. Most have ended before they get to the head: the
 timer is set once per delay, not once per read.
 
-Costs: 8 us a read over LaneClient.send (bench/lane.py --client replicas).
+Costs: 10 us a read over LaneClient.request, replica_group.py included.
 Not here: writes, and the client's own positions (client.py).
 """
 

@@ -6,7 +6,7 @@ Rules of this file
   what this client has written (positions.py). So a client reads its own writes whoever answers.
 - What decides about access is read fresh, whether the caller asks for that or not.
 
-Cost: 2 us a request beside what those files cost.
+Cost: 10 us a read over LaneClient.request, all these files together; measured with two and three replicas.
 """
 
 from __future__ import annotations
