@@ -20,6 +20,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.core.errors import OverloadedError
+from api.positions import positions_of_request
 from api.worker import ApiWorker
 from cluster.client import CALL_TIMEOUT_S, ClusterClient
 from cluster.connect import open_client, router_handle
@@ -73,8 +74,8 @@ class ApiCluster:
 
     def __init__(self, client: ClusterClient, namespace: str) -> None:
         self.client = client
-        self.call_shard = client.call_shard
-        self.send = client.send
+        self.send = client.send  # for home reads that carry no positions
+        self.figures = client.figures
         self.shard_of = client.shard_of
         self.close = client.close
         self._namespace = namespace
@@ -86,7 +87,12 @@ class ApiCluster:
 
     async def call(self, bucket: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
         """Ask the shard that owns a bucket."""
-        return await self.client.call(bucket, op, args, timeout_s or CALL_TIMEOUT_S)
+        seen = positions_of_request.get()
+        return await self.client.call(bucket, op, args, timeout_s or CALL_TIMEOUT_S, seen=seen)
+
+    async def call_shard(self, shard: int, op: str, args: list[Any]) -> Any:
+        """Ask one shard by its number."""
+        return await self.client.call_shard(shard, op, args, seen=positions_of_request.get())
 
     async def ready(self) -> bool:
         """Whether every bucket has a live primary, as the router sees it."""

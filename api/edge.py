@@ -4,6 +4,7 @@ Rules of this file
 - Every request has an id, a count and perhaps a log entry: `request_log.py`.
 - Too many requests at once are shed with 503 before anything is read (`Services.admit`); health checks and metrics have
   places of their own. Most are shed before they come here (`direct_exchange.py`).
+- What a request must see of earlier writes is read here, what it has written is added to its answer: `positions.py`.
 - Every request has a deadline (503), and exactly one answer, whatever happens inside.
 - HEAD is answered as GET (the server drops the body); OPTIONS lists the methods of a path.
 - Ordinary home reads don't come here: the HTTP protocol answers them (`home_exchange.py`), by the same rules.
@@ -20,8 +21,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.admission import Gate
 from api.errors import response_for
 from api.hot import ThinRead
+from api.positions import position_header, positions_of, positions_of_request
 from api.services import Services
 
 UNMATCHED = "unmatched"
@@ -29,20 +32,27 @@ _CLIENT_GONE_STATUS = 499  # in the log and the metrics only; nobody is there to
 
 
 class Answer:
-    """Notes what is sent, and adds the request id."""
+    """Notes what is sent, and adds the request id and how far the journals were after a write."""
 
-    __slots__ = ("_id_header", "_send", "status")
+    __slots__ = ("_id_header", "_send", "given", "positions", "status")
 
     def __init__(self, send: Send, request_id: bytes) -> None:
         self._send = send
         self._id_header = (b"x-request-id", request_id)
         self.status = 0  # 0 until the answer has begun
+        self.given: dict[int, int] = {}  # positions that came with the request
+        self.positions: dict[int, int] = {}  # the same, and those of its writes
 
     async def send(self, message: Message) -> None:
         """Pass a message on; see the class."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), self._id_header]
+            headers = [*message.get("headers", ()), self._id_header]
+            if self.positions and self.status < 400:
+                written = position_header(self.given, self.positions)
+                if written is not None:
+                    headers.append(written)
+            message["headers"] = headers
         await self._send(message)
 
 
@@ -71,7 +81,7 @@ class Edge:
         gate.count += 1
         try:
             services.admit(scope, gate)
-            await self._serve(inner, receive, answer)
+            await self._serve(inner, receive, answer, gate)
         except ClientDisconnect:
             answer.status = answer.status or _CLIENT_GONE_STATUS
         except Exception as error:  # noqa: BLE001 - the last line: whatever happens gets one answer and one log entry
@@ -86,9 +96,13 @@ class Edge:
                 gate.note(seconds, now_s)
             services.requests.note(method, self._route_of(inner), answer.status, seconds, request_id)
 
-    async def _serve(self, scope: Scope, receive: Receive, answer: Answer) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, answer: Answer, gate: Gate) -> None:
         services = self._services
         path, method = scope["path"], scope["method"]
+        if gate is not services.probes:
+            answer.given = positions_of(scope["headers"])
+            answer.positions = dict(answer.given)
+        positions_of_request.set(answer.positions)
         if method == "GET" and path in self._thin_reads:
             headers, body = await self._thin_reads[path](services, scope)
             await answer.send({"type": "http.response.start", "status": 200, "headers": headers})

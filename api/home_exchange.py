@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _PLAIN_URL = re.compile(
     rb"(%b)(?:\?([A-Za-z0-9_.~&=%%+-]*))?" % b"|".join(re.escape(p.encode()) for p in sorted(HOME_READS))
 )
-_UNUSUAL_HEADERS = UNUSUAL_HEADERS | {b"content-length", b"transfer-encoding"}
+_UNUSUAL_HEADERS = UNUSUAL_HEADERS | {b"content-length", b"transfer-encoding", b"rookery-position"}
 
 
 class HomeExchange(DirectExchange):

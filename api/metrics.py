@@ -23,6 +23,16 @@ from api.limits import SHARD_GAUGE_COUNT_MAX
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"))
 _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+# What `Cluster.figures` returns: reads of shards that have several replicas.
+CLUSTER_FIGURES = (
+    ("primary_reads", "Reads that the primary answered since the start"),
+    ("follower_reads", "Reads that another replica answered since the start"),
+    ("hedges_sent", "Reads sent to a second replica because the first was late, since the start"),
+    ("hedges_won", "Of those, reads that the second replica answered first"),
+    ("probes_sent", "Copies of reads sent to a stalled replica since the start"),
+    ("follower_refusals", "Errors of other replicas that the primary was asked about since the start"),
+    ("stalled_lanes", "Replicas that are connected and have stopped answering"),
+)
 _UNFIT = re.compile(r"[^a-zA-Z0-9_]+")
 
 
@@ -57,6 +67,7 @@ class Metrics:
                 ("rate_limited", "Requests refused by a rate limit since the start"),
                 ("token_cache_hits", "Tokens found in the cache since the start"),
                 ("token_cache_misses", "Tokens asked of their shard since the start"),
+                *CLUSTER_FIGURES,
             )
         }
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}

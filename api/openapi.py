@@ -16,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 from actors.core.ids import ID_MAX
 from api import body, limits
 from api.models import REQUEST_MODELS, ErrorReply
+from api.positions import POSITION_HEADER, POSITION_PATTERN
 
 Json = dict[str, Any]
 _REFS = "#/components/schemas/{model}"
@@ -96,6 +97,28 @@ IDEMPOTENCY_KEY: Json = {
 }
 
 
+_POSITION: Json = {"type": "string", "pattern": POSITION_PATTERN, "example": "0.42"}
+_POSITION_GIVEN: Json = {
+    "name": POSITION_HEADER,
+    "in": "header",
+    "schema": _POSITION,
+    "description": "From an earlier answer: what is read includes what was written then",
+}
+_POSITION_WRITTEN: Json = {"schema": _POSITION, "description": "Send it along with reads that must see this write"}
+
+
+def _describe_positions(document: Json) -> None:
+    """Add the header of `positions.py` to everything but what belongs to operation."""
+    for item in document["paths"].values():
+        for method, described in item.items():
+            if "operation" in described["tags"]:
+                continue
+            described.setdefault("parameters", []).append(_POSITION_GIVEN)
+            for status, answer in described["responses"].items():
+                if method != "get" and status.startswith("2"):
+                    answer.setdefault("headers", {})[POSITION_HEADER] = _POSITION_WRITTEN
+
+
 def install_openapi(app: FastAPI) -> None:
     """Make `app.openapi()` return the whole document: FastAPI's, and the parts that it can't know."""
 
@@ -115,6 +138,7 @@ def install_openapi(app: FastAPI) -> None:
                 "bearer": {"type": "http", "scheme": "bearer", "description": "From `POST /api/v1/login`"},
                 "auth_token": {"type": "apiKey", "in": "query", "name": "auth_token"},
             }
+            _describe_positions(document)
             app.openapi_schema = document
         return app.openapi_schema
 

@@ -6,7 +6,7 @@ The operations, their arguments and their bodies are those of docs/lane.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 Done = Callable[[Any, Exception | None], None]
@@ -21,7 +21,10 @@ class Cluster(Protocol):
         ...
 
     async def call(self, bucket: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
-        """Ask the shard that owns `bucket`; raises a RookeryError subclass when it refuses or can't be reached."""
+        """Ask the shard that owns `bucket`; raises a RookeryError subclass when it refuses or can't be reached.
+
+        A read sees what `positions.positions_of_request` says; a write adds its position there. So with call_shard.
+        """
         ...
 
     def send(self, bucket: int, op: str, args: list[Any], timeout_s: float, done: Done) -> None:
@@ -34,6 +37,10 @@ class Cluster(Protocol):
 
     def shard_of(self, bucket: int) -> int:
         """Return the shard that owns a bucket, as far as this client knows."""
+        ...
+
+    def figures(self) -> Mapping[str, float]:
+        """Return what the client has counted of reads from replicas, by the names of `api.metrics.CLUSTER_FIGURES`."""
         ...
 
     async def ready(self) -> bool:

@@ -92,6 +92,7 @@ class Services:
             "token_cache_hits": self.auth.hit_count,
             "token_cache_misses": self.auth.miss_count,
             **self.connections.figures(),
+            **self.cluster.figures(),
         }
 
 

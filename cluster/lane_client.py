@@ -162,7 +162,7 @@ class LaneClient(asyncio.Protocol):
     def request(self, op: str, args: list[Any], timeout_s: float = 5.0) -> asyncio.Future[Any]:
         """Send a request; await the returned future for its body. Raises, at once and later, what `send` says."""
         future = self._loop.create_future()
-        self.send(op, args, timeout_s, partial(_settle, future))
+        self.send(op, args, timeout_s, partial(settle, future))
         return future
 
     def send(self, op: str, args: list[Any], timeout_s: float, done: Done) -> None:
@@ -298,7 +298,7 @@ class LaneClient(asyncio.Protocol):
             raise LaneProtocolError(f"a reply of unknown kind {kind!r}")
 
 
-def _settle(future: asyncio.Future[Any], body: Any, error: Exception | None) -> None:
+def settle(future: asyncio.Future[Any], body: Any, error: Exception | None) -> None:
     """Settle the future of a request, unless its caller has given up."""
     if future.done():
         return

@@ -1,58 +1,141 @@
-"""The router's lanes to the replicas: for elections and maps, and to notice at once when a process dies.
+"""The lanes to replicas: one each, dialled when it is first needed and again after it was lost.
 
-A killed process's sockets are closed by its kernel within a millisecond, which is much sooner than a ping tells.
+Rules of this file
+- One dial per replica, whoever waits for it. A dial never holds up anybody who has another lane to use: `dial_soon`
+  returns at once.
+- A lane stays as long as the map says that its replica listens there: if the process behind it had died, the lane would
+  be closed.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+import os
+from collections.abc import Callable, Iterable
 
-from cluster.lane_client import LaneClient
+from cluster.lane_client import Address, LaneClient, PushCallback
 from cluster.lane_protocol import LaneProtocolError
 from cluster.shard_map import Replica
 
-DIAL_TIMEOUT_S = 1.0
+DIAL_TIMEOUT_S = 1.0  # connect and authenticate; a live server needs under 1 ms
+REDIAL_INTERVAL_S = 0.1  # between two dials that nobody waits for
+
+UNREACHABLE = (OSError, LaneProtocolError)  # what connecting raises; TimeoutError is an OSError
+
+Key = tuple[int, int]  # shard, index of the replica
 
 
 class ReplicaLanes:
-    """One lane to each replica, dialled when needed. on_lost(replica): its lane is gone."""
+    """Lanes by replica.
 
-    def __init__(self, secret: Callable[[], bytes], node_id: str, on_lost: Callable[[Replica], None]) -> None:
-        self._secret, self._node_id, self._on_lost = secret, node_id, on_lost
-        self._lanes: dict[tuple[int, int], tuple[int, LaneClient]] = {}
-        self._dials: dict[tuple[int, int], asyncio.Lock] = {}
+    find(shard, index): the replica in the current map, or None; on_lane(replica, lane): a lane has just been connected.
+    """
 
-    async def ask(self, replica: Replica, op: str, args: list[Any], timeout_s: float) -> Any:
-        """Send a request to a replica. Raises OSError, LaneProtocolError or a RookeryError."""
-        lane = await self._lane(replica)
-        return await lane.request(op, args, timeout_s)
+    def __init__(
+        self,
+        secret: bytes,
+        local_node_id: str,
+        on_push: PushCallback,
+        find: Callable[[int, int], Replica | None],
+        on_lane: Callable[[Replica, LaneClient], None],
+    ) -> None:
+        self._secret = secret
+        self._local_node_id = local_node_id
+        self._on_push = on_push
+        self._find = find
+        self._on_lane = on_lane
+        self._lanes: dict[Key, LaneClient] = {}
+        self._dials: dict[Key, tuple[Replica, asyncio.Task[LaneClient]]] = {}
+        self._dialled_at: dict[Key, float] = {}
+        self._closed = False
 
-    async def _lane(self, replica: Replica) -> LaneClient:
+    def close(self) -> None:
+        """Close every lane and end every dial."""
+        self._closed = True
+        for _, task in self._dials.values():
+            task.cancel()
+        for lane in self._lanes.values():
+            lane.close()
+
+    def get(self, replica: Replica) -> LaneClient | None:
+        """Return the lane to a replica if it is up."""
+        lane = self._lanes.get((replica.shard, replica.index))
+        return None if lane is None or lane.closed else lane
+
+    def dial(self, replica: Replica) -> asyncio.Task[LaneClient]:
+        """Return the dial to a replica that is under way, or a new one."""
         key = replica.shard, replica.index
-        async with self._dials.setdefault(key, asyncio.Lock()):
-            pid, lane = self._lanes.get(key, (0, None))
-            if lane is not None and not lane.closed and pid == replica.pid:
-                return lane
-            if lane is not None:
+        if key not in self._dials:
+            loop = asyncio.get_running_loop()
+            dial = loop.create_task(self._dial(replica))
+            self._dials[key] = replica, dial
+            self._dialled_at[key] = loop.time()
+            dial.add_done_callback(lambda done: self._dial_done(key, done))
+        return self._dials[key][1]
+
+    def dial_soon(self, replicas: Iterable[Replica], now: float) -> None:
+        """Begin to dial those that have no lane, each at most once per REDIAL_INTERVAL_S."""
+        for replica in replicas:
+            key = replica.shard, replica.index
+            late = now - self._dialled_at.get(key, float("-inf")) >= REDIAL_INTERVAL_S
+            if replica.registered and late and not self._closed and self.get(replica) is None:
+                self.dial(replica)
+
+    async def connect(self, replica: Replica) -> LaneClient:
+        """Return the connected lane to a replica, dialling if there is none. Raises one of UNREACHABLE."""
+        lane = self.get(replica)
+        if lane is not None:
+            return lane
+        dial = self.dial(replica)
+        await asyncio.wait([dial])
+        if dial.cancelled():
+            raise ConnectionError(f"the dial to {replica.actor_name} was given up")
+        return dial.result()
+
+    def keep(self) -> None:
+        """Close the lanes, and end the dials, that lead where a new map no longer has their replica."""
+        for key, lane in list(self._lanes.items()):
+            replica = self._find(*key)
+            if lane.closed or replica is None or lane.address not in self._addresses(replica):
+                del self._lanes[key]
                 lane.close()
-            self._lanes[key] = replica.pid, await self._dial(replica)
-            return self._lanes[key][1]
+        for key, (dialled, dial) in list(self._dials.items()):
+            replica = self._find(*key)
+            if replica is None or self._addresses(replica) != self._addresses(dialled):
+                dial.cancel()
+                del self._dials[key]
+        self._dialled_at.clear()  # what couldn't be reached may be elsewhere now
+
+    def _dial_done(self, key: Key, dial: asyncio.Task[LaneClient]) -> None:
+        """Forget a dial; looks at its exception, which nobody may be waiting for any more."""
+        if key in self._dials and self._dials[key][1] is dial:
+            del self._dials[key]
+        if not dial.cancelled():
+            dial.exception()
 
     async def _dial(self, replica: Replica) -> LaneClient:
-        failure: Exception = ConnectionError(f"{replica.actor_name} has no lane")
-        for address in replica.addresses(self._node_id):
-            lane = LaneClient(address, self._secret(), on_close=lambda: self._on_lost(replica))
+        """Connect to one replica, by the best address that works, and install the lane."""
+        failure: Exception = ConnectionError(f"{replica.actor_name} has not registered a lane")
+        for address in self._addresses(replica):
+            lane = LaneClient(address, self._secret, self._on_push)
             try:
                 await lane.connect(DIAL_TIMEOUT_S)
-            except (OSError, LaneProtocolError) as error:
+            except UNREACHABLE as error:
                 failure = error
                 continue
+            current = self._find(replica.shard, replica.index)
+            if self._closed or current is None or address not in self._addresses(current):
+                lane.close()
+                raise ConnectionError(f"the map changed while connecting to {replica.actor_name}")
+            self._lanes[replica.shard, replica.index] = lane
+            self._on_lane(current, lane)
             return lane
         raise failure
 
-    def close(self) -> None:
-        """Close them all."""
-        for _, lane in self._lanes.values():
-            lane.close()
+    def _addresses(self, replica: Replica) -> list[Address]:
+        addresses: list[Address] = []
+        if replica.unix_path and replica.node_id == self._local_node_id and os.path.exists(replica.unix_path):
+            addresses.append(replica.unix_path)
+        if replica.port:
+            addresses.append((replica.host, replica.port))
+        return addresses

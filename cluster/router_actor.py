@@ -42,8 +42,8 @@ from cluster.ray_options import (
     as_actor,
     in_placement_group,
 )
-from cluster.replica_lanes import ReplicaLanes
 from cluster.router import PING_TIMEOUT_S, SUPERVISE_INTERVAL_S, Endpoints, PingAnswer, Presence, Router
+from cluster.router_lanes import RouterLanes
 
 logger = logging.getLogger("rookery.router")
 
@@ -63,7 +63,7 @@ class RayReplicaActors:
     """ReplicaActors by means of Ray."""
 
     def __init__(
-        self, namespace: str, factory: ShardFactory, settings: dict[str, Any], replica_count: int, lanes: ReplicaLanes
+        self, namespace: str, factory: ShardFactory, settings: dict[str, Any], replica_count: int, lanes: RouterLanes
     ) -> None:
         self.ask = lanes.ask
         self._replica_count = replica_count
@@ -127,7 +127,7 @@ class RouterActor:
         replica_count: int = 1,
         copies: int = 1,
     ) -> None:
-        lanes = ReplicaLanes(
+        lanes = RouterLanes(
             lambda: self._router.secret, local_node_id(), lambda replica: self._router.note_lane_lost(replica)
         )
         actors = RayReplicaActors(namespace, import_factory(shard_factory), shard_settings, replica_count, lanes)

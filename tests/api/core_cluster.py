@@ -31,6 +31,9 @@ class CoreCluster:
     def shard_of(self, bucket: int) -> int:
         return self.sim.owner[bucket]
 
+    def figures(self) -> dict[str, float]:
+        return {}
+
     async def ready(self) -> bool:
         return True
 

@@ -89,6 +89,9 @@ class FakeCluster:
     def shard_of(self, bucket: int) -> int:
         return bucket % self._shard_count
 
+    def figures(self) -> dict[str, float]:
+        return {"follower_reads": 3, "stalled_lanes": 1}
+
     async def ready(self) -> bool:
         return self.is_ready
 

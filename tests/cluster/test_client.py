@@ -307,10 +307,10 @@ async def test_an_older_map_never_replaces_a_newer_one(cluster, client):
     old = cluster.shard_map
     cluster.move_bucket(5, 2)
     await asyncio.sleep(0.06)
-    await client._refresh_map()
+    await client._maps.refresh()
     cluster.shard_map = old
     await asyncio.sleep(0.06)
-    await client._refresh_map()
+    await client._maps.refresh()
     assert client.shard_map.epoch == old.epoch + 1
 
 

@@ -7,7 +7,7 @@ import io
 from typing import Any
 
 import msgpack
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from actors.core.errors import RookeryError

@@ -1,4 +1,4 @@
-"""Three replicas of each shard, real processes: killed and stopped leaders, damaged disks, and all copies equal after."""
+"""Three replicas of each shard, real processes: killed and stopped leaders, damaged disks, all copies equal after."""
 
 from __future__ import annotations
 

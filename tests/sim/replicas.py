@@ -423,7 +423,5 @@ class Link:
         reader = me.store.read_pieces(SNAPSHOT_ROWS)
         position, pieces = reader.position, list(reader)
         self.busy = True
-        me.sim.after(
-            me.sim.rng.randrange(1, 40), peer.guarded(lambda: peer.install(self.term, position, pieces))
-        )
+        me.sim.after(me.sim.rng.randrange(1, 40), peer.guarded(lambda: peer.install(self.term, position, pieces)))
         self._again_soon(100)

@@ -1,0 +1,36 @@
+"""The API's way to shards with several replicas: the positions of a request, and the figures."""
+
+from __future__ import annotations
+
+from actors.api_actor import ApiCluster
+from actors.core.ids import bucket_of_account
+from api.metrics import CLUSTER_FIGURES
+from api.positions import positions_of_request
+from tests.cluster.fake_replicas import FakeReplicaSet
+
+
+async def test_a_request_reads_on_one_worker_what_it_wrote_on_another(tmp_path):
+    shard = FakeReplicaSet(tmp_path, 3)
+    for index in range(3):
+        await shard.start(index)
+    one, other = [ApiCluster(await shard.open_client(), "test") for _ in range(2)]
+    bucket = bucket_of_account(7)
+
+    written: dict[int, int] = {}
+    positions_of_request.set(written)
+    await one.call(bucket, "follow", [7, 8])
+    assert written == {0: 1}
+
+    positions_of_request.set(dict(written))
+    for _ in range(50):
+        assert (await other.call(bucket, "home", [7]))[1] == 1
+        assert (await other.call_shard(0, "cards", [[7]]))[1] == 1
+    positions_of_request.set({})
+    assert 0 in [(await other.call(bucket, "home", [7]))[1] for _ in range(50)], "nobody was behind"
+
+    assert set(other.figures()) == {name for name, _ in CLUSTER_FIGURES}
+    assert other.figures()["follower_reads"] > 0
+    one.close()
+    other.close()
+    for index in range(3):
+        await shard.stop(index)
