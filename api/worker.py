@@ -27,6 +27,9 @@ from api.services import Services
 from api.settings import ApiSettings
 
 _BACKLOG_COUNT = 2_048  # connections that the kernel holds while the worker is busy
+# libuv takes one connection from a listening socket per turn of the loop. Under load a turn takes milliseconds, and a
+# client that dialled then waited for seconds; so the loop is given the same socket several times.
+_ACCEPTS_PER_TURN = 16
 _START_POLL_S = 0.005
 Connect = Callable[[Callable[[int, bytes], None]], Awaitable[Cluster]]
 
@@ -63,6 +66,7 @@ class ApiWorker:
         Raises OSError when the port is taken by a process that doesn't share it.
         """
         listener = open_listener(self.host, self.port)
+        listeners = [listener, *(listener.dup() for _ in range(_ACCEPTS_PER_TURN - 1))]
         self.port = int(listener.getsockname()[1])
         try:
             self._cluster = await self._connect(self._drop_token)
@@ -70,14 +74,15 @@ class ApiWorker:
             self._services = app.state.services
             self._services.connections.allow_files()
             self._server = _QuietServer(self._server_config(app, self._services))
-            self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
+            self._serving = asyncio.create_task(self._server.serve(sockets=listeners))
             while not self._server.started:
                 if self._serving.done():
                     self._serving.result()  # raises what went wrong
                     raise RuntimeError("the HTTP server ended while it started")
                 await asyncio.sleep(_START_POLL_S)
         except BaseException:
-            listener.close()
+            for each in listeners:
+                each.close()
             raise
         return self.port
 

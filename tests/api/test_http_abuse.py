@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import resource
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -104,6 +105,33 @@ def test_thousands_of_idle_connections_take_nothing_from_others():
             for _ in range(crowd):
                 opened.enter_context(dial(live))
         assert worker_of(live)._services.connections.open_count >= crowd
+
+
+def test_connections_that_come_while_the_worker_is_busy_are_taken_in_a_few_turns_of_its_loop():
+    count, turns = 160, 0
+    let_go, taken = threading.Event(), threading.Event()
+    with serving() as live, contextlib.ExitStack() as opened:
+        connections = worker_of(live)._services.connections
+        loop = worker_of(live)._serving.get_loop()  # type: ignore[union-attr]
+
+        def count_turns() -> None:
+            nonlocal turns
+            if connections.open_count < count:
+                turns += 1
+                loop.call_soon(count_turns)
+            else:
+                taken.set()
+
+        def be_busy() -> None:
+            let_go.wait(GONE_WITHIN_S)
+            count_turns()
+
+        loop.call_soon_threadsafe(be_busy)
+        for _ in range(count):
+            opened.enter_context(dial(live))
+        let_go.set()
+        assert taken.wait(GONE_WITHIN_S)
+    assert turns < count / 4
 
 
 def test_whoever_takes_all_places_and_asks_nothing_makes_room_for_others():
