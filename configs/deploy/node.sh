@@ -5,6 +5,7 @@
 #   node.sh worker    a node of the Ray cluster at $ROOKERY_HEAD (HOST:PORT); Ray and `serve` put actors on it
 #
 # KubeRay's own start command ($KUBERAY_GEN_RAY_START_CMD) takes the place of the one below. More arguments go to `serve`.
+# Ray asks for a token: the one in the data folder, which all nodes share, unless a RAY_AUTH variable names another.
 # If Ray or `serve` ends, so does this, with failure, and whoever runs it starts it again: nothing acknowledged is lost.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -26,6 +27,14 @@ case $role in
         exit 2
         ;;
 esac
+
+# Without this, whether Ray asks for a token depends on what the home directory holds.
+if [[ -z ${RAY_AUTH_MODE:-}${RAY_AUTH_TOKEN:-}${RAY_AUTH_TOKEN_PATH:-} ]]; then
+    data=${ROOKERY_STORAGE__DATA_DIR:-data}
+    [[ $role == worker ]] || python -c 'import sys, pathlib, actors.ray_token as t; t.use_ray_token(pathlib.Path(sys.argv[1]), True)' "$data"
+    until [[ -s $data/ray.token ]]; do sleep 1; done
+    export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$data/ray.token
+fi
 
 children=()
 end() {
