@@ -129,6 +129,9 @@ def test_writes_go_on_with_another_leader_and_nothing_is_lost_or_doubled(cluster
 
 def test_replicas_are_equal_after_a_storm_with_kills_and_a_damaged_one_is_filled_anew(cluster):
     wait_until_all_are_in_sync(cluster)
+    graph = cluster.data.parent / "graph.txt"  # the storm's clients need more accounts than they are
+    graph.write_text("".join(f"{u} {u * 7 % 150 + 1}\n" for u in range(1, 151)))
+    cluster.run("load", "--graph", str(graph))
     found = cluster.run("storm", "--kill", "--operations", "600", "--seed", "4")
     assert found["problem_count"] == 0
     wait_until_all_are_in_sync(cluster)
