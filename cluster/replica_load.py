@@ -13,7 +13,8 @@ average that nobody has renewed loses half its value each AVERAGE_HALF_LIFE_S, s
 tried again.
 
 A replica whose oldest unanswered read is far older than the p95 is *stalled*, until it answers or connects anew: it is
-passed over, and shown a copy of a read every PROBE_INTERVAL_S to find out whether it is back.
+passed over, and shown a copy of a read every PROBE_INTERVAL_S to find out whether it is back. The late answers to what
+was stuck in it say nothing about how fast it is now, so they don't count.
 
 Costs: a choice among three replicas 2 us, a latency noted 0.5 us and one sort of 256 numbers in 32.
 """
@@ -56,8 +57,10 @@ class ReplicaLoad:
     primary, in_sync: what the map says of it; lane: None until one is connected.
     """
 
-    __slots__ = ("_number", "_observed_at", "in_sync", "index", "lane", "latency_s", "primary", "probed_at", "stalled",
-                 "waiting")  # fmt: skip
+    __slots__ = (
+        "_number", "_observed_at", "_resumed_at", "in_sync", "index", "lane", "latency_s", "primary", "probed_at",
+        "stalled", "waiting",
+    )  # fmt: skip
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -68,6 +71,7 @@ class ReplicaLoad:
         self.probed_at = float("-inf")
         self.latency_s = LATENCY_FIRST_S
         self._observed_at = 0.0
+        self._resumed_at = float("-inf")
         self._number = 0
 
     @property
@@ -89,10 +93,13 @@ class ReplicaLoad:
     def end(self, number: int, now: float, answered: bool, penalty_s: float = 0.0) -> None:
         """Note the end of a read. answered: the replica itself said something; penalty_s: what a useless answer costs
         whoever has to ask elsewhere, counted as latency."""
-        latency_s = now - self.waiting.pop(number) + penalty_s
-        if answered:
-            self.stalled = False
-            self.latency_s += LATENCY_WEIGHT * (latency_s - self.latency_s)
+        sent_at = self.waiting.pop(number)
+        if not answered:
+            return
+        if self.stalled:
+            self.stalled, self._resumed_at = False, now
+        if sent_at >= self._resumed_at:
+            self.latency_s += LATENCY_WEIGHT * (now - sent_at + penalty_s - self.latency_s)
             self._observed_at = now
 
     def oldest_s(self, now: float) -> float:

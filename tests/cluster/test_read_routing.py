@@ -333,6 +333,18 @@ def test_a_stalled_replica_gets_a_probe_now_and_then_until_it_answers(shard):
     assert 2 in {shard.answer() for _ in range(300)}
 
 
+def test_what_was_stuck_in_a_stalled_replica_does_not_make_it_slow_afterwards():
+    load = loaded(0, 0.001)
+    numbers = [load.begin(1.0) for _ in range(20)]
+    assert load.is_stalled(6.0, 0.008)
+    for number in numbers:
+        load.end(number, 6.0, answered=True)
+    assert not load.stalled
+    assert load.latency_s == pytest.approx(0.001)
+    load.end(load.begin(6.0), 6.1, answered=True)
+    assert load.latency_s == pytest.approx(0.0109)
+
+
 def test_a_replica_stays_stalled_when_its_reads_have_timed_out(shard):
     shard.behaviour[2] = (30.0, 2)
     for _ in range(100):

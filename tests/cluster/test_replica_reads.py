@@ -156,8 +156,7 @@ async def test_a_replica_that_never_answers_costs_a_hedge_and_is_then_passed_ove
     for _ in range(50):
         await client.account(ACCOUNT, "home")
     shard.replicas[2].silent = True
-    for _ in range(100):
-        assert (await client.account(ACCOUNT, "home", timeout_s=2.0))[0] in (0, 1)
+    assert await answering(client) <= {0, 1}
     assert client.figures()["hedges_won"] >= 1
     assert client.figures()["stalled_lanes"] == 1
     shard.replicas[2].resume()
