@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 KINDS = ("kill", "stop", "net", "disk", "clock")
 ROLES = ("shard", "api", "router")
-KIND_WEIGHTS = {"kill": 40, "stop": 20, "net": 20, "disk": 6, "clock": 14}
+KIND_WEIGHTS = {"kill": 36, "stop": 18, "net": 18, "disk": 14, "clock": 14}
 ROLE_WEIGHTS = {"shard": 60, "api": 25, "router": 15}
 NET_MODES = ("delay", "cut", "cut_request", "cut_answer", "half_close", "hold")
 SOON_SHARE, SOON_S, PAUSE_S = 0.3, (0.0, 1.0), (1.0, 6.0)  # so many faults come within a second of the one before
