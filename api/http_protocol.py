@@ -114,10 +114,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """The head is complete: its clock stops."""
         self._head_open = False
         self._head_bytes = 0
-        self._cancel_read_timer()
+        if self._read_timer is not None:
+            self._cancel_read_timer()
         services = self._services
         services.connections.begin(self)
-        exchange = Refusal.of(self, services) or HomeExchange.of(self, services)
+        exchange = (Refusal.of(self, services) if services.any_full() else None) or HomeExchange.of(self, services)
         if exchange is None:
             if len(self.pipeline) >= PIPELINE_COUNT_MAX:
                 self.drop()
@@ -135,7 +136,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The next byte belongs to another request's head."""
         self._head_open = True
-        self._cancel_read_timer()
+        if self._read_timer is not None:
+            self._cancel_read_timer()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from api.admission import COUNT_LEAST, TARGET_S, WINDOW_S, Gate
+from api.admission import COUNT_LEAST, IDLE_S, TARGET_S, WINDOW_S, Gate
 from api.connections import Connections
 from api.metrics import Metrics
 from api.request_log import UNASKED_PER_S_MAX, RequestLog
@@ -31,13 +31,24 @@ def answer(gate: Gate, seconds: float, count: int, begin_s: float) -> float:
 
 def test_slow_answers_let_in_as_many_as_are_answered_in_the_target_time():
     gate = Gate(1_000)
+    gate.count = 500
     now_s = answer(gate, 0.0, 1, 100.0)
     answer(gate, TARGET_S * 3, 50, now_s)
     assert gate.count_bound == pytest.approx(50 / WINDOW_S * TARGET_S, rel=0.05)
 
 
+@pytest.mark.parametrize(("count", "pause_s"), [(COUNT_LEAST - 1, 0.0), (500, IDLE_S)])
+def test_a_slow_answer_when_little_is_under_way_or_after_a_pause_changes_nothing(count, pause_s):
+    gate = Gate(1_000)
+    gate.count = count
+    now_s = answer(gate, 0.0, 1, 100.0)
+    answer(gate, TARGET_S * 3, 1, now_s + pause_s)
+    assert gate.count_bound == 1_000
+
+
 def test_one_quick_answer_shows_that_there_is_no_queue():
     gate = Gate(1_000)
+    gate.count = 500
     now_s = answer(gate, 0.0, 1, 100.0)
     gate.note(TARGET_S / 2, now_s + 0.001)
     answer(gate, TARGET_S * 3, 50, now_s)
@@ -46,6 +57,7 @@ def test_one_quick_answer_shows_that_there_is_no_queue():
 
 def test_quick_answers_bring_the_bound_back():
     gate = Gate(1_000)
+    gate.count = 500
     now_s = answer(gate, 0.0, 1, 100.0)
     now_s = answer(gate, TARGET_S * 3, 1, now_s)
     assert gate.count_bound == COUNT_LEAST
@@ -60,6 +72,7 @@ def test_quick_answers_bring_the_bound_back():
 )
 def test_a_gates_bound_stays_within_its_own(count_max, answers):
     gate, now_s = Gate(count_max), 0.0
+    gate.count = count_max
     for seconds, pause_s in answers:
         now_s += pause_s
         gate.note(seconds, now_s)
