@@ -21,7 +21,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 
 from bench.processes import free_port
 from configs.settings import load_settings
-from tests.ray_cluster.test_whole_cluster import wait_for
+from tests.serving import wait_for
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "configs/deploy"

@@ -26,10 +26,10 @@ from ray._private.node import Node
 from ray.cluster_utils import Cluster
 
 from actors.core.ids import bucket_of_account
-from bench.processes import free_port
+from bench.processes import REPOSITORY, free_port
 from cluster.router_files import load_state
 from cluster.shard_map import Replica, ShardMap
-from tests.ray_cluster.test_whole_cluster import REPOSITORY, ServedCluster, command, wait_for
+from tests.serving import ServedCluster, command, wait_for
 
 HEAD, SECOND, THIRD = ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 OBJECT_STORE_BYTES = 80_000_000

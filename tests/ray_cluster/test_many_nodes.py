@@ -21,7 +21,7 @@ from cluster.lane_protocol import FRAME_BYTES_MAX, SECRET_BYTES, LaneRefusedErro
 from cluster.router_files import SECRET_NAME
 from tests.persistence.redis_processes import RedisProcess
 from tests.ray_cluster.ray_nodes import ADDRESSES, HEAD, SECOND, THIRD, ManyNodes, Person, many_nodes, nodes_of
-from tests.ray_cluster.test_whole_cluster import command, wait_for
+from tests.serving import command, wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
 

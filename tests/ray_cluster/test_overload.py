@@ -14,7 +14,7 @@ import pytest
 from bench.load_generator import get_request, post_request, run_load, write_requests
 from bench.open_load import offer_load
 from bench.scenarios.overload import AS_BEFORE, GROWTH_BYTES_MAX, RECOVERY_S, TIMES_CAPACITY, resident_bytes
-from tests.ray_cluster.test_whole_cluster import ServedCluster, served
+from tests.serving import ServedCluster, served
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
 
