@@ -83,12 +83,14 @@ async def resolve_names(cluster: Cluster, names: list[str], timeout_s: float) ->
     replies = await asyncio.gather(
         *(cluster.call(bucket_of_name(chunk[0]), "names", [chunk], timeout_s) for chunk in chunks)
     )
-    return {
+    found = {
         name: account_id
         for chunk, ids in zip(chunks, replies, strict=True)
         for name, account_id in zip(chunk, ids, strict=True)
         if account_id
     }
+    elsewhere = [name for name, account_id in found.items() if account_id < 0]  # their bucket has just moved
+    return found | (await resolve_names(cluster, elsewhere, timeout_s) if elsewhere else {})
 
 
 def pack_entities(found: Entities, ids: dict[str, int]) -> bytes:

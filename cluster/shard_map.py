@@ -181,6 +181,30 @@ class ShardMap:
         )
         return replace(self, epoch=self.epoch + 1, replicas=replicas)
 
+    def with_buckets(self, owners: dict[int, int]) -> ShardMap:
+        """Return the map of the next epoch, in which some buckets have other owners."""
+        buckets = bytes(owners.get(bucket, owner) for bucket, owner in enumerate(self.buckets))
+        return replace(self, epoch=self.epoch + 1, buckets=buckets)
+
+    def with_shard_count(self, count: int) -> ShardMap:
+        """Return the map of the next epoch with more shards, which own nothing, or without the last ones.
+
+        Raises InvalidError if a shard that would go owns buckets, or for a count out of range.
+        """
+        if not 1 <= count <= SHARD_COUNT_MAX:
+            raise InvalidError(f"shards is {count}; it must be 1 to {SHARD_COUNT_MAX}", "shards")
+        if max(self.buckets) >= count:
+            raise InvalidError(f"shard {max(self.buckets)} owns buckets and can't go", "shards")
+        per_shard = len(self.replicas_of(0))
+        new = tuple(
+            Replica(shard_actor_name(shard, index), shard, index, primary=index == 0)
+            for shard in range(self.shard_count, count)
+            for index in range(per_shard)
+        )
+        kept = tuple(replica for replica in self.replicas if replica.shard < count)
+        terms = (*self.terms[:count], *((),) * (count - self.shard_count))
+        return replace(self, epoch=self.epoch + 1, shard_count=count, replicas=kept + new, terms=terms)
+
     def to_wire(self) -> list[Any]:
         """Return the map as msgpack-able values; see the module header."""
         replicas = [list(astuple(replica)) for replica in self.replicas]

@@ -35,11 +35,15 @@ class Changes:
     """Dirty keys of every table of `snapshot.py`."""
 
     accounts: set[int] = field(default_factory=set)
+    gone: set[int] = field(default_factory=set)  # accounts that have moved away
+    freed: set[int] = field(default_factory=set)  # their rows
+    dropped_shards: set[int] = field(default_factory=set)  # whose messages went with them
     names: set[str] = field(default_factory=set)
     tweets: set[int] = field(default_factory=set)
     relations: set[tuple[int, int, int]] = field(default_factory=set)
     likes: dict[tuple[int, int], None] = field(default_factory=dict)  # in the order of the last like or unlike
     arrivals: set[int] = field(default_factory=set)
+    adopted: set[int] = field(default_factory=set)  # tweets that another shard has given: no longer mere arrivals
     pulls: set[int] = field(default_factory=set)
     idempotency: dict[tuple[int, bytes], None] = field(default_factory=dict)  # in the order in which keys were learnt
     following: EdgeLog = field(default_factory=EdgeLog)

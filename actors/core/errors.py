@@ -83,6 +83,10 @@ class OverloadedError(RookeryError):
     code, status = "unavailable", 503
 
 
+class FrozenError(OverloadedError):
+    """Buckets are being moved, or a backup is being made: writes wait for some milliseconds."""
+
+
 class MovedError(RookeryError):
     """The shard does not own that bucket (any more). Handled by the lane client."""
 

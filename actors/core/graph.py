@@ -22,7 +22,7 @@ from actors.core import arena_kernels
 from actors.core.arena import TIDY_FROM_ELEMENTS, BlockArena
 
 Ints = npt.NDArray[np.int64]
-BLOCK, BLOCKED_BY, MUTE = 0, 1, 2
+KINDS = BLOCK, BLOCKED_BY, MUTE = 0, 1, 2
 _NONE = np.zeros(0, dtype=np.int64)
 
 
@@ -98,6 +98,20 @@ class FollowGraph:
             return False
         self.shard_followers[row, source_shard] -= 1
         return True
+
+    def forget_followers(self, row: int) -> None:
+        """Empty a row's followers."""
+        self.followers.clear(row)
+        self.shard_followers[row] = 0
+
+    def resize(self, shard_count: int) -> None:
+        """Count followers of that many shards. Those of shards that go must be none."""
+        have = self.shard_followers.shape[1]
+        if shard_count != have:
+            resized = np.zeros((len(self.shard_followers), shard_count), dtype=np.int32)
+            kept = min(have, shard_count)
+            resized[:, :kept] = self.shard_followers[:, :kept]
+            self.shard_followers = resized
 
     def destinations(self, row: int) -> list[int]:
         """Return the shards that hold a follower of an account, ascending."""

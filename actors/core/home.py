@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from actors.core import ids, kernels, limits
 from actors.core.entries import Entry, unpack
+from actors.core.errors import MovedError
 from actors.core.render import render_tweet
 
 if TYPE_CHECKING:
@@ -171,8 +172,17 @@ class HomeTimelines:
 
     def steps(self, query: Query) -> Generator[Wake | Ask, Any, list[Item]]:
         """Produce a page, yielding what must be had first. Returns its items, newest first."""
-        items = yield from self._unskipped(query)
-        return items[query.skip :]
+        row_of, steps, answer = self.state.people.row_of, self._unskipped(query), None
+        row = row_of.get(query.account_id)
+        while True:
+            if row is None or row_of.get(query.account_id) != row:
+                raise MovedError(f"account {query.account_id} is not on shard {self.state.shard} any more")
+            try:
+                need = steps.send(answer)
+            except StopIteration as stop:
+                items: list[Item] = stop.value
+                return items[query.skip :]
+            answer = yield need
 
     def _unskipped(self, query: Query) -> Generator[Wake | Ask, Any, list[Item]]:
         row = self.state.people.row_of[query.account_id]

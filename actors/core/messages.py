@@ -148,15 +148,20 @@ def _answer_backfill(state: ShardState, source: int, reader: int, author: int, f
 def _start_pull_logs(state: ShardState, source: int, rows: Ints) -> None:
     """Turn authors above the threshold into pull authors; give every shard that follows one its log."""
     for row in np.unique(rows[state.graph.followers.length[rows] > state.tuning.pull_threshold]).tolist():
-        account = state.people.accounts[row]
-        shards = state.pull_shards.setdefault(account.account_id, set())
-        missing = [s for s in state.graph.destinations(row) if s not in shards]
-        if missing:
-            shards.update(missing)
-            state.changes.accounts.add(row)
-            entries, above = newest_entries(state, 0, [account.account_id], ids.ID_MAX, 0, state.tuning.timeline_length)
-            oldest_first = [list(e) for e in reversed(entries)]
-            state.send_all(missing, ["pull_start", account.account_id, oldest_first, above])
+        start_pull_logs(state, row)
+
+
+def start_pull_logs(state: ShardState, row: int) -> None:
+    """Give every shard that follows a pull author its log, where it has none."""
+    author_id = state.people.accounts[row].account_id
+    shards = state.pull_shards.setdefault(author_id, set())
+    missing = [s for s in state.graph.destinations(row) if s not in shards]
+    if missing:
+        shards.update(missing)
+        state.changes.accounts.add(row)
+        entries, above = newest_entries(state, 0, [author_id], ids.ID_MAX, 0, state.tuning.timeline_length)
+        oldest_first = [list(e) for e in reversed(entries)]
+        state.send_all(missing, ["pull_start", author_id, oldest_first, above])
 
 
 def on_lost(state: ShardState, source: int, follower: int, followee: int) -> None:
@@ -289,9 +294,7 @@ def on_create_account(state: ShardState, source: int, fields: list[Any], at_ms: 
         kept = list(tokens)[-limits.TOKENS_PER_ACCOUNT_MAX :]
         account = Account(account_id, username, at_ms, display_name, bio, password_hash=password_hash, tokens=kept)
         row = state.people.add(account)
-        state.graph.ensure_rows(row + 1)
-        state.rings.ensure_rows(row + 1)
-        state.tweets.log.ensure_rows(row + 1)
+        state.ensure_rows(row + 1)
         state.changes.accounts.add(row)
     settled = existing is None or existing.username == username
     shard = int(state.owner[ids.bucket_of_name(username)])

@@ -1,17 +1,22 @@
 """Accounts, their names and their tokens: the cold data of a shard.
 
-Rows number the shard's own accounts 0, 1, 2, ... in the order of creation and never change; every column elsewhere
-(rings, follow edges, logs) is indexed by row. A name lives on the shard of its bucket, which may be another than
-the account's; it is *held* from the reservation on and *confirmed* when the account exists.
+Rows number the shard's own accounts 0, 1, 2, ... in the order of creation and don't change while an account is here;
+every column elsewhere (rings, follow edges, logs) is indexed by row. The row of an account that has moved to another
+shard is free, and the lowest free one is given to the next. An account that is here but isn't this shard's, because it
+has just moved away or is about to arrive, is in `away` and not in `row_of`: nobody finds it. A name lives on the shard
+of its bucket, which may be another than the account's; it is *held* from the reservation on and *confirmed* when the
+account exists.
 Costs: about 600 bytes an account, most of it the Python strings of its profile.
 """
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from actors.core import limits
 
@@ -37,6 +42,7 @@ class Account:
         return [getattr(self, name) for name in self.__slots__]
 
 
+NOBODY = Account(0, "", 0)  # whose row is free
 PROFILE_FIELDS = ("display_name", "bio", "location", "url", "avatar", "fields")
 
 
@@ -45,25 +51,75 @@ class People:
 
     def __init__(self) -> None:
         self.row_of: dict[int, int] = {}
-        self.accounts: list[Account] = []
+        self.away: dict[int, int] = {}  # rows of accounts that are here, but another shard's
+        self.accounts: list[Account] = []  # by row
+        self._free: list[int] = []  # rows of NOBODY, a heap
         self.token_owner: dict[bytes, int] = {}  # for imported tokens, which don't say whose they are
         self.names: dict[str, tuple[int, bool]] = {}
         self.last_read_day = np.zeros(64, dtype=np.int32)
 
     def __len__(self) -> int:
+        """Accounts of this shard."""
+        return len(self.row_of)
+
+    @property
+    def row_count(self) -> int:
+        """Rows there are, free ones included."""
         return len(self.accounts)
 
-    def add(self, account: Account) -> int:
-        """Give a new account its row. The id must be free."""
-        row = len(self.accounts)
-        self.row_of[account.account_id] = row
+    def add(self, account: Account, away: bool = False) -> int:
+        """Give a new account its row. The id must be free. away: it isn't this shard's yet."""
+        if self._free:
+            row = heapq.heappop(self._free)
+            self.accounts[row] = account
+        else:
+            row = len(self.accounts)
+            self.accounts.append(account)
+        (self.away if away else self.row_of)[account.account_id] = row
         self.token_owner.update(dict.fromkeys(account.tokens, account.account_id))
-        self.accounts.append(account)
         if row >= len(self.last_read_day):
             grown = np.zeros(row + row // 2 + 1, dtype=np.int32)
             grown[:row] = self.last_read_day[:row]
             self.last_read_day = grown
+        self.last_read_day[row] = 0
         return row
+
+    def load(self, rows: list[int], accounts: list[Account], away: list[bool]) -> None:
+        """Fill the empty store: account i into row rows[i], ascending; rows in between are free."""
+        self.accounts = [NOBODY] * (rows[-1] + 1 if rows else 0)
+        for row, account, is_away in zip(rows, accounts, away, strict=True):
+            self.accounts[row] = account
+            (self.away if is_away else self.row_of)[account.account_id] = row
+            self.token_owner.update(dict.fromkeys(account.tokens, account.account_id))
+        self._free = [row for row, account in enumerate(self.accounts) if account is NOBODY]
+        self.last_read_day = np.zeros(max(64, len(self.accounts)), dtype=np.int32)
+
+    def remove(self, account_id: int) -> None:
+        """Forget an account that is away; its row is free from now on."""
+        row = self.away.pop(account_id)
+        for token in self.accounts[row].tokens:
+            if self.token_owner.get(token) == account_id:
+                del self.token_owner[token]
+        self.accounts[row] = NOBODY
+        heapq.heappush(self._free, row)
+
+    def numbered(self) -> npt.NDArray[np.int64]:
+        """Return the account ids by row; a free row has a number that is nobody's."""
+        ids = [account.account_id or -row - 1 for row, account in enumerate(self.accounts)]
+        return np.array(ids, dtype=np.int64)
+
+    def find(self, account_id: int) -> int | None:
+        """Return the row of an account that is here, whether it is this shard's or not."""
+        row = self.row_of.get(account_id)
+        return self.away.get(account_id) if row is None else row
+
+    def replace(self, row: int, account: Account) -> None:
+        """Put a newer version of an account into its row."""
+        for token in set(self.accounts[row].tokens).difference(account.tokens):
+            if self.token_owner.get(token) == account.account_id:
+                del self.token_owner[token]
+        self.token_owner.update(dict.fromkeys(account.tokens, account.account_id))
+        self.accounts[row] = account
 
     def get(self, account_id: int) -> Account | None:
         """Return the account, or None if this shard has none of that id."""
@@ -93,9 +149,11 @@ class People:
     def check(self) -> list[str]:
         """Return violations: rows and ids agree both ways; no account has too many tokens."""
         problems = []
-        for account_id, row in self.row_of.items():
+        for account_id, row in [*self.row_of.items(), *self.away.items()]:
             if self.accounts[row].account_id != account_id:
                 problems.append(f"row {row} belongs to account {self.accounts[row].account_id}, not {account_id}")
+        if len(self.row_of) + len(self.away) + len(self._free) != len(self.accounts):
+            problems.append(f"{len(self.accounts)} rows, but {len(self._free)} are free and others have no account")
         for account in self.accounts:
             if len(account.tokens) > limits.TOKENS_PER_ACCOUNT_MAX:
                 problems.append(f"account {account.account_id} has {len(account.tokens)} tokens")

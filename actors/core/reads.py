@@ -132,7 +132,7 @@ class Reads:
         arguments.an_id(reader, "reader")
         arguments.an_id_or_zero(max_id, "max_id")
         arguments.whole(count, 1, ids.ID_MAX, "count")
-        wanted = np.frombuffer(authors, dtype="<i8").tolist()
+        wanted = self._own_authors(authors)
         entries, floor = newest_entries(self.state, reader, wanted, max_id, 0, min(count, PULL_COUNT_MAX))
         return [pack([list(e) for e in entries]), floor]
 
@@ -141,13 +141,21 @@ class Reads:
         arguments.an_id(reader, "reader")
         arguments.an_id_or_zero(min_id, "min_id")
         count = min(arguments.whole(count, 1, ids.ID_MAX, "count"), PULL_COUNT_MAX)
-        rows = [self.state.people.row_of.get(a, -1) for a in np.frombuffer(authors, dtype="<i8").tolist()]
+        rows = [self.state.people.row_of.get(a, -1) for a in self._own_authors(authors)]
         log = self.state.tweets.log
         known = np.array([r for r in rows if r >= 0 and log.klass[r] >= 0], dtype=np.int64)
         out = np.empty(min(int(log.length[known].sum()), len(known) * (count + 1)), dtype=np.int64)
         found = kernels.oldest_of_logs(log.data, log.start, log.length, known, min_id, count + 1, out)
         oldest = np.sort(out[:found])
         return [min(found, count), int(oldest[count - 1]) + 1 if found > count else 0]
+
+    def _own_authors(self, packed: bytes) -> list[int]:
+        """Return the accounts of int64 bytes. Raises MovedError if one is another shard's, which has its tweets."""
+        authors = np.frombuffer(packed, dtype="<i8").astype(np.int64)
+        if (self.state.owner[ids.buckets_of_accounts(authors)] != self.state.shard).any():
+            raise MovedError(f"some of these authors are not on shard {self.state.shard}")
+        found: list[int] = authors.tolist()
+        return found
 
     # ---- accounts ---------------------------------------------------------------------------------------------
 
@@ -156,16 +164,35 @@ class Reads:
         found = self.state.people.accounts[self.row(account_id)]
         return [found.account_id, found.username, found.display_name]
 
-    def cards(self, account_ids: list[int]) -> list[bytes | None]:
-        """What a list of users shows of each, None for one that doesn't exist here."""
+    def cards(self, account_ids: list[int]) -> list[bytes | bool | None]:
+        """What a list of users shows of each, None for one that doesn't exist, False for another shard's.
+
+        Raises MovedError if the first is another shard's.
+        """
         wanted = arguments.id_list(account_ids, limits.CARDS_COUNT_MAX, "account_ids")
         found: list[Account | None] = [self.state.people.get(a) for a in wanted]
-        return [None if a is None else render_card(a) for a in found]
+        if None not in found:
+            return [render_card(a) for a in found if a is not None]
+        own = [self.state.shard_of_account(a) == self.state.shard for a in wanted]
+        if not own[0]:
+            raise MovedError(f"account {wanted[0]} is not on shard {self.state.shard}")
+        return [
+            render_card(a) if a is not None else None if mine else False for a, mine in zip(found, own, strict=True)
+        ]
 
     def names(self, names: list[str]) -> list[int]:
-        """Account ids of user names (without case), 0 where there is none (yet)."""
+        """Account ids of user names (without case), 0 where there is none (yet), -1 for another shard's.
+
+        Raises MovedError if the first is another shard's.
+        """
         wanted = [name.lower() for name in arguments.listed(names, limits.NAMES_COUNT_MAX, "names")]
-        held = [self.state.people.names.get(name, (0, False)) for name in wanted]
+        owners = [self.state.owner[ids.bucket_of_name(name)] for name in wanted]
+        if wanted and owners[0] != self.state.shard:
+            raise MovedError(f"the name {wanted[0][:30]!r} is not on shard {self.state.shard}")
+        held = [
+            self.state.people.names.get(name, (0, False)) if owner == self.state.shard else (-1, True)
+            for name, owner in zip(wanted, owners, strict=True)
+        ]
         return [account_id if confirmed else 0 for account_id, confirmed in held]
 
     def profile(self, account_id: int, viewer: int) -> bytes:
@@ -227,8 +254,10 @@ class Reads:
         arguments.whole(first_row, 0, ids.ID_MAX, "first_row")
         arguments.whole(count, 0, ids.ID_MAX, "count")
         state, rows = self.state, []
-        last = min(first_row + count, len(state.people))
+        last = min(first_row + count, state.people.row_count)
         for row in range(first_row, last):
+            if state.people.row_of.get(state.people.accounts[row].account_id) != row:
+                continue  # free, or another shard's
             log = state.tweets.log.view(row).tolist() if state.tweets.log.klass[row] >= 0 else []
             entries = [e for t in log if (e := state.tweets.get(t)) is not None]
             rows.append(
@@ -239,7 +268,7 @@ class Reads:
                     state.graph.hidden(row).tobytes(),
                 ]
             )
-        return [last if last < len(state.people) else 0, rows]
+        return [last if last < state.people.row_count else 0, rows]
 
     def facts(self) -> dict[str, Any]:
         """Figures of the state for `status` and the metrics."""

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from actors.core import ids, limits
+from actors.core import ids, limits, mover
 from actors.core.arguments import an_id_or_zero, shown
 from actors.core.entries import pack, unpack
-from actors.core.errors import InvalidError, MalformedError, RookeryError
+from actors.core.errors import FrozenError, InvalidError, MalformedError, RookeryError
 from actors.core.home import Ask, HomeTimelines, Item, Query, Wake
+from actors.core.mover import Mover
+from actors.core.moving import WHILE_FROZEN
 from actors.core.reads import Reads, page_count
-from actors.core.requests import OPERATIONS, Requests
+from actors.core.requests import OPERATIONS, Prepared, Requests
 from actors.core.restoring import restore
 from actors.core.snapshot import Sealer
 from actors.core.state import ShardState
@@ -27,6 +29,7 @@ READS = (
     "followers", "following", "credentials", "token", "token_owner", "export",
 )  # fmt: skip
 WRITES = tuple(OPERATIONS)
+MOVES = mover.OPERATIONS
 
 
 class Replica:
@@ -38,6 +41,7 @@ class Replica:
         self.reads = Reads(self.state, self.home)
         self.requests = Requests(self.state, self.reads)
         self.sealer = Sealer(self.state)
+        self.mover = Mover(self.state)
         self.touched: set[int] = set()
         self._reads: dict[str, Callable[..., Any]] = {name: getattr(self.reads, name) for name in READS}
 
@@ -68,9 +72,18 @@ class Replica:
 
         The reply may be given once everything up to state.position is durable. A body that is a RookeryError is a
         refusal that only applying the command could find; its record must be journaled all the same.
-        Raises RookeryError when the request is refused before anything has changed.
+        Raises RookeryError when the request is refused before anything has changed; FrozenError while the shard is
+        frozen.
         """
-        prepared = self.requests.prepare(op, args, now_ms)
+        if self.state.frozen:
+            raise FrozenError(f"shard {self.state.shard} takes no writes for a moment", retry_after_s=0.1)
+        return self._carry_out(self.requests.prepare(op, args, now_ms))
+
+    def move(self, op: str, args: list[Any]) -> tuple[bytes | None, Any]:
+        """Carry out a request of a move (`mover.py`), as `write` does; also while the shard is frozen."""
+        return self._carry_out(self.mover.prepare(op, args))
+
+    def _carry_out(self, prepared: Prepared) -> tuple[bytes | None, Any]:
         record, result = None, None
         if prepared.command is not None:
             record, result = self.command(prepared.command)
@@ -80,7 +93,9 @@ class Replica:
             return record, error
 
     def command(self, command: list[Any]) -> tuple[bytes, Any]:
-        """Apply a command; returns its journal record and its result."""
+        """Apply a command; returns its journal record and its result. Raises FrozenError if it has to wait."""
+        if self.state.frozen and command[0] not in WHILE_FROZEN:
+            raise FrozenError(f"shard {self.state.shard} runs no {command[0]} for a moment", retry_after_s=0.1)
         record = pack(command)
         return record, self.state.apply(self.state.position + 1, command)
 

@@ -42,11 +42,13 @@ class Prepared(NamedTuple):
     finish: Callable[[Any], Any]
 
 
-def _same(result: Any) -> Any:
+def same(result: Any) -> Any:
+    """Make the command's result the reply's body."""
     return result
 
 
-def _nothing(body: Any) -> Prepared:
+def nothing(body: Any) -> Prepared:
+    """Prepare an answer that changes nothing."""
     return Prepared(None, lambda _: body)
 
 
@@ -85,7 +87,7 @@ class Requests:
 
     def register_many(self, now_ms: int, rows: list[list[Any]]) -> Prepared:
         fields = [self._check_registration(row) for row in arguments.listed(rows, limits.REGISTER_COUNT_MAX, "rows")]
-        return Prepared(["register", fields, now_ms], _same)
+        return Prepared(["register", fields, now_ms], same)
 
     def _check_registration(self, row: list[Any]) -> list[Any]:
         fields = arguments.registration(row)
@@ -99,11 +101,11 @@ class Requests:
 
     def login_token(self, now_ms: int, account_id: int, secret_hash: bytes) -> Prepared:
         self.reads.row(account_id)
-        return Prepared(["login_token", account_id, arguments.secret(secret_hash)], _same)
+        return Prepared(["login_token", account_id, arguments.secret(secret_hash)], same)
 
     def revoke_token(self, now_ms: int, account_id: int, secret_hash: bytes) -> Prepared:
         self.reads.row(account_id)
-        return Prepared(["revoke_token", account_id, arguments.secret(secret_hash)], _same)
+        return Prepared(["revoke_token", account_id, arguments.secret(secret_hash)], same)
 
     def update_profile(self, now_ms: int, account_id: int, values: dict[str, Any]) -> Prepared:
         self.reads.row(account_id)
@@ -121,7 +123,7 @@ class Requests:
             entry = self.state.tweets.get(tweet_id)
             if entry is None:
                 raise NotFoundError(f"tweet {tweet_id}, posted with this Idempotency-Key, has been deleted")
-            return _nothing(self.reads.render(entry))
+            return nothing(self.reads.render(entry))
         command_row = self._tweet_row(now_ms, row, *args)
         tweet_id = command_row[0]
 
@@ -148,7 +150,7 @@ class Requests:
                 if key is not None:
                     met[author_id, key] = known
             results.append(known)
-        return Prepared(["post", made], lambda _: results) if made else _nothing(results)
+        return Prepared(["post", made], lambda _: results) if made else nothing(results)
 
     @staticmethod
     def _check_key(key: Any) -> None:
@@ -201,10 +203,10 @@ class Requests:
         arguments.an_id(tweet_id, "tweet_id")
         likes = self.state.likes.get(row, {})
         if (tweet_id in likes) == on:
-            return _nothing(False)
+            return nothing(False)
         if on and len(likes) >= limits.LIKES_COUNT_MAX:
             raise InvalidError(f"an account may like {limits.LIKES_COUNT_MAX} tweets; take some back", "tweet_id")
-        return Prepared(["like", account_id, tweet_id, on], _same)
+        return Prepared(["like", account_id, tweet_id, on], same)
 
     def repost(self, now_ms: int, account_id: int, packed: bytes) -> Prepared:
         row = self.reads.row(account_id)
@@ -218,7 +220,7 @@ class Requests:
             return self.reads.render(entry)
 
         if repost_id is not None:
-            return _nothing(finish(repost_id))
+            return nothing(finish(repost_id))
         # Deleted since the caller looked: elsewhere its shard says so later; here the repost would be gone at once.
         if self.state.shard_of_tweet(orig.tweet_id) == self.state.shard and orig.tweet_id not in self.state.tweets:
             raise NotFoundError(f"tweet {orig.tweet_id} does not exist", "tweet_id")
@@ -228,7 +230,7 @@ class Requests:
     def unrepost(self, now_ms: int, account_id: int, tweet_id: int) -> Prepared:
         row = self.reads.row(account_id)
         repost_id = self.state.reposts.get(row, {}).get(arguments.an_id(tweet_id, "tweet_id"))
-        return _nothing(False) if repost_id is None else Prepared(["delete", repost_id], _same)
+        return nothing(False) if repost_id is None else Prepared(["delete", repost_id], same)
 
     # ---- follow edges, blocks and mutes -----------------------------------------------------------------------
 
@@ -241,7 +243,7 @@ class Requests:
         if graph.related(row, BLOCK, target):
             raise ForbiddenError(f"account {account_id} blocks account {target}; unblock it first", "id")
         if graph.following.contains(row, target):
-            return _nothing(False)
+            return nothing(False)
         if graph.following.length[row] >= limits.FOLLOWING_COUNT_MAX:
             raise InvalidError(f"an account may follow {limits.FOLLOWING_COUNT_MAX} others", "id")
         edge = (np.array([account_id], "<i8").tobytes(), np.array([target], "<i8").tobytes())
@@ -262,13 +264,13 @@ class Requests:
                 raise InvalidError(f"an account may follow {limits.FOLLOWING_COUNT_MAX}; {account_id} would more", "id")
             if any(row in self.state.graph.relations[kind] for kind in (BLOCK, BLOCKED_BY)):
                 raise InvalidError(f"account {account_id} has blocks; follow one by one", "user_id")
-        return Prepared(["follow", followers, followees], _same)
+        return Prepared(["follow", followers, followees], same)
 
     def unfollow(self, now_ms: int, account_id: int, target: int) -> Prepared:
         row = self.reads.row(account_id)
         if not self.state.graph.following.contains(row, arguments.an_id(target, "id")):
-            return _nothing(False)
-        return Prepared(["unfollow", account_id, target], _same)
+            return nothing(False)
+        return Prepared(["unfollow", account_id, target], same)
 
     def _relate(self, account_id: int, kind: str, target: int, on: bool) -> Prepared:
         row = self.reads.row(account_id)
@@ -277,10 +279,10 @@ class Requests:
             raise InvalidError(f"account {account_id} can't {kind} itself", "id")
         which = BLOCK if kind == "block" else MUTE
         if self.state.graph.related(row, which, target) == on:
-            return _nothing(False)
+            return nothing(False)
         if on and len(self.state.graph.relations[which].get(row, ())) >= limits.RELATED_COUNT_MAX:
             raise InvalidError(f"an account may {kind} {limits.RELATED_COUNT_MAX} others", "id")
-        return Prepared(["relate", account_id, kind, target, on], _same)
+        return Prepared(["relate", account_id, kind, target, on], same)
 
     def block(self, now_ms: int, account_id: int, target: int) -> Prepared:
         return self._relate(account_id, "block", target, True)

@@ -171,14 +171,32 @@ def order_of(places: Ints) -> Ints | None:
 
 
 @njit
+def _bucket(account):
+    """Return an account's bucket: `ids.bucket_of_account`."""
+    x = np.uint64(account) + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    x = x ^ (x >> np.uint64(31))
+    return np.int64(x & np.uint64(BUCKET_COUNT - 1))
+
+
+@njit
 def count_owners(rows, accounts, owner, counts) -> None:
     """Count in counts[row, shard] the accounts by their shards; owner: the shard of each bucket (see `ids.py`)."""
     for i in range(rows.shape[0]):
-        x = np.uint64(accounts[i]) + np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        x = x ^ (x >> np.uint64(31))
-        counts[rows[i], owner[np.int64(x & np.uint64(BUCKET_COUNT - 1))]] += 1
+        counts[rows[i], owner[_bucket(accounts[i])]] += 1
+
+
+@njit
+def move_counts(data, start, length, klass, row_count, moved, old, new, counts) -> None:
+    """Count the accounts of moved buckets, in rows 0..row_count-1 of an arena, at their new owner, not at the old."""
+    for row in range(row_count):
+        if klass[row] >= 0:
+            for i in range(start[row], start[row] + length[row]):
+                bucket = _bucket(data[i])
+                if moved[bucket]:
+                    counts[row, old[bucket]] -= 1
+                    counts[row, new[bucket]] += 1
 
 
 @njit

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from actors.core import kernels, restore_kernels
+from actors.core import ids, kernels, restore_kernels
 from actors.core.entries import NUMBERS, unpack
+from actors.core.moving import Incoming
 from actors.core.people import Account
 from actors.core.snapshot import Sealer
 from actors.core.state import ShardState
@@ -32,24 +33,28 @@ Ints = npt.NDArray[np.int64]
 def restore(state: ShardState, checkpoint: Checkpoint) -> Sealer:
     """Fill an empty state with a checkpoint's rows, emptying `checkpoint.tables`. Returns the sealer that goes on.
 
-    Raises ValueError if the rows are those of another shard or of another number of shards.
+    Raises ValueError if the rows are those of another shard.
     """
     t = checkpoint.tables
     meta = {name: unpack(value) for name, value in zip(t["meta"]["name"], t["meta"]["value"], strict=True)}
     stored: set[int] = set(t["arrivals"]["tweet_id"].tolist())
     if meta:
-        if meta["shard"] != [state.shard, state.shard_count]:
-            raise ValueError(
-                f"the checkpoint is of shard {meta['shard'][0]} of {meta['shard'][1]}, "
-                f"not of shard {state.shard} of {state.shard_count}"
-            )
+        if meta["shard"][0] != state.shard:
+            raise ValueError(f"the checkpoint is of shard {meta['shard'][0]}, not of shard {state.shard}")
         state.position = checkpoint.position
+        if "map" in meta:
+            state.map_epoch, owners = meta["map"]
+            state.owner = np.frombuffer(owners, dtype=np.uint8).astype(np.int64)
+            state.resize(meta["shard"][1])
+            state.frozen, state.thawed = meta["frozen"]
+            if meta["incoming"] is not None:
+                state.incoming = Incoming(meta["incoming"][0], frozenset(meta["incoming"][1]))
         state.day, state.wake_number = meta["day"], meta["wake_number"]
         state.inbox.update(meta["inbox"])
         state.clock.last.update(meta["last_ids"])
         state.dirty_counts = dict.fromkeys(meta["dirty_counts"])
         _restore_accounts(state, t.pop("accounts"), t)
-        accounts = restore_kernels.Numbering(np.array([a.account_id for a in state.people.accounts], dtype=np.int64))
+        accounts = restore_kernels.Numbering(state.people.numbered())
         following = t.pop("following")
         edges = _restore_following(state, accounts, following)
         _restore_followers(state, accounts, t.pop("followers"))
@@ -66,22 +71,26 @@ def restore(state: ShardState, checkpoint: Checkpoint) -> Sealer:
 
 
 def _restore_accounts(state: ShardState, accounts: Columns, t: dict[str, Columns]) -> None:
-    count = len(accounts["account_id"])
-    for arena in (state.rings.arena, state.tweets.log, state.graph):
-        arena.ensure_rows(count)
+    order = np.argsort(accounts["row_number"])
+    rows = accounts["row_number"][order].tolist()
+    count = rows[-1] + 1 if rows else 0
+    state.ensure_rows(count)
     awake, last_read = [0] * count, [0] * count
-    for row, i in enumerate(np.argsort(accounts["row_number"]).tolist()):
+    owners = state.owner[ids.buckets_of_accounts(accounts["account_id"][order])]
+    loaded = []
+    for row, i in zip(rows, order.tolist(), strict=True):
         fields, (awake[row], last_read[row], wake_number, shards, pulled) = unpack(accounts["data"][i])
         account = Account(*fields)
-        state.people.add(account)
+        loaded.append(account)
         if wake_number:
             state.waking[account.account_id] = (wake_number, set(shards))
         if pulled is not None:
             state.pull_shards[account.account_id] = set(pulled)
+    state.people.load(rows, loaded, (owners != state.shard).tolist())
     state.rings.restore_awake(awake)
     state.people.last_read_day[:count] = last_read
     for account_id, floor in zip(t["floors"]["account_id"].tolist(), t["floors"]["floor"].tolist(), strict=True):
-        state.rings.floor[state.people.row_of[account_id]] = floor
+        state.rings.floor[state.people.find(account_id)] = floor
     names = t["names"]
     held = zip(names["account_id"].tolist(), (c == 1 for c in names["confirmed"].tolist()), strict=True)
     state.people.names.update(zip(names["username"], held, strict=True))
@@ -117,24 +126,28 @@ def _restore_followers(state: ShardState, accounts: restore_kernels.Numbering, e
 def _restore_relations(state: ShardState, relations: Columns) -> None:
     columns = (relations[name].tolist() for name in ("account_id", "kind", "other_id"))
     for account_id, kind, other_id in zip(*columns, strict=True):
-        state.graph.relate(state.people.row_of[account_id], kind, other_id, True)
+        row = state.people.find(account_id)
+        assert row is not None, "a checkpoint relates accounts that it has"
+        state.graph.relate(row, kind, other_id, True)
 
 
 def _restore_tweets(state: ShardState, accounts: restore_kernels.Numbering, columns: Columns) -> None:
     order = np.argsort(columns["tweet_id"])
     rows = accounts.numbers(columns["author_id"][order])
     state.tweets.load(rows, columns, order)
-    for i in order[(columns["flags"][order] & kernels.FLAG_REPOST) != 0].tolist():
+    reposts = np.nonzero(columns["flags"][order] & kernels.FLAG_REPOST)[0]
+    for row, i in zip(rows[reposts].tolist(), order[reposts].tolist(), strict=True):
         tweet_id, orig_id = int(columns["tweet_id"][i]), int(columns["orig_id"][i])
-        row = state.people.row_of[int(columns["author_id"][i])]
         state.reposts.setdefault(row, {})[orig_id] = tweet_id
-        state.reposts_of.setdefault(orig_id, set()).add(tweet_id)
+        if int(columns["author_id"][i]) in state.people.row_of:
+            state.reposts_of.setdefault(orig_id, set()).add(tweet_id)
 
 
 def _restore_small(state: ShardState, t: dict[str, Columns], meta: dict[str, Any]) -> None:
     likes = t["likes"]
     for i in np.argsort(likes["place"]).tolist():
-        row = state.people.row_of[int(likes["account_id"][i])]
+        row = state.people.find(int(likes["account_id"][i]))
+        assert row is not None, "a checkpoint has the likes of accounts that it has"
         state.likes.setdefault(row, {})[int(likes["tweet_id"][i])] = None
     keys = t["idempotency"]
     for i in np.argsort(keys["place"]).tolist():
@@ -193,7 +206,7 @@ def _rebuild_timelines(
     useful = (read >= 0) & (following["account_id"] != following["other_id"])
     own_rows = accounts.numbers(authors)
     mine = np.nonzero(own_rows >= 0)[0]
-    rows = len(state.people)
+    rows = state.people.row_count
     rings.rebuild(
         restore_kernels.group(readers[useful], read[useful], rows),
         restore_kernels.group(writer_of, pushed, len(writers)),

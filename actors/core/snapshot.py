@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from actors.core.changes import Changes, EdgeLog
 from actors.core.entries import NUMBERS, pack
+from actors.core.people import NOBODY
 from actors.core.state import ShardState
 from actors.core.tables import Columns, Table, TableChange
 
@@ -86,10 +87,12 @@ class Sealer:
     def seal(self) -> list[TableChange]:
         """Return what changed since the last seal, and start anew. The rows are those of this very position."""
         state, changes = self.state, self.state.changes
+        if state.outgoing is not None:
+            state.outgoing.note(changes)
         state.changes = Changes()
         done = [
             self._accounts(changes),
-            self._floor_changes(),
+            self._floor_changes(changes),
             self._keyed(NAMES, [(n,) for n in sorted(changes.names)], self._name),
             self._tweets(changes),
             self._arrivals(changes),
@@ -99,7 +102,7 @@ class Sealer:
             self._keyed(LIKES, list(changes.likes), self._like),
             self._keyed(PULLS, [(a,) for a in sorted(changes.pulls | set(state.pull_logs.logs))], self._pull),
             self._keyed(IDEMPOTENCY, list(changes.idempotency), self._key),
-            self._outbox(),
+            self._outbox(changes),
             self._meta(),
         ]
         return [change for change in done if change.upserts or change.deletes]
@@ -113,6 +116,8 @@ class Sealer:
         state, rows = self.state, []
         for row in sorted(changes.accounts):
             account = state.people.accounts[row]
+            if account is NOBODY:
+                continue
             wake_number, shards = state.waking.get(account.account_id, (0, set()))
             pulled = state.pull_shards.get(account.account_id)
             extra = [
@@ -120,15 +125,21 @@ class Sealer:
                 None if pulled is None else sorted(pulled),
             ]  # fmt: skip
             rows.append((account.account_id, row, pack([account.to_row(), extra])))
-        return TableChange(ACCOUNTS, _columns(ACCOUNTS, rows))
+        return TableChange(ACCOUNTS, _columns(ACCOUNTS, rows), self._gone(ACCOUNTS, changes))
 
-    def _floor_changes(self) -> TableChange:
+    def _gone(self, table: Table, changes: Changes) -> Columns:
+        """Return the keys of accounts that are no longer here."""
+        return _columns(table, [(a,) for a in sorted(changes.gone) if self.state.people.find(a) is None])
+
+    def _floor_changes(self, changes: Changes) -> TableChange:
         floors, known = self.state.rings.floor, np.zeros(len(self.state.rings.floor), dtype=np.int64)
         known[: len(self._floors)] = self._floors
+        known[list(changes.freed)] = 0
         rows = np.nonzero(floors != known)[0]
         self._floors = floors.copy()
         accounts = self.state.people.accounts
-        return TableChange(FLOORS, _columns(FLOORS, [(accounts[r].account_id, int(floors[r])) for r in rows.tolist()]))
+        changed = [(accounts[r].account_id, int(floors[r])) for r in rows.tolist()]
+        return TableChange(FLOORS, _columns(FLOORS, changed), self._gone(FLOORS, changes))
 
     def _name(self, name: str) -> tuple[Any, ...] | None:
         held = self.state.people.names.get(name)
@@ -142,22 +153,25 @@ class Sealer:
         )
 
     def _arrivals(self, changes: Changes) -> TableChange:
-        """Own tweets arrive too, but are stored as tweets."""
+        """Own tweets arrive too, but are stored as tweets: one that has become an own one is deleted here."""
         state = self.state
         here = [t for t in sorted(changes.arrivals) if t in state.arrivals.number_of and t not in state.tweets]
-        gone = np.array(sorted(t for t in changes.arrivals.difference(here) if t not in state.tweets), dtype=np.int64)
+        gone_ids = {t for t in changes.arrivals.difference(here) if t not in state.tweets} | changes.adopted
+        gone = np.array(sorted(gone_ids.difference(here)), dtype=np.int64)
         return TableChange(
             ARRIVALS, state.arrivals.columns_of(here) if here else {}, {"tweet_id": gone} if len(gone) else {}
         )
 
     def _relation(self, account_id: int, kind: int, other: int) -> tuple[Any, ...] | None:
-        row = self.state.people.row_of[account_id]
-        return (account_id, kind, other) if self.state.graph.related(row, kind, other) else None
+        row = self.state.people.find(account_id)
+        related = row is not None and self.state.graph.related(row, kind, other)
+        return (account_id, kind, other) if related else None
 
     def _like(self, account_id: int, tweet_id: int) -> tuple[Any, ...] | None:
-        row = self.state.people.row_of[account_id]
+        row = self.state.people.find(account_id)
         self.place += 1
-        return (account_id, tweet_id, self.place) if tweet_id in self.state.likes.get(row, ()) else None
+        liked = row is not None and tweet_id in self.state.likes.get(row, ())
+        return (account_id, tweet_id, self.place) if liked else None
 
     def _pull(self, author_id: int) -> tuple[Any, ...] | None:
         log = self.state.pull_logs.logs.get(author_id)
@@ -186,12 +200,14 @@ class Sealer:
         deletes = {"account_id": own[gone], "other_id": other[gone]} if gone.any() else {}
         return TableChange(table, upserts, deletes)
 
-    def _outbox(self) -> TableChange:
+    def _outbox(self, changes: Changes) -> TableChange:
         """Store messages that are new and still wait; delete stored ones that have been acknowledged since."""
         rows: list[Any] = []
         gone: list[Any] = []
+        for shard in sorted(changes.dropped_shards):
+            gone += [(shard, seq) for seq in range(*self._stored_outbox.pop(shard, (1, 1)))]
         for shard, outbox in self.state.outboxes.items():
-            first_stored, next_stored = self._stored_outbox[shard]
+            first_stored, next_stored = self._stored_outbox.get(shard, (1, 1))
             first = outbox.waiting[0][0] if outbox.waiting else outbox.next_seq
             gone += [(shard, seq) for seq in range(first_stored, min(first, next_stored))]
             rows += [(shard, seq, message) for seq, _, message in outbox.waiting if seq >= next_stored]
@@ -202,6 +218,9 @@ class Sealer:
         state = self.state
         values = {
             "shard": [state.shard, state.shard_count],
+            "map": [state.map_epoch, state.owner.astype(np.uint8).tobytes()],
+            "frozen": [state.frozen, state.thawed],
+            "incoming": None if state.incoming is None else [state.incoming.number, sorted(state.incoming.buckets)],
             "day": state.day,
             "wake_number": state.wake_number,
             "lost_max_id": state.arrivals.lost_max_id,

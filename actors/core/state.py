@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from actors.core import ids, kernels, limits
+from actors.core import ids, kernels, limits, moving
 from actors.core.arrivals import Arrivals
 from actors.core.changes import Changes
 from actors.core.deliveries import Deliveries
@@ -52,10 +52,14 @@ class ShardState:
     """Everything one replica of a shard knows."""
 
     def __init__(self, shard: int, owner_of_bucket: list[int], tuning: limits.Tuning) -> None:
-        """shard: this shard's number; owner_of_bucket: 1,024 shard numbers, the shard map of this epoch."""
+        """shard: this shard's number; owner_of_bucket: 1,024 shard numbers, until a `remap` says otherwise."""
         self.shard = shard
         self.owner = np.array(owner_of_bucket, dtype=np.int64)
-        self.shard_count = int(self.owner.max()) + 1
+        self.shard_count = max(int(self.owner.max()), shard) + 1
+        self.map_epoch = 0
+        self.frozen = self.thawed = 0  # number of the freeze under way, 0: none; the last one that was ended
+        self.incoming: moving.Incoming | None = None
+        self.outgoing: moving.Outgoing | None = None  # not part of the state: see `moving.py`
         self.tuning = tuning
         self.people = People()
         self.graph = FollowGraph(self.shard_count, tuning.tidy_from)
@@ -131,6 +135,25 @@ class ShardState:
             self.rings.sweep()
             self.pull_logs.sweep()
             self.arrivals.swept()
+
+    def ensure_rows(self, rows: int) -> None:
+        """Make account rows 0..rows-1 exist everywhere."""
+        self.graph.ensure_rows(rows)
+        self.rings.ensure_rows(rows)
+        self.tweets.log.ensure_rows(rows)
+
+    def resize(self, shard_count: int) -> None:
+        """Exchange messages with that many shards from now on. Whatever waits for one that goes is dropped."""
+        shard_count = max(shard_count, self.shard + 1)
+        self.shard_count = shard_count
+        self.graph.resize(shard_count)
+        for shard in range(shard_count):
+            if shard != self.shard:
+                self.outboxes.setdefault(shard, Outbox())
+                self.inbox.setdefault(shard, 0)
+        for shard in [s for s in self.inbox if s >= shard_count]:
+            del self.outboxes[shard], self.inbox[shard]
+            self.changes.dropped_shards.add(shard)
 
     # ---- routing and messages ---------------------------------------------------------------------------------
 
@@ -357,7 +380,7 @@ class ShardState:
         self.dirty_counts.pop(tweet_id, None)
         if entry.is_repost:
             self.reposts.get(row, {}).pop(entry.orig_id, None)
-            self._unlist_repost(entry.orig_id, tweet_id)
+            self.unlist_repost(entry.orig_id, tweet_id)
             self.send(self.shard_of_tweet(entry.orig_id), ["reposted", entry.orig_id, tweet_id, -1])
         elif entry.flags & kernels.FLAG_REPLY:
             in_reply_to = unpack(entry.body)[2]
@@ -365,7 +388,8 @@ class ShardState:
         self.send_all(list(range(self.shard_count)), ["deleted", tweet_id])
         return True
 
-    def _unlist_repost(self, orig_id: int, repost_id: int) -> None:
+    def unlist_repost(self, orig_id: int, repost_id: int) -> None:
+        """Forget that an own account has reposted a tweet."""
         known = self.reposts_of.get(orig_id)
         if known is not None:
             known.discard(repost_id)
@@ -394,15 +418,21 @@ class ShardState:
     def unfollow(self, account_id: int, target: int) -> bool:
         """Remove one follow edge and the target's tweets from the account's ring."""
         row = self.people.row_of[account_id]
+        if not self.drop_following(row, account_id, target):
+            return False
+        if account_id != target:
+            self.rings.purge(row, target)
+        self.send(self.shard_of_account(target), ["lost", account_id, target])
+        return True
+
+    def drop_following(self, row: int, account_id: int, target: int) -> bool:
+        """Remove one follow edge here; whether it was there. The last follower takes the author's pull log along."""
         if not self.graph.remove_following(row, account_id, target):
             return False
         self.changes.following.log_one(account_id, target, False)
-        if account_id != target:
-            self.rings.purge(row, target)
-            if not self.graph.local_follower_count(target):
-                self.pull_logs.drop(target)
-                self.changes.pulls.add(target)
-        self.send(self.shard_of_account(target), ["lost", account_id, target])
+        if account_id != target and not self.graph.local_follower_count(target):
+            self.pull_logs.drop(target)
+            self.changes.pulls.add(target)
         return True
 
     def relate(self, account_id: int, kind: str, target: int, on: bool) -> bool:
@@ -480,7 +510,7 @@ class ShardState:
         if day <= self.day:
             return 0
         self.day = day
-        count = len(self.people)
+        count = self.people.row_count
         idle = day - self.people.last_read_day[:count] >= self.tuning.dormant_after_days
         rows = np.nonzero(idle & (self.rings.awake[:count] == 1))[0]
         for row in rows.tolist():
@@ -524,4 +554,5 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "flush_counts": ShardState.flush_counts,
     "receive": ShardState.apply_batch,
     "acked": ShardState.acked,
+    **moving.COMMANDS,
 }

@@ -117,13 +117,29 @@ class OwnTweets:
 
     def remove(self, row: int, tweet_id: int) -> None:
         """Take a tweet out of the store and its author's log."""
+        self._free_slot(tweet_id)
+        self.log.remove(row, tweet_id)
+
+    def _free_slot(self, tweet_id: int) -> None:
         slot = self.slot_of.pop(tweet_id)
         self._body_bytes -= len(self.body[slot])
         self.body[slot] = b""
         self.orig.pop(slot, None)
         self.mentions.pop(slot, None)
         self._free.append(slot)
-        self.log.remove(row, tweet_id)
+
+    def remove_all(self, row: int) -> None:
+        """Take all tweets of an author out."""
+        if self.log.klass[row] >= 0:
+            for tweet_id in self.log.view(row).tolist():
+                self._free_slot(tweet_id)
+            self.log.clear(row)
+
+    def set_counts(self, tweet_id: int, replies: int, reposts: int, likes: int) -> None:
+        """Replace the counts of a tweet that is here."""
+        slot = self.slot_of[tweet_id]
+        for name, value in (("replies", replies), ("reposts", reposts), ("likes", likes)):
+            self.columns[name][slot] = value
 
     def count(self, tweet_id: int, name: str, step: int) -> bool:
         """Add to one of the counts (`replies`, `reposts`, `likes`), never below 0. False if there is no such tweet."""

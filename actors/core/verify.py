@@ -12,7 +12,7 @@ import hashlib
 
 import numpy as np
 
-from actors.core import kernels
+from actors.core import ids, kernels
 from actors.core.entries import pack
 from actors.core.state import ShardState
 
@@ -31,6 +31,7 @@ def check(state: ShardState) -> list[str]:
         + [problem for outbox in state.outboxes.values() for problem in outbox.check()]
         + _check_completeness(state)
         + _check_references(state)
+        + _check_owners(state)
     )
     return [f"shard {state.shard}: {problem}" for problem in problems]
 
@@ -44,7 +45,7 @@ def _check_completeness(state: ShardState) -> list[str]:
         slot = n & a.mask
         if not a.flags[slot] & kernels.FLAG_DIRECT:
             by_author.setdefault(int(a.author_id[slot]), []).append(tweet_id)
-    for row in np.nonzero(state.rings.awake[: len(state.people)])[0].tolist():
+    for row in np.nonzero(state.rings.awake[: state.people.row_count])[0].tolist():
         account_id = state.people.accounts[row].account_id
         if account_id in state.waking:
             continue
@@ -72,11 +73,25 @@ def _check_references(state: ShardState) -> list[str]:
     for row, mine in state.reposts.items():
         for orig_id, repost_id in mine.items():
             entry = state.tweets.get(repost_id)
-            if entry is None or entry.orig_id != orig_id or state.people.row_of[entry.author_id] != row:
+            if entry is None or entry.orig_id != orig_id or state.people.find(entry.author_id) != row:
                 problems.append(f"repost {repost_id} of {orig_id} is listed, but not stored")
     for account_id in state.waking:
         if not state.rings.awake[state.people.row_of[account_id]]:
             problems.append(f"account {account_id} is waking without a ring")
+    return problems
+
+
+def _check_owners(state: ShardState) -> list[str]:
+    """Accounts are found by whom the map says; nobody else's has a ring; followers count for their shards."""
+    people, of = state.people, state.shard_of_account
+    problems = [f"account {a} is another shard's" for a in people.row_of if of(a) != state.shard]
+    problems += [f"account {a} is away, but this shard's" for a in people.away if of(a) == state.shard]
+    problems += [f"account {a} is away, but has a ring" for a, row in people.away.items() if state.rings.awake[row]]
+    for account_id, row in [*people.row_of.items(), *people.away.items()]:
+        owners = state.owner[ids.buckets_of_accounts(state.graph.followers.view(row))]
+        counts = np.bincount(owners, minlength=state.shard_count)
+        if counts.tolist() != state.graph.shard_followers[row].tolist():
+            problems.append(f"followers of {account_id} per shard are {counts.tolist()}, but counted otherwise")
     return problems
 
 
@@ -98,5 +113,6 @@ def digest(state: ShardState) -> str:
         entry = state.tweets.get(tweet_id)
         h.update(pack(entry and list(entry)))
     h.update(pack(sorted((k[0], k[1], v) for k, v in state.idempotency.items())))
+    h.update(pack([state.map_epoch, state.owner.astype(np.uint8).tobytes(), state.frozen]))
     h.update(pack([sorted(state.inbox.items()), sorted((s, o.next_seq) for s, o in state.outboxes.items())]))
     return h.hexdigest()

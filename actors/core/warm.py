@@ -81,6 +81,7 @@ def main() -> None:
     state.rings.view(0)
     day.replica.command(["tick", START_MS])
     state.rings.sweep()
+    day.replica.command(["remap", 1, 2, bytes(ids.BUCKET_COUNT - 1) + b"\1"])
     for arena in (state.rings.arena, state.graph.following, state.graph.local_followers):  # one of each type
         for row in range(3):
             arena.clear(row)

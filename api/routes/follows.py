@@ -163,4 +163,13 @@ async def hydrate_cards(services: Services, ids: list[int]) -> list[bytes]:
         for group, cards in zip(groups, replies, strict=True)
         for account_id, card in zip(group, cards, strict=True)
     }
+    elsewhere = [account_id for account_id in ids if card_of[account_id] is False]  # their bucket has just moved
+    if elsewhere:
+        card_of |= dict(zip(elsewhere, await asyncio.gather(*(_card(services, a) for a in elsewhere)), strict=True))
     return [card_of[account_id] for account_id in ids if card_of[account_id] is not None]
+
+
+async def _card(services: Services, account_id: int) -> bytes | None:
+    (card,) = await services.ask_bucket(bucket_of_account(account_id), "cards", [[account_id]])
+    found: bytes | None = card
+    return found

@@ -32,7 +32,7 @@ from typing import Any
 import psutil
 import uvloop
 
-from actors.core.errors import OverloadedError
+from actors.core.errors import MovedError, OverloadedError
 from actors.core.ids import bucket_of_account
 from bench import crowd as network
 from bench.crowd import LENGTH, ROUNDS_FULL, Crowd, served_ids, timeline_of
@@ -330,11 +330,11 @@ async def _dial(path: str, secret: bytes) -> LaneClient:
 
 
 async def _ask(lane: LaneClient, op: str, args: list[int]) -> Any:
-    """Ask until the shard doesn't say that it is too busy."""
+    """Ask until the shard doesn't say that it is too busy, or leads nobody yet."""
     while True:
         try:
             return await lane.request(op, args, READ_TIMEOUT_S)
-        except OverloadedError:
+        except (OverloadedError, MovedError):
             await asyncio.sleep(DIAL_POLL_S)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from actors.core import ids, limits
-from actors.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, UnauthorizedError
+from actors.core.errors import ConflictError, ForbiddenError, InvalidError, MovedError, NotFoundError, UnauthorizedError
 from actors.core.home import Query
 from actors.core.verify import digest
 from tests.core.harness import NOW_MS, SMALL, Shards, packed_original
@@ -48,7 +48,11 @@ def test_a_name_that_is_taken_is_refused_in_any_case(shards):
     shards.do("register", name, shards.account_on(1, 5), "", "", None, [])
     with pytest.raises(ConflictError, match="taken"):
         shards.do("register", name.upper(), shards.account_on(1, 6), "", "", None, [])
-    assert shards.replicas[0].read("names", [[name.upper(), "nobody"]]) == [shards.account_on(1, 5), 0]
+    nobody, elsewhere = shards.name_on(0, 6), shards.name_on(1, 6)
+    found = shards.replicas[0].read("names", [[name.upper(), nobody, elsewhere]])
+    assert found == [shards.account_on(1, 5), 0, -1]
+    with pytest.raises(MovedError):
+        shards.replicas[0].read("names", [[elsewhere, nobody]])
 
 
 def test_an_id_that_is_taken_here_is_refused_and_the_name_stays_free(shards):

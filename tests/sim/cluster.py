@@ -17,12 +17,13 @@ import numpy as np
 
 from actors.core import ids, limits
 from actors.core.entries import unpack
-from actors.core.errors import RookeryError
+from actors.core.errors import FrozenError, MovedError, RookeryError
 from actors.core.home import Ask, Query, Wake
 from actors.core.replication import Candidate, Member, elect
 from actors.core.verify import check, digest
 from cluster.oracle import Fact, Facts
 from cluster.shard_map import ShardMap
+from tests.sim.moves import SimMoves
 from tests.sim.replicas import SimReplica
 
 
@@ -31,7 +32,8 @@ class SimRouter:
 
     def __init__(self, sim: SimCluster, shard_count: int, replica_count: int) -> None:
         self.sim = sim
-        self.map = ShardMap.even("sim", shard_count, replica_count)
+        spread = {bucket: bucket % shard_count for bucket in range(ids.BUCKET_COUNT)}
+        self.map = ShardMap.even("sim", shard_count, replica_count).with_buckets(spread)
         self.elected: dict[int, int] = {}  # shard -> incarnation of its leader: a restarted process doesn't lead
         self.away_until = 0
         self.election: dict[int, tuple[int, dict[int, Candidate]]] = {}  # shard -> (term, answers)
@@ -45,6 +47,7 @@ class SimRouter:
         self.away_until = self.sim.now + ms
         self.incarnation += 1
         self.election.clear()
+        self.sim.moves.forget()
 
     def look(self) -> None:
         """Start an election for every shard whose leader can't be found; tell everyone of the map."""
@@ -55,6 +58,7 @@ class SimRouter:
                 if dead or self.sim.now < leader.stalled_until or leader.role != "primary":
                     self.elect(shard)
             self.tell()
+            self.sim.moves.look()
         self.sim.after(50, self.look)
 
     def tell(self) -> None:
@@ -119,7 +123,6 @@ class SimCluster:
         self.rng = random.Random(seed)
         self.tuning = tuning
         self.faults = faults
-        self.owner = [bucket % shard_count for bucket in range(ids.BUCKET_COUNT)]
         self.now = 1_700_000_000_000
         self.days_skipped = 0
         self.sync_ms_max = self.rng.choice([3, 10, 100])  # a disk slower than the network shows what leaves too early
@@ -127,11 +130,29 @@ class SimCluster:
         self._count = 0
         self.busy = 0
         self.copies = copies
-        self.committed: list[dict[int, bytes]] = [{} for _ in range(shard_count)]
-        self.replicas = [[SimReplica(self, n, i) for i in range(replica_count)] for n in range(shard_count)]
+        self.committed: list[dict[int, bytes]] = []
+        self.replicas: list[list[SimReplica]] = []
         self.router = SimRouter(self, shard_count, replica_count)
+        self.moves = SimMoves(self)
+        self.resize()
         self.router.look()
         self.run_until(lambda: all(shard.leads for shard in self.shards))
+
+    @property
+    def owner(self) -> list[int]:
+        """The shard of each bucket, as the router knows it."""
+        return list(self.router.map.buckets)
+
+    def resize(self) -> None:
+        """Start the shards that the map has more, end those that it doesn't have any more."""
+        count = self.router.map.shard_count
+        for gone in [replica for replicas in self.replicas[count:] for replica in replicas]:
+            gone.alive = False
+            gone.retired = True
+        del self.replicas[count:], self.committed[count:]
+        for shard in range(len(self.replicas), count):
+            self.committed.append({})
+            self.replicas.append([SimReplica(self, shard, r.index) for r in self.router.map.replicas_of(shard)])
 
     @property
     def shards(self) -> list[SimReplica]:
@@ -231,8 +252,8 @@ class SimCluster:
                 self.after(rng.randrange(1, 10), source.guarded(lambda: source.acked(dst, seq)))
 
         def arrive() -> None:
-            shard = self.shards[dst]
-            if shard.leads:
+            shard = self.shards[dst] if dst < len(self.replicas) else source
+            if shard is not source and shard.leads:
                 shard.receive(source.number, first, batch, answer)
 
         for _ in range(copies):
@@ -277,6 +298,9 @@ class SimCluster:
             if shard.leads:
                 try:
                     record, body = shard.replica.write(op, args, self.now)
+                except (MovedError, FrozenError):
+                    self.after(30, attempt)
+                    return
                 except RookeryError as error:
                     finish(error)
                     return
@@ -287,6 +311,7 @@ class SimCluster:
 
     def home(self, account_id: int, length: int, max_id: int = 0, since_id: int = 0, min_id: int = 0) -> list[int]:
         """Read a home timeline, waking and asking as the shell does. Runs the simulation meanwhile."""
+        self.run_until(lambda: self.moves.steps is None and not any(s.replica.state.frozen for s in self.shards))
         number = self.owner[ids.bucket_of_account(account_id)]
         self.run_until(lambda: self.shards[number].leads)
         shard = self.shards[number]
@@ -319,10 +344,11 @@ class SimCluster:
         """Let everything under way arrive, and every replica catch up."""
 
         def quiet() -> bool:
-            return self.busy == 0 and all(
+            return self.busy == 0 and self.moves.steps is None and all(
                 shard.leads
                 and shard.committed == shard.replica.state.position
-                and not shard.waiting
+                and not shard.waiting and not shard.replica.state.frozen and not shard.replica.mover.sweeping
+                and bytes(shard.replica.state.owner.tolist()) == self.router.map.buckets
                 and not any(o.waiting for o in shard.replica.state.outboxes.values())
                 and shard.leader is not None
                 and len(shard.leader.in_sync) == len(self.replicas[shard.number])

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from actors.core import ids
 from actors.core.replica import Replica
 from actors.core.replication import Candidate, Leader, standing_position
 from actors.core.snapshot import TABLES
@@ -32,7 +33,7 @@ class SimReplica:
         self.disk, self.shelf = MemoryDisk(f"shard-{shard}-{index}"), MemoryShelf()
         self.store_id, self.promised, self.term = f"disk-{shard}-{index}", 0, 0  # the replica file
         self.incarnation = 0
-        self.alive = False
+        self.alive = self.retired = False
         self.stalled_until = 0
         self.start()
 
@@ -40,7 +41,7 @@ class SimReplica:
 
     def start(self) -> None:
         sim = self.sim
-        self.replica = Replica(self.number, sim.owner, sim.tuning)
+        self.replica = Replica(self.number, [0] * ids.BUCKET_COUNT, sim.tuning)
         self.store = MemoryCheckpointStore(TABLES, self.shelf)
         after = self.shelf.position if self.term == 0 else 0  # it was to be replaced whole: its journal is gone
         self.journal = MemoryJournal(self.disk, self.number, self.promised, after)
@@ -55,7 +56,7 @@ class SimReplica:
         self.sealed: list[tuple[int, Any]] = []
         self.in_flight: set[int] = set()
         self.links: dict[int, Link] = {}
-        self.flushing = self.delivering = False
+        self.flushing = self.delivering = self.sweeping = False
         self.asking: Leader | None = None  # whose question to the router is under way
         self.alive = True
         self.incarnation += 1
@@ -92,7 +93,7 @@ class SimReplica:
 
     def start_unless_alive(self) -> None:
         """Come back, if nothing else has brought it back."""
-        if not self.alive:
+        if not self.alive and not self.retired:
             self.start()
 
     # ---- commands ---------------------------------------------------------------------------------------------
@@ -116,6 +117,20 @@ class SimReplica:
         record, result = self.replica.command(command)
         self.commit(record, lambda: None)
         return result
+
+    def sweep_soon(self) -> None:
+        """Forget what has moved away, step by step."""
+        if self.replica.mover.sweeping and not self.sweeping:
+            self.sweeping = True
+            self.sim.after(self.sim.rng.randrange(1, 30), self.guarded(self.sweep_step))
+
+    def sweep_step(self) -> None:
+        self.sweeping = False
+        command = self.replica.mover.sweep_step() if self.role == "primary" and self.writable else None
+        if command is not None:
+            self.run(command)
+        if self.role == "primary":
+            self.sweep_soon()
 
     def deliver_soon(self) -> None:
         """Deliver the backlog piece by piece, as the shell does between requests."""
@@ -240,6 +255,11 @@ class SimReplica:
                 self.links[peer.index] = Link(self, peer)
         for link in self.links.values():
             link.go_on()
+        if self.replica.state.map_epoch == 0:
+            born = self.sim.router.map
+            self.run(["remap", born.epoch, born.shard_count, born.buckets])
+        self.replica.mover.lead()
+        self.sweep_soon()
         self.settle(self.leader.committed)
         self.sim.after(300, self.guarded(lambda: self.stop_waiting(term)))
 

@@ -10,6 +10,7 @@ import pytest
 from actors.core import ids, limits
 from actors.core.entries import pack
 from actors.core.errors import RookeryError
+from cluster import rebalancing
 from tests.sim.cluster import SimCluster
 
 SEEDS = int(os.environ.get("ROOKERY_SIM_SEEDS", "100"))
@@ -34,6 +35,7 @@ class Workload:
         self.tuning = tuning
         shard_count, replica_count = rng.choice([1, 2, 3, 4]), replica_count or rng.choice([1, 2, 3])
         self.sim = SimCluster(seed, shard_count, tuning, True, replica_count, min(rng.choice([1, 2]), replica_count))
+        self.moving = rng.random() < 0.5
         self.accounts = [rng.randrange(1, 1 << 40) for _ in range(rng.randrange(3, 14))]
         self.acked_posts: dict[int, int] = {}
         self.deleted: set[int] = set()
@@ -56,8 +58,9 @@ class Workload:
         me, other = rng.choice(idle), rng.choice(self.accounts)
         kind = rng.choices(
             ["post", "reply", "batch", "repost", "unrepost", "delete", "follow", "unfollow", "block", "unblock", "mute",
-             "unmute", "like", "unlike", "read", "crash", "stall", "depose", "router", "seal", "tick", "counts"],
-            [26, 6, 4, 8, 2, 5, 26, 8, 4, 3, 2, 1, 4, 1, 12, 3, 1, 1, 0.5, 4, 1, 3],
+             "unmute", "like", "unlike", "read", "crash", "stall", "depose", "router", "seal", "tick", "counts",
+             "move"],
+            [26, 6, 4, 8, 2, 5, 26, 8, 4, 3, 2, 1, 4, 1, 12, 3, 1, 1, 0.5, 4, 1, 3, 6 * self.moving],
         )[0]  # fmt: skip
         getattr(self, f"do_{kind}", self.do_relation)(kind, me, other)
 
@@ -92,7 +95,7 @@ class Workload:
         """Many tweets in one request, by accounts of one shard: enough to go column by column."""
         owner = self.sim.owner
         shard = owner[ids.bucket_of_account(me)]
-        here = [a for a in self.accounts if owner[ids.bucket_of_account(a)] == shard]
+        here = [a for a in self.accounts if owner[ids.bucket_of_account(a)] == shard and not self.moving] or [me]
         rows = []
         for _ in range(self.rng.randrange(8, 14)):
             self.key += 1
@@ -143,7 +146,12 @@ class Workload:
 
     def do_read(self, kind: str, me: int, other: int) -> None:
         shard = self.sim.shards[self.sim.owner[ids.bucket_of_account(me)]]
-        if shard.leads and me in shard.replica.state.people.row_of and me not in shard.replica.state.waking:
+        if (
+            shard.leads
+            and not shard.replica.state.frozen
+            and me in shard.replica.state.people.row_of
+            and me not in shard.replica.state.waking
+        ):
             state = shard.replica.state
             if not state.rings.awake[state.people.row_of[me]]:
                 shard.run(["wake", me])
@@ -160,6 +168,31 @@ class Workload:
     def do_router(self, kind: str, me: int, other: int) -> None:
         self.sim.router.crash(self.rng.randrange(1, 500))
 
+    def do_move(self, kind: str, me: int, other: int) -> None:
+        """Move the buckets of an account and of a name, or add a shard, or empty the last one and give it up."""
+        sim, rng, moves = self.sim, self.rng, self.sim.moves
+        count = sim.router.map.shard_count
+        if moves.steps is not None or not sim.router.there:
+            return
+        if rng.random() < 0.1 and count < 5:
+            moves.start(rebalancing.grow(count + 1))
+            return
+        if count == 1:
+            return
+        last = rng.random() < 0.1
+        source = count - 1 if last else sim.owner[ids.bucket_of_account(me)]
+        target = rng.choice([shard for shard in range(count) if shard != source])
+        buckets = {b for b, shard in enumerate(sim.owner) if shard == source}
+        if not last:
+            buckets &= {ids.bucket_of_account(me), ids.bucket_of_name(f"user{other}"), ids.bucket_of_account(other)}
+
+        def ended(done: bool) -> None:
+            moves.move_count += done
+            if done and last and count == sim.router.map.shard_count and count - 1 not in sim.owner:
+                moves.start(rebalancing.shrink(count - 1, moves.now))
+
+        moves.start(rebalancing.move(source, target, sorted(buckets), moves.now), ended)
+
     def do_seal(self, kind: str, me: int, other: int) -> None:
         replica = self.rng.choice(self.rng.choice(self.sim.replicas))
         if replica.alive:
@@ -167,13 +200,13 @@ class Workload:
 
     def do_tick(self, kind: str, me: int, other: int) -> None:
         shard = self.rng.choice(self.sim.shards)
-        if shard.leads:
+        if shard.leads and not shard.replica.state.frozen:
             self.sim.days_skipped += 1 if self.rng.random() < 0.3 else 0
             shard.run(["tick", self.sim.wall_ms])
 
     def do_counts(self, kind: str, me: int, other: int) -> None:
         for shard in self.sim.shards:
-            if shard.leads and shard.replica.state.dirty_counts:
+            if shard.leads and shard.replica.state.dirty_counts and not shard.replica.state.frozen:
                 shard.run(["flush_counts"])
 
 

@@ -1,0 +1,516 @@
+"""Buckets that move from one shard to another while both serve: what a shard gives, takes, and forgets.
+
+    giver                          taker                          everybody
+    give: watch what changes       take: expect these buckets
+    parts: all accounts  ------->  away, found by nobody
+    tail: what changed   ------->                                 freeze: no new commands; messages drain
+    last tail            ------->  facts are equal?               (the new map is on disk: decided)
+                                                                  remap: owners, counts per shard, pull logs
+                                                                  thaw
+    sweep: forgets the accounts
+
+Theory
+- While all shards are frozen and no message is under way, nothing refers to the old owner: no order between two ways of
+  a message has to be kept, and nothing needs forwarding. A freeze is a journaled command, so it outlives a process, and
+  ends by a `thaw` of its number or a higher one; a `freeze` that arrives after that does nothing.
+- The map of buckets is part of the state and changes by `remap` alone: every replica and every replay handles each
+  message under the same map. `remap` and `thaw` are repeated until all have done them.
+- An account that is here but another shard's is in `people.away`: it has no ring, and nobody finds it.
+  The taker has arriving accounts there, the giver those that have left, until `sweep` has forgotten them.
+- What is given is read from the state at the moment of each part. Whatever changes after the beginning is noted, so
+  that the tail brings what a part was too early for.
+- A ring doesn't move: it is a cache. An account that has moved is dormant, and its first read wakes it.
+
+Costs: giving and taking about 3 us a tweet and 0.1 us an edge; `remap` 0.05 us an account and 3 ns a follower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.core import ids, restore_kernels
+from actors.core.changes import Changes
+from actors.core.entries import Entry, pack, unpack
+from actors.core.graph import KINDS
+from actors.core.messages import start_pull_logs
+from actors.core.people import Account
+
+if TYPE_CHECKING:
+    from actors.core.state import ShardState
+
+Ints = npt.NDArray[np.int64]
+PART_BYTES = 256 * 1024  # of a part, about; one huge list of followers may be more
+PART_ITEMS_BYTES = 200  # what an account without anything counts for
+SCAN_NAMES = 20_000  # names looked at for one part: 5 ms
+EDGES_OF_PART = PART_BYTES // 8
+
+
+class Incoming(NamedTuple):
+    """Buckets that this shard is being given. number: the move's."""
+
+    number: int
+    buckets: frozenset[int]
+
+
+def mask_of(buckets: Iterable[int]) -> npt.NDArray[np.bool_]:
+    """Return which of the 1,024 buckets are among some."""
+    mask = np.zeros(ids.BUCKET_COUNT, dtype=np.bool_)
+    mask[list(buckets)] = True
+    return mask
+
+
+# ---- commands: freezing, and the map ----------------------------------------------------------------------
+
+
+def freeze(state: ShardState, number: int) -> bool:
+    """Take no more commands of our own until the `thaw` of this number. False: that has come already."""
+    if number <= state.thawed:
+        return False
+    state.frozen = max(state.frozen, number)
+    return True
+
+
+def thaw(state: ShardState, number: int) -> bool:
+    """End every freeze up to a number."""
+    state.thawed = max(state.thawed, number)
+    if state.frozen <= number:
+        state.frozen = 0
+    return True
+
+
+def remap(state: ShardState, epoch: int, shard_count: int, owners: bytes) -> bool:
+    """Install a newer map of buckets. False: it isn't newer.
+
+    The buckets may only change while all shards are frozen and have nothing in their outboxes.
+    """
+    if epoch <= state.map_epoch:
+        return False
+    old, new = state.owner, np.frombuffer(owners, dtype=np.uint8).astype(np.int64)
+    state.map_epoch, state.owner, state.incoming = epoch, new, None
+    state.resize(shard_count)
+    moved = old != new
+    if moved.any():
+        _hand_over(state)
+        _recount(state, moved, old)
+        _mend_pull_logs(state)
+    return True
+
+
+def _hand_over(state: ShardState) -> None:
+    """Let accounts go that are others' now, and take in those that have become this shard's."""
+    people = state.people
+    here = np.fromiter(people.row_of, dtype=np.int64, count=len(people.row_of))
+    for account_id in here[state.owner[ids.buckets_of_accounts(here)] != state.shard].tolist():
+        row = people.away[account_id] = people.row_of.pop(account_id)
+        state.rings.sleep(row)
+        state.waking.pop(account_id, None)
+        state.pull_shards.pop(account_id, None)
+        for orig_id, repost_id in state.reposts.get(row, {}).items():
+            state.unlist_repost(orig_id, repost_id)
+        state.changes.accounts.add(row)
+    there = np.fromiter(people.away, dtype=np.int64, count=len(people.away))
+    for account_id in there[state.owner[ids.buckets_of_accounts(there)] == state.shard].tolist():
+        row = people.row_of[account_id] = people.away.pop(account_id)
+        for orig_id, repost_id in state.reposts.get(row, {}).items():
+            state.reposts_of.setdefault(orig_id, set()).add(repost_id)
+        state.changes.accounts.add(row)
+    state.dirty_counts = {t: None for t in state.dirty_counts if state.shard_of_tweet(t) == state.shard}
+
+
+def _recount(state: ShardState, moved: npt.NDArray[np.bool_], old: Ints) -> None:
+    """Followers in buckets that have moved count for their new shard."""
+    f = state.graph.followers
+    restore_kernels.move_counts(
+        f.data, f.start, f.length, f.klass, state.people.row_count, moved, old, state.owner, state.graph.shard_followers
+    )
+
+
+def _mend_pull_logs(state: ShardState) -> None:
+    """Every shard that follows a pull author has its log, and no other counts as having one."""
+    for author_id in sorted(state.pull_shards):
+        row = state.people.row_of.get(author_id)
+        if row is not None:
+            state.pull_shards[author_id] &= set(state.graph.destinations(row))
+            start_pull_logs(state, row)
+            state.changes.accounts.add(row)
+
+
+# ---- giving -----------------------------------------------------------------------------------------------
+
+
+class Outgoing:
+    """What a shard gives: parts of packed items, each item absolute and right whenever it was read.
+
+    It lives at the leader alone, beside the state: if that process ends, the move begins anew.
+    """
+
+    def __init__(self, state: ShardState, number: int, buckets: list[int]) -> None:
+        self.state, self.number, self.buckets = state, number, buckets
+        self._mask = mask_of(buckets)
+        self.accounts = set(self._of_buckets(list(state.people.row_of)))
+        self._dirty = _nothing_dirty()
+        self._names = iter(list(state.people.names))
+        self._parts = self._everything()
+        self.items_given = 0
+
+    def _of_buckets(self, account_ids: list[int]) -> list[int]:
+        every = np.array(account_ids, dtype=np.int64)
+        return every[self._mask[ids.buckets_of_accounts(every)]].tolist() if len(every) else []
+
+    def note(self, changes: Changes) -> None:
+        """Remember what of it has changed."""
+        state, dirty = self.state, self._dirty
+        touched = [state.people.accounts[row].account_id for row in changes.accounts]
+        touched += [account_id for account_id, _, _ in changes.relations]
+        touched += [account_id for account_id, _ in changes.likes]
+        ours = self._of_buckets([a for a in touched if a])
+        dirty["accounts"].update(ours)
+        self.accounts.update(a for a in ours if a in state.people.row_of)
+        for name, log in (("following", changes.following), ("followers", changes.followers)):
+            for own, _, _ in log.items:
+                dirty[name].update(own[self._mask[ids.buckets_of_accounts(own)]].tolist())
+        dirty["tweets"].update(t for t in changes.tweets if self._mask[ids.bucket_of_tweet(t)])
+        dirty["names"].update(n for n in changes.names if self._mask[ids.bucket_of_name(n)])
+        dirty["keys"].update(dict.fromkeys(k for k in changes.idempotency if self._mask[ids.bucket_of_account(k[0])]))
+
+    @property
+    def dirty_count(self) -> int:
+        """How much the tail holds, without what has changed since the last seal."""
+        return sum(map(len, self._dirty.values()))
+
+    def part(self) -> bytes:
+        """Return the next part of everything; b"" once all has been given."""
+        return next(self._parts, b"")
+
+    def tail(self) -> bytes:
+        """Return what has changed since it was given, as one part; b"" if nothing has."""
+        self.note(self.state.changes)
+        dirty, self._dirty = self._dirty, _nothing_dirty()
+        row_of, tweets = self.state.people.row_of, self.state.tweets
+        items: list[Any] = []
+        for account_id in sorted(a for a in dirty["accounts"] if a in row_of):
+            items.append(self._account(account_id))
+        for name in ("following", "followers"):
+            arena = getattr(self.state.graph, name)
+            items += [[name, a, 0, arena.view(row_of[a]).tobytes()] for a in sorted(dirty[name]) if a in row_of]
+        gone = [t for t in sorted(dirty["tweets"]) if t not in tweets]
+        items.append(["tweets", [list(e) for t in sorted(dirty["tweets"]) if (e := tweets.get(t)) is not None], gone])
+        held = self.state.people.names
+        items.append(["names", [[n, *held.get(n, (0, False))] for n in sorted(dirty["names"])]])
+        items.append(["keys", [[*k, self.state.idempotency.get(k, 0)] for k in dirty["keys"]]])
+        if len(items) == 3 and not any(len(values) for item in items for values in item[1:]):
+            return b""
+        return pack([*items, self._clock()])
+
+    def _clock(self) -> list[Any]:
+        state = self.state
+        counts = [t for t in state.dirty_counts if self._mask[ids.bucket_of_tweet(t)]]
+        return ["clock", [[b, state.clock.last[b]] for b in self.buckets if b in state.clock.last], counts]
+
+    def _account(self, account_id: int) -> list[Any]:
+        state, row = self.state, self.state.people.row_of[account_id]
+        pulled = state.pull_shards.get(account_id)
+        return [
+            "account", state.people.accounts[row].to_row(), int(state.people.last_read_day[row]),
+            None if pulled is None else sorted(pulled),
+            [sorted(kind.get(row, ())) for kind in state.graph.relations], list(state.likes.get(row, ())),
+        ]  # fmt: skip
+
+    def _everything(self) -> Iterator[bytes]:
+        items: list[Any] = []
+        size = 0
+        for item, nbytes in self._items():
+            items.append(item)
+            size += nbytes
+            if size >= PART_BYTES:
+                yield pack(items)
+                self.items_given += len(items)
+                items, size = [], 0
+        yield pack([*items, self._clock()])
+
+    def _items(self) -> Iterator[tuple[list[Any], int]]:
+        """Yield (item, its bytes, about)."""
+        state = self.state
+        for account_id in sorted(self.accounts):
+            yield self._account(account_id), PART_ITEMS_BYTES
+            for name in ("following", "followers"):
+                begin, arena = 0, getattr(state.graph, name)
+                while (view := arena.view(state.people.row_of[account_id])[begin : begin + EDGES_OF_PART]).size:
+                    yield [name, account_id, begin, view.tobytes()], view.nbytes
+                    begin += view.size
+            log = state.tweets.log
+            row, done = state.people.row_of[account_id], 0
+            tweet_ids = log.view(row).tolist() if log.klass[row] >= 0 else []
+            while done < len(tweet_ids):
+                entries, size = [], 0
+                while done < len(tweet_ids) and size < PART_BYTES // 4:
+                    entry = state.tweets.get(tweet_ids[done])
+                    done += 1
+                    if entry is not None:
+                        entries.append(list(entry))
+                        size += 100 + len(entry.body) + len(entry.orig or b"")
+                yield ["tweets", entries, []], size
+        names: list[Any] = []
+        for number, name in enumerate(self._names, 1):
+            if self._mask[ids.bucket_of_name(name)] and name in state.people.names:
+                names.append([name, *state.people.names[name]])
+            if number % SCAN_NAMES == 0:
+                yield ["names", names], PART_BYTES
+                names = []
+        yield ["names", names], PART_BYTES
+        keys = list(state.idempotency)
+        owners = np.array([account_id for account_id, _ in keys], dtype=np.int64)
+        ours = np.nonzero(self._mask[ids.buckets_of_accounts(owners)])[0].tolist() if keys else []
+        known = state.idempotency
+        yield ["keys", [[*keys[i], known[keys[i]]] for i in ours if keys[i] in known]], PART_BYTES
+
+
+def _nothing_dirty() -> dict[str, Any]:
+    """Return keys by kind; those of idempotency in the order in which they were learnt."""
+    return {**{name: set() for name in ("accounts", "following", "followers", "tweets", "names")}, "keys": {}}
+
+
+def facts(state: ShardState, accounts: dict[int, int], account_ids: Iterable[int]) -> list[int]:
+    """Sum up some accounts, so that giver and taker can compare. accounts: the rows of all of them."""
+    order = sorted(account_ids)
+    rows = np.array([accounts[a] for a in order], dtype=np.int64)
+    every = np.array(order, dtype=np.int64)
+    arenas = (state.graph.following, state.graph.followers, state.tweets.log)
+    lengths = [int(arena.length[rows].sum()) for arena in arenas]
+    likes = sum(len(state.likes.get(row, ())) for row in rows.tolist())
+    return [len(order), int((every & 0xFFFFFFFF).sum()), *lengths, likes]
+
+
+# ---- commands: taking -------------------------------------------------------------------------------------
+
+
+def take(state: ShardState, number: int, buckets: list[int]) -> bool:
+    """Expect the parts of a move."""
+    state.incoming = Incoming(number, frozenset(buckets))
+    return True
+
+
+def take_part(state: ShardState, number: int, part: bytes) -> bool:
+    """Take over one part. False: that move is not expected (any more)."""
+    if state.incoming is None or state.incoming.number != number:
+        return False
+    for name, *fields in unpack(part):
+        _TAKERS[name](state, *fields)
+    return True
+
+
+def _take_account(
+    state: ShardState,
+    fields: list[Any],
+    day: int,
+    pulled: list[int] | None,
+    relations: list[list[int]],
+    likes: list[int],
+) -> None:
+    account, people = Account(*fields), state.people
+    row = people.away.get(account.account_id)
+    if row is None:
+        row = people.add(account, away=True)
+        state.ensure_rows(row + 1)
+    else:
+        people.replace(row, account)
+    people.last_read_day[row] = day
+    if pulled is not None:
+        state.pull_shards[account.account_id] = set(pulled)
+    for kind, others in zip(KINDS, relations, strict=True):
+        for other in state.graph.relations[kind].get(row, set()) ^ set(others):
+            state.graph.relate(row, kind, other, other in others)
+            state.changes.relations.add((account.account_id, kind, other))
+    known = state.likes.pop(row, {})
+    for tweet_id in [*known, *likes]:
+        state.changes.like(account.account_id, tweet_id)
+    if likes:
+        state.likes[row] = dict.fromkeys(likes)
+    state.changes.accounts.add(row)
+
+
+def _take_following(state: ShardState, account_id: int, begin: int, packed: bytes) -> None:
+    row, targets = state.people.away[account_id], np.frombuffer(packed, dtype="<i8").astype(np.int64)
+    known = state.graph.following.view(row)[begin:].copy()
+    same = len(known) <= len(targets) and bool((known == targets[: len(known)]).all())
+    for target in [] if same else known.tolist():
+        state.drop_following(row, account_id, target)
+    added = targets[len(known) :] if same else targets
+    if len(added):
+        own = np.full(len(added), account_id, dtype=np.int64)
+        state.graph.add_following(np.full(len(added), row, dtype=np.int64), own, added)
+        state.changes.following.log(own, added, True)
+
+
+def _take_followers(state: ShardState, account_id: int, begin: int, packed: bytes) -> None:
+    row, sources = state.people.away[account_id], np.frombuffer(packed, dtype="<i8").astype(np.int64)
+    known = state.graph.followers.view(row)[begin:].copy()
+    same = len(known) <= len(sources) and bool((known == sources[: len(known)]).all())
+    if not same:
+        kept = state.graph.followers.view(row)[:begin].copy()
+        state.graph.forget_followers(row)
+        _add_followers(state, row, kept)
+        state.changes.followers.log(np.full(len(known), account_id, dtype=np.int64), known, False)
+    added = sources[len(known) :] if same else sources
+    _add_followers(state, row, added)
+    state.changes.followers.log(np.full(len(added), account_id, dtype=np.int64), added, True)
+
+
+def _add_followers(state: ShardState, row: int, sources: Ints) -> None:
+    rows = np.full(len(sources), row, dtype=np.int64)
+    state.graph.followers.append_many(rows, sources)
+    restore_kernels.count_owners(rows, sources, state.owner, state.graph.shard_followers)
+
+
+def _take_tweets(state: ShardState, entries: list[list[Any]], gone: list[int]) -> None:
+    changed = state.changes
+    for fields in entries:
+        entry = Entry(*fields)
+        if entry.tweet_id in state.tweets:
+            state.tweets.set_counts(entry.tweet_id, entry.replies, entry.reposts, entry.likes)
+        else:
+            row = state.people.away[entry.author_id]
+            state.tweets.add(row, entry)
+            state.clock.observe(entry.tweet_id)
+            if entry.is_repost:
+                state.reposts.setdefault(row, {})[entry.orig_id] = entry.tweet_id
+        changed.tweets.add(entry.tweet_id)
+        changed.adopted.add(entry.tweet_id)
+    for tweet_id in gone:
+        known = state.tweets.get(tweet_id)
+        if known is not None:
+            row = state.people.away[known.author_id]
+            state.tweets.remove(row, tweet_id)
+            if known.is_repost:
+                state.reposts.get(row, {}).pop(known.orig_id, None)
+            changed.tweets.add(tweet_id)
+
+
+def _take_names(state: ShardState, rows: list[list[Any]]) -> None:
+    for name, account_id, confirmed in rows:
+        if account_id:
+            state.people.names[name] = (account_id, confirmed)
+        else:
+            state.people.names.pop(name, None)
+        state.changes.names.add(name)
+
+
+def _take_keys(state: ShardState, rows: list[list[Any]]) -> None:
+    for account_id, key, tweet_id in rows:
+        state.idempotency.pop((account_id, key), None)
+        if tweet_id:
+            state.idempotency[account_id, key] = tweet_id
+        state.changes.idempotency.pop((account_id, key), None)
+        state.changes.idempotency[account_id, key] = None
+
+
+def _take_clock(state: ShardState, last: list[list[int]], counts: list[int]) -> None:
+    for bucket, tweet_id in last:
+        state.clock.last[bucket] = max(tweet_id, state.clock.last.get(bucket, 0))
+    state.dirty_counts.update(dict.fromkeys(counts))
+
+
+_TAKERS: dict[str, Callable[..., None]] = {
+    "account": _take_account, "following": _take_following, "followers": _take_followers, "tweets": _take_tweets,
+    "names": _take_names, "keys": _take_keys, "clock": _take_clock,
+}  # fmt: skip
+
+
+# ---- forgetting -------------------------------------------------------------------------------------------
+
+
+def _is_foreign(state: ShardState, bucket: int) -> bool:
+    """Whether a bucket is neither this shard's nor on its way here."""
+    expected = state.incoming is not None and bucket in state.incoming.buckets
+    return not expected and int(state.owner[bucket]) != state.shard
+
+
+def sweep(state: ShardState, account_ids: list[int], names: list[str], keys: list[list[Any]]) -> int:
+    """Forget accounts, names and keys that are others'; what is this shard's, or is arriving, stays.
+
+    Returns how many are forgotten.
+    """
+    count = 0
+    for account_id in account_ids:
+        if account_id in state.people.away and _is_foreign(state, ids.bucket_of_account(account_id)):
+            _forget(state, account_id)
+            count += 1
+    for name in names:
+        if name in state.people.names and _is_foreign(state, ids.bucket_of_name(name)):
+            del state.people.names[name]
+            state.changes.names.add(name)
+            count += 1
+    for account_id, key in keys:
+        if (account_id, key) in state.idempotency and _is_foreign(state, ids.bucket_of_account(account_id)):
+            del state.idempotency[account_id, key]
+            state.changes.idempotency[account_id, key] = None
+            count += 1
+    return count
+
+
+def _forget(state: ShardState, account_id: int) -> None:
+    row, graph, changes = state.people.away[account_id], state.graph, state.changes
+    for target in graph.following.view(row).tolist():
+        state.drop_following(row, account_id, target)
+    followers = graph.followers.view(row).copy()
+    changes.followers.log(np.full(len(followers), account_id, dtype=np.int64), followers, False)
+    graph.forget_followers(row)
+    for kind in KINDS:
+        for other in list(graph.relations[kind].get(row, ())):
+            graph.relate(row, kind, other, False)
+            changes.relations.add((account_id, kind, other))
+    for tweet_id in state.likes.pop(row, {}):
+        changes.like(account_id, tweet_id)
+    state.reposts.pop(row, None)
+    state.pull_shards.pop(account_id, None)
+    tweet_ids = state.tweets.log.view(row).tolist() if state.tweets.log.klass[row] >= 0 else []
+    state.tweets.remove_all(row)
+    changes.tweets.update(tweet_ids)
+    changes.arrivals.update(tweet_ids)  # what followers here have of them is stored as arrivals from now on
+    for tweet_id in tweet_ids:
+        state.dirty_counts.pop(tweet_id, None)
+    state.rings.sleep(row)
+    state.people.remove(account_id)
+    changes.gone.add(account_id)
+    changes.freed.add(row)
+
+
+class Sweeper:
+    """Finds what `sweep` is to forget, a little at a time: commands to run until there is nothing left."""
+
+    def __init__(self, state: ShardState) -> None:
+        self.state = state
+        self._steps = self._look()
+        self.done = False
+
+    def step(self) -> list[Any] | None:
+        """Return a `sweep` command, or None where a step found nothing. Sets `done` at the end."""
+        for command in self._steps:
+            return command
+        self.done = True
+        return None
+
+    def _look(self, accounts_at_once: int = 50, looked_at_once: int = 5_000) -> Iterator[list[Any] | None]:
+        state = self.state
+        leaving = [a for a in state.people.away if _is_foreign(state, ids.bucket_of_account(a))]
+        for first in range(0, len(leaving), accounts_at_once):
+            yield ["sweep", leaving[first : first + accounts_at_once], [], []]
+        names = list(state.people.names)
+        for first in range(0, len(names), looked_at_once):
+            found = [n for n in names[first : first + looked_at_once] if _is_foreign(state, ids.bucket_of_name(n))]
+            yield ["sweep", [], found, []] if found else None
+        keys = list(state.idempotency)
+        for first in range(0, len(keys), looked_at_once):
+            some = keys[first : first + looked_at_once]
+            foreign = [list(key) for key in some if _is_foreign(state, ids.bucket_of_account(key[0]))]
+            yield ["sweep", [], [], foreign] if foreign else None
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "freeze": freeze, "thaw": thaw, "remap": remap, "take": take, "take_part": take_part, "sweep": sweep,
+}  # fmt: skip
+WHILE_FROZEN = frozenset(("freeze", "thaw", "remap", "take", "take_part", "receive", "acked"))
