@@ -43,11 +43,24 @@ class Changes:
     relations: set[tuple[int, int, int]] = field(default_factory=set)
     likes: dict[tuple[int, int], None] = field(default_factory=dict)  # in the order of the last like or unlike
     arrivals: set[int] = field(default_factory=set)
-    adopted: set[int] = field(default_factory=set)  # tweets that another shard has given: no longer mere arrivals
+    adopted: set[int] = field(default_factory=set)  # tweets that have become own ones, no longer mere arrivals
     pulls: set[int] = field(default_factory=set)
     idempotency: dict[tuple[int, bytes], None] = field(default_factory=dict)  # in the order in which keys were learnt
     following: EdgeLog = field(default_factory=EdgeLog)
     followers: EdgeLog = field(default_factory=EdgeLog)
+
+    def absorb(self, newer: Changes) -> None:
+        """Add what has changed later; `newer` is this object's from now on."""
+        for name in ("accounts", "gone", "freed", "names", "dropped_shards", "tweets", "relations", "arrivals", "adopted",
+                     "pulls"):  # fmt: skip
+            getattr(self, name).update(getattr(newer, name))
+        for key in newer.idempotency:
+            self.idempotency.pop(key, None)
+            self.idempotency[key] = None
+        for account_id, tweet_id in newer.likes:
+            self.like(account_id, tweet_id)
+        self.following.items += newer.following.items
+        self.followers.items += newer.followers.items
 
     def like(self, account_id: int, tweet_id: int) -> None:
         """Remember that a like was set or cleared, after all others."""

@@ -112,13 +112,20 @@ def _hand_over(state: ShardState) -> None:
         for orig_id, repost_id in state.reposts.get(row, {}).items():
             state.unlist_repost(orig_id, repost_id)
         state.changes.accounts.add(row)
+        state.changes.arrivals.update(_tweet_ids(state, row))
     there = np.fromiter(people.away, dtype=np.int64, count=len(people.away))
     for account_id in there[state.owner[ids.buckets_of_accounts(there)] == state.shard].tolist():
         row = people.row_of[account_id] = people.away.pop(account_id)
         for orig_id, repost_id in state.reposts.get(row, {}).items():
             state.reposts_of.setdefault(orig_id, set()).add(repost_id)
         state.changes.accounts.add(row)
+        state.changes.adopted.update(_tweet_ids(state, row))
     state.dirty_counts = {t: None for t in state.dirty_counts if state.shard_of_tweet(t) == state.shard}
+
+
+def _tweet_ids(state: ShardState, row: int) -> list[int]:
+    log = state.tweets.log
+    return log.view(row).tolist() if log.klass[row] >= 0 else []
 
 
 def _recount(state: ShardState, moved: npt.NDArray[np.bool_], old: Ints) -> None:
@@ -155,14 +162,18 @@ class Outgoing:
         self._dirty = _nothing_dirty()
         self._names = iter(list(state.people.names))
         self._parts = self._everything()
-        self.items_given = 0
 
     def _of_buckets(self, account_ids: list[int]) -> list[int]:
         every = np.array(account_ids, dtype=np.int64)
         return every[self._mask[ids.buckets_of_accounts(every)]].tolist() if len(every) else []
 
-    def note(self, changes: Changes) -> None:
-        """Remember what of it has changed."""
+    def note_all(self) -> None:
+        """Remember what of it has changed since the last time."""
+        self._note(self.state.changes)
+        self.state.unsealed.absorb(self.state.changes)
+        self.state.changes = Changes()
+
+    def _note(self, changes: Changes) -> None:
         state, dirty = self.state, self._dirty
         touched = [state.people.accounts[row].account_id for row in changes.accounts]
         touched += [account_id for account_id, _, _ in changes.relations]
@@ -177,18 +188,13 @@ class Outgoing:
         dirty["names"].update(n for n in changes.names if self._mask[ids.bucket_of_name(n)])
         dirty["keys"].update(dict.fromkeys(k for k in changes.idempotency if self._mask[ids.bucket_of_account(k[0])]))
 
-    @property
-    def dirty_count(self) -> int:
-        """How much the tail holds, without what has changed since the last seal."""
-        return sum(map(len, self._dirty.values()))
-
     def part(self) -> bytes:
         """Return the next part of everything; b"" once all has been given."""
         return next(self._parts, b"")
 
     def tail(self) -> bytes:
         """Return what has changed since it was given, as one part; b"" if nothing has."""
-        self.note(self.state.changes)
+        self.note_all()
         dirty, self._dirty = self._dirty, _nothing_dirty()
         row_of, tweets = self.state.people.row_of, self.state.tweets
         items: list[Any] = []
@@ -228,7 +234,6 @@ class Outgoing:
             size += nbytes
             if size >= PART_BYTES:
                 yield pack(items)
-                self.items_given += len(items)
                 items, size = [], 0
         yield pack([*items, self._clock()])
 
@@ -242,9 +247,7 @@ class Outgoing:
                 while (view := arena.view(state.people.row_of[account_id])[begin : begin + EDGES_OF_PART]).size:
                     yield [name, account_id, begin, view.tobytes()], view.nbytes
                     begin += view.size
-            log = state.tweets.log
-            row, done = state.people.row_of[account_id], 0
-            tweet_ids = log.view(row).tolist() if log.klass[row] >= 0 else []
+            tweet_ids, done = _tweet_ids(state, state.people.row_of[account_id]), 0
             while done < len(tweet_ids):
                 entries, size = [], 0
                 while done < len(tweet_ids) and size < PART_BYTES // 4:
@@ -379,7 +382,6 @@ def _take_tweets(state: ShardState, entries: list[list[Any]], gone: list[int]) -
             if entry.is_repost:
                 state.reposts.setdefault(row, {})[entry.orig_id] = entry.tweet_id
         changed.tweets.add(entry.tweet_id)
-        changed.adopted.add(entry.tweet_id)
     for tweet_id in gone:
         known = state.tweets.get(tweet_id)
         if known is not None:
@@ -467,10 +469,9 @@ def _forget(state: ShardState, account_id: int) -> None:
         changes.like(account_id, tweet_id)
     state.reposts.pop(row, None)
     state.pull_shards.pop(account_id, None)
-    tweet_ids = state.tweets.log.view(row).tolist() if state.tweets.log.klass[row] >= 0 else []
+    tweet_ids = _tweet_ids(state, row)
     state.tweets.remove_all(row)
     changes.tweets.update(tweet_ids)
-    changes.arrivals.update(tweet_ids)  # what followers here have of them is stored as arrivals from now on
     for tweet_id in tweet_ids:
         state.dirty_counts.pop(tweet_id, None)
     state.rings.sleep(row)

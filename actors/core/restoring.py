@@ -62,7 +62,7 @@ def restore(state: ShardState, checkpoint: Checkpoint) -> Sealer:
         tweets = t.pop("tweets")
         _restore_tweets(state, accounts, tweets)
         _restore_small(state, t, meta)
-        arrived = _newest_arrivals(state, [tweets, t.pop("arrivals")], meta["lost_max_id"])
+        arrived = _newest_arrivals(state, [_own(state, tweets), t.pop("arrivals")], meta["lost_max_id"])
         _rebuild_timelines(state, accounts, arrived, following, edges)
     sealer = Sealer(state)
     sealer.place = meta.get("place", 0)
@@ -161,6 +161,16 @@ def _restore_small(state: ShardState, t: dict[str, Columns], meta: dict[str, Any
         outbox.push(0, waiting["message"][i])
     for shard, next_seq in meta["next_seq"].items():
         state.outboxes[shard].next_seq = next_seq
+
+
+def _own(state: ShardState, tweets: Columns) -> Columns:
+    """Return the tweets whose authors are this shard's, not only on the way here or away."""
+    buckets = (tweets["tweet_id"] >> 6) & (ids.BUCKET_COUNT - 1)
+    own = np.nonzero(state.owner[buckets] == state.shard)[0]
+    if len(own) == len(buckets):
+        return tweets
+    chosen = own.tolist()
+    return {n: v[own] if isinstance(v, np.ndarray) else [v[i] for i in chosen] for n, v in tweets.items()}
 
 
 def _newest_arrivals(state: ShardState, parts: list[Columns], lost_max_id: int) -> Columns:

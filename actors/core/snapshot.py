@@ -78,7 +78,7 @@ class Sealer:
     def baseline(self) -> None:
         """Take the present state as stored: only later changes are sealed."""
         state = self.state
-        state.changes = Changes()
+        state.changes, state.unsealed = Changes(), Changes()
         self._floors = state.rings.floor.copy()
         for shard, outbox in state.outboxes.items():
             first = outbox.waiting[0][0] if outbox.waiting else outbox.next_seq
@@ -86,10 +86,11 @@ class Sealer:
 
     def seal(self) -> list[TableChange]:
         """Return what changed since the last seal, and start anew. The rows are those of this very position."""
-        state, changes = self.state, self.state.changes
+        state = self.state
         if state.outgoing is not None:
-            state.outgoing.note(changes)
-        state.changes = Changes()
+            state.outgoing.note_all()
+        state.unsealed.absorb(state.changes)
+        changes, state.unsealed, state.changes = state.unsealed, Changes(), Changes()
         done = [
             self._accounts(changes),
             self._floor_changes(changes),
@@ -155,12 +156,17 @@ class Sealer:
     def _arrivals(self, changes: Changes) -> TableChange:
         """Own tweets arrive too, but are stored as tweets: one that has become an own one is deleted here."""
         state = self.state
-        here = [t for t in sorted(changes.arrivals) if t in state.arrivals.number_of and t not in state.tweets]
-        gone_ids = {t for t in changes.arrivals.difference(here) if t not in state.tweets} | changes.adopted
+        here = [t for t in sorted(changes.arrivals) if t in state.arrivals.number_of and not self._is_own(t)]
+        gone_ids = {t for t in changes.arrivals.difference(here) if not self._is_own(t)} | changes.adopted
         gone = np.array(sorted(gone_ids.difference(here)), dtype=np.int64)
         return TableChange(
             ARRIVALS, state.arrivals.columns_of(here) if here else {}, {"tweet_id": gone} if len(gone) else {}
         )
+
+    def _is_own(self, tweet_id: int) -> bool:
+        """Whether a tweet is here and its author is this shard's, not only on the way here or away."""
+        state = self.state
+        return tweet_id in state.tweets and (not state.people.away or state.shard_of_tweet(tweet_id) == state.shard)
 
     def _relation(self, account_id: int, kind: int, other: int) -> tuple[Any, ...] | None:
         row = self.state.people.find(account_id)

@@ -83,6 +83,7 @@ class ShardState:
         self.wake_number = 0
         self.woken: list[int] = []
         self.revoked: list[tuple[int, bytes]] = []
+        self.unsealed = Changes()  # older than `changes`, noted by an outgoing move, not in a checkpoint either
         self.changes = Changes()
         self._local: list[list[Any]] = []
 
@@ -521,12 +522,14 @@ class ShardState:
 
     def flush_counts(self) -> int:
         """Send the counts that changed since the last flush to every shard, in one message each."""
-        rows = []
+        rows, arriving = [], {}
         for tweet_id in self.dirty_counts:
             entry = self.tweets.get(tweet_id)
-            if entry is not None:
+            if self.shard_of_tweet(tweet_id) != self.shard:
+                arriving[tweet_id] = None  # its present owner tells of it, and later counts than these
+            elif entry is not None:
                 rows.append([tweet_id, entry.replies, entry.reposts, entry.likes])
-        self.dirty_counts.clear()
+        self.dirty_counts = arriving
         if rows:
             self.send_all(list(range(self.shard_count)), ["counts", rows])
         return len(rows)

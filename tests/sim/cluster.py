@@ -347,7 +347,7 @@ class SimCluster:
             return self.busy == 0 and self.moves.steps is None and all(
                 shard.leads
                 and shard.committed == shard.replica.state.position
-                and not shard.waiting and not shard.replica.state.frozen and not shard.replica.mover.sweeping
+                and not shard.waiting and not shard.replica.state.frozen and not shard.replica.state.incoming and not shard.replica.mover.sweeping
                 and bytes(shard.replica.state.owner.tolist()) == self.router.map.buckets
                 and not any(o.waiting for o in shard.replica.state.outboxes.values())
                 and shard.leader is not None
@@ -378,6 +378,10 @@ class SimCluster:
         for shard in self.shards:
             problems = self._check_followers(shard)
             before = digest(shard.replica.state)
+            if shard.replica.state.people.away:
+                problems.append(
+                    f"shard {shard.number} has not forgotten {len(shard.replica.state.people.away)} accounts"
+                )
             for replica in self.replicas[shard.number]:
                 problems += check(replica.replica.state)
                 assert not problems, problems[:5]

@@ -40,7 +40,7 @@ class SimMoves:
         router, sim = self.sim.router, self.sim
         if self.steps is None and all(shard.leads for shard in sim.shards):
             states = [shard.replica.state for shard in sim.shards]
-            if any(s.frozen or bytes(s.owner.tolist()) != router.map.buckets for s in states):
+            if any(s.frozen or s.incoming or bytes(s.owner.tolist()) != router.map.buckets for s in states):
                 self.start(rebalancing.settle())
 
     def _go_on(self, steps: Steps, answer: Any) -> None:
@@ -94,8 +94,7 @@ class SimMoves:
             try:
                 record, body = replica.replica.move(op, args)
             except RookeryError as error:
-                back(error)
-                return
+                record, body = None, error
             replica.commit(record, lambda: back(body))
             replica.sweep_soon()
 

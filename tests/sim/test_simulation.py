@@ -60,7 +60,7 @@ class Workload:
             ["post", "reply", "batch", "repost", "unrepost", "delete", "follow", "unfollow", "block", "unblock", "mute",
              "unmute", "like", "unlike", "read", "crash", "stall", "depose", "router", "seal", "tick", "counts",
              "move"],
-            [26, 6, 4, 8, 2, 5, 26, 8, 4, 3, 2, 1, 4, 1, 12, 3, 1, 1, 0.5, 4, 1, 3, 6 * self.moving],
+            [26, 6, 4, 8, 2, 5, 26, 8, 4, 3, 2, 1, 4, 1, 12, 3, 1, 1, 0.5, 4, 1, 3, 20 * self.moving],
         )[0]  # fmt: skip
         getattr(self, f"do_{kind}", self.do_relation)(kind, me, other)
 
@@ -186,12 +186,19 @@ class Workload:
         if not last:
             buckets &= {ids.bucket_of_account(me), ids.bucket_of_name(f"user{other}"), ids.bucket_of_account(other)}
 
+        def start() -> None:
+            still = [b for b in sorted(buckets) if sim.owner[b] == source]
+            if moves.steps is None and sim.router.there and still and max(source, target) < sim.router.map.shard_count:
+                moves.start(rebalancing.move(source, target, still, moves.now), ended)
+
         def ended(done: bool) -> None:
             moves.move_count += done
+            if not done:
+                sim.after(50, start)
             if done and last and count == sim.router.map.shard_count and count - 1 not in sim.owner:
                 moves.start(rebalancing.shrink(count - 1, moves.now))
 
-        moves.start(rebalancing.move(source, target, sorted(buckets), moves.now), ended)
+        start()
 
     def do_seal(self, kind: str, me: int, other: int) -> None:
         replica = self.rng.choice(self.rng.choice(self.sim.replicas))
@@ -213,7 +220,7 @@ class Workload:
 def run(seed: int, steps: int) -> Workload:
     work = Workload(seed)
     work.register()
-    for _ in range(steps):
+    for _ in range(steps * (1 + work.moving)):
         work.act()
         for _ in range(work.rng.randrange(0, 6)):
             work.sim.step()
