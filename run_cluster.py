@@ -179,7 +179,7 @@ def status(data: DataOption = None, address: AddressOption = None, as_json: Json
 
 @app.command()
 def roll(
-    with_pauses: Annotated[bool, typer.Option(help="Also if something is away meanwhile.")] = False,
+    with_pauses: Annotated[bool, typer.Option("--with-pauses", help="Also if something is away meanwhile.")] = False,
     data: DataOption = None,
     address: AddressOption = None,
     as_json: JsonOption = False,
