@@ -177,6 +177,46 @@ def status(data: DataOption = None, address: AddressOption = None, as_json: Json
     print_json(report) if as_json else print_status(report, out)
 
 
+@app.command()
+def roll(
+    with_pauses: Annotated[bool, typer.Option("--with-pauses", help="Also if something is away meanwhile.")] = False,
+    data: DataOption = None,
+    address: AddressOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Restart every process one after the other, on the code that is on disk now, while clients read and write."""
+    cluster = joined(data, address)
+    from actors import maintenance
+
+    with reporting():
+        done = maintenance.roll(cluster.namespace, with_pauses, _say)
+    print_json(done) if as_json else _say(f"restarted {len(done['restarted'])} processes in {done['seconds']} s")
+
+
+@app.command()
+def drain(
+    node: Annotated[str, typer.Argument(help="The node's address, or its id as `status` shows it.")],
+    undo: Annotated[bool, typer.Option("--undo", help="Let it take part again.")] = False,
+    data: DataOption = None,
+    address: AddressOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Move leaders, replicas and API workers off a node, and keep new ones away, so that it can be switched off."""
+    cluster = joined(data, address)
+    from actors import maintenance
+
+    with reporting():
+        if undo:
+            done = maintenance.undo_drain(cluster.namespace, node)
+        else:
+            done = maintenance.drain(cluster.namespace, node, _say)
+    print_json(done) if as_json else _say(f"drained: {', '.join(done['drained']) or 'no node'}")
+
+
+def _say(line: str) -> None:
+    err.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
 # ---- data -------------------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ from actors.core.errors import OverloadedError
 from api.positions import positions_of_request
 from api.worker import ApiWorker
 from cluster.client import CALL_TIMEOUT_S, ClusterClient
+from cluster.code_on_disk import require_current
 from cluster.connect import open_client, router_handle
 from cluster.ray_options import API_METHODS, API_OPTIONS, api_actor_name, as_actor
 from configs.logging import configure_logging
@@ -31,6 +33,7 @@ from configs.settings import Settings
 
 RETRY_S = 0.5  # between attempts to start: the router or the port may come a moment later
 READY_TIMEOUT_S = 5.0
+TELL_S = 5.0  # that a worker which can't serve stays, to say why
 
 
 def api_settings(settings: Settings) -> dict[str, Any]:
@@ -108,6 +111,7 @@ class ApiActor:
     """One API worker, serving from its construction on."""
 
     def __init__(self, name: str, settings: dict[str, Any]) -> None:
+        require_current()
         self._settings = Settings.from_dict(settings)
         configure_logging(self._settings.log.format, self._settings.log.level, component=name)
         self._log = structlog.get_logger()
@@ -115,6 +119,7 @@ class ApiActor:
         host = ray.util.get_node_ip_address() if server.host == NODE_ADDRESS else server.host
         self._worker = ApiWorker(api_settings(self._settings), self._connect, host, server.port, name)
         self._started = asyncio.get_running_loop().create_task(self._start())
+        self._started.add_done_callback(self._end_if_failed)
 
     async def _connect(self, drop_token: Callable[[int, bytes], None]) -> ApiCluster:
         def on_push(topic: str, value: Any) -> None:
@@ -134,6 +139,13 @@ class ApiActor:
             except OverloadedError as error:
                 self._log.warning("the API waits for the cluster", reason=error.message)
                 await asyncio.sleep(RETRY_S)
+
+    def _end_if_failed(self, started: asyncio.Task[int]) -> None:
+        """A worker that can't serve ends, once whoever waits for its port has been told why; Ray tries again."""
+        if started.cancelled() or started.exception() is None:
+            return
+        self._log.critical("the API can't be served; this process ends", reason=repr(started.exception()))
+        asyncio.get_running_loop().call_later(TELL_S, os._exit, 1)
 
     async def port(self) -> int:
         """Return the port once connections are accepted. Raises what kept the worker from starting."""

@@ -22,21 +22,22 @@ from typing import Any
 
 import ray
 import structlog
-from ray.exceptions import GetTimeoutError, RayError
+from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayError
 
 from actors.api_actor import create_api_actor
 from actors.core.errors import OverloadedError
-from cluster.connect import local_node_id
+from cluster.connect import living_nodes, local_node_id, router_handle
 from cluster.ray_options import api_actor_name
 from configs.settings import Settings
 
 LOOK_S = 2.0  # a node takes seconds to join, so looking more often would show nothing new
+ROUTER_ANSWER_S = 2.0  # to one question
 END_TIMEOUT_S = 5.0  # a look that is under way ends within milliseconds, unless Ray is away
 
 
 def serving_nodes() -> list[str]:
     """Return the ids of the nodes that live and take actors; a head node is often given no CPUs, to keep it free."""
-    return [n["NodeID"] for n in ray.nodes() if n["Alive"] and n["Resources"].get("CPU", 0) > 0]
+    return [node["NodeID"] for node in living_nodes() if node["Resources"].get("CPU", 0) > 0]
 
 
 class ApiWorkers:
@@ -46,6 +47,7 @@ class ApiWorkers:
         self._settings = settings
         self._log = structlog.get_logger()
         self._starts: dict[str, tuple[Any, Any]] = {}  # name -> (actor, its port, once it listens)
+        self._drained: frozenset[str] = frozenset()  # node ids, as the router said last
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="api-workers", daemon=True)
 
@@ -71,11 +73,11 @@ class ApiWorkers:
         """Find or create each node's workers; end those that could not listen. Raises RayError when Ray is away."""
         wanted = {
             api_actor_name(node, index): (node, index)
-            for node in serving_nodes()
+            for node in self._nodes()
             for index in range(self._settings.cluster.workers)
         }
         for name in self._starts.keys() - wanted.keys():
-            self._log.warning("an API worker's node is gone", worker=name)
+            self._log.warning("an API worker's node is gone, or drained", worker=name)
             del self._starts[name]
         for name, (node, index) in wanted.items():
             if name not in self._starts:
@@ -84,6 +86,15 @@ class ApiWorkers:
             elif self._has_failed(name):
                 del self._starts[name]
 
+    def _nodes(self) -> list[str]:
+        """Return the nodes that are to have workers. Which are drained is the router's to say, also for later."""
+        try:
+            router = router_handle(self._settings.cluster.namespace)
+            self._drained = frozenset(ray.get(router.drained_nodes.remote(), timeout=ROUTER_ANSWER_S))
+        except (RayError, OverloadedError) as error:
+            self._log.info("the router doesn't say which nodes are drained", reason=type(error).__name__)
+        return [node for node in serving_nodes() if node not in self._drained]
+
     def _has_failed(self, name: str) -> bool:
         """Whether a worker has ended or can't listen; one that can't is ended, so that the next look makes it anew."""
         actor, port = self._starts[name]
@@ -91,6 +102,8 @@ class ApiWorkers:
             return False
         try:
             ray.get(port)
+        except ActorUnavailableError:
+            pass  # its process ended, and Ray restarts it
         except (RayError, OSError) as error:
             self._log.warning("an API worker does not serve", worker=name, reason=str(error).strip().splitlines()[-1])
             ray.kill(actor, no_restart=True)

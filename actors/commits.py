@@ -28,7 +28,7 @@ from typing import Any
 
 import structlog
 
-from actors.core.errors import OverloadedError, RookeryError
+from actors.core.errors import MovedError, OverloadedError, RookeryError
 from actors.metrics import ShardMetrics
 from actors.storage import Storage
 from persistence.checkpointer import Checkpointer
@@ -56,6 +56,8 @@ class Commits:
         self.on_committed: list[Callable[[], None]] = []  # told whenever committed_position has grown
         self.on_record: Callable[[bytes], None] | None = None  # given every record of our own, for the followers
         self.on_applied: Callable[[], None] = lambda: None  # told after every command
+        self.on_refused: list[Callable[[RookeryError], None]] = []  # told when nobody here leads any more
+        self.leads: Callable[[], bool] = lambda: True
         self.waiting: deque[tuple[int, Any, Any]] = deque()  # (position, LaneRequest or Future, body), to be committed
         self._waiting_for_disk: deque[tuple[int, Any, Any]] = deque()  # the same, to be durable here
         self._sealed: deque[tuple[int, list[Any]]] = deque()
@@ -90,7 +92,12 @@ class Commits:
         return body
 
     def run(self, command: list[Any], urgent: bool = True) -> Any:
-        """Apply and journal a command of our own; returns its result. Not urgent: it may go with the next flush."""
+        """Apply and journal a command of our own; returns its result. Not urgent: it may go with the next flush.
+
+        Raises MovedError, and changes nothing, when this replica doesn't lead (any more).
+        """
+        if not self.leads():
+            raise MovedError(f"this replica doesn't lead shard {self.state.shard}")
         with self._fail_stop():
             record, result = self.replica.command(command)
         self._append(record, urgent)
@@ -153,6 +160,8 @@ class Commits:
 
     def refuse_waiting(self, error: RookeryError) -> None:
         """Tell everyone who waits for a commit that it won't be said here; they ask the new leader."""
+        for tell in self.on_refused:
+            tell(error)
         waiting, self.waiting = self.waiting, deque()
         for _, waiter, _ in waiting:
             if isinstance(waiter, asyncio.Future):

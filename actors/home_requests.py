@@ -39,6 +39,7 @@ class HomeRequests:
         self._wakers: dict[int, list[asyncio.Future[None]]] = {}
         self._rewoken: dict[int, float] = {}
         self._under_way: set[asyncio.Task[None]] = set()
+        commits.on_refused.append(self._refuse_wakers)
 
     def start(self, request: Any, query: Query, ids_only: bool = False) -> None:
         """Set out to answer a request. Raises OverloadedError when too many are under way."""
@@ -60,6 +61,13 @@ class HomeRequests:
                 if not waker.done():
                     waker.set_result(None)
         self.state.woken.clear()
+
+    def _refuse_wakers(self, error: RookeryError) -> None:
+        """Send readers who wait for their ring to the new leader: a follower isn't told when it is there."""
+        wakers, self._wakers = self._wakers, {}
+        for waker in (waker for each in wakers.values() for waker in each):
+            if not waker.done():
+                waker.set_exception(error)
 
     async def _answer(self, request: Any, query: Query, ids_only: bool) -> None:
         try:

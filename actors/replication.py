@@ -1,7 +1,7 @@
 """One replica's part in its shard's replication: leading, following, and changing between the two.
 
     waiting --prepare(term)--> waiting --lead(map)----> primary --prepare(higher term)--> waiting
-                                       --attach(term)--> follower
+                                       --attach(term)--> follower        (hand_over: primary, but takes no writes)
     primary:  attach ---> follower says how far its log goes       append(first, records) ---> position on its disk
               snapshot -> a follower that is too far behind is given the checkpoint, and comes back with it
 
@@ -28,8 +28,17 @@ from typing import Any
 import structlog
 
 from actors.commits import Commits
-from actors.core.errors import DeposedError, InvalidError, MalformedError, MovedError, OverloadedError, RookeryError
+from actors.core.errors import (
+    ConflictError,
+    DeposedError,
+    InvalidError,
+    MalformedError,
+    MovedError,
+    OverloadedError,
+    RookeryError,
+)
 from actors.core.replication import Leader, Term, standing_position
+from actors.handover import CATCH_UP_S, PAUSE_S, Handover
 from actors.storage import Storage
 from cluster.lane_client import LaneClient
 from cluster.lane_protocol import LaneProtocolError
@@ -37,7 +46,7 @@ from cluster.lane_server import LaneRequest
 from cluster.shard_map import Replica, ShardMap
 from persistence.snapshot_pieces import pack_piece
 
-OPERATIONS = frozenset(("prepare", "lead", "learn_map", "attach", "append", "snapshot"))
+OPERATIONS = frozenset(("prepare", "hand_over", "lead", "learn_map", "attach", "append", "snapshot"))
 HEARTBEAT_S = 0.25  # an idle leader tells how far everything is committed, and finds out who is gone
 APPEND_TIMEOUT_S = 1.0  # a follower that takes longer leaves the in-sync set, so that writes go on without it
 ATTACH_TIMEOUT_S = 5.0  # it syncs its journal and its replica file meanwhile
@@ -56,7 +65,7 @@ class Replication:
 
     def __init__(
         self, commits: Commits, storage: Storage, index: int, call_router: Callable[..., Awaitable[Any]],
-        on_lead: Callable[[], None], on_map: Callable[[ShardMap], None],
+        on_lead: Callable[[], None], on_map: Callable[[ShardMap], None], handover: Handover,
     ) -> None:  # fmt: skip
         self.commits, self.state, self.journal = commits, commits.state, commits.journal
         self.storage, self.file = storage, storage.replica_file
@@ -68,6 +77,7 @@ class Replication:
         self.shard_map: ShardMap | None = None
         self.log = structlog.get_logger()
         self._call_router, self._on_lead, self._on_map = call_router, on_lead, on_map
+        self.handover = handover
         self._change = asyncio.Lock()  # one change of role at a time
         self._links: dict[int, _Link] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -79,6 +89,7 @@ class Replication:
         self._holds: dict[int, tuple[int, float]] = {}  # follower -> (position it has, until when it is waited for)
         self._incoming: Any = None  # pieces of a snapshot, on disk
         commits.on_durable = self._durable
+        commits.leads = lambda: self.writable
 
     @property
     def leads(self) -> bool:
@@ -106,6 +117,9 @@ class Replication:
 
     async def _answer(self, request: LaneRequest) -> None:
         try:
+            if request.op == "hand_over":  # what changes the role meanwhile ends it, and needn't wait for it
+                request.reply(await self._hand_over(request))
+                return
             async with self._change:
                 request.reply(await getattr(self, f"_{request.op}")(request))
         except RookeryError as error:
@@ -121,6 +135,8 @@ class Replication:
             return
         self.shard_map = shard_map
         self._on_map(shard_map)
+        if self.handover.paused and shard_map.term_of(self.shard) > self.handover.term:
+            self.handover.give_back(f"shard {self.shard} has another leader")
         for link in self._links.values():
             link.look_again()
 
@@ -134,6 +150,42 @@ class Replication:
         await asyncio.to_thread(self.file.save, promised=term)
         position = await self._all_durable()
         return [True, self.file.store_id, self.file.term, position]
+
+    async def _hand_over(self, request: LaneRequest) -> int:
+        """Take no writes until a follower in sync has everything and beyond: an election follows. args: [term, index].
+
+        Returns the position. Raises RookeryError if that can't be; this replica then leads on, as it does when no
+        election has come within PAUSE_S.
+        """
+        term, index = _arguments(request, 2)
+        leader = self.leader
+        if leader is None or leader.term != term or not self.writable:
+            raise MovedError(f"replica {self.index} of shard {self.shard} doesn't lead in term {term}")
+        if index == self.index or index not in leader.in_sync:
+            raise ConflictError(f"replica {index} of shard {self.shard} is no follower in sync")
+        self.writable = False
+        self.handover.begin(term)
+        asyncio.get_running_loop().call_later(PAUSE_S, self._end_pause, leader)
+        try:
+            async with asyncio.timeout(CATCH_UP_S):
+                while min(leader.committed, leader.acked.get(index, -1)) < self.state.position:
+                    self._acknowledged.clear()
+                    await self._acknowledged.wait()
+        except TimeoutError as error:
+            self._end_pause(leader)
+            raise OverloadedError(f"replica {index} is behind for {CATCH_UP_S} s", retry_after_s=1.0) from error
+        return self.state.position
+
+    def _end_pause(self, leader: Leader) -> None:
+        """Lead on, if nobody else was elected since the pause began."""
+        if self.handover.term != leader.term:
+            return
+        if self.leader is leader:
+            self.log.warning("the shard was not handed over; this replica leads on", term=leader.term)
+            self._take_writes()
+            self.handover.resume()
+        else:
+            self.handover.give_back(f"replica {self.index} of shard {self.shard} doesn't lead it")
 
     async def _all_durable(self) -> int:
         durable: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -175,7 +227,7 @@ class Replication:
         self.journal.begin_epoch(term)
 
     def _stop_waiting(self, leader: Leader) -> None:
-        if self.leader is leader and not self.writable:
+        if self.leader is leader and not self.writable and not self.handover.paused:
             self.log.warning("taking writes with fewer copies than asked for", in_sync=sorted(leader.in_sync))
             self._take_writes()
 
@@ -203,7 +255,8 @@ class Replication:
         leader = self.leader
         assert leader is not None
         self.commits.settle(committed)
-        if not self.writable and leader.fully_replicated:
+        self._acknowledged.set()
+        if not self.writable and not self.handover.paused and leader.fully_replicated:
             self._take_writes()
         if self._links and leader.proposal() is not None:
             self._tend_soon.set()
@@ -248,7 +301,6 @@ class Replication:
 
     def forget_acknowledged(self) -> None:
         """Drop what every attached follower has from memory."""
-        self._acknowledged.set()
         lowest = min((link.acked for link in self._links.values() if link.acked >= 0), default=self.state.position)
         while self._recent and self._recent_first <= lowest:
             self._recent_bytes -= len(self._recent.popleft())
@@ -393,8 +445,11 @@ class _Link:
             try:
                 await self._attach_and_ship()
             except DeposedError as error:
-                self.replication.depose(error.message)
-                return
+                if not self.replication.handover.paused:
+                    self.replication.depose(error.message)
+                    return
+                await asyncio.sleep(PAUSE_S)  # the follower was asked for its vote first; ours ends this task
+                continue
             except UNREACHABLE as error:
                 if self.acked >= 0:
                     self.replication.log.warning("a follower is lost", replica=self.index, reason=str(error))

@@ -32,12 +32,14 @@ from actors.core.errors import InvalidError, MalformedError, MovedError, Overloa
 from actors.core.replica import READS, WRITES
 from actors.core.verify import check, digest
 from actors.exchange import Exchange
+from actors.handover import Handover
 from actors.home_requests import HomeRequests
 from actors.metrics import RayExporter, ShardMetrics
 from actors.replication import OPERATIONS as REPLICATION
 from actors.replication import Replication
 from actors.storage import Storage, failure_file, open_storage, shard_directory
 from cluster import spare_workers
+from cluster.code_on_disk import require_current
 from cluster.connect import router_handle
 from cluster.lane_server import LaneRequest, LaneServer
 from cluster.shard_map import ShardMap, shard_actor_name
@@ -76,6 +78,7 @@ class ShardActor:
     """One replica of one shard, serving."""
 
     def __init__(self, shard: int, index: int, settings: dict[str, Any]) -> None:
+        require_current()
         self.settings = Settings.from_dict(settings)
         configure_logging(self.settings.log.format, self.settings.log.level, component=shard_actor_name(shard, index))
         self.log = structlog.get_logger()
@@ -85,7 +88,10 @@ class ShardActor:
         self.metrics = ShardMetrics()
         self._exporter = RayExporter(self.metrics, shard=str(shard), replica=str(index))
         self.commits = Commits(storage, self.metrics, self.settings.checkpoint.queue_batches_max)
-        self.replication = Replication(self.commits, storage, index, self._ask_router, self._on_lead, self._on_map)
+        self.replication = Replication(
+            self.commits, storage, index, self._ask_router, self._on_lead, self._on_map,
+            Handover(self.handle, self.settings.limits.mailbox_max),
+        )  # fmt: skip
         self.exchange = Exchange(
             self.commits, self.metrics, self.settings.cluster.namespace, lambda: self.replication.leads
         )
@@ -97,7 +103,7 @@ class ShardActor:
         self._endpoints: dict[str, Any] | None = None
         self._reads, self._writes = frozenset(READS), frozenset(WRITES)
         self._loop = asyncio.get_running_loop()
-        self._tasks = [self._loop.create_task(self._start())]
+        self._tasks = [self._loop.create_task(self._start_or_end())]
 
     # ---- life -------------------------------------------------------------------------------------------------
 
@@ -123,6 +129,14 @@ class ShardActor:
             seconds=round(time.perf_counter() - begin, 3),
         )  # fmt: skip
         return storage
+
+    async def _start_or_end(self) -> None:
+        """Start; what can't join its cluster serves nobody, so it ends, and Ray tries again in another process."""
+        try:
+            await self._start()
+        except Exception as error:  # noqa: BLE001  whatever it is, it is logged
+            self.log.critical("the shard can't join the cluster; this process ends", reason=repr(error))
+            os._exit(1)
 
     async def _start(self) -> None:
         """Join the cluster: get the secret, open the lane, report where it listens, begin to send."""
@@ -237,6 +251,8 @@ class ShardActor:
             metrics.reads += 1
             metrics.read_seconds.observe(time.perf_counter() - begin)
         except RookeryError as error:
+            if isinstance(error, MovedError) and self.replication.handover.keep(request):
+                return
             metrics.refusals += 1
             request.fail(error)
 

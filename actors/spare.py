@@ -6,7 +6,9 @@ Ray imports this module by its name, in each worker, before the worker takes wor
 from __future__ import annotations
 
 from cluster import spare_workers
+from cluster.code_on_disk import loaded
 
+loaded()  # what is loaded from now on is of this moment, or newer
 if spare_workers.are_wanted():
     from actors.shard_actor import prepare
 

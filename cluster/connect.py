@@ -61,6 +61,11 @@ def local_node_id() -> str:
     return node_id
 
 
+def living_nodes() -> list[dict[str, Any]]:
+    """Return Ray's description of each node that lives. Blocks. Raises RayError when the control store is away."""
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
 def api_names(namespace: str) -> list[str]:
     """Return the names of the API workers of all nodes, ascending."""
     names = (item["name"] for item in ray.util.list_named_actors(all_namespaces=True) if item["namespace"] == namespace)

@@ -3,6 +3,9 @@
     a leader is gone --> prepare(term) to every replica --> their logs, durable, and a promise to follow nobody lower
                      --> elect() picks the most advanced --> the map with the new term is on disk --> lead(map)
 
+    a leader is to go --> hand_over to it: it takes no writes, the successor gets everything --> as above, and of
+                          replicas that are equally far the successor wins
+
 Rules of this file
 - No Ray, no clock: the way to the replicas and the persisting of maps come in as functions.
 - One election a shard at a time. A term is tried once: what came of a lost answer can't be known.
@@ -19,7 +22,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from actors.core.errors import RookeryError
+from actors.core.errors import ConflictError, OverloadedError, RookeryError
 from actors.core.replication import Candidate, Member, elect
 from cluster.lane_protocol import LaneProtocolError
 from cluster.shard_map import Replica, ShardMap
@@ -28,6 +31,7 @@ logger = logging.getLogger("rookery.elections")
 
 PREPARE_TIMEOUT_S = 2.0  # a follower syncs its journal and its promise meanwhile
 LEAD_TIMEOUT_S = 5.0
+HAND_OVER_TIMEOUT_S = 1.5  # for the successor to get what it lacks; the leader pauses no longer than 2 s
 LATECOMERS_S = 0.02  # how long an election that is decided waits for a replica that may be further
 TERM_TRIES = 3  # attempts in which a replica answers that it has promised more
 
@@ -80,24 +84,51 @@ class Elections:
     async def elect(self, shard: int) -> bool:
         """Give a shard a leader, if it has none. Returns whether it has one now."""
         async with self._lock(shard):
-            for _ in range(TERM_TRIES):
-                if self.has_leader(shard):
-                    return True
-                shard_map = self._get_map()
-                replicas = shard_map.replicas_of(shard)
-                if not shard_map.terms[shard] and not all(replica.registered for replica in replicas):
-                    return False  # the first election needs them all
-                term = max(shard_map.term_of(shard), self._tried.get(shard, 0)) + 1
-                self._tried[shard] = term
-                answers = await self._votes(shard_map, shard, term)
-                chosen = self._decide(shard, answers.values())
-                if chosen is not None:
-                    self._failures.pop(shard, None)
-                    return await self._install(shard, chosen, term, len(answers) > 1)
-                if self._tried[shard] == term:
-                    self._note_failure(shard, sorted(answers))
-                    return False
-            return False
+            return await self._elect(shard)
+
+    async def hand_over(self, shard: int, index: int) -> None:
+        """Make replica `index`, which is in sync, the leader of a shard in place of the one that leads.
+
+        Raises ConflictError if it can't be, OverloadedError if it came to nothing; then the old one leads on, or
+        whoever an ordinary election chose. Writes wait meanwhile: 10 to 50 ms, at most 2 s.
+        """
+        async with self._lock(shard):
+            shard_map = self._get_map()
+            leader, successor = shard_map.primary_of(shard), shard_map.replica(shard, index)
+            if leader.index == index and self.has_leader(shard):
+                return
+            if not self.has_leader(shard) or not successor.in_sync:
+                raise ConflictError(f"{successor.actor_name} can't take over now: it isn't in sync with a leader")
+            try:
+                term = shard_map.term_of(shard)
+                position = await self._ask(leader, "hand_over", [term, index], HAND_OVER_TIMEOUT_S)
+            except UNREACHABLE as error:
+                raise OverloadedError(f"{leader.actor_name} leads on: {error}", retry_after_s=1.0) from error
+            logger.info("%s hands over to replica %d, at position %s", leader.actor_name, index, position)
+            self._leading.pop(shard, None)  # from here on an ordinary election would be right, too
+            await self._elect(shard, index)
+            if not self.has_leader(shard) or self._get_map().primary_of(shard).index != index:
+                raise OverloadedError(f"{successor.actor_name} was not elected", retry_after_s=1.0)
+
+    async def _elect(self, shard: int, preferred: int = -1) -> bool:
+        for _ in range(TERM_TRIES):
+            if preferred == -1 and self.has_leader(shard):
+                return True
+            shard_map = self._get_map()
+            replicas = shard_map.replicas_of(shard)
+            if not shard_map.terms[shard] and not all(replica.registered for replica in replicas):
+                return False  # the first election needs them all
+            term = max(shard_map.term_of(shard), self._tried.get(shard, 0)) + 1
+            self._tried[shard] = term
+            answers = await self._votes(shard_map, shard, term, preferred)
+            chosen = self._decide(shard, answers.values(), preferred)
+            if chosen is not None:
+                self._failures.pop(shard, None)
+                return await self._install(shard, chosen, term, len(answers) > 1)
+            if self._tried[shard] == term:
+                self._note_failure(shard, sorted(answers))
+                return False
+        return False
 
     def _note_failure(self, shard: int, answered: list[int]) -> None:
         """Log that an election came to nothing, unless the last one did with the same answers."""
@@ -105,20 +136,21 @@ class Elections:
             logger.warning("shard %d has no leader: only the replicas %s answered", shard, answered)
         self._failures[shard] = answered
 
-    def _decide(self, shard: int, answers: Any) -> Candidate | None:
+    def _decide(self, shard: int, answers: Any, preferred: int = -1) -> Candidate | None:
         shard_map = self._get_map()
         count = len(shard_map.replicas_of(shard))
         old_leader = shard_map.primary_of(shard).index
-        return elect(shard_map.terms[shard], shard_map.in_sync_of(shard), old_leader, count, list(answers))
+        history, in_sync = shard_map.terms[shard], shard_map.in_sync_of(shard)
+        return elect(history, in_sync, old_leader, count, list(answers), preferred)
 
-    async def _votes(self, shard_map: ShardMap, shard: int, term: int) -> dict[int, Candidate]:
-        """Ask all replicas for their promise; return who gave it, once all have answered or enough have."""
+    async def _votes(self, shard_map: ShardMap, shard: int, term: int, preferred: int) -> dict[int, Candidate]:
+        """Ask all replicas for their promise; return who gave it, once all have, or enough and the preferred one."""
         answers: dict[int, Candidate] = {}
         replicas = [r for r in shard_map.replicas_of(shard) if r.registered]
         waiting = {asyncio.create_task(self._vote(replica, term)) for replica in replicas}
         try:
             while waiting:
-                decided = self._decide(shard, answers.values()) is not None
+                decided = preferred in (-1, *answers) and self._decide(shard, answers.values()) is not None
                 done, waiting = await asyncio.wait(
                     waiting, timeout=LATECOMERS_S if decided else None, return_when=asyncio.FIRST_COMPLETED
                 )

@@ -23,8 +23,8 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from cluster.shard_map import shard_actor_name
 
 __all__ = [
-    "API_PREFIX", "DEFAULT_NAMESPACE", "ROUTER_NAME", "api_actor_name", "as_actor", "in_placement_group",
-    "remove_placement_groups", "shard_actor_name",
+    "API_PREFIX", "DEFAULT_NAMESPACE", "ROUTER_NAME", "api_actor_name", "api_name_prefix", "as_actor",
+    "in_placement_group", "remove_placement_groups", "shard_actor_name",
 ]  # fmt: skip
 
 DEFAULT_NAMESPACE = "rookery"
@@ -70,7 +70,12 @@ def api_actor_name(node_id: str, index: int) -> str:
 
     A node that comes back to Ray is another node with another id, so a name is never of two places.
     """
-    return f"{API_PREFIX}{node_id[:NODE_ID_DIGITS]}-{index}"
+    return f"{api_name_prefix(node_id)}{index}"
+
+
+def api_name_prefix(node_id: str) -> str:
+    """Return what the names of a node's API workers begin with."""
+    return f"{API_PREFIX}{node_id[:NODE_ID_DIGITS]}-"
 
 
 def placement_group_name(namespace: str, shard: int) -> str:

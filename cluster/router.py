@@ -35,6 +35,7 @@ from typing import Any, Protocol
 from actors.core.errors import InvalidError
 from actors.core.ids import BUCKET_COUNT
 from actors.core.replication import Member
+from cluster.draining import Draining, Nodes
 from cluster.elections import UNREACHABLE, Elections
 from cluster.router_files import load_or_create_secret, load_state, new_cluster_id, save_state
 from cluster.shard_map import Replica, ShardMap
@@ -88,14 +89,14 @@ class PingAnswer:
     epoch: int = 0
 
 
-class ReplicaActors(Protocol):
+class ReplicaActors(Nodes, Protocol):
     """What the router needs from the world. RouterActor implements it with Ray; tests with a dict."""
 
     async def ping(self, actor_name: str) -> PingAnswer:
         """Ask one replica whether it is there; decides within PING_TIMEOUT_S."""
 
-    async def create(self, shard: int, index: int, actor_name: str) -> None:
-        """Create a replica's actor if no actor has that name; doesn't wait for its recovery."""
+    async def create(self, shard: int, index: int, actor_name: str, node_id: str) -> None:
+        """Create a replica's actor if no actor has that name, on any node if node_id is ""; waits for no recovery."""
 
     async def ask(self, replica: Replica, op: str, args: list[Any], timeout_s: float) -> Any:
         """Send a lane request to one replica. Raises OSError, LaneProtocolError or a RookeryError."""
@@ -121,7 +122,7 @@ class Router:
 
     def __init__(
         self, data_dir: Path, cluster: str, shard_count: int, actors: ReplicaActors, replica_count: int = 1,
-        copies: int = 1,
+        copies: int = 1, portable: bool = False,
     ) -> None:  # fmt: skip
         self._data_dir = data_dir
         self._actors = actors
@@ -141,6 +142,8 @@ class Router:
                 self._change_map(self._map.with_replica_count(replica_count))
         self.elections = Elections(lambda: self._map, self._change_map, actors.ask, copies)
         self._watches = {(replica.shard, replica.index): ReplicaWatch() for replica in self._map.replicas}
+        self.draining = Draining(data_dir, lambda: self._map, self.elections, actors, self._is_there, portable)
+        self._draining_steps: asyncio.Task[Any] | None = None
 
     def _require_same_shape(self, cluster: str, shard_count: int) -> None:
         if self._map.shard_count != shard_count:
@@ -223,15 +226,16 @@ class Router:
         if not self.elections.has_leader(shard):
             self._spawn(self.elections.elect(shard))
 
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Run something beside; without a loop (a router that is only being looked at) it isn't run."""
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any] | None:
+        """Run something beside; without a loop (a router that is only being looked at) it isn't run: None."""
         try:
             task = asyncio.get_running_loop().create_task(work)
         except RuntimeError:
             work.close()
-            return
+            return None
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -261,12 +265,15 @@ class Router:
         """Whether every bucket has a live primary that answered lately."""
         return not self.missing_shards(now)
 
+    def _is_there(self, replica: Replica) -> bool:
+        return replica.registered and self._watches[replica.shard, replica.index].presence is Presence.ANSWERS
+
     def _is_live(self, replica: Replica, now: float) -> bool:
         watch = self._watches[replica.shard, replica.index]
         if replica.primary and not self.elections.has_leader(replica.shard):
             return False
         answered_lately = now - watch.answered_at <= ANSWER_FRESH_S
-        return replica.registered and watch.presence is Presence.ANSWERS and answered_lately
+        return self._is_there(replica) and answered_lately
 
     async def supervise_once(self, now: float) -> None:
         """Ping every replica at once, note who answers, create those that are gone. Never raises for a replica."""
@@ -274,6 +281,8 @@ class Router:
         for shard in range(self._map.shard_count):
             if any(self._watches[r.shard, r.index].presence is Presence.ANSWERS for r in self._map.replicas_of(shard)):
                 self._elect_soon(shard)
+        if self.draining.marks and (self._draining_steps is None or self._draining_steps.done()):
+            self._draining_steps = self._spawn(self.draining.step())
 
     async def _supervise(self, replica: Replica, now: float) -> None:
         watch = self._watches[replica.shard, replica.index]
@@ -299,10 +308,13 @@ class Router:
             logger.exception("supervision of %s failed", replica.actor_name)
 
     async def _create(self, replica: Replica, watch: ReplicaWatch, now: float) -> None:
+        node_id = await self.draining.place(replica)
+        if node_id is None:
+            return
         watch.create_after = now + watch.create_pause_s
         watch.create_pause_s = min(2 * watch.create_pause_s, RECREATE_MAX_S)
         watch.created_count += 1
-        await self._actors.create(replica.shard, replica.index, replica.actor_name)
+        await self._actors.create(replica.shard, replica.index, replica.actor_name, node_id)
 
     def status(self, now: float) -> dict[str, Any]:
         """Return what an operator wants to see, as msgpack-able values."""
@@ -333,6 +345,7 @@ class Router:
             "ready": self.ready(now),
             "missing_shards": self.missing_shards(now),
             "elections": self.elections.count,
+            "drained": self.draining.report(),
             "replicas": replicas,
         }
 

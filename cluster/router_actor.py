@@ -29,9 +29,13 @@ from typing import Any
 
 import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from actors.core.errors import ConflictError
 from actors.core.replication import Member
-from cluster.connect import local_node_id
+from cluster.code_on_disk import require_current
+from cluster.connect import api_names, living_nodes, local_node_id
+from cluster.draining import Node
 from cluster.ray_options import (
     DEFAULT_NAMESPACE,
     ROUTER_METHODS,
@@ -39,6 +43,7 @@ from cluster.ray_options import (
     ROUTER_OPTIONS,
     SHARD_METHODS,
     SHARD_OPTIONS,
+    api_name_prefix,
     as_actor,
     in_placement_group,
 )
@@ -46,6 +51,8 @@ from cluster.router import PING_TIMEOUT_S, SUPERVISE_INTERVAL_S, Endpoints, Ping
 from cluster.router_lanes import RouterLanes
 
 logger = logging.getLogger("rookery.router")
+
+STOP_TIMEOUT_S = 60.0  # for an actor to end cleanly: a shard folds the rest of its journal into its checkpoint
 
 ShardFactory = Callable[[int, int, dict[str, Any]], tuple[type, dict[str, Any]]]
 
@@ -99,11 +106,16 @@ class RayReplicaActors:
             Presence.ANSWERS, Endpoints.from_wire(wire), int(wire.get("leads", 0)), int(wire.get("epoch", 0))
         )
 
-    async def create(self, shard: int, index: int, actor_name: str) -> None:
-        """Create a shard actor under its name, or find the one that has it. Cost: 5 ms here, 1 s until it answers."""
+    async def create(self, shard: int, index: int, actor_name: str, node_id: str) -> None:
+        """Create a shard actor under its name, or find the one that has it. Cost: 5 ms here, 1 s until it answers.
+
+        node_id: where it lives until it or the node ends, "" to leave that to Ray.
+        """
         cls, arguments = self._factory(shard, index, self._settings)
         options = {**SHARD_OPTIONS, "scheduling_strategy": "SPREAD"}
-        if self._replica_count > 1:
+        if node_id:
+            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id=node_id, soft=False)
+        elif self._replica_count > 1:
             async with self._placing:
                 options["scheduling_strategy"] = await asyncio.to_thread(
                     in_placement_group, self._namespace, shard, index, self._replica_count
@@ -111,6 +123,39 @@ class RayReplicaActors:
         actor_class = as_actor(cls, actor_name, self._namespace, options, SHARD_METHODS)
         self._handles[actor_name] = await asyncio.to_thread(lambda: actor_class.remote(**arguments))
         logger.info("created %s", actor_name)
+
+    async def nodes(self) -> list[Node]:
+        """Return the nodes that live. Raises ConnectionError when Ray's control store is away."""
+        try:
+            found = await asyncio.to_thread(living_nodes)
+        except RayError as error:
+            raise ConnectionError(f"nodes can't be looked at: {error}") from error
+        return [Node(node["NodeID"], node["NodeManagerAddress"], node["Resources"].get("CPU", 0) > 0) for node in found]
+
+    async def stop(self, actor_name: str) -> None:
+        """End a shard actor for good: everything durable and folded into its checkpoint, if it answers."""
+        await self._end(actor_name)
+        self._handles.pop(actor_name, None)
+
+    async def stop_api_workers(self, node_ids: list[str]) -> int:
+        """End the API workers of some nodes for good, once their requests have been answered."""
+        prefixes = tuple(map(api_name_prefix, node_ids))
+        names = [name for name in await asyncio.to_thread(api_names, self._namespace) if name.startswith(prefixes)]
+        await asyncio.gather(*map(self._end, names))
+        return len(names)
+
+    async def _end(self, actor_name: str) -> None:
+        try:
+            handle = await asyncio.to_thread(ray.get_actor, actor_name, namespace=self._namespace)
+        except ValueError:  # nobody has that name
+            return
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await handle.stop.remote()
+        except (RayError, TimeoutError) as error:
+            logger.warning("%s did not stop by itself: %s", actor_name, str(error).splitlines()[:1])
+        await asyncio.to_thread(ray.kill, handle, no_restart=True)
+        logger.info("ended %s", actor_name)
 
 
 class RouterActor:
@@ -127,11 +172,13 @@ class RouterActor:
         replica_count: int = 1,
         copies: int = 1,
     ) -> None:
+        require_current()
         lanes = RouterLanes(
             lambda: self._router.secret, local_node_id(), lambda replica: self._router.note_lane_lost(replica)
         )
         actors = RayReplicaActors(namespace, import_factory(shard_factory), shard_settings, replica_count, lanes)
-        self._router = Router(Path(data_dir), cluster, shard_count, actors, replica_count, copies)
+        portable = shard_settings.get("storage", {}).get("backend") == "redis"
+        self._router = Router(Path(data_dir), cluster, shard_count, actors, replica_count, copies, portable)
         self._supervision = asyncio.get_running_loop().create_task(self._supervise_for_ever())
 
     async def _supervise_for_ever(self) -> None:
@@ -164,6 +211,33 @@ class RouterActor:
     async def status(self) -> dict[str, Any]:
         """Return the router's pid, the map's epoch and each replica's state; see Router.status."""
         return {**self._router.status(time.monotonic()), "pid": os.getpid()}
+
+    async def hand_over(self, shard: int) -> int:
+        """Give a shard another leader, in sync and not on a drained node; returns its index.
+
+        Raises ConflictError if nobody can lead, OverloadedError if it came to nothing.
+        """
+        draining = self._router.draining
+        successor = draining.successor(shard, await draining.drained_ids())
+        if successor is None:
+            raise ConflictError(f"shard {shard} has no follower that is in sync and may lead")
+        await self._router.elections.hand_over(shard, successor.index)
+        return successor.index
+
+    async def drain(self, node: str) -> list[str]:
+        """Begin to take what lives on a node away from there; returns the ids of all drained nodes that live.
+
+        node: its address or its id. Raises InvalidError or ConflictError, see Draining.drain.
+        """
+        return [drained.node_id for drained in await self._router.draining.drain(node)]
+
+    async def undo_drain(self, node: str) -> list[str]:
+        """Let a node take part again; returns as `drain`. Raises InvalidError if it isn't drained."""
+        return [drained.node_id for drained in await self._router.draining.undo(node)]
+
+    async def drained_nodes(self) -> list[str]:
+        """Return the ids of the drained nodes that live: nothing is to be started there."""
+        return await self._router.draining.drained_ids()
 
     async def check(self) -> list[str]:
         """Return what is wrong with the map in memory and on disk; [] when nothing is."""

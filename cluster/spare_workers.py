@@ -69,11 +69,10 @@ def look(wanted_count: int) -> bool:
         return False
     if WANTED_VARIABLE in os.environ:
         Path(os.environ[WANTED_VARIABLE]).touch()
-    _ask_raylet()
-    return True
+    return _ask_raylet()
 
 
-def _ask_raylet() -> None:
+def _ask_raylet() -> bool:
     import grpc  # nobody else here needs it: 0.1 s of an import that can wait
     from ray._private.grpc_utils import init_grpc_channel
     from ray.core.generated import common_pb2, node_manager_pb2, node_manager_pb2_grpc
@@ -87,6 +86,9 @@ def _ask_raylet() -> None:
         )  # fmt: skip
         node_manager_pb2_grpc.NodeManagerServiceStub(channel).PrestartWorkers(request, timeout=CALL_TIMEOUT_S)
     except grpc.RpcError as error:
+        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return False  # a busy node; the worker may come yet, and the next look counts
         raise ConnectionError(f"the raylet makes no worker: {error}") from error
     finally:
         channel.close()
+    return True

@@ -65,9 +65,11 @@ def elect(
     old_leader: int,
     replica_count: int,
     answers: Iterable[Candidate],
+    preferred: int = -1,
 ) -> Candidate | None:
     """Return who is to lead, or None if those who answered may lack committed records.
 
+    preferred: the replica that leads if nobody is further; it changes nothing else.
     Without a history (a new cluster, or a lost map) every replica must answer. Answers from another disk than the one
     that was in sync don't count: it may be empty.
     """
@@ -75,14 +77,17 @@ def elect(
         chosen = list(answers)
         if len(chosen) < replica_count:
             return None
-        return max(chosen, key=lambda c: (c.term, c.position, -c.replica))
+        return max(chosen, key=lambda c: (c.term, c.position, c.replica == preferred, -c.replica))
     disks = {member.replica: member.store_id for member in in_sync}
     chosen = [c for c in answers if c.replica in disks and disks[c.replica] in ("", c.store_id)]
     followers_needed = len(disks.keys() - {old_leader}) - min(history[-1].copies, len(disks)) + 2
     followers = sum(c.replica != old_leader for c in chosen)
     if followers == len(chosen) and followers < followers_needed:
         return None
-    return max(chosen, key=lambda c: (c.term, c.position, c.replica == old_leader, -c.replica)) if chosen else None
+    if not chosen:
+        return None
+    first = old_leader if preferred == -1 else preferred
+    return max(chosen, key=lambda c: (c.term, c.position, c.replica == first, -c.replica))
 
 
 class Leader:

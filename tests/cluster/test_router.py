@@ -45,7 +45,7 @@ class FakeActors:
             return PingAnswer(Presence.SILENT)
         return PingAnswer(Presence.ANSWERS, self.endpoints.get(actor_name), self.leads.get(actor_name, 0))
 
-    async def create(self, shard, index, actor_name):
+    async def create(self, shard, index, actor_name, node_id):
         self.created.append(actor_name)
         if self.create_error:
             raise self.create_error
