@@ -1,13 +1,14 @@
 """`backup`: one consistent cut over all shards of a cluster, serving or stopped, in a folder of this machine.
 
     every shard: its checkpoint (at P) is opened, its journal is kept from P on
-    all at once: where is every primary, and how far do its messages go?  -> the cut, if none is ahead of its sender
+    all at once: where is every primary, and how far do its messages go?  -> the cut, if those numbers fit together
     every shard: the journal's records P+1 .. cut, then the checkpoint's rows
 
 Rules of this file
-- The cut is consistent: no shard has applied a message that its sender, at its own position of the cut, hasn't made.
-  Nobody is held up for it: the primaries are asked at the same moment, and asked again until the numbers fit. A message
-  takes a journal's sync and an actor call, a question a fraction of that, so they fit nearly always.
+- The cut is consistent: of every link between two shards, the receiver has applied no more than the sender has made,
+  and no less than the sender keeps no more. Nobody is held up for it: the primaries are asked at the same moment, and
+  asked again until the numbers fit. Message and acknowledgement each take a journal's sync and an actor call, the
+  questions a fraction of that, so they fit nearly always.
 - All that was acknowledged before the backup began is in it: positions are told when they are committed.
 - The bytes come from an in-sync follower if there is one. One request of 1 MiB a shard is under way, and as long as it
   took, nothing is asked of that shard afterwards.
@@ -37,7 +38,6 @@ from actors.storage import open_files, open_redis, shard_directory
 from api.app import VERSION
 from cluster.connect import NamedActors, local_node_id, make_actor_call, router_handle
 from cluster.lane_protocol import LaneDisconnected, LaneProtocolError
-from cluster.loading import message_numbers
 from cluster.ray_options import ROUTER_NAME
 from cluster.router_files import load_state
 from cluster.router_lanes import RouterLanes
@@ -60,7 +60,7 @@ REPEATS = 3  # attempts at a request whose answer got lost on the way
 UNREACHABLE = (OSError, LaneProtocolError, LaneDisconnected, TimeoutError)
 
 Numbers = dict[str, Any]
-"""A primary's answer: {"shard", "position", "inbox": {source: last applied}, "sent": {destination: last made}}."""
+"""What `numbers_of` says of one moment of a shard."""
 OnBytes = Callable[[int], None]
 
 
@@ -123,10 +123,23 @@ async def _write(
         file.abandon()
 
 
-def is_consistent(numbers: Sequence[Numbers]) -> bool:
-    """Whether no shard has applied a message that its sender hadn't made. numbers: of all shards."""
-    sent, arrived = message_numbers(list(numbers))
-    return all(arrived[link] <= number for link, number in sent.items())
+def misfits(numbers: Sequence[Numbers]) -> list[str]:
+    """Return what keeps moments of all shards from being one cut, in words; nothing if they are consistent.
+
+    A shard must not have applied a message that its sender hasn't made, nor may a sender have let go of one, upon its
+    receiver's acknowledgement, that the receiver hasn't applied: it would be lost.
+    """
+    found = []
+    for sender in numbers:
+        for receiver in numbers:
+            if sender is not receiver:
+                sent, acked = (sender[name][str(receiver["shard"])] for name in ("sent", "acked"))
+                applied, link = receiver["applied"][str(sender["shard"])], f"{sender['shard']}>{receiver['shard']}"
+                if applied > sent:
+                    found.append(f"link {link}: {applied} applied, {sent} sent")
+                if applied < acked:
+                    found.append(f"link {link}: {applied} applied, but the sender has let go of those up to {acked}")
+    return found
 
 
 async def consistent_cut(ask_all: Callable[[], Awaitable[Sequence[Numbers]]]) -> list[int]:
@@ -136,7 +149,7 @@ async def consistent_cut(ask_all: Callable[[], Awaitable[Sequence[Numbers]]]) ->
     """
     for _ in range(CUT_TRIES):
         numbers = await ask_all()
-        if is_consistent(numbers):
+        if not misfits(numbers):
             return [int(said["position"]) for said in numbers]
         await asyncio.sleep(CUT_PAUSE_S)
     raise OverloadedError(f"no consistent cut in {CUT_TRIES} tries: shards are too busy; try again", retry_after_s=1.0)

@@ -22,6 +22,7 @@ import structlog
 
 from actors.commits import Commits
 from actors.core.errors import InvalidError, MalformedError, MovedError, OverloadedError, RookeryError
+from actors.core.state import ShardState
 from actors.replication import Replication
 from actors.storage import Storage
 from cluster.lane_server import LaneRequest
@@ -32,6 +33,21 @@ IDLE_S = 60.0  # longer than a reader's slowest disk; the checkpoint's old rows 
 FOLLOW_PATIENCE_S = 5.0  # that a follower is waited for until it has the cut
 FOLLOW_PAUSE_S = 0.01  # between looks whether it has
 HOLDER = -1  # in the place of a follower's number, among those for whom the journal is kept
+
+
+def numbers_of(state: ShardState) -> dict[str, Any]:
+    """Return a shard's position and how far its messages go: {"shard", "position", "sent", "acked", "applied"}.
+
+    sent, acked: destination -> the last number made, and the last that it needn't keep; applied: source -> the last.
+    """
+    outboxes = {str(to): outbox for to, outbox in state.outboxes.items()}
+    return {
+        "shard": state.shard,
+        "position": state.position,
+        "sent": {to: o.next_seq - 1 for to, o in outboxes.items()},
+        "acked": {to: (o.waiting[0][0] if o.waiting else o.next_seq) - 1 for to, o in outboxes.items()},
+        "applied": {str(source): number for source, number in state.inbox.items()},
+    }
 
 
 class BackupSource:
@@ -59,13 +75,7 @@ class BackupSource:
         if not self._replication.leads:
             raise MovedError(f"this replica of shard {self._commits.state.shard} doesn't lead it")
         state = self._commits.state
-        numbers = {
-            "shard": state.shard,
-            "position": state.position,
-            "inbox": {str(source): number for source, number in state.inbox.items()},
-            "sent": {str(to): outbox.next_seq - 1 for to, outbox in state.outboxes.items()},
-        }
-        self._commits.when_committed(request, numbers)
+        self._commits.when_committed(request, numbers_of(state))
 
     async def _answer(self, request: LaneRequest) -> None:
         try:

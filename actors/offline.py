@@ -142,20 +142,22 @@ def _check(cluster: StoppedCluster, length: int, oracle: bool, outcome: Outcome,
     for shard, replica in enumerate(cluster.replicas):
         outcome.add(check(replica.state))
         outcome.digests[shard] = digest(replica.state)
-    note_statuses([{"shard": r.state.shard, **r.reads.facts()} for r in cluster.replicas], outcome)
+    statuses = [{"shard": r.state.shard, **r.reads.facts()} for r in cluster.replicas]
+    note_totals(statuses, outcome)
+    sent, arrived = message_numbers(statuses)
+    outcome.add(f"link {link}: {arrived[link]} applied, {n} sent" for link, n in sent.items() if arrived[link] > n)
     if oracle:
         cluster.deliver()
         with Bars(console) as bars:
             _check_homes(cluster, length, outcome, bars.start("homes", outcome.figures["accounts"]))
 
 
-def note_statuses(statuses: list[dict[str, Any]], outcome: Outcome) -> None:
-    """Note the totals of all shards, and the messages that were applied without having been sent."""
+def note_totals(statuses: list[dict[str, Any]], outcome: Outcome) -> None:
+    """Note what all shards hold together."""
     for name in ("accounts", "tweets", "edges"):
         outcome.figures[name] = sum(status[name] for status in statuses)
     sent, arrived = message_numbers(statuses)
     outcome.figures["messages_under_way"] = sum(sent[link] - arrived[link] for link in sent)
-    outcome.add(f"link {link}: {arrived[link]} applied, {n} sent" for link, n in sent.items() if arrived[link] > n)
 
 
 def _check_homes(cluster: StoppedCluster, length: int, outcome: Outcome, on_count: OnCount) -> None:

@@ -20,19 +20,21 @@ from typing import Any
 
 from rich.console import Console
 
-from actors.backup import summary_of
+from actors.backup import misfits, summary_of
+from actors.backup_source import numbers_of
 from actors.core.errors import RookeryError
 from actors.core.replica import Replica
 from actors.core.snapshot import TABLES
 from actors.core.verify import check, digest
-from actors.launch import LOCK_FILE, serving_lock
-from actors.offline import note_statuses
+from actors.launch import LOCK_FILE, ClusterInfo, serving_lock
+from actors.offline import note_totals
 from actors.progress import Bars
 from actors.storage import open_files, open_redis, shard_directory, tuning_of
 from cluster.checking import Outcome
 from cluster.loading import OnCount
 from cluster.router_files import RESTORING_NAME, load_or_create_secret, replace_file, save_state
 from cluster.shard_map import ShardMap, even_buckets
+from configs.explain import mask_url
 from configs.settings import Settings
 from persistence.backup_format import BackupError, Manifest, load_manifest, verify
 from persistence.backup_shard import checkpoint_of, describe, records_of, write_shard
@@ -84,6 +86,7 @@ def restore(directory: Path, settings: Settings, console: Console) -> dict[str, 
             first = ShardMap.even(settings.cluster.namespace, count, settings.cluster.replicas)
             shard_map = replace(first, epoch=manifest.map_epoch + 1, buckets=bytes(manifest.buckets))
             load_or_create_secret(data_dir, create=True)
+            _info(settings, manifest).save(data_dir)
             save_state(data_dir, manifest.cluster_id, shard_map)
             (data_dir / RESTORING_NAME).unlink()
             sync_directory(data_dir)
@@ -93,6 +96,16 @@ def restore(directory: Path, settings: Settings, console: Console) -> dict[str, 
         if server is not None:
             server.close()
     return summary_of(directory, manifest, time.monotonic() - begin)
+
+
+def _info(settings: Settings, manifest: Manifest) -> ClusterInfo:
+    """Return what tells `check` of a cluster that was never served where its shards are."""
+    url = settings.storage.redis_url if settings.storage.backend == "redis" else ""
+    return ClusterInfo(
+        pid=0, ray_address="", namespace=settings.cluster.namespace, url="", dashboard_url="",
+        shards=len(manifest.shards), timeline_length=manifest.timeline_length, auth_mode=settings.auth.mode,
+        storage_backend=settings.storage.backend, redis_url=url if mask_url(url) == url else "",
+    )  # fmt: skip
 
 
 def _with(settings: Settings, section: str, **values: Any) -> Settings:
@@ -154,7 +167,7 @@ def check_backup(directory: Path, settings: Settings, console: Console) -> Outco
     """
     manifest = open_backup(directory, console)
     settings = _with(settings, "timeline", length=manifest.timeline_length)
-    outcome, statuses = Outcome(), []
+    outcome, statuses, moments = Outcome(), [], []
     with Bars(console) as bars:
         on_count = bars.start("shards", len(manifest.shards))
         for facts in manifest.shards:
@@ -167,8 +180,10 @@ def check_backup(directory: Path, settings: Settings, console: Console) -> Outco
             outcome.digests[facts.shard] = digest(replica.state)
             outcome.add(check(replica.state))
             statuses.append({"shard": facts.shard, **replica.reads.facts()})
+            moments.append(numbers_of(replica.state))
             on_count(1)
-    note_statuses(statuses, outcome)
+    note_totals(statuses, outcome)
+    outcome.add(misfits(moments))
     return outcome
 
 
