@@ -37,9 +37,8 @@ MANIFEST_NAME, SUM_NAME = "manifest.json", "manifest.json.sha256"
 PARTIAL_SUFFIX = ".partial"
 ROWS_SUFFIX, JOURNAL_SUFFIX = ".rows", ".journal"
 LENGTH_BYTES = 4  # before each item
-PART_BYTES = (
-    1024 * 1024
-)  # of one request, and of one read: some 5 ms of a shard's disk and a fraction of a lane's frame
+PART_BYTES = 1024 * 1024  # of one request, and of one read: a fraction of a lane's frame
+REST_BYTES = 64 * 1024  # gathered between two rests
 ITEM_BYTES_MAX = 64 * 1024 * 1024  # a piece or a record is smaller; a length above this is damage
 T = TypeVar("T")
 
@@ -101,10 +100,13 @@ class Manifest:
 
 
 class ItemStream:
-    """Items as bytes, handed out in parts to one reader, who may ask for the last part again."""
+    """Items as bytes, handed out in parts to one reader, who may ask for the last part again.
 
-    def __init__(self, items: Iterator[bytes]) -> None:
-        self._items = items
+    rest(): called after every REST_BYTES or so, for a process that has something else to do meanwhile.
+    """
+
+    def __init__(self, items: Iterator[bytes], rest: Callable[[], None] = lambda: None) -> None:
+        self._items, self._rest = items, rest
         self._buffer = bytearray()
         self._offset, self._last = 0, b""
 
@@ -118,9 +120,13 @@ class ItemStream:
             return self._last
         if offset != self._offset:
             raise ValueError(f"the stream is at {self._offset}, not at {offset}")
+        rested = len(self._buffer)
         while len(self._buffer) < PART_BYTES and (item := next(self._items, None)) is not None:
             self._buffer += len(item).to_bytes(LENGTH_BYTES, "little")
             self._buffer += item
+            if len(self._buffer) - rested >= REST_BYTES:
+                rested = len(self._buffer)
+                self._rest()
         self._last = bytes(self._buffer[:PART_BYTES])
         del self._buffer[:PART_BYTES]
         self._offset += len(self._last)

@@ -9,7 +9,7 @@ Rules of this file
 - The rows are of the moment in which the reader was made; records follow them without a gap up to the cut.
 - What is read back was verified before (backup_format.py). What doesn't fit all the same is a BackupError that names
   the file.
-- In memory: one piece, one part, FLUSH_BYTES of records; `checkpoint_of` alone holds a whole checkpoint.
+- In memory: RESTORED_ROWS rows, one part, FLUSH_BYTES of records; `checkpoint_of` alone holds a whole checkpoint.
 """
 
 from __future__ import annotations
@@ -27,21 +27,22 @@ from persistence.backup_format import BackupError, ItemStream, ShardFacts, read_
 from persistence.protocols import CheckpointStore, Journal
 from persistence.snapshot_pieces import pack_piece, unpack_piece
 
-PIECE_ROWS = 20_000  # rows of a piece at most; PIECE_BYTES_MAX is the other bound
+PIECE_ROWS = 2_000  # rows of a piece at most: packing one holds the interpreter for 1 ms, and the shard's requests wait
+RESTORED_ROWS = 20_000  # rows that a restore gives a store at once: a statement in DuckDB, a key in Redis
 FLUSH_BYTES = 8 * 1024 * 1024  # bytes of records that a restore gathers for one sync
 
 
 class ShardReader:
     """A checkpoint as of now, and the journal's records behind it. One thread at a time; close it.
 
-    What the journal trims before `records` has given it is gone: retain it.
+    What the journal trims before `records` has given it is gone: retain it. rest: see `ItemStream`.
     """
 
-    def __init__(self, store: CheckpointStore, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, store: CheckpointStore, journal: Journal, rest: Callable[[], None] = lambda: None) -> None:
+        self._journal, self._rest = journal, rest
         self._reader = store.read_pieces(PIECE_ROWS)
         self.position = self._reader.position
-        self._rows = ItemStream(map(pack_piece, self._reader))
+        self._rows = ItemStream(map(pack_piece, self._reader), rest)
         self._records: ItemStream | None = None
 
     def rows(self, offset: int) -> bytes:
@@ -56,7 +57,7 @@ class ShardReader:
         if self._records is None:
             if cut < self.position:
                 raise ValueError(f"a cut at {cut}, but the checkpoint is at {self.position}")
-            self._records = ItemStream(self._up_to(cut))
+            self._records = ItemStream(self._up_to(cut), self._rest)
         return self._records.part(offset)
 
     def _up_to(self, cut: int) -> Iterator[bytes]:
@@ -114,6 +115,21 @@ def _joined(table: Table, pieces: list[TableChange]) -> Columns:
     return columns
 
 
+def _larger(pieces: Iterator[TableChange]) -> Iterator[TableChange]:
+    """Yield the same rows in pieces of RESTORED_ROWS and less than a piece more."""
+    waiting: list[TableChange] = []
+    for piece in pieces:
+        if waiting and waiting[0].table != piece.table:
+            yield TableChange(waiting[0].table, _joined(waiting[0].table, waiting))
+            waiting = []
+        waiting.append(piece)
+        if sum(part.upsert_count for part in waiting) >= RESTORED_ROWS:
+            yield TableChange(piece.table, _joined(piece.table, waiting))
+            waiting = []
+    if waiting:
+        yield TableChange(waiting[0].table, _joined(waiting[0].table, waiting))
+
+
 def write_shard(
     store: CheckpointStore, journal: Journal, directory: Path, facts: ShardFacts, tables: Sequence[Table],
     on_bytes: Callable[[int], None],
@@ -123,7 +139,7 @@ def write_shard(
     on_bytes: told of bytes that were taken over, as the manifest counts them. Raises BackupError, or what storage
     raises; what was written so far is then of no use.
     """
-    store.replace(facts.checkpoint_position, journal.epoch, pieces_of(directory, facts, tables))
+    store.replace(facts.checkpoint_position, journal.epoch, _larger(pieces_of(directory, facts, tables)))
     on_bytes(facts.rows.size)
     journal.restart(facts.checkpoint_position)
     for position, record in records_of(directory, facts):
