@@ -307,6 +307,61 @@ def check(
 
 
 @app.command()
+def backup(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="New or empty folder for the backup.")],
+    data: DataOption = None,
+    address: AddressOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Back a cluster up, serving or stopped: one consistent cut over all shards. A serving one goes on meanwhile."""
+    data_dir = (data or Path("data")).resolve()
+    use_ray_token(data_dir, create=False)
+    from actors import backup as backups
+    from actors.launch import serving_pid
+
+    with reporting():
+        if address is None and not serving_pid(data_dir):
+            done = backups.backup_stopped(data_dir, directory.resolve(), err)
+        else:
+            cluster = joined(data, address)
+            work = backups.backup_serving(cluster.namespace, cluster.length, directory.resolve(), err)
+            done = asyncio.run(work)
+    if as_json:
+        print_json(done)
+    else:
+        state, size = done["source"], done["bytes"] / 2**20
+        out.print(f"backed the {state} cluster up: {size:,.1f} MiB in {done['seconds']:.1f} s", highlight=False)
+
+
+@app.command()
+def restore(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a backup.")],
+    profile: ProfileOption = "laptop",
+    data: DataOption = None,
+    replicas: Annotated[int | None, typer.Option(help="Copies of each shard.", show_default="1")] = None,
+    only_check: Annotated[bool, typer.Option("--check", help="Only look whether the backup is good.")] = False,
+    sets: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Restore a backup into an empty data folder (and an empty Redis); start the cluster with `serve` afterwards."""
+    settings = settings_of(profile, sets, storage={"data_dir": data}, cluster={"replicas": replicas})
+    from actors import restore as restores
+
+    with reporting():
+        if only_check:
+            outcome = restores.check_backup(directory.resolve(), settings, err)
+        else:
+            done = restores.restore(directory.resolve(), settings, err)
+    if only_check:
+        _report(outcome, as_json)
+    elif as_json:
+        print_json(done)
+    else:
+        shards, where = len(done["positions"]), settings.storage.data_dir
+        out.print(f"restored; start it with: run_cluster.py serve --shards {shards} --data {where}", soft_wrap=True)
+
+
+@app.command()
 def storm(
     operations: Annotated[int, typer.Option(min=1, help="Writes to make.")] = 20_000,
     seed: SeedOption = 0,

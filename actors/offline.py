@@ -103,26 +103,33 @@ class StoppedCluster:
                 answer = {s: self.replicas[s].read(op, args) for s, (op, args) in need.questions.items()}
 
 
-def check_stopped(data_dir: Path, info: ClusterInfo | None, oracle: bool, console: Console) -> Outcome:
-    """Check the shards of a stopped cluster. Raises NotFoundError when the folder holds none.
+def stopped_settings(data_dir: Path, info: ClusterInfo | None, shard_count: int) -> Settings:
+    """Return the settings with which a stopped cluster's storage is opened.
 
     A Redis URL with a password isn't in the folder: it comes from the environment (ROOKERY_STORAGE__REDIS_URL).
     """
-    state = load_state(data_dir) if data_dir.exists() else None
-    if state is None:
-        raise NotFoundError(f"{data_dir} holds no cluster: it was never served")
     length = info.timeline_length if info else load_settings("laptop").timeline.length
     overrides: dict[str, dict[str, Any]] = {
-        "storage": {"data_dir": data_dir}, "cluster": {"shards": state[1].shard_count}, "timeline": {"length": length},
+        "storage": {"data_dir": data_dir}, "cluster": {"shards": shard_count}, "timeline": {"length": length},
     }  # fmt: skip
     if info is not None:
         overrides["storage"] |= {"backend": info.storage_backend, "redis_url": info.redis_url or None}
         overrides["cluster"]["namespace"] = info.namespace
+    return load_settings("laptop", [], overrides)
+
+
+def check_stopped(data_dir: Path, info: ClusterInfo | None, oracle: bool, console: Console) -> Outcome:
+    """Check the shards of a stopped cluster. Raises NotFoundError when the folder holds none."""
+    state = load_state(data_dir) if data_dir.exists() else None
+    if state is None:
+        raise NotFoundError(f"{data_dir} holds no cluster: it was never served")
+    settings = stopped_settings(data_dir, info, state[1].shard_count)
+    length = settings.timeline.length
     outcome = Outcome()
     with serving_lock(data_dir):
         begin = time.perf_counter()
         with console.status(f"recovering {state[1].shard_count} shards from {data_dir}"):
-            cluster = StoppedCluster(load_settings("laptop", [], overrides), state[1].shard_count)
+            cluster = StoppedCluster(settings, state[1].shard_count)
         console.print(f"recovered in {time.perf_counter() - begin:.1f} s", highlight=False)
         try:
             _check(cluster, length, oracle, outcome, console)
@@ -136,15 +143,21 @@ def _check(cluster: StoppedCluster, length: int, oracle: bool, outcome: Outcome,
         outcome.add(check(replica.state))
         outcome.digests[shard] = digest(replica.state)
     statuses = [{"shard": r.state.shard, **r.reads.facts()} for r in cluster.replicas]
-    for name in ("accounts", "tweets", "edges"):
-        outcome.figures[name] = sum(status[name] for status in statuses)
+    note_totals(statuses, outcome)
     sent, arrived = message_numbers(statuses)
-    outcome.figures["messages_under_way"] = sum(sent[link] - arrived[link] for link in sent)
     outcome.add(f"link {link}: {arrived[link]} applied, {n} sent" for link, n in sent.items() if arrived[link] > n)
     if oracle:
         cluster.deliver()
         with Bars(console) as bars:
             _check_homes(cluster, length, outcome, bars.start("homes", outcome.figures["accounts"]))
+
+
+def note_totals(statuses: list[dict[str, Any]], outcome: Outcome) -> None:
+    """Note what all shards hold together."""
+    for name in ("accounts", "tweets", "edges"):
+        outcome.figures[name] = sum(status[name] for status in statuses)
+    sent, arrived = message_numbers(statuses)
+    outcome.figures["messages_under_way"] = sum(sent[link] - arrived[link] for link in sent)
 
 
 def _check_homes(cluster: StoppedCluster, length: int, outcome: Outcome, on_count: OnCount) -> None:

@@ -54,8 +54,8 @@ class Bars:
         return advance
 
     @contextmanager
-    def reading(self, title: str) -> Iterator[Callable[[int, int], None]]:
-        """A bar for bytes of a file, gone when it has been read."""
+    def reading(self, title: str) -> Iterator[Callable[[int, int | None], None]]:
+        """A bar for bytes, done and in all if that is known; gone when they have been read."""
         task = self._progress.add_task(title, total=None)
         yield lambda done, total: self._progress.update(task, completed=done, total=total)
         self._progress.remove_task(task)

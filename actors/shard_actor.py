@@ -24,6 +24,8 @@ import ray
 import structlog
 from ray.exceptions import RayError
 
+from actors.backup_source import OPERATIONS as BACKUP
+from actors.backup_source import BackupSource
 from actors.commits import Commits
 from actors.core import limits, warm
 from actors.core.arguments import id_list
@@ -92,6 +94,7 @@ class ShardActor:
             self.commits, storage, index, self._ask_router, self._on_lead, self._on_map,
             Handover(self.handle, self.settings.limits.mailbox_max),
         )  # fmt: skip
+        self.backup = BackupSource(self.commits, storage, self.replication)
         self.exchange = Exchange(
             self.commits, self.metrics, self.settings.cluster.namespace, lambda: self.replication.leads
         )
@@ -283,6 +286,8 @@ class ShardActor:
         op = request.op
         if op in REPLICATION:
             self.replication.handle(request)
+        elif op in BACKUP:
+            self.backup.handle(request)
         elif op == "tracked":
             inner, args = _wrapped(request.args, 0)
             if inner not in self._writes:

@@ -22,6 +22,7 @@ from persistence.protocols import CheckpointStore, Journal
 from persistence.recovery import RecoveryReport, recover
 from persistence.redis_checkpoint import SETTLE_SECONDS, RedisCheckpointStore
 from persistence.redis_journal import RedisJournal, stored_epoch
+from persistence.redis_restore import require_whole
 from persistence.redis_server import RedisServer, ServerFacts, wait_until_open
 from persistence.replica_file import ReplicaFile
 from persistence.snapshot_pieces import unpack_piece
@@ -203,15 +204,18 @@ def storage_warning(settings: Settings) -> str:
     return "" if facts.survives_power_loss else f"{server.name}: {facts.promise}"
 
 
-def open_redis(settings: Settings, shard: int) -> Opened:
+def open_redis(settings: Settings, shard: int, restoring: bool = False) -> Opened:
     """Open a shard's keys on the server, waiting for it a little; warn of what the server may lose.
 
     The journal's id is noted in the data folder, so that a server that was emptied isn't taken for a new one.
+    restoring: whether this is the restore that goes on; anybody else gets RestoreUnfinishedError until it has ended.
     """
     server, namespace = RedisServer(settings.storage.redis_url), settings.cluster.namespace
     note = shard_directory(settings.storage.data_dir, shard) / REDIS_ID_FILE
     try:
         facts: ServerFacts = wait_until_open(server.check)
+        if not restoring:
+            wait_until_open(lambda: require_whole(server, namespace, shard))
         if not facts.survives_power_loss:
             structlog.get_logger().warning(
                 "Redis may lose acknowledged writes", server=server.name, reason=facts.promise

@@ -25,6 +25,7 @@ from cluster.shard_map import ShardMap
 
 STATE_NAME = "router.msgpack"
 SECRET_NAME = "cluster.secret"
+RESTORING_NAME = "restore.unfinished"  # there while a restore fills the folder, and after one that was interrupted
 FILE_NAME = "rookery-router"
 FILE_VERSION = 1
 CLUSTER_ID_BYTES = 8
@@ -63,7 +64,14 @@ def save_state(data_dir: Path, cluster_id: str, shard_map: ShardMap) -> None:
 
 
 def load_state(data_dir: Path) -> tuple[str, ShardMap] | None:
-    """Return (cluster id, map), or None if there is no file. Raises RouterStateError if it is damaged or too new."""
+    """Return (cluster id, map), or None if there is no file.
+
+    Raises RouterStateError if it is damaged or too new, or a restore that was interrupted left a part of a cluster.
+    """
+    if (data_dir / RESTORING_NAME).exists():
+        raise RouterStateError(
+            f"{data_dir} holds a part of a cluster: a restore goes on, or was interrupted; restore again"
+        )
     path = data_dir / STATE_NAME
     if not path.exists():
         return None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.backup_source import OPERATIONS as BACKUP
 from actors.core.replica import READS, WRITES
 from actors.metrics import ShardMetrics
 from actors.replication import OPERATIONS as REPLICATION
@@ -86,7 +87,7 @@ def test_every_code_of_an_error_is_in_the_api_document():
 def test_every_lane_operation_is_in_the_lane_document():
     rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", read("docs/lane.md"), flags=re.MULTILINE)
     named = set(re.findall(r"`(\w+)`", " ".join(rows)))
-    assert named == {*READS, *WRITES, *SHARD_OPERATIONS, *REPLICATION, "touched"}
+    assert named == {*READS, *WRITES, *SHARD_OPERATIONS, *REPLICATION, *BACKUP, "touched"}
 
 
 # ---- settings and metrics -------------------------------------------------------------------------------------------

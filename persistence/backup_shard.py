@@ -1,0 +1,151 @@
+"""One shard of a backup: its storage as streams of bytes, and back.
+
+    store.read_pieces --> rows ----+                       +--> store.replace, at the checkpoint's position
+                                   +--> backup_format.py --+
+    journal.replay ----> records --+                       +--> journal.restart there, then append and flush
+
+Rules of this file
+- Storage in, storage out: what rows and records mean is the core's.
+- The rows are of the moment in which the reader was made; records follow them without a gap up to the cut.
+- What is read back was verified before (backup_format.py). What doesn't fit all the same is a BackupError that names
+  the file.
+- In memory: RESTORED_ROWS rows, one part, FLUSH_BYTES of records; `checkpoint_of` alone holds a whole checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from actors.core.errors import InvalidError
+from actors.core.tables import Checkpoint, Columns, Table, TableChange
+from persistence.backup_format import BackupError, ItemStream, ShardFacts, read_items
+from persistence.protocols import CheckpointStore, Journal
+from persistence.snapshot_pieces import pack_piece, unpack_piece
+
+PIECE_ROWS = 2_000  # rows of a piece at most: packing one holds the interpreter for 1 ms, and the shard's requests wait
+RESTORED_ROWS = 20_000  # rows that a restore gives a store at once: a statement in DuckDB, a key in Redis
+FLUSH_BYTES = 8 * 1024 * 1024  # bytes of records that a restore gathers for one sync
+
+
+class ShardReader:
+    """A checkpoint as of now, and the journal's records behind it. One thread at a time; close it.
+
+    What the journal trims before `records` has given it is gone: retain it. rest: see `ItemStream`.
+    """
+
+    def __init__(self, store: CheckpointStore, journal: Journal, rest: Callable[[], None] = lambda: None) -> None:
+        self._journal, self._rest = journal, rest
+        self._reader = store.read_pieces(PIECE_ROWS)
+        self.position = self._reader.position
+        self._rows = ItemStream(map(pack_piece, self._reader), rest)
+        self._records: ItemStream | None = None
+
+    def rows(self, offset: int) -> bytes:
+        """Return the next part of the checkpoint; see `ItemStream.part`."""
+        return self._rows.part(offset)
+
+    def records(self, offset: int, cut: int) -> bytes:
+        """Return the next part of the records above `position` up to `cut`, which must be durable.
+
+        The first call decides the cut. Raises PositionGapError if they are not there any more.
+        """
+        if self._records is None:
+            if cut < self.position:
+                raise ValueError(f"a cut at {cut}, but the checkpoint is at {self.position}")
+            self._records = ItemStream(self._up_to(cut), self._rest)
+        return self._records.part(offset)
+
+    def _up_to(self, cut: int) -> Iterator[bytes]:
+        if cut > self.position:
+            for position, record in self._journal.replay(self.position):
+                yield record
+                if position == cut:
+                    return
+            raise ValueError(f"a cut at {cut}, but durable is only {self._journal.durable_position}")
+
+    def close(self) -> None:
+        """Let go of the checkpoint. Idempotent. Any thread."""
+        self._reader.close()
+
+
+def describe(tables: Sequence[Table]) -> dict[str, list[str]]:
+    """Return what a manifest says of the tables: name -> ["column TYPE", ..., "key a b"]."""
+    return {t.name: [*(f"{c} {kind}" for c, kind in t.columns), f"key {' '.join(t.key)}"] for t in tables}
+
+
+def pieces_of(directory: Path, facts: ShardFacts, tables: Sequence[Table]) -> Iterator[TableChange]:
+    """Yield the pieces of a shard's checkpoint."""
+    path, by_name = directory / facts.rows.name, {table.name: table for table in tables}
+    for item in read_items(path):
+        try:
+            yield unpack_piece(by_name, item)
+        except InvalidError as error:
+            raise BackupError(f"{path}: {error.message}") from error
+
+
+def records_of(directory: Path, facts: ShardFacts) -> Iterator[tuple[int, bytes]]:
+    """Yield (position, record) above the checkpoint up to the cut."""
+    path, position = directory / facts.journal.name, facts.checkpoint_position
+    for record in read_items(path):
+        position += 1
+        yield position, record
+    if position != facts.cut_position:
+        raise BackupError(f"{path}: its records end at {position}, the manifest says {facts.cut_position}")
+
+
+def checkpoint_of(directory: Path, facts: ShardFacts, tables: Sequence[Table]) -> Checkpoint:
+    """Return a shard's checkpoint as a store's `load` would."""
+    gathered: dict[str, list[TableChange]] = {table.name: [] for table in tables}
+    for piece in pieces_of(directory, facts, tables):
+        gathered[piece.table.name].append(piece)
+    found = {table.name: _joined(table, gathered.pop(table.name)) for table in tables}
+    return Checkpoint(facts.checkpoint_position, 0, found)
+
+
+def _joined(table: Table, pieces: list[TableChange]) -> Columns:
+    columns = table.empty()
+    for name, empty in columns.items() if pieces else ():
+        parts: list[Any] = [piece.upserts[name] for piece in pieces if piece.upserts]
+        columns[name] = np.concatenate([empty, *parts]) if isinstance(empty, np.ndarray) else list(chain(*parts))
+    return columns
+
+
+def _larger(pieces: Iterator[TableChange]) -> Iterator[TableChange]:
+    """Yield the same rows in pieces of RESTORED_ROWS and less than a piece more."""
+    waiting: list[TableChange] = []
+    for piece in pieces:
+        if waiting and waiting[0].table != piece.table:
+            yield TableChange(waiting[0].table, _joined(waiting[0].table, waiting))
+            waiting = []
+        waiting.append(piece)
+        if sum(part.upsert_count for part in waiting) >= RESTORED_ROWS:
+            yield TableChange(piece.table, _joined(piece.table, waiting))
+            waiting = []
+    if waiting:
+        yield TableChange(waiting[0].table, _joined(waiting[0].table, waiting))
+
+
+def write_shard(
+    store: CheckpointStore, journal: Journal, directory: Path, facts: ShardFacts, tables: Sequence[Table],
+    on_bytes: Callable[[int], None],
+) -> None:  # fmt: skip
+    """Fill an empty store and an empty journal from a backup: durable on return, as of the cut.
+
+    on_bytes: told of bytes that were taken over, as the manifest counts them. Raises BackupError, or what storage
+    raises; what was written so far is then of no use.
+    """
+    store.replace(facts.checkpoint_position, journal.epoch, _larger(pieces_of(directory, facts, tables)))
+    on_bytes(facts.rows.size)
+    journal.restart(facts.checkpoint_position)
+    for position, record in records_of(directory, facts):
+        if journal.append(record) != position:
+            raise BackupError(f"{directory / facts.journal.name}: the journal gave another position than {position}")
+        if journal.buffered_bytes >= FLUSH_BYTES:
+            journal.flush()
+    journal.flush()
+    on_bytes(facts.journal.size)

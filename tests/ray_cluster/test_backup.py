@@ -1,0 +1,164 @@
+"""A cluster that is backed up while clients write, killed, and restored elsewhere: nothing acknowledged before is lost,
+nothing is there twice, and the shards are what a replay of the old journals up to the cut gives.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from rich.console import Console
+
+from actors.core.replica import Replica
+from actors.core.verify import digest
+from actors.restore import check_backup
+from actors.storage import open_files, shard_directory, tuning_of
+from cluster.shard_map import even_buckets
+from configs.settings import load_settings
+from persistence.backup_format import load_manifest
+from tests.serving import COMMAND_TIMEOUT_S, REPOSITORY, ServedCluster, command, served, wait_for
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
+
+SHARDS, USERS, WRITERS, TWEETS_FIRST = 2, 6, 3, 100
+
+
+class Clients:
+    """Accounts that follow each other, and every tweet of theirs that was acknowledged."""
+
+    def __init__(self, port: int) -> None:
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)
+        names = [f"user_{n}" for n in range(USERS)]
+        users = [self.http.post("/api/v1/users", json={"username": name, "password": "long enough"}) for name in names]
+        assert {answer.status_code for answer in users} == {201}, users[0].text
+        self.accounts = [answer.json()["user_id"] for answer in users]
+        for number, account in enumerate(self.accounts):
+            for other in self.accounts[:number] + self.accounts[number + 1 :]:
+                followed = self.http.post(f"/{account}/follow/{other}")
+                assert followed.status_code == 200, followed.text
+        self.acknowledged: list[str] = []
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def tweet(self, number: int) -> None:
+        body = {"user_id": self.accounts[number % USERS], "status": f"number {number}"}
+        answer = self.http.post("/api/v1/tweet", json=body)
+        assert answer.status_code == 201, answer.text
+        self.acknowledged.append(answer.json()["tweet_id"])
+
+    def begin(self) -> None:
+        """Go on tweeting from several threads."""
+
+        def go_on(writer: int) -> None:
+            number = TWEETS_FIRST + writer
+            while not self._stop.is_set():
+                self.tweet(number)
+                number += WRITERS
+
+        self._threads = [threading.Thread(target=go_on, args=(writer,)) for writer in range(WRITERS)]
+        for thread in self._threads:
+            thread.start()
+
+    def end(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def shown_on(self, port: int) -> Counter[str]:
+        """Return how often each tweet is in its author's timeline, as a cluster at another port serves it."""
+        shown: Counter[str] = Counter()
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+            for account in self.accounts:
+                max_id = ""
+                while True:
+                    params = {"user_id": account, "count": 100, **({"max_id": max_id} if max_id else {})}
+                    answer = http.get("/api/v1/user_timeline", params=params)
+                    assert answer.status_code == 200, answer.text
+                    ids = [tweet["tweet_id"] for tweet in answer.json()]
+                    if not ids:
+                        break
+                    shown.update(ids)
+                    max_id = ids[-1]
+        return shown
+
+
+def run(*args: str) -> None:
+    done = subprocess.run(command(*args), cwd=REPOSITORY, capture_output=True, timeout=COMMAND_TIMEOUT_S, check=False)
+    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+
+
+def kill_everything(cluster: ServedCluster) -> None:
+    """`kill -9` of the serving process and all that it started."""
+    assert cluster.process is not None
+    started = psutil.Process(cluster.process.pid).children(recursive=True)
+    os.kill(cluster.process.pid, signal.SIGKILL)
+    for process in started:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    cluster.process.wait()
+    wait_for(lambda: not psutil.wait_procs(started, timeout=0.1)[1])
+
+
+def digests_at(data_dir: Path, cut: list[int]) -> list[str]:
+    """Return the shards' digests as the files of a dead cluster give them, replayed up to the cut."""
+    overrides = {"storage": {"data_dir": data_dir}, "cluster": {"shards": SHARDS}}
+    settings, found = load_settings("test", overrides=overrides, environ={}), []
+    for shard in range(SHARDS):
+        journal, store, _, release = open_files(shard_directory(data_dir, shard), shard)
+        replica = Replica(shard, list(even_buckets(SHARDS)), tuning_of(settings))
+        replica.load(store.load())
+        assert replica.state.position <= cut[shard] <= journal.durable_position
+        for position, record in journal.replay(replica.state.position):
+            if position <= cut[shard]:
+                replica.replay(position, record)
+        replica.state.deliveries.drain()
+        found.append(digest(replica.state))
+        journal.close()
+        store.close()
+        release()
+    return found
+
+
+def test_a_backup_under_writes_holds_all_that_was_acknowledged_before_it_and_nothing_twice():
+    # The checkpoint stays behind the cut, so that the old journals can be replayed up to it.
+    with served("checkpoint.interval_s=3600") as cluster:
+        clients = Clients(cluster.port)
+        for number in range(TWEETS_FIRST):
+            clients.tweet(number)
+        clients.begin()
+        try:
+            time.sleep(0.5)
+            before, folder = list(clients.acknowledged), cluster.data.with_name("backup")
+            done = cluster.run("backup", str(folder))
+            during = len(clients.acknowledged) - len(before)
+        finally:
+            clients.end()
+        assert (done["source"], during > 0) == ("serving", True)
+        kill_everything(cluster)
+        cut = [facts.cut_position for facts in load_manifest(folder).shards]
+        assert done["positions"] == cut
+        expected = digests_at(cluster.data, cut)
+
+        restored = ServedCluster(cluster.data.with_name("restored"))
+        checked = check_backup(folder, load_settings("test", environ={}), Console(quiet=True))
+        assert (checked.problems, list(checked.digests.values())) == ([], expected)
+        run("restore", str(folder), "--data", str(restored.data), "--profile", "test")
+        assert list(restored.run("check")["digests"].values()) == expected
+        try:
+            restored.start()
+            shown = clients.shown_on(restored.port)
+            assert set(shown.values()) == {1}
+            assert set(before) <= set(shown) <= set(clients.acknowledged)
+            assert restored.run("check", "--oracle")["problem_count"] == 0
+        finally:
+            restored.end()
