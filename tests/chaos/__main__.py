@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 from collections.abc import Iterable
 
@@ -14,6 +15,7 @@ from tests.chaos.faults import KINDS, ROLES
 from tests.chaos.run import Options, Report, log_tail, run
 
 EVENTS_SHOWN = 30
+READS_SHOWN = 40
 out = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
 
 
@@ -65,6 +67,11 @@ def show(report: Report) -> None:
     if report.availability:
         _figures("reads", report.availability["reads"])
         _figures("from a kill to the next acknowledged write", report.availability["write gaps"])
+    if report.empty_restarts_s:
+        median = statistics.median(report.empty_restarts_s)
+        out.print(f"Ray's restart of an empty actor: median {median:.3f} s of {report.empty_restarts_s}")
+    for line in report.unavailable_reads[:READS_SHOWN]:
+        out.print(f"unavailable read at {line}", markup=False, soft_wrap=True)
     figures = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in report.figures.items())
     out.print(f"{report.seconds:.0f} s; unknown outcomes {report.unknown_share:.2%}; compared: {figures}")
     for problem in report.problems:

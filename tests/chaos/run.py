@@ -7,6 +7,7 @@
 
 Rules of this file
 - The cluster has a folder, a port and a Ray of its own, and is taken down whatever happens.
+- Of several replicas, each index has a disk of its own: replica 1 of both shards on one, replica 2 on another.
 - What is found wrong is returned, never raised: a run that found something keeps its folder, and says how to repeat it.
 """
 
@@ -14,7 +15,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
@@ -27,20 +31,22 @@ from typing import Any
 import httpx
 
 from actors.core.ids import bucket_of_account
-from bench.processes import tail_of
+from actors.storage import shard_directory
+from bench.processes import REPOSITORY, tail_of
 from cluster.checking import Outcome as Found
 from cluster.http_api import HttpApi
 from cluster.shard_map import even_buckets
 from tests.chaos import verify
 from tests.chaos.availability import Availability
 from tests.chaos.clients import Client, ReadProbe
+from tests.chaos.copies import compare_copies, digests_on_disk
 from tests.chaos.disk import SmallDisk, small_disk
 from tests.chaos.faults import KINDS, ROLES, plan
 from tests.chaos.ledger import Ledger, Register
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.processes import Processes
 from tests.chaos.proxy import Proxy
-from tests.serving import ServedCluster
+from tests.serving import COMMAND_TIMEOUT_S, ServedCluster
 
 SHARDS = 2  # what ServedCluster serves
 TIMELINE_LENGTH = 300  # short enough that rings overflow within a run
@@ -54,6 +60,7 @@ PROBE_PAUSE_S = 0.05
 CALM_S = 5.0  # of load without faults at the end: what a gap of the last kill ends with
 RETURN_TIMEOUT_S = 90.0  # a shard whose constructor failed again and again is tried every 30 s
 LATE_REQUEST_S = 6.0  # requests that nobody waits for end with the API's deadline of 5 s
+RESTART_COUNT = 5  # kills of an empty actor
 SKEW_FOLDER = Path(__file__).with_name("skew")
 
 
@@ -96,6 +103,8 @@ class Report:
     unknown_share: float = 0.0
     figures: dict[str, int] = field(default_factory=dict)
     availability: dict[str, Any] = field(default_factory=dict)
+    unavailable_reads: list[str] = field(default_factory=list)
+    empty_restarts_s: list[float] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
 
@@ -108,7 +117,7 @@ def run(options: Options) -> Report:
     """Carry out a run."""
     report = Report(options.command())
     folder = Path(tempfile.mkdtemp(prefix="rk-chaos-"))
-    with _disk(folder, options, report) as disk:
+    with _disks(folder, options, report) as disks:
         clocks = folder / "clocks"
         environ: dict[str, str] = {}
         if "clock" in options.kinds:
@@ -117,53 +126,59 @@ def run(options: Options) -> Report:
         sets = [*SETTINGS, f"cluster.workers={options.workers}", f"cluster.replicas={options.replicas}"]
         if options.replicas > 1:
             sets.append("durability.ack=replica")
+        elif "damage" in options.kinds:
+            report.left_out.append("damage: nothing could fill a single copy anew")
         cluster = ServedCluster(folder / "data", *sets, environ=environ)
-        _put_shards_on(disk, cluster.data)
+        _put_replicas_on(disks, cluster.data)
         found = Found()
         try:
             cluster.start()
-            whole = _Run(options, cluster, disk, clocks if environ else None, report)
+            whole = _Run(options, cluster, disks, clocks if environ else None, report)
             asyncio.run(whole.carry_out(found))
-            _compare_with_the_stopped(cluster, found)
+            _compare_with_the_stopped(cluster, options.replicas, found)
         except AssertionError as error:  # a command of the cluster's, or its start, failed
             found.add([str(error)])
         finally:
             cluster.end()
             report.problems, report.problem_count = found.problems, found.problem_count
             if found.problem_count:
-                _keep(folder, cluster, disk, report)
+                _keep(cluster, disks, report)
     if not found.problem_count:
         shutil.rmtree(folder)
     return report
 
 
 @contextmanager
-def _disk(folder: Path, options: Options, report: Report) -> Iterator[SmallDisk | None]:
-    if "disk" not in options.kinds:
-        yield None
-        return
-    with small_disk(folder / "disk") as disk:
-        if isinstance(disk, str):
-            report.left_out.append(f"disk: a small disk can't be mounted here ({disk}); this needs root")
-        yield disk if isinstance(disk, SmallDisk) else None
+def _disks(folder: Path, options: Options, report: Report) -> Iterator[list[SmallDisk]]:
+    """Mount a small disk for each index of replicas, if it can be done and is wanted."""
+    with contextlib.ExitStack() as mounts:
+        disks: list[SmallDisk] = []
+        for index in range(options.replicas if "disk" in options.kinds else 0):
+            disk = mounts.enter_context(small_disk(folder / f"disk-{index}"))
+            if isinstance(disk, str):
+                report.left_out.append(f"disk: a small disk can't be mounted here ({disk}); this needs root")
+                break
+            disks.append(disk)
+        yield disks
 
 
-def _put_shards_on(disk: SmallDisk | None, data: Path) -> None:
-    if disk is not None:
-        data.mkdir()
+def _put_replicas_on(disks: list[SmallDisk], data: Path) -> None:
+    """Make a replica's folder a link to one on its disk."""
+    for index, disk in enumerate(disks):
         for shard in range(SHARDS):
-            name = f"shard-{shard:02d}"
-            (disk.folder / name).mkdir()
-            (data / name).symlink_to(disk.folder / name)
+            link, folder = shard_directory(data, shard, index), disk.folder / f"shard-{shard:02d}"
+            folder.mkdir()
+            link.parent.mkdir(exist_ok=True)
+            link.symlink_to(folder)
 
 
-def _keep(folder: Path, cluster: ServedCluster, disk: SmallDisk | None, report: Report) -> None:
-    """Take the shards' files off the small disk, and say where everything is."""
-    if disk is not None:
+def _keep(cluster: ServedCluster, disks: list[SmallDisk], report: Report) -> None:
+    """Take the shards' files off the small disks, and say where everything is."""
+    if disks:
         for link in cluster.data.glob("shard-*"):
-            if link.is_symlink():
-                link.unlink()
-                shutil.copytree(disk.folder / link.name, link, ignore=shutil.ignore_patterns("*.sock"))
+            folder = link.resolve()
+            link.unlink()
+            shutil.copytree(folder, link, ignore=shutil.ignore_patterns("*.sock"))
     report.kept += [f"data folder: {cluster.data}", f"log of serve: {cluster.log}"]
 
 
@@ -171,11 +186,11 @@ class _Run:
     """The part of a run during which the cluster serves."""
 
     def __init__(
-        self, options: Options, cluster: ServedCluster, disk: SmallDisk | None, clocks: Path | None, report: Report
+        self, options: Options, cluster: ServedCluster, disks: list[SmallDisk], clocks: Path | None, report: Report
     ) -> None:
         assert cluster.process is not None
         self._options, self._cluster, self._report = options, cluster, report
-        self._disk, self._clocks = disk, clocks
+        self._disks, self._clocks = disks, clocks
         self._processes = Processes(cluster.process.pid, cluster.data)
         self._ledger, self._availability = Ledger(), Availability()
         self._proxy = Proxy(cluster.port, options.seed) if "net" in options.kinds else None
@@ -189,7 +204,9 @@ class _Run:
             await self._proxy.start()
         accounts = await self._register()
         clients, probes = self._make_clients(accounts)
-        nemesis = Nemesis(self._processes, self._availability, self._proxy, self._disk, self._clocks)
+        nemesis = Nemesis(
+            self._processes, self._cluster.data, self._availability, self._proxy, self._disks, self._clocks
+        )
         try:
             await asyncio.gather(*(client.begin(BEGIN_FOLLOWS) for client in clients))
             async with asyncio.TaskGroup() as group:
@@ -198,7 +215,7 @@ class _Run:
                 await self._harm(nemesis)
                 if not await self._comes_back():
                     found.add([f"the cluster was not back {RETURN_TIMEOUT_S:.0f} s after the last fault"])
-                await asyncio.sleep(CALM_S)
+                await asyncio.gather(asyncio.sleep(CALM_S), self._time_empty_restarts())
                 for client in (*clients, *probes):
                     client.stop()
         finally:
@@ -207,6 +224,7 @@ class _Run:
             self._fill_report(nemesis, time.monotonic() - begin)
         await asyncio.sleep(LATE_REQUEST_S)
         found.add(self._ledger.problems)
+        found.add(nemesis.problems)
         await self._compare(accounts, found)
 
     async def _register(self) -> list[int]:
@@ -245,13 +263,24 @@ class _Run:
 
     async def _harm(self, nemesis: Nemesis) -> None:
         options = self._options
-        kinds = [k for k in options.kinds if k != "disk" or self._disk is not None]
+        kinds = [k for k in options.kinds if (k != "disk" or self._disks) and (k != "damage" or options.replicas > 1)]
         deadline = time.monotonic() + options.minutes * 60
 
         def is_over() -> bool:
             return nemesis.kill_count >= options.kills if options.kills else time.monotonic() > deadline
 
         await nemesis.run(plan(options.seed, kinds, options.processes), is_over)
+
+    async def _time_empty_restarts(self) -> None:
+        """Time Ray's restarts of an empty actor, under the same load; only for runs that measure gaps."""
+        if not self._options.kills:
+            return
+        measure = [sys.executable, "-m", "tests.chaos.ray_restarts", str(self._cluster.data), str(RESTART_COUNT)]
+        done = await asyncio.to_thread(
+            subprocess.run, measure, capture_output=True, cwd=REPOSITORY, timeout=COMMAND_TIMEOUT_S, check=False
+        )
+        assert done.returncode == 0, done.stderr.decode()[-3000:]
+        self._report.empty_restarts_s = [round(s, 3) for s in json.loads(done.stdout)]
 
     async def _comes_back(self) -> bool:
         """Wait until every bucket is served again."""
@@ -274,6 +303,10 @@ class _Run:
         report.outcomes, report.statuses = dict(sorted(ledger.outcomes.items())), dict(sorted(ledger.statuses.items()))
         report.unknown_share = round(ledger.unknown_share(), 5)
         report.availability = self._availability.report()
+        report.unavailable_reads = [
+            f"{nemesis.seconds_at(r.begin):8.2f} s  shard {r.shard}, {r.end - r.begin:.2f} s, repeats {r.repeats}  {r.why}"
+            for r in self._availability.unavailable_reads()
+        ]
         if self._proxy is not None:
             report.figures["connections_spoiled"] = self._proxy.spoiled_count
 
@@ -286,12 +319,13 @@ class _Run:
         verify.compare(self._ledger, served, found)
         await asyncio.to_thread(verify.check_deleted, api, self._ledger, found)
         await verify.check_timelines(self._url, verify.facts_of(self._ledger, served), TIMELINE_LENGTH, found)
+        copies = await compare_copies(self._cluster.data, found)
         self._report.figures |= found.figures | {
-            "tweets": len(served.tweets), "follows": sum(map(len, served.follows.values())),
+            "copies": copies, "tweets": len(served.tweets), "follows": sum(map(len, served.follows.values())),
         }  # fmt: skip
 
 
-def _compare_with_the_stopped(cluster: ServedCluster, found: Found) -> None:
+def _compare_with_the_stopped(cluster: ServedCluster, replicas: int, found: Found) -> None:
     """Stop the cluster and recover it from its files once more: it must hold the same."""
     running = cluster.run("check", statuses=(0, 1))["digests"]
     cluster.stop()
@@ -299,6 +333,8 @@ def _compare_with_the_stopped(cluster: ServedCluster, found: Found) -> None:
     found.add(f"check of the stopped cluster: {problem}" for problem in stopped["problems"])
     if stopped["digests"] != running:
         found.add([f"running it had the digests {running}, stopped it has {stopped['digests']}"])
+    on_disk = digests_on_disk(cluster.data, SHARDS, replicas)
+    found.add(f"stopped, the copies of a shard differ: {digests}" for digests in on_disk if len(set(digests)) > 1)
 
 
 def log_tail(report: Report) -> str:
