@@ -34,6 +34,7 @@ def main(
     processes: str = typer.Option(",".join(ROLES), help="Whose processes are killed, stopped and skewed."),
     replicas: int = typer.Option(1, min=1, help="Copies of each shard; more than one sets durability.ack=replica."),
     workers: int = typer.Option(2, min=1, help="API workers."),
+    spares: int = typer.Option(1, min=0, help="Idle processes that a killed one comes back in."),
     clients: int = typer.Option(8, min=1, help="Concurrent clients, besides one a shard that only posts."),
     accounts: int = typer.Option(40, min=16, help="Accounts that the clients share."),
     as_json: bool = typer.Option(False, "--json", help="Print the whole report as JSON."),
@@ -44,7 +45,7 @@ def main(
     """
     options = Options(
         seed, minutes, kills, _chosen(kinds, KINDS, "--kinds"), _chosen(processes, ROLES, "--processes"), replicas,
-        workers, clients, accounts,
+        workers, spares, clients, accounts,
     )  # fmt: skip
     if kills and "kill" not in options.kinds:
         raise typer.BadParameter("--kills needs `kill` among --kinds")

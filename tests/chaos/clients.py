@@ -30,6 +30,7 @@ PATIENCE_S = 40.0  # of one write
 RETRY_S = (0.05, 0.4)
 READ_EVERY_S = 0.025  # of each shard, whether or not the reads before were answered
 RECONNECT_S = 0.02  # before a read whose connection broke is repeated; doubled each time
+LOOP_LOOK_S, LATE_LOOP_S = 0.02, 0.05  # how often the harness looks at its own lateness, and what it notes
 LATE_S = 30.0  # an attempt that was given up takes effect by then: held 5 s, stopped 5 s, a deadline of 5 s, twice
 PAGE_COUNT = 40
 WEIGHTS = {
@@ -261,6 +262,31 @@ class Client:
                 self._wrong(f"{path} of {me} doesn't show tweet {tweet_id} of {me}, which was acknowledged")
             if deleted is Outcome.ACKNOWLEDGED and tweet_id in ids:
                 self._wrong(f"{path} of {me} shows tweet {tweet_id} of {me}, whose delete was acknowledged")
+
+
+class LoopWatch:
+    """How late the harness itself is: a read that took long while its client had no processor says little."""
+
+    def __init__(self) -> None:
+        self.pauses: list[tuple[float, float]] = []  # (when it ended, by how much longer than LOOP_LOOK_S it was)
+        self._stopping = False
+
+    def stop(self) -> None:
+        """End soon."""
+        self._stopping = True
+
+    async def run(self) -> None:
+        """Watch until told to stop."""
+        while not self._stopping:
+            begin = time.monotonic()
+            await asyncio.sleep(LOOP_LOOK_S)
+            now = time.monotonic()
+            if now - begin > LOOP_LOOK_S + LATE_LOOP_S:
+                self.pauses.append((now, now - begin - LOOP_LOOK_S))
+
+    def longest_s(self, begin: float, end: float) -> float:
+        """Return by how much the harness was late in that time."""
+        return max((late for at, late in self.pauses if begin <= at and at - late - LOOP_LOOK_S <= end), default=0.0)
 
 
 class ReadProbe:

@@ -38,7 +38,7 @@ from cluster.http_api import HttpApi
 from cluster.shard_map import even_buckets
 from tests.chaos import verify
 from tests.chaos.availability import Availability
-from tests.chaos.clients import Client, ReadProbe
+from tests.chaos.clients import Client, LoopWatch, ReadProbe
 from tests.chaos.copies import compare_copies, digests_on_disk
 from tests.chaos.disk import SmallDisk, small_disk
 from tests.chaos.faults import KINDS, ROLES, plan
@@ -75,6 +75,7 @@ class Options:
     processes: tuple[str, ...] = ROLES
     replicas: int = 1
     workers: int = 2
+    spares: int = 1
     clients: int = 8
     accounts: int = 40
 
@@ -84,7 +85,7 @@ class Options:
         return (
             f"python -m tests.chaos --seed {self.seed} {length} --kinds {','.join(self.kinds)} "
             f"--processes {','.join(self.processes)} --replicas {self.replicas} --workers {self.workers} "
-            f"--clients {self.clients} --accounts {self.accounts}"
+            f"--spares {self.spares} --clients {self.clients} --accounts {self.accounts}"
         )
 
 
@@ -123,7 +124,8 @@ def run(options: Options) -> Report:
         if "clock" in options.kinds:
             clocks.mkdir()
             environ = {"PYTHONPATH": str(SKEW_FOLDER), "ROOKERY_CHAOS_CLOCKS": str(clocks)}
-        sets = [*SETTINGS, f"cluster.workers={options.workers}", f"cluster.replicas={options.replicas}"]
+        cluster_sets = {"workers": options.workers, "replicas": options.replicas, "spares": options.spares}
+        sets = [*SETTINGS, *(f"cluster.{name}={value}" for name, value in cluster_sets.items())]
         if options.replicas > 1:
             sets.append("durability.ack=replica")
         elif "damage" in options.kinds:
@@ -193,6 +195,7 @@ class _Run:
         self._disks, self._clocks = disks, clocks
         self._processes = Processes(cluster.process.pid, cluster.data)
         self._ledger, self._availability = Ledger(), Availability()
+        self._loop_watch = LoopWatch()
         self._proxy = Proxy(cluster.port, options.seed) if "net" in options.kinds else None
         self._url = f"http://127.0.0.1:{cluster.port}"
         report.kept.append(f"logs of the actors: {self._processes.log_folder()}")
@@ -238,7 +241,7 @@ class _Run:
             self._ledger.names[account] = Register({""})
         return accounts
 
-    def _make_clients(self, accounts: list[int]) -> tuple[list[Client], list[Client | ReadProbe]]:
+    def _make_clients(self, accounts: list[int]) -> tuple[list[Client], list[Client | ReadProbe | LoopWatch]]:
         """Return the clients, every second of them behind the proxy, and what only posts or reads, for each shard."""
         options, buckets = self._options, even_buckets(SHARDS)
         of_probes: list[int] = []
@@ -254,7 +257,7 @@ class _Run:
         clients = [
             make(n, others[n :: options.clients], self._proxy is None or n % 2 == 0) for n in range(options.clients)
         ]
-        probes: list[Client | ReadProbe] = []
+        probes: list[Client | ReadProbe | LoopWatch] = [self._loop_watch]
         for shard, account in enumerate(of_probes):
             probes.append(make(options.clients + shard, [account], True, weights=PROBE, pause_s=PROBE_PAUSE_S))
             theirs = [a for a in others if buckets[bucket_of_account(a)] == shard]
@@ -304,7 +307,8 @@ class _Run:
         report.unknown_share = round(ledger.unknown_share(), 5)
         report.availability = self._availability.report()
         report.unavailable_reads = [
-            f"{nemesis.seconds_at(r.begin):8.2f} s  shard {r.shard}, {r.end - r.begin:.2f} s, repeats {r.repeats}  {r.why}"
+            f"{nemesis.seconds_at(r.begin):.2f} s: shard {r.shard}, {r.end - r.begin:.2f} s, repeats {r.repeats}, "
+            f"the client itself late by {self._loop_watch.longest_s(r.begin, r.end):.2f} s  {r.why}"
             for r in self._availability.unavailable_reads()
         ]
         if self._proxy is not None:
