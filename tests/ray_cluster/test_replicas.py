@@ -17,9 +17,8 @@ import pytest
 
 from actors.core.ids import bucket_of_name
 from actors.storage import JOURNAL_DIRECTORY, shard_directory
-from cluster.router_files import load_state
-from cluster.shard_map import ShardMap, even_buckets
-from tests.chaos.copies import digests_on_disk
+from cluster.shard_map import even_buckets
+from tests.chaos.copies import digests_on_disk, map_on_disk
 from tests.chaos.damage import flip_byte
 from tests.serving import START_TIMEOUT_S, ServedCluster, served, wait_for
 
@@ -32,12 +31,6 @@ REPLICAS, SHARDS = 3, 2
 def cluster() -> Iterator[ServedCluster]:
     with served(f"cluster.replicas={REPLICAS}", "durability.ack=replica") as made:
         yield made
-
-
-def shard_map(cluster: ServedCluster) -> ShardMap:
-    state = load_state(cluster.data)
-    assert state is not None
-    return state[1]
 
 
 def wait_until_all_are_in_sync(cluster: ServedCluster) -> None:
