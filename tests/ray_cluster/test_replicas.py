@@ -35,8 +35,8 @@ def cluster() -> Iterator[ServedCluster]:
 
 def wait_until_all_are_in_sync(cluster: ServedCluster) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
-    while not all(replica.in_sync for replica in shard_map(cluster).replicas):
-        assert time.monotonic() < deadline, shard_map(cluster)
+    while not all(replica.in_sync for replica in map_on_disk(cluster.data).replicas):
+        assert time.monotonic() < deadline, map_on_disk(cluster.data)
         time.sleep(0.1)
 
 
@@ -92,14 +92,14 @@ def test_writes_go_on_with_another_leader_and_nothing_is_lost_or_doubled(cluster
     try:
         for shard in range(SHARDS):
             time.sleep(1)
-            leader = shard_map(cluster).primary_of(shard)
-            term = shard_map(cluster).term_of(shard)
+            leader = map_on_disk(cluster.data).primary_of(shard)
+            term = map_on_disk(cluster.data).term_of(shard)
             os.kill(leader.pid, number)
             deadline = time.monotonic() + START_TIMEOUT_S
-            while shard_map(cluster).term_of(shard) == term:
+            while map_on_disk(cluster.data).term_of(shard) == term:
                 assert time.monotonic() < deadline, "nobody was elected"
                 time.sleep(0.01)
-            assert shard_map(cluster).primary_of(shard).pid != leader.pid
+            assert map_on_disk(cluster.data).primary_of(shard).pid != leader.pid
             time.sleep(1)
             if number == signal.SIGSTOP:
                 os.kill(leader.pid, signal.SIGCONT)
@@ -124,13 +124,13 @@ def test_a_replica_whose_journal_goes_bad_while_it_serves_is_filled_anew(cluster
         writer.start()
     try:
         time.sleep(0.5)  # more than one frame
-        victim = next(r for r in shard_map(cluster).replicas_of(0) if r.primary == leads)
+        victim = next(r for r in map_on_disk(cluster.data).replicas_of(0) if r.primary == leads)
         folder = shard_directory(cluster.data, 0, victim.index)
         aside = len(list(folder.glob("damaged-*")))
         flip_byte(folder, 0.0)
         os.kill(victim.pid, signal.SIGKILL)
         wait_for(lambda: len(list(folder.glob("damaged-*"))) == aside + 1)
-        wait_for(lambda: shard_map(cluster).replica(0, victim.index).pid != victim.pid)
+        wait_for(lambda: map_on_disk(cluster.data).replica(0, victim.index).pid != victim.pid)
         wait_until_all_are_in_sync(cluster)
     finally:
         for writer in writers:
@@ -148,7 +148,7 @@ def test_status_names_every_replica_its_role_and_who_is_in_sync(cluster):
     assert len([p for p in report["processes"] if p["role"] == "shard"]) == SHARDS * REPLICAS
     with urllib.request.urlopen(f"http://127.0.0.1:{cluster.port}/readyz", timeout=5) as answer:
         assert json.loads(answer.read())
-    assert all(Path(r.unix_path).exists() for r in shard_map(cluster).replicas)
+    assert all(Path(r.unix_path).exists() for r in map_on_disk(cluster.data).replicas)
 
 
 def test_replicas_are_equal_after_a_storm_with_kills_and_a_damaged_one_is_filled_anew(cluster):
@@ -159,19 +159,19 @@ def test_replicas_are_equal_after_a_storm_with_kills_and_a_damaged_one_is_filled
     found = cluster.run("storm", "--kill", "--operations", "600", "--seed", "4")
     assert found["problem_count"] == 0
     wait_until_all_are_in_sync(cluster)
-    terms = shard_map(cluster).terms
+    terms = map_on_disk(cluster.data).terms
     cluster.stop()
-    assert shard_map(cluster).terms == terms, "nobody is elected while a cluster stops"
+    assert map_on_disk(cluster.data).terms == terms, "nobody is elected while a cluster stops"
     before = digests_on_disk(cluster.data, SHARDS, REPLICAS)
     assert [len(set(digests)) for digests in before] == [1] * SHARDS
 
-    victim = next(r for r in shard_map(cluster).replicas_of(0) if not r.primary)
+    victim = next(r for r in map_on_disk(cluster.data).replicas_of(0) if not r.primary)
     folder = shard_directory(cluster.data, 0, victim.index)
     newest = max((folder / JOURNAL_DIRECTORY).glob("*.seg"))
     data = bytearray(newest.read_bytes())
     data[20] ^= 0xFF  # in its head: nobody can take that for the torn end of a write
     newest.write_bytes(data)
-    gone = next(r for r in shard_map(cluster).replicas_of(1) if not r.primary)
+    gone = next(r for r in map_on_disk(cluster.data).replicas_of(1) if not r.primary)
     lost = shard_directory(cluster.data, 1, gone.index)
     for path in (lost / JOURNAL_DIRECTORY, lost / "checkpoint.duckdb", lost / "replica.msgpack"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
