@@ -26,6 +26,7 @@ from tests.chaos.copies import is_in_sync, map_on_disk
 from tests.chaos.damage import flip_byte
 from tests.chaos.disk import SmallDisk
 from tests.chaos.faults import Fault
+from tests.chaos.lanes import LaneProxies
 from tests.chaos.processes import Processes
 from tests.chaos.proxy import Proxy
 from tests.chaos.skew.sitecustomize import OFFSET
@@ -36,16 +37,16 @@ HEAL_POLL_S = 0.2
 
 
 class Nemesis:
-    """One run's faults. data: the cluster's folder; disks: of the replicas, by index; disks, proxy, clocks: nothing if
-    that kind isn't wanted.
+    """One run's faults. data: the cluster's folder; disks: of the replicas, by index; disks, proxy, lanes, clocks:
+    nothing if that kind isn't wanted.
     """
 
     def __init__(
         self, processes: Processes, data: Path, availability: Availability, proxy: Proxy | None,
-        disks: list[SmallDisk], clocks: Path | None,
+        lanes: LaneProxies | None, disks: list[SmallDisk], clocks: Path | None,
     ) -> None:  # fmt: skip
         self._processes, self._data, self._availability = processes, data, availability
-        self._proxy, self._disks, self._clocks = proxy, disks, clocks
+        self._proxy, self._lanes, self._disks, self._clocks = proxy, lanes, disks, clocks
         self._begin = time.monotonic()
         self._lasting: set[asyncio.Task[None]] = set()
         self._damages: set[asyncio.Task[None]] = set()
@@ -82,6 +83,8 @@ class Nemesis:
             self._go_on(process)
         if self._proxy is not None:
             self._proxy.set_mode("")
+        if self._lanes is not None:
+            self._lanes.heal()
         for disk in self._disks:
             disk.free()
         if self._clocks is not None:
@@ -113,6 +116,8 @@ class Nemesis:
             self._kill(role, victim, place, name)
         elif fault.kind == "stop":
             self._last(fault, self._stop(role, fault.seconds, victim, name))
+        elif fault.kind == "lanes":
+            self._last(fault, self._spoil_lanes(fault, role, place, name))
         elif fault.kind == "damage":
             self._damage_soon(fault, role, victim, place, name)
         else:
@@ -205,6 +210,17 @@ class Nemesis:
         self._proxy.set_mode(fault.mode)
         await asyncio.sleep(fault.seconds)
         self._proxy.set_mode("")
+
+    async def _spoil_lanes(self, fault: Fault, role: str, place: tuple[int, int] | None, name: str) -> None:
+        assert self._lanes is not None
+        if place is None or self._lanes.of[place].mode:
+            self._note(f"lanes {fault.mode} of {name}: not there, or spoiled already")
+            return
+        self.counts[f"lanes {fault.mode} {role}"] += 1
+        self._note(f"lanes {fault.mode} for {fault.seconds:.1f} s: {name}")
+        self._lanes.of[place].set_mode(fault.mode)
+        await asyncio.sleep(fault.seconds)
+        self._lanes.of[place].set_mode("")
 
     async def _fill_disk(self, fault: Fault) -> None:
         """Fill one replica's disk, or all."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import shutil
 import subprocess
@@ -41,7 +42,8 @@ from tests.chaos.availability import Availability
 from tests.chaos.clients import Client, LoopWatch, ReadProbe
 from tests.chaos.copies import compare_copies, digests_on_disk
 from tests.chaos.disk import SmallDisk, small_disk
-from tests.chaos.faults import KINDS, ROLES, plan
+from tests.chaos.faults import KINDS, OF_REPLICAS, ROLES, plan
+from tests.chaos.lanes import LaneProxies
 from tests.chaos.ledger import Ledger, Register
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.processes import Processes
@@ -128,8 +130,8 @@ def run(options: Options) -> Report:
         sets = [*SETTINGS, *(f"cluster.{name}={value}" for name, value in cluster_sets.items())]
         if options.replicas > 1:
             sets.append("durability.ack=replica")
-        elif "damage" in options.kinds:
-            report.left_out.append("damage: nothing could fill a single copy anew")
+        else:
+            report.left_out += [f"{kind}: there is a single copy" for kind in OF_REPLICAS if kind in options.kinds]
         cluster = ServedCluster(folder / "data", *sets, environ=environ)
         _put_replicas_on(disks, cluster.data)
         found = Found()
@@ -197,6 +199,10 @@ class _Run:
         self._ledger, self._availability = Ledger(), Availability()
         self._loop_watch = LoopWatch()
         self._proxy = Proxy(cluster.port, options.seed) if "net" in options.kinds else None
+        places = list(itertools.product(range(SHARDS), range(options.replicas)))
+        folders = {place: shard_directory(cluster.data, *place) for place in places}
+        spoils_lanes = "lanes" in options.kinds and options.replicas > 1
+        self._lanes = LaneProxies(folders, options.seed) if spoils_lanes else None
         self._url = f"http://127.0.0.1:{cluster.port}"
         report.kept.append(f"logs of the actors: {self._processes.log_folder()}")
 
@@ -205,11 +211,14 @@ class _Run:
         begin = time.monotonic()
         if self._proxy is not None:
             await self._proxy.start()
+        if self._lanes is not None:
+            await self._lanes.start()
         accounts = await self._register()
         clients, probes = self._make_clients(accounts)
         nemesis = Nemesis(
-            self._processes, self._cluster.data, self._availability, self._proxy, self._disks, self._clocks
-        )
+            self._processes, self._cluster.data, self._availability, self._proxy, self._lanes, self._disks,
+            self._clocks,
+        )  # fmt: skip
         try:
             await asyncio.gather(*(client.begin(BEGIN_FOLLOWS) for client in clients))
             async with asyncio.TaskGroup() as group:
@@ -224,6 +233,8 @@ class _Run:
         finally:
             if self._proxy is not None:
                 await self._proxy.close()
+            if self._lanes is not None:
+                await self._lanes.close()
             self._fill_report(nemesis, time.monotonic() - begin)
         await asyncio.sleep(LATE_REQUEST_S)
         found.add(self._ledger.problems)
@@ -313,6 +324,8 @@ class _Run:
         ]
         if self._proxy is not None:
             report.figures["connections_spoiled"] = self._proxy.spoiled_count
+        if self._lanes is not None:
+            report.figures["lanes_spoiled"] = sum(proxy.spoiled_count for proxy in self._lanes.of.values())
 
     async def _compare(self, accounts: list[int], found: Found) -> None:
         """Compare the drained cluster with the ledger and the definition."""
