@@ -215,6 +215,8 @@ class Replication:
         if peers:
             self._recent_first = self.state.position + 1
             self.commits.on_record = self._remember
+            for peer in peers:  # whoever was away during the election needs what is in the journal now
+                self.hold(peer.index, self.commits.figures()["checkpoint_position"])
             self._links = {peer.index: _Link(self, self.leader, peer.index) for peer in peers}
             self._tasks = [asyncio.create_task(link.run()) for link in self._links.values()]
             self._tasks.append(asyncio.create_task(self._tend(self.leader)))
@@ -382,11 +384,10 @@ class Replication:
         """Take a leader's checkpoint in pieces: [term, "piece", bytes], and at last [term, "end", position]."""
         term, kind, *values = request.args
         self._checked_term(_number(term, "term"))
-        if self.role == "follower":
-            raise MovedError(f"replica {self.index} of shard {self.shard} follows already")
         if kind == "begin":
+            self.role = "waiting"  # since it attached it has been a follower, but its log leads nowhere
             self._incoming = await asyncio.to_thread(self.storage.open_incoming)
-        elif self._incoming is None:
+        elif self.role == "follower" or self._incoming is None:
             raise MovedError("a snapshot begins with begin")
         elif kind == "piece":
             await asyncio.to_thread(self._incoming.write, values[0])

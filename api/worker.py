@@ -122,6 +122,7 @@ class ApiWorker:
             ws="none",
             lifespan="off",
             loop="none",  # the running one; the actor's is uvloop already
+            backlog=_BACKLOG_COUNT,
             access_log=False,  # the edge logs, without query strings
             log_config=None,
             proxy_headers=False,  # rate_limits.py reads X-Forwarded-For, and only from trusted proxies
@@ -140,14 +141,17 @@ class _QuietServer(uvicorn.Server):
 
 
 def open_listener(host: str, port: int) -> socket.socket:
-    """Return a bound socket that other workers may share the port of."""
+    """Return a bound socket that other workers may share the port of.
+
+    It doesn't listen before the server serves: while this worker waits for the cluster, the kernel would give it its
+    share of the connections.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((host, port))
-        listener.listen(_BACKLOG_COUNT)
         listener.setblocking(False)
     except OSError:
         listener.close()

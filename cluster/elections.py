@@ -54,7 +54,12 @@ class Elections:
         self._tried: dict[int, int] = {}
         self._leading: dict[int, int] = {}  # shard -> pid of the process that leads in the newest term
         self._failures: dict[int, list[int]] = {}  # shard -> who answered in an election that came to nothing
+        self._stopped = False
         self.count = 0
+
+    def stop(self) -> None:
+        """Elect nobody from now on: the cluster stops, and a leader that ends is to have no successor."""
+        self._stopped = True
 
     # ---- what is known ----------------------------------------------------------------------------------------
 
@@ -112,8 +117,8 @@ class Elections:
 
     async def _elect(self, shard: int, preferred: int = -1) -> bool:
         for _ in range(TERM_TRIES):
-            if preferred == -1 and self.has_leader(shard):
-                return True
+            if self._stopped or (preferred == -1 and self.has_leader(shard)):
+                return self.has_leader(shard)
             shard_map = self._get_map()
             replicas = shard_map.replicas_of(shard)
             if not shard_map.terms[shard] and not all(replica.registered for replica in replicas):

@@ -244,8 +244,9 @@ class RouterActor:
         return self._router.check()
 
     async def stop_supervision(self) -> None:
-        """Leave dead actors dead from now on; the first step of stopping a cluster."""
+        """Leave dead actors dead, and elect nobody, from now on; the first step of stopping a cluster."""
         self._supervision.cancel()
+        self._router.elections.stop()
 
 
 def start_router(

@@ -37,6 +37,28 @@ async def test_two_workers_share_a_port_and_stop_cleanly():
         await asyncio.open_connection("127.0.0.1", port)
 
 
+async def test_a_worker_that_waits_for_the_cluster_is_given_no_connections():
+    serving = ApiWorker(SETTINGS, connect_fake, port=0, name="api-0")
+    port = await serving.start()
+    there, is_waiting = asyncio.Event(), asyncio.Event()
+
+    async def connect_late(on_revoked):
+        is_waiting.set()
+        await there.wait()
+        return await connect_fake(on_revoked)
+
+    starting = ApiWorker(SETTINGS, connect_late, port=port, name="api-1")
+    start = asyncio.create_task(starting.start())
+    await is_waiting.wait()
+    for _ in range(50):  # the kernel would send half of them there
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=5) as http:
+            assert (await http.get("/healthz")).status_code == 200
+    there.set()
+    assert await start == port
+    await serving.stop()
+    await starting.stop()
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.org", "::"])
 def test_open_mode_refuses_to_listen_beyond_loopback(host):
     with pytest.raises(ValueError, match="loopback"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 from collections.abc import Iterable
 
@@ -14,6 +15,7 @@ from tests.chaos.faults import KINDS, ROLES
 from tests.chaos.run import Options, Report, log_tail, run
 
 EVENTS_SHOWN = 30
+READS_SHOWN = 40
 out = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
 
 
@@ -32,6 +34,7 @@ def main(
     processes: str = typer.Option(",".join(ROLES), help="Whose processes are killed, stopped and skewed."),
     replicas: int = typer.Option(1, min=1, help="Copies of each shard; more than one sets durability.ack=replica."),
     workers: int = typer.Option(2, min=1, help="API workers."),
+    spares: int = typer.Option(1, min=0, help="Idle processes that a killed one comes back in."),
     clients: int = typer.Option(8, min=1, help="Concurrent clients, besides one a shard that only posts."),
     accounts: int = typer.Option(40, min=16, help="Accounts that the clients share."),
     as_json: bool = typer.Option(False, "--json", help="Print the whole report as JSON."),
@@ -42,7 +45,7 @@ def main(
     """
     options = Options(
         seed, minutes, kills, _chosen(kinds, KINDS, "--kinds"), _chosen(processes, ROLES, "--processes"), replicas,
-        workers, clients, accounts,
+        workers, spares, clients, accounts,
     )  # fmt: skip
     if kills and "kill" not in options.kinds:
         raise typer.BadParameter("--kills needs `kill` among --kinds")
@@ -65,6 +68,11 @@ def show(report: Report) -> None:
     if report.availability:
         _figures("reads", report.availability["reads"])
         _figures("from a kill to the next acknowledged write", report.availability["write gaps"])
+    if report.empty_restarts_s:
+        median = statistics.median(report.empty_restarts_s)
+        out.print(f"Ray's restart of an empty actor: median {median:.3f} s of {report.empty_restarts_s}")
+    for line in report.unavailable_reads[:READS_SHOWN]:
+        out.print(f"unavailable read at {line}", markup=False, soft_wrap=True)
     figures = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in report.figures.items())
     out.print(f"{report.seconds:.0f} s; unknown outcomes {report.unknown_share:.2%}; compared: {figures}")
     for problem in report.problems:

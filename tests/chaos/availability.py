@@ -5,6 +5,8 @@ Rules of this file
   the cluster's.
 - Reads are made at fixed times (clients.ReadProbe): a client that waits for an answer would make fewest reads just when
   they fail.
+- A read whose connection breaks before its answer is repeated on another connection, as HTTP clients do with a GET. It
+  counts once: served if its answer came within SLOW_S of the first attempt, and as repeated.
 - A shard is *under a kill* from the kill until the first write that was sent to it afterwards is acknowledged.
 """
 
@@ -19,17 +21,26 @@ SLOW_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. Times: seconds, monotonic."""
+    """One request. Times: seconds, monotonic. repeats: attempts after the first; why: what a failed one ended with."""
 
     shard: int
     begin: float
     end: float
     served: bool
+    repeats: int = 0
+    why: str = ""
+
+    @property
+    def slow(self) -> bool:
+        """Whether it took longer than a client should wait."""
+        return self.end - self.begin > SLOW_S
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """One kill -9. shard: None for processes that own none, and for a shard that was not up yet."""
+    """One kill -9. role: of the process; of several replicas `leader` or `follower`; `shard` for one not up yet.
+    shard: None for processes that own none, and for a shard that was not up yet.
+    """
 
     role: str
     at: float
@@ -41,6 +52,7 @@ class Reads:
     """A group of reads. The shares are of all of them; a read that failed and was slow counts once as unavailable."""
 
     count: int
+    repeated: int
     failed_share: float
     slow_share: float
     unavailable_share: float
@@ -89,6 +101,10 @@ class Availability:
             "write gaps": {role: asdict(_gaps(found)) for role, found in sorted(gaps.items())},
         }
 
+    def unavailable_reads(self) -> list[Request]:
+        """Return the reads that failed or were slow, by the time they began."""
+        return sorted((r for r in self.reads if r.slow or not r.served), key=lambda r: r.begin)
+
     def _acknowledged(self, shard: int | None) -> list[tuple[float, float]]:
         """Return (begin, earliest end of this and later ones) of the acknowledged writes of a shard, by begin."""
         found = sorted((w.begin, w.end) for w in self.writes if w.served and shard in (None, w.shard))
@@ -108,9 +124,10 @@ def _gap(at: float, acknowledged: list[tuple[float, float]]) -> float | None:
 def _reads(group: list[Request]) -> Reads:
     count = len(group)
     failed = sum(not r.served for r in group)
-    slow = sum(r.end - r.begin > SLOW_S for r in group)
-    either = sum(not r.served or r.end - r.begin > SLOW_S for r in group)
-    return Reads(count, *(round(n / count, 5) if count else 0.0 for n in (failed, slow, either)))
+    slow = sum(r.slow for r in group)
+    either = sum(not r.served or r.slow for r in group)
+    repeated = sum(r.repeats > 0 for r in group)
+    return Reads(count, repeated, *(round(n / count, 6) if count else 0.0 for n in (failed, slow, either)))
 
 
 def _gaps(found: list[float | None]) -> Gaps:

@@ -1,4 +1,4 @@
-"""A small disk that can be filled: a tmpfs, which takes root and the right to mount."""
+"""Small disks that can be filled: a tmpfs each, which takes root and the right to mount."""
 
 from __future__ import annotations
 

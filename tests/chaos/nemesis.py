@@ -4,6 +4,8 @@ Rules of this file
 - Faults that last overlap with those that come next; a second fault of the disk or the network waits for no first,
   it is left out and noted.
 - Whatever happens, `heal` is called: nobody stays stopped, the disk is freed, the network and the clocks are right.
+- A damaged journal takes the one copy that acknowledgements can spare: it is done only to a shard that is wholly in
+  sync, and until it is so again, the shard's processes are left alone.
 """
 
 from __future__ import annotations
@@ -12,34 +14,46 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+from actors.storage import shard_directory
 from tests.chaos.availability import Availability, Kill
+from tests.chaos.copies import is_in_sync, map_on_disk
+from tests.chaos.damage import flip_byte
 from tests.chaos.disk import SmallDisk
 from tests.chaos.faults import Fault
+from tests.chaos.lanes import LaneProxies
 from tests.chaos.processes import Processes
 from tests.chaos.proxy import Proxy
 from tests.chaos.skew.sitecustomize import OFFSET
 
 REFILL_S = 0.05  # between looks whether somebody has freed a part of the full disk
+HEAL_TIMEOUT_S = 60.0  # for a damaged replica to be filled anew, other faults meanwhile
+HEAL_POLL_S = 0.2
 
 
 class Nemesis:
-    """One run's faults. disk, proxy, clocks: None if that kind isn't wanted."""
+    """One run's faults. data: the cluster's folder; disks: of the replicas, by index; disks, proxy, lanes, clocks:
+    nothing if that kind isn't wanted.
+    """
 
     def __init__(
-        self, processes: Processes, availability: Availability, proxy: Proxy | None, disk: SmallDisk | None,
-        clocks: Path | None,
+        self, processes: Processes, data: Path, availability: Availability, proxy: Proxy | None,
+        lanes: LaneProxies | None, disks: list[SmallDisk], clocks: Path | None,
     ) -> None:  # fmt: skip
-        self._processes, self._availability = processes, availability
-        self._proxy, self._disk, self._clocks = proxy, disk, clocks
+        self._processes, self._data, self._availability = processes, data, availability
+        self._proxy, self._lanes, self._disks, self._clocks = proxy, lanes, disks, clocks
         self._begin = time.monotonic()
         self._lasting: set[asyncio.Task[None]] = set()
+        self._damages: set[asyncio.Task[None]] = set()
         self._stopped: set[psutil.Process] = set()
         self._disk_busy = False
+        self._healing: set[int] = set()  # shards with a damaged replica
+        self.problems: list[str] = []
         self.counts: Counter[str] = Counter()
         self.events: list[str] = []
         self.kill_count = 0
@@ -61,61 +75,117 @@ class Nemesis:
             await self.heal()
 
     async def heal(self) -> None:
-        """End every fault."""
-        for task in self._lasting:
+        """End every fault. A damaged replica is waited for."""
+        for task in self._lasting - self._damages:
             task.cancel()
-        await asyncio.gather(*self._lasting, return_exceptions=True)
+        await asyncio.gather(*(self._lasting - self._damages), return_exceptions=True)
         for process in list(self._stopped):
             self._go_on(process)
         if self._proxy is not None:
             self._proxy.set_mode("")
-        if self._disk is not None:
-            self._disk.free()
+        if self._lanes is not None:
+            self._lanes.heal()
+        for disk in self._disks:
+            disk.free()
         if self._clocks is not None:
             for file in self._clocks.iterdir():
                 file.write_bytes(OFFSET.pack(0.0))
+        await asyncio.gather(*self._damages)
         self._note("healed")
 
+    def seconds_at(self, monotonic: float) -> float:
+        """Return a moment as events name it."""
+        return monotonic - self._begin
+
     def _note(self, what: str) -> None:
-        self.events.append(f"{time.monotonic() - self._begin:8.2f} s  {what}")
+        self.events.append(f"{self.seconds_at(time.monotonic()):8.2f} s  {what}")
 
     def _begin_fault(self, fault: Fault) -> None:
         if fault.kind in ("net", "disk"):
             self._last(fault, self._spoil_net(fault) if fault.kind == "net" else self._fill_disk(fault))
             return
-        victims = self._processes.find(fault.role)
-        if not victims:
+        victim, place = self._choose(fault)
+        if victim is None:
             self._note(f"{fault.kind} {fault.role}: nobody there")
             return
-        victim = victims[int(fault.draw * len(victims))]
-        shard = self._processes.shard_of(victim.pid) if fault.role == "shard" else None
-        name = f"{fault.role} {victim.pid}" if shard is None else f"shard {shard} ({victim.pid})"
+        role, name = fault.role, f"{fault.role} {victim.pid}"
+        if place is not None:
+            role = "leader" if place in self._processes.leaders() else "follower"
+            name = f"{role} of shard {place[0]}, replica {place[1]} ({victim.pid})"
         if fault.kind == "kill":
-            self._kill(fault, victim, shard, name)
+            self._kill(role, victim, place, name)
         elif fault.kind == "stop":
-            self._last(fault, self._stop(fault, victim, name))
+            self._last(fault, self._stop(role, fault.seconds, victim, name))
+        elif fault.kind == "lanes":
+            self._last(fault, self._spoil_lanes(fault, role, place, name))
+        elif fault.kind == "damage":
+            self._damage_soon(fault, role, victim, place, name)
         else:
             self._skew(fault, victim, name)
 
-    def _last(self, fault: Fault, work: object) -> None:
-        self._lasting.add(asyncio.create_task(work))  # type: ignore[arg-type]
+    def _choose(self, fault: Fault) -> tuple[psutil.Process | None, tuple[int, int] | None]:
+        """Return the victim, and which replica it is, if it is one."""
+        found = self._processes.find(fault.role)
+        if fault.role != "shard":
+            return (found[int(fault.draw * len(found))] if found else None), None
+        leaders = self._processes.leaders()
+        places = [(process, self._processes.replica_of(process)) for process in found]
+        left = [(process, place) for process, place in places if place is None or place[0] not in self._healing]
+        chosen = [(process, place) for process, place in left if (place in leaders) == fault.leader] or left
+        return chosen[int(fault.draw * len(chosen))] if chosen else (None, None)
 
-    def _kill(self, fault: Fault, victim: psutil.Process, shard: int | None, name: str) -> None:
+    def _last(self, fault: Fault, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=fault.kind)
+        self._lasting.add(task)
+        return task
+
+    def _kill(self, role: str, victim: psutil.Process, place: tuple[int, int] | None, name: str) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             victim.kill()
-            self._availability.kills.append(Kill(fault.role, time.monotonic(), shard))
+            self._availability.kills.append(Kill(role, time.monotonic(), None if place is None else place[0]))
             self.kill_count += 1
-            self.counts[f"kill {fault.role}"] += 1
+            self.counts[f"kill {role}"] += 1
             self._note(f"kill -9 {name}")
 
-    async def _stop(self, fault: Fault, victim: psutil.Process, name: str) -> None:
+    async def _stop(self, role: str, seconds: float, victim: psutil.Process, name: str) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             victim.suspend()
             self._stopped.add(victim)
-            self.counts[f"stop {fault.role}"] += 1
-            self._note(f"SIGSTOP {name} for {fault.seconds:.1f} s")
-            await asyncio.sleep(fault.seconds)
+            self.counts[f"stop {role}"] += 1
+            self._note(f"SIGSTOP {name} for {seconds:.1f} s")
+            await asyncio.sleep(seconds)
             self._go_on(victim)
+
+    def _damage_soon(
+        self, fault: Fault, role: str, victim: psutil.Process, place: tuple[int, int] | None, name: str
+    ) -> None:
+        """Damage a replica's journal and kill it soon, if its shard can bear that."""
+        if place is None or self._stopped or not is_in_sync(map_on_disk(self._data), place[0]):
+            self._note(f"damage {name}: left out, it may be one of too few copies")
+            return
+        self._healing.add(place[0])
+        task = self._last(fault, self._damage(fault, role, victim, place, name))
+        self._damages.add(task)
+        task.add_done_callback(self._damages.discard)
+
+    async def _damage(self, fault: Fault, role: str, victim: psutil.Process, place: tuple[int, int], name: str) -> None:
+        """Flip a bit in a replica's journal, kill it, and wait until it is in sync again."""
+        shard, index = place
+        self._note(f"a bit of {name} is flipped: {flip_byte(shard_directory(self._data, shard, index), fault.place)}")
+        self.counts[f"damage {role}"] += 1
+        await asyncio.sleep(fault.seconds)
+        self._kill(role, victim, place, name)
+        deadline = time.monotonic() + HEAL_TIMEOUT_S
+        try:
+            while time.monotonic() < deadline:
+                await asyncio.sleep(HEAL_POLL_S)
+                shard_map = map_on_disk(self._data)
+                if shard_map.replica(shard, index).pid != victim.pid and is_in_sync(shard_map, shard):
+                    self._note(f"replica {index} of shard {shard} is in sync again")
+                    return
+            self.problems.append(f"damaged, {name} was not in sync again after {HEAL_TIMEOUT_S:.0f} s")
+        finally:
+            self._healing.discard(shard)
 
     def _go_on(self, process: psutil.Process) -> None:
         self._stopped.discard(process)
@@ -141,19 +211,35 @@ class Nemesis:
         await asyncio.sleep(fault.seconds)
         self._proxy.set_mode("")
 
-    async def _fill_disk(self, fault: Fault) -> None:
-        assert self._disk is not None
-        if self._disk_busy:
-            self._note("disk: it is full already")
+    async def _spoil_lanes(self, fault: Fault, role: str, place: tuple[int, int] | None, name: str) -> None:
+        assert self._lanes is not None
+        if place is None or self._lanes.of[place].mode:
+            self._note(f"lanes {fault.mode} of {name}: not there, or spoiled already")
             return
+        self.counts[f"lanes {fault.mode} {role}"] += 1
+        self._note(f"lanes {fault.mode} for {fault.seconds:.1f} s: {name}")
+        self._lanes.of[place].set_mode(fault.mode)
+        await asyncio.sleep(fault.seconds)
+        self._lanes.of[place].set_mode("")
+
+    async def _fill_disk(self, fault: Fault) -> None:
+        """Fill one replica's disk, or all."""
+        if self._disk_busy:
+            self._note("disk: one is full already")
+            return
+        turn = int(fault.draw * (len(self._disks) + 1))
+        full = self._disks[turn : turn + 1] or self._disks
+        which = "all disks are" if full is self._disks else f"the disk of the replicas {turn} is"
         self._disk_busy = True
         try:
             self.counts["disk"] += 1
-            self._note(f"the disk is full for {fault.seconds:.1f} s")
+            self._note(f"{which} full for {fault.seconds:.1f} s")
             until = time.monotonic() + fault.seconds
             while time.monotonic() < until:
-                self._disk.fill()
+                for disk in full:
+                    disk.fill()
                 await asyncio.sleep(REFILL_S)
         finally:
-            self._disk.free()
+            for disk in full:
+                disk.free()
             self._disk_busy = False

@@ -2,16 +2,30 @@
 
 Rules of this file
 - Only descendants of the `serve` that the harness itself started are ever touched.
-- A process is known by what Ray calls it. Which shard it is says the lock file of the shard's journal.
+- A process is known by what Ray calls it. Which replica it is says that name too while its constructor runs, and then
+  the lock file of the replica's journal; who leads, the map that the router wrote last.
 """
 
 from __future__ import annotations
 
+import contextlib
+import re
 from pathlib import Path
 
 import psutil
 
-TITLES = {"shard": "ray::ShardActor", "api": "ray::ApiActor", "router": "ray::RouterActor"}
+from tests.chaos.copies import map_on_disk
+
+CLASSES = {"shard": "ShardActor", "api": "ApiActor", "router": "RouterActor"}
+NAMED = re.compile(r"shard-(\d+):replica-(\d+):")
+LOCK = "journal/journal.lock"
+
+
+def place_of(folder: Path) -> tuple[int, int]:
+    """Return (shard, index) of a replica's folder, shard-NN or shard-NN/replica-N."""
+    if folder.name.startswith("shard-"):
+        return int(folder.name.removeprefix("shard-")), 0
+    return int(folder.parent.name.removeprefix("shard-")), int(folder.name.removeprefix("replica-"))
 
 
 class Processes:
@@ -28,16 +42,24 @@ class Processes:
                 command = process.cmdline()
             except psutil.Error:
                 continue
-            if command and command[0].startswith(TITLES[role]):
+            if command and command[0].startswith("ray::") and CLASSES[role] in command[0]:
                 found.append(process)
         return sorted(found, key=lambda process: process.pid)
 
-    def shard_of(self, pid: int) -> int | None:
-        """Return the shard whose journal a process holds, None if it holds none (yet)."""
-        for lock in self._data.glob("shard-*/journal/journal.lock"):
-            if lock.read_text(encoding="ascii").strip() == str(pid):
-                return int(lock.parent.parent.name.removeprefix("shard-"))
+    def replica_of(self, process: psutil.Process) -> tuple[int, int] | None:
+        """Return (shard, index) of a shard's process; None if it has just begun or ended."""
+        with contextlib.suppress(psutil.Error, IndexError):
+            if named := NAMED.search(process.cmdline()[0]):
+                return int(named[1]), int(named[2])
+        for lock in (*self._data.glob(f"shard-*/{LOCK}"), *self._data.glob(f"shard-*/replica-*/{LOCK}")):
+            with contextlib.suppress(FileNotFoundError):  # it is just being put aside
+                if lock.read_text(encoding="ascii").strip() == str(process.pid):
+                    return place_of(lock.parent.parent)
         return None
+
+    def leaders(self) -> set[tuple[int, int]]:
+        """Return (shard, index) of the replica that leads each shard, as the map on disk says."""
+        return {(replica.shard, replica.index) for replica in map_on_disk(self._data).replicas if replica.primary}
 
     def log_folder(self) -> str:
         """Return where Ray keeps the logs of the actors."""

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import itertools
+from functools import partial
 
 import pytest
 
+from actors.storage import JOURNAL_DIRECTORY
 from bench.processes import free_port
 from cluster.checking import Outcome as Found
 from tests.chaos.availability import Availability, Kill, Request
+from tests.chaos.clients import ReadProbe
+from tests.chaos.damage import flip_byte
 from tests.chaos.disk import small_disk
 from tests.chaos.faults import KINDS, ROLES, plan
+from tests.chaos.lanes import DELAY_S, LaneProxy
 from tests.chaos.ledger import Ledger, Outcome, Post, Register
 from tests.chaos.proxy import Proxy
 from tests.chaos.verify import Served, compare
@@ -157,7 +163,7 @@ def test_a_gap_runs_from_the_kill_to_the_first_write_that_was_sent_later_and_ack
     assert report["write gaps"]["api"]["worst_s"] == 1.5
     assert report["reads"]["of a shard under a kill"]["unavailable_share"] == 1.0
     assert report["reads"]["all"] == {
-        "count": 3, "failed_share": 0.33333, "slow_share": 0.33333, "unavailable_share": 0.66667,
+        "count": 3, "repeated": 0, "failed_share": 0.333333, "slow_share": 0.333333, "unavailable_share": 0.666667,
     }  # fmt: skip
 
 
@@ -219,6 +225,83 @@ async def test_a_held_connection_goes_on_and_a_cut_one_ends():
         await reader.readexactly(1)
     await proxy.close()
     server.close()
+
+
+@pytest.mark.parametrize("mode", ["hold", "cut", "delay"])
+async def test_a_lane_proxy_takes_the_place_of_a_socket_and_of_the_one_that_replaces_it(tmp_path, mode):
+    async def answer(name, reader, writer):
+        while piece := await reader.read(100):
+            writer.write(name + piece)
+
+    async def listen(name):
+        """Put a socket at the path as LaneServer does."""
+        server = await asyncio.start_unix_server(partial(answer, name), tmp_path / "new")
+        (tmp_path / "new").rename(tmp_path / "lane.sock")
+        return server
+
+    async def ask():
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "lane.sock")
+        writer.write(b" here")
+        return reader, await asyncio.wait_for(reader.read(100), 2 * DELAY_S[1])
+
+    servers = [await listen(b"first")]
+    proxy = LaneProxy(tmp_path / "lane.sock", 1)
+    await proxy.take_place()
+    reader, said = await ask()
+    assert said == b"first here"
+    servers.append(await listen(b"second"))
+    await proxy.take_place()
+    assert (await ask())[1] == b"second here"
+    proxy.set_mode(mode)
+    if mode == "hold":
+        with pytest.raises(TimeoutError):
+            await ask()
+    elif mode == "cut":
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read(100) == b"", "it ends"
+        assert (await ask())[1] == b"second here"
+    else:
+        assert (await ask())[1] == b"second here"
+    proxy.set_mode("")
+    assert (await ask())[1] == b"second here"
+    await proxy.close()
+    assert (await ask())[1] == b"second here"
+    for server in servers:
+        server.close()
+
+
+def test_one_bit_is_flipped_anywhere_in_a_journal(tmp_path):
+    journal = tmp_path / JOURNAL_DIRECTORY
+    journal.mkdir()
+    whole = {journal / "1.seg": bytes(10), journal / "2.seg": bytes(30)}
+    for draw, name, at in ((0.0, "1.seg", 0), (0.249, "1.seg", 9), (0.25, "2.seg", 0), (0.999, "2.seg", 29)):
+        for path, data in whole.items():
+            path.write_bytes(data)
+        assert flip_byte(tmp_path, draw) == f"{name}, byte {at} of {len(whole[journal / name])}"
+        changed = [(p.name, i) for p, data in whole.items() for i, byte in enumerate(p.read_bytes()) if byte != data[i]]
+        assert changed == [(name, at)]
+
+
+async def test_a_read_whose_connection_breaks_is_repeated_and_counts_once():
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        nonlocal count
+        count += 1
+        if count > 2:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")
+        writer.close()
+
+    count, port, measured = 0, free_port(), Availability()
+    server = await asyncio.start_server(serve, "127.0.0.1", port)
+    probe = ReadProbe(port, 0, [ADA], measured)
+    await probe._read(ADA)
+    assert [(read.served, read.repeats, read.why) for read in measured.reads] == [(True, 2, "")]
+    server.close()
+    await probe._read(ADA)
+    failed = measured.unavailable_reads()
+    assert [(read.served, read.slow) for read in failed] == [(False, True)], "nobody listens"
+    probe.stop()
+    await probe.run()
 
 
 def test_a_small_disk_is_full_until_it_is_freed_or_says_why_it_is_not_there(tmp_path):

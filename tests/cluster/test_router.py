@@ -242,6 +242,19 @@ def test_a_restarted_replica_is_found_by_ping_even_if_its_registration_got_lost(
     assert router.shard_map.term_of(0) == 2
 
 
+def test_a_leader_that_ends_with_its_cluster_gets_no_successor(make_router, actors, supervise):
+    router = make_router(1)
+    supervise(router, 0.0)
+    supervise(router, 1.0)
+    leader = router.shard_map.primary_of(0)
+    assert router.shard_map.term_of(0) == 1
+    router.elections.stop()
+    actors.leads.pop(leader.actor_name)
+    supervise(router, 2.0)
+    assert not router.elections.has_leader(0)
+    assert router.shard_map.term_of(0) == 1
+
+
 def test_an_actor_that_dies_in_its_constructor_is_tried_again_with_growing_pauses(make_router, actors, supervise):
     router = make_router(1)
     actors.create_error = RuntimeError("journal is corrupt")

@@ -15,12 +15,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from actors.core.verify import digest
-from actors.storage import JOURNAL_DIRECTORY, Storage, shard_directory
-from cluster.router_files import load_state
-from cluster.shard_map import ShardMap
-from configs.settings import load_settings
-from tests.serving import START_TIMEOUT_S, ServedCluster, served
+from actors.core.ids import bucket_of_name
+from actors.storage import JOURNAL_DIRECTORY, shard_directory
+from cluster.shard_map import even_buckets
+from tests.chaos.copies import digests_on_disk, map_on_disk
+from tests.chaos.damage import flip_byte
+from tests.serving import START_TIMEOUT_S, ServedCluster, served, wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -33,31 +33,19 @@ def cluster() -> Iterator[ServedCluster]:
         yield made
 
 
-def shard_map(cluster: ServedCluster) -> ShardMap:
-    state = load_state(cluster.data)
-    assert state is not None
-    return state[1]
-
-
 def wait_until_all_are_in_sync(cluster: ServedCluster) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
-    while not all(replica.in_sync for replica in shard_map(cluster).replicas):
-        assert time.monotonic() < deadline, shard_map(cluster)
+    while not all(replica.in_sync for replica in map_on_disk(cluster.data).replicas):
+        assert time.monotonic() < deadline, map_on_disk(cluster.data)
         time.sleep(0.1)
 
 
-def digests_on_disk(cluster: ServedCluster) -> list[list[str]]:
-    """Per shard, the digest of each replica of a stopped cluster."""
-    overrides = {"storage": {"data_dir": cluster.data}, "cluster": {"shards": SHARDS, "replicas": REPLICAS}}
-    settings = load_settings("test", overrides=overrides, environ={})
-    found = []
-    for shard in range(SHARDS):
-        found.append([])
-        for index in range(REPLICAS):
-            storage = Storage(settings, shard, index)
-            found[-1].append(digest(storage.replica.state))
-            storage.close()
-    return found
+def names_of_all_shards(begin: str, count: int) -> list[str]:
+    """Return so many user names of each shard; an account is made where its name lies."""
+    buckets = even_buckets(SHARDS)
+    names = [f"{begin}_{n}" for n in range(100)]
+    theirs = [[name for name in names if buckets[bucket_of_name(name)] == shard] for shard in range(SHARDS)]
+    return [name for of_shard in theirs for name in of_shard[:count]]
 
 
 class Writer(threading.Thread):
@@ -98,20 +86,20 @@ class Writer(threading.Thread):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_writes_go_on_with_another_leader_and_nothing_is_lost_or_doubled(cluster, number):
     wait_until_all_are_in_sync(cluster)
-    writers = [Writer(cluster, f"writer_{number}_{n}") for n in range(4)]
+    writers = [Writer(cluster, name) for name in names_of_all_shards(f"writer_{number}", 2)]
     for writer in writers:
         writer.start()
     try:
         for shard in range(SHARDS):
             time.sleep(1)
-            leader = shard_map(cluster).primary_of(shard)
-            term = shard_map(cluster).term_of(shard)
+            leader = map_on_disk(cluster.data).primary_of(shard)
+            term = map_on_disk(cluster.data).term_of(shard)
             os.kill(leader.pid, number)
             deadline = time.monotonic() + START_TIMEOUT_S
-            while shard_map(cluster).term_of(shard) == term:
+            while map_on_disk(cluster.data).term_of(shard) == term:
                 assert time.monotonic() < deadline, "nobody was elected"
                 time.sleep(0.01)
-            assert shard_map(cluster).primary_of(shard).pid != leader.pid
+            assert map_on_disk(cluster.data).primary_of(shard).pid != leader.pid
             time.sleep(1)
             if number == signal.SIGSTOP:
                 os.kill(leader.pid, signal.SIGCONT)
@@ -127,6 +115,42 @@ def test_writes_go_on_with_another_leader_and_nothing_is_lost_or_doubled(cluster
         assert sorted(writer.served_ids()) == sorted(acknowledged)
 
 
+@pytest.mark.parametrize("leads", [False, True])
+def test_a_replica_whose_journal_goes_bad_while_it_serves_is_filled_anew(cluster, leads):
+    wait_until_all_are_in_sync(cluster)
+    names = names_of_all_shards(f"before_{leads}", 1)
+    writers = [Writer(cluster, name) for name in names]
+    for writer in writers:
+        writer.start()
+    try:
+        time.sleep(0.5)  # more than one frame
+        victim = next(r for r in map_on_disk(cluster.data).replicas_of(0) if r.primary == leads)
+        folder = shard_directory(cluster.data, 0, victim.index)
+        aside = len(list(folder.glob("damaged-*")))
+        flip_byte(folder, 0.0)
+        os.kill(victim.pid, signal.SIGKILL)
+        wait_for(lambda: len(list(folder.glob("damaged-*"))) == aside + 1)
+        wait_for(lambda: map_on_disk(cluster.data).replica(0, victim.index).pid != victim.pid)
+        wait_until_all_are_in_sync(cluster)
+    finally:
+        for writer in writers:
+            writer.done.set()
+        for writer in writers:
+            writer.join()
+    for writer in writers:
+        assert writer.refused == []
+        assert sorted(writer.served_ids()) == sorted(tweet_id for _, tweet_id in writer.acknowledged)
+
+
+def test_status_names_every_replica_its_role_and_who_is_in_sync(cluster):
+    wait_until_all_are_in_sync(cluster)
+    report = cluster.run("status")
+    assert len([p for p in report["processes"] if p["role"] == "shard"]) == SHARDS * REPLICAS
+    with urllib.request.urlopen(f"http://127.0.0.1:{cluster.port}/readyz", timeout=5) as answer:
+        assert json.loads(answer.read())
+    assert all(Path(r.unix_path).exists() for r in map_on_disk(cluster.data).replicas)
+
+
 def test_replicas_are_equal_after_a_storm_with_kills_and_a_damaged_one_is_filled_anew(cluster):
     wait_until_all_are_in_sync(cluster)
     graph = cluster.data.parent / "graph.txt"  # the storm's clients need more accounts than they are
@@ -135,17 +159,19 @@ def test_replicas_are_equal_after_a_storm_with_kills_and_a_damaged_one_is_filled
     found = cluster.run("storm", "--kill", "--operations", "600", "--seed", "4")
     assert found["problem_count"] == 0
     wait_until_all_are_in_sync(cluster)
+    terms = map_on_disk(cluster.data).terms
     cluster.stop()
-    before = digests_on_disk(cluster)
+    assert map_on_disk(cluster.data).terms == terms, "nobody is elected while a cluster stops"
+    before = digests_on_disk(cluster.data, SHARDS, REPLICAS)
     assert [len(set(digests)) for digests in before] == [1] * SHARDS
 
-    victim = next(r for r in shard_map(cluster).replicas_of(0) if not r.primary)
+    victim = next(r for r in map_on_disk(cluster.data).replicas_of(0) if not r.primary)
     folder = shard_directory(cluster.data, 0, victim.index)
     newest = max((folder / JOURNAL_DIRECTORY).glob("*.seg"))
     data = bytearray(newest.read_bytes())
     data[20] ^= 0xFF  # in its head: nobody can take that for the torn end of a write
     newest.write_bytes(data)
-    gone = next(r for r in shard_map(cluster).replicas_of(1) if not r.primary)
+    gone = next(r for r in map_on_disk(cluster.data).replicas_of(1) if not r.primary)
     lost = shard_directory(cluster.data, 1, gone.index)
     for path in (lost / JOURNAL_DIRECTORY, lost / "checkpoint.duckdb", lost / "replica.msgpack"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -155,14 +181,4 @@ def test_replicas_are_equal_after_a_storm_with_kills_and_a_damaged_one_is_filled
     assert (folder / "damaged-1" / JOURNAL_DIRECTORY / newest.name).exists()
     assert cluster.run("check", "--oracle")["problem_count"] == 0
     cluster.stop()
-    assert digests_on_disk(cluster) == before
-    cluster.start()
-
-
-def test_status_names_every_replica_its_role_and_who_is_in_sync(cluster):
-    wait_until_all_are_in_sync(cluster)
-    report = cluster.run("status")
-    assert len([p for p in report["processes"] if p["role"] == "shard"]) == SHARDS * REPLICAS
-    with urllib.request.urlopen(f"http://127.0.0.1:{cluster.port}/readyz", timeout=5) as answer:
-        assert json.loads(answer.read())
-    assert all(Path(r.unix_path).exists() for r in shard_map(cluster).replicas)
+    assert digests_on_disk(cluster.data, SHARDS, REPLICAS) == before

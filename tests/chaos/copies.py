@@ -1,0 +1,87 @@
+"""Are all copies of a shard the same? Asked over their lanes while they serve, or read from the files of a stopped one.
+
+Rules of this file
+- Without Ray and without the router: addresses, and who is there, come from the map on disk.
+- Digests are compared at one journal position, the same before and after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from pathlib import Path
+from typing import Any
+
+from actors.core.verify import digest
+from actors.storage import Storage
+from cluster.checking import Outcome as Found
+from cluster.elections import UNREACHABLE
+from cluster.lane_client import LaneClient
+from cluster.router_files import SECRET_NAME, load_state
+from cluster.shard_map import Replica, ShardMap
+from configs.settings import load_settings
+
+SETTLE_TIMEOUT_S = 60.0  # a replica that was killed last is filled anew
+LOOK_S = 0.2
+ASK_TIMEOUT_S = 10.0  # a digest walks the whole state
+
+
+def map_on_disk(data: Path) -> ShardMap:
+    """Return the map that the router wrote last."""
+    state = load_state(data)
+    assert state is not None, f"{data} holds no map"
+    return state[1]
+
+
+def is_in_sync(shard_map: ShardMap, shard: int) -> bool:
+    """Whether the map counts all replicas of a shard as in sync."""
+    return all(replica.in_sync for replica in shard_map.replicas_of(shard))
+
+
+async def _ask(replica: Replica, secret: bytes, *ops: str) -> list[Any]:
+    lane = LaneClient(replica.unix_path or (replica.host, replica.port), secret)
+    await lane.connect()
+    try:
+        return [await lane.request(op, [], ASK_TIMEOUT_S) for op in ops]
+    finally:
+        lane.close()
+
+
+async def compare_copies(data: Path, found: Found) -> int:
+    """Compare the digests of all replicas that serve, once nothing moves; returns how many there are."""
+    secret = (data / SECRET_NAME).read_bytes()
+    deadline = time.monotonic() + SETTLE_TIMEOUT_S
+    while True:
+        shard_map = map_on_disk(data)
+        answers: list[list[Any]] = []
+        with contextlib.suppress(*UNREACHABLE):
+            answers = [await _ask(replica, secret, "status", "digest", "status") for replica in shard_map.replicas]
+        seen = [(before["shard"], before["position"], after["position"], value) for before, value, after in answers]
+        at_rest = bool(seen) and all(before == after for _, before, after, _ in seen)
+        if at_rest and len({(shard, position) for shard, position, _, _ in seen}) == shard_map.shard_count:
+            break
+        if time.monotonic() > deadline:
+            found.add([f"after {SETTLE_TIMEOUT_S:.0f} s the copies are still at different positions: {seen}"])
+            return len(seen)
+        await asyncio.sleep(LOOK_S)
+    for shard in range(shard_map.shard_count):
+        digests = [value for of_shard, _, _, value in seen if of_shard == shard]
+        if len(set(digests)) > 1:
+            found.add([f"the copies of shard {shard} differ: {digests}"])
+    found.add(f"replica {r.actor_name} is not in sync" for r in shard_map.replicas if not (r.in_sync or r.primary))
+    return len(seen)
+
+
+def digests_on_disk(data: Path, shards: int, replicas: int) -> list[list[str]]:
+    """Per shard, the digest of each replica of a stopped cluster."""
+    overrides = {"storage": {"data_dir": data}, "cluster": {"shards": shards, "replicas": replicas}}
+    settings = load_settings("test", overrides=overrides, environ={})
+    found: list[list[str]] = []
+    for shard in range(shards):
+        found.append([])
+        for index in range(replicas):
+            storage = Storage(settings, shard, index)
+            found[-1].append(digest(storage.replica.state))
+            storage.close()
+    return found
