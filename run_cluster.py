@@ -213,6 +213,37 @@ def drain(
     print_json(done) if as_json else _say(f"drained: {', '.join(done['drained']) or 'no node'}")
 
 
+@app.command()
+def rebalance(
+    shards: Annotated[int | None, typer.Option(help="How many shards there are to be.", show_default=False)] = None,
+    at_once: Annotated[int, typer.Option("--at-once", help="Buckets, of 1,024, that move together.")] = 8,
+    cancelled: Annotated[bool, typer.Option("--cancel", help="Stop after the move that is under way.")] = False,
+    data: DataOption = None,
+    address: AddressOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add or give up shards, moving accounts between them while clients read and write. Ctrl-C only stops watching."""
+    if (shards is None) != cancelled:
+        raise fail("give --shards N, or --cancel", 2)
+    cluster = joined(data, address)
+    from actors import rebalance as rebalancing
+
+    with reporting():
+        if shards is None:
+            done = rebalancing.cancel(cluster.namespace)
+        else:
+            done = rebalancing.rebalance(cluster.namespace, shards, at_once, err)
+    if as_json:
+        print_json(done)
+    elif done is None:
+        _say("there was no rebalance")
+    else:
+        longest = max(done["freeze_ms"], default=0.0)
+        _say(
+            f"{done['moved_buckets']} buckets moved, {done['left_buckets']} left; writes waited for {longest} ms at most"
+        )
+
+
 def _say(line: str) -> None:
     err.print(line, highlight=False, soft_wrap=True, markup=False)
 

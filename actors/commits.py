@@ -59,6 +59,7 @@ class Commits:
         self.on_refused: list[Callable[[RookeryError], None]] = []  # told when nobody here leads any more
         self.leads: Callable[[], bool] = lambda: True
         self.waiting: deque[tuple[int, Any, Any]] = deque()  # (position, LaneRequest or Future, body), to be committed
+        self._wait_for_thaw: list[asyncio.Future[None]] = []
         self._waiting_for_disk: deque[tuple[int, Any, Any]] = deque()  # the same, to be durable here
         self._sealed: deque[tuple[int, list[Any]]] = deque()
         self._sealed_position = storage.report.checkpoint_position
@@ -91,10 +92,26 @@ class Commits:
             self._append(record, urgent=True)
         return body
 
+    def move(self, op: str, args: list[Any]) -> Any:
+        """Carry out a request of a move; returns the reply's body, as `write` does."""
+        with self._fail_stop():
+            record, body = self.replica.move(op, args)
+        if record is not None:
+            self._append(record, urgent=True)
+        return body
+
+    async def thawed(self) -> None:
+        """Return once the shard isn't frozen."""
+        while self.state.frozen:
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            self._wait_for_thaw.append(waiter)
+            await waiter
+
     def run(self, command: list[Any], urgent: bool = True) -> Any:
         """Apply and journal a command of our own; returns its result. Not urgent: it may go with the next flush.
 
-        Raises MovedError, and changes nothing, when this replica doesn't lead (any more).
+        Raises MovedError, and changes nothing, when this replica doesn't lead (any more); FrozenError, while the shard
+        is frozen, for what has to wait then.
         """
         if not self.leads():
             raise MovedError(f"this replica doesn't lead shard {self.state.shard}")
@@ -124,6 +141,11 @@ class Commits:
         if urgent:
             self.group_commit.notify()
         self.on_applied()
+        if self._wait_for_thaw and not self.state.frozen:
+            waiters, self._wait_for_thaw = self._wait_for_thaw, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
 
     def follow(self, records: list[bytes]) -> None:
         """Apply and journal records of the leader, which continue this replica's own."""

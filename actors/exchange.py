@@ -41,13 +41,26 @@ class Exchange:
         self._namespace = namespace
         self._map: ShardMap | None = None
         self._peers: dict[str, Any] = {}
-        self._send_soon = {dst: asyncio.Event() for dst in self.state.outboxes}
+        self._send_soon: dict[int, asyncio.Event] = {}
+        self._sending: list[asyncio.Task[None]] = []
         self._leads = leads
         commits.on_committed.append(self.wake_senders)
 
-    def start(self) -> list[asyncio.Task[None]]:
-        """Begin to send; returns the tasks, to be cancelled at the end."""
-        return [asyncio.create_task(self._send(dst)) for dst in self._send_soon]
+    def start(self) -> None:
+        """Begin to send to every shard that there is, also to those that have come since the last time."""
+        for dst in [dst for dst in self.state.outboxes if dst not in self._send_soon]:
+            self._send_soon[dst] = asyncio.Event()
+            self._sending.append(asyncio.create_task(self._send(dst)))
+
+    @property
+    def shard_count(self) -> int:
+        """Shards that are sent to."""
+        return len(self._send_soon)
+
+    def stop(self) -> None:
+        """Send nothing any more."""
+        for task in self._sending:
+            task.cancel()
 
     def learn(self, shard_map: ShardMap) -> None:
         """Take over a newer map: it names the primaries."""
@@ -59,7 +72,8 @@ class Exchange:
             event.set()
 
     def _primary_name(self, shard: int) -> str:
-        return shard_actor_name(shard, 0) if self._map is None else self._map.primary_of(shard).actor_name
+        known = self._map is not None and shard < self._map.shard_count
+        return self._map.primary_of(shard).actor_name if known and self._map else shard_actor_name(shard, 0)
 
     async def peer(self, shard: int) -> Any:
         """Return the actor of another shard's primary. Raises ValueError when nobody has its name just now."""
@@ -85,9 +99,10 @@ class Exchange:
 
     async def _send(self, dst: int) -> None:
         """Carry messages to one shard, for ever."""
-        outbox, event, pause = self.state.outboxes[dst], self._send_soon[dst], RETRY_FIRST_S
+        event, pause = self._send_soon[dst], RETRY_FIRST_S
         while True:
-            first, messages = outbox.batch(self.commits.committed_position)
+            outbox = self.state.outboxes.get(dst)  # a shard that was given up may come back with another
+            first, messages = (0, []) if outbox is None else outbox.batch(self.commits.committed_position)
             if not messages or not self._leads():
                 await event.wait()
                 event.clear()
@@ -101,11 +116,13 @@ class Exchange:
             except (RayError, TimeoutError, ValueError) as error:  # ValueError: nobody has that name just now
                 if isinstance(error, ActorDiedError):
                     self._forget_peer(dst)
-                self.log.warning("messages wait", to=dst, count=len(outbox.waiting), reason=type(error).__name__)
+                self.log.warning("messages wait", to=dst, count=len(messages), reason=type(error).__name__)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, RETRY_MAX_S)
                 continue
             pause = RETRY_FIRST_S
+            if self.state.outboxes.get(dst) is not outbox:
+                continue
             if seq < first - 1:
                 self.log.critical("another shard has lost messages it had acknowledged", to=dst, seq=seq, first=first)
                 await asyncio.sleep(RETRY_MAX_S)
@@ -122,6 +139,8 @@ class Exchange:
             raise MovedError(f"this replica doesn't lead shard {self.state.shard}")
         if self._map is not None and term < self._map.term_of(source):
             raise DeposedError(f"shard {source} has a primary of a higher term than {term}")
+        if source not in self.state.inbox:
+            raise MovedError(f"shard {self.state.shard} has not heard of shard {source} yet")
         self.metrics.messages_in += count
         applied = self.state.inbox[source]
         if first_seq <= applied + 1 and first_seq + count - 1 > applied:

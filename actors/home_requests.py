@@ -16,7 +16,7 @@ import structlog
 from ray.exceptions import RayError
 
 from actors.commits import Commits
-from actors.core.errors import OverloadedError, RookeryError
+from actors.core.errors import MovedError, OverloadedError, RookeryError
 from actors.core.home import Ask, Item, Query, Wake
 from actors.core.replica import home_reply
 from actors.exchange import Exchange
@@ -96,9 +96,13 @@ class HomeRequests:
                 answer = await self._ask(need, query)
 
     async def _wake(self, need: Wake) -> None:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            await self.commits.thawed()
+        if need.account_id not in self.state.people.row_of:
+            raise MovedError(f"account {need.account_id} has moved to another shard")
         waker = asyncio.get_running_loop().create_future()
         self._wakers.setdefault(need.account_id, []).append(waker)
-        if need.start:
+        if need.start and need.account_id not in self.state.waking:
             self.metrics.ring_rebuilds += 1
             self.commits.run(["wake", need.account_id])
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
@@ -120,7 +124,9 @@ class HomeRequests:
         """Rebuild the ring of a reader whose first page the arrivals window no longer holds."""
         if query.max_id or query.since_id or query.min_id or query.account_id in self.state.waking:
             return
-        row = self.state.people.row_of[query.account_id]
+        row = self.state.people.row_of.get(query.account_id)
+        if row is None or self.state.frozen:
+            return
         held, _ = self.state.arrivals.above_lost(self.state.rings.view(row), 0)
         now = time.monotonic()
         if len(held) >= query.count or now - self._rewoken.get(query.account_id, -REWAKE_AFTER_S) < REWAKE_AFTER_S:

@@ -124,15 +124,16 @@ def require_free_port(host: str, port: int) -> None:
             ) from error
 
 
-def require_shard_count(settings: Settings) -> None:
-    """Raise ConflictError if the data folder was of another number of shards, RouterStateError if it is damaged."""
+def with_stored_shards(settings: Settings) -> Settings:
+    """Return the settings with as many shards as the data folder has, if it has any: `rebalance` changes that.
+
+    Raises RouterStateError if the folder is damaged.
+    """
     state = load_state(settings.storage.data_dir)
-    if state is not None and state[1].shard_count != settings.cluster.shards:
-        count = state[1].shard_count
-        raise ConflictError(
-            f"{settings.storage.data_dir} was written by {count} shards, not {settings.cluster.shards}; "
-            f"start it with --shards {count}, or give another --data"
-        )
+    if state is None or state[1].shard_count == settings.cluster.shards:
+        return settings
+    cluster = settings.cluster.model_copy(update={"shards": state[1].shard_count})
+    return settings.model_copy(update={"cluster": cluster})
 
 
 def first_free_port(host: str, port: int) -> int:

@@ -28,11 +28,11 @@ from actors.api_workers import ApiWorkers
 from actors.launch import (
     ClusterInfo,
     require_free_port,
-    require_shard_count,
     serving_lock,
     start_actors,
     start_ray,
     stop_actors,
+    with_stored_shards,
 )
 from actors.progress import Bars
 from actors.ray_token import TOKEN_FILE, write_private
@@ -86,7 +86,10 @@ def serve(settings: Settings, sample: bool, out: Console, err: Console) -> bool:
     signals.install()
     data_dir = settings.storage.data_dir
     with serving_lock(data_dir):
-        require_shard_count(settings)
+        asked, settings = settings.cluster.shards, with_stored_shards(settings)
+        if settings.cluster.shards != asked:
+            note = f"{data_dir} has {settings.cluster.shards} shards; `rebalance --shards {asked}` makes them {asked}"
+            err.print(note, highlight=False, soft_wrap=True)
         if not settings.cluster.ray_address:  # else the port may be that of workers which run already
             require_free_port(settings.server.host, settings.server.port)
         with err.status(f"asking {settings.storage.backend} what it keeps"):

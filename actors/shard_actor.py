@@ -30,13 +30,15 @@ from actors.commits import Commits
 from actors.core import limits, warm
 from actors.core.arguments import id_list
 from actors.core.deliveries import PIECE_FOLLOWERS
-from actors.core.errors import InvalidError, MalformedError, MovedError, OverloadedError, RookeryError
+from actors.core.errors import FrozenError, InvalidError, MalformedError, MovedError, OverloadedError, RookeryError
 from actors.core.replica import READS, WRITES
 from actors.core.verify import check, digest
 from actors.exchange import Exchange
 from actors.handover import Handover
 from actors.home_requests import HomeRequests
 from actors.metrics import RayExporter, ShardMetrics
+from actors.moves import OPERATIONS as MOVES
+from actors.moves import Moves
 from actors.replication import OPERATIONS as REPLICATION
 from actors.replication import Replication
 from actors.storage import Storage, failure_file, open_storage, shard_directory
@@ -95,6 +97,8 @@ class ShardActor:
             Handover(self.handle, self.settings.limits.mailbox_max),
         )  # fmt: skip
         self.backup = BackupSource(self.commits, storage, self.replication)
+        mailbox_max = self.settings.limits.mailbox_max
+        self.moves = Moves(self.commits, lambda: self.replication.leads, self.handle, mailbox_max)
         self.exchange = Exchange(
             self.commits, self.metrics, self.settings.cluster.namespace, lambda: self.replication.leads
         )
@@ -162,7 +166,7 @@ class ShardActor:
             "unix_path": path, "host": ray.util.get_node_ip_address() if everywhere else lane.host, "port": port,
             "node_id": self.replication.node_id, "pid": os.getpid(),
         }  # fmt: skip
-        self._tasks += self.exchange.start()
+        self.exchange.start()
         self._tasks += [asyncio.create_task(run()) for run in (self._tick, self._flush_counts, self._export)]
         wire = await self._call_router("register_replica", self.shard, self.index, self._endpoints)
         self.replication.learn(ShardMap.from_wire(wire))
@@ -200,12 +204,17 @@ class ShardActor:
 
     def _on_lead(self) -> None:
         """This replica takes writes from now on."""
-        self.commits.run(["tick", max(int(time.time() * 1000), self.state.day * limits.DAY_MS)])
+        self.moves.lead(self.replication.shard_map)
+        if not self.state.frozen:
+            self.commits.run(["tick", max(int(time.time() * 1000), self.state.day * limits.DAY_MS)])
+        self.exchange.start()
         self.exchange.wake_senders()
 
     def _on_map(self, shard_map: ShardMap) -> None:
         """The cluster's map has changed: API workers fetch it."""
         self.exchange.learn(shard_map)
+        if shard_map.primary_of(self.shard).index != self.index:
+            self.moves.stop_leading(MovedError(f"shard {self.shard} has another leader"))
         if self.lane is not None:
             self.lane.push("map", shard_map.epoch)
 
@@ -219,19 +228,28 @@ class ShardActor:
         replication = self.replication
         leads = replication.term if replication.role == "primary" else 0
         epoch = 0 if replication.shard_map is None else replication.shard_map.epoch
-        return {**self._endpoints, "leads": leads, "epoch": epoch}
+        return {**self._endpoints, "leads": leads, "epoch": epoch, "moves": self.moves.figures()}
 
     async def stop(self) -> int:
         """End cleanly: no more requests, everything durable and folded into the checkpoint. Returns the position."""
         if not self._stopping:
             self._stopping = True
             await self.replication.stop(STOP_PATIENCE_S)
+            self.exchange.stop()
             for task in self._tasks:
                 task.cancel()
             if self.lane is not None:
                 await self.lane.close()
             await self.commits.close()
         return self.state.position
+
+    async def retire(self) -> None:
+        """End for good: the shard owns nothing any more. What it has on disk stays, under another name."""
+        await self.stop()
+        directory = shard_directory(self.settings.storage.data_dir, self.shard, self.index)
+        aside = directory.with_name(f"{directory.name}.given-up-{self.state.map_epoch}")
+        await asyncio.to_thread(directory.rename, aside)
+        self.log.info("this shard was given up", folder=str(aside))
 
     # ---- requests ---------------------------------------------------------------------------------------------
 
@@ -255,6 +273,8 @@ class ShardActor:
             metrics.read_seconds.observe(time.perf_counter() - begin)
         except RookeryError as error:
             if isinstance(error, MovedError) and self.replication.handover.keep(request):
+                return
+            if isinstance(error, FrozenError) and self.moves.keep(request):
                 return
             metrics.refusals += 1
             request.fail(error)
@@ -288,6 +308,8 @@ class ShardActor:
             self.replication.handle(request)
         elif op in BACKUP:
             self.backup.handle(request)
+        elif op in MOVES:
+            self.moves.handle(request)
         elif op == "tracked":
             inner, args = _wrapped(request.args, 0)
             if inner not in self._writes:
@@ -351,6 +373,9 @@ class ShardActor:
 
     def _announce(self) -> None:
         """After a command: large deliveries go on, readers of woken accounts too, API workers forget revoked tokens."""
+        self.moves.look()
+        if self.exchange.shard_count < self.state.shard_count - 1:
+            self.exchange.start()
         if self.state.deliveries.backlog and not self._delivering:
             self._delivering = True
             self._loop.call_soon(self._deliver_piece)
@@ -396,7 +421,7 @@ class ShardActor:
     async def _flush_counts(self) -> None:
         while True:
             await asyncio.sleep(self.settings.timeline.counts_flush_ms / 1000)
-            if self.state.dirty_counts and self.replication.leads:
+            if self.state.dirty_counts and self.replication.leads and not self.state.frozen:
                 self.commits.run(["flush_counts"])
 
     async def _tick(self) -> None:
@@ -404,13 +429,13 @@ class ShardActor:
         while True:
             await asyncio.sleep(TICK_S)
             now_ms = int(time.time() * 1000)
-            if self.replication.leads:
+            if self.replication.leads and not self.state.frozen:
                 if now_ms // limits.DAY_MS > self.state.day:
                     self.commits.run(["tick", now_ms])
                 if self.replica.touched:
-                    touched, self.replica.touched = sorted(self.replica.touched), set()
-                    self.commits.run(["touch", touched])
-            elif self.replica.touched:
+                    touched, self.replica.touched = self.replica.touched, set()
+                    self.commits.run(["touch", sorted(touched.intersection(self.state.people.row_of))])
+            elif self.replica.touched and not self.replication.leads:
                 await self._tell_touched()
             self.replication.tend()
             if not self._tidying:
@@ -460,6 +485,7 @@ class ShardActor:
             "rss_bytes": self.metrics.memory_bytes,
             "epoch": self.storage.journal.epoch,
             **self.replication.figures(),
+            **self.moves.figures(),
             "lane_connections": 0 if self.lane is None else self.lane.connection_count,
             "tidying": self._tidying,
             **self.replica.reads.facts(),

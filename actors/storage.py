@@ -27,6 +27,7 @@ from persistence.redis_server import RedisServer, ServerFacts, wait_until_open
 from persistence.replica_file import ReplicaFile
 from persistence.snapshot_pieces import unpack_piece
 
+LAYOUT = "1024 buckets"  # what every opening of a journal has in common
 REDIS_ID_FILE = "redis-journal.id"
 REPLICA_FILE, JOURNAL_DIRECTORY = "replica.msgpack", "journal"
 FIRST_EPOCH = 1  # journals of before there were replicas are of this one
@@ -223,7 +224,7 @@ def open_redis(settings: Settings, shard: int, restoring: bool = False) -> Opene
         epoch = max(wait_until_open(lambda: stored_epoch(server, namespace, shard)), FIRST_EPOCH)
         journal = wait_until_open(
             lambda: RedisJournal(
-                server, namespace, shard, epoch, f"{settings.cluster.shards} shards",
+                server, namespace, shard, epoch, LAYOUT,
                 note.read_text(encoding="utf-8").strip() if note.exists() else "", not facts.survives_power_loss,
             )
         )  # fmt: skip

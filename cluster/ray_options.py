@@ -13,6 +13,7 @@ and its name free; a killed process is back after about 1 s, but a call submitte
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -106,10 +107,13 @@ def _unlike_the_group_warning(record: logging.LogRecord) -> bool:
 def remove_placement_groups(namespace: str, shard_count: int) -> None:
     """Remove a stopped cluster's placement groups. Blocks."""
     for shard in range(shard_count):
-        try:
-            ray.util.remove_placement_group(ray.util.get_placement_group(placement_group_name(namespace, shard)))
-        except ValueError:  # it had none
-            continue
+        remove_placement_group(namespace, shard)
+
+
+def remove_placement_group(namespace: str, shard: int) -> None:
+    """Remove the placement group of a shard whose actors have ended, if it has one. Blocks."""
+    with contextlib.suppress(ValueError):
+        ray.util.remove_placement_group(ray.util.get_placement_group(placement_group_name(namespace, shard)))
 
 
 def as_actor(

@@ -29,7 +29,7 @@ from actors.core.errors import OverloadedError, RookeryError
 from cluster.shard_map import ShardMap
 
 PARTS_PAUSE_S = 0.005  # between two parts: 256 KiB each, so 50 MB/s at most
-TAIL_ROUNDS_MAX, TAIL_SMALL_BYTES = 5, 4_096  # tails that are sent before the freeze
+TAIL_PARTS_MAX, TAIL_SMALL_BYTES = 50, 4_096  # tails that are sent before the freeze
 FREEZE_MAX_S = 0.12  # how long messages may take to drain before the move is given up for now
 DRAIN_PAUSE_S = 0.001
 RETRY_PAUSE_S = 0.05  # between attempts at what has to be done by all
@@ -170,7 +170,7 @@ def _copy(source: int, target: int, buckets: list[int], number: int) -> Steps:
     while part := (yield from _one(source, "give_part", [number], PART_S)):
         yield from _one(target, "take_part", [number, part], PART_S)
         yield Pause(PARTS_PAUSE_S)
-    for _ in range(TAIL_ROUNDS_MAX):
+    for _ in range(TAIL_PARTS_MAX):
         if (yield from _tail(source, target, number)) < TAIL_SMALL_BYTES:
             break
 
@@ -184,8 +184,22 @@ def _tail(source: int, target: int, number: int) -> Steps:
 
 
 def grow(shard_count: int) -> Steps:
-    """Add shards, which own nothing yet; returns once all serve."""
-    yield Install(lambda old: old.with_shard_count(max(shard_count, old.shard_count)))
+    """Add shards, which own nothing yet; returns once all serve.
+
+    Raises MoveFailedError if the storage of one holds what an earlier shard of that number has left.
+    """
+    had: ShardMap = yield Install(newer)
+    new: ShardMap = yield Install(lambda old: old.with_shard_count(max(shard_count, old.shard_count)))
+    missing = {shard: ("born", []) for shard in range(had.shard_count, new.shard_count)}
+    while missing:
+        answers = yield Ask(dict(missing), ASK_S)
+        for shard, epoch in answers.items():
+            if isinstance(epoch, Exception):
+                continue
+            if epoch < new.epoch:
+                raise MoveFailedError(f"the storage of shard {shard} holds an earlier shard; move that away")
+            del missing[shard]
+        yield Pause(RETRY_PAUSE_S)
     yield from settle()
 
 

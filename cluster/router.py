@@ -37,8 +37,9 @@ from actors.core.ids import BUCKET_COUNT
 from actors.core.replication import Member
 from cluster.draining import Draining, Nodes
 from cluster.elections import UNREACHABLE, Elections
+from cluster.rebalancer import Rebalancer
 from cluster.router_files import load_or_create_secret, load_state, new_cluster_id, save_state
-from cluster.shard_map import Replica, ShardMap
+from cluster.shard_map import Replica, ShardMap, crc_of_buckets
 
 logger = logging.getLogger("rookery.router")
 
@@ -81,12 +82,16 @@ class Endpoints:
 
 @dataclass(frozen=True, slots=True)
 class PingAnswer:
-    """The outcome of one ping. When the replica answered and listens: where, the term it leads in, its map's epoch."""
+    """The outcome of one ping. When the replica answered and listens: where, the term it leads in, its map's epoch.
+
+    moves: what it says of moves of buckets: {"frozen", "arriving", "buckets_crc"}.
+    """
 
     presence: Presence
     endpoints: Endpoints | None = None
     leads: int = 0
     epoch: int = 0
+    moves: dict[str, Any] | None = None
 
 
 class ReplicaActors(Nodes, Protocol):
@@ -97,6 +102,9 @@ class ReplicaActors(Nodes, Protocol):
 
     async def create(self, shard: int, index: int, actor_name: str, node_id: str) -> None:
         """Create a replica's actor if no actor has that name, on any node if node_id is ""; waits for no recovery."""
+
+    async def retire(self, replicas: list[Replica]) -> None:
+        """End replicas of shards that were given up, for good."""
 
     async def ask(self, replica: Replica, op: str, args: list[Any], timeout_s: float) -> Any:
         """Send a lane request to one replica. Raises OSError, LaneProtocolError or a RookeryError."""
@@ -128,6 +136,7 @@ class Router:
         self._actors = actors
         self._announcing = False
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._watches: dict[tuple[int, int], ReplicaWatch] = {}
         data_dir.mkdir(parents=True, exist_ok=True)
         state = load_state(data_dir)
         self.secret = load_or_create_secret(data_dir, create=state is None)
@@ -137,22 +146,20 @@ class Router:
             save_state(data_dir, self.cluster_id, self._map)
         else:
             self.cluster_id, self._map = state
-            self._require_same_shape(cluster, shard_count)
+            self._look_at_shape(cluster, shard_count)
             if replica_count != len(self._map.replicas_of(0)):
                 self._change_map(self._map.with_replica_count(replica_count))
         self.elections = Elections(lambda: self._map, self._change_map, actors.ask, copies)
         self._watches = {(replica.shard, replica.index): ReplicaWatch() for replica in self._map.replicas}
         self.draining = Draining(data_dir, lambda: self._map, self.elections, actors, self._is_there, portable)
         self._draining_steps: asyncio.Task[Any] | None = None
+        self.rebalancer = Rebalancer(data_dir, lambda: self._map, self._change_map, actors.ask, actors.retire)
+        self._rebalancing: asyncio.Task[Any] | None = None
+        self._unsettled = False
 
-    def _require_same_shape(self, cluster: str, shard_count: int) -> None:
-        if self._map.shard_count != shard_count:
-            raise InvalidError(
-                f"the data in {self._data_dir} was written by {self._map.shard_count} shards, but the configuration "
-                f"asks for {shard_count}; set shards back to {self._map.shard_count}, or start with an empty data "
-                "directory and load again (moving buckets between shards is not available yet)",
-                "shards",
-            )
+    def _look_at_shape(self, cluster: str, shard_count: int) -> None:
+        if self._map.shard_count != shard_count:  # a rebalance has changed it, and is what changes it
+            logger.info("%s has %d shards; %d is for new data", self._data_dir, self._map.shard_count, shard_count)
         if self._map.cluster != cluster:
             raise InvalidError(
                 f"the data in {self._data_dir} belongs to cluster {self._map.cluster!r}, not {cluster!r}; "
@@ -201,6 +208,8 @@ class Router:
     def _change_map(self, new: ShardMap) -> None:
         save_state(self._data_dir, self.cluster_id, new)
         self._map = new
+        keys = [(replica.shard, replica.index) for replica in new.replicas]
+        self._watches = {key: self._watches.get(key) or ReplicaWatch() for key in keys}
         self._announce()
 
     def _announce(self) -> None:
@@ -244,6 +253,8 @@ class Router:
 
     def note_lane_lost(self, replica: Replica) -> None:
         """The lane to a replica broke: if it is the leader and can't be dialled again, it is dead."""
+        if replica.shard >= self._map.shard_count:
+            return
         current = self._map.replica(replica.shard, replica.index)
         if current.primary and current.pid == replica.pid:
             self._spawn(self._look_after_lost(current))
@@ -276,13 +287,22 @@ class Router:
         return self._is_there(replica) and answered_lately
 
     async def supervise_once(self, now: float) -> None:
-        """Ping every replica at once, note who answers, create those that are gone. Never raises for a replica."""
+        """Ping every replica at once, note who answers, create those that are gone. Never raises for a replica.
+
+        Then go on with what is under way: a drained node, a rebalance, or what a dead router has left of one.
+        """
+        self._unsettled = False
         await asyncio.gather(*(self._supervise(replica, now) for replica in self._map.replicas))
         for shard in range(self._map.shard_count):
             if any(self._watches[r.shard, r.index].presence is Presence.ANSWERS for r in self._map.replicas_of(shard)):
                 self._elect_soon(shard)
         if self.draining.marks and (self._draining_steps is None or self._draining_steps.done()):
             self._draining_steps = self._spawn(self.draining.step())
+        if self._rebalancing is None or self._rebalancing.done():
+            if self.rebalancer.wanted:
+                self._rebalancing = self._spawn(self.rebalancer.run())
+            elif self._unsettled:
+                self._rebalancing = self._spawn(self.rebalancer.settle())
 
     async def _supervise(self, replica: Replica, now: float) -> None:
         watch = self._watches[replica.shard, replica.index]
@@ -297,6 +317,7 @@ class Router:
                     current = self._map.replica(replica.shard, replica.index)
                     if answer.endpoints.pid == current.pid:
                         self.elections.note_ping(current, answer.leads)
+                        self._note_moves(current, answer)
                     self.register_replica(replica.shard, replica.index, answer.endpoints, now)
                     if answer.epoch < self._map.epoch:
                         self._spawn(self._tell(self._map.replica(replica.shard, replica.index), self._map.to_wire()))
@@ -306,6 +327,13 @@ class Router:
                 await self._create(replica, watch, now)
         except Exception:  # one replica's trouble, or a full disk, must not stop the watch over the others
             logger.exception("supervision of %s failed", replica.actor_name)
+
+    def _note_moves(self, leader: Replica, answer: PingAnswer) -> None:
+        """Find out whether a leader is frozen, takes buckets, or has others than the map says."""
+        said = answer.moves
+        if said and leader.primary and answer.leads:
+            others = said["buckets_crc"] != crc_of_buckets(self._map.buckets)
+            self._unsettled = self._unsettled or bool(said["frozen"] or said["arriving"] or others)
 
     async def _create(self, replica: Replica, watch: ReplicaWatch, now: float) -> None:
         node_id = await self.draining.place(replica)

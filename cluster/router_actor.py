@@ -46,9 +46,11 @@ from cluster.ray_options import (
     api_name_prefix,
     as_actor,
     in_placement_group,
+    remove_placement_group,
 )
 from cluster.router import PING_TIMEOUT_S, SUPERVISE_INTERVAL_S, Endpoints, PingAnswer, Presence, Router
 from cluster.router_lanes import RouterLanes
+from cluster.shard_map import Replica
 
 logger = logging.getLogger("rookery.router")
 
@@ -103,8 +105,9 @@ class RayReplicaActors:
         if wire is None:
             return PingAnswer(Presence.ANSWERS)
         return PingAnswer(
-            Presence.ANSWERS, Endpoints.from_wire(wire), int(wire.get("leads", 0)), int(wire.get("epoch", 0))
-        )
+            Presence.ANSWERS, Endpoints.from_wire(wire), int(wire.get("leads", 0)), int(wire.get("epoch", 0)),
+            wire.get("moves"),
+        )  # fmt: skip
 
     async def create(self, shard: int, index: int, actor_name: str, node_id: str) -> None:
         """Create a shard actor under its name, or find the one that has it. Cost: 5 ms here, 1 s until it answers.
@@ -144,14 +147,22 @@ class RayReplicaActors:
         await asyncio.gather(*map(self._end, names))
         return len(names)
 
-    async def _end(self, actor_name: str) -> None:
+    async def retire(self, replicas: list[Replica]) -> None:
+        """End replicas of shards that were given up, for good, putting what they have stored aside."""
+        for replica in replicas:
+            await self._end(replica.actor_name, "retire")
+            self._handles.pop(replica.actor_name, None)
+        for shard in {replica.shard for replica in replicas}:
+            await asyncio.to_thread(remove_placement_group, self._namespace, shard)
+
+    async def _end(self, actor_name: str, method: str = "stop") -> None:
         try:
             handle = await asyncio.to_thread(ray.get_actor, actor_name, namespace=self._namespace)
         except ValueError:  # nobody has that name
             return
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
-                await handle.stop.remote()
+                await getattr(handle, method).remote()
         except (RayError, TimeoutError) as error:
             logger.warning("%s did not stop by itself: %s", actor_name, str(error).splitlines()[:1])
         await asyncio.to_thread(ray.kill, handle, no_restart=True)
@@ -223,6 +234,18 @@ class RouterActor:
             raise ConflictError(f"shard {shard} has no follower that is in sync and may lead")
         await self._router.elections.hand_over(shard, successor.index)
         return successor.index
+
+    async def rebalance(self, shard_count: int, buckets_at_once: int) -> None:
+        """Begin to spread the buckets evenly over that many shards. Raises InvalidError, ConflictError."""
+        self._router.rebalancer.begin(shard_count, buckets_at_once)
+
+    async def cancel_rebalance(self) -> None:
+        """Stop after the move that is under way."""
+        self._router.rebalancer.cancel()
+
+    async def rebalance_status(self) -> dict[str, Any] | None:
+        """Return the progress of the last rebalance, None if there was none; see Progress."""
+        return self._router.rebalancer.status()
 
     async def drain(self, node: str) -> list[str]:
         """Begin to take what lives on a node away from there; returns the ids of all drained nodes that live.

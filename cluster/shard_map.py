@@ -16,6 +16,7 @@ there were replicas, had neither the last two fields nor the terms: its primarie
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
@@ -293,6 +294,11 @@ def _from_version_1(wire: Any) -> list[Any]:
         replicas = [[*r, r[-1], ""] if isinstance(r, list | tuple) and len(r) == 9 else r for r in replicas]
     terms = [[]] * shard_count if type(shard_count) is int and 0 <= shard_count <= SHARD_COUNT_MAX else []
     return [WIRE_NAME, WIRE_VERSION, *wire[2:6], replicas, terms]
+
+
+def crc_of_buckets(buckets: bytes) -> int:
+    """Return a short form of who owns what, to compare."""
+    return zlib.crc32(buckets)
 
 
 def even_buckets(shard_count: int) -> bytes:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
+_SETS = ("accounts", "gone", "freed", "names", "dropped_shards", "tweets", "relations", "arrivals", "adopted", "pulls")
 
 
 @dataclass(slots=True)
@@ -51,8 +52,7 @@ class Changes:
 
     def absorb(self, newer: Changes) -> None:
         """Add what has changed later; `newer` is this object's from now on."""
-        for name in ("accounts", "gone", "freed", "names", "dropped_shards", "tweets", "relations", "arrivals", "adopted",
-                     "pulls"):  # fmt: skip
+        for name in _SETS:
             getattr(self, name).update(getattr(newer, name))
         for key in newer.idempotency:
             self.idempotency.pop(key, None)

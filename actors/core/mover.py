@@ -1,8 +1,9 @@
 """Requests of a move: what the coordinator (cluster/rebalancing.py) asks of a shard's leader, checked, as commands.
 
     freeze [number]              thaw [number]             remap [epoch, shard_count, owners]
+    born []                      -> epoch of the first map that this shard has had
     drained [number]             -> [whether every outbox is empty, messages ever made, position]
-    give [number, buckets]       -> accounts;   give_part, give_tail [number] -> bytes, b"" at the end
+    give [number, buckets]       -> how many accounts;   give_part, give_tail [number] -> bytes, b"" at the end
     take [number, buckets]       take_part [number, bytes]
     given, taken [number]        -> facts, equal on both sides once everything is there
 
@@ -24,7 +25,8 @@ from actors.core.requests import Prepared, nothing, same
 from actors.core.state import ShardState
 
 OPERATIONS = (
-    "freeze", "thaw", "remap", "drained", "give", "give_part", "give_tail", "given", "take", "take_part", "taken",
+    "freeze", "thaw", "remap", "born", "drained",
+    "give", "give_part", "give_tail", "given", "take", "take_part", "taken",
 )  # fmt: skip
 SHARD_COUNT_MAX = 256
 
@@ -76,6 +78,9 @@ class Mover:
         own, new = self.state.owner == self.state.shard, np.frombuffer(owners, dtype=np.uint8)
         loses = self.state.incoming is not None or bool((own & (new != self.state.shard)).any())
         return Prepared(["remap", epoch, shard_count, owners], lambda _: loses and self._start_sweeping())
+
+    def _born(self) -> Prepared:
+        return nothing(self.state.born_epoch)
 
     # ---- giving -----------------------------------------------------------------------------------------------
 

@@ -91,6 +91,7 @@ def remap(state: ShardState, epoch: int, shard_count: int, owners: bytes) -> boo
         return False
     old, new = state.owner, np.frombuffer(owners, dtype=np.uint8).astype(np.int64)
     state.map_epoch, state.owner, state.incoming = epoch, new, None
+    state.born_epoch = state.born_epoch or epoch
     state.resize(shard_count)
     moved = old != new
     if moved.any():
@@ -161,7 +162,8 @@ class Outgoing:
         self.accounts = set(self._of_buckets(list(state.people.row_of)))
         self._dirty = _nothing_dirty()
         self._names = iter(list(state.people.names))
-        self._parts = self._everything()
+        self._parts = self._packed(self._items())
+        self._tail: Iterator[bytes] = iter(())
 
     def _of_buckets(self, account_ids: list[int]) -> list[int]:
         every = np.array(account_ids, dtype=np.int64)
@@ -193,24 +195,34 @@ class Outgoing:
         return next(self._parts, b"")
 
     def tail(self) -> bytes:
-        """Return what has changed since it was given, as one part; b"" if nothing has."""
-        self.note_all()
-        dirty, self._dirty = self._dirty, _nothing_dirty()
-        row_of, tweets = self.state.people.row_of, self.state.tweets
-        items: list[Any] = []
+        """Return the next part of what has changed since it was given; b"" once nothing has."""
+        part = next(self._tail, b"")
+        if not part:
+            self.note_all()
+            if any(self._dirty.values()):
+                dirty, self._dirty = self._dirty, _nothing_dirty()
+                self._tail = self._packed(self._changed(dirty))
+                part = next(self._tail)
+        return part
+
+    def _changed(self, dirty: dict[str, Any]) -> Iterator[tuple[list[Any], int]]:
+        """Yield (item, its bytes, about) for everything that is noted."""
+        row_of, tweets, held = self.state.people.row_of, self.state.tweets, self.state.people.names
         for account_id in sorted(a for a in dirty["accounts"] if a in row_of):
-            items.append(self._account(account_id))
+            yield self._account(account_id), PART_ITEMS_BYTES
         for name in ("following", "followers"):
-            arena = getattr(self.state.graph, name)
-            items += [[name, a, 0, arena.view(row_of[a]).tobytes()] for a in sorted(dirty[name]) if a in row_of]
-        gone = [t for t in sorted(dirty["tweets"]) if t not in tweets]
-        items.append(["tweets", [list(e) for t in sorted(dirty["tweets"]) if (e := tweets.get(t)) is not None], gone])
-        held = self.state.people.names
-        items.append(["names", [[n, *held.get(n, (0, False))] for n in sorted(dirty["names"])]])
-        items.append(["keys", [[*k, self.state.idempotency.get(k, 0)] for k in dirty["keys"]]])
-        if len(items) == 3 and not any(len(values) for item in items for values in item[1:]):
-            return b""
-        return pack([*items, self._clock()])
+            for account_id in sorted(a for a in dirty[name] if a in row_of):
+                yield from self._edges(name, account_id)
+        for tweet_id in sorted(dirty["tweets"]):
+            entry = tweets.get(tweet_id)
+            if entry is None:
+                yield ["tweets", [], [tweet_id]], PART_ITEMS_BYTES
+            else:
+                yield ["tweets", [list(entry)], []], PART_ITEMS_BYTES + len(entry.body) + len(entry.orig or b"")
+        for name in sorted(dirty["names"]):
+            yield ["names", [[name, *held.get(name, (0, False))]]], PART_ITEMS_BYTES
+        for key in dirty["keys"]:
+            yield ["keys", [[*key, self.state.idempotency.get(key, 0)]]], PART_ITEMS_BYTES
 
     def _clock(self) -> list[Any]:
         state = self.state
@@ -226,16 +238,27 @@ class Outgoing:
             [sorted(kind.get(row, ())) for kind in state.graph.relations], list(state.likes.get(row, ())),
         ]  # fmt: skip
 
-    def _everything(self) -> Iterator[bytes]:
-        items: list[Any] = []
+    def _packed(self, items: Iterator[tuple[list[Any], int]]) -> Iterator[bytes]:
+        """Yield items in parts of PART_BYTES, about; the last one has what the tweets' clock says."""
+        part: list[Any] = []
         size = 0
-        for item, nbytes in self._items():
-            items.append(item)
+        for item, nbytes in items:
+            part.append(item)
             size += nbytes
             if size >= PART_BYTES:
-                yield pack(items)
-                items, size = [], 0
-        yield pack([*items, self._clock()])
+                yield pack(part)
+                part, size = [], 0
+        yield pack([*part, self._clock()])
+
+    def _edges(self, name: str, account_id: int) -> Iterator[tuple[list[Any], int]]:
+        arena, begin = getattr(self.state.graph, name), 0
+        while True:
+            every = arena.view(self.state.people.row_of[account_id])
+            view = every[begin : begin + EDGES_OF_PART]
+            yield [name, account_id, begin, len(every), view.tobytes()], view.nbytes + PART_ITEMS_BYTES
+            begin += len(view)
+            if begin >= len(every) or not len(view):
+                return
 
     def _items(self) -> Iterator[tuple[list[Any], int]]:
         """Yield (item, its bytes, about)."""
@@ -243,10 +266,7 @@ class Outgoing:
         for account_id in sorted(self.accounts):
             yield self._account(account_id), PART_ITEMS_BYTES
             for name in ("following", "followers"):
-                begin, arena = 0, getattr(state.graph, name)
-                while (view := arena.view(state.people.row_of[account_id])[begin : begin + EDGES_OF_PART]).size:
-                    yield [name, account_id, begin, view.tobytes()], view.nbytes
-                    begin += view.size
+                yield from self._edges(name, account_id)
             tweet_ids, done = _tweet_ids(state, state.people.row_of[account_id]), 0
             while done < len(tweet_ids):
                 entries, size = [], 0
@@ -336,29 +356,35 @@ def _take_account(
     state.changes.accounts.add(row)
 
 
-def _take_following(state: ShardState, account_id: int, begin: int, packed: bytes) -> None:
-    row, targets = state.people.away[account_id], np.frombuffer(packed, dtype="<i8").astype(np.int64)
-    known = state.graph.following.view(row)[begin:].copy()
-    same = len(known) <= len(targets) and bool((known == targets[: len(known)]).all())
-    for target in [] if same else known.tolist():
+def _new_edges(view: Ints, begin: int, total: int, packed: bytes) -> tuple[Ints, bool]:
+    """Compare a slice of an account's edges with what is here: (those to append, whether to cut at `begin` first)."""
+    given = np.frombuffer(packed, dtype="<i8").astype(np.int64)
+    known = view[begin : begin + len(given)]
+    same = bool((known == given[: len(known)]).all())
+    return (given[len(known) :], False) if same and len(view) <= total else (given, True)
+
+
+def _take_following(state: ShardState, account_id: int, begin: int, total: int, packed: bytes) -> None:
+    row = state.people.away[account_id]
+    view = state.graph.following.view(row)
+    added, cut = _new_edges(view, begin, total, packed)
+    for target in view[begin:].tolist() if cut else []:
         state.drop_following(row, account_id, target)
-    added = targets[len(known) :] if same else targets
     if len(added):
         own = np.full(len(added), account_id, dtype=np.int64)
         state.graph.add_following(np.full(len(added), row, dtype=np.int64), own, added)
         state.changes.following.log(own, added, True)
 
 
-def _take_followers(state: ShardState, account_id: int, begin: int, packed: bytes) -> None:
-    row, sources = state.people.away[account_id], np.frombuffer(packed, dtype="<i8").astype(np.int64)
-    known = state.graph.followers.view(row)[begin:].copy()
-    same = len(known) <= len(sources) and bool((known == sources[: len(known)]).all())
-    if not same:
-        kept = state.graph.followers.view(row)[:begin].copy()
+def _take_followers(state: ShardState, account_id: int, begin: int, total: int, packed: bytes) -> None:
+    row = state.people.away[account_id]
+    view = state.graph.followers.view(row)
+    added, cut = _new_edges(view, begin, total, packed)
+    if cut:
+        kept, gone = view[:begin].copy(), view[begin:].copy()
         state.graph.forget_followers(row)
         _add_followers(state, row, kept)
-        state.changes.followers.log(np.full(len(known), account_id, dtype=np.int64), known, False)
-    added = sources[len(known) :] if same else sources
+        state.changes.followers.log(np.full(len(gone), account_id, dtype=np.int64), gone, False)
     _add_followers(state, row, added)
     state.changes.followers.log(np.full(len(added), account_id, dtype=np.int64), added, True)
 

@@ -43,7 +43,7 @@ def restore(state: ShardState, checkpoint: Checkpoint) -> Sealer:
             raise ValueError(f"the checkpoint is of shard {meta['shard'][0]}, not of shard {state.shard}")
         state.position = checkpoint.position
         if "map" in meta:
-            state.map_epoch, owners = meta["map"]
+            state.map_epoch, state.born_epoch, owners = meta["map"]
             state.owner = np.frombuffer(owners, dtype=np.uint8).astype(np.int64)
             state.resize(meta["shard"][1])
             state.frozen, state.thawed = meta["frozen"]

@@ -224,7 +224,7 @@ class Sealer:
         state = self.state
         values = {
             "shard": [state.shard, state.shard_count],
-            "map": [state.map_epoch, state.owner.astype(np.uint8).tobytes()],
+            "map": [state.map_epoch, state.born_epoch, state.owner.astype(np.uint8).tobytes()],
             "frozen": [state.frozen, state.thawed],
             "incoming": None if state.incoming is None else [state.incoming.number, sorted(state.incoming.buckets)],
             "day": state.day,

@@ -56,7 +56,7 @@ class ShardState:
         self.shard = shard
         self.owner = np.array(owner_of_bucket, dtype=np.int64)
         self.shard_count = max(int(self.owner.max()), shard) + 1
-        self.map_epoch = 0
+        self.map_epoch = self.born_epoch = 0  # of the map now, and of the first
         self.frozen = self.thawed = 0  # number of the freeze under way, 0: none; the last one that was ended
         self.incoming: moving.Incoming | None = None
         self.outgoing: moving.Outgoing | None = None  # not part of the state: see `moving.py`
@@ -522,7 +522,8 @@ class ShardState:
 
     def flush_counts(self) -> int:
         """Send the counts that changed since the last flush to every shard, in one message each."""
-        rows, arriving = [], {}
+        rows: list[list[int]] = []
+        arriving: dict[int, None] = {}
         for tweet_id in self.dirty_counts:
             entry = self.tweets.get(tweet_id)
             if self.shard_of_tweet(tweet_id) != self.shard:

@@ -53,6 +53,9 @@ class World:
         replica = next(r for r in self.map.replicas if r.actor_name == actor_name)
         self.change(replica.shard, replica.index, in_sync=False)
 
+    async def retire(self, replicas):
+        """No test of draining gives up shards."""
+
     async def stop_api_workers(self, node_ids):
         self.api_stopped = node_ids
         return len(node_ids)

@@ -1,0 +1,201 @@
+"""The router's part in moves of buckets: it carries out the steps of rebalancing.py, one rebalance at a time.
+
+Rules of this file
+- No Ray and no clock but the loop's; the way to the replicas comes in as functions.
+- What is wanted is on disk before anybody is told (`rebalance.json`: the number of shards, and how many buckets move at
+  once). A new router goes on with it, from the map.
+- Whatever a dead router has left, a frozen shard above all, is settled before anything else.
+- Bounded rate: after each move a pause, PAUSES times as long as writes have waited for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from actors.core.errors import ConflictError, InvalidError, RookeryError
+from cluster import rebalancing
+from cluster.lane_protocol import LaneProtocolError
+from cluster.rebalancing import Ask, Install, MoveFailedError, Pause, Steps
+from cluster.router_files import RouterStateError, replace_file
+from cluster.shard_map import SHARD_COUNT_MAX, Replica, ShardMap
+
+logger = logging.getLogger("rookery.rebalancer")
+
+FILE_NAME = "rebalance.json"
+BUCKETS_AT_ONCE_MAX = 64
+PAUSES, PAUSE_MIN_S = 4, 0.02
+RETRY_FIRST_S, RETRY_MAX_S = 0.2, 5.0  # between attempts at a move
+UNANSWERED = (OSError, LaneProtocolError, RookeryError, TimeoutError)
+
+AskReplica = Callable[[Replica, str, list[Any], float], Awaitable[Any]]
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a rebalance has done."""
+
+    shards: int
+    buckets_at_once: int
+    moved_buckets: int = 0
+    left_buckets: int = 0
+    failed_moves: int = 0
+    problem: str = ""  # why the last attempt came to nothing; "" once one has succeeded
+    done: bool = False
+
+
+class Rebalancer:
+    """See the module header.
+
+    install(map): put a newer map on disk and announce it; ask: a lane request to a replica; retire(replicas): end the
+    actors of shards that own nothing any more, for good.
+    """
+
+    def __init__(
+        self, data_dir: Path, get_map: Callable[[], ShardMap], install: Callable[[ShardMap], None], ask: AskReplica,
+        retire: Callable[[list[Replica]], Awaitable[None]],
+    ) -> None:  # fmt: skip
+        self._path = data_dir / FILE_NAME
+        self._get_map, self._install, self._ask_replica, self._retire = get_map, install, ask, retire
+        self._lock = asyncio.Lock()  # one coordinator at a time
+        self._cancelled = False
+        self._frozen_at = 0.0
+        self.freeze_ms: list[float] = []  # how long writes have waited in each move, the newest 1,000
+        self.progress: Progress | None = _load(self._path)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a rebalance is to go on."""
+        return self.progress is not None and not self.progress.done
+
+    def begin(self, shard_count: int, buckets_at_once: int) -> None:
+        """Want another number of shards, or an even share for each. Raises InvalidError, ConflictError."""
+        if type(shard_count) is not int or not 1 <= shard_count <= SHARD_COUNT_MAX:
+            raise InvalidError(f"shards is {shard_count!r}; it must be 1 to {SHARD_COUNT_MAX}", "shards")
+        if type(buckets_at_once) is not int or not 1 <= buckets_at_once <= BUCKETS_AT_ONCE_MAX:
+            raise InvalidError(f"at_once is {buckets_at_once!r}; it must be 1 to {BUCKETS_AT_ONCE_MAX}", "at_once")
+        if self.progress is not None and self.wanted and self.progress.shards != shard_count:
+            raise ConflictError(f"a rebalance to {self.progress.shards} shards goes on; wait for it, or cancel it")
+        self.progress = Progress(shard_count, buckets_at_once)
+        self._cancelled = False
+        wanted = {"shards": shard_count, "buckets_at_once": buckets_at_once}
+        replace_file(self._path, json.dumps(wanted).encode())
+
+    def cancel(self) -> None:
+        """Stop after the move that is under way; what has moved stays where it is."""
+        self._cancelled = True
+        if self.wanted and self.progress is not None:
+            self.progress.done, self.progress.problem = True, "cancelled"
+        self._path.unlink(missing_ok=True)
+
+    def status(self) -> dict[str, Any] | None:
+        """Return the progress of the last rebalance, None if there was none."""
+        return None if self.progress is None else {**asdict(self.progress), "freeze_ms": list(self.freeze_ms)}
+
+    # ---- carrying out -----------------------------------------------------------------------------------------
+
+    async def settle(self) -> None:
+        """Bring every shard to the map and end every freeze, unless a coordinator is at work."""
+        if not self._lock.locked():
+            async with self._lock:
+                await self._carry_out(rebalancing.settle())
+
+    async def cut(self) -> dict[int, int]:
+        """Return positions of all shards at which no message is under way. Raises MoveFailedError."""
+        async with self._lock:
+            found: dict[int, int] = await self._carry_out(rebalancing.cut(asyncio.get_running_loop().time))
+            return found
+
+    async def run(self) -> None:
+        """Carry out what is wanted, until it is done or cancelled."""
+        progress, pause = self.progress, RETRY_FIRST_S
+        while progress is not None and not progress.done and not self._cancelled:
+            try:
+                async with self._lock:
+                    more = await self._next(progress)
+            except MoveFailedError as error:
+                progress.failed_moves += 1
+                progress.problem = error.message
+                logger.info("a move came to nothing: %s", error.message)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, RETRY_MAX_S)
+                continue
+            progress.problem, pause = "", RETRY_FIRST_S
+            if not more:
+                progress.done = True
+                self._path.unlink(missing_ok=True)
+                logger.info("rebalanced: %d shards, %d buckets moved", progress.shards, progress.moved_buckets)
+            elif self.freeze_ms:
+                await asyncio.sleep(max(PAUSE_MIN_S, PAUSES * self.freeze_ms[-1] / 1000))
+
+    async def _next(self, progress: Progress) -> bool:
+        """Do the next step; returns whether there may be more."""
+        now, shard_map = asyncio.get_running_loop().time, self._get_map()
+        if shard_map.shard_count < progress.shards:
+            await self._carry_out(rebalancing.grow(progress.shards))
+            return True
+        moves = rebalancing.plan(shard_map.buckets, progress.shards, progress.buckets_at_once)
+        progress.left_buckets = sum(len(buckets) for _, _, buckets in moves)
+        if moves:
+            source, target, buckets = moves[0]
+            await self._carry_out(rebalancing.move(source, target, buckets, now))
+            progress.moved_buckets += len(buckets)
+            progress.left_buckets -= len(buckets)
+            return True
+        if shard_map.shard_count > progress.shards:
+            gone = [replica for replica in shard_map.replicas if replica.shard >= progress.shards]
+            await self._carry_out(rebalancing.shrink(progress.shards, now))
+            await self._retire(gone)
+        return False
+
+    async def _carry_out(self, steps: Steps) -> Any:
+        answer: Any = None
+        while True:
+            try:
+                need = steps.send(answer)
+            except StopIteration as stop:
+                return stop.value
+            answer = None
+            if isinstance(need, Install):
+                self._install(need.change(self._get_map()))
+                answer = self._get_map()
+            elif isinstance(need, Pause):
+                await asyncio.sleep(need.seconds)
+            else:
+                self._note_time(need)
+                answers = await asyncio.gather(*(self._ask(s, *what, need) for s, what in need.requests.items()))
+                self._note_time(need, True)
+                answer = dict(zip(need.requests, answers, strict=True))
+
+    async def _ask(self, shard: int, op: str, args: list[Any], need: Ask) -> Any:
+        try:
+            leader = self._get_map().primary_of(shard)
+            async with asyncio.timeout(need.timeout_s):
+                return await self._ask_replica(leader, op, args, need.timeout_s)
+        except UNANSWERED as error:
+            return error
+
+    def _note_time(self, need: Ask, after: bool = False) -> None:
+        """Measure how long writes wait: from the first `freeze` that is sent to the last `thaw` that is answered."""
+        ops, now = {op for op, _ in need.requests.values()}, asyncio.get_running_loop().time()
+        if "freeze" in ops and not after:
+            self._frozen_at = now
+        elif "thaw" in ops and after and self._frozen_at:
+            self.freeze_ms = [*self.freeze_ms[-999:], round((now - self._frozen_at) * 1000, 1)]
+            self._frozen_at = 0.0
+
+
+def _load(path: Path) -> Progress | None:
+    """Return what an earlier router wanted. Raises RouterStateError if the file is none of ours."""
+    if not path.exists():
+        return None
+    try:
+        wanted = json.loads(path.read_bytes())
+        return Progress(int(wanted["shards"]), int(wanted["buckets_at_once"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise RouterStateError(f"{path} can't be used: {error}; move it away, and rebalance again") from error
