@@ -389,7 +389,10 @@ def restore(
         print_json(done)
     else:
         shards, where = len(done["positions"]), settings.storage.data_dir
-        out.print(f"restored; start it with: run_cluster.py serve --shards {shards} --data {where}", soft_wrap=True)
+        out.print(
+            f"restored; start it with the same settings: run_cluster.py serve --shards {shards} --data {where}",
+            soft_wrap=True,
+        )
 
 
 @app.command()
