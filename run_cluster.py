@@ -239,9 +239,8 @@ def rebalance(
         _say("there was no rebalance")
     else:
         longest = max(done["freeze_ms"], default=0.0)
-        _say(
-            f"{done['moved_buckets']} buckets moved, {done['left_buckets']} left; writes waited for {longest} ms at most"
-        )
+        _say(f"{done['moved_buckets']} buckets moved, {done['left_buckets']} left")
+        _say(f"writes waited {len(done['freeze_ms'])} times, for {longest} ms at most")
 
 
 def _say(line: str) -> None:

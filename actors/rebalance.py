@@ -6,6 +6,7 @@ The router does it (cluster/rebalancer.py) and goes on with it whoever watches, 
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -13,6 +14,7 @@ from rich.console import Console
 from actors.core.errors import OverloadedError
 from actors.maintenance import RunningCluster
 from actors.progress import Bars
+from cluster.rebalancer import Progress
 
 POLL_S = 0.25
 ROUTER_BACK_S = 60.0  # for a router that restarts meanwhile
@@ -57,14 +59,7 @@ def _progress(cluster: RunningCluster) -> dict[str, Any]:
             found = cluster.ask_router("rebalance_status")
             if found is not None:
                 return dict(found)
-            return {
-                "done": True,
-                "moved_buckets": 0,
-                "left_buckets": 0,
-                "failed_moves": 0,
-                "problem": "",
-                "freeze_ms": [],
-            }
+            return {**asdict(Progress(0, 0, done=True)), "freeze_ms": []}  # a new router: it was done before
         except OverloadedError:
             if time.monotonic() > deadline:
                 raise
