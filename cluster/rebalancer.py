@@ -30,6 +30,7 @@ logger = logging.getLogger("rookery.rebalancer")
 FILE_NAME = "rebalance.json"
 BUCKETS_AT_ONCE_MAX = 64
 PAUSES, PAUSE_MIN_S = 4, 0.02
+FREEZE_SLOW_MS = 200  # longer ones are logged
 RETRY_FIRST_S, RETRY_MAX_S = 0.2, 5.0  # between attempts at a move
 UNANSWERED = (OSError, LaneProtocolError, RookeryError, TimeoutError)
 
@@ -65,6 +66,7 @@ class Rebalancer:
         self._lock = asyncio.Lock()  # one coordinator at a time
         self._cancelled = False
         self._frozen_at = 0.0
+        self._phases: dict[str, float] = {}
         self.freeze_ms: list[float] = []  # how long writes have waited in each move, the newest 1,000
         self.progress: Progress | None = _load(self._path)
 
@@ -82,7 +84,7 @@ class Rebalancer:
         if self.progress is not None and self.wanted and self.progress.shards != shard_count:
             raise ConflictError(f"a rebalance to {self.progress.shards} shards goes on; wait for it, or cancel it")
         self.progress = Progress(shard_count, buckets_at_once)
-        self._cancelled = False
+        self._cancelled, self.freeze_ms = False, []
         wanted = {"shards": shard_count, "buckets_at_once": buckets_at_once}
         replace_file(self._path, json.dumps(wanted).encode())
 
@@ -162,14 +164,20 @@ class Rebalancer:
                 return stop.value
             answer = None
             if isinstance(need, Install):
+                begin = asyncio.get_running_loop().time()
                 self._install(need.change(self._get_map()))
+                self._note_phase("map", begin)
                 answer = self._get_map()
             elif isinstance(need, Pause):
                 await asyncio.sleep(need.seconds)
             else:
-                self._note_time(need)
+                op, begin = next(iter(need.requests.values()))[0], asyncio.get_running_loop().time()
+                if op == "freeze":
+                    self._frozen_at, self._phases = begin, {}
                 answers = await asyncio.gather(*(self._ask(s, *what, need) for s, what in need.requests.items()))
-                self._note_time(need, True)
+                self._note_phase(op, begin)
+                if op == "thaw":
+                    self._note_thaw()
                 answer = dict(zip(need.requests, answers, strict=True))
 
     async def _ask(self, shard: int, op: str, args: list[Any], need: Ask) -> Any:
@@ -180,14 +188,19 @@ class Rebalancer:
         except UNANSWERED as error:
             return error
 
-    def _note_time(self, need: Ask, after: bool = False) -> None:
-        """Measure how long writes wait: from the first `freeze` that is sent to the last `thaw` that is answered."""
-        ops, now = {op for op, _ in need.requests.values()}, asyncio.get_running_loop().time()
-        if "freeze" in ops and not after:
-            self._frozen_at = now
-        elif "thaw" in ops and after and self._frozen_at:
-            self.freeze_ms = [*self.freeze_ms[-999:], round((now - self._frozen_at) * 1000, 1)]
+    def _note_phase(self, name: str, begin: float) -> None:
+        """Add to what a freeze has spent its time on."""
+        self._phases[name] = self._phases.get(name, 0.0) + asyncio.get_running_loop().time() - begin
+
+    def _note_thaw(self) -> None:
+        """Note how long writes have waited: from the first `freeze` sent to the last `thaw` answered."""
+        if self._frozen_at:
+            spent_ms = round((asyncio.get_running_loop().time() - self._frozen_at) * 1000, 1)
             self._frozen_at = 0.0
+            self.freeze_ms = [*self.freeze_ms[-999:], spent_ms]
+            phases = {name: round(seconds * 1000) for name, seconds in self._phases.items()}
+            level = logging.WARNING if spent_ms > FREEZE_SLOW_MS else logging.DEBUG
+            logger.log(level, "writes waited %s ms: %s", spent_ms, phases)
 
 
 def _load(path: Path) -> Progress | None:

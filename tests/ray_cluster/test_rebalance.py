@@ -1,0 +1,111 @@
+"""Shards are added and given up on a real cluster, while clients write and read and processes are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from bench.processes import REPOSITORY
+from cluster.router_files import load_state
+from cluster.shard_map import ShardMap
+from tests.ray_cluster.test_maintenance import Client
+from tests.serving import ServedCluster, command, served, wait_for
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
+
+ACCOUNTS = 150
+KILLS_AFTER_S = (1.0, 1.5, 1.5)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[ServedCluster]:
+    with served("cluster.replicas=2", "durability.ack=replica") as made:
+        graph = made.data.parent / "graph.txt"
+        graph.write_text("".join(f"{u} {u * k % ACCOUNTS + 1}\n" for u in range(1, ACCOUNTS + 1) for k in (7, 11, 13)))
+        made.run("load", "--graph", str(graph))
+        yield made
+
+
+def shard_map(cluster: ServedCluster) -> ShardMap:
+    state = load_state(cluster.data)
+    assert state is not None
+    return state[1]
+
+
+@contextmanager
+def clients_of(cluster: ServedCluster, prefix: str) -> Iterator[list[Client]]:
+    """Write and read while the block runs; afterwards each is shown what was acknowledged, all of it and once."""
+    clients = [Client(cluster, f"{prefix}_{number}") for number in range(6)]
+    for client in clients:
+        client.start()
+    try:
+        yield clients
+    finally:
+        for client in clients:
+            client.done.set()
+        for client in clients:
+            client.join()
+    assert [client.refused for client in clients] == [[]] * len(clients)
+    for client in clients:
+        assert sorted(client.served_ids()) == sorted(client.acknowledged)
+
+
+def test_shards_are_added_and_given_up_while_clients_write_and_read(cluster, capsys):
+    with clients_of(cluster, "even") as clients:
+        for shards in (3, 2):
+            done = cluster.run("rebalance", "--shards", str(shards), "--at-once", "32")
+            assert done["done"] is True
+            assert done["left_buckets"] == 0
+            sizes = [len(shard_map(cluster).buckets_of_shard(shard)) for shard in range(shards)]
+            assert max(sizes) - min(sizes) <= 1
+            with capsys.disabled():
+                waits = sorted(done["freeze_ms"])
+                print(
+                    f"\n{shards} shards: {done['moved_buckets']} buckets moved in {done['seconds']} s, "
+                    f"{done['failed_moves']} moves repeated; writes waited for {waits[len(waits) // 2]} ms (median), "
+                    f"{waits[-1]} ms at most; slowest write of a client "
+                    f"{max(client.slowest_write_s for client in clients) * 1000:.0f} ms"
+                )
+    assert shard_map(cluster).shard_count == 2
+    assert sum(len(client.acknowledged) for client in clients) > 100
+    assert cluster.run("check", "--oracle")["problem_count"] == 0
+
+
+def test_a_rebalance_goes_on_when_leaders_and_the_router_are_killed_on_the_way(cluster):
+    with clients_of(cluster, "killed"):
+        watching = subprocess.Popen(
+            command("rebalance", "--shards", "3", "--at-once", "8", "--data", str(cluster.data), "--json"),
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=REPOSITORY,
+        )  # fmt: skip
+        try:
+            wait_for(lambda: shard_map(cluster).shard_count == 3)
+            for seconds, kind in zip(KILLS_AFTER_S, ("shard", "router", "shard"), strict=True):
+                time.sleep(seconds)
+                report = cluster.run("status")
+                if kind == "router":
+                    victim = next(p["pid"] for p in report["processes"] if p["role"] == "router")
+                else:
+                    victim = next(p["pid"] for p in report["processes"] if p["role"] == "shard" and p["primary"])
+                os.kill(victim, signal.SIGKILL)
+            assert watching.wait(150) == 0
+        finally:
+            if watching.poll() is None:
+                watching.terminate()
+                watching.wait()
+    owned = [len(shard_map(cluster).buckets_of_shard(shard)) for shard in range(3)]
+    assert max(owned) - min(owned) <= 1
+    assert cluster.run("check", "--oracle")["problem_count"] == 0
+
+
+def test_a_rebalanced_cluster_starts_with_its_own_number_of_shards(cluster):
+    count = shard_map(cluster).shard_count
+    cluster.stop()
+    cluster.start()  # --shards 2, as always
+    assert shard_map(cluster).shard_count == count
+    assert cluster.run("check", "--oracle")["problem_count"] == 0
