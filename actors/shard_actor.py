@@ -100,6 +100,7 @@ class ShardActor:
         self.lane: LaneServer | None = None
         self._stopping = self._delivering = self._tidying = False
         self._piece_followers, self._handled = PIECE_FOLLOWERS, (0, 0.0)
+        self._joined: dict[str, Any] | None = None
         self._endpoints: dict[str, Any] | None = None
         self._reads, self._writes = frozenset(READS), frozenset(WRITES)
         self._loop = asyncio.get_running_loop()
@@ -140,7 +141,7 @@ class ShardActor:
 
     async def _start(self) -> None:
         """Join the cluster: get the secret, open the lane, report where it listens, begin to send."""
-        joined = await self._call_router("join")
+        self._joined = joined = await self._call_router("join")
         lane, self.replication.secret = self.settings.lane, joined["secret"]
         self.lane = LaneServer(
             self.handle, joined["secret"],
@@ -205,6 +206,11 @@ class ShardActor:
         self.exchange.learn(shard_map)
         if self.lane is not None:
             self.lane.push("map", shard_map.epoch)
+
+    async def join(self) -> dict[str, Any] | None:
+        """Return what the router told this shard, for API workers that start while it is away; None before that."""
+        shard_map = self.replication.shard_map
+        return None if self._joined is None or shard_map is None else {**self._joined, "map": shard_map.to_wire()}
 
     async def ping(self) -> dict[str, Any] | None:
         """Return where the lane listens, which term this replica leads in (0: none) and the epoch of its map.

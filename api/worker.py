@@ -70,6 +70,7 @@ class ApiWorker:
         self.port = int(listener.getsockname()[1])
         try:
             self._cluster = await self._connect(self._drop_token)
+            listener.listen(_BACKLOG_COUNT)  # not before: the kernel would give this worker connections that wait
             app = create_app(self._cluster, self.settings, worker=self.name)
             self._services = app.state.services
             self._services.connections.allow_files()
@@ -140,14 +141,13 @@ class _QuietServer(uvicorn.Server):
 
 
 def open_listener(host: str, port: int) -> socket.socket:
-    """Return a bound socket that other workers may share the port of."""
+    """Return a bound socket, not listening yet, that other workers may share the port of."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((host, port))
-        listener.listen(_BACKLOG_COUNT)
         listener.setblocking(False)
     except OSError:
         listener.close()
