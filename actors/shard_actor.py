@@ -116,8 +116,7 @@ class ShardActor:
         try:
             storage = open_storage(self.settings, self.shard, self.index)
         except Exception as error:
-            path = failure_file(self.settings.storage.data_dir, self.shard, self.index)
-            path.write_text(f"{type(error).__name__}: {error}\n", encoding="utf-8")
+            self._leave_word(error)
             self.log.critical("the shard can't recover", reason=str(error))
             raise
         finally:
@@ -131,13 +130,20 @@ class ShardActor:
         )  # fmt: skip
         return storage
 
+    def _leave_word(self, error: Exception) -> None:
+        path = failure_file(self.settings.storage.data_dir, self.shard, self.index)
+        path.write_text(f"{type(error).__name__}: {error}\n", encoding="utf-8")
+
     async def _start_or_end(self) -> None:
         """Start; what can't join its cluster serves nobody, so it ends, and Ray tries again in another process."""
         try:
             await self._start()
         except Exception as error:  # noqa: BLE001  whatever it is, it is logged
             self.log.critical("the shard can't join the cluster; this process ends", reason=repr(error))
-            os._exit(1)
+            try:
+                self._leave_word(error)
+            finally:
+                os._exit(1)
 
     async def _start(self) -> None:
         """Join the cluster: get the secret, open the lane, report where it listens, begin to send."""
