@@ -107,6 +107,7 @@ class ShardActor:
         self.lane: LaneServer | None = None
         self._stopping = self._delivering = self._tidying = False
         self._piece_followers, self._handled = PIECE_FOLLOWERS, (0, 0.0)
+        self._joined: dict[str, Any] | None = None
         self._endpoints: dict[str, Any] | None = None
         self._reads, self._writes = frozenset(READS), frozenset(WRITES)
         self._loop = asyncio.get_running_loop()
@@ -122,8 +123,7 @@ class ShardActor:
         try:
             storage = open_storage(self.settings, self.shard, self.index)
         except Exception as error:
-            path = failure_file(self.settings.storage.data_dir, self.shard, self.index)
-            path.write_text(f"{type(error).__name__}: {error}\n", encoding="utf-8")
+            self._leave_word(error)
             self.log.critical("the shard can't recover", reason=str(error))
             raise
         finally:
@@ -137,17 +137,24 @@ class ShardActor:
         )  # fmt: skip
         return storage
 
+    def _leave_word(self, error: Exception) -> None:
+        path = failure_file(self.settings.storage.data_dir, self.shard, self.index)
+        path.write_text(f"{type(error).__name__}: {error}\n", encoding="utf-8")
+
     async def _start_or_end(self) -> None:
         """Start; what can't join its cluster serves nobody, so it ends, and Ray tries again in another process."""
         try:
             await self._start()
         except Exception as error:  # noqa: BLE001  whatever it is, it is logged
             self.log.critical("the shard can't join the cluster; this process ends", reason=repr(error))
-            os._exit(1)
+            try:
+                self._leave_word(error)
+            finally:
+                os._exit(1)
 
     async def _start(self) -> None:
         """Join the cluster: get the secret, open the lane, report where it listens, begin to send."""
-        joined = await self._call_router("join")
+        self._joined = joined = await self._call_router("join")
         lane, self.replication.secret = self.settings.lane, joined["secret"]
         self.lane = LaneServer(
             self.handle, joined["secret"],
@@ -217,6 +224,11 @@ class ShardActor:
             self.moves.stop_leading(MovedError(f"shard {self.shard} has another leader"))
         if self.lane is not None:
             self.lane.push("map", shard_map.epoch)
+
+    async def join(self) -> dict[str, Any] | None:
+        """Return what the router told this shard, for API workers that start while it is away; None before that."""
+        shard_map = self.replication.shard_map
+        return None if self._joined is None or shard_map is None else {**self._joined, "map": shard_map.to_wire()}
 
     async def ping(self) -> dict[str, Any] | None:
         """Return where the lane listens, which term this replica leads in (0: none) and the epoch of its map.

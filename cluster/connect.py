@@ -19,10 +19,11 @@ from actors.core.errors import OverloadedError
 from cluster.client import ActorCall, ClusterClient, FetchMap
 from cluster.lane_client import PushCallback
 from cluster.lane_protocol import REPLY_ERROR, error_from_reply
-from cluster.ray_options import API_PREFIX, DEFAULT_NAMESPACE, ROUTER_NAME
+from cluster.ray_options import API_PREFIX, DEFAULT_NAMESPACE, ROUTER_NAME, SHARD_PREFIX
 
 READY_POLL_INTERVAL_S = 0.1
 JOIN_TIMEOUT_S = 30.0  # a router that restarts is back within seconds
+JOIN_FIRST_S = 1.0  # for one that is there; then shards are asked, which know what it says
 
 
 def keep_ray_on_loopback() -> None:
@@ -68,8 +69,17 @@ def living_nodes() -> list[dict[str, Any]]:
 
 def api_names(namespace: str) -> list[str]:
     """Return the names of the API workers of all nodes, ascending."""
+    return _names(namespace, API_PREFIX)
+
+
+def shard_names(namespace: str) -> list[str]:
+    """Return the names of all shards' replicas, ascending."""
+    return _names(namespace, SHARD_PREFIX)
+
+
+def _names(namespace: str, prefix: str) -> list[str]:
     names = (item["name"] for item in ray.util.list_named_actors(all_namespaces=True) if item["namespace"] == namespace)
-    return sorted(name for name in names if name.startswith(API_PREFIX))
+    return sorted(name for name in names if name.startswith(prefix))
 
 
 def router_handle(namespace: str = DEFAULT_NAMESPACE) -> Any:
@@ -100,10 +110,13 @@ class NamedActors:
             raise
 
 
-def make_fetch_map(actors: NamedActors) -> FetchMap:
-    """Return ClusterClient's way to the router's map."""
+def make_fetch_map(actors: NamedActors, first: Any) -> FetchMap:
+    """Return ClusterClient's way to the router's map. first: a map in wire form, to begin with."""
+    known = [first]
 
     async def fetch_map() -> Any:
+        if known:
+            return known.pop()
         return await actors.call(ROUTER_NAME, "get_map")
 
     return fetch_map
@@ -135,18 +148,32 @@ def wait_until_ready(router: Any, timeout_s: float = 60.0) -> None:
         time.sleep(READY_POLL_INTERVAL_S)
 
 
+async def _join(actors: NamedActors, namespace: str) -> dict[str, Any]:
+    """Return what the router tells those who join, from whoever knows it."""
+    error: Exception | None = None
+    for whom, timeout_s in (("router", JOIN_FIRST_S), ("shards", JOIN_FIRST_S), ("router", JOIN_TIMEOUT_S)):
+        for name in [ROUTER_NAME] if whom == "router" else await asyncio.to_thread(shard_names, namespace):
+            try:
+                async with asyncio.timeout(timeout_s):
+                    joined: dict[str, Any] | None = await actors.call(name, "join")
+            except (ray.exceptions.RayError, TimeoutError, ValueError, AttributeError) as failure:  # an older shard
+                error = failure
+                continue
+            if joined is not None:
+                return joined
+    raise OverloadedError(f"the router does not answer: {type(error).__name__}", None, 1.0) from error
+
+
 async def open_client(namespace: str = DEFAULT_NAMESPACE, on_push: PushCallback | None = None) -> ClusterClient:
     """Return an open ClusterClient; the secret and the map come from the router through Ray.
 
-    Call connect() (or be a Ray actor) first. Raises OverloadedError when there is no router or it doesn't answer.
+    While the router is away a shard hands them out. Call connect() (or be a Ray actor) first. Raises OverloadedError
+    when there is no router, or neither it nor a shard answers.
     """
     await asyncio.to_thread(router_handle, namespace)  # says clearly when there is no cluster
     actors = NamedActors(namespace)
-    try:
-        async with asyncio.timeout(JOIN_TIMEOUT_S):
-            joined = await actors.call(ROUTER_NAME, "join")
-    except (ray.exceptions.RayError, TimeoutError) as error:
-        raise OverloadedError(f"the router does not answer: {type(error).__name__}", None, 1.0) from error
-    client = ClusterClient(make_fetch_map(actors), joined["secret"], local_node_id(), make_actor_call(actors), on_push)
+    joined = await _join(actors, namespace)
+    fetch_map, actor_call = make_fetch_map(actors, joined["map"]), make_actor_call(actors)
+    client = ClusterClient(fetch_map, joined["secret"], local_node_id(), actor_call, on_push)
     await client.open()
     return client

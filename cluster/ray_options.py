@@ -21,10 +21,10 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from cluster.shard_map import shard_actor_name
+from cluster.shard_map import SHARD_PREFIX, shard_actor_name
 
 __all__ = [
-    "API_PREFIX", "DEFAULT_NAMESPACE", "ROUTER_NAME", "api_actor_name", "api_name_prefix", "as_actor",
+    "API_PREFIX", "DEFAULT_NAMESPACE", "ROUTER_NAME", "SHARD_PREFIX", "api_actor_name", "api_name_prefix", "as_actor",
     "in_placement_group", "remove_placement_groups", "shard_actor_name",
 ]  # fmt: skip
 
@@ -60,6 +60,7 @@ ROUTER_METHODS: dict[str, dict[str, Any]] = {
 }
 SHARD_METHODS: dict[str, dict[str, Any]] = {
     "ping": {**_QUIET, "concurrency_group": "health"},
+    "join": {**_QUIET, "concurrency_group": "health"},
     "deliver": {**_QUIET, "concurrency_group": "deliveries"},
     "lane_call": {**_QUIET, "concurrency_group": "fallback"},
 }

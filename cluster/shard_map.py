@@ -27,12 +27,13 @@ from actors.core.replication import Candidate, Member, Term
 WIRE_NAME = "rookery-map"
 WIRE_VERSION = 2
 TERMS_KEPT = 64  # per shard: a log that is older than so many elections is replaced whole
+SHARD_PREFIX = "rookery:shard-"  # of the names of all replicas' actors
 SHARD_COUNT_MAX = 256  # a bucket's shard is one byte; 256 shards are 4 buckets each
 
 
 def shard_actor_name(shard: int, index: int) -> str:
     """Return the name of a replica's actor, such as `rookery:shard-00:replica-0`."""
-    return f"rookery:shard-{shard:02d}:replica-{index}"
+    return f"{SHARD_PREFIX}{shard:02d}:replica-{index}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,15 @@
-"""Planned work on a real cluster with three replicas: handing over and restarting everything, while clients go on."""
+"""A real cluster with three replicas: everything restarted while clients go on, API workers without the router."""
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
 
 import httpx
+import psutil
 import pytest
 
 from cluster.router_files import load_state
@@ -83,6 +86,31 @@ class Client(threading.Thread):
             if not page:
                 return ids
             ids += [tweet["tweet_id"] for tweet in page]
+
+
+def test_api_workers_come_back_while_the_router_does_not_answer(cluster):
+    before = pids(cluster)
+    client = Client(cluster, "ada")
+    os.kill(before["rookery:router"], signal.SIGSTOP)
+    try:
+        for name, pid in before.items():
+            if "api" in name:
+                os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: serves(cluster))
+        assert psutil.Process(before["rookery:router"]).status() == psutil.STATUS_STOPPED
+        body = {**client.user, "status": "the router is away"}
+        assert client.http.post("/tweet", json=body).status_code == 201
+    finally:
+        os.kill(before["rookery:router"], signal.SIGCONT)
+    wait_for(lambda: all(now != before[name] for name, now in pids(cluster).items() if "api" in name))
+
+
+def serves(cluster: ServedCluster) -> bool:
+    """Whether somebody answers on the API's port."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{cluster.port}/healthz", timeout=1).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def pids(cluster: ServedCluster) -> dict[str, int]:

@@ -92,7 +92,8 @@ class SimRouter:
         _, answers = self.election.pop(shard)
         old = self.map.primary_of(shard).index
         count = len(self.sim.replicas[shard])
-        leader = elect(self.map.terms[shard], self.map.in_sync_of(shard), old, count, answers.values())
+        wished = self.sim.rng.randrange(-1, count)  # as when a leader hands over
+        leader = elect(self.map.terms[shard], self.map.in_sync_of(shard), old, count, answers.values(), wished)
         if leader is not None:
             self.map = self.map.with_leader(shard, leader, term, self.sim.copies)
             self.elected[shard] = self.sim.replicas[shard][leader.replica].incarnation
