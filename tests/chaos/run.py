@@ -80,6 +80,7 @@ class Options:
     spares: int = 1
     clients: int = 8
     accounts: int = 40
+    pace: float = 1.0
 
     def command(self) -> str:
         """Return the command that repeats this run, as far as the seed decides it."""
@@ -87,7 +88,7 @@ class Options:
         return (
             f"python -m tests.chaos --seed {self.seed} {length} --kinds {','.join(self.kinds)} "
             f"--processes {','.join(self.processes)} --replicas {self.replicas} --workers {self.workers} "
-            f"--spares {self.spares} --clients {self.clients} --accounts {self.accounts}"
+            f"--spares {self.spares} --clients {self.clients} --accounts {self.accounts} --pace {self.pace:g}"
         )
 
 
@@ -283,7 +284,7 @@ class _Run:
         def is_over() -> bool:
             return nemesis.kill_count >= options.kills if options.kills else time.monotonic() > deadline
 
-        await nemesis.run(plan(options.seed, kinds, options.processes), is_over)
+        await nemesis.run(plan(options.seed, kinds, options.processes, options.pace), is_over)
 
     async def _time_empty_restarts(self) -> None:
         """Time Ray's restarts of an empty actor, under the same load; only for runs that measure gaps."""
