@@ -278,7 +278,9 @@ class _Run:
 
     async def _harm(self, nemesis: Nemesis) -> None:
         options = self._options
-        kinds = [k for k in options.kinds if (k != "disk" or self._disks) and (k != "damage" or options.replicas > 1)]
+        cannot = set() if options.replicas > 1 else set(OF_REPLICAS)
+        cannot |= set() if self._disks else {"disk"}
+        kinds = [kind for kind in options.kinds if kind not in cannot]
         deadline = time.monotonic() + options.minutes * 60
 
         def is_over() -> bool:
