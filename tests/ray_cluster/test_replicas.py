@@ -22,7 +22,7 @@ from tests.chaos.copies import digests_on_disk, map_on_disk
 from tests.chaos.damage import flip_at, flip_byte
 from tests.serving import START_TIMEOUT_S, ServedCluster, served, wait_for
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
 REPLICAS, SHARDS = 3, 2
 
