@@ -44,6 +44,7 @@ from cluster.lane_client import LaneClient
 from cluster.lane_protocol import LaneProtocolError
 from cluster.lane_server import LaneRequest
 from cluster.shard_map import Replica, ShardMap
+from persistence.errors import JournalCorruptError
 from persistence.snapshot_pieces import pack_piece
 
 OPERATIONS = frozenset(("prepare", "hand_over", "lead", "learn_map", "attach", "append", "snapshot"))
@@ -287,6 +288,14 @@ class Replication:
         self.log.warning("deposed; this process ends and comes back as a follower", reason=reason)
         self._exit()
 
+    def damaged(self, error: JournalCorruptError) -> None:
+        """The own journal can't be read: end, if others have all that was acknowledged, and be filled anew by them."""
+        leader = self.leader
+        spared = leader is not None and leader.copies > 1 and leader.fully_replicated
+        self.log.critical("the journal of the leader is damaged", reason=error.message, ends=spared)
+        if spared:
+            self._exit()
+
     def _exit(self) -> None:
         os._exit(0)
 
@@ -451,6 +460,8 @@ class _Link:
                     return
                 await asyncio.sleep(PAUSE_S)  # the follower was asked for its vote first; ours ends this task
                 continue
+            except JournalCorruptError as error:  # this replica's own: the follower can't have these records from here
+                self.replication.damaged(error)
             except UNREACHABLE as error:
                 if self.acked >= 0:
                     self.replication.log.warning("a follower is lost", replica=self.index, reason=str(error))

@@ -37,6 +37,7 @@ def main(
     spares: int = typer.Option(1, min=0, help="Idle processes that a killed one comes back in."),
     clients: int = typer.Option(8, min=1, help="Concurrent clients, besides one a shard that only posts."),
     accounts: int = typer.Option(40, min=16, help="Accounts that the clients share."),
+    pace: float = typer.Option(1.0, min=0.1, help="How many times as long the pauses between faults are."),
     as_json: bool = typer.Option(False, "--json", help="Print the whole report as JSON."),
 ) -> None:
     """Run a real cluster under load, harm it, heal it, and compare everything with what was acknowledged.
@@ -45,7 +46,7 @@ def main(
     """
     options = Options(
         seed, minutes, kills, _chosen(kinds, KINDS, "--kinds"), _chosen(processes, ROLES, "--processes"), replicas,
-        workers, spares, clients, accounts,
+        workers, spares, clients, accounts, pace,
     )  # fmt: skip
     if kills and "kill" not in options.kinds:
         raise typer.BadParameter("--kills needs `kill` among --kinds")

@@ -1,7 +1,8 @@
 """The load of a chaos run: a few clients, each with some accounts, doing over HTTP what users do.
 
 Rules of this file
-- A client does one thing at a time, and nobody else acts for its accounts.
+- A client does one thing at a time, and nobody else acts for its accounts. It sends back the position of its writes, as
+  whoever wants to read them through any API worker must.
 - Every answer is looked at: what it alone shows to be wrong goes to the ledger's problems at once.
 - A write is repeated until its outcome is known or PATIENCE_S is over, with the same Idempotency-Key; a post without a
   key is sent once. Now and then a client is impatient, so that a repetition meets its own first attempt.
@@ -20,6 +21,7 @@ import httpx
 import orjson
 
 from actors.core.ids import bucket_of_account
+from api.positions import POSITION_HEADER
 from cluster.shard_map import even_buckets
 from tests.chaos.availability import SLOW_S, Availability, Request
 from tests.chaos.ledger import Ledger, Outcome, Post, Register
@@ -52,6 +54,7 @@ class Client:
         self._kinds, self._weights = list(weights), list(weights.values())
         self._buckets = even_buckets(shards)
         self._text_count = 0
+        self._position = ""
         self._stopping = False
         self._http = httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{port}", timeout=ATTEMPT_TIMEOUT_S, limits=httpx.Limits(max_connections=1)
@@ -87,13 +90,15 @@ class Client:
         self, method: str, path: str, account: int, body: Any = None, key: str = "", timeout_s: float | None = None
     ) -> tuple[int, Any]:
         """Send once. Returns (status, JSON), or (0, None) if no whole answer came. account: whose shard is measured."""
-        headers = {"Idempotency-Key": key} if key else {}
+        headers = {"Idempotency-Key": key, POSITION_HEADER: self._position}
+        headers = {name: value for name, value in headers.items() if value}
         begin, status, answer = time.monotonic(), 0, None
         try:
             reply = await self._http.request(
                 method, path, json=body, headers=headers, timeout=timeout_s or ATTEMPT_TIMEOUT_S
             )
             status, answer = reply.status_code, orjson.loads(reply.content)
+            self._position = reply.headers.get(POSITION_HEADER, self._position)
         except httpx.HTTPError:
             pass
         self._ledger.statuses[status] += 1
@@ -163,12 +168,24 @@ class Client:
         outcome, status, answer, unanswered = await self._until_known(
             "DELETE", f"/api/v1/tweet/{tweet_id}", me, {"user_id": str(me)}
         )
-        if status == 404 and unanswered:  # an attempt before has deleted it
+        if status == 404 and (unanswered or await self._was_deleted(post)):  # by an attempt before
             outcome = Outcome.ACKNOWLEDGED
         elif 400 <= status < 500:
             self._wrong(f"tweet {tweet_id} by {me} was acknowledged, but deleting it gave {status}: {answer}")
         post.deleted = outcome
         self._ledger.note("delete", outcome)
+
+    async def _was_deleted(self, post: Post) -> bool:
+        """Whether a post that isn't there is known to its shard: the API's own attempt may have met its first one.
+
+        Its key says so: `404` again. A post that was lost would be made again, and be found as doubled.
+        """
+        if not post.key:
+            return False
+        body = {"user_id": str(post.author), "status": post.text}
+        body |= {"in_reply_to": str(post.answers)} if post.answers else {}
+        _, status, _, _ = await self._until_known("POST", "/api/v1/tweet", post.author, body, post.key)
+        return status == 404
 
     async def _follow(self, me: int) -> None:
         other = self._rng.choice(self._everyone)

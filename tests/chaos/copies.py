@@ -49,7 +49,7 @@ async def _ask(replica: Replica, secret: bytes, *ops: str) -> list[Any]:
 
 
 async def compare_copies(data: Path, found: Found) -> int:
-    """Compare the digests of all replicas that serve, once nothing moves; returns how many there are."""
+    """Compare the digests of all replicas that serve, once all are in sync and at rest; returns how many there are."""
     secret = (data / SECRET_NAME).read_bytes()
     deadline = time.monotonic() + SETTLE_TIMEOUT_S
     while True:
@@ -59,17 +59,18 @@ async def compare_copies(data: Path, found: Found) -> int:
             answers = [await _ask(replica, secret, "status", "digest", "status") for replica in shard_map.replicas]
         seen = [(before["shard"], before["position"], after["position"], value) for before, value, after in answers]
         at_rest = bool(seen) and all(before == after for _, before, after, _ in seen)
-        if at_rest and len({(shard, position) for shard, position, _, _ in seen}) == shard_map.shard_count:
+        alike = len({(shard, position) for shard, position, _, _ in seen}) == shard_map.shard_count
+        if at_rest and alike and all(is_in_sync(shard_map, shard) for shard in range(shard_map.shard_count)):
             break
         if time.monotonic() > deadline:
-            found.add([f"after {SETTLE_TIMEOUT_S:.0f} s the copies are still at different positions: {seen}"])
+            missing = [r.actor_name for r in shard_map.replicas if not r.in_sync]
+            found.add([f"after {SETTLE_TIMEOUT_S:.0f} s not all copies are in sync ({missing}) and at rest: {seen}"])
             return len(seen)
         await asyncio.sleep(LOOK_S)
     for shard in range(shard_map.shard_count):
         digests = [value for of_shard, _, _, value in seen if of_shard == shard]
         if len(set(digests)) > 1:
             found.add([f"the copies of shard {shard} differ: {digests}"])
-    found.add(f"replica {r.actor_name} is not in sync" for r in shard_map.replicas if not (r.in_sync or r.primary))
     return len(seen)
 
 

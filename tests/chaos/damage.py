@@ -27,9 +27,14 @@ def _flip(segments: list[Path], draw: float) -> str:
     while at >= sizes[number]:
         at -= sizes[number]
         number += 1
-    fd = os.open(segments[number], os.O_RDWR)
+    flip_at(segments[number], at)
+    return f"{segments[number].name}, byte {at} of {sizes[number]}"
+
+
+def flip_at(segment: Path, at: int) -> None:
+    """Flip a bit of one byte of a file."""
+    fd = os.open(segment, os.O_RDWR)
     try:
         os.pwrite(fd, bytes([os.pread(fd, 1, at)[0] ^ BIT]), at)
     finally:
         os.close(fd)
-    return f"{segments[number].name}, byte {at} of {sizes[number]}"

@@ -46,13 +46,13 @@ class Fault:
     place: float = 0.0
 
 
-def plan(seed: int, kinds: Collection[str], roles: Collection[str]) -> Iterator[Fault]:
-    """Yield faults without end."""
+def plan(seed: int, kinds: Collection[str], roles: Collection[str], pace: float = 1.0) -> Iterator[Fault]:
+    """Yield faults without end. pace: how many times as long the pauses between them are."""
     rng = random.Random(f"chaos:{seed}")
     kind_list, role_list = [k for k in KINDS if k in kinds], [r for r in ROLES if r in roles]
     while True:
         soon = rng.random() < SOON_SHARE
-        after_s = rng.uniform(*(SOON_S if soon else PAUSE_S))
+        after_s = pace * rng.uniform(*(SOON_S if soon else PAUSE_S))
         kind = rng.choices(kind_list, [KIND_WEIGHTS[k] for k in kind_list])[0]
         role = rng.choices(role_list, [ROLE_WEIGHTS[r] for r in role_list])[0]
         seconds = {

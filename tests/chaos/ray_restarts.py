@@ -13,11 +13,13 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from actors.ray_token import use_ray_token
 
 PATIENCE_S = 60.0
 CALL_TIMEOUT_S = 0.25  # a call to a dying actor may be held for longer than its restart takes
+REFUSED_PAUSE_S = 0.005  # between calls that fail at once
 PAUSE_S = 0.5  # between two kills
 
 
@@ -52,9 +54,9 @@ def measure(data: Path, count: int) -> list[float]:
         ray.kill(actor, no_restart=True)
 
 
-def _next_pid(ray, actor, old: int, deadline: float) -> int:  # type: ignore[no-untyped-def]  # ray is imported late
+def _next_pid(ray: Any, actor: Any, old: int, deadline: float) -> int:
     """Call until another process answers. Calls under way are waited for beside the next."""
-    waiting = []
+    waiting: list[Any] = []
     while time.monotonic() < deadline:
         waiting.append(actor.pid.remote())
         ready, waiting = ray.wait(waiting, timeout=CALL_TIMEOUT_S)
@@ -62,7 +64,7 @@ def _next_pid(ray, actor, old: int, deadline: float) -> int:  # type: ignore[no-
             try:
                 pid = ray.get(call)
             except ray.exceptions.RayError:  # it was sent to the dead process
-                time.sleep(0.005)
+                time.sleep(REFUSED_PAUSE_S)
                 continue
             if pid != old:
                 return int(pid)

@@ -80,6 +80,7 @@ class Options:
     spares: int = 1
     clients: int = 8
     accounts: int = 40
+    pace: float = 1.0
 
     def command(self) -> str:
         """Return the command that repeats this run, as far as the seed decides it."""
@@ -87,7 +88,7 @@ class Options:
         return (
             f"python -m tests.chaos --seed {self.seed} {length} --kinds {','.join(self.kinds)} "
             f"--processes {','.join(self.processes)} --replicas {self.replicas} --workers {self.workers} "
-            f"--spares {self.spares} --clients {self.clients} --accounts {self.accounts}"
+            f"--spares {self.spares} --clients {self.clients} --accounts {self.accounts} --pace {self.pace:g}"
         )
 
 
@@ -277,13 +278,15 @@ class _Run:
 
     async def _harm(self, nemesis: Nemesis) -> None:
         options = self._options
-        kinds = [k for k in options.kinds if (k != "disk" or self._disks) and (k != "damage" or options.replicas > 1)]
+        cannot = set() if options.replicas > 1 else set(OF_REPLICAS)
+        cannot |= set() if self._disks else {"disk"}
+        kinds = [kind for kind in options.kinds if kind not in cannot]
         deadline = time.monotonic() + options.minutes * 60
 
         def is_over() -> bool:
             return nemesis.kill_count >= options.kills if options.kills else time.monotonic() > deadline
 
-        await nemesis.run(plan(options.seed, kinds, options.processes), is_over)
+        await nemesis.run(plan(options.seed, kinds, options.processes, options.pace), is_over)
 
     async def _time_empty_restarts(self) -> None:
         """Time Ray's restarts of an empty actor, under the same load; only for runs that measure gaps."""

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from actors.storage import JOURNAL_DIRECTORY
+from actors.storage import JOURNAL_DIRECTORY, shard_directory
 from bench.processes import free_port
 from cluster.checking import Outcome as Found
 from tests.chaos.availability import Availability, Kill, Request
@@ -20,6 +20,7 @@ from tests.chaos.disk import small_disk
 from tests.chaos.faults import KINDS, ROLES, plan
 from tests.chaos.lanes import DELAY_S, LaneProxy
 from tests.chaos.ledger import Ledger, Outcome, Post, Register
+from tests.chaos.processes import place_of
 from tests.chaos.proxy import Proxy
 from tests.chaos.verify import Served, compare
 
@@ -268,6 +269,11 @@ async def test_a_lane_proxy_takes_the_place_of_a_socket_and_of_the_one_that_repl
     assert (await ask())[1] == b"second here"
     for server in servers:
         server.close()
+
+
+@pytest.mark.parametrize("place", [(0, 0), (7, 2), (12, 10)])
+def test_a_replicas_folder_says_which_it_is(tmp_path, place):
+    assert place_of(shard_directory(tmp_path, *place)) == place
 
 
 def test_one_bit_is_flipped_anywhere_in_a_journal(tmp_path):

@@ -19,10 +19,10 @@ from actors.core.ids import bucket_of_name
 from actors.storage import JOURNAL_DIRECTORY, shard_directory
 from cluster.shard_map import even_buckets
 from tests.chaos.copies import digests_on_disk, map_on_disk
-from tests.chaos.damage import flip_byte
+from tests.chaos.damage import flip_at, flip_byte
 from tests.serving import START_TIMEOUT_S, ServedCluster, served, wait_for
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
 REPLICAS, SHARDS = 3, 2
 
@@ -142,6 +142,28 @@ def test_a_replica_whose_journal_goes_bad_while_it_serves_is_filled_anew(cluster
         assert sorted(writer.served_ids()) == sorted(tweet_id for _, tweet_id in writer.acknowledged)
 
 
+def test_a_leader_that_can_not_read_what_a_follower_lacks_ends_and_is_filled_anew(cluster):
+    wait_until_all_are_in_sync(cluster)
+    writer = Writer(cluster, names_of_all_shards("rotten", 1)[0])
+    writer.start()
+    try:
+        leader = map_on_disk(cluster.data).primary_of(0)
+        follower = next(r for r in map_on_disk(cluster.data).replicas_of(0) if not r.primary)
+        journal = shard_directory(cluster.data, 0, leader.index) / JOURNAL_DIRECTORY
+        os.kill(follower.pid, signal.SIGKILL)
+        newest = max(journal.glob("*.seg"))
+        size = newest.stat().st_size
+        wait_for(lambda: newest.stat().st_size > size + 2_000 or max(journal.glob("*.seg")) != newest)
+        flip_at(newest, min(size + 1_000, newest.stat().st_size - 1))
+        wait_for(lambda: map_on_disk(cluster.data).primary_of(0).pid != leader.pid)
+        wait_until_all_are_in_sync(cluster)
+    finally:
+        writer.done.set()
+        writer.join()
+    assert writer.refused == []
+    assert sorted(writer.served_ids()) == sorted(tweet_id for _, tweet_id in writer.acknowledged)
+
+
 def test_status_names_every_replica_its_role_and_who_is_in_sync(cluster):
     wait_until_all_are_in_sync(cluster)
     report = cluster.run("status")
@@ -176,9 +198,10 @@ def test_replicas_are_equal_after_a_storm_with_kills_and_a_damaged_one_is_filled
     for path in (lost / JOURNAL_DIRECTORY, lost / "checkpoint.duckdb", lost / "replica.msgpack"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
+    aside = len(list(folder.glob("damaged-*")))
     cluster.start()
     wait_until_all_are_in_sync(cluster)
-    assert (folder / "damaged-1" / JOURNAL_DIRECTORY / newest.name).exists()
+    assert (folder / f"damaged-{aside + 1}" / JOURNAL_DIRECTORY / newest.name).exists()
     assert cluster.run("check", "--oracle")["problem_count"] == 0
     cluster.stop()
     assert digests_on_disk(cluster.data, SHARDS, REPLICAS) == before

@@ -22,7 +22,7 @@ from tests.chaos.copies import map_on_disk
 from tests.ray_cluster.test_replicas import REPLICAS, names_of_all_shards, wait_until_all_are_in_sync
 from tests.serving import ServedCluster, served
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
 ROUNDS, CLIENTS, WINDOW_READS = 6, 4, 1_600  # 16 reads of a window are slower than its p99
 TWEETS = 20
