@@ -435,6 +435,8 @@ class ClusterClient:
         self._buckets = new.buckets
 
     def _take_lane(self, replica: Replica, lane: LaneClient) -> None:
+        if replica.shard >= len(self._groups):  # the shard was given up meanwhile
+            return
         group = self._groups[replica.shard]
         if group is not None:
             group.reads.connect(replica.index, lane)

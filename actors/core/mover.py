@@ -21,6 +21,7 @@ import numpy as np
 from actors.core import arguments, ids
 from actors.core.errors import InvalidError, MalformedError, MovedError, OverloadedError
 from actors.core.moving import Outgoing, Sweeper, facts, mask_of
+from actors.core.parts import PartCheck
 from actors.core.requests import Prepared, nothing, same
 from actors.core.state import ShardState
 
@@ -127,9 +128,10 @@ class Mover:
         return Prepared(["take", number, wanted], same)
 
     def _take_part(self, number: int, part: bytes) -> Prepared:
-        if self.state.incoming is None or self.state.incoming.number != number or type(part) is not bytes:
+        incoming = self.state.incoming
+        if incoming is None or incoming.number != number:
             raise InvalidError(f"shard {self.state.shard} takes nothing by the number {str(number)[:20]}", "number")
-        return Prepared(["take_part", number, part], same)
+        return Prepared(["take_part", number, PartCheck(self.state.people.away, incoming.buckets).check(part)], same)
 
     def _taken(self, number: int) -> Prepared:
         incoming, away = self.state.incoming, self.state.people.away

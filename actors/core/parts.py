@@ -1,0 +1,115 @@
+"""Is a part of a move what `moving.take_part` can apply? Checked whole before it becomes a command.
+
+Rules of this file
+- As in `arguments.py`: what passes can't make `apply`, a seal or a rendering fail later.
+- A part is trusted in what it says (it comes from the other shard's state), not in its types and bounds, and not to be
+  of the buckets that are expected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from actors.core import arguments, ids, kernels, limits
+from actors.core.entries import Entry, unpack
+from actors.core.errors import InvalidError
+from actors.core.people import PROFILE_FIELDS, Account
+from actors.core.render import render_tweet
+
+PART_BYTES_MAX = 4 << 20  # of a lane's request, less than its frame
+NUMBER_BYTES = 8
+COUNTS_MAX = 1 << 20  # things of one kind in a part
+FLAGS_MAX = 15
+
+
+class PartCheck:
+    """Checks the items of one part in order. away: accounts that are on their way here already."""
+
+    def __init__(self, away: dict[int, int], buckets: frozenset[int]) -> None:
+        self._known = away
+        self._new: set[int] = set()
+        self._buckets = buckets
+        self._checks: dict[str, Callable[..., None]] = {
+            "account": self._account, "following": self._edges, "followers": self._edges, "tweets": self._tweets,
+            "names": self._names, "keys": self._keys, "clock": self._clock,
+        }  # fmt: skip
+
+    def check(self, part: Any) -> bytes:
+        """Take a packed part. Raises InvalidError, or what a malformed value raises."""
+        packed = arguments.blob(part, 1, PART_BYTES_MAX, "part")
+        for name, *fields in arguments.listed(unpack(packed), COUNTS_MAX, "part"):
+            self._checks[name](*fields)
+        return packed
+
+    def _expected(self, account_id: Any) -> int:
+        if ids.bucket_of_account(arguments.an_id(account_id, "account_id")) not in self._buckets:
+            raise InvalidError(f"account {account_id} is in no bucket that is expected", "part")
+        found: int = account_id
+        return found
+
+    def _arriving(self, account_id: Any) -> int:
+        if self._expected(account_id) not in self._known and account_id not in self._new:
+            raise InvalidError(f"account {account_id} has not been given yet", "part")
+        found: int = account_id
+        return found
+
+    def _account(self, fields: Any, day: Any, pulled: Any, relations: Any, likes: Any) -> None:
+        account = Account(*arguments.listed(fields, len(Account.__slots__), "account"))
+        self._new.add(self._expected(account.account_id))
+        tokens = list(account.tokens)
+        arguments.registration([account.username, account.account_id, "", "", account.password_hash, tokens])
+        arguments.whole(account.created_ms, 0, ids.ID_MAX, "created_ms")
+        arguments.profile({name: getattr(account, name) for name in PROFILE_FIELDS})
+        arguments.whole(day, 0, ids.ID_MAX, "day")
+        if pulled is not None:
+            for shard in arguments.listed(pulled, COUNTS_MAX, "pulled"):
+                arguments.whole(shard, 0, COUNTS_MAX, "pulled")
+        for kind in arguments.listed(relations, 3, "relations"):
+            arguments.id_list(kind, COUNTS_MAX, "relations")
+        if len(relations) != 3:
+            raise InvalidError("relations are of three kinds", "part")
+        arguments.id_list(likes, COUNTS_MAX, "likes")
+
+    def _edges(self, account_id: Any, begin: Any, total: Any, packed: Any) -> None:
+        self._arriving(account_id)
+        arguments.blob(packed, 0, PART_BYTES_MAX, "edges")
+        arguments.whole(total, 0, ids.ID_MAX, "total")
+        if len(packed) % NUMBER_BYTES or arguments.whole(begin, 0, ids.ID_MAX, "begin") > total:
+            raise InvalidError(f"the edges of {account_id} are no whole numbers within {total}", "part")
+
+    def _tweets(self, entries: Any, gone: Any) -> None:
+        for fields in arguments.listed(entries, COUNTS_MAX, "tweets"):
+            entry = Entry(*fields)
+            self._arriving(entry.author_id)
+            for value in (entry.tweet_id, entry.orig_id, entry.orig_author):
+                arguments.an_id(value, "tweet_id")
+            if ids.bucket_of_tweet(entry.tweet_id) != ids.bucket_of_account(entry.author_id):
+                raise InvalidError(f"tweet {entry.tweet_id} is not of account {entry.author_id}", "part")
+            arguments.an_id_or_zero(entry.reply_author, "reply_author")
+            arguments.whole(entry.flags, 0, FLAGS_MAX, "flags")
+            for count in (entry.replies, entry.reposts, entry.likes):
+                arguments.whole(count, 0, arguments.COUNT_MAX, "counts")
+            arguments.id_list(entry.mention_ids, limits.MENTIONS_COUNT_MAX, "mention_ids")
+            original = render_tweet(Entry(*unpack(entry.orig or b""))) if entry.flags & kernels.FLAG_REPOST else None
+            render_tweet(entry, original)
+        arguments.id_list(gone, COUNTS_MAX, "gone")
+
+    def _names(self, rows: Any) -> None:
+        for name, account_id, confirmed in arguments.listed(rows, COUNTS_MAX, "names"):
+            arguments.text(name, limits.PROFILE_BYTES_MAX, "name")
+            arguments.an_id_or_zero(account_id, "account_id")
+            if type(confirmed) is not bool or ids.bucket_of_name(name) not in self._buckets:
+                raise InvalidError(f"the name {name[:30]!r} is in no bucket that is expected", "part")
+
+    def _keys(self, rows: Any) -> None:
+        for account_id, key, tweet_id in arguments.listed(rows, COUNTS_MAX, "keys"):
+            self._expected(account_id)
+            arguments.blob(key, 1, limits.KEY_BYTES_MAX, "key")
+            arguments.an_id_or_zero(tweet_id, "tweet_id")
+
+    def _clock(self, last: Any, counts: Any) -> None:
+        for bucket, tweet_id in arguments.listed(last, ids.BUCKET_COUNT, "clock"):
+            arguments.whole(bucket, 0, ids.BUCKET_COUNT - 1, "bucket")
+            arguments.an_id(tweet_id, "tweet_id")
+        arguments.id_list(counts, COUNTS_MAX, "counts")
