@@ -6,6 +6,7 @@ Faults are the simulation's part (tests/sim); here are the contents of parts, re
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import msgpack
 import pytest
@@ -214,6 +215,28 @@ def test_a_move_whose_taker_lacks_something_is_undone(shards, monkeypatch):
     assert [replica.state.frozen for replica in shards.replicas] == [0, 0]
     assert len(facts_of(shards, shards.here[0])[3]) > count
     shards.check()
+
+
+def test_a_pull_authors_tweets_come_to_a_shard_that_its_first_follower_has_just_moved_to():
+    made = Moving(3, replace(SMALL, pull_threshold=1))
+    star, fans = made.account_on(0), [made.account_on(1, 0), made.account_on(1, 1)]
+    made.register(star, *fans)
+    for fan in fans:
+        made.do("follow", fan, star)
+    tweets = [made.post(star) for _ in range(3)]
+    assert made.state_of(star).pull_shards == {star: {1}}
+    made.move(2, fans[0])
+    assert made.state_of(star).pull_shards == {star: {1, 2}}
+    made.home(fans[0])
+    tweets.append(made.post(star))
+    assert made.home(fans[0]) == made.home(fans[1]) == tweets[::-1]
+    made.move(2, fans[1])
+    assert made.state_of(star).pull_shards == {star: {2}}
+    made.move(1, star)
+    tweets.append(made.post(star))
+    assert made.home(fans[0]) == made.home(fans[1]) == tweets[::-1]
+    made.sweep()
+    made.check()
 
 
 def test_a_taker_forgets_first_what_an_earlier_move_left(shards):
