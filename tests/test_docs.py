@@ -14,6 +14,7 @@ import pytest
 from actors.backup_source import OPERATIONS as BACKUP
 from actors.core.replica import READS, WRITES
 from actors.metrics import ShardMetrics
+from actors.moves import OPERATIONS as MOVES
 from actors.replication import OPERATIONS as REPLICATION
 from api.app import create_app
 from api.settings import ApiSettings
@@ -87,7 +88,7 @@ def test_every_code_of_an_error_is_in_the_api_document():
 def test_every_lane_operation_is_in_the_lane_document():
     rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", read("docs/lane.md"), flags=re.MULTILINE)
     named = set(re.findall(r"`(\w+)`", " ".join(rows)))
-    assert named == {*READS, *WRITES, *SHARD_OPERATIONS, *REPLICATION, *BACKUP, "touched"}
+    assert named == {*READS, *WRITES, *SHARD_OPERATIONS, *REPLICATION, *BACKUP, *MOVES, "touched"}
 
 
 # ---- settings and metrics -------------------------------------------------------------------------------------------
