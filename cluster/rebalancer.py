@@ -107,14 +107,9 @@ class Rebalancer:
             async with self._lock:
                 await self._carry_out(rebalancing.settle())
 
-    async def cut(self) -> dict[int, int]:
-        """Return positions of all shards at which no message is under way. Raises MoveFailedError."""
-        async with self._lock:
-            found: dict[int, int] = await self._carry_out(rebalancing.cut(asyncio.get_running_loop().time))
-            return found
-
     async def run(self) -> None:
-        """Carry out what is wanted, until it is done or cancelled."""
+        """Carry out what is wanted, until it is done or cancelled; first, what another router may have left."""
+        await self.settle()
         progress, pause = self.progress, RETRY_FIRST_S
         while progress is not None and not progress.done and not self._cancelled:
             try:

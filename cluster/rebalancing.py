@@ -33,6 +33,7 @@ TAIL_PARTS_MAX, TAIL_SMALL_BYTES = 50, 4_096  # tails that are sent before the f
 FREEZE_MAX_S = 0.12  # how long messages may take to drain before the move is given up for now
 DRAIN_PAUSE_S = 0.001
 RETRY_PAUSE_S = 0.05  # between attempts at what has to be done by all
+BORN_TRIES = 400  # for new shards to be up, RETRY_PAUSE_S apart
 BUSY_TRIES = 600  # for a taker that is still forgetting, RETRY_PAUSE_S apart
 ASK_S, FREEZE_ASK_S, PART_S = 2.0, 0.5, 10.0
 
@@ -121,15 +122,6 @@ def freeze(shard_map: ShardMap, now: Callable[[], float]) -> Steps:
         yield Pause(DRAIN_PAUSE_S)
 
 
-def cut(now: Callable[[], float]) -> Steps:
-    """Find positions, shard -> position, at which no message is under way: what a backup holds. Or MoveFailedError."""
-    shard_map = yield Install(newer)
-    try:
-        return (yield from freeze(shard_map, now))
-    finally:
-        yield from _by_all(shard_map, "thaw", [shard_map.epoch])
-
-
 def move(source: int, target: int, buckets: list[int], now: Callable[[], float]) -> Steps:
     """Move some buckets. Raises MoveFailedError, with everything as before; now: seconds that only grow."""
     shard_map: ShardMap = yield Install(newer)
@@ -186,12 +178,12 @@ def _tail(source: int, target: int, number: int) -> Steps:
 def grow(shard_count: int) -> Steps:
     """Add shards, which own nothing yet; returns once all serve.
 
-    Raises MoveFailedError if the storage of one holds what an earlier shard of that number has left.
+    Raises MoveFailedError if one doesn't come up, or its storage holds what an earlier shard of that number has left.
     """
     had: ShardMap = yield Install(newer)
     new: ShardMap = yield Install(lambda old: old.with_shard_count(max(shard_count, old.shard_count)))
     missing = {shard: ("born", []) for shard in range(had.shard_count, new.shard_count)}
-    while missing:
+    for _ in range(BORN_TRIES):
         answers = yield Ask(dict(missing), ASK_S)
         for shard, epoch in answers.items():
             if isinstance(epoch, Exception):
@@ -199,8 +191,11 @@ def grow(shard_count: int) -> Steps:
             if epoch < new.epoch:
                 raise MoveFailedError(f"the storage of shard {shard} holds an earlier shard; move that away")
             del missing[shard]
+        if not missing:
+            yield from settle()
+            return
         yield Pause(RETRY_PAUSE_S)
-    yield from settle()
+    raise MoveFailedError(f"shards {sorted(missing)} are not up yet")
 
 
 def shrink(shard_count: int, now: Callable[[], float]) -> Steps:

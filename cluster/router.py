@@ -269,8 +269,9 @@ class Router:
     # -- life and death --------------------------------------------------------------------------------------------
 
     def missing_shards(self, now: float) -> list[int]:
-        """Return the shards without a registered primary that has answered lately, ascending."""
-        return [shard for shard in range(self._map.shard_count) if not self._is_live(self._map.primary_of(shard), now)]
+        """Return the shards that own buckets and have no registered primary that has answered lately, ascending."""
+        owners = sorted(set(self._map.buckets))
+        return [shard for shard in owners if not self._is_live(self._map.primary_of(shard), now)]
 
     def ready(self, now: float) -> bool:
         """Whether every bucket has a live primary that answered lately."""
