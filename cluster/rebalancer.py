@@ -39,7 +39,7 @@ AskReplica = Callable[[Replica, str, list[Any], float], Awaitable[Any]]
 
 @dataclass(slots=True)
 class Progress:
-    """What a rebalance has done."""
+    """What a rebalance has done. grown_from, grown_epoch: shards and epoch of the map before it added any, else 0."""
 
     shards: int
     buckets_at_once: int
@@ -48,6 +48,8 @@ class Progress:
     failed_moves: int = 0
     problem: str = ""  # why the last attempt came to nothing; "" once one has succeeded
     done: bool = False
+    grown_from: int = 0
+    grown_epoch: int = 0
 
 
 class Rebalancer:
@@ -65,6 +67,7 @@ class Rebalancer:
         self._get_map, self._install, self._ask_replica, self._retire = get_map, install, ask, retire
         self._lock = asyncio.Lock()  # one coordinator at a time
         self._cancelled = False
+        self._welcomed = False
         self._frozen_at = 0.0
         self._phases: dict[str, float] = {}
         self.freeze_ms: list[float] = []  # how long writes have waited in each move, the newest 1,000
@@ -85,8 +88,11 @@ class Rebalancer:
             raise ConflictError(f"a rebalance to {self.progress.shards} shards goes on; wait for it, or cancel it")
         self.progress = Progress(shard_count, buckets_at_once)
         self._cancelled, self.freeze_ms = False, []
-        wanted = {"shards": shard_count, "buckets_at_once": buckets_at_once}
-        replace_file(self._path, json.dumps(wanted).encode())
+        self._save(self.progress)
+
+    def _save(self, progress: Progress) -> None:
+        kept = ("shards", "buckets_at_once", "grown_from", "grown_epoch")
+        replace_file(self._path, json.dumps({name: getattr(progress, name) for name in kept}).encode())
 
     def cancel(self) -> None:
         """Stop after the move that is under way; what has moved stays where it is."""
@@ -110,6 +116,7 @@ class Rebalancer:
     async def run(self) -> None:
         """Carry out what is wanted, until it is done or cancelled; first, what another router may have left."""
         await self.settle()
+        self._welcomed = False
         progress, pause = self.progress, RETRY_FIRST_S
         while progress is not None and not progress.done and not self._cancelled:
             try:
@@ -134,8 +141,16 @@ class Rebalancer:
         """Do the next step; returns whether there may be more."""
         now, shard_map = asyncio.get_running_loop().time, self._get_map()
         if shard_map.shard_count < progress.shards:
+            progress.grown_from, progress.grown_epoch = shard_map.shard_count, shard_map.epoch
+            self._save(progress)
             await self._carry_out(rebalancing.grow(progress.shards))
             return True
+        if progress.grown_epoch and not self._welcomed:
+            new = range(progress.grown_from, progress.shards)
+            stale = await self._carry_out(rebalancing.welcome(new, progress.grown_epoch))
+            if stale:
+                await self._put_aside(stale, progress.grown_from)
+            self._welcomed = True
         moves = rebalancing.plan(shard_map.buckets, progress.shards, progress.buckets_at_once)
         progress.left_buckets = sum(len(buckets) for _, _, buckets in moves)
         if moves:
@@ -149,6 +164,14 @@ class Rebalancer:
             await self._carry_out(rebalancing.shrink(progress.shards, now))
             await self._retire(gone)
         return False
+
+    async def _put_aside(self, stale: list[int], shard_count: int) -> None:
+        """Give new shards up again, because of some whose storage isn't new; that goes out of the way."""
+        gone = [replica for replica in self._get_map().replicas if replica.shard >= shard_count]
+        self._install(self._get_map().with_shard_count(shard_count))
+        await self._carry_out(rebalancing.settle())
+        await self._retire(gone)
+        raise MoveFailedError(f"the storage of shards {stale} held earlier shards, and was put aside")
 
     async def _carry_out(self, steps: Steps) -> Any:
         answer: Any = None
@@ -204,6 +227,8 @@ def _load(path: Path) -> Progress | None:
         return None
     try:
         wanted = json.loads(path.read_bytes())
-        return Progress(int(wanted["shards"]), int(wanted["buckets_at_once"]))
+        progress = Progress(int(wanted["shards"]), int(wanted["buckets_at_once"]))
+        progress.grown_from, progress.grown_epoch = int(wanted["grown_from"]), int(wanted["grown_epoch"])
+        return progress
     except (ValueError, KeyError, TypeError) as error:
         raise RouterStateError(f"{path} can't be used: {error}; move it away, and rebalance again") from error

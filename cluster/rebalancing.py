@@ -176,24 +176,30 @@ def _tail(source: int, target: int, number: int) -> Steps:
 
 
 def grow(shard_count: int) -> Steps:
-    """Add shards, which own nothing yet; returns once all serve.
+    """Add shards, which own nothing yet. They serve once `welcome` has come to its end."""
+    yield Install(lambda old: old.with_shard_count(shard_count))
 
-    Raises MoveFailedError if one doesn't come up, or its storage holds what an earlier shard of that number has left.
+
+def welcome(shards: Iterable[int], epoch: int) -> Steps:
+    """Wait for new shards, and have everybody know them. epoch: the map's before there were any.
+
+    Returns those whose storage holds what an earlier shard of that number has left: nothing may be moved there.
+    Raises MoveFailedError if one doesn't come up.
     """
-    had: ShardMap = yield Install(newer)
-    new: ShardMap = yield Install(lambda old: old.with_shard_count(max(shard_count, old.shard_count)))
-    missing = {shard: ("born", []) for shard in range(had.shard_count, new.shard_count)}
+    missing = dict.fromkeys(shards, ("born", list[Any]()))
+    stale = []
     for _ in range(BORN_TRIES):
         answers = yield Ask(dict(missing), ASK_S)
-        for shard, epoch in answers.items():
-            if isinstance(epoch, Exception):
+        for shard, born in answers.items():
+            if isinstance(born, Exception):
                 continue
-            if epoch < new.epoch:
-                raise MoveFailedError(f"the storage of shard {shard} holds an earlier shard; move that away")
             del missing[shard]
+            if born <= epoch:
+                stale.append(shard)
         if not missing:
-            yield from settle()
-            return
+            if not stale:
+                yield from settle()
+            return stale
         yield Pause(RETRY_PAUSE_S)
     raise MoveFailedError(f"shards {sorted(missing)} are not up yet")
 

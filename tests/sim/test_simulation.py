@@ -175,7 +175,8 @@ class Workload:
         if moves.steps is not None or not sim.router.there:
             return
         if rng.random() < 0.1 and count < 5:
-            moves.start(rebalancing.grow(count + 1))
+            new = [count]
+            moves.start(rebalancing.grow(count + 1), lambda _: moves.start(rebalancing.welcome(new, 0)))
             return
         if count == 1:
             return
