@@ -91,6 +91,7 @@ simulate: setup-dev
 
 chaos: setup-dev
 	@$(PY) -m tests.chaos $(ARGS)
+
 # The same tests as in `make test`, with 2,000 examples each.
 fuzz: setup-dev
 	@HYPOTHESIS_PROFILE=thorough $(PY) -m pytest tests/fuzz tests/core/test_hostile_arguments.py \

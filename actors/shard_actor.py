@@ -12,6 +12,7 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import gc
 import os
@@ -245,22 +246,29 @@ class ShardActor:
     async def stop(self) -> int:
         """End cleanly: no more requests, everything durable and folded into the checkpoint. Returns the position."""
         if not self._stopping:
-            self._stopping = True
-            await self.replication.stop(STOP_PATIENCE_S)
-            self.exchange.stop()
-            for task in self._tasks:
-                task.cancel()
-            if self.lane is not None:
-                await self.lane.close()
+            await self._stop_serving(STOP_PATIENCE_S)
             await self.commits.close()
         return self.state.position
 
+    async def _stop_serving(self, followers_s: float) -> None:
+        """Take no more requests. followers_s: how long followers are given to get what they lack."""
+        self._stopping = True
+        await self.replication.stop(followers_s)
+        self.exchange.stop()
+        for task in self._tasks:
+            task.cancel()
+        if self.lane is not None:
+            await self.lane.close()
+
     async def retire(self) -> None:
-        """End for good: the shard owns nothing any more. What it has on disk stays, under another name."""
-        await self.stop()
+        """End for good: the shard owns nothing any more. What it has on disk stays, as it is, under another name."""
+        await self._stop_serving(0.0)
+        await self.commits.abandon()
+        self.storage.close()
         directory = shard_directory(self.settings.storage.data_dir, self.shard, self.index)
         aside = directory.with_name(f"{directory.name}.given-up-{self.state.map_epoch}")
-        await asyncio.to_thread(directory.rename, aside)
+        with contextlib.suppress(FileNotFoundError):  # it lay in the folder of the node's first replica
+            await asyncio.to_thread(directory.rename, aside)
         self.log.info("this shard was given up", folder=str(aside))
 
     # ---- requests ---------------------------------------------------------------------------------------------

@@ -12,8 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from cluster.router_files import load_state
-from cluster.shard_map import ShardMap
+from tests.chaos.copies import map_on_disk
 from tests.serving import ServedCluster, served, wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
@@ -25,14 +24,8 @@ PAUSE_S = 0.02  # between a client's requests: the machine has other things to d
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[ServedCluster]:
     with served(f"cluster.replicas={REPLICAS}", "durability.ack=replica", f"cluster.workers={API_WORKERS}") as made:
-        wait_for(lambda: all(replica.in_sync for replica in shard_map(made).replicas))
+        wait_for(lambda: all(replica.in_sync for replica in map_on_disk(made.data).replicas))
         yield made
-
-
-def shard_map(cluster: ServedCluster) -> ShardMap:
-    state = load_state(cluster.data)
-    assert state is not None
-    return state[1]
 
 
 class Client(threading.Thread):

@@ -12,8 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from bench.processes import REPOSITORY
-from cluster.router_files import load_state
-from cluster.shard_map import ShardMap
+from tests.chaos.copies import map_on_disk
 from tests.ray_cluster.test_maintenance import Client
 from tests.serving import ServedCluster, command, served, wait_for
 
@@ -30,12 +29,6 @@ def cluster() -> Iterator[ServedCluster]:
         graph.write_text("".join(f"{u} {u * k % ACCOUNTS + 1}\n" for u in range(1, ACCOUNTS + 1) for k in (7, 11, 13)))
         made.run("load", "--graph", str(graph))
         yield made
-
-
-def shard_map(cluster: ServedCluster) -> ShardMap:
-    state = load_state(cluster.data)
-    assert state is not None
-    return state[1]
 
 
 @contextmanager
@@ -62,7 +55,7 @@ def test_shards_are_added_and_given_up_while_clients_write_and_read(cluster, cap
             done = cluster.run("rebalance", "--shards", str(shards), "--at-once", "32")
             assert done["done"] is True
             assert done["left_buckets"] == 0
-            sizes = [len(shard_map(cluster).buckets_of_shard(shard)) for shard in range(shards)]
+            sizes = [len(map_on_disk(cluster.data).buckets_of_shard(shard)) for shard in range(shards)]
             assert max(sizes) - min(sizes) <= 1
             with capsys.disabled():
                 waits = sorted(done["freeze_ms"])
@@ -72,7 +65,7 @@ def test_shards_are_added_and_given_up_while_clients_write_and_read(cluster, cap
                     f"{waits[-1]} ms at most; slowest write of a client "
                     f"{max(client.slowest_write_s for client in clients) * 1000:.0f} ms"
                 )
-    assert shard_map(cluster).shard_count == 2
+    assert map_on_disk(cluster.data).shard_count == 2
     assert sum(len(client.acknowledged) for client in clients) > 100
     assert cluster.run("check", "--oracle")["problem_count"] == 0
 
@@ -84,7 +77,7 @@ def test_a_rebalance_goes_on_when_leaders_and_the_router_are_killed_on_the_way(c
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=REPOSITORY,
         )  # fmt: skip
         try:
-            wait_for(lambda: shard_map(cluster).shard_count == 3)
+            wait_for(lambda: map_on_disk(cluster.data).shard_count == 3)
             for seconds, kind in zip(KILLS_AFTER_S, ("shard", "router", "shard"), strict=True):
                 time.sleep(seconds)
                 report = cluster.run("status")
@@ -98,14 +91,14 @@ def test_a_rebalance_goes_on_when_leaders_and_the_router_are_killed_on_the_way(c
             if watching.poll() is None:
                 watching.terminate()
                 watching.wait()
-    owned = [len(shard_map(cluster).buckets_of_shard(shard)) for shard in range(3)]
+    owned = [len(map_on_disk(cluster.data).buckets_of_shard(shard)) for shard in range(3)]
     assert max(owned) - min(owned) <= 1
     assert cluster.run("check", "--oracle")["problem_count"] == 0
 
 
 def test_a_rebalanced_cluster_starts_with_its_own_number_of_shards(cluster):
-    count = shard_map(cluster).shard_count
+    count = map_on_disk(cluster.data).shard_count
     cluster.stop()
     cluster.start()  # --shards 2, as always
-    assert shard_map(cluster).shard_count == count
+    assert map_on_disk(cluster.data).shard_count == count
     assert cluster.run("check", "--oracle")["problem_count"] == 0
