@@ -43,6 +43,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.hypothesis_seed = random.SystemRandom().randrange(1 << 32)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of several workers (pytest-xdist) one runs all tests that start Ray, as two clusters would disturb each other."""
+    for item in items:
+        if item.get_closest_marker("ray") is not None:
+            item.add_marker(pytest.mark.xdist_group("ray"))
+
+
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name a long parameter by its length: two frames of 8 MiB as names made 80 MB of pytest's cache and reports."""
     if isinstance(val, str | bytes) and len(val) > ID_CHARS_MAX:

@@ -106,7 +106,7 @@ def test_flushed_metrics_appear_on_the_nodes_endpoint(monkeypatch):
     import ray
 
     ray.init(
-        num_cpus=1, include_dashboard=False, object_store_memory=80 << 20, log_to_driver=False,
+        address="local", num_cpus=1, include_dashboard=False, object_store_memory=80 << 20, log_to_driver=False,
         _system_config=RAY_REPORTS,
     )  # fmt: skip
     try:

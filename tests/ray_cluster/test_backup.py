@@ -131,7 +131,9 @@ def digests_at(data_dir: Path, cut: list[int]) -> list[str]:
 
 def test_a_backup_under_writes_holds_all_that_was_acknowledged_before_it_and_nothing_twice():
     # The checkpoint stays behind the cut, so that the old journals can be replayed up to it.
-    with served("checkpoint.interval_s=3600", "storage.segment_records_max=1000000") as cluster:
+    with served(
+        "checkpoint.interval_s=3600", "storage.segment_records_max=1000000", "storage.segment_bytes_max=1000000000"
+    ) as cluster:
         clients = Clients(cluster.port)
         for number in range(TWEETS_FIRST):
             clients.tweet(number)
