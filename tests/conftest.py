@@ -43,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.hypothesis_seed = random.SystemRandom().randrange(1 << 32)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Of several workers (pytest-xdist) one runs all tests that start Ray, as two clusters would disturb each other."""
     for item in items:
