@@ -45,10 +45,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of several workers (pytest-xdist) one runs all tests that start Ray, as two clusters would disturb each other."""
+    """Of several workers (pytest-xdist) one runs the tests that start Ray, as many clusters would disturb each other.
+
+    Another runs the benchmarks, of which nothing is asked but that they come to their end.
+    """
     for item in items:
         if item.get_closest_marker("ray") is not None:
-            item.add_marker(pytest.mark.xdist_group("ray"))
+            item.add_marker(pytest.mark.xdist_group("bench" if "bench" in item.path.parts else "ray"))
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -1,7 +1,4 @@
-"""Each scenario runs to its end with tiny data. Nothing is said about times.
-
-So two run at once: most of a quick run is the start of a cluster, whose processes wait for each other.
-"""
+"""Each scenario runs to its end with tiny data. Nothing is said about times, so other tests may run beside them."""
 
 from __future__ import annotations
 
@@ -9,8 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +14,6 @@ import pytest
 from bench.scenarios import SCENARIOS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SCENARIOS_AT_ONCE = 2
 
 pytestmark = [
     pytest.mark.ray,
@@ -47,19 +41,9 @@ def run_scenario(name: str, folder: Path) -> Run:
     return Run(done, folder)
 
 
-@pytest.fixture(scope="module")
-def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Run]]]:
-    """Start the scenarios that this session asks for, in the order of their tests."""
-    function = request.node.obj.test_a_scenario_runs_and_keeps_its_results
-    names = [item.callspec.params["name"] for item in request.session.items if getattr(item, "obj", None) is function]
-    with ThreadPoolExecutor(SCENARIOS_AT_ONCE) as pool:
-        yield {name: pool.submit(run_scenario, name, tmp_path_factory.mktemp(name)) for name in names}
-        pool.shutdown(cancel_futures=True)
-
-
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_a_scenario_runs_and_keeps_its_results(name: str, runs: dict[str, Future[Run]]):
-    run = runs[name].result()
+def test_a_scenario_runs_and_keeps_its_results(name: str, tmp_path: Path):
+    run = run_scenario(name, tmp_path)
     done = run.done
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     result = json.loads((run.folder / "result.json").read_text())
