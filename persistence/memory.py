@@ -180,6 +180,7 @@ class MemoryCheckpointStore:
         self._tables = {table.name: table for table in tables}
         self._shelf = shelf if shelf is not None else MemoryShelf()
         self._closed = threading.Event()
+        self._swapping = threading.Lock()
         self.fail_writes = 0
 
     def write(self, position: int, epoch: int, changes: Sequence[TableChange]) -> None:
@@ -191,8 +192,9 @@ class MemoryCheckpointStore:
         touched = {change.table.name: dict(self._shelf.rows.get(change.table.name, {})) for change in changes}
         for change in changes:
             _apply(touched[change.table.name], change)
-        self._shelf.rows.update(touched)
-        self._shelf.position, self._shelf.epoch = position, epoch
+        with self._swapping:
+            self._shelf.rows.update(touched)
+            self._shelf.position, self._shelf.epoch = position, epoch
 
     def replace(self, position: int, epoch: int, pieces: Iterator[TableChange]) -> None:
         """Gather the pieces, then swap them in."""
@@ -204,14 +206,16 @@ class MemoryCheckpointStore:
         if self.fail_writes:
             self.fail_writes -= 1
             raise CheckpointFailedError("injected fault: the checkpoint was not written")
-        self._shelf.position, self._shelf.epoch, self._shelf.rows = position, epoch, rows
+        with self._swapping:
+            self._shelf.position, self._shelf.epoch, self._shelf.rows = position, epoch, rows
 
     def read_pieces(self, rows_max: int) -> SnapshotReader:
         """Read the rows as they are now: a write puts other dicts in their place."""
         check_rows_max(rows_max)
         closed = threading.Event()
-        pieces = self._pieces(dict(self._shelf.rows), rows_max, closed)
-        return SnapshotReader(self._shelf.position, self._shelf.epoch, pieces, closed.set)
+        with self._swapping:  # rows and position of one moment, whatever another thread writes
+            rows, position, epoch = dict(self._shelf.rows), self._shelf.position, self._shelf.epoch
+        return SnapshotReader(position, epoch, self._pieces(rows, rows_max, closed), closed.set)
 
     def _pieces(
         self, tables: dict[str, dict[Row, Row]], rows_max: int, closed: threading.Event

@@ -25,7 +25,7 @@ from bench.processes import free_port as unused_port
 
 SESSION_VARIABLE = "ROOKERY_TEST_SESSION"  # inherited by every child; this is how orphans are recognised
 ID_CHARS_MAX = 200  # of one parameter in a test's name
-EXIT_TIMEOUT_S = 15.0  # Ray's processes notice within seconds that their parent has gone
+EXIT_TIMEOUT_S = 60.0  # Ray's processes notice within seconds that their parent has gone, agents later
 
 # Deadlines measure the machine, not the code. `ci` is what `.ci/run` uses; `thorough` is for a night.
 settings.register_profile("dev", deadline=None, print_blob=True, max_examples=50)
