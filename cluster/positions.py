@@ -12,8 +12,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 
-from actors.core.ids import BUCKET_COUNT
-from cluster.shard_map import SHARD_COUNT_MAX
+from actors.core.ids import BUCKET_COUNT, SHARD_COUNT_MAX
 
 KEPT_S = 10.0  # how long a write is remembered; a follower that is further behind is not in sync
 

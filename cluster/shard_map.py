@@ -21,14 +21,13 @@ from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 from actors.core.errors import InvalidError
-from actors.core.ids import BUCKET_COUNT
+from actors.core.ids import BUCKET_COUNT, SHARD_COUNT_MAX
 from actors.core.replication import Candidate, Member, Term
 
 WIRE_NAME = "rookery-map"
 WIRE_VERSION = 2
 TERMS_KEPT = 64  # per shard: a log that is older than so many elections is replaced whole
 SHARD_PREFIX = "rookery:shard-"  # of the names of all replicas' actors
-SHARD_COUNT_MAX = 256  # a bucket's shard is one byte; 256 shards are 4 buckets each
 
 
 def shard_actor_name(shard: int, index: int) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 BUCKET_COUNT = 1024
+SHARD_COUNT_MAX = 256  # a bucket's shard is one byte; 256 shards are 4 buckets each
 SEQUENCE_COUNT = 64  # tweets of one bucket in one millisecond
 ID_MAX = (1 << 63) - 1
 _MASK64 = (1 << 64) - 1

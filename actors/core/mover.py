@@ -29,7 +29,6 @@ OPERATIONS = (
     "freeze", "thaw", "remap", "born", "drained",
     "give", "give_part", "give_tail", "given", "take", "take_part", "taken",
 )  # fmt: skip
-SHARD_COUNT_MAX = 256
 
 
 class Mover:
@@ -70,7 +69,7 @@ class Mover:
 
     def _remap(self, epoch: int, shard_count: int, owners: bytes) -> Prepared:
         arguments.whole(epoch, 1, ids.ID_MAX, "epoch")
-        arguments.whole(shard_count, 1, SHARD_COUNT_MAX, "shard_count")
+        arguments.whole(shard_count, 1, ids.SHARD_COUNT_MAX, "shard_count")
         if type(owners) is not bytes or len(owners) != ids.BUCKET_COUNT or max(owners) >= shard_count:
             raise InvalidError(f"owners must be {ids.BUCKET_COUNT} shard numbers below {shard_count}", "owners")
         if epoch <= self.state.map_epoch:
