@@ -1,0 +1,1 @@
+"""Search, hashtag timelines, suggestions and trends of one shard; see DESIGN.md."""
