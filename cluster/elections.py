@@ -117,6 +117,8 @@ class Elections:
 
     async def _elect(self, shard: int, preferred: int = -1) -> bool:
         for _ in range(TERM_TRIES):
+            if shard >= self._get_map().shard_count:
+                return False  # it has just been given up
             if self._stopped or (preferred == -1 and self.has_leader(shard)):
                 return self.has_leader(shard)
             shard_map = self._get_map()
@@ -203,7 +205,7 @@ class Elections:
     def change_in_sync(self, shard: int, term: int, members: list[Member]) -> bool:
         """Persist another in-sync set for the leader of a term; False: that leader is none any more."""
         shard_map = self._get_map()
-        if not 0 <= shard < shard_map.shard_count or shard_map.term_of(shard) != term:
+        if shard_map.term_of(shard) != term:
             return False
         if shard_map.in_sync_of(shard) != sorted(members):
             self._change_map(shard_map.with_in_sync(shard, members))

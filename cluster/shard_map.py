@@ -111,8 +111,8 @@ class ShardMap:
         return [Member(r.index, r.store_id) for r in self.replicas_of(shard) if r.in_sync]
 
     def term_of(self, shard: int) -> int:
-        """Return the number of a shard's newest term; 0 before the first election."""
-        return self.terms[shard][-1].term if self.terms[shard] else 0
+        """Return the number of a shard's newest term; 0 before the first election, and once it is given up."""
+        return self.terms[shard][-1].term if 0 <= shard < self.shard_count and self.terms[shard] else 0
 
     def primary_of(self, shard: int) -> Replica:
         """Return the primary of a shard. Raises InvalidError for a shard that doesn't exist."""

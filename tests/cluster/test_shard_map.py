@@ -83,3 +83,9 @@ def test_check_says_what_is_wrong():
 def test_anything_else_on_the_wire_is_refused(wire):
     with pytest.raises(InvalidError):
         ShardMap.from_wire(wire)
+
+
+def test_a_shard_that_was_given_up_has_no_term_any_more():
+    both = ShardMap.even("c", 2)
+    one = both.with_buckets(dict.fromkeys(range(BUCKET_COUNT), 0)).with_shard_count(1)
+    assert one.term_of(1) == 0
