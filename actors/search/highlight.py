@@ -8,7 +8,7 @@ Rules of this file
 
 How it works: the text is cut into tokens once; each leaf of the tree says which of them are its own. A word is compared
 by its stem in the text's language, phrases and prefixes as they are. Of a pair of CJK characters a prefix of one
-character shows that one. Cost: 80 us for a tweet, of which 34 us go to its language.
+character shows that one. Cost: 120 us for a tweet and three words; 70 us if its language is given.
 """
 
 from __future__ import annotations

@@ -21,32 +21,21 @@ CJK: a run is the phrase of its pairs, without the last character's own token, s
 single character at the end of a piece is a prefix (月 finds 月曜), and as a phrase can't end in a prefix, "3月" is
 3 AND 月*.
 
-Costs: 6 us a word. Not here: names to ids (`names_of` and `resolve` leave the asking to the caller).
+Costs: 13 us a word to parse, 6 us to check a tree of three words.
+Not here: names to ids (`names_of` and `resolve` leave the asking to the caller).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final, NoReturn
 
-import regex  # type: ignore[import-untyped]
-
 from actors.core.errors import InvalidError, MalformedError
 from actors.core.ids import ID_MAX
-from actors.search.text import (
-    NAME_CHARS_MAX,
-    TAG_CHARS,
-    TAG_CHARS_MAX,
-    fold,
-    is_pair,
-    is_word,
-    join_words,
-    tokens,
-    words,
-)
+from actors.search.text import NAME_CHARS_MAX, TAG_CHARS_MAX, is_pair, is_word, join_words, leading_tags, tokens, words
 
 QUERY_CHARS_MAX: Final = 500  # of one query; Twitter takes 512, Mastodon less
 TERMS_MAX: Final = 50  # words, pairs of characters and operators: each is a list to be read in every segment
@@ -67,10 +56,6 @@ _NAME = re.compile(rf"@?([A-Za-z0-9_]{{1,{NAME_CHARS_MAX}}})")
 _LANG = re.compile(r"[A-Za-z]{2,3}")
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_SIGIL_TAG = regex.compile(rf"[#＃]([{TAG_CHARS}~]++)")  # ~ is what ～ is folded to
-_SIGIL_CASH = re.compile(r"\$([A-Za-z]{1,6}(?:[._][A-Za-z]{1,2})?)(?![\w$])")
-_SIGIL_NAME = re.compile(rf"[@＠]([A-Za-z0-9_]{{1,{NAME_CHARS_MAX}}})(?![A-Za-z0-9_@＠])(?:['’]\w*)?")
-_LETTER = regex.compile(r"[\p{L}\p{M}]")
 _MS_PER_DAY: Final = 86_400_000
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 
@@ -92,11 +77,10 @@ class Query:
 
 
 def parse(text: str) -> Query:
-    """Read a query. Raises QueryError, and nothing else. Cost: 6 us a word."""
+    """Read a query. Raises QueryError, and nothing else. Cost: 13 us a word."""
     if len(text) > QUERY_CHARS_MAX:
-        raise QueryError(
-            f"a query has at most {QUERY_CHARS_MAX} characters, this one has {len(text)}", position=QUERY_CHARS_MAX
-        )
+        trouble = f"a query has at most {QUERY_CHARS_MAX} characters, this one has {len(text)}"
+        raise QueryError(trouble, position=QUERY_CHARS_MAX)
     return Query(text, _Parser(text).parse())
 
 
@@ -181,29 +165,20 @@ class _Parser:
             branches.append(self._both())
         if len(branches) == 1:
             return branches[0]
-        kept = []
         for start, branch in zip(starts, branches, strict=True):
             if branch is not None and not _finds(branch):
-                _fail(
-                    self._text,
-                    start,
-                    "this side of OR says only what to leave out; add a word to it that isn't negated",
-                )
-            if branch is not None:
-                kept.append(branch)
-        return _join("or", kept)
+                _fail(self._text, start, "this side of OR says only what to leave out; give it a word without - too")
+        return _join("or", branches)
 
     def _both(self) -> Node | None:
         first = self._items[self._at]
         if first.kind in {"AND", "OR"}:
             _fail(self._text, first.start, f"nothing stands before {first.kind}; put a word there, or write it small")
-        parts: list[Node] = []
+        parts: list[Node | None] = []
         while self._items[self._at].kind not in {"OR", ")", "end"}:
             if self._items[self._at].kind == "AND":
                 self._operand_must_follow("AND")
-            part = self._part()
-            if part is not None:
-                parts.append(part)
+            parts.append(self._part())
         return _join("and", parts)
 
     def _operand_must_follow(self, word: str) -> None:
@@ -233,9 +208,7 @@ class _Parser:
         if item.kind != "(" and node is not None:
             self._term_count += sum(_term_count(leaf) for leaf in _leaves(node))
             if self._term_count > TERMS_MAX:
-                _fail(
-                    self._text, item.start, f"a query has at most {TERMS_MAX} words (of CJK: characters) and operators"
-                )
+                _fail(self._text, item.start, f"a query has at most {TERMS_MAX} words (CJK: characters) and operators")
         return _negate(node) if negated and node is not None else node
 
     def _in_parentheses(self, opening: _Item) -> Node | None:
@@ -263,37 +236,21 @@ def _piece_node(text: str, item: _Item) -> Node | None:
         name, value = operator[1].lower(), operator[2]
         value_at = item.start + operator.start(2)
         if name in _OPERATORS:
-            return _OPERATORS[name].read(text, value_at, value)
+            make, wanted = _OPERATORS[name]
+            node = make(value)
+            if node is None:
+                stands = f'not "{value[:SHOWN_CHARS_MAX]}"' if value else "right after the colon"
+                _fail(text, value_at, f"here should stand {wanted}, {stands}")
+            return node
         if value and (value[0].isalnum() or value[0] == "_"):
             known = ", ".join(f"{known}:" for known in _OPERATORS)
             _fail(text, item.start, f'there is no operator "{operator[1]}:"; there are {known}. Quotes make it words')
     if item.body.endswith("*"):
         return _prefix_node(text, item)
-    return _sigils_node(text, item)
-
-
-def _sigils_node(text: str, item: _Item) -> Node | None:
-    """Return the tags, cashtags and mentions that begin a piece, and the words after them."""
-    body = item.body
-    parts: list[Node] = []
-    at = 0
-    while at < len(body):
-        for pattern, kind in ((_SIGIL_TAG, "tag"), (_SIGIL_CASH, "cash"), (_SIGIL_NAME, "mention")):
-            match = pattern.match(body, at)
-            if match is not None and (kind != "tag" or _LETTER.search(match.group(1))):
-                value = fold(match.group(1))
-                if len(value) > TAG_CHARS_MAX:
-                    _fail(text, item.start, f"a hashtag has at most {TAG_CHARS_MAX} characters")
-                if value:
-                    parts.append([kind, value])
-                at = match.end()
-                break
-        else:
-            if body[at].isalnum() or body[at] in "#＃$@＠<&" or not parts:
-                break
-            at += 1  # what separates a tag from the next
-    rest = _words_node(body[at:], exact=False)
-    return _join("and", parts if rest is None else [*parts, rest])
+    tagged, rest = leading_tags(item.body)
+    if any(len(value) > TAG_CHARS_MAX for _, value in tagged):
+        _fail(text, item.start, f"a hashtag has at most {TAG_CHARS_MAX} characters")
+    return _join("and", [*([kind, value] for kind, value in tagged), _words_node(rest, exact=False)])
 
 
 def _prefix_node(text: str, item: _Item) -> Node | None:
@@ -306,11 +263,7 @@ def _prefix_node(text: str, item: _Item) -> Node | None:
     if is_pair(found[-1]):
         return _words_node(body, exact=False)  # of CJK everything is found by what it begins with
     if len(found) > 1:
-        _fail(
-            text,
-            item.start,
-            f"only a single word can be shortened with *, and these are {len(found)}; write them apart",
-        )
+        _fail(text, item.start, f"only a single word can be shortened with *, these are {len(found)}; write them apart")
     if len(found[0]) < PREFIX_CHARS_MIN and found[0].isalnum():  # one emoji is enough
         _fail(text, item.start, f"at least {PREFIX_CHARS_MIN} letters or digits must stand before *")
     return ["prefix", found[0]]
@@ -334,34 +287,22 @@ def _words_node(body: str, exact: bool) -> Node | None:
 # -- operators ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Operator:
-    """One `name:value`. make: from the value to a node, None if it isn't one; wanted: what a value is."""
-
-    make: Callable[[str], Node | None]
-    wanted: str
-
-    def read(self, text: str, position: int, value: str) -> Node:
-        node = self.make(value)
-        if node is None:
-            stands = f'not "{value[:SHOWN_CHARS_MAX]}"' if value else "right after the colon"
-            _fail(text, position, f"here should stand {self.wanted}, {stands}")
-        return node
+_Make = Callable[[str], Node | None]  # from the value of an operator to its node; None: it can't be one
 
 
-def _named(kind: str) -> _Operator:
+def _named(kind: str) -> tuple[_Make, str]:
     def make(value: str) -> Node | None:
         match = _NAME.fullmatch(value)
         return [kind, match[1].lower()] if match else None
 
-    return _Operator(make, f"a user name (1 to {NAME_CHARS_MAX} of a-z, 0-9, _)")
+    return make, f"a user name (1 to {NAME_CHARS_MAX} of a-z, 0-9, _)"
 
 
-def _chosen(kind: str, *choices: str) -> _Operator:
+def _chosen(kind: str, *choices: str) -> tuple[_Make, str]:
     def make(value: str) -> Node | None:
         return [kind, value.lower()] if value.lower() in choices else None
 
-    return _Operator(make, " or ".join(choices))
+    return make, " or ".join(choices)
 
 
 def _midnight_ms(value: str) -> int | None:
@@ -390,28 +331,28 @@ def _min_likes(value: str) -> Node | None:
 
 
 _A_DAY = "a day that exists, as 2026-01-31"
-_OPERATORS: Final[dict[str, _Operator]] = {
+_OPERATORS: Final[dict[str, tuple[_Make, str]]] = {  # with what a value is
     "from": _named("from"),
     "to": _named("to_name"),
     "mentions": _named("mention"),
-    "lang": _Operator(lambda v: ["lang", v.lower()] if _LANG.fullmatch(v) else None, "a code of 2 or 3 letters, as en"),
-    "since": _Operator(_since, _A_DAY),
-    "until": _Operator(_until, _A_DAY),
+    "lang": (lambda v: ["lang", v.lower()] if _LANG.fullmatch(v) else None, "a code of 2 or 3 letters, as en"),
+    "since": (_since, _A_DAY),
+    "until": (_until, _A_DAY),
     "has": _chosen("has", "media", "links"),
     "is": _chosen("is", "reply", "repost"),
-    "min_likes": _Operator(_min_likes, f"a whole number from 0 to {LIKES_MAX}"),
-    "filter": _Operator(lambda v: ["follows"] if v.lower() == "follows" else None, "follows"),
+    "min_likes": (_min_likes, f"a whole number from 0 to {LIKES_MAX}"),
+    "filter": (lambda v: ["follows"] if v.lower() == "follows" else None, "follows"),
 }
 
 
 # -- trees -------------------------------------------------------------------------------------------------------------
 
 
-def _join(kind: str, parts: list[Node]) -> Node | None:
-    """Return `and` or `or` of the parts: flattened, each once; the part itself if there is but one."""
+def _join(kind: str, parts: Iterable[Node | None]) -> Node | None:
+    """Return `and` or `or` of the parts: flattened, each once; a part itself if it is the only one, None if none is."""
     kept: list[Node] = []
     seen: set[str] = set()
-    for part in parts:
+    for part in filter(None, parts):
         for node in part[1:] if part[0] == kind else [part]:
             key = repr(node)
             if key not in seen:
@@ -441,16 +382,6 @@ def _finds(node: Node) -> bool:
     return bool(node[0] != "not")
 
 
-def _leaves(tree: Node) -> Iterator[Node]:
-    for leaf, _ in _signed_leaves(tree):
-        yield leaf
-
-
-def positive_leaves(tree: Node) -> Iterator[Node]:
-    """Yield the leaves that are to be there, from left to right."""
-    return (leaf for leaf, positive in _signed_leaves(tree) if positive)
-
-
 def _signed_leaves(tree: Node) -> Iterator[tuple[Node, bool]]:
     """Yield each leaf from left to right, and whether it is to be there rather than not."""
     stack = [(tree, True)]
@@ -460,6 +391,15 @@ def _signed_leaves(tree: Node) -> Iterator[tuple[Node, bool]]:
             stack += [(part, positive != (node[0] == "not")) for part in reversed(node[1:])]
         else:
             yield node, positive
+
+
+def _leaves(tree: Node) -> Iterator[Node]:
+    return (leaf for leaf, _ in _signed_leaves(tree))
+
+
+def positive_leaves(tree: Node) -> Iterator[Node]:
+    """Yield the leaves that are to be there, from left to right."""
+    return (leaf for leaf, positive in _signed_leaves(tree) if positive)
 
 
 def _map_leaves(tree: Node, change: Callable[[Node], Node]) -> Node:
@@ -561,10 +501,10 @@ def to_text(tree: Node) -> str:
         return f"-({to_text(tree[1])})" if tree[1][0] in {"and", "or"} else f"-{to_text(tree[1])}"
     if kind == "ids":
         return _ids_text(tree)
-    leaf = (_LEAVES | _NAMED_LEAVES)[kind]
-    if leaf.text is None:
+    write = (_LEAVES | _NAMED_LEAVES)[kind][1]
+    if write is None:
         raise InvalidError(f"a node {kind!r} can't be written as a query", "query")
-    return leaf.text(*tree[1:])
+    return write(*tree[1:])
 
 
 def _ids_text(node: Node) -> str:
@@ -577,12 +517,8 @@ def _ids_text(node: Node) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
-class _Leaf:
-    """A kind of leaf: what its arguments must be, and its text (None: it has none)."""
-
-    checks: tuple[Callable[[Any], bool], ...]
-    text: Callable[..., str] | None
+# What the arguments of a leaf must be, and its text (None: it has none).
+_Leaf = tuple[tuple[Callable[[Any], bool], ...], Callable[..., str] | None]
 
 
 def _is_int(value: Any, low: int, high: int) -> bool:
@@ -597,10 +533,6 @@ def _are_words(value: Any) -> bool:
     return isinstance(value, list) and 0 < len(value) <= TERMS_MAX and all(map(is_word, value))
 
 
-def _is_tweet_id(value: Any) -> bool:
-    return _is_int(value, 0, ID_MAX)
-
-
 def _matching(pattern: str) -> Callable[[Any], bool]:
     compiled = re.compile(pattern)
     return lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None
@@ -608,31 +540,31 @@ def _matching(pattern: str) -> Callable[[Any], bool]:
 
 _is_name = _matching(rf"[a-z0-9_]{{1,{NAME_CHARS_MAX}}}")
 _LEAVES: Final[dict[str, _Leaf]] = {
-    "word": _Leaf((is_word,), lambda word: str(word)),
-    "phrase": _Leaf((_are_words,), lambda found: f'"{join_words(found)}"'),
-    "prefix": _Leaf((is_word,), lambda word: f"{word}*"),
-    "tag": _Leaf((lambda value: is_word(value, TAG_CHARS_MAX),), lambda tag: f"#{tag}"),
-    "cash": _Leaf((is_word,), lambda tag: f"${tag}"),
-    "mention": _Leaf((_is_name,), lambda name: f"@{name}"),
-    "author": _Leaf((_are_accounts,), None),
-    "to": _Leaf((_are_accounts,), None),
-    "lang": _Leaf((_matching("[a-z]{2,3}"),), lambda code: f"lang:{code}"),
-    "ids": _Leaf((_is_tweet_id, _is_tweet_id), None),  # see _ids_text
-    "has": _Leaf((_matching("media|links"),), lambda what: f"has:{what}"),
-    "is": _Leaf((_matching("reply|repost"),), lambda what: f"is:{what}"),
-    "likes": _Leaf((lambda value: _is_int(value, 0, LIKES_MAX),), lambda count: f"min_likes:{count}"),
-    "follows": _Leaf((), lambda: "filter:follows"),
+    "word": ((is_word,), lambda word: str(word)),
+    "phrase": ((_are_words,), lambda found: f'"{join_words(found)}"'),
+    "prefix": ((is_word,), lambda word: f"{word}*"),
+    "tag": ((lambda value: is_word(value, TAG_CHARS_MAX),), lambda tag: f"#{tag}"),
+    "cash": ((is_word,), lambda tag: f"${tag}"),
+    "mention": ((_is_name,), lambda name: f"@{name}"),
+    "author": ((_are_accounts,), None),
+    "to": ((_are_accounts,), None),
+    "lang": ((_matching("[a-z]{2,3}"),), lambda code: f"lang:{code}"),
+    "ids": ((lambda low: _is_int(low, 0, ID_MAX), lambda high: _is_int(high, 0, ID_MAX)), None),  # _ids_text
+    "has": ((_matching("media|links"),), lambda what: f"has:{what}"),
+    "is": ((_matching("reply|repost"),), lambda what: f"is:{what}"),
+    "likes": ((lambda value: _is_int(value, 0, LIKES_MAX),), lambda count: f"min_likes:{count}"),
+    "follows": ((), lambda: "filter:follows"),
 }
 _NAMED_LEAVES: Final[dict[str, _Leaf]] = {
-    "from": _Leaf((_is_name,), lambda name: f"from:{name}"),
-    "to_name": _Leaf((_is_name,), lambda name: f"to:{name}"),
+    "from": ((_is_name,), lambda name: f"from:{name}"),
+    "to_name": ((_is_name,), lambda name: f"to:{name}"),
 }
 
 
 def check_tree(tree: Any, resolved: bool = True) -> None:
     """Raise QueryError unless this is a tree within the limits in which something finds, whatever it may be.
 
-    resolved: names must have become account ids. Nothing else is raised. Cost: 0.6 us a node.
+    resolved: names must have become account ids. Nothing else is raised. Cost: 1.6 us a node.
     """
     leaves = _LEAVES if resolved else _LEAVES | _NAMED_LEAVES
     if not _checked(tree, leaves, [0, 0], 1):
@@ -656,10 +588,10 @@ def _checked(node: Any, leaves: dict[str, _Leaf], counts: list[int], depth: int)
         if kind == "or" and not all(finds):
             raise QueryError("every branch of an or must find something")
         return any(finds)
-    leaf = leaves.get(kind)
-    if leaf is None or len(leaf.checks) != len(arguments):
+    checks = leaves[kind][0] if kind in leaves else None
+    if checks is None or len(checks) != len(arguments):
         raise QueryError(f"there is no node {kind[:SHOWN_CHARS_MAX]!r} with {len(arguments)} arguments")
-    if not all(check(argument) for check, argument in zip(leaf.checks, arguments, strict=True)):
+    if not all(check(argument) for check, argument in zip(checks, arguments, strict=True)):
         raise QueryError(f"an argument of the node {kind!r} is not what DESIGN.md says, or too large")
     counts[1] += _term_count(node)
     if counts[1] > TERMS_MAX:
