@@ -312,6 +312,8 @@ def check(
     extra_ok: Annotated[bool, typer.Option(help="The cluster may hold more than the files.")] = False,
     http: Annotated[bool, typer.Option(help="Read timelines over HTTP (auth.mode=open, or --tokens).")] = False,
     tokens: Annotated[Path | None, typer.Option(help="Accounts file whose tokens --http uses.")] = None,
+    search: Annotated[bool, typer.Option(help="Compare every search index with its shard's memory.")] = False,
+    repair: Annotated[bool, typer.Option(help="With --search: feed the index what differs.")] = False,
     data: DataOption = None,
     address: AddressOption = None,
     as_json: JsonOption = False,
@@ -324,14 +326,18 @@ def check(
 
     with reporting():
         given = bulk.read_input(graph, tweets, None, seed, settings_of("laptop", None).tweet.max_chars, err)
+        if repair and not search:
+            raise typer.BadParameter("it belongs to --search", param_hint="--repair")
         if address is None and not serving_pid(directory):
+            if search:
+                raise typer.BadParameter("it needs a cluster that serves; none does here", param_hint="--search")
             from actors.offline import check_stopped
 
             outcome = check_stopped(directory, ClusterInfo.load(directory), oracle, err)
         else:
             cluster = joined(data, address)
             page = bulk.http_page(cluster.url, tokens) if http or tokens else None
-            options = bulk.CheckOptions(oracle, given if graph or tweets else None, extra_ok, page)
+            options = bulk.CheckOptions(oracle, given if graph or tweets else None, extra_ok, page, search, repair)
             outcome = asyncio.run(bulk.check_running(cluster.namespace, cluster.length, options, err))
     _report(outcome, as_json)
 

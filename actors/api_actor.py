@@ -54,6 +54,8 @@ def api_settings(settings: Settings) -> dict[str, Any]:
         "token_cache_s": auth.token_cache_s,
         "access_log": settings.server.access_log,
         "wrk2_api": settings.server.wrk2_api,
+        "search_timeout_s": settings.search.timeout_ms / 1000,
+        "search_cache_s": settings.search.cache_ms / 1000,
         "rate_limits": {
             "enabled": limits.enabled,
             "account_read": rate("account_reads"),
@@ -93,9 +95,10 @@ class ApiCluster:
         seen = positions_of_request.get()
         return await self.client.call(bucket, op, args, timeout_s or CALL_TIMEOUT_S, seen=seen)
 
-    async def call_shard(self, shard: int, op: str, args: list[Any]) -> Any:
+    async def call_shard(self, shard: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
         """Ask one shard by its number."""
-        return await self.client.call_shard(shard, op, args, seen=positions_of_request.get())
+        seen = positions_of_request.get()
+        return await self.client.call_shard(shard, op, args, timeout_s or CALL_TIMEOUT_S, seen=seen)
 
     async def ready(self) -> bool:
         """Whether every bucket has a live primary, as the router sees it."""
@@ -125,6 +128,8 @@ class ApiActor:
         def on_push(topic: str, value: Any) -> None:
             if topic == "revoked":
                 drop_token(value[0], value[1])
+            elif topic == "hidden":
+                self._worker.drop_searches()
 
         namespace = self._settings.cluster.namespace
         return ApiCluster(await open_client(namespace, on_push), namespace)

@@ -48,6 +48,7 @@ from cluster.http_api import HttpApi
 from cluster.http_loading import HttpInput, HttpLoader, tokens_of
 from cluster.input_files import Edges, ImportedAccount, TextLine, read_accounts, read_edges, read_texts
 from cluster.loading import AccountRow, BulkLoader, Loaded, OnCount, Post, draw_authors, idempotency_key
+from cluster.search_checking import ask_by_actor, check_search
 from cluster.storm import Storm, kill_in_turn
 from configs.settings import Settings
 
@@ -178,12 +179,17 @@ def summary_of(done: dict[str, Loaded]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class CheckOptions:
-    """oracle: compare timelines; given: compare with files; page: another way to read home pages than the lane."""
+    """oracle: compare timelines; given: compare with files; page: another way to read home pages than the lane.
+
+    search: compare search indexes with memory; repair: and feed what differs.
+    """
 
     oracle: bool = False
     given: Input | None = None
     extra_ok: bool = False
     page: ReadPage | None = None
+    search: bool = False
+    repair: bool = False
 
 
 async def check_running(namespace: str, length: int, options: CheckOptions, console: Console) -> Outcome:
@@ -206,6 +212,8 @@ async def check_running(namespace: str, length: int, options: CheckOptions, cons
                 page = options.page or lane_page(client)
                 await check_homes(page, facts, length, outcome, bars.start("homes", accounts))
                 await note_writes(loader, statuses, outcome)
+        if options.search:
+            await check_search(client.shard_map, ask_by_actor(namespace), options.repair, outcome)
         return outcome
     finally:
         client.close()

@@ -32,6 +32,7 @@ from actors.core import limits, warm
 from actors.core.arguments import id_list
 from actors.core.deliveries import PIECE_FOLLOWERS
 from actors.core.errors import FrozenError, InvalidError, MalformedError, MovedError, OverloadedError, RookeryError
+from actors.core.found import FoundTweets, Weights
 from actors.core.replica import READS, WRITES
 from actors.core.verify import check, digest
 from actors.exchange import Exchange
@@ -42,6 +43,9 @@ from actors.moves import OPERATIONS as MOVES
 from actors.moves import Moves
 from actors.replication import OPERATIONS as REPLICATION
 from actors.replication import Replication
+from actors.search_requests import OPERATIONS as SEARCH
+from actors.search_requests import SearchRequests
+from actors.searching import SearchEngine
 from actors.storage import Storage, failure_file, open_storage, shard_directory
 from cluster import spare_workers
 from cluster.code_on_disk import require_current
@@ -56,6 +60,7 @@ TICK_S = 1.0  # segment limits, reads of the day and the calendar are looked at 
 # Requests and commands leave no cycles behind, so collecting every 700 allocations finds nothing. A full collection
 # walks all that has come since the recovery, some 0.5 us an object; now these are 50 million allocations apart.
 GC_THRESHOLDS = (20_000, 50, 50)
+HIDING = frozenset(("delete", "unrepost", "block", "mute"))  # writes after which less is shown: API workers are told
 T = TypeVar("T")
 # A piece of a large delivery: what other requests wait for it, and the fewest followers (their rings may all grow into
 # fresh memory) and most. The pause between two while there are requests is the shortest that the loop's timers know.
@@ -104,6 +109,7 @@ class ShardActor:
             self.commits, self.metrics, self.settings.cluster.namespace, lambda: self.replication.leads
         )
         self.homes = HomeRequests(self.commits, self.exchange, self.metrics)
+        self.search = self._make_search()
         self.commits.on_applied = self._announce
         self.lane: LaneServer | None = None
         self._stopping = self._delivering = self._tidying = False
@@ -137,6 +143,14 @@ class ShardActor:
             seconds=round(time.perf_counter() - begin, 3),
         )  # fmt: skip
         return storage
+
+    def _make_search(self) -> SearchRequests:
+        search, found = self.settings.search, FoundTweets(self.replica.reads)
+        weights = Weights(search.half_life_hours * 3_600_000.0, search.freshness_floor, search.closeness_bonus)
+        engine = SearchEngine(self.commits, found, self.storage.directory / "search", search.commit_ms)
+        return SearchRequests(
+            engine if search.enabled else None, found, weights, search.candidates, search.timeout_ms / 1000
+        )
 
     def _leave_word(self, error: Exception) -> None:
         path = failure_file(self.settings.storage.data_dir, self.shard, self.index)
@@ -175,6 +189,8 @@ class ShardActor:
             "node_id": self.replication.node_id, "pid": os.getpid(),
         }  # fmt: skip
         self.exchange.start()
+        if self.search.engine is not None:
+            self.search.engine.start()
         self._tasks += [asyncio.create_task(run()) for run in (self._tick, self._flush_counts, self._export)]
         wire = await self._call_router("register_replica", self.shard, self.index, self._endpoints)
         self.replication.learn(ShardMap.from_wire(wire))
@@ -254,6 +270,8 @@ class ShardActor:
         """Take no more requests. followers_s: how long followers are given to get what they lack."""
         self._stopping = True
         await self.replication.stop(followers_s)
+        if self.search.engine is not None:
+            await self.search.engine.stop()
         self.exchange.stop()
         for task in self._tasks:
             task.cancel()
@@ -318,13 +336,17 @@ class ShardActor:
         if self._stopping or waiting >= self.settings.limits.mailbox_max:
             raise OverloadedError(f"shard {self.shard} has {waiting} requests waiting", retry_after_s=1.0)
         body = self.commits.write(op, args, int(time.time() * 1000))
+        if op in HIDING and self.lane is not None:
+            self.lane.push("hidden", 0)
         if tracked and not isinstance(body, RookeryError):
             body = [self.state.position, body]
         self.commits.when_committed(request, body)
 
     def _operate(self, request: LaneRequest) -> None:
         op = request.op
-        if op in REPLICATION:
+        if op in SEARCH:
+            self.search.handle(request, op, request.args)
+        elif op in REPLICATION:
             self.replication.handle(request)
         elif op in BACKUP:
             self.backup.handle(request)
@@ -343,6 +365,8 @@ class ShardActor:
                 self._home(request, args)
             elif inner in self._reads:
                 request.reply(self.replica.read(inner, args))
+            elif inner in SEARCH:
+                self.search.handle(request, inner, args)
             else:
                 raise InvalidError(f"at takes a read, not {inner[:40]!r}")
         elif op == "touched":
@@ -508,6 +532,7 @@ class ShardActor:
             **self.moves.figures(),
             "lane_connections": 0 if self.lane is None else self.lane.connection_count,
             "tidying": self._tidying,
+            "search": self.search.figures(),
             **self.replica.reads.facts(),
             **self.commits.figures(),
             "metrics": self.metrics.snapshot(),

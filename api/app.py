@@ -19,7 +19,7 @@ from api.errors import MethodNotAllowedError, response_for
 from api.hot import HOME_READS
 from api.openapi import install_openapi
 from api.ports import Cluster
-from api.routes import follows, health, profiles, timelines, tweets, users, wrk2
+from api.routes import follows, health, profiles, search, timelines, tweets, users, wrk2
 from api.services import Services
 from api.settings import ApiSettings
 
@@ -31,6 +31,7 @@ _TAGS = [
     {"name": "accounts", "description": "Register, log in, log out"},
     {"name": "tweets", "description": "Write, read, delete, like, repost"},
     {"name": "timelines", "description": "Home, and one account's own"},
+    {"name": "search", "description": "Tweets, accounts, hashtags, suggestions"},
     {"name": "follows", "description": "Follow, block, mute; lists of accounts"},
     {"name": "profiles", "description": "What an account says of itself"},
     {"name": "operation", "description": "Liveness, readiness, metrics"},
@@ -49,8 +50,8 @@ def create_app(
     worker: its name in metrics.
     `app.state.drop_token(account_id, secret_hash)` is to be called for every `revoked` push of a shard.
     """
-    modules = [tweets, timelines, follows, profiles, users, health]  # the busiest first: routes match in order
-    tags, thin_reads = list(_TAGS), dict(HOME_READS)
+    modules = [tweets, timelines, search, follows, profiles, users, health]  # the busiest first: routes match in order
+    tags, thin_reads = list(_TAGS), {**HOME_READS, **search.SEARCH_READS}
     if settings.wrk2_api:
         modules.append(wrk2)
         tags.append({"name": "wrk2", "description": "The paths of DeathStarBench's social network"})

@@ -32,3 +32,7 @@ LINK_LABEL_COUNT_MAX: Final = 16  # dots in one word that is searched for links:
 LINK_WORD_CHARS_MAX: Final = 1_000  # and in the length of a word; 16 dots in 1,000 characters take some 5 ms
 POSITION_COUNT_MAX: Final = 8  # shards in a Rookery-Position; an account's writes touch one or two
 SHARD_GAUGE_COUNT_MAX: Final = 128  # figures of one shard shown in /metrics: bounds their cardinality
+
+SEARCH_QUERY_CHARS_MAX = 500  # of a query: a screen full of operators
+TAG_CHARS_MAX = 100  # of a hashtag that is asked for
+TAGS_PER_REQUEST_MAX = 16  # hashtags combined in one timeline

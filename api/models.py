@@ -87,6 +87,50 @@ class AccountPage(BaseModel):
     next_cursor: IdOut | None = Field(description="Give it as `cursor` for the next page; null on the last")
 
 
+class ShardsAnswered(BaseModel):
+    """How many shards answered in time."""
+
+    answered: int = Field(ge=1)
+    of: int = Field(ge=1)
+
+
+class TweetsFound(Open):
+    """One page of a search."""
+
+    tweets: list[Tweet]
+    next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null on the last")
+    corrected: str | None = Field(description="What was searched instead, where the query found too little")
+    partial: bool = Field(description="Whether shards are missing that didn't answer in time")
+    shards: ShardsAnswered
+    highlights: dict[str, list[tuple[int, int]]] | None = Field(
+        default=None, description="By tweet id: [start, end] in code points; with `highlights=true`"
+    )
+
+
+class AccountsFound(BaseModel):
+    """Accounts that match, the best first."""
+
+    users: list[AccountCard]
+    partial: bool
+    shards: ShardsAnswered
+
+
+class HashtagSuggestion(BaseModel):
+    """A hashtag that begins so."""
+
+    name: str = Field(examples=["hello"])
+    tweets: int = Field(ge=0, description="Tweets that have it, roughly")
+
+
+class Suggestions(BaseModel):
+    """What may be meant."""
+
+    accounts: list[AccountCard]
+    hashtags: list[HashtagSuggestion]
+    partial: bool
+    shards: ShardsAnswered
+
+
 class Profile(Open):
     """An account with all that it shows."""
 

@@ -15,6 +15,7 @@ from api.passwords import Passwords
 from api.ports import Cluster
 from api.rate_limits import RateLimiter
 from api.request_log import RequestLog
+from api.search import Search
 from api.settings import ApiSettings
 
 PROBE_PATHS = frozenset(("/healthz", "/readyz", "/metrics"))
@@ -34,6 +35,7 @@ class Services:
         self.settings = settings
         self.thin_paths = thin_paths
         self.auth = Authenticator(cluster, settings, clock)
+        self.search = Search(cluster, settings.search_timeout_s, settings.search_cache_s, clock)
         self.passwords = Passwords(settings.passwords)
         self.limiter = RateLimiter(settings.rate_limits, clock)
         self.metrics = Metrics(worker)
@@ -101,6 +103,7 @@ class Services:
             "rate_limited": self.limiter.refused_count,
             "token_cache_hits": self.auth.hit_count,
             "token_cache_misses": self.auth.miss_count,
+            **self.search.figures(),
             **self.connections.figures(),
             **self.cluster.figures(),
         }

@@ -115,6 +115,11 @@ class ApiWorker:
         if self._services is not None:
             self._services.auth.drop_token(account_id, secret_hash)
 
+    def drop_searches(self) -> None:
+        """Forget the answers of searches: something in them may not be shown any more."""
+        if self._services is not None:
+            self._services.search.cache.clear()
+
     def _server_config(self, app: Any, services: Services) -> uvicorn.Config:
         return uvicorn.Config(
             app,

@@ -33,7 +33,8 @@ READ_TIME_SHARE = 0.95  # of a read's time, for asking: what a follower has refu
 FOLLOWER_READS = frozenset(
     (
         "home", "tweet", "tweet_ref", "user_timeline", "pull", "pull_after", "account", "cards", "names", "profile",
-        "followers", "following", "credentials", "token", "token_owner",
+        "followers", "following", "credentials", "token", "token_owner", "reader",
+        "search", "search_accounts", "suggest", "tagged", "corrections", "trends",
     )
 )  # fmt: skip
 # Never from a follower while the primary can be reached: what decides about access (so does `home`, if it carries a

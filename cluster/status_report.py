@@ -43,6 +43,9 @@ async def collect_status(client: ClusterClient, namespace: str) -> dict[str, Any
         process |= {"shard": shard, "replica": replica["index"], "primary": replica["primary"], "live": replica["live"]}
         process["rss_bytes"] = figures.get("rss_bytes", process["rss_bytes"])
         processes.append(process)
+        if replica["primary"] and figures.get("search", {}).get("pid"):
+            engine = _process("search", figures["search"]["pid"], replica["node"], f"{replica['actor']}-search")
+            processes.append(engine | {"shard": shard, "replica": replica["index"]})
         if replica["primary"]:
             buckets = len(client.shard_map.buckets_of_shard(shard))
             shards.append({"shard": shard, "buckets": buckets, "live": replica["live"], **figures})
@@ -147,6 +150,13 @@ def print_status(report: dict[str, Any], console: Console) -> None:
     for s in report["shards"]:
         shards.add_row(*[f"{s[name]:,}" if name in s else "-" for name in columns])
     console.print(shards)
+    searching = Table("search", "state", "tweets", "accounts", "waiting", "on disk", "memory")
+    for s in report["shards"]:
+        search = s.get("search", {})
+        counts = [f"{search[name]:,}" if name in search else "-" for name in ("documents", "accounts", "backlog")]
+        sizes = [_bytes(search.get(name, 0)) for name in ("disk_bytes", "rss_bytes")]
+        searching.add_row(str(s["shard"]), search.get("state", "-"), *counts, *sizes)
+    console.print(searching)
     links = Table("messages", "sent", "applied", "under way")
     arrived = {f"{src} > {s['shard']}": n for s in report["shards"] for src, n in s.get("inbox", {}).items()}
     for s in report["shards"]:

@@ -191,6 +191,26 @@ class Cluster(Section):
     dashboard_port: Port = Field(8265, description="port of the dashboard")
 
 
+class Search(Section):
+    """Search, hashtag timelines, suggestions and trends."""
+
+    enabled: bool = Field(True, description="a search engine beside each replica of a shard, on or off")
+    commit_ms: int = Field(
+        200, ge=10, le=60_000, description="how long fed tweets gather before they can be found, once they are fed"
+    )
+    timeout_ms: int = Field(
+        1_000, ge=10, le=60_000, description="how long a search waits for a shard before its part is left out"
+    )
+    cache_ms: int = Field(1_000, ge=0, le=60_000, description="how long an API worker repeats an answer; 0: never")
+    candidates: int = Field(
+        200, ge=20, le=1_000, description="tweets that each shard ranks for order=top: so many best, so many newest"
+    )
+    half_life_hours: float = Field(24.0, gt=0, le=10_000, description="age at which a tweet's freshness has halved")
+    freshness_floor: float = Field(0.05, ge=0, le=1, description="freshness below which no tweet falls")
+    closeness_bonus: float = Field(1.0, ge=0, le=100, description="added to 1 for authors whom the reader follows")
+    trend_authors_min: int = Field(3, ge=1, le=1_000, description="distinct authors that make a trend")
+
+
 class Server(Section):
     """The HTTP port."""
 

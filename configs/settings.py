@@ -90,6 +90,7 @@ class Settings(BaseSettings):
     storage: sections.Storage = sections.Storage()
     durability: sections.Durability = sections.Durability()
     cluster: sections.Cluster = sections.Cluster()
+    search: sections.Search = sections.Search()
     server: sections.Server = sections.Server()
     lane: sections.Lane = sections.Lane()
     checkpoint: sections.Checkpoint = sections.Checkpoint()

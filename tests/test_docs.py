@@ -16,6 +16,7 @@ from actors.core.replica import READS, WRITES
 from actors.metrics import ShardMetrics
 from actors.moves import OPERATIONS as MOVES
 from actors.replication import OPERATIONS as REPLICATION
+from actors.search_requests import OPERATIONS as SEARCH
 from api.app import create_app
 from api.settings import ApiSettings
 from configs.explain import shown
@@ -88,7 +89,7 @@ def test_every_code_of_an_error_is_in_the_api_document():
 def test_every_lane_operation_is_in_the_lane_document():
     rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", read("docs/lane.md"), flags=re.MULTILINE)
     named = set(re.findall(r"`(\w+)`", " ".join(rows)))
-    assert named == {*READS, *WRITES, *SHARD_OPERATIONS, *REPLICATION, *BACKUP, *MOVES, "touched"}
+    assert named == {*READS, *WRITES, *SHARD_OPERATIONS, *REPLICATION, *BACKUP, *MOVES, *SEARCH, "touched"}
 
 
 # ---- settings and metrics -------------------------------------------------------------------------------------------

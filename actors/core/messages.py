@@ -260,7 +260,7 @@ def _count(state: ShardState, tweet_id: int, name: str, step: int) -> bool:
     if not state.tweets.count(tweet_id, name, step):
         return False
     state.dirty_counts[tweet_id] = None
-    state.changes.tweets.add(tweet_id)
+    state.note_tweet(tweet_id, False)
     return True
 
 
@@ -296,6 +296,8 @@ def on_create_account(state: ShardState, source: int, fields: list[Any], at_ms: 
         row = state.people.add(account)
         state.ensure_rows(row + 1)
         state.changes.accounts.add(row)
+        if state.news is not None:
+            state.news.account(account_id)
     settled = existing is None or existing.username == username
     shard = int(state.owner[ids.bucket_of_name(username)])
     state.send(shard, ["name_settled", username.lower(), account_id, settled])

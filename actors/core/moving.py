@@ -98,6 +98,8 @@ def remap(state: ShardState, epoch: int, shard_count: int, owners: bytes) -> boo
         _hand_over(state)
         _recount(state, moved, old)
         _mend_pull_logs(state)
+        if state.news is not None:
+            state.news.all()
     return True
 
 

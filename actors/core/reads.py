@@ -243,6 +243,15 @@ class Reads:
         """Whose token this is, 0 if no account here has it: for imported tokens, which don't say it themselves."""
         return self.state.people.token_owner.get(arguments.secret(secret_hash), 0)
 
+    def reader(self, account_id: int) -> list[bytes]:
+        """What a search has to know of its reader: `[following, hidden]`, account ids ascending as int64 bytes.
+
+        hidden: accounts blocked, muted or blocking.
+        """
+        row = self.row(account_id)
+        graph = self.state.graph
+        return [np.sort(graph.following.view(row)).astype("<i8").tobytes(), graph.hidden(row).astype("<i8").tobytes()]
+
     # ---- for operators ----------------------------------------------------------------------------------------
 
     def export(self, first_row: int, count: int) -> list[Any]:

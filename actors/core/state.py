@@ -32,6 +32,7 @@ from actors.core.deliveries import Deliveries
 from actors.core.entries import Entry, TweetBatch, pack, pack_body, unpack
 from actors.core.graph import BLOCK, MUTE, FollowGraph
 from actors.core.messages import MESSAGES, learn_originals, split_batch
+from actors.core.news import News
 from actors.core.outbox import Outbox
 from actors.core.people import PROFILE_FIELDS, People
 from actors.core.pull_logs import PullLogs
@@ -85,6 +86,7 @@ class ShardState:
         self.revoked: list[tuple[int, bytes]] = []
         self.unsealed = Changes()  # older than `changes`, noted by an outgoing move, not in a checkpoint either
         self.changes = Changes()
+        self.news: News | None = None  # what has changed, for a copy that somebody keeps; not part of the state
         self._local: list[list[Any]] = []
 
     # ---- the one entrance -------------------------------------------------------------------------------------
@@ -298,6 +300,8 @@ class ShardState:
             if name in values:
                 setattr(self.people.accounts[row], name, values[name])
         self.changes.accounts.add(row)
+        if self.news is not None:
+            self.news.account(account_id)
         return True
 
     def post(self, rows: list[list[Any]]) -> list[int]:
@@ -330,6 +334,8 @@ class ShardState:
         account_rows = np.array([row_of[a] for a in authors], dtype=np.int64)
         self.tweets.add_many(account_rows, batch)
         self.changes.tweets.update(batch.id_list)
+        if self.news is not None:
+            self.news.tweets(batch.id_list)
         self.clock.observe_many(batch.id_list)
         self.deliver_batch(batch, self.graph.author_rows(batch.author_id), account_rows)
         wanted = self.graph.shard_followers[account_rows] > 0
@@ -349,7 +355,7 @@ class ShardState:
         row = self.people.row_of[entry.author_id]
         self.tweets.add(row, entry)
         self.clock.observe(entry.tweet_id)
-        self.changes.tweets.add(entry.tweet_id)
+        self.note_tweet(entry.tweet_id, True)
         self.deliver(entry, row)
         shards = [s for s in self.graph.destinations(row) if s != self.shard]
         if entry.flags & kernels.FLAG_DIRECT:
@@ -357,6 +363,12 @@ class ShardState:
             shards = [s for s in shards if s in wanted]
         if shards:
             self.send_all(shards, ["tweet", *entry])
+
+    def note_tweet(self, tweet_id: int, is_new: bool) -> None:
+        """Remember that an own tweet has come (is_new), gone or changed its counts."""
+        self.changes.tweets.add(tweet_id)
+        if self.news is not None:
+            self.news.tweet(tweet_id, is_new)
 
     def _remember_key(self, author_id: int, key: bytes, tweet_id: int) -> None:
         self.idempotency[author_id, key] = tweet_id
@@ -377,7 +389,7 @@ class ShardState:
             return False
         row = self.people.row_of[entry.author_id]
         self.tweets.remove(row, tweet_id)
-        self.changes.tweets.add(tweet_id)
+        self.note_tweet(tweet_id, False)
         self.dirty_counts.pop(tweet_id, None)
         if entry.is_repost:
             self.reposts.get(row, {}).pop(entry.orig_id, None)

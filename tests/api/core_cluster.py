@@ -37,7 +37,7 @@ class CoreCluster:
     async def ready(self) -> bool:
         return True
 
-    async def call_shard(self, shard: int, op: str, args: list[Any]) -> Any:
+    async def call_shard(self, shard: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
         if op == "token_owner":
             return self.sim.shards[shard].replica.read(op, args)
         return {"position": self.sim.shards[shard].replica.state.position}

@@ -106,7 +106,7 @@ class FakeCluster:
     def send(self, bucket: int, op: str, args: list[Any], timeout_s: float, done: Any) -> None:
         tell_when_called(self.call(bucket, op, args, timeout_s), done)
 
-    async def call_shard(self, shard: int, op: str, args: list[Any]) -> Any:
+    async def call_shard(self, shard: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
         if shard in self.down:
             raise NotFoundError("the shard is down")
         if op == "token_owner":

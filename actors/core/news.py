@@ -1,0 +1,88 @@
+"""What has changed since somebody who keeps a copy of tweets and accounts last asked: the search feeder.
+
+    commands -> tweet(id), account(id), all() -> take() -> what to compare with the copy
+
+Rules of this file
+- Keys only; whoever takes them reads the rows from the state, as they are then.
+- Bounded: beyond KEYS_COUNT_MAX keys nothing is kept but that everything has to be compared.
+- No part of the state: a replica whose copy nobody keeps has none (`ShardState.news` is None).
+
+Costs: 60 ns a key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any, NamedTuple
+
+KEYS_COUNT_MAX = 500_000  # 40 MB; about what a copy takes in within half a minute
+
+
+class Taken(NamedTuple):
+    """Keys in the order in which they first changed; everything: there were too many, or the map has changed.
+
+    tweets: id -> whether it has come since it was last taken, rather than gone or changed its counts.
+    """
+
+    tweets: dict[int, bool]
+    accounts: list[int]
+    everything: bool
+
+
+class News:
+    """Changed tweets and accounts."""
+
+    __slots__ = ("_accounts", "_everything", "_tweets")
+
+    def __init__(self) -> None:
+        self._tweets: dict[int, bool] = {}
+        self._accounts: dict[int, None] = {}
+        self._everything = False
+
+    def __bool__(self) -> bool:
+        return bool(self._tweets or self._accounts or self._everything)
+
+    def __len__(self) -> int:
+        """Keys that wait."""
+        return len(self._tweets) + len(self._accounts)
+
+    def tweet(self, tweet_id: int, is_new: bool) -> None:
+        """Note that a tweet has come (is_new), gone, or changed its counts."""
+        self._tweets[tweet_id] = is_new or self._tweets.get(tweet_id, False)
+        if len(self._tweets) > KEYS_COUNT_MAX:
+            self.all()
+
+    def tweets(self, tweet_ids: Iterable[int]) -> None:
+        """As `tweet`, for many new ones."""
+        self._tweets.update(dict.fromkeys(tweet_ids, True))
+        if len(self._tweets) > KEYS_COUNT_MAX:
+            self.all()
+
+    def account(self, account_id: int) -> None:
+        """Note that an account has come or changed what it shows."""
+        self._accounts[account_id] = None
+        if len(self._accounts) > KEYS_COUNT_MAX:
+            self.all()
+
+    def all(self) -> None:
+        """Note that anything may have changed."""
+        self._tweets.clear()
+        self._accounts.clear()
+        self._everything = True
+
+    def take(self, count_max: int) -> Taken:
+        """Return and forget up to count_max keys of each kind, the oldest first."""
+        everything, self._everything = self._everything, False
+        return Taken(_first(self._tweets, count_max), list(_first(self._accounts, count_max)), everything)
+
+
+def _first(keys: dict[int, Any], count_max: int) -> dict[int, Any]:
+    if len(keys) <= count_max:
+        found = dict(keys)
+        keys.clear()
+        return found
+    found = dict(islice(keys.items(), count_max))
+    for key in found:
+        del keys[key]
+    return found

@@ -1,0 +1,94 @@
+"""From a row that the feeder sends to what the index keeps of a tweet or an account.
+
+Rules of this file
+- A row carries packed bodies as the shard has them (`actors/core/entries.py`); they are opened here, on the engine's
+  indexing thread, and nowhere before.
+- What can't be opened is a defect of the shard, not of a client: it raises, and the engine says so.
+
+    tweet row    [tweet_id, author_id, flags, reply_author, replies, reposts, likes, body, original's body | None, news]
+                 news: CHANGED its counts; NEW; FOUND missing in the index
+    account row  [account_id, username, display_name, bio, followers]
+
+Costs: 40 us a tweet, of which 20 are the language and 10 the words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+import msgpack
+
+from actors.core import kernels
+from actors.search import text
+
+CHANGED, NEW, FOUND = 0, 1, 2
+SOCKET = "search.sock"  # of the engine, in its folder
+
+
+@dataclass(frozen=True, slots=True)
+class TweetFacts:
+    """What a search may ask of a tweet. words, stems: in order; hashtags, cashtags, mentions: folded."""
+
+    tweet_id: int
+    author_id: int
+    reply_author: int
+    words: list[str]
+    stems: list[str]
+    hashtags: list[str]
+    cashtags: list[str]
+    mentions: list[str]
+    links: list[str]
+    lang: str
+    marks: list[str]
+    likes: int
+    engagement: int
+    news: int
+
+
+def engagement_of(replies: int, reposts: int, likes: int) -> int:
+    """Return what a tweet's counts weigh together: a repost twice a like or a reply."""
+    return likes + 2 * reposts + replies
+
+
+def read_tweet(row: list[Any]) -> TweetFacts:
+    """Return the facts of a tweet row. A repost has its original's text."""
+    tweet_id, author_id, flags, reply_author, replies, reposts, likes, body, original, news = row
+    is_repost = bool(flags & kernels.FLAG_REPOST)
+    packed = original if is_repost and original is not None else body
+    content, _, _, media_ids, entities, _ = msgpack.unpackb(packed, raw=False, strict_map_key=False)
+    facts = msgpack.unpackb(entities, raw=False, strict_map_key=False) if entities else {}
+    lang = text.language_of(content)
+    words = text.words(content)
+    links = [span[0] for span in facts.get("urls", ())]
+    marks = [
+        mark
+        for mark, holds in (
+            ("media", media_ids), ("links", links), ("reply", flags & kernels.FLAG_REPLY), ("repost", is_repost)
+        )
+        if holds
+    ]  # fmt: skip
+    return TweetFacts(
+        tweet_id, author_id, reply_author, words, text.stems(words, lang),
+        distinct([text.fold(span[0]) for span in facts.get("hashtags", ())]),
+        distinct([tag.word for tag in text.cashtags(content)]),
+        distinct([name.word for name in text.mentions(content)]),
+        links, lang, marks, likes,
+        engagement_of(replies, reposts, likes), news,
+    )  # fmt: skip
+
+
+def band_of(followers: int) -> int:
+    """Return a popularity that changes only when followers double: what is indexed."""
+    return (1 << followers.bit_length()) >> 1
+
+
+def digest_of(username: str, display_name: str, bio: str, band: int) -> int:
+    """Return what tells whether the index has an account as it is now."""
+    return crc32("\0".join((username, display_name, bio, str(band))).encode())
+
+
+def distinct(found: list[str]) -> list[str]:
+    """Return each text once, in the order of its first place."""
+    return list(dict.fromkeys(found))

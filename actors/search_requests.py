@@ -1,0 +1,314 @@
+"""Searches that reach a shard: asked of its engine, checked against memory, answered with ready JSON.
+
+    lane request -> arguments checked -> engine -> ids -> visible, ranked (actors/core/found.py) -> reply
+
+    search           [tree, order, count, cursor, at_ms, reader, highlight]     [rows, more, highlights]
+    search_accounts  [words, count, reader]            [[score, account id, JSON], ...]
+    suggest          [text, count, reader]             [the same, [[hashtag, tweets], ...]]
+    tagged           [any, all, none, max_id, min_id, count, reader]             rows
+    corrections      [words]                           {word: [tweets, [[word, mistakes, tweets], ...]]}
+    trends           []                                a sketch
+    search_check     [repair]                          how far index and memory differ
+
+    reader = [account id, following, hidden]: 0 and two empty byte strings for nobody (`reader` of reads.py)
+    row    = [score, tweet id, JSON]
+    cursor = [max_id, min_id] for `latest`, [score, tweet id] for `top`, below which the page begins
+
+Rules of this file
+- Any replica answers: its index may lag, its memory decides.
+- No task per request: the engine's answer calls back. IN_FLIGHT_MAX at once, each with a deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from actors.core.arguments import an_id_or_zero, listed, text, whole
+from actors.core.errors import InvalidError, MalformedError, NotFoundError, OverloadedError, RookeryError
+from actors.core.found import Found, FoundTweets, Viewer, Weights, account_rows
+from actors.core.ids import ID_MAX
+from actors.core.limits import PAGE_COUNT_MAX
+from actors.search.query import check_tree, has_follows
+from actors.searching import SearchEngine
+from cluster.lane_protocol import LaneDisconnected, LaneTimeout
+
+IN_FLIGHT_MAX = 256  # searches of one shard under way; an engine carries some 10,000 a second
+SPARE_COUNT = 10  # more ids than asked for: some may not be shown
+ROUNDS_MAX = 8  # questions for one page of which hardly anything may be shown
+QUERY_BYTES_MAX = 4_096
+WORDS_MAX = 50
+ACCOUNTS_BYTES_MAX = 8 * 400_000  # ids of accounts in a request: more than anybody follows, blocks and mutes
+
+OPERATIONS = frozenset(("search", "search_accounts", "suggest", "tagged", "corrections", "trends", "search_check"))
+Reply = Callable[[Any], None]
+
+
+class SearchRequests:
+    """Answers the searches of one shard replica."""
+
+    def __init__(
+        self, engine: SearchEngine | None, found: FoundTweets, weights: Weights, candidates: int, timeout_s: float
+    ) -> None:
+        """engine: None where search is switched off."""
+        self.engine, self.found, self.weights = engine, found, weights
+        self.candidates, self.timeout_s = candidates, timeout_s
+        self.in_flight = 0
+        self.answered = self.failed = 0
+        self._operations: dict[str, Callable[..., None]] = {
+            "search": self._search, "search_accounts": self._search_accounts, "suggest": self._suggest,
+            "tagged": self._tagged, "corrections": self._corrections, "trends": self._trends,
+            "search_check": self._check,
+        }  # fmt: skip
+        self._checks: set[asyncio.Task[None]] = set()
+
+    def handle(self, request: Any, op: str, args: list[Any]) -> None:
+        """Set out to answer. Raises RookeryError for what can be refused at once."""
+        if self.engine is None:
+            raise NotFoundError("search is switched off on this cluster (search.enabled)")
+        if self.in_flight >= IN_FLIGHT_MAX:
+            raise OverloadedError(f"{IN_FLIGHT_MAX} searches are under way on this shard", retry_after_s=0.5)
+        try:
+            self._operations[op](request, *args)
+        except TypeError as error:
+            raise MalformedError(f"arguments of {op} don't fit: {str(error)[:200]}") from error
+
+    def figures(self) -> dict[str, Any]:
+        """Return what `status` shows."""
+        if self.engine is None:
+            return {"state": "off"}
+        counted = {"in_flight": self.in_flight, "answered": self.answered, "failed": self.failed}
+        return {**self.engine.figures(), **counted}
+
+    # ---- tweets -----------------------------------------------------------------------------------------------
+
+    def _search(
+        self, request: Any, tree: Any, order: Any, count: Any, cursor: Any, at_ms: Any, reader: Any, highlight: Any
+    ) -> None:
+        check_tree(tree)
+        whole(count, 1, PAGE_COUNT_MAX, "count")
+        viewer = _viewer(reader)
+        if order == "latest":
+            max_id, min_id = (an_id_or_zero(value, "cursor") for value in _pair(cursor))
+            page = Page(self, request, tree, viewer, count, bool(highlight))
+            if min_id:
+                page.ask_after(max_id, min_id)
+            else:
+                page.ask_before(max_id)
+        elif order == "top":
+            whole(at_ms, 0, ID_MAX, "at_ms")
+            score, tweet_id = _pair(cursor)
+            if type(score) not in (int, float) or score != score:
+                raise MalformedError("a cursor of top is [score, tweet id]")
+            below = (float(score), an_id_or_zero(tweet_id, "cursor"))
+            self._top(request, tree, count, below, at_ms, viewer, bool(highlight))
+        else:
+            raise InvalidError('order must be "latest" or "top"', "order")
+
+    def _top(
+        self, request: Any, tree: Any, count: int, below: tuple[float, int], at_ms: int, viewer: Viewer, highlight: bool
+    ) -> None:
+        def rank(body: Any) -> None:
+            ids = np.frombuffer(body[0], dtype="<i8").astype(np.int64)
+            ids, scores = self.found.ranked(ids, np.frombuffer(body[1], dtype="<f8"), at_ms, viewer, self.weights)
+            if below[1]:
+                keep = [i for i, score in enumerate(scores) if (score, ids[i]) < below]
+                ids, scores = [ids[i] for i in keep], [scores[i] for i in keep]
+            rows: list[Found] = []
+            at = 0
+            while len(rows) < count and at < len(ids):
+                step = count - len(rows) + SPARE_COUNT
+                rows += self.found.rows(ids[at : at + step], viewer, scores[at : at + step])
+                at += step
+            self.reply_page(request, tree, rows[:count], len(rows) > count or at < len(ids), highlight)
+
+        self.ask(request, "top", [tree, self.candidates, follows_in(tree, viewer)], rank)
+
+    def reply_page(self, request: Any, tree: Any, rows: list[Found], more: bool, highlight: bool) -> None:
+        """Answer with a page; if wanted, with where the query's words stand in each text."""
+        answer = [[list(row) for row in rows], more]
+        if not highlight or not rows:
+            request.reply([*answer, []])
+            return
+        bodies = self.found.texts([tweet_id for _, tweet_id, _ in rows])
+        self.ask(request, "highlight", [tree, bodies], lambda body: request.reply([*answer, body]))
+
+    def _tagged(
+        self, request: Any, any_of: Any, all_of: Any, none_of: Any, max_id: Any, min_id: Any, count: Any, reader: Any
+    ) -> None:
+        for tags in (any_of, all_of, none_of):
+            _texts(tags, "hashtags")
+        viewer = _viewer(reader)
+        whole(count, 1, PAGE_COUNT_MAX, "count")
+        page = Page(self, request, None, viewer, count, False)
+        page.tags = [any_of, all_of, none_of]
+        if an_id_or_zero(min_id, "min_id"):
+            page.ask_after(an_id_or_zero(max_id, "max_id"), min_id)
+        else:
+            page.ask_before(an_id_or_zero(max_id, "max_id"))
+
+    # ---- accounts, words, trends ------------------------------------------------------------------------------
+
+    def _search_accounts(self, request: Any, words: Any, count: Any, reader: Any) -> None:
+        _texts(words, "words")
+        viewer = _viewer(reader)
+        count = whole(count, 1, PAGE_COUNT_MAX, "count")
+
+        def answer(body: Any) -> None:
+            request.reply(self._accounts(body, viewer)[:count])
+
+        self.ask(request, "accounts", [words, count + SPARE_COUNT], answer)
+
+    def _suggest(self, request: Any, query: Any, count: Any, reader: Any) -> None:
+        text(query, QUERY_BYTES_MAX, "query")
+        viewer = _viewer(reader)
+        count = whole(count, 1, PAGE_COUNT_MAX, "count")
+
+        def answer(body: Any) -> None:
+            request.reply([self._accounts(body[0], viewer)[:count], body[1][:count]])
+
+        self.ask(request, "suggest", [query, count + SPARE_COUNT], answer)
+
+    def _accounts(self, hits: list[list[Any]], viewer: Viewer) -> list[list[Any]]:
+        scores = dict(hits)
+        rows = account_rows(self.found.reads, list(scores), viewer)
+        return [[scores[account_id], account_id, card] for account_id, card in rows]
+
+    def _corrections(self, request: Any, words: Any) -> None:
+        self.ask(request, "corrections", [_texts(words, "words")], request.reply)
+
+    def _trends(self, request: Any) -> None:
+        self.ask(request, "trends", [], request.reply)
+
+    def _check(self, request: Any, repair: Any) -> None:
+        if type(repair) is not bool:
+            raise MalformedError("search_check takes true or false: whether to repair")
+
+        async def check() -> None:
+            assert self.engine is not None
+            try:
+                counts = await self.engine.compare()
+                if repair:
+                    self.engine.repair()
+                request.reply(counts)
+            except RookeryError as error:
+                request.fail(error)
+            except (LaneDisconnected, TimeoutError) as error:
+                request.fail(OverloadedError(f"the search engine didn't answer: {error}", retry_after_s=1.0))
+
+        task = asyncio.get_running_loop().create_task(check())
+        self._checks.add(task)
+        task.add_done_callback(self._checks.discard)
+
+    # ---- the engine -------------------------------------------------------------------------------------------
+
+    def ask(self, request: Any, op: str, args: list[Any], then: Reply) -> None:
+        """Ask the engine, and go on with its answer. Raises OverloadedError when it is away."""
+        assert self.engine is not None
+
+        def done(body: Any, error: Exception | None) -> None:
+            self.in_flight -= 1
+            if error is None:
+                try:
+                    then(body)
+                    self.answered += 1
+                    return
+                except RookeryError as refusal:
+                    error = refusal
+            self.failed += 1
+            request.fail(_refusal(error))
+
+        self.engine.send(op, args, self.timeout_s, done)
+        self.in_flight += 1
+
+
+class Page:
+    """A page of ids that the engine knows to sort, of which not all may be shown: asked for until it is full."""
+
+    __slots__ = ("_rounds", "count", "highlight", "request", "requests", "rows", "tags", "tree", "viewer")
+
+    def __init__(
+        self, requests: SearchRequests, request: Any, tree: Any, viewer: Viewer, count: int, highlight: bool
+    ) -> None:
+        self.requests, self.request, self.tree, self.viewer = requests, request, tree, viewer
+        self.count, self.highlight = count, highlight
+        self.tags: list[Any] | None = None  # instead of a tree: any, all, none
+        self.rows: list[Found] = []
+        self._rounds = 0
+
+    def ask_before(self, max_id: int) -> None:
+        """Ask for what is older than max_id (0: the newest)."""
+        wanted = self.count - len(self.rows) + SPARE_COUNT
+
+        def take(ids: Any) -> None:
+            self.rows += self.requests.found.rows(ids, self.viewer)
+            self._rounds += 1
+            if len(self.rows) < self.count and len(ids) == wanted and self._rounds < ROUNDS_MAX:
+                self.ask_before(ids[-1])
+            else:
+                self._reply(len(self.rows) > self.count or len(ids) == wanted, self.rows[: self.count])
+
+        self._ask(max_id, 0, wanted, take)
+
+    def ask_after(self, max_id: int, min_id: int) -> None:
+        """Ask for what is right after min_id."""
+        wanted = self.count - len(self.rows) + SPARE_COUNT
+
+        def take(ids: Any) -> None:
+            self.rows = self.requests.found.rows(ids, self.viewer) + self.rows
+            self._rounds += 1
+            if len(self.rows) < self.count and len(ids) == wanted and self._rounds < ROUNDS_MAX:
+                self.ask_after(max_id, ids[0])
+            else:
+                self._reply(len(self.rows) > self.count or len(ids) == wanted, self.rows[-self.count :])
+
+        self._ask(max_id, min_id, wanted, take)
+
+    def _ask(self, max_id: int, min_id: int, count: int, take: Reply) -> None:
+        if self.tags is not None:
+            self.requests.ask(self.request, "tag", [*self.tags, max_id, min_id, count], take)
+        else:
+            follows = follows_in(self.tree, self.viewer)
+            self.requests.ask(self.request, "latest", [self.tree, max_id, count, min_id, follows], take)
+
+    def _reply(self, more: bool, rows: list[Found]) -> None:
+        self.requests.reply_page(self.request, self.tree, rows, more, self.highlight)
+
+
+def follows_in(tree: Any, viewer: Viewer) -> bytes:
+    """Return what the engine has to know of whom the reader follows: nothing, if the query doesn't ask."""
+    return viewer.following.astype("<i8").tobytes() if has_follows(tree) else b""
+
+
+def _refusal(error: Exception) -> RookeryError:
+    if isinstance(error, RookeryError) and not isinstance(error, LaneTimeout):
+        return error
+    return OverloadedError(f"the search engine didn't answer: {error}", retry_after_s=1.0)
+
+
+def _pair(value: Any) -> list[Any]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise MalformedError("a cursor is a list of two")
+    return value
+
+
+def _viewer(reader: Any) -> Viewer:
+    if not isinstance(reader, list) or len(reader) != 3:
+        raise MalformedError("a reader is [account id, following, hidden]")
+    account_id, *lists = reader
+    an_id_or_zero(account_id, "reader")
+    for packed in lists:
+        if type(packed) is not bytes or len(packed) % 8 or len(packed) > ACCOUNTS_BYTES_MAX:
+            raise MalformedError("following and hidden are int64 bytes")
+    following, hidden = (np.frombuffer(packed, dtype="<i8").astype(np.int64) for packed in lists)
+    return Viewer(account_id, following, hidden)
+
+
+def _texts(values: Any, field: str) -> list[str]:
+    found = listed(values, WORDS_MAX, field)
+    for each in found:
+        text(each, QUERY_BYTES_MAX, field)
+    return found

@@ -1,0 +1,405 @@
+"""The search engine of a shard replica, seen from the shard: its process, what it is fed, and whether it has all of it.
+
+    News of the core --(committed)--> rows --> feed, one under way --> engine
+    at start, after a crash, after a new map: contents of the index <-> memory, the difference is fed
+
+Rules of this file
+- The engine is a child process: it ends with this one, and is started again when it ends. Whatever it forgets is fed
+  again, because contents are compared, not positions.
+- Nothing is fed before it is committed.
+- A turn of the loop reads at most ROWS_PER_TURN rows; what isn't fed yet waits as keys.
+
+Costs: 3 us a tweet fed, 0.1 s to compare 1,000,000 tweets (on another thread, but for 30 ms).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from actors.commits import Commits
+from actors.core.entries import unpack
+from actors.core.errors import OverloadedError, RookeryError
+from actors.core.found import HIDDEN_FLAGS, FoundTweets
+from actors.core.news import News
+from actors.search.documents import CHANGED, FOUND, NEW, SOCKET, band_of, digest_of
+from cluster.lane_client import LaneClient
+from cluster.lane_protocol import LaneDisconnected
+
+Ints = npt.NDArray[np.int64]
+FEED_ROWS = 400  # rows in one feed: 15 ms of the engine's indexing thread
+ROWS_PER_TURN = 50  # read in one turn of the loop: 0.2 ms
+IDLE_S = 0.02  # between two looks for news
+FEED_TIMEOUT_S = 60.0  # a feed may wait for a merge of segments
+START_TIMEOUT_S = 60.0  # of an engine: opening an index of some GB takes seconds
+RESTART_FIRST_S, RESTART_MAX_S = 0.2, 30.0  # pause before an engine is started again, doubling
+HEALTHY_S = 60.0  # an engine that ran so long was healthy: the next pause is short again
+FACTS_S = 2.0  # between two looks at the engine's figures
+POPULARITY_S = 30.0  # between two looks for accounts whose followers have doubled
+_COMPARED = ("flags", "author_id", "likes", "reposts", "replies")
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class Comparison(NamedTuple):
+    """What the index lacks, has too much, or has otherwise than memory; tweet ids newest first."""
+
+    missing: Ints
+    extra: Ints
+    stale: Ints
+    accounts_missing: list[int]
+    accounts_extra: list[int]
+    indexed: int
+
+    def counts(self) -> dict[str, int]:
+        """Return how many of each."""
+        return {
+            "indexed": self.indexed, "missing": len(self.missing), "extra": len(self.extra), "stale": len(self.stale),
+            "accounts_missing": len(self.accounts_missing), "accounts_extra": len(self.accounts_extra),
+        }  # fmt: skip
+
+
+class SearchEngine:
+    """Runs and feeds the search engine of one replica."""
+
+    def __init__(self, commits: Commits, found: FoundTweets, directory: Path, commit_ms: int) -> None:
+        self.commits, self.state, self.found = commits, commits.state, found
+        self.directory, self.commit_ms = directory, commit_ms
+        self.log = structlog.get_logger()
+        self.facts: dict[str, Any] = {}
+        self.backlog_count = 0
+        self.start_count = 0
+        self._lane: LaneClient | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._bands = np.zeros(0, dtype=np.int64)  # by row: the popularity that was fed
+        self._compare = asyncio.Event()  # asked for, by `check --search`
+        self._state_of_start = "starting"
+
+    # ---- life -------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the engine, and keep it running."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """End the engine and wait for it."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def send(self, op: str, args: list[Any], timeout_s: float, done: Callable[[Any, Exception | None], None]) -> None:
+        """Ask the engine; done(body, None) or done(None, error) is called later. Raises OverloadedError: it is away."""
+        if self._lane is None:
+            raise OverloadedError(f"the search engine of shard {self.state.shard} is {self._state_of_start}", None, 1.0)
+        try:
+            self._lane.send(op, args, timeout_s, done)
+        except LaneDisconnected as error:
+            raise OverloadedError(f"the search engine of shard {self.state.shard} has ended", None, 1.0) from error
+
+    async def ask(self, op: str, args: list[Any], timeout_s: float) -> Any:
+        """As `send`, for tasks. Raises what the engine says, OverloadedError or LaneDisconnected."""
+        if self._lane is None:
+            raise OverloadedError(f"the search engine of shard {self.state.shard} is {self._state_of_start}", None, 1.0)
+        return await self._lane.request(op, args, timeout_s)
+
+    async def _run(self) -> None:
+        pause_s = RESTART_FIRST_S
+        while True:
+            begin = time.monotonic()
+            try:
+                await self._serve()
+            except (OSError, TimeoutError, RookeryError, LaneDisconnected) as error:
+                self.log.warning("the search engine has ended; it is started again", reason=str(error)[:300])
+            finally:
+                self._lane = None
+                self.state.news = None
+                self._state_of_start = "starting again"
+            if time.monotonic() - begin > HEALTHY_S:
+                pause_s = RESTART_FIRST_S
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, RESTART_MAX_S)
+
+    async def _serve(self) -> None:
+        """Run one engine as long as it lives."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        secret = secrets.token_bytes(32)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "actors.search", cwd=REPOSITORY, stdin=asyncio.subprocess.PIPE
+        )
+        self.start_count += 1
+        lane: LaneClient | None = None
+        try:
+            assert process.stdin is not None
+            given = {"directory": str(self.directory), "secret": secret.hex(), "commit_ms": self.commit_ms}
+            process.stdin.write(json.dumps(given).encode() + b"\n")
+            lane = await self._connect(process, secret)
+            await self._feed_on(lane)
+        finally:
+            if lane is not None:
+                lane.close()
+            await _end(process)
+
+    async def _connect(self, process: asyncio.subprocess.Process, secret: bytes) -> LaneClient:
+        path = self.directory / SOCKET
+        path.unlink(missing_ok=True)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            if process.returncode is not None:
+                raise OSError(f"the search engine ended with {process.returncode}")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the search engine didn't start within {START_TIMEOUT_S} s")
+            await asyncio.sleep(0.02)
+            if path.exists():
+                lane = LaneClient(str(path), secret)
+                await lane.connect()
+                return lane
+
+    # ---- feeding ----------------------------------------------------------------------------------------------
+
+    async def _feed_on(self, lane: LaneClient) -> None:
+        """Bring the index to what memory has, and keep it there."""
+        self.state.news = News()
+        await self._catch_up(lane, at_start=True)
+        self._lane = lane
+        self.log.info("search is ready", documents=len(self.state.tweets), starts=self.start_count)
+        facts_at = popularity_at = 0.0
+        while not lane.closed:
+            now = time.monotonic()
+            if now - facts_at >= FACTS_S:
+                facts_at = now
+                self.facts = await lane.request("facts", [], FEED_TIMEOUT_S)
+            if now - popularity_at >= POPULARITY_S:
+                popularity_at = now
+                self._note_popularity()
+            if self._compare.is_set() or not self.state.news:
+                if self._compare.is_set():
+                    await self._catch_up(lane)
+                await asyncio.sleep(IDLE_S)
+                continue
+            await self._feed_news(lane)
+        raise OSError("the search engine has closed its lane")
+
+    async def _feed_news(self, lane: LaneClient) -> None:
+        news = self.state.news
+        assert news is not None
+        position, taken = self.state.position, news.take(FEED_ROWS)
+        self.backlog_count = len(news)
+        await self._committed(position)
+        if taken.everything:
+            await self._catch_up(lane)
+        wanted = [(tweet_id, NEW if is_new else CHANGED) for tweet_id, is_new in taken.tweets.items()]
+        await self._feed(lane, wanted, taken.accounts)
+
+    async def _committed(self, position: int) -> None:
+        """Wait until everything up to a position is committed. (`when_committed` may be refused; this may not.)"""
+        while self.commits.committed_position < position:  # noqa: ASYNC110  it is looked at fifty times a second at most
+            await asyncio.sleep(IDLE_S)
+
+    async def _feed(
+        self, lane: LaneClient, wanted: list[tuple[int, int]], accounts: list[int], committed: bool = False
+    ) -> None:
+        rows, gone = [], []
+        for i, (tweet_id, news) in enumerate(wanted):
+            row = self._tweet_row(tweet_id, news)
+            if row is None:
+                gone.append(tweet_id)
+            else:
+                rows.append(row)
+            if i % ROWS_PER_TURN == ROWS_PER_TURN - 1:
+                await asyncio.sleep(0)
+        account_rows, gone_accounts = [], []
+        for i, account_id in enumerate(accounts):
+            row = self._account_row(account_id)
+            if row is None:
+                gone_accounts.append(account_id)
+            else:
+                account_rows.append(row)
+            if i % ROWS_PER_TURN == ROWS_PER_TURN - 1:
+                await asyncio.sleep(0)
+        await lane.request("feed", [rows, gone, account_rows, gone_accounts, committed], FEED_TIMEOUT_S)
+
+    def _tweet_row(self, tweet_id: int, news: int) -> list[Any] | None:
+        """Return what the engine needs of a tweet; None if it doesn't belong into the index."""
+        if not self.found.is_searchable(tweet_id):
+            return None
+        entry = self.state.tweets.get(tweet_id)
+        if entry is None:
+            return None
+        original = None
+        if entry.orig is not None:
+            fields = unpack(entry.orig)
+            if fields[2] & HIDDEN_FLAGS:
+                return None
+            original = fields[9]
+        return [
+            tweet_id, entry.author_id, entry.flags, entry.reply_author, entry.replies, entry.reposts, entry.likes,
+            entry.body, original, news,
+        ]  # fmt: skip
+
+    def _account_row(self, account_id: int) -> list[Any] | None:
+        row = self.state.people.row_of.get(account_id)
+        if row is None:
+            return None
+        account = self.state.people.accounts[row]
+        followers = self._followers(row)
+        self._grow_bands(row + 1)
+        self._bands[row] = band_of(followers)
+        return [account_id, account.username, account.display_name, account.bio, followers]
+
+    def _followers(self, row: int) -> int:
+        return int(self.state.graph.followers.length[row])
+
+    def _grow_bands(self, rows: int) -> None:
+        if rows > len(self._bands):
+            grown = np.zeros(max(rows, len(self._bands) * 2, 64), dtype=np.int64)
+            grown[: len(self._bands)] = self._bands
+            self._bands = grown
+
+    def _note_popularity(self) -> None:
+        """Have those fed again whose followers have doubled, or halved, since. 2 ms for 500,000 accounts."""
+        news, people = self.state.news, self.state.people
+        if news is None:
+            return
+        rows = people.row_count
+        self._grow_bands(rows)
+        followers = self.state.graph.followers.length[:rows].astype(np.int64)
+        _, exponents = np.frexp(followers.astype(np.float64))
+        bands = np.where(followers > 0, 1 << np.maximum(exponents.astype(np.int64) - 1, 0), 0)
+        for row in np.nonzero(bands != self._bands[:rows])[0].tolist():
+            account_id = people.accounts[row].account_id
+            if account_id in people.row_of:
+                news.account(account_id)
+            else:
+                self._bands[row] = bands[row]
+
+    # ---- comparing --------------------------------------------------------------------------------------------
+
+    async def compare(self) -> dict[str, int]:
+        """Say how far the index is from memory now; what is fed meanwhile counts as missing."""
+        if self._lane is None:
+            raise OverloadedError(f"the search engine of shard {self.state.shard} is {self._state_of_start}", None, 1.0)
+        return (await self._difference(self._lane)).counts()
+
+    def repair(self) -> None:
+        """Have the difference fed."""
+        self._compare.set()
+
+    async def _catch_up(self, lane: LaneClient, at_start: bool = False) -> None:
+        """Feed the difference between the index and memory, the newest first."""
+        self._compare.clear()
+        found = await self._difference(lane, forget_news=True)
+        await self._committed(self.state.position)
+        if any(value for name, value in found.counts().items() if name != "indexed"):
+            self.log.info("the search index is brought up to date", **found.counts())
+        if at_start and len(found.missing) > FEED_ROWS:
+            self._lane = lane  # it answers with what it has
+        work = [(t, CHANGED) for t in found.extra.tolist()] + [(t, CHANGED) for t in found.stale.tolist()]
+        work += [(t, FOUND) for t in found.missing.tolist()]
+        accounts = found.accounts_missing + found.accounts_extra
+        for tweets, some in _parts(work, accounts):
+            self.backlog_count = len(work) + len(accounts)
+            await self._feed(lane, tweets, some)
+            if self.state.news and at_start:
+                await self._feed_news_once(lane)
+        self.backlog_count = 0
+        await self._feed(lane, [], [], committed=True)
+
+    async def _feed_news_once(self, lane: LaneClient) -> None:
+        """While a long difference is fed: new tweets don't wait for its end."""
+        news = self.state.news
+        assert news is not None
+        position, taken = self.state.position, news.take(FEED_ROWS)
+        if taken.everything:
+            news.all()  # later
+        await self._committed(position)
+        # What is in the difference as well is fed twice; so nothing is taken for new to the index.
+        wanted = [(tweet_id, FOUND if is_new else CHANGED) for tweet_id, is_new in taken.tweets.items()]
+        await self._feed(lane, wanted, taken.accounts)
+
+    async def _difference(self, lane: LaneClient, forget_news: bool = False) -> Comparison:
+        """Compare. forget_news: what has changed so far is in the difference, and needs no other feed."""
+        await self._feed(lane, [], [], committed=True)
+        columns = [np.frombuffer(c, dtype="<i8") for c in await lane.request("contents", [], FEED_TIMEOUT_S)]
+        if forget_news:
+            self.state.news = News()
+        tweets = self.state.tweets
+        ids = np.fromiter(tweets.slot_of, dtype=np.int64, count=len(tweets.slot_of))
+        slots = np.fromiter(tweets.slot_of.values(), dtype=np.int64, count=len(ids))
+        facts = {name: tweets.columns[name][slots] for name in _COMPARED}
+        away = np.fromiter(self.state.people.away, dtype=np.int64, count=len(self.state.people.away))
+        missing, extra, stale = await asyncio.to_thread(_compare_tweets, ids, facts, away, *columns[:3])
+        accounts_missing, accounts_extra = await self._compare_accounts(columns[3], columns[4])
+        return Comparison(missing, extra, stale, accounts_missing, accounts_extra, len(columns[0]))
+
+    async def _compare_accounts(self, ids: Ints, digests: Ints) -> tuple[list[int], list[int]]:
+        known = dict(zip(ids.tolist(), digests.tolist(), strict=True))
+        missing = []
+        for i, (account_id, row) in enumerate(list(self.state.people.row_of.items())):
+            account = self.state.people.accounts[row]
+            band = band_of(self._followers(row))
+            if known.pop(account_id, None) != digest_of(account.username, account.display_name, account.bio, band):
+                missing.append(account_id)
+            else:
+                self._grow_bands(row + 1)
+                self._bands[row] = band
+            if i % (ROWS_PER_TURN * 4) == 0:
+                await asyncio.sleep(0)
+        return missing, list(known)
+
+    def figures(self) -> dict[str, Any]:
+        """Return what `status` shows of search."""
+        state = self._state_of_start if self._lane is None else "catching up" if self.backlog_count else "ready"
+        return {"state": state, "backlog": self.backlog_count, "starts": self.start_count, **self.facts}
+
+
+def _compare_tweets(
+    ids: Ints, facts: dict[str, Any], away: Ints, indexed: Ints, likes: Ints, engagement: Ints
+) -> tuple[Ints, Ints, Ints]:
+    """Return (missing, extra, stale) ids, newest first."""
+    searchable = (facts["flags"] & HIDDEN_FLAGS) == 0
+    if len(away):
+        searchable &= ~np.isin(facts["author_id"], away)
+    wanted = ids[searchable]
+    missing = np.setdiff1d(wanted, indexed)
+    extra = np.setdiff1d(indexed, wanted)
+    order = np.argsort(ids)
+    places = order[np.searchsorted(ids, indexed, sorter=order).clip(max=max(len(ids) - 1, 0))] if len(ids) else order
+    if len(ids) and len(indexed):
+        same = ids[places] == indexed
+        now_likes = facts["likes"][places].astype(np.int64)
+        weight = now_likes + 2 * facts["reposts"][places].astype(np.int64) + facts["replies"][places]
+        stale = indexed[same & ((now_likes != likes) | (weight != engagement))]
+        stale = np.setdiff1d(stale, extra)
+    else:
+        stale = indexed[:0]
+    return missing[::-1], extra[::-1], stale[::-1]
+
+
+def _parts(tweets: list[tuple[int, int]], accounts: list[int]) -> Iterator[tuple[list[tuple[int, int]], list[int]]]:
+    """Yield both lists in pieces that fit into a feed, and empty them on the way."""
+    tweets.reverse()
+    while tweets or accounts:
+        some, tweets[-FEED_ROWS:] = tweets[-FEED_ROWS:][::-1], []
+        few, accounts[-FEED_ROWS:] = accounts[-FEED_ROWS:], []
+        yield some, few
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Close the engine's standard input, on which it ends; kill it if it doesn't."""
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        async with asyncio.timeout(10.0):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()

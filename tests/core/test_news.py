@@ -1,0 +1,37 @@
+"""What has changed, for whoever keeps a copy."""
+
+from __future__ import annotations
+
+from actors.core import news
+from actors.core.news import News, Taken
+
+
+def test_keys_are_taken_once_in_the_order_in_which_they_first_changed():
+    kept = News()
+    assert not kept
+    for tweet_id in (7, 5, 7, 9):
+        kept.tweet(tweet_id, True)
+    kept.account(3)
+    assert kept
+    assert len(kept) == 4
+    assert kept.take(2) == Taken({7: True, 5: True}, [3], False)
+    assert kept.take(2) == Taken({9: True}, [], False)
+    assert not kept
+
+
+def test_a_new_tweet_that_is_liked_before_it_was_taken_is_still_new():
+    kept = News()
+    kept.tweets([1])
+    kept.tweet(1, False)
+    kept.tweet(2, False)
+    assert kept.take(10).tweets == {1: True, 2: False}
+
+
+def test_too_many_keys_become_a_word_that_everything_is_to_be_compared(monkeypatch):
+    monkeypatch.setattr(news, "KEYS_COUNT_MAX", 3)
+    kept = News()
+    kept.tweets(range(1, 5))
+    assert kept
+    assert len(kept) == 0
+    assert kept.take(10) == Taken({}, [], True)
+    assert kept.take(10) == Taken({}, [], False)
