@@ -28,11 +28,11 @@ import numpy.typing as npt
 import structlog
 
 from actors.commits import Commits
-from actors.core.entries import unpack
 from actors.core.errors import OverloadedError, RookeryError
 from actors.core.found import HIDDEN_FLAGS, FoundTweets
 from actors.core.news import News
 from actors.search.documents import CHANGED, FOUND, NEW, SOCKET, band_of, digest_of
+from actors.search_rows import SearchRows
 from cluster.lane_client import LaneClient
 from cluster.lane_protocol import LaneDisconnected
 
@@ -72,7 +72,7 @@ class SearchEngine:
     """Runs and feeds the search engine of one replica."""
 
     def __init__(self, commits: Commits, found: FoundTweets, directory: Path, commit_ms: int) -> None:
-        self.commits, self.state, self.found = commits, commits.state, found
+        self.commits, self.state, self.rows = commits, commits.state, SearchRows(found)
         self.directory, self.commit_ms = directory, commit_ms
         self.log = structlog.get_logger()
         self.facts: dict[str, Any] = {}
@@ -209,7 +209,7 @@ class SearchEngine:
     ) -> None:
         rows, gone = [], []
         for i, (tweet_id, news) in enumerate(wanted):
-            row = self._tweet_row(tweet_id, news)
+            row = self.rows.tweet(tweet_id, news)
             if row is None:
                 gone.append(tweet_id)
             else:
@@ -227,36 +227,14 @@ class SearchEngine:
                 await asyncio.sleep(0)
         await lane.request("feed", [rows, gone, account_rows, gone_accounts, committed], FEED_TIMEOUT_S)
 
-    def _tweet_row(self, tweet_id: int, news: int) -> list[Any] | None:
-        """Return what the engine needs of a tweet; None if it doesn't belong into the index."""
-        if not self.found.is_searchable(tweet_id):
-            return None
-        entry = self.state.tweets.get(tweet_id)
-        if entry is None:
-            return None
-        original = None
-        if entry.orig is not None:
-            fields = unpack(entry.orig)
-            if fields[2] & HIDDEN_FLAGS:
-                return None
-            original = fields[9]
-        return [
-            tweet_id, entry.author_id, entry.flags, entry.reply_author, entry.replies, entry.reposts, entry.likes,
-            entry.body, original, news,
-        ]  # fmt: skip
-
     def _account_row(self, account_id: int) -> list[Any] | None:
-        row = self.state.people.row_of.get(account_id)
-        if row is None:
-            return None
-        account = self.state.people.accounts[row]
-        followers = self._followers(row)
-        self._grow_bands(row + 1)
-        self._bands[row] = band_of(followers)
-        return [account_id, account.username, account.display_name, account.bio, followers]
-
-    def _followers(self, row: int) -> int:
-        return int(self.state.graph.followers.length[row])
+        """Return an account's row, and remember the popularity in it."""
+        found = self.rows.account(account_id)
+        if found is not None:
+            row = self.state.people.row_of[account_id]
+            self._grow_bands(row + 1)
+            self._bands[row] = band_of(found[-1])
+        return found
 
     def _grow_bands(self, rows: int) -> None:
         if rows > len(self._bands):
@@ -345,7 +323,7 @@ class SearchEngine:
         missing = []
         for i, (account_id, row) in enumerate(list(self.state.people.row_of.items())):
             account = self.state.people.accounts[row]
-            band = band_of(self._followers(row))
+            band = band_of(self.rows.followers(row))
             if known.pop(account_id, None) != digest_of(account.username, account.display_name, account.bio, band):
                 missing.append(account_id)
             else:

@@ -4,7 +4,7 @@ Rules of this file
 - A suggestion is made of the words that tweets have, weighed by how many have it: a rare word is seldom what was meant.
 - Suggestions are counted, not chosen: each shard tells what it has, the API worker adds up and decides (`choose`).
 
-How it works: the vocabulary is read from the index at most every REFRESH_S; rapidfuzz compares the word with all of it
+How it works: the vocabulary is read from the index when it is needed, but not all the time; rapidfuzz compares the word with all of it
 (optimal string alignment: two neighbours swapped count once).
 
 Costs: 0.2 s a refresh with 100,000 words, on a thread of its own; 5 to 10 ms a word.
@@ -13,13 +13,15 @@ Costs: 0.2 s a refresh with 100,000 words, on a thread of its own; 5 to 10 ms a 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
-REFRESH_S = 60.0  # a new word is a suggestion only once many have it, which takes longer
+REFRESH_LEAST_S = 1.0  # between two readings of the vocabulary, and
+REFRESH_TIMES = 50  # so many times as long as the last one took: 2 % of a core
 WORD_CHARS_MIN = 3  # shorter words have too many neighbours
 DISTANCE_TWO_CHARS_MIN = 6  # from this length on two mistakes are corrected, below one
 VOCABULARY_COUNT_MAX = 200_000  # words kept, the most frequent: some 20 MB
@@ -38,11 +40,11 @@ class Vocabulary:
         self._read = read
         self._words: list[str] = []
         self._counts: dict[str, int] = {}
-        self._read_at = -math.inf
+        self._read_again_at = -math.inf
 
     def suggest(self, word: str, now_s: float) -> tuple[int, list[Suggestion]]:
         """Return (tweets that have the word itself, up to SUGGESTION_COUNT_MAX suggestions, the likeliest first)."""
-        if now_s - self._read_at >= REFRESH_S:
+        if now_s >= self._read_again_at:
             self._refresh(now_s)
         own = self._counts.get(word, 0)
         if len(word) < WORD_CHARS_MIN:
@@ -54,10 +56,12 @@ class Vocabulary:
         return own, near[:SUGGESTION_COUNT_MAX]
 
     def _refresh(self, now_s: float) -> None:
+        begin = time.perf_counter()
         frequent = self._read()[:VOCABULARY_COUNT_MAX]
         self._counts = dict(frequent)
         self._words = [word for word, _ in frequent if len(word) >= WORD_CHARS_MIN - 1]
-        self._read_at = now_s
+        took_s = time.perf_counter() - begin
+        self._read_again_at = now_s + max(REFRESH_LEAST_S, REFRESH_TIMES * took_s)
 
 
 def likelihood(word: str, other: str, distance: int, tweets: int) -> float:

@@ -34,19 +34,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgpack
 import psutil
 import uvloop
 
-from actors.core.arguments import an_id_or_zero, whole
 from actors.core.errors import InvalidError, MalformedError, RookeryError
-from actors.search import text
 from actors.search.accounts import AccountIndex
-from actors.search.corrections import Vocabulary
 from actors.search.documents import CHANGED, SOCKET, TweetFacts, read_tweet
-from actors.search.highlight import highlights
 from actors.search.index import TweetIndex, disk_bytes
-from actors.search.tags import TagRings, Wanted
+from actors.search.searches import LONG, Searches
 from actors.search.trends import ShardTrends
 from cluster.lane_server import LaneRequest, LaneServer
 
@@ -54,10 +49,6 @@ logger = logging.getLogger("rookery.search")
 
 NICE_ENGINE, NICE_INDEXING = 10, 15  # home reads first, then searches, then the index
 SWITCH_INTERVAL_S = 0.0005  # a search waits no longer for the indexing thread's Python
-COUNT_MAX = 2_000  # ids in one answer
-WORDS_MAX = 50  # words in one question for corrections
-TEXTS_MAX = 1_000  # texts in one question for highlights
-TAGS_MAX = 20  # hashtags in one question
 TRENDS_FILE = "trends.bin"
 TRENDS_SAVE_S = 30.0  # what a crash may make trends forget
 FEED_ROWS_MAX = 2_000  # rows in one feed
@@ -167,19 +158,11 @@ class Engine:
         self.helper, self.counting = ThreadPoolExecutor(1, "helper"), ThreadPoolExecutor(1, "counting")
         self.lane = LaneServer(self.handle, secret, connection_count_max=4)
         self.trends = ShardTrends(_now_ms())
-        self.tags: TagRings
-        self.vocabulary: Vocabulary
+        self.searches: Searches
         self.search_count = 0
         self.search_seconds = 0.0
         self._saved_at = time.monotonic()
         self._asked: set[asyncio.Future[Any]] = set()
-        self._operations: dict[str, Callable[..., Any]] = {
-            "latest": self._latest, "top": self._top, "accounts": self._accounts, "suggest": self._suggest,
-            "tag": self._tag, "facts": self._facts, "highlight": self._highlight,
-        }  # fmt: skip
-        self._long: dict[str, Callable[..., Any]] = {
-            "contents": self._contents, "corrections": self._corrections, "trends": self._trends,
-        }  # fmt: skip
 
     async def start(self) -> None:
         """Open the index and listen. Raises what the index can't be opened for."""
@@ -188,9 +171,7 @@ class Engine:
         await asyncio.to_thread(self.indexer.ready.wait)
         if self.indexer.failure is not None:
             raise self.indexer.failure
-        index = self.indexer.tweets
-        self.tags = TagRings(index.tagged, index.latest)
-        self.vocabulary = Vocabulary(index.vocabulary)
+        self.searches = Searches(self.indexer.tweets, self.indexer.accounts)
         await self.lane.start_unix(str(self.directory / SOCKET))
 
     async def stop(self) -> None:
@@ -211,17 +192,17 @@ class Engine:
         """A feed is in the index, uncommitted: its tweets are in rings and sketches from now on."""
         for seq, facts in enumerate(feed.facts, first):
             if facts.hashtags and "repost" not in facts.marks:
-                self.tags.add(seq, facts.tweet_id, facts.hashtags)
+                self.searches.tags.add(seq, facts.tweet_id, facts.hashtags)
         if feed.facts:
             self.counting.submit(self._count, feed.facts)
         if feed.gone:
-            self.tags.remove(feed.gone)
+            self.searches.tags.remove(feed.gone)
         if not feed.committed:
             feed.done(None)
 
     def committed(self, seq: int, waiting: list[Feed]) -> None:
         """The index finds everything up to that number."""
-        self.tags.committed(seq)
+        self.searches.tags.committed(seq)
         for feed in waiting:
             feed.done(None)
         if time.monotonic() - self._saved_at >= TRENDS_SAVE_S:
@@ -260,27 +241,28 @@ class Engine:
             if op == "feed":
                 self._feed(request, *args)
                 return
-            if op in self._long:
-                self._start(request, op, args)
-                return
-            begin = time.perf_counter()
-            if op not in self._operations:
-                raise InvalidError(f"the search engine has no operation {op!r}")
-            request.reply(self._operations[op](*args))
-            self.search_count += 1
-            self.search_seconds += time.perf_counter() - begin
+            if op == "facts":
+                request.reply(self._facts())
+            elif op == "trends":
+                self._start(request, self.counting, self._trends)
+            elif op in LONG:
+                self._start(request, self.helper, lambda: self.searches.answer(op, args))
+            else:
+                begin = time.perf_counter()
+                request.reply(self.searches.answer(op, args))
+                self.search_count += 1
+                self.search_seconds += time.perf_counter() - begin
         except RookeryError as error:
             request.fail(error)
-        except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+        except TypeError as error:
             request.fail(MalformedError(f"arguments of {op[:40]} don't fit: {str(error)[:200]}"))
 
-    def _start(self, request: LaneRequest, op: str, args: list[Any]) -> None:
-        """Have the helper thread answer."""
-        thread = self.counting if op == "trends" else self.helper
-        future = self.loop.run_in_executor(thread, lambda: self._long[op](*args))
+    def _start(self, request: LaneRequest, thread: ThreadPoolExecutor, answer: Callable[[], Any]) -> None:
+        """Have another thread answer."""
+        future = self.loop.run_in_executor(thread, answer)
         self._asked.add(future)
 
-        def answer(done: asyncio.Future[Any]) -> None:
+        def tell(done: asyncio.Future[Any]) -> None:
             self._asked.discard(done)
             error = done.exception()
             if error is None:
@@ -288,9 +270,10 @@ class Engine:
             elif isinstance(error, RookeryError):
                 request.fail(error)
             else:
-                request.fail(MalformedError(f"arguments of {op} don't fit: {str(error)[:200]}"))
+                logger.error("%s failed: %r", request.op, error)
+                request.fail(RookeryError(f"the search engine failed on {request.op}"))
 
-        future.add_done_callback(answer)
+        future.add_done_callback(tell)
 
     def _feed(
         self, request: LaneRequest, tweets: list[list[Any]], gone: list[int], accounts: list[list[Any]],
@@ -305,54 +288,8 @@ class Engine:
 
         self.indexer.queue.put(Feed(tweets, gone, accounts, gone_accounts, done, committed))
 
-    def _latest(self, tree: Any, max_id: Any, count: Any, min_id: Any, follows: Any) -> list[int]:
-        return self.indexer.tweets.latest(tree, max_id, count, min_id, follows)
-
-    def _top(self, tree: Any, count: Any, follows: Any) -> list[bytes]:
-        """Candidates: [ids, BM25], as int64 and float64."""
-        ids, scores = self.indexer.tweets.candidates(tree, count, follows)
-        return [ids.tobytes(), scores.tobytes()]
-
-    def _accounts(self, words: Any, count: Any) -> list[list[Any]]:
-        return [list(each) for each in self.indexer.accounts.search(_words(words), whole(count, 1, COUNT_MAX, "count"))]
-
-    def _suggest(self, query: Any, count: Any) -> list[list[list[Any]]]:
-        """[accounts with scores, hashtags with how many tweets have them]."""
-        if type(query) is not str:
-            raise MalformedError("suggest takes a text")
-        count = whole(count, 1, COUNT_MAX, "count")
-        prefix = text.fold(query.strip().lstrip("#@"))
-        tags = [] if not prefix or query.startswith("@") else self.indexer.tweets.hashtags(prefix, count)
-        words = text.words(query)[:WORDS_MAX]
-        accounts = [] if query.startswith("#") else self.indexer.accounts.suggest(words, count)
-        return [[list(each) for each in accounts], [list(each) for each in tags]]
-
-    def _tag(self, any_of: Any, all_of: Any, none_of: Any, max_id: Any, min_id: Any, count: Any) -> list[int]:
-        wanted = Wanted(*(tuple(_words(tags, TAGS_MAX)) for tags in (any_of, all_of, none_of)))
-        if not wanted.any_of:
-            raise InvalidError("a hashtag's timeline needs a hashtag")
-        return self.tags.page(
-            wanted, an_id_or_zero(max_id, "max_id"), an_id_or_zero(min_id, "min_id"),
-            whole(count, 1, COUNT_MAX, "count"),
-        )  # fmt: skip
-
-    def _corrections(self, words: Any) -> dict[str, list[Any]]:
-        now = time.monotonic()
-        return {word: list(self.vocabulary.suggest(word, now)) for word in _words(words)}
-
-    def _highlight(self, tree: Any, bodies: Any) -> list[list[list[int]]]:
-        """Where the tree's words stand in texts, given as packed bodies; of an empty one nowhere."""
-        if not isinstance(bodies, list) or len(bodies) > TEXTS_MAX or any(type(body) is not bytes for body in bodies):
-            raise MalformedError(f"expected a list of at most {TEXTS_MAX} bodies")
-        return [highlights(msgpack.unpackb(body)[0], tree) if body else [] for body in bodies]
-
     def _trends(self) -> bytes:
         return self.trends.snapshot(_now_ms())
-
-    def _contents(self) -> list[bytes]:
-        """[tweet ids, likes, engagement, account ids, digests], each as int64: what the index has."""
-        tweets, accounts = self.indexer.tweets.contents(), self.indexer.accounts.contents()
-        return [column.tobytes() for column in (*tweets, *accounts)]
 
     def _facts(self) -> dict[str, Any]:
         return {
@@ -362,7 +299,7 @@ class Engine:
             **self.indexer.tweets.figures(),
             "accounts": self.indexer.accounts.document_count,
             "feeds_waiting": self.indexer.queue.qsize(),
-            "tag_rings": len(self.tags),
+            "tag_rings": len(self.searches.tags),
             "searches": self.search_count,
             "search_seconds": self.search_seconds,
         }
@@ -370,12 +307,6 @@ class Engine:
 
 def _now_ms() -> int:
     return int(time.time() * 1000)
-
-
-def _words(values: Any, count_max: int = WORDS_MAX) -> list[str]:
-    if not isinstance(values, list) or len(values) > count_max or any(type(value) is not str for value in values):
-        raise MalformedError(f"expected a list of at most {count_max} texts")
-    return values
 
 
 async def serve(given: dict[str, Any]) -> None:

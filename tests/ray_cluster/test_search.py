@@ -17,7 +17,7 @@ import pytest
 from tests.serving import ServedCluster, served, wait_for
 
 pytestmark = pytest.mark.ray
-WORDS = ("search.enabled=true", "auth.mode=token", "search.cache_ms=0")
+WORDS = ("search.enabled=true", "auth.mode=token", "search.cache_ms=0", "server.wrk2_api=false")
 
 
 class Client:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.search.corrections import REFRESH_S, SUGGESTION_COUNT_MAX, Vocabulary, choose
+from actors.search.corrections import REFRESH_LEAST_S, SUGGESTION_COUNT_MAX, Vocabulary, choose
 
 WORDS = [("hello", 900), ("world", 800), ("help", 300), ("hell", 200), ("cello", 40), ("tomorrow", 100), ("rare", 1)]
 
@@ -46,7 +46,7 @@ def test_the_vocabulary_is_read_again_only_after_a_while():
         return [("hello", 10)]
 
     vocabulary = Vocabulary(read)
-    for now in (5.0, 6.0, 5.0 + REFRESH_S):
+    for now in (5.0, 5.5, 5.0 + REFRESH_LEAST_S):
         vocabulary.suggest("helo", now)
     assert len(reads) == 2
 
