@@ -4,8 +4,8 @@ Rules of this file
 - A suggestion is made of the words that tweets have, weighed by how many have it: a rare word is seldom what was meant.
 - Suggestions are counted, not chosen: each shard tells what it has, the API worker adds up and decides (`choose`).
 
-How it works: the vocabulary is read from the index when it is needed, but not all the time; rapidfuzz compares the word with all of it
-(optimal string alignment: two neighbours swapped count once).
+How it works: the vocabulary is read from the index when it is needed, but not all the time. rapidfuzz compares the word
+with all of it (optimal string alignment: two neighbours swapped count once).
 
 Costs: 0.2 s a refresh with 100,000 words, on a thread of its own; 5 to 10 ms a word.
 """
