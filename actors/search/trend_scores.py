@@ -100,15 +100,15 @@ _STOP_WORDS: Final = {
 
 
 @lru_cache(maxsize=1_024)
-def _language(lang: str) -> str:
-    """Return a language as it stands in keys."""
+def language_code(lang: str) -> str:
+    """Return a language as it stands in keys: two or three letters, "und" for what isn't a code."""
     code = lang.lower().partition("-")[0]
     return code if 2 <= len(code) <= 3 and code.isascii() and code.isalpha() else "und"
 
 
 def term_keys(lang: str, hashtags: list[str], words: list[str], links: list[str]) -> list[str]:
     """Return the keys of a tweet's terms, see ShardTrends.add; [] if they are not well-formed Unicode. Cost: 4 us."""
-    code = _language(lang)
+    code = language_code(lang)
     keys = []
     for tag in hashtags[:TAG_COUNT_MAX]:
         tag = tag.lstrip("#\uff03").casefold()
