@@ -24,11 +24,11 @@ Terms: hashtags, links, and runs of two and three words that neither begin nor e
 emoji. Keys are kind, language, blank, text: "#en worldcup", "_en good morning", ">de https://rookery.dev/". In every
 list that is cut short each language has some places of its own, so that small ones don't drown.
 
-Bounds: 176,000 entries in slices that are over, 98,000 in those that grow; the former twice until the next roll if old
-tweets come in bulk. 38 MB at 80 tweets/s, 160 MB if every entry were a crowd's (590 bytes); the long memory 2 MB more.
+Bounds: 201,000 entries in slices that are over, 98,000 in those that grow; the former twice until the next roll if old
+tweets come in bulk. 41 MB at 80 tweets/s, 180 MB if every entry were a crowd's (590 bytes); the long memory 2 MB more.
 Error: a slice that overflows drops its least frequent terms. What a term may have had there (half the slice's `floor`)
-passes for usual, so that one which now and then gets into an hour's list isn't taken for new.
-
+passes for usual, so that one which now and then gets into an hour's list isn't taken for new. In the first hour or two,
+without hours to compare with, a busy shard loses up to half of what is written once in 150 s, and usual is too low.
 What a shard doesn't list in its snapshot is missing from the sum, so the least frequent trends of a large cluster are
 told too low.
 
@@ -42,7 +42,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 import msgpack
@@ -57,7 +57,7 @@ HOUR_COUNT: Final = 26  # hours kept: 24 and those around this time yesterday
 HOUR_MS: Final = SLICE_MS[2]
 DAY_MS: Final = 24 * HOUR_MS  # tweets older than this are not counted
 AHEAD_MS: Final = 60_000  # that a tweet may be ahead of the time told; clocks of nodes differ by less
-KEEP_COUNT: Final = (2_048, 3_072, 2_048)  # terms of a slice of each level after a roll; twice as many before the next
+KEEP_COUNT: Final = (2_048, 4_096, 2_048)  # terms of a slice of each level after a roll; twice as many before the next
 GROWING_COUNT_MAX: Final = (32_768, 8_192, 16_384)  # the same while it is the newest, or finer slices are yet to come
 HLL_LG: Final = 9  # 512 registers of 4 bits: 4.6% standard error at 300 bytes, exact up to 48 authors
 LEADERS_COUNT: Final = 512  # terms of each slice that may become trends, and
@@ -110,11 +110,7 @@ class Slice:
         count = 1 if type(seen) is int else round(seen.get_estimate())
         return max(count, self.sums[key]) if key in self.sums else count
 
-    def all_mentions(self) -> Iterator[tuple[str, int]]:
-        """Yield each term with its mentions."""
-        return ((key, self.mentions(key)) for key in self.terms)
-
-    def fold(self, other: Slice) -> None:
+    def fold(self, other: Slice, known: Container[str]) -> None:
         """Take over a finer slice, which is not to be used any more. Cost: 0.2 us a new term, 3 us a known one."""
         for key, seen in other.terms.items():
             if key in self.terms:
@@ -128,18 +124,21 @@ class Slice:
                     self.sums[key] = other.sums[key]
         self._leaders = None
         if len(self.terms) > self.count_max:
-            self.cut()
+            self.cut(known)
 
-    def cut(self) -> None:
-        """Keep the `keep` most frequent terms; of those used once hashtags and links first, then the newest."""
+    def cut(self, known: Container[str] = ()) -> None:
+        """Keep the `keep` most frequent terms; of those used once known ones, hashtags and links, then the newest.
+
+        known: terms of other slices. Most phrases never come again; those that do would be lost one by one.
+        """
         if len(self.terms) <= self.keep:
             return
         often = self._used_often()[: self.keep]
         kept = [key for _, key in often]
         if len(often) < self.keep:
-            known = set(kept)
-            once = [key for key in self.terms if key not in known]
-            once.sort(key=lambda key: key[0] != "_")  # stable: what was written last stays last
+            chosen = set(kept)
+            once = [key for key in self.terms if key not in chosen]
+            once.sort(key=lambda key: key in known or key[0] != "_")  # stable: the newest stay last
             kept += once[len(kept) - self.keep :]
         self.floor += -often[-1][0] if len(often) == self.keep else 1
         self.terms = {key: self.terms[key] for key in kept}
@@ -307,10 +306,11 @@ class ShardTrends:
         self._totals = None
         self._open_index = self.now_ms // SLICE_MS[0]
         self._open = self._slice(0, self._open_index)
+        known = {key for _, slice_ in sorted(self._levels[2].items())[-2:] for key in slice_.terms}
         for level in (0, 1):
             fine, span = self._levels[level], SLICE_MS[level]
             for old in sorted(index for index in fine if index <= self.now_ms // span - SLICE_COUNT):
-                self._slice(level + 1, old * span // SLICE_MS[level + 1]).fold(fine.pop(old))
+                self._slice(level + 1, old * span // SLICE_MS[level + 1]).fold(fine.pop(old), known)
         self._remember_hours()
         for level, slices in enumerate(self._levels):
             for index, slice_ in slices.items():
@@ -318,7 +318,7 @@ class ShardTrends:
                     slice_.keep, slice_.count_max = GROWING_COUNT_MAX[level] // 2, GROWING_COUNT_MAX[level]
                 else:
                     slice_.keep, slice_.count_max = KEEP_COUNT[level], 2 * KEEP_COUNT[level]
-                    slice_.cut()
+                    slice_.cut(known)
 
     def _is_growing(self, level: int, index: int) -> bool:
         """Whether a slice is the newest, or one into which finer ones will be folded."""
@@ -334,7 +334,9 @@ class ShardTrends:
             return
         for hour in range(max(self.since_ms // HOUR_MS, first_kept - LONG_REBASE_HOURS), first_kept):
             left = hours.pop(hour, None)
-            self._long.add_hour(hour, left.all_mentions() if left else (), left.floor if left else 0)
+            self._long.add_hour(
+                hour, ((key, left.mentions(key)) for key in left.terms) if left else (), left.floor if left else 0
+            )
         for hour in [hour for hour in hours if hour < first_kept]:
             del hours[hour]
         self.since_ms = first_kept * HOUR_MS
