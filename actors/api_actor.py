@@ -25,14 +25,15 @@ from api.positions import positions_of_request
 from api.worker import ApiWorker
 from cluster.client import CALL_TIMEOUT_S, ClusterClient
 from cluster.code_on_disk import require_current
-from cluster.connect import open_client, router_handle
-from cluster.ray_options import API_METHODS, API_OPTIONS, api_actor_name, as_actor
+from cluster.connect import NamedActors, open_client, router_handle
+from cluster.ray_options import API_METHODS, API_OPTIONS, TRENDS_NAME, api_actor_name, as_actor
 from configs.logging import configure_logging
 from configs.sections import NODE_ADDRESS
 from configs.settings import Settings
 
 RETRY_S = 0.5  # between attempts to start: the router or the port may come a moment later
 READY_TIMEOUT_S = 5.0
+TRENDS_TIMEOUT_S = 2.0
 TELL_S = 5.0  # that a worker which can't serve stays, to say why
 
 
@@ -84,6 +85,7 @@ class ApiCluster:
         self.shard_of = client.shard_of
         self.close = client.close
         self._namespace = namespace
+        self._actors = NamedActors(namespace)
 
     @property
     def shard_count(self) -> int:
@@ -99,6 +101,15 @@ class ApiCluster:
         """Ask one shard by its number."""
         seen = positions_of_request.get()
         return await self.client.call_shard(shard, op, args, timeout_s or CALL_TIMEOUT_S, seen=seen)
+
+    async def trends(self, window: str, lang: str | None, kind: str | None, count: int) -> bytes:
+        """Ask the trends actor."""
+        try:
+            async with asyncio.timeout(TRENDS_TIMEOUT_S):
+                found: bytes = await self._actors.call(TRENDS_NAME, "get", window, lang, kind, count)
+                return found
+        except (RayError, TimeoutError, ValueError) as error:
+            raise OverloadedError(f"trends are not there now ({type(error).__name__})", None, 1.0) from error
 
     async def ready(self) -> bool:
         """Whether every bucket has a live primary, as the router sees it."""

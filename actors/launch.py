@@ -28,9 +28,10 @@ from ray.exceptions import RayError
 from actors.api_workers import ApiWorkers, serving_nodes
 from actors.core.errors import ConflictError, OverloadedError
 from actors.storage import failure_file
+from actors.trends_actor import create_trends_actor
 from cluster import spare_workers
 from cluster.connect import api_names, keep_ray_on_loopback, keep_to_loopback_of, local_node_id, router_handle
-from cluster.ray_options import remove_placement_groups, shard_actor_name
+from cluster.ray_options import TRENDS_NAME, remove_placement_groups, shard_actor_name
 from cluster.router_actor import start_router
 from cluster.router_files import load_state
 from configs.sections import NODE_ADDRESS
@@ -208,6 +209,8 @@ def start_actors(settings: Settings, api_workers: ApiWorkers, timeout_s: float) 
         copies_of(settings),
     )
     _wait_until_ready(router, settings, timeout_s)
+    if settings.search.enabled:
+        create_trends_actor(settings)
     port, host = api_workers.start(timeout_s), settings.server.host
     if host == NODE_ADDRESS or (c.ray_address and host in EVERYWHERE):  # not an address to dial
         host = ray.util.get_node_ip_address()
@@ -247,7 +250,8 @@ def failures(settings: Settings) -> list[str]:
 
 def stop_actors(namespace: str) -> dict[int, int]:
     """Stop a cluster's actors cleanly. Returns each shard's last position, all of it durable and checkpointed."""
-    workers = [handle for name in api_names(namespace) if (handle := _find(name, namespace)) is not None]
+    names = [*api_names(namespace), TRENDS_NAME]
+    workers = [handle for name in names if (handle := _find(name, namespace)) is not None]
     _settle([worker.stop.remote() for worker in workers])
     positions: dict[int, int] = {}
     router = None

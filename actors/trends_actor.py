@@ -33,6 +33,9 @@ from actors.search.trend_scores import AUTHORS_MIN, HASHTAG, KINDS, LINK, ScoreS
 from actors.search.trends import WINDOWS, Snapshot, merge, read_snapshot
 from cluster.code_on_disk import require_current
 from cluster.connect import open_client
+from cluster.ray_options import TRENDS_METHODS, TRENDS_NAME, TRENDS_OPTIONS, as_actor
+from configs.logging import configure_logging
+from configs.settings import Settings
 
 INTERVAL_S: Final = 3.0  # between rounds; the finest slice is 25 s
 ROUND_TIMEOUT_S: Final = 2.0  # for all shards together; a snapshot takes a busy engine 0.1 s
@@ -212,6 +215,22 @@ class TrendsActor:
                 "shards": {"answered": self._answered_count, "of": self._shard_count},
             }
         )
+
+
+def create_trends_actor(settings: Settings) -> Any:
+    """Create (or find) the cluster's trends actor; returns its handle."""
+    namespace, search = settings.cluster.namespace, settings.search
+    actor_class = as_actor(LoggingTrendsActor, TRENDS_NAME, namespace, TRENDS_OPTIONS, TRENDS_METHODS)
+    log = (settings.log.format, settings.log.level)
+    return actor_class.remote(namespace, search.trend_authors_min, search.trend_interval_ms / 1000, log)
+
+
+class LoggingTrendsActor(TrendsActor):
+    """As Ray runs it: with the cluster's logging."""
+
+    def __init__(self, namespace: str, authors_min: int, interval_s: float, log: tuple[str, str]) -> None:
+        configure_logging(*log, component=TRENDS_NAME)
+        super().__init__(namespace, authors_min, interval_s)
 
 
 def rank_all(snapshots: list[Snapshot], now_ms: int, settings: ScoreSettings) -> Lists:

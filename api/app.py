@@ -19,7 +19,7 @@ from api.errors import MethodNotAllowedError, response_for
 from api.hot import HOME_READS
 from api.openapi import install_openapi
 from api.ports import Cluster
-from api.routes import follows, health, profiles, search, timelines, tweets, users, wrk2
+from api.routes import follows, health, profiles, search, timelines, trends, tweets, users, wrk2
 from api.services import Services
 from api.settings import ApiSettings
 
@@ -31,7 +31,7 @@ _TAGS = [
     {"name": "accounts", "description": "Register, log in, log out"},
     {"name": "tweets", "description": "Write, read, delete, like, repost"},
     {"name": "timelines", "description": "Home, and one account's own"},
-    {"name": "search", "description": "Tweets, accounts, hashtags, suggestions"},
+    {"name": "search", "description": "Tweets, accounts, hashtags, suggestions, trends"},
     {"name": "follows", "description": "Follow, block, mute; lists of accounts"},
     {"name": "profiles", "description": "What an account says of itself"},
     {"name": "operation", "description": "Liveness, readiness, metrics"},
@@ -50,7 +50,16 @@ def create_app(
     worker: its name in metrics.
     `app.state.drop_token(account_id, secret_hash)` is to be called for every `revoked` push of a shard.
     """
-    modules = [tweets, timelines, search, follows, profiles, users, health]  # the busiest first: routes match in order
+    modules = [
+        tweets,
+        timelines,
+        search,
+        trends,
+        follows,
+        profiles,
+        users,
+        health,
+    ]  # the busiest first: routes match in order
     tags, thin_reads = list(_TAGS), {**HOME_READS, **search.SEARCH_READS}
     if settings.wrk2_api:
         modules.append(wrk2)

@@ -36,3 +36,4 @@ SHARD_GAUGE_COUNT_MAX: Final = 128  # figures of one shard shown in /metrics: bo
 SEARCH_QUERY_CHARS_MAX = 500  # of a query: a screen full of operators
 TAG_CHARS_MAX = 100  # of a hashtag that is asked for
 TAGS_PER_REQUEST_MAX = 16  # hashtags combined in one timeline
+TREND_COUNT_MAX = 50  # trends in one answer: what is kept of each window and language

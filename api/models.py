@@ -131,6 +131,30 @@ class Suggestions(BaseModel):
     shards: ShardsAnswered
 
 
+class Trend(Open):
+    """Something that is written about more than usual."""
+
+    name: str = Field(examples=["#worldcup"])
+    kind: Literal["hashtag", "phrase", "link"]
+    score: float = Field(description="How far above its usual level; for comparing within one answer")
+    tweets: int = Field(ge=0, description="How often it was written in the window")
+    authors: int = Field(ge=0, description="By how many accounts")
+    usual: float = Field(ge=0, description="How often it usually is in such a window")
+    history: list[int] = Field(description="The window in 24 parts, oldest first: a sparkline")
+    query: str = Field(description="A search that finds it")
+
+
+class Trends(Open):
+    """What is rising."""
+
+    window: Literal["10m", "1h", "24h"]
+    lang: str | None
+    as_of: str | None = Field(description="When it was counted; null before the first time")
+    trends: list[Trend]
+    partial: bool
+    shards: dict[str, int]
+
+
 class Profile(Open):
     """An account with all that it shows."""
 

@@ -35,6 +35,10 @@ class Cluster(Protocol):
         """Ask one shard by its number: for operations that concern a shard, not an account."""
         ...
 
+    async def trends(self, window: str, lang: str | None, kind: str | None, count: int) -> bytes:
+        """Return the JSON of what is rising now. Raises OverloadedError when nobody counts."""
+        ...
+
     def shard_of(self, bucket: int) -> int:
         """Return the shard that owns a bucket, as far as this client knows."""
         ...

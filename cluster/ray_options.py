@@ -3,7 +3,7 @@
 Rules of this file
 - Actor classes are plain; they become Ray actors only through `as_actor` and the tables here.
 - num_cpus is explicit and small: it only steers placement (the work is memory-bound and mostly asleep), and 8 shards,
-  the router and an API worker must fit on a laptop's 2 cores: 8 x 0.15 + 0.05 + 0.1 = 1.35.
+  the router, the trends and an API worker must fit on a laptop's 2 cores: 8 x 0.15 + 0.05 + 0.02 + 0.1 = 1.37.
 - Methods that are called all the time leave no task events: those go through Ray's control store (Ray issue 42076).
 
 Verified on Ray 2.60 (tests/cluster/test_real_ray.py and experiments): an async actor's constructor runs on its running
@@ -24,12 +24,14 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from cluster.shard_map import SHARD_PREFIX, shard_actor_name
 
 __all__ = [
-    "API_PREFIX", "DEFAULT_NAMESPACE", "ROUTER_NAME", "SHARD_PREFIX", "api_actor_name", "api_name_prefix", "as_actor",
+    "API_PREFIX", "DEFAULT_NAMESPACE", "ROUTER_NAME", "SHARD_PREFIX", "TRENDS_NAME", "api_actor_name", "api_name_prefix",
+    "as_actor",
     "in_placement_group", "remove_placement_groups", "shard_actor_name",
 ]  # fmt: skip
 
 DEFAULT_NAMESPACE = "rookery"
 ROUTER_NAME = "rookery:router"
+TRENDS_NAME = "rookery:trends"
 API_PREFIX = "rookery:api-"
 NODE_ID_DIGITS = 12  # of 56: enough to tell nodes apart, short enough for a label of metrics
 
@@ -48,6 +50,9 @@ API_OPTIONS: dict[str, Any] = {
     **_COMMON, "num_cpus": 0.1, "max_concurrency": 64, "max_pending_calls": 256,
     "concurrency_groups": {"health": 8},
 }  # fmt: skip
+TRENDS_OPTIONS: dict[str, Any] = {
+    **_COMMON, "num_cpus": 0.02, "max_concurrency": 64, "max_pending_calls": 256, "concurrency_groups": {"health": 4},
+}  # fmt: skip
 
 # method -> ray.method options; a class that doesn't have the method is left as it is
 _QUIET: dict[str, Any] = {"enable_task_events": False}
@@ -65,6 +70,7 @@ SHARD_METHODS: dict[str, dict[str, Any]] = {
     "lane_call": {**_QUIET, "concurrency_group": "fallback"},
 }
 API_METHODS: dict[str, dict[str, Any]] = {"ping": {**_QUIET, "concurrency_group": "health"}}
+TRENDS_METHODS: dict[str, dict[str, Any]] = {"get": _QUIET, "ping": {**_QUIET, "concurrency_group": "health"}}
 
 
 def api_actor_name(node_id: str, index: int) -> str:

@@ -208,6 +208,9 @@ class Search(Section):
     half_life_hours: float = Field(24.0, gt=0, le=10_000, description="age at which a tweet's freshness has halved")
     freshness_floor: float = Field(0.05, ge=0, le=1, description="freshness below which no tweet falls")
     closeness_bonus: float = Field(1.0, ge=0, le=100, description="added to 1 for authors whom the reader follows")
+    trend_interval_ms: int = Field(
+        3_000, ge=100, le=600_000, description="how often the shards' sketches are merged into trends"
+    )
     trend_authors_min: int = Field(3, ge=1, le=1_000, description="distinct authors that make a trend")
 
 

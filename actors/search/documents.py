@@ -29,13 +29,15 @@ SOCKET = "search.sock"  # of the engine, in its folder
 
 @dataclass(frozen=True, slots=True)
 class TweetFacts:
-    """What a search may ask of a tweet. words, stems: in order; hashtags, cashtags, mentions: folded."""
+    """What a search may ask of a tweet. words, stems: in order; plain: the words
+    without those of links, @names and tags; hashtags, cashtags, mentions: folded."""
 
     tweet_id: int
     author_id: int
     reply_author: int
     words: list[str]
     stems: list[str]
+    plain: list[str]
     hashtags: list[str]
     cashtags: list[str]
     mentions: list[str]
@@ -70,7 +72,7 @@ def read_tweet(row: list[Any]) -> TweetFacts:
         if holds
     ]  # fmt: skip
     return TweetFacts(
-        tweet_id, author_id, reply_author, words, text.stems(words, lang),
+        tweet_id, author_id, reply_author, words, text.stems(words, lang), text.plain_words(content, words),
         distinct([text.fold(span[0]) for span in facts.get("hashtags", ())]),
         distinct([tag.word for tag in text.cashtags(content)]),
         distinct([name.word for name in text.mentions(content)]),

@@ -50,7 +50,7 @@ logger = logging.getLogger("rookery.search")
 NICE_ENGINE, NICE_INDEXING = 10, 15  # home reads first, then searches, then the index
 SWITCH_INTERVAL_S = 0.0005  # a search waits no longer for the indexing thread's Python
 TRENDS_FILE = "trends.bin"
-TRENDS_SAVE_S = 30.0  # what a crash may make trends forget
+TRENDS_SAVE_S = 60.0  # what a crash may make trends forget
 FEED_ROWS_MAX = 2_000  # rows in one feed
 
 
@@ -215,7 +215,7 @@ class Engine:
         for facts in fed:
             if facts.news != CHANGED and "repost" not in facts.marks:
                 self.trends.add(
-                    facts.tweet_id >> 16, facts.author_id, facts.lang, facts.hashtags, facts.words, facts.links
+                    facts.tweet_id >> 16, facts.author_id, facts.lang, facts.hashtags, facts.plain, facts.links
                 )
 
     def _save_trends(self) -> None:

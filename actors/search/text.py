@@ -131,6 +131,7 @@ _SIGNED = {
     "cash": re.compile(r"\$([A-Za-z]{1,6}(?:[._][A-Za-z]{1,2})?)(?![\w$])"),
     "mention": re.compile(rf"[@＠]([A-Za-z0-9_]{{1,{NAME_CHARS_MAX}}})(?![A-Za-z0-9_@＠])(?:['’]\w*)?"),
 }
+_NAMED = re.compile(r"[@＠#＃$]|://|www\.")
 _NOT_LANGUAGE = re.compile(r"(?:https?://|www\.)\S*|[@＠#＃$]\w+|\s+")
 
 
@@ -312,6 +313,11 @@ def _scan(folded: str) -> list[tuple[str, int, int]]:
         else:
             found.append((match.group().translate(_APOSTROPHES)[:WORD_CHARS_MAX], start, end))
     return found
+
+
+def plain_words(text: str, found: list[str]) -> list[str]:
+    """Return the words of a text without those of links, @names, #tags and $tags. found: all its words."""
+    return words(_NOT_LANGUAGE.sub(" ", text)) if _NAMED.search(text) else found
 
 
 # -- tags and names ----------------------------------------------------------------------------------------------------

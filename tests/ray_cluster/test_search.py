@@ -17,7 +17,13 @@ import pytest
 from tests.serving import ServedCluster, served, wait_for
 
 pytestmark = pytest.mark.ray
-WORDS = ("search.enabled=true", "auth.mode=token", "search.cache_ms=0", "server.wrk2_api=false")
+WORDS = (
+    "search.enabled=true",
+    "auth.mode=token",
+    "search.cache_ms=0",
+    "search.trend_interval_ms=300",
+    "server.wrk2_api=false",
+)
 
 
 class Client:
@@ -232,3 +238,22 @@ def test_an_engine_that_is_killed_comes_back_with_everything(cluster, people):
     assert checked["ok"]
     assert checked["figures"]["search_documents"] > 10
     wait_for(lambda: all(s["search"]["state"] == "ready" for s in cluster.run("status")["shards"]))
+
+
+def test_what_many_suddenly_write_about_is_a_trend_and_what_one_repeats_is_not(people):
+    ada, grace, linus = people
+    for who in people:
+        who.post("everybody says #supernova tonight")
+    for i in range(10):
+        ada.post(f"only me #selfish {i}")
+
+    def names() -> list[str]:
+        return [trend["name"] for trend in ada.call("GET", "/api/v1/trends?window=10m&kind=hashtag&count=50")["trends"]]
+
+    soon(lambda: "#supernova" in names(), True, 20.0)
+    assert "#selfish" not in names()
+    found = ada.call("GET", "/api/v1/trends?window=1h&kind=hashtag&count=50")
+    trend = next(each for each in found["trends"] if each["name"] == "#supernova")
+    assert (trend["authors"], len(trend["history"]), trend["query"]) == (3, 24, "#supernova")
+    assert len(grace.found(trend["query"])) == 3
+    assert linus.call("GET", "/api/v1/trends?lang=xx")["trends"] == []
