@@ -24,9 +24,8 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from cluster.shard_map import SHARD_PREFIX, shard_actor_name
 
 __all__ = [
-    "API_PREFIX", "DEFAULT_NAMESPACE", "ROUTER_NAME", "SHARD_PREFIX", "TRENDS_NAME", "api_actor_name", "api_name_prefix",
-    "as_actor",
-    "in_placement_group", "remove_placement_groups", "shard_actor_name",
+    "API_PREFIX", "DEFAULT_NAMESPACE", "ROUTER_NAME", "SHARD_PREFIX", "TRENDS_NAME", "api_actor_name",
+    "api_name_prefix", "as_actor", "in_placement_group", "remove_placement_groups", "shard_actor_name",
 ]  # fmt: skip
 
 DEFAULT_NAMESPACE = "rookery"

@@ -29,7 +29,9 @@ class OwnTweets:
         """tidy_from: see `BlockArena`."""
         self.slot_of: dict[int, int] = {}
         self.log = BlockArena(np.int64, tidy_from=tidy_from)
-        self.columns = {name: np.zeros(64, dtype=np.int64 if name in _INT64 else np.int32) for name in _INT64 + _INT32}
+        self.columns: dict[str, npt.NDArray[Any]] = {
+            name: np.zeros(64, dtype=np.int64 if name in _INT64 else np.int32) for name in _INT64 + _INT32
+        }
         self.body: list[bytes] = []
         self.orig: dict[int, bytes] = {}
         self.mentions: dict[int, list[int]] = {}
