@@ -26,6 +26,7 @@ from api.worker import ApiWorker
 from cluster.client import CALL_TIMEOUT_S, ClusterClient
 from cluster.code_on_disk import require_current
 from cluster.connect import NamedActors, open_client, router_handle
+from cluster.lane_client import Done
 from cluster.ray_options import API_METHODS, API_OPTIONS, TRENDS_NAME, api_actor_name, as_actor
 from configs.logging import configure_logging
 from configs.sections import NODE_ADDRESS
@@ -101,6 +102,10 @@ class ApiCluster:
         """Ask one shard by its number."""
         seen = positions_of_request.get()
         return await self.client.call_shard(shard, op, args, timeout_s or CALL_TIMEOUT_S, seen=seen)
+
+    def send_shard(self, shard: int, op: str, args: list[Any], timeout_s: float, done: Done) -> None:
+        """Ask one shard by its number, without a task."""
+        self.client.send_shard(shard, op, args, timeout_s, done, positions_of_request.get())
 
     async def trends(self, window: str, lang: str | None, kind: str | None, count: int) -> bytes:
         """Ask the trends actor."""

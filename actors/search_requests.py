@@ -112,18 +112,12 @@ class SearchRequests:
         self, request: Any, tree: Any, count: int, below: tuple[float, int], at_ms: int, viewer: Viewer, highlight: bool
     ) -> None:
         def rank(body: Any) -> None:
-            ids = np.frombuffer(body[0], dtype="<i8").astype(np.int64)
-            ids, scores = self.found.ranked(ids, np.frombuffer(body[1], dtype="<f8"), at_ms, viewer, self.weights)
+            ranked = self.found.ranked(body[0], body[1], at_ms, viewer, self.weights)
             if below[1]:
-                keep = [i for i, score in enumerate(scores) if (score, ids[i]) < below]
-                ids, scores = [ids[i] for i in keep], [scores[i] for i in keep]
-            rows: list[Found] = []
-            at = 0
-            while len(rows) < count and at < len(ids):
-                step = count - len(rows) + SPARE_COUNT
-                rows += self.found.rows(ids[at : at + step], viewer, scores[at : at + step])
-                at += step
-            self.reply_page(request, tree, rows[:count], len(rows) > count or at < len(ids), highlight)
+                ranked = [each for each in ranked if each < below]
+            scores = {tweet_id: score for score, tweet_id in ranked}
+            rows = self.found.rows(scores, viewer, count + 1, scores)
+            self.reply_page(request, tree, rows[:count], len(rows) > count, highlight)
 
         self.ask(request, "top", [tree, self.candidates, follows_in(tree, viewer)], rank)
 
@@ -244,12 +238,13 @@ class Page:
         wanted = self.count - len(self.rows) + SPARE_COUNT
 
         def take(ids: Any) -> None:
-            self.rows += self.requests.found.rows(ids, self.viewer)
+            self.rows += self.requests.found.rows(ids, self.viewer, self.count + 1 - len(self.rows))
             self._rounds += 1
-            if len(self.rows) < self.count and len(ids) == wanted and self._rounds < ROUNDS_MAX:
+            more = len(ids) == wanted
+            if len(self.rows) <= self.count and more and self._rounds < ROUNDS_MAX:
                 self.ask_before(ids[-1])
             else:
-                self._reply(len(self.rows) > self.count or len(ids) == wanted, self.rows[: self.count])
+                self._reply(len(self.rows) > self.count or more, self.rows[: self.count])
 
         self._ask(max_id, 0, wanted, take)
 
@@ -258,12 +253,13 @@ class Page:
         wanted = self.count - len(self.rows) + SPARE_COUNT
 
         def take(ids: Any) -> None:
-            self.rows = self.requests.found.rows(ids, self.viewer) + self.rows
+            self.rows = self.requests.found.rows(ids, self.viewer, wanted) + self.rows
             self._rounds += 1
-            if len(self.rows) < self.count and len(ids) == wanted and self._rounds < ROUNDS_MAX:
+            more = len(ids) == wanted
+            if len(self.rows) <= self.count and more and self._rounds < ROUNDS_MAX:
                 self.ask_after(max_id, ids[0])
             else:
-                self._reply(len(self.rows) > self.count or len(ids) == wanted, self.rows[-self.count :])
+                self._reply(len(self.rows) > self.count or more, self.rows[-self.count :])
 
         self._ask(max_id, min_id, wanted, take)
 

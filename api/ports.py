@@ -35,6 +35,10 @@ class Cluster(Protocol):
         """Ask one shard by its number: for operations that concern a shard, not an account."""
         ...
 
+    def send_shard(self, shard: int, op: str, args: list[Any], timeout_s: float, done: Done) -> None:
+        """Ask one shard without a task: done(body, None) or done(None, error) is called exactly once, later."""
+        ...
+
     async def trends(self, window: str, lang: str | None, kind: str | None, count: int) -> bytes:
         """Return the JSON of what is rising now. Raises OverloadedError when nobody counts."""
         ...

@@ -198,6 +198,28 @@ class ClusterClient:
         deadline = asyncio.get_running_loop().time() + timeout_s
         self._send(Request(bucket, None, op, args, deadline, fresh, seen), self._groups[shard], done)
 
+    def send_shard(
+        self, shard: int, op: str, args: list[Any], timeout_s: float, done: Done, seen: SeenPositions | None = None
+    ) -> None:
+        """As `send`, to a shard by number: for questions that all shards are asked at once."""
+        lane = self._lanes[shard] if 0 <= shard < len(self._lanes) else None
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        request = Request(None, shard, op, args, deadline, False, seen)
+        if lane is not None and not lane.closed:
+
+            def take(body: Any, error: Exception | None) -> None:
+                if isinstance(error, (MovedError, LaneDisconnected)):
+                    self._finish(self._call_until(request, error), done)
+                else:
+                    done(body, error)
+
+            try:
+                lane.send(op, args, timeout_s, take)
+                return
+            except RookeryError as error:  # as in `send`
+                logger.debug("lane to shard %d takes no request: %s", shard, error)
+        self._send(request, self._groups[shard] if 0 <= shard < len(self._groups) else None, done)
+
     async def call_shard(
         self,
         shard: int,

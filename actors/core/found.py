@@ -10,12 +10,14 @@ Rules of this file
     freshness    floor + (1 - floor) 2^(-age / half-life)
     closeness    1 + bonus if the reader follows the author
 
-Costs: 1 us a tweet with its JSON ready, 50 us to rank 400.
+Costs: 1 us a tweet with its JSON ready, 0.7 us to rank one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import log2
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from actors.core.reads import Reads
 
 Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 HIDDEN_FLAGS = kernels.FLAG_FOLLOWERS | kernels.FLAG_DIRECT
 
 
@@ -75,9 +76,9 @@ class FoundTweets:
     def is_visible(self, slot: int, viewer: Viewer, hidden: set[int]) -> bool:
         """Whether `viewer` may see the tweet of that slot among the results of a search."""
         tweets = self._state.tweets
-        if tweets.columns["flags"][slot] & HIDDEN_FLAGS:
+        if tweets.columns["flags"].item(slot) & HIDDEN_FLAGS:
             return False
-        author = int(tweets.columns["author_id"][slot])
+        author = tweets.columns["author_id"].item(slot)
         row = self._state.people.row_of.get(author)
         if row is None:
             return False
@@ -86,17 +87,21 @@ class FoundTweets:
         graph, reader = self._state.graph, viewer.account_id
         if graph.related(row, BLOCK, reader) or graph.related(row, BLOCKED_BY, reader):
             return False
-        return author not in hidden and int(tweets.columns["orig_author"][slot]) not in hidden
+        return author not in hidden and tweets.columns["orig_author"].item(slot) not in hidden
 
-    def rows(self, tweet_ids: list[int], viewer: Viewer, scores: list[float] | None = None) -> list[Found]:
-        """Return those that the viewer may see, in that order. scores: by which they were sorted, else 0."""
+    def rows(
+        self, tweet_ids: Iterable[int], viewer: Viewer, count: int, scores: dict[int, float] | None = None
+    ) -> list[Found]:
+        """Return the first `count` that the viewer may see, in that order. scores: by which they are sorted."""
         hidden = set(viewer.hidden.tolist())
         slot_of = self._state.tweets.slot_of
         found: list[Found] = []
-        for i, tweet_id in enumerate(tweet_ids):
+        for tweet_id in tweet_ids:
             slot = slot_of.get(tweet_id)
             if slot is not None and self.is_visible(slot, viewer, hidden):
-                found.append((0.0 if scores is None else scores[i], tweet_id, self.json(tweet_id)))
+                found.append((0.0 if scores is None else scores[tweet_id], tweet_id, self.json(tweet_id)))
+                if len(found) == count:
+                    break
         return found
 
     def json(self, tweet_id: int) -> bytes:
@@ -109,23 +114,30 @@ class FoundTweets:
         return self.reads.render(entry)
 
     def ranked(
-        self, tweet_ids: Ints, bm25: Floats, now_ms: int, viewer: Viewer, weights: Weights
-    ) -> tuple[list[int], list[float]]:
-        """Return ids and scores, the best first; of equal ones the newer first. Tweets that have gone are left out."""
-        slots = np.array([self._state.tweets.slot_of.get(t, -1) for t in tweet_ids.tolist()], dtype=np.int64)
-        here = slots >= 0
-        slots, tweet_ids, bm25 = slots[here], tweet_ids[here], bm25[here]
-        columns = self._state.tweets.columns
-        engagement = columns["likes"][slots] + 2 * columns["reposts"][slots] + columns["replies"][slots]
-        age_ms = np.maximum(now_ms - (tweet_ids >> 16), 0)
-        floor = weights.freshness_floor
-        freshness = floor + (1 - floor) * np.exp2(-age_ms / weights.half_life_ms)
-        scores = bm25 * np.log2(2.0 + engagement) * freshness
-        if len(viewer.following):
-            close = np.isin(columns["author_id"][slots], viewer.following)
-            scores = np.where(close, scores * (1 + weights.closeness_bonus), scores)
-        order = np.lexsort((-tweet_ids, -scores))
-        return tweet_ids[order].tolist(), scores[order].tolist()
+        self, tweet_ids: list[int], bm25: list[float], now_ms: int, viewer: Viewer, weights: Weights
+    ) -> list[tuple[float, int]]:
+        """Return (score, tweet id), the best first; of equal ones the newer first. Tweets that have gone are left out.
+
+        A loop over Python numbers: most searches have a dozen candidates, for which NumPy takes longer.
+        """
+        slot_of, columns = self._state.tweets.slot_of, self._state.tweets.columns
+        likes, reposts, replies, authors = (columns[name] for name in ("likes", "reposts", "replies", "author_id"))
+        close = set(viewer.following.tolist())
+        floor, bonus, rate = weights.freshness_floor, 1 + weights.closeness_bonus, -1 / weights.half_life_ms
+        found = []
+        for tweet_id, score in zip(tweet_ids, bm25, strict=True):
+            slot = slot_of.get(tweet_id)
+            if slot is None:
+                continue
+            engagement = likes.item(slot) + 2 * reposts.item(slot) + replies.item(slot)
+            age_ms = now_ms - (tweet_id >> 16)
+            fresh = floor + (1 - floor) * 2.0 ** (age_ms * rate) if age_ms > 0 else 1.0
+            score *= log2(2 + engagement) * fresh
+            if close and authors.item(slot) in close:
+                score *= bonus
+            found.append((score, tweet_id))
+        found.sort(reverse=True)
+        return found
 
     def texts(self, tweet_ids: list[int]) -> list[bytes]:
         """Return the packed bodies of tweets that are here, empty for others; of a repost, its original's."""

@@ -18,6 +18,7 @@ are among the most frequent; an add 11 us; a commit of some hundred 10 to 20 ms,
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from pathlib import Path
@@ -35,7 +36,6 @@ WRITER_HEAP_BYTES = 30_000_000  # what gathers before tantivy begins a segment b
 BLANKS = "blanks"  # the tokenizer that splits at them
 
 Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 
 def schema() -> Any:
@@ -80,11 +80,16 @@ class TweetIndex:
         fields = schema()
         self._index = open_index(self.directory, fields)
         self._writer = self._index.writer(WRITER_HEAP_BYTES, 1)
-        self._searcher = self._index.searcher()
-        self._builder = Builder(fields)
+        self._fields = fields
+        self._view()
         self.uncommitted_count = 0
         self.commit_count = 0
         self.commit_seconds = 0.0
+
+    def _view(self) -> None:
+        """Look at the last commit from now on. Searches take searcher and builder together."""
+        searcher = self._index.searcher()
+        self._seen = searcher, Builder(self._fields, searcher.doc_freq)
 
     # ---- the indexing thread ----------------------------------------------------------------------------------
 
@@ -120,7 +125,7 @@ class TweetIndex:
         begin = time.perf_counter()
         self._writer.commit()
         self._index.reload()
-        self._searcher = self._index.searcher()
+        self._view()
         self.uncommitted_count = 0
         self.commit_count += 1
         self.commit_seconds += time.perf_counter() - begin
@@ -138,39 +143,36 @@ class TweetIndex:
         max_id: only older than this one; min_id: only newer than that one, and of those the oldest; 0: no bound.
         follows: see `Builder.build`.
         """
-        query = self._builder.build(tree, max_id, min_id + 1 if min_id else 0, follows=follows)
+        searcher, builder = self._seen
+        query = builder.build(tree, max_id, min_id + 1 if min_id else 0, follows=follows)
         order = tantivy.Order.Asc if min_id else tantivy.Order.Desc
-        hits = self._searcher.search(query, count, count=False, order_by_field="id", order=order).hits
+        hits = searcher.search(query, count, count=False, order_by_field="id", order=order).hits
         ids = [hit[0] for hit in hits]
         return ids[::-1] if min_id else ids
 
-    def candidates(self, tree: list[Any], count: int, follows: bytes = b"") -> tuple[Ints, Floats]:
+    def candidates(self, tree: list[Any], count: int, follows: bytes = b"") -> tuple[list[int], list[float]]:
         """Return (ids, BM25) of the best `count` by BM25 x engagement and of the newest as many; in no order.
 
         BM25 is 1 throughout for a query without words. At most 2 count of them.
         """
-        searcher = self._searcher
-        query = self._builder.build(tree, scored=True, follows=follows)
-        hits = searcher.search(query, count, count=False, weight_by_field="engagement").hits
-        places = [place for _, place in hits]
-        ids = np.array(searcher.fast_field_values("id", places), dtype=np.int64)
-        weights = np.log2(2.0 + np.array(searcher.fast_field_values("engagement", places), dtype=np.float64))
-        scores = np.array([score for score, _ in hits], dtype=np.float64) / weights
-        if len(hits) < count:
-            return ids, scores
-        newest = searcher.search(
-            self._builder.build(tree, follows=follows), count, count=False, order_by_field="id"
-        ).hits
-        recent = self._builder.build(tree, since=newest[-1][0], scored=True, follows=follows)
-        hits = searcher.search(recent, count, count=False).hits
-        more = np.array(searcher.fast_field_values("id", [place for _, place in hits]), dtype=np.int64)
-        fresh = ~np.isin(more, ids)
-        more_scores = np.array([score for score, _ in hits], dtype=np.float64)
-        return np.concatenate([ids, more[fresh]]), np.concatenate([scores, more_scores[fresh]])
+        searcher, builder = self._seen
+        query = builder.build(tree, scored=True, follows=follows)
+        hits = searcher.search(query, count, count=False).hits
+        if len(hits) < count:  # these are all; the shard knows their counts
+            return _scored(searcher, hits)
+        best = searcher.search(query, count, count=False, weight_by_field="engagement").hits
+        weights = searcher.fast_field_values("engagement", [place for _, place in best])
+        ids, scores = _scored(searcher, best)
+        found = dict(zip(ids, (s / math.log2(2 + w) for s, w in zip(scores, weights, strict=True)), strict=True))
+        plain = builder.build(tree, follows=follows)
+        newest = searcher.search(plain, count, count=False, order_by_field="id").hits
+        recent = builder.build(tree, since=newest[-1][0], scored=True, follows=follows)
+        found.update(zip(*_scored(searcher, searcher.search(recent, count, count=False).hits), strict=True))
+        return list(found), list(found.values())
 
     def contents(self) -> tuple[Ints, Ints, Ints]:
         """Return (ids, likes, engagement) of all that was committed, newest first. 0.2 s for 500,000."""
-        searcher = self._searcher
+        searcher = self._seen[0]
         everything = tantivy.Query.all_query()
         hits = searcher.search(everything, max(searcher.num_docs, 1), count=False, order_by_field="id").hits
         places = [place for _, place in hits]
@@ -180,12 +182,12 @@ class TweetIndex:
 
     def vocabulary(self, prefix: str = "") -> list[tuple[str, int]]:
         """Return (word, tweets that have it) of all words that begin so, the most frequent first. 0.2 s for all."""
-        found: list[tuple[str, int]] = self._searcher.terms_with_prefix("words", prefix)
+        found: list[tuple[str, int]] = self._seen[0].terms_with_prefix("words", prefix)
         return found
 
     def hashtags(self, prefix: str, count: int) -> list[tuple[str, int]]:
         """Return (hashtag, tweets that have it) of those that begin so, the most frequent first."""
-        found: list[tuple[str, int]] = self._searcher.terms_with_prefix("tags", prefix, limit=count)
+        found: list[tuple[str, int]] = self._seen[0].terms_with_prefix("tags", prefix, limit=count)
         return found
 
     def tagged(self, tag: str, count: int) -> list[int]:
@@ -195,12 +197,17 @@ class TweetIndex:
     def figures(self) -> dict[str, Any]:
         """Return what `status` shows."""
         return {
-            "documents": self._searcher.num_docs,
-            "segments": self._searcher.num_segments,
+            "documents": self._seen[0].num_docs,
+            "segments": self._seen[0].num_segments,
             "uncommitted": self.uncommitted_count,
             "commits": self.commit_count,
             "commit_seconds": self.commit_seconds,
         }
+
+
+def _scored(searcher: Any, hits: list[Any]) -> tuple[list[int], list[float]]:
+    ids: list[int] = searcher.fast_field_values("id", [place for _, place in hits])
+    return ids, [score for score, _ in hits]
 
 
 def disk_bytes(directory: Path) -> int:

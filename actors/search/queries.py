@@ -8,6 +8,7 @@ Rules of this file
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,18 @@ from actors.search import text
 from actors.search.query import has_follows, wants_reposts
 
 MUST, SHOULD, MUST_NOT = tantivy.Occur.Must, tantivy.Occur.Should, tantivy.Occur.MustNot
+WORDS_KEPT = 4_096  # queries of words that are made once a commit
 _SCORING = frozenset(("word", "phrase"))
 
 
 class Builder:
     """Makes the queries of one index."""
 
-    def __init__(self, schema: Any) -> None:
-        self._schema = schema
-        self._no_repost = (MUST_NOT, self._term("marks", "repost"))
+    def __init__(self, schema: Any, frequency: Callable[[str, str], int]) -> None:
+        """frequency(field, term): how many tweets of this commit have it. Another commit needs another builder."""
+        self._schema, self._frequency = schema, frequency
+        self._words: dict[str, Any] = {}
+        self._no_repost = [(MUST_NOT, self._term("marks", "repost"))] if frequency("marks", "repost") else []
 
     def build(
         self, tree: list[Any], before: int = 0, since: int = 0, scored: bool = False, follows: bytes = b""
@@ -42,8 +46,8 @@ class Builder:
             clauses = [(MUST, tantivy.Query.const_score_query(clauses[0][1], 1.0))]
         if before or since:
             clauses.append((MUST, self._silent(self._ids(since, before))))
-        if not wants_reposts(tree):
-            clauses.append(self._no_repost)
+        if self._no_repost and not wants_reposts(tree):
+            clauses += self._no_repost
         if len(clauses) == 1:
             return clauses[0][1]
         return tantivy.Query.boolean_query(clauses)
@@ -69,10 +73,17 @@ class Builder:
         return tantivy.Query.boolean_query(clauses)
 
     def _word(self, word: str) -> Any:
-        stems = text.query_stems(word)
-        if len(stems) == 1:
-            return self._term("stems", stems[0], "freq")
-        return tantivy.Query.boolean_query([(SHOULD, self._term("stems", stem, "freq")) for stem in stems])
+        """Any of the word's stems; those that no tweet has are left out, which halves a search of two words."""
+        found = self._words.get(word)
+        if found is None:
+            if len(self._words) >= WORDS_KEPT:
+                self._words.clear()
+            stems = text.query_stems(word)
+            known = [stem for stem in stems if self._frequency("stems", stem)] if len(stems) > 1 else stems
+            terms = [self._term("stems", stem, "freq") for stem in known or stems[:1]]
+            found = terms[0] if len(terms) == 1 else tantivy.Query.boolean_query([(SHOULD, term) for term in terms])
+            self._words[word] = found
+        return found
 
     def _phrase(self, words: list[str]) -> Any:
         if len(words) == 1:

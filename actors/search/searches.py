@@ -56,10 +56,9 @@ class Searches:
     def _latest(self, tree: Any, max_id: Any, count: Any, min_id: Any, follows: Any) -> list[int]:
         return self.tweets.latest(tree, max_id, count, min_id, follows)
 
-    def _top(self, tree: Any, count: Any, follows: Any) -> list[bytes]:
-        """Candidates: [ids, BM25], as int64 and float64."""
-        ids, scores = self.tweets.candidates(tree, count, follows)
-        return [ids.tobytes(), scores.tobytes()]
+    def _top(self, tree: Any, count: Any, follows: Any) -> list[list[Any]]:
+        """Candidates: [ids, BM25]."""
+        return list(self.tweets.candidates(tree, count, follows))
 
     def _accounts(self, words: Any, count: Any) -> list[list[Any]]:
         return [list(each) for each in self.accounts.search(_texts(words), whole(count, 1, COUNT_MAX, "count"))]
