@@ -39,8 +39,8 @@ PART_CHARS_MAX = TEXT_CHARS_MAX // 2 - 1  # of each of the two parts, so that th
 FIRST_MS = 1_700_000_000_000  # Unix ms of the first tweet: any day will do, as long as it is always the same
 SPACING_MS = 50  # between two tweets: a million in 14 hours
 ATTEMPTS_PER_QUERY = 50  # tweets looked at for each query wanted, before a vocabulary counts as used up
-STEM_TAIL_CHARS = 3  # by which forms of one word may differ: study, studies; happy, happiness are for the stemmers
-STEM_CHARS_MIN = 3
+STEM_TAIL_CHARS = 5  # of the longer of two forms of a word that may differ: study, studies; happy, happiness
+STEM_CHARS_MIN = 3  # that must be the same
 
 # PostgreSQL's english.stop, those of three letters and more.
 STOP_WORDS = frozenset(
@@ -187,10 +187,8 @@ def holds_words(text: str, query: str) -> bool:
 
 
 def _same_word(word: str, token: str) -> bool:
-    shared = max(STEM_CHARS_MIN, min(len(word), len(token)) - STEM_TAIL_CHARS)
-    if word[:shared] == token[:shared] and min(len(word), len(token)) >= shared:
-        return True
-    return any(stemmer.stemWord(word) == stemmer.stemWord(token) for stemmer in _stemmers)
+    shared = max(STEM_CHARS_MIN, max(len(word), len(token)) - STEM_TAIL_CHARS)
+    return word[:shared] == token[:shared] or any(s.stemWord(word) == s.stemWord(token) for s in _stemmers)
 
 
 def describe_hits(hits: Sequence[int], page_count: int) -> str:
