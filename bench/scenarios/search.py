@@ -170,7 +170,7 @@ def rookery_side(options: Options, progress: Progress, stage: Stage, result: Res
                 for a in accounts[:MARKERS]
             }
             wait_until_found(client, word, ids, LOAD_TIMEOUT_S)
-        stage.contestants[ROOKERY] = contestant
+        stage.contestants = {ROOKERY: contestant, **stage.contestants}  # the first in every table
         stage.built[ROOKERY] = len(corpus.texts) / (time.perf_counter() - begin)
         stage.sizes[ROOKERY] = lambda: index_sizes(options.folder / "rookery")
         result.facts["Rookery's load"] = f"posting {len(corpus.texts) / posting_s:,.0f} tweets/s, not yet found"
