@@ -223,18 +223,20 @@ def measure(options: Options, progress: Progress, stage: Stage, result: Result, 
     }
     add_building(result, stage)
     throughput = result.plot(Plot("throughput", "Searches", "clients", "searches per second"))
-    latency = result.plot(Plot("latency", "Latency of searches", "clients", "latency (us)", y_log=True))
     busy: list[float] = []
     for order in ORDERS:
         progress(f"searching, {LABELS[order]}")
         path = write_requests(options.folder / f"searches-{order}", (search_request(q.text, order) for q in queries))
         turns = in_turn(options, {name: (c.port, path) for name, c in stage.contestants.items()}, busy)
         add_load_rows(result, f"{LABELS[order]}, {CLIENTS} clients", turns, "searches", ours)
+        latency = result.plot(
+            Plot(f"latency-{order}", f"Latency of searches, {LABELS[order]}", "clients", "latency (us)", y_log=True)
+        )
         for name in turns.samples:
             throughput.add(name, CLIENTS, turns.spread(name, attrgetter("per_second")), LABELS[order])
             for figure in ("p50", "p99"):
                 spread = turns.spread(name, attrgetter(f"{figure}_us"))
-                latency.add(name, CLIENTS, spread, f"{LABELS[order]}, {figure}")
+                latency.add(name, CLIENTS, spread, figure)
     measure_finding(options, progress, stage, result)
     progress("adding tweets")
     added = {name: (c.port, post_requests(options, stage, name)) for name, c in stage.contestants.items()}

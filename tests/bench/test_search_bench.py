@@ -59,12 +59,12 @@ def corpus() -> Corpus:
     return make_corpus(read_sources([]), TWEETS, network.accounts, network.followees)
 
 
-@pytest.fixture(scope="module", params=["fts5", "fts5, threads", pytest.param("postgres", marks=needs_postgres)])
+@pytest.fixture(scope="module", params=["fts5", "fts5, no threads", pytest.param("postgres", marks=needs_postgres)])
 def peer(request, corpus, tmp_path_factory) -> Iterator[Contestant]:
     folder = tmp_path_factory.mktemp("peer")
     sides = {
         "fts5": lambda: fts5_peer(folder, corpus.tweets()),
-        "fts5, threads": lambda: fts5_peer(folder, corpus.tweets(), threads=2),
+        "fts5, no threads": lambda: fts5_peer(folder, corpus.tweets(), threads=0),
         "postgres": lambda: postgres_peer(folder, corpus.tweets()),
     }
     with sides[request.param]() as running:
