@@ -16,6 +16,7 @@ import pytest
 from actors.core.ids import bucket_of_account, bucket_of_tweet
 from bench import peer_postgres
 from bench.dataset import make_network
+from bench.load_generator import get_request, write_requests
 from bench.peer_fts5 import Fts5Store, fts5_peer, load, sizes_of, to_match
 from bench.peer_postgres import find_binaries, postgres_peer, require_binaries
 from bench.processes import BenchError
@@ -24,6 +25,7 @@ from bench.search_measures import (
     Contestant,
     check_agreement,
     client_of,
+    home_reads,
     new_word,
     post,
     search,
@@ -246,6 +248,21 @@ def test_a_request_is_read_as_it_was_meant(peer, corpus):
     path = head.split(b" ")[1].decode()
     with client_of(peer) as client:
         assert client.get(path).json() == search(client, query.text, "top")
+
+
+def test_reads_by_the_clock_are_timed_with_and_without_searches_beside_them(corpus, tmp_path):
+    requests = write_requests(
+        tmp_path / "requests", (search_request(query.text, "latest") for query in make_queries(corpus.texts, 50))
+    )
+    with fts5_peer(tmp_path / "peer", corpus.tweets()) as running:
+        alone = home_reads(running.port, requests, 100.0, 0.2, "builtin", None, 2)
+        beside = home_reads(running.port, requests, 100.0, 0.2, "builtin", requests, 2)
+        nowhere = write_requests(tmp_path / "nowhere", [get_request("/nowhere")])
+        with pytest.raises(BenchError, match="home reads failed"):
+            home_reads(running.port, nowhere, 100.0, 0.2, "builtin", None, 2)
+    assert 0 < alone.p50_us <= alone.p99_us
+    assert alone.searches_per_second == 0
+    assert beside.searches_per_second > 0
 
 
 # ---- what is noticed --------------------------------------------------------------------------------------------
