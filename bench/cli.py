@@ -37,6 +37,14 @@ AccountsOption = Annotated[
     int | None,
     typer.Option("--accounts", min=1_000, help="Instead of a scenario's own number.", show_default="see docs"),
 ]
+TweetsOption = Annotated[
+    list[Path] | None,
+    typer.Option("--tweets", help="`search`: texts to make tweets of; may be repeated.", show_default="the sample's"),
+]
+CountOption = Annotated[
+    int | None, typer.Option("--count", min=1_000, help="`search`: tweets.", show_default="1,000,000")
+]
+SearchPeersOption = Annotated[str, typer.Option("--peers", help="`search`: whom it is measured beside.")]
 
 
 def run_scenario(scenario: Scenario, options: Options, json_path: Path | None) -> None:
@@ -65,7 +73,8 @@ def _command(scenarios: list[Scenario]) -> Callable[..., None]:
     def bench(
         quick: QuickOption = False, json: JsonOption = None, pairs: PairsOption = 5, seconds: SecondsOption = 3.0,
         generator: GeneratorOption = "auto", auth: AuthOption = "token", graph: GraphOption = None,
-        accounts: AccountsOption = None,
+        accounts: AccountsOption = None, tweets: TweetsOption = None, count: CountOption = None,
+        peers: SearchPeersOption = "postgres,fts5",
     ) -> None:  # fmt: skip
         available = generators()
         chosen = available[0] if generator == "auto" else generator
@@ -80,7 +89,9 @@ def _command(scenarios: list[Scenario]) -> Callable[..., None]:
             for scenario in scenarios:
                 folder = Path(scratch, scenario.name)
                 folder.mkdir()
-                options = Options(folder, quick, pairs, seconds, chosen, auth, graph, accounts)
+                options = Options(
+                    folder, quick, pairs, seconds, chosen, auth, graph, accounts, tuple(tweets or ()), count, peers
+                )
                 try:
                     run_scenario(scenario, options, json if len(scenarios) == 1 else None)
                 except BenchError as error:

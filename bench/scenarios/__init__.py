@@ -30,7 +30,7 @@ class Options:
     """What every scenario is told.
 
     folder: scratch space; quick: tiny data and short runs, to see that it works; accounts: instead of the scenario's
-    own number.
+    own number; tweets, count, peers: of `search`.
     """
 
     folder: Path
@@ -41,6 +41,9 @@ class Options:
     auth: str = "token"
     graph: Path | None = None
     accounts: int | None = None
+    tweets: tuple[Path, ...] = ()
+    count: int | None = None
+    peers: str = "postgres,fts5"
 
     def warm_up(self, runs: Iterable[Callable[[float], object]], seconds_max: float) -> None:
         """Let contestants run for up to so long before they are measured. Not if quick: those figures say nothing."""
@@ -82,6 +85,7 @@ SCENARIOS = {
         Scenario("scale", "Rates and memory by shards and by accounts.", "bench.scenarios.scale"),
         Scenario("recovery", "Home timelines served again after kill -9, beside Redis.", "bench.scenarios.recovery"),
         Scenario("overload", "Three times what a cluster can carry, and a moment after.", "bench.scenarios.overload"),
+        Scenario("search", "Two-word searches, beside PostgreSQL's and SQLite's.", "bench.scenarios.search"),
         Scenario("memory", "Bytes of accounts, follows and home timelines, beside Redis's.", "bench.scenarios.memory"),
     )
 }
