@@ -1,6 +1,7 @@
 """Planned work on a running cluster: `run_cluster.py roll` and `drain`. Both go on while clients read and write.
 
-    roll    for each shard: each follower, then hand over, then the former leader; API workers one by one; the router
+    roll    for each shard: each follower, then hand over, then the former leader; API workers one by one; the trends;
+            the router
     drain   tells the router, which does it (cluster/draining.py), and watches until nothing lives on the node
 
 Rules of this file
@@ -21,7 +22,7 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from actors.core.errors import ConflictError, OverloadedError, RookeryError
 from cluster.connect import api_names, router_handle
-from cluster.ray_options import ROUTER_NAME, api_name_prefix
+from cluster.ray_options import ROUTER_NAME, TRENDS_NAME, api_name_prefix
 
 POLL_S = 0.1
 ANSWER_S = 5.0  # one question to the router or an API worker
@@ -113,6 +114,7 @@ def roll(namespace: str, with_pauses: bool, say: Say) -> dict[str, Any]:
         rolling.roll_shard(shard)
     for name in api_names(namespace):
         rolling.restart_api_worker(name)
+    rolling.restart_trends()
     rolling.restart_router()
     return {"restarted": rolling.restarted, "seconds": round(time.monotonic() - begin, 1)}
 
@@ -182,6 +184,24 @@ class _Rolling:
             self.say(f"{name} did not stop by itself: {type(error).__name__}")
         ray.kill(worker, no_restart=False)
         self._note(name, old, self.cluster.wait(back, f"{name} doesn't serve", BACK_S), begin)
+
+    def restart_trends(self) -> None:
+        """Restart the trends actor, if there is one. Meanwhile API workers answer 503 for trends, a second or two."""
+        try:
+            actor = self.cluster.actor(TRENDS_NAME)
+        except OverloadedError:
+            return
+
+        def pid() -> int | None:
+            try:
+                return int(ray.get(actor.ping.remote(), timeout=ANSWER_S)["pid"])
+            except RayError:
+                return None
+
+        old, begin = self.cluster.wait(pid, f"{TRENDS_NAME} doesn't answer", BACK_S), time.monotonic()
+        ray.kill(actor, no_restart=False)
+        new = self.cluster.wait(lambda: found if (found := pid()) != old else None, f"{TRENDS_NAME} isn't back", BACK_S)
+        self._note(TRENDS_NAME, old, new, begin)
 
     def restart_router(self) -> None:
         def back() -> int | None:

@@ -21,7 +21,7 @@ from rich.table import Table
 from actors.core.errors import RookeryError
 from cluster.client import ClusterClient
 from cluster.connect import api_names, local_node_id, router_handle
-from cluster.ray_options import ROUTER_NAME
+from cluster.ray_options import ROUTER_NAME, TRENDS_NAME
 
 CALL_TIMEOUT_S = 5.0
 
@@ -49,6 +49,7 @@ async def collect_status(client: ClusterClient, namespace: str) -> dict[str, Any
         if replica["primary"]:
             buckets = len(client.shard_map.buckets_of_shard(shard))
             shards.append({"shard": shard, "buckets": buckets, "live": replica["live"], **figures})
+    processes += await _trends(namespace)
     processes += await _api_workers(namespace)
     return {
         "cluster": router["cluster"], "cluster_id": router["cluster_id"], "epoch": router["epoch"],
@@ -67,6 +68,21 @@ def _process(role: str, pid: int, node: str, name: str) -> dict[str, Any]:
             rss = 0
     return {"role": role, "name": name, "shard": None, "replica": None, "primary": None, "live": True, "pid": pid,
             "node": node, "rss_bytes": rss}  # fmt: skip
+
+
+async def _trends(namespace: str) -> list[dict[str, Any]]:
+    """Return the trends actor, where search is on."""
+    try:
+        actor = await asyncio.to_thread(ray.get_actor, TRENDS_NAME, namespace=namespace)
+    except ValueError:
+        return []
+    node = await asyncio.to_thread(_node_of, actor)
+    try:
+        async with asyncio.timeout(CALL_TIMEOUT_S):
+            figures = await actor.ping.remote()
+    except (RayError, TimeoutError):
+        return [{**_process("trends", 0, node, TRENDS_NAME), "live": False}]
+    return [{**_process("trends", int(figures["pid"]), node, TRENDS_NAME), "trends": figures}]
 
 
 async def _api_workers(namespace: str) -> list[dict[str, Any]]:
