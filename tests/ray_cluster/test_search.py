@@ -257,3 +257,17 @@ def test_what_many_suddenly_write_about_is_a_trend_and_what_one_repeats_is_not(p
     assert (trend["authors"], len(trend["history"]), trend["query"]) == (3, 24, "#supernova")
     assert len(grace.found(trend["query"])) == 3
     assert linus.call("GET", "/api/v1/trends?lang=xx")["trends"] == []
+
+
+def test_what_moves_to_another_shard_is_found_there(cluster, people):
+    ada, grace, _ = people
+    ids = [who.post(f"migrating geese {i}") for i in range(6) for who in people][::-1]
+    soon(lambda: ada.found("geese"), ids)
+    cluster.run("rebalance", "--shards", "3")
+    soon(lambda: ada.found("geese"), ids, 30.0)
+    last = grace.post("migrating geese arrive")
+    soon(lambda: ada.found("geese"), [last, *ids])
+    answer = ada.answer("geese")
+    assert (answer["partial"], answer["shards"]) == (False, {"answered": 3, "of": 3})
+    checked = cluster.run("check", "--search")
+    assert checked["ok"], checked
