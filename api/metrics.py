@@ -33,6 +33,12 @@ CLUSTER_FIGURES = (
     ("follower_refusals", "Errors of other replicas that the primary was asked about since the start"),
     ("stalled_lanes", "Replicas that are connected and have stopped answering"),
 )
+# What `Search.figures` returns.
+SEARCH_FIGURES = (
+    ("search_cache_hits", "Searches answered with what the same one got a moment ago, since the start"),
+    ("search_cache_misses", "Searches asked of the shards since the start, if answers are repeated at all"),
+    ("search_partial", "Rounds of questions to all shards that some shard didn't answer, since the start"),
+)
 _UNFIT = re.compile(r"[^a-zA-Z0-9_]+")
 
 
@@ -68,6 +74,7 @@ class Metrics:
                 ("token_cache_hits", "Tokens found in the cache since the start"),
                 ("token_cache_misses", "Tokens asked of their shard since the start"),
                 *CLUSTER_FIGURES,
+                *SEARCH_FIGURES,
             )
         }
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}

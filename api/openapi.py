@@ -39,17 +39,24 @@ _MEANINGS = {
 _READ_ERRORS, _BODY_ERRORS = (400, 422, 429, 503), (400, 413, 415, 422, 429, 503)
 _RETRY_AFTER: Json = {"Retry-After": {"schema": {"type": "integer", "minimum": 1}, "description": "Seconds"}}
 LINK_HEADER: Json = {"Link": {"schema": {"type": "string"}, "description": "RFC 8288: rel=next and rel=prev"}}
+PARTIAL_HEADER = "Rookery-Partial"  # of answers that are arrays: "answered/of", where shards are missing
+_PARTIAL: Json = {
+    PARTIAL_HEADER: {
+        "schema": {"type": "string", "pattern": "^[0-9]+/[0-9]+$"},
+        "description": "How many shards answered, of how many; only if some didn't",
+    }
+}
 
 
-def errors(*statuses: int, body: bool = False, page: bool = False) -> dict[int | str, Json]:
-    """Return the error answers of a route: those that every one has, and these."""
+def errors(*statuses: int, body: bool = False, page: bool = False, partial: bool = False) -> dict[int | str, Json]:
+    """Return the error answers of a route: those that every one has, and these. page, partial: headers of its 200."""
     answers: dict[int | str, Json] = {}
     for status in sorted({*statuses, *(_BODY_ERRORS if body else _READ_ERRORS)}):
         answers[status] = {"model": ErrorReply, "description": _MEANINGS[status]}
         if status in (429, 503):
             answers[status]["headers"] = _RETRY_AFTER
-    if page:
-        answers[200] = {"headers": LINK_HEADER}
+    if page or partial:
+        answers[200] = {"headers": {**(LINK_HEADER if page else {}), **(_PARTIAL if partial else {})}}
     return answers
 
 

@@ -5,10 +5,11 @@
                                                      +-> corrections of all shards -> the corrected search
 
 Rules of this file
-- A shard that doesn't answer in time is left out, and the answer says so; only if none answers it is a 503.
+- A shard that doesn't answer in time, or fails, is left out, and the answer says so; only if none answers it is a 503.
+  The reader's shard, and those of names in the query, must answer: without them nobody knows what may be shown.
 - Tweets come as ready JSON, which is joined and never parsed.
 - Answers are repeated for `search_cache_s` to whoever asks the same, each reader apart; all are dropped when a shard
-  says that a tweet was deleted or somebody blocked.
+  says that a tweet was deleted or somebody blocked. Whoever leaves meanwhile takes nothing from the others who wait.
 
 Costs, of this worker's time: 60 us a search with two shards; 10 us if it is repeated.
 """
@@ -17,13 +18,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
 
 from actors.core.errors import InvalidError, MalformedError, OverloadedError, RookeryError
-from actors.core.ids import bucket_of_account
+from actors.core.ids import ID_MAX, bucket_of_account
 from actors.search.corrections import choose
 from actors.search.query import corrected_text, has_follows, names_of, replace_words, resolve, words_of
 from api.entities import resolve_names
@@ -32,6 +34,7 @@ from api.ports import Cluster
 TOO_FEW_COUNT = 3  # found tweets below which a typo is suspected
 CACHE_ENTRIES_MAX = 2_000
 CACHE_BYTES_MAX = 32 * 1024 * 1024
+SERVER_FAULT_STATUS = 500  # and above: the shard's fault, not the question's
 NOBODY: list[Any] = [0, b"", b""]
 Row = list[Any]  # [score, id, JSON]
 
@@ -41,7 +44,7 @@ class Question(NamedTuple):
 
     text: str
     order: str
-    count: int
+    count_max: int
     max_id: int
     since_id: int
     min_id: int
@@ -73,56 +76,72 @@ class Answer(NamedTuple):
     shards: Shards
 
 
+class _Kept:
+    """An answer, or the work on one. body_bytes: 0 until it is there."""
+
+    __slots__ = ("body_bytes", "task", "until_s")
+
+    def __init__(self, task: asyncio.Task[Answer], until_s: float) -> None:
+        self.task, self.until_s = task, until_s
+        self.body_bytes = 0
+
+
 class SearchCache:
     """Answers, repeated for a moment. Those under way are shared."""
 
     def __init__(self, keep_s: float, clock: Callable[[], float]) -> None:
+        """keep_s: 0 makes each answer anew."""
         self._keep_s, self._clock = keep_s, clock
-        self._kept: OrderedDict[Any, tuple[float, asyncio.Future[Answer]]] = OrderedDict()
+        self._kept: OrderedDict[Any, _Kept] = OrderedDict()
         self._bytes = 0
         self.hit_count = self.miss_count = 0
 
-    async def get(self, key: Any, make: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Return what is kept, or make it. What fails isn't kept, but told to all who wait for it."""
+    async def get(self, key: Any, make: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
+        """Return what is kept, or make it. What fails isn't kept, but told to all who wait for it.
+
+        The work is a task of its own: it goes on if whoever asked first is gone, as others may wait for it too.
+        """
         if not self._keep_s:
             return await make()
-        known = self._kept.get(key)
-        if known is not None and known[0] > self._clock():
+        kept = self._kept.get(key)
+        if kept is not None and kept.until_s > self._clock():
             self.hit_count += 1
-            return await asyncio.shield(known[1])
-        if known is not None:
-            self._drop(key)
+            return await asyncio.shield(kept.task)
+        self._drop(key)
         self.miss_count += 1
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._kept[key] = (self._clock() + self._keep_s, future)
-        try:
-            answer = await make()
-        except BaseException as error:
-            self._drop(key, future)
-            if isinstance(error, RookeryError):
-                future.set_exception(error)
-                future.exception()  # it is no defect if nobody else waited
-            else:
-                future.cancel()
-            raise
-        future.set_result(answer)
-        self._bytes += len(answer.body)
-        while self._kept and (len(self._kept) > CACHE_ENTRIES_MAX or self._bytes > CACHE_BYTES_MAX):
-            self._drop(next(iter(self._kept)))
-        return answer
+        task = asyncio.get_running_loop().create_task(make())
+        kept = self._kept[key] = _Kept(task, self._clock() + self._keep_s)
+        task.add_done_callback(partial(self._settle, key, kept))
+        return await asyncio.shield(task)
 
     def clear(self) -> None:
         """Forget everything; what is under way is answered to those who wait, and not kept."""
         self._kept.clear()
         self._bytes = 0
 
-    def _drop(self, key: Any, future: asyncio.Future[Answer] | None = None) -> None:
-        known = self._kept.get(key)
-        if known is None or (future is not None and known[1] is not future):
+    def check(self) -> None:
+        """Assert the invariants: the bounds hold, and the bytes are those of what is kept."""
+        assert self._bytes == sum(kept.body_bytes for kept in self._kept.values())
+        assert len(self._kept) <= CACHE_ENTRIES_MAX + 1  # one more while it is made
+        assert self._bytes <= CACHE_BYTES_MAX
+
+    def _settle(self, key: Any, kept: _Kept, task: asyncio.Task[Answer]) -> None:
+        """Count an answer that has come, or forget one that won't."""
+        failed = task.cancelled() or task.exception() is not None
+        if self._kept.get(key) is not kept:
+            return  # forgotten meanwhile
+        if failed:
+            self._drop(key)
             return
-        del self._kept[key]
-        if known[1].done() and not known[1].cancelled() and known[1].exception() is None:
-            self._bytes -= len(known[1].result().body)
+        kept.body_bytes = len(task.result().body)
+        self._bytes += kept.body_bytes
+        while self._kept and (len(self._kept) > CACHE_ENTRIES_MAX or self._bytes > CACHE_BYTES_MAX):
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, key: Any) -> None:
+        kept = self._kept.pop(key, None)
+        if kept is not None:
+            self._bytes -= kept.body_bytes
 
 
 class Search:
@@ -154,18 +173,15 @@ class Search:
         if names:
             found = await resolve_names(self._cluster, sorted(names), self._timeout_s)
             tree = resolve(tree, {name: found.get(name.lower()) for name in names})
-        if asked.since_id:
-            tree = ["and", tree, ["ids", asked.since_id + 1, 0]]
         reader = await self._reader(asked.reader)
         rows, more, spans, shards = await self._find(asked, tree, reader)
         corrected = None
         first_page = not (asked.max_id or asked.since_id or asked.min_id or asked.below[1])
         if first_page and not asked.exact and len(rows) < TOO_FEW_COUNT:
             replaced = await self._corrections(tree)
-            if replaced:
-                again = await self._find(asked, replace_words(tree, replaced), reader)
-                if len(again[0]) > len(rows):
-                    (rows, more, spans, shards), corrected = again, corrected_text(asked.text, replaced)
+            again = await self._find_corrected(asked, replace_words(tree, replaced), reader) if replaced else None
+            if again is not None and len(again[0]) > len(rows):
+                (rows, more, spans, shards), corrected = again, corrected_text(asked.text, replaced)
         return self._answer(asked, rows, more, spans, corrected, shards)
 
     def _answer(
@@ -191,24 +207,38 @@ class Search:
         self, asked: Question, tree: list[Any], reader: list[Any]
     ) -> tuple[list[Row], bool, dict[str, Any], Shards]:
         """Return (rows, whether there are more, highlights by tweet id, shards)."""
-        cursor = [asked.max_id, asked.min_id] if asked.order == "latest" else list(asked.below)
-        args = [tree, asked.order, asked.count, cursor, asked.at_ms, reader, asked.highlights]
+        min_id, since_id = _bounds(asked.since_id, asked.min_id)
+        cursor = [asked.max_id, min_id] if asked.order == "latest" else list(asked.below)
+        args = [tree, asked.order, asked.count_max, cursor, asked.at_ms, reader, asked.highlights]
         answers, shards = await self._ask_all("search", args)
-        rows: list[Row] = [row for answer in answers for row in answer[0]]
+        rows: list[Row] = [row for answer in answers for row in answer[0] if row[1] > since_id]
         spans = {str(row[1]): places for answer in answers for row, places in zip(answer[0], answer[2], strict=False)}
         if asked.order == "latest":
             rows.sort(key=_by_id, reverse=True)
         else:
             rows.sort(key=_by_score, reverse=True)
-        page = rows[-asked.count :] if asked.min_id else rows[: asked.count]
-        more = len(rows) > len(page) or any(answer[1] for answer in answers)
+        page = rows[-asked.count_max :] if min_id else rows[: asked.count_max]
+        more = len(rows) > len(page) or any(answer[1] and _goes_on(answer[0], since_id) for answer in answers)
         return page, more, {str(row[1]): spans.get(str(row[1]), []) for row in page} if asked.highlights else {}, shards
 
+    async def _find_corrected(
+        self, asked: Question, tree: list[Any], reader: list[Any]
+    ) -> tuple[list[Row], bool, dict[str, Any], Shards] | None:
+        """As `_find`; None if that can't be asked now, or not at all: several words for one may be too many."""
+        try:
+            return await self._find(asked, tree, reader)
+        except (OverloadedError, MalformedError):
+            return None
+
     async def _corrections(self, tree: list[Any]) -> dict[str, str]:
-        words = list(dict.fromkeys(words_of(tree)))
+        """Return what may have been meant; nothing if no shard can tell: what was found is an answer without it."""
+        words = words_of(tree)
         if not words:
             return {}
-        answers, _ = await self._ask_all("corrections", [words])
+        try:
+            answers, _ = await self._ask_all("corrections", [words])
+        except OverloadedError:
+            return {}
         return choose({word: [answer[word] for answer in answers if word in answer] for word in words})
 
     # ---- hashtags, accounts, suggestions ----------------------------------------------------------------------
@@ -217,14 +247,13 @@ class Search:
         self, tags: list[list[str]], max_id: int, since_id: int, min_id: int, count: int, reader_id: int
     ) -> Answer:
         """Return a page of tweets with any, all and none of some hashtags: a JSON array."""
+        min_id, since_id = _bounds(since_id, min_id)
 
         async def make() -> Answer:
             reader = await self._reader(reader_id)
             answers, shards = await self._ask_all("tagged", [*tags, max_id, min_id, count, reader])
             rows = sorted((row for rows, _, _ in answers for row in rows), key=_by_id, reverse=True)
-            rows = rows[-count:] if min_id else rows[:count]
-            if since_id:
-                rows = [row for row in rows if row[1] > since_id]
+            rows = rows[-count:] if min_id else [row for row in rows[:count] if row[1] > since_id]
             body = b"[" + b",".join([row[2] for row in rows]) + b"]"
             return Answer(body, rows[0][1] if rows else 0, rows[-1][1] if rows else 0, shards)
 
@@ -280,9 +309,9 @@ class Search:
         calls = (self._cluster.call_shard(shard, op, args, self._timeout_s) for shard in range(count))
         results = await asyncio.gather(*calls, return_exceptions=True)
         answers: list[Any] = []
-        late: OverloadedError | None = None
+        late: RookeryError | None = None
         for result in results:
-            if isinstance(result, OverloadedError):
+            if isinstance(result, RookeryError) and result.status >= SERVER_FAULT_STATUS:
                 late = result
             elif isinstance(result, BaseException):
                 raise result
@@ -293,6 +322,19 @@ class Search:
         if late is not None:
             self.partial_count += 1
         return answers, Shards(len(answers), count)
+
+
+def _bounds(since_id: int, min_id: int) -> tuple[int, int]:
+    """Return (min_id, since_id) of a page for which both may be given, as on timelines: of them only one is left.
+
+    The shards know min_id only; of the newest page those up to since_id are left out here. No tweet has the id ID_MAX.
+    """
+    return (min(max(min_id, since_id), ID_MAX - 1), 0) if min_id else (0, since_id)
+
+
+def _goes_on(rows: list[Row], since_id: int) -> bool:
+    """Whether what a shard has beyond these rows is still newer than since_id."""
+    return not rows or rows[-1][1] > since_id
 
 
 def _by_id(row: Row) -> Any:

@@ -13,14 +13,13 @@ from starlette.responses import Response
 from actors.core.errors import InvalidError, MalformedError
 from actors.core.ids import ID_MAX
 from actors.search import text
-from actors.search.query import parse
+from actors.search.query import TERMS_MAX, parse
 from api.auth import bearer_of
 from api.hot import Headers, ThinRead
-from api.inputs import Inputs
-from api.limits import SEARCH_QUERY_CHARS_MAX, TAG_CHARS_MAX, TAGS_PER_REQUEST_MAX
+from api.limits import QUERY_BYTES_MAX, SEARCH_QUERY_CHARS_MAX, TAG_CHARS_MAX, TAGS_PER_REQUEST_MAX
 from api.links import base_of, timeline_links
 from api.models import AccountsFound, Suggestions, Tweet, TweetsFound
-from api.openapi import PAGE, errors, operation
+from api.openapi import PAGE, PARTIAL_HEADER, errors, operation
 from api.params import Page, parse_count, parse_id, parse_page, parse_query, shown, split_pairs
 from api.search import Answer, Question, parse_cursor_of_top, require_reader
 from api.services import Services
@@ -33,7 +32,6 @@ _QUERY: dict[str, Any] = {
 }  # fmt: skip
 _COUNT = PAGE[-1]
 _FLAGS = {"true": True, "1": True, "false": False, "0": False, "": False}
-PARTIAL_HEADER = "Rookery-Partial"  # of answers that are arrays: "answered/of", where shards are missing
 
 _parsed = lru_cache(2_048)(lambda query: parse(query).tree)
 
@@ -141,7 +139,7 @@ SEARCH_READS: dict[str, ThinRead] = {"/api/v1/search": read_search, "/api/v1/sug
     "/api/v1/search",
     response_model=TweetsFound,
     summary="Search tweets",
-    responses=errors(401, page=True),
+    responses=errors(401, 404, page=True),
     openapi_extra=operation(
         _QUERY,
         {
@@ -168,7 +166,7 @@ async def search_tweets(request: Request) -> Response:
     "/api/v1/suggest",
     response_model=Suggestions,
     summary="Complete what is being typed",
-    responses=errors(401),
+    responses=errors(401, 404),
     openapi_extra=operation(_QUERY, _COUNT, token="optional"),
 )
 async def suggest(request: Request) -> Response:
@@ -187,27 +185,33 @@ async def _answer(request: Request, read: ThinRead) -> Response:
     "/api/v1/search/accounts",
     response_model=AccountsFound,
     summary="Search accounts",
-    responses=errors(401),
+    responses=errors(401, 404),
     openapi_extra=operation(_QUERY, _COUNT, token="optional"),
 )
 async def search_accounts(request: Request) -> Response:
     """Accounts by handle, name and bio, the popular first; mistyped words find too."""
-    inputs = await Inputs.read(request)
-    reader_id = await inputs.viewer()
-    count = parse_count(inputs.query, inputs.services.settings.home_count_default, 200)
-    asked = required_text(inputs.query)
+    return await _answer(request, _read_accounts)
+
+
+async def _read_accounts(services: Services, scope: MutableMapping[str, Any]) -> tuple[Headers, bytes]:
+    query = parse_query(scope["query_string"])
+    reader_id, host = await _reader(services, query, scope)
+    count = parse_count(query, services.settings.home_count_default, services.settings.home_count_max)
+    asked = required_text(query)
     words = list(dict.fromkeys(word for part in asked.replace("@", " ").split() for word in text.words(part)))
     if not words:
         raise InvalidError(f"query has no word to search for: {shown(asked)}", "query")
-    answer = await inputs.services.search.accounts(asked, words, count, reader_id)
-    return Response(answer.body, media_type="application/json")
+    if len(words) > TERMS_MAX:
+        raise MalformedError(f"query has {len(words)} words; at most {TERMS_MAX} are looked for", "query")
+    answer = await services.search.accounts(asked, words, count, reader_id)
+    return _headers(answer, scope, query, host), answer.body
 
 
 @router.get(
     "/search/tags/{hashtag}",
     response_model=list[Tweet],
     summary="Hashtag timeline",
-    responses=errors(401, page=True),
+    responses=errors(401, 404, page=True, partial=True),
     openapi_extra=operation(
         {
             "name": "hashtag", "in": "path", "required": True, "schema": {"type": "string"}, "example": "hello",
@@ -232,7 +236,7 @@ async def hashtag_timeline(request: Request) -> Response:
     services: Services = request.app.state.services
     query, groups = _split_tags(request.scope["query_string"])
     reader_id, host = await _reader(services, query, request.scope)
-    tags = [[_tag(request.path_params["hashtag"]), *groups["any"]], groups["all"], groups["none"]]
+    tags = [[_tag(request.path_params["hashtag"], "hashtag"), *groups["any"]], groups["all"], groups["none"]]
     if sum(map(len, tags)) > TAGS_PER_REQUEST_MAX:
         raise InvalidError(f"at most {TAGS_PER_REQUEST_MAX} hashtags can be combined", "any")
     page = parse_page(query, services.settings.home_count_default, services.settings.home_count_max)
@@ -246,22 +250,27 @@ async def hashtag_timeline(request: Request) -> Response:
 
 
 def _split_tags(raw: bytes) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """Return the plain parameters, and the hashtags of `any`, `all`, `none` (repeated, `any[]`, or with commas)."""
+    """Return the plain parameters, and the hashtags of `any`, `all`, `none` (repeated, `any[]`, or with commas).
+
+    Raises InvalidError, MalformedError.
+    """
+    if len(raw) > QUERY_BYTES_MAX:
+        raise MalformedError(f"the query string has {len(raw)} bytes; at most {QUERY_BYTES_MAX} are read")
     groups: dict[str, list[str]] = {"any": [], "all": [], "none": []}
     rest = []
     for piece in raw.split(b"&"):
         name = piece.partition(b"=")[0].replace(b"%5B", b"[").replace(b"%5b", b"[").split(b"[")[0].decode("latin-1")
         if name in groups:
             for _, value in split_pairs(piece, "the query string"):
-                groups[name] += [_tag(tag) for tag in value.split(",") if tag.strip()]
+                groups[name] += [_tag(tag, name) for tag in value.split(",") if tag.strip()]
         else:
             rest.append(piece)
     return parse_query(b"&".join(rest)), groups
 
 
-def _tag(given: str) -> str:
+def _tag(given: str, field: str) -> str:
     """Return a hashtag as the index has it. Raises InvalidError."""
     tag = text.fold(given.strip().lstrip("#\uff03"))
     if not tag or len(tag) > TAG_CHARS_MAX or not all(c.isalnum() or c == "_" or not c.isascii() for c in tag):
-        raise InvalidError(f"{shown(given)} is no hashtag: letters, digits and _, at most {TAG_CHARS_MAX}", "hashtag")
+        raise InvalidError(f"{shown(given)} is no hashtag: letters, digits and _, at most {TAG_CHARS_MAX}", field)
     return tag

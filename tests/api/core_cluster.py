@@ -1,28 +1,60 @@
 """The real core behind the API, without Ray, sockets or disks: the simulation's cluster with faults off.
 
-After each write everything under way arrives, so reads see it at once.
+After each write everything under way arrives, so reads see it at once. Searches go through the real `SearchRequests` to
+the real index (`tests/search/in_process.py`), which is made when it is first asked.
 """
 
 from __future__ import annotations
 
+import asyncio
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import msgpack
 
 from actors.core import ids, limits
-from actors.core.errors import RookeryError
+from actors.core.errors import OverloadedError, RookeryError
+from actors.core.found import FoundTweets, Weights
 from actors.core.home import Ask, Query, Wake
 from actors.core.replica import READS, home_reply
+from actors.search_requests import OPERATIONS as SEARCH
+from actors.search_requests import SearchRequests
 from tests.api.fake_cluster import tell_when_called
+from tests.search.in_process import InProcessEngine
 from tests.sim.cluster import SimCluster
+
+CANDIDATES = 200  # as by default
+SEARCH_TIMEOUT_S = 5.0
+
+
+class SearchRequest:
+    """A lane request of a search, of which the answer is waited for."""
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def reply(self, body: Any) -> None:
+        if not self.answer.done():
+            self.answer.set_result(msgpack.unpackb(msgpack.packb(body)))
+
+    def fail(self, error: RookeryError) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
 
 
 class CoreCluster:
     """Shards of the simulation, asked one request at a time."""
 
-    def __init__(self, shard_count: int = 2) -> None:
+    def __init__(self, shard_count: int = 2, has_search: bool = True) -> None:
         self.sim = SimCluster(1, shard_count, limits.Tuning(arrivals_max=1 << 12), faults=False)
         self.on_revoked: Any = None
+        self.has_search = has_search
+        self.down: set[int] = set()  # shards that answer no search
+        self.slow: set[int] = set()  # shards whose searches take longer than anybody waits
+        self.searched: list[str] = []  # operations asked of shards
+        self._requests: dict[int, SearchRequests] = {}
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     @property
     def shard_count(self) -> int:
@@ -37,10 +69,46 @@ class CoreCluster:
     async def ready(self) -> bool:
         return True
 
+    def close(self) -> None:
+        """Give the indexes' folders back."""
+        for requests in self._requests.values():
+            if isinstance(requests.engine, InProcessEngine):
+                requests.engine.close()
+        if self._folder is not None:
+            self._folder.cleanup()
+
     async def call_shard(self, shard: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
         if op == "token_owner":
             return self.sim.shards[shard].replica.read(op, args)
+        if op in SEARCH:
+            return await self._search(shard, op, args, timeout_s or SEARCH_TIMEOUT_S)
         return {"position": self.sim.shards[shard].replica.state.position}
+
+    async def _search(self, shard: int, op: str, args: list[Any], timeout_s: float) -> Any:
+        self.searched.append(op)
+        if shard in self.down:
+            raise OverloadedError(f"shard {shard} is down", None, 1.0)
+        if shard in self.slow:
+            await asyncio.sleep(timeout_s)
+            raise OverloadedError(f"shard {shard} did not answer {op} within {timeout_s} s", None, 1.0)
+        request = SearchRequest()
+        self.search_of(shard).handle(request, op, msgpack.unpackb(msgpack.packb(args)))
+        return await asyncio.wait_for(request.answer, timeout_s)
+
+    def search_of(self, shard: int) -> SearchRequests:
+        """Return what answers a shard's searches."""
+        requests = self._requests.get(shard)
+        if requests is None:
+            found = FoundTweets(self.sim.shards[shard].replica.reads)
+            engine: Any = self._engine(shard, found) if self.has_search else None
+            requests = SearchRequests(engine, found, Weights(), CANDIDATES, SEARCH_TIMEOUT_S)
+            self._requests[shard] = requests
+        return requests
+
+    def _engine(self, shard: int, found: FoundTweets) -> InProcessEngine:
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="rookery-search-")
+        return InProcessEngine(found, Path(self._folder.name, str(shard)), _later)
 
     def send(self, bucket: int, op: str, args: list[Any], timeout_s: float, done: Any) -> None:
         tell_when_called(self.call(bucket, op, args, timeout_s), done)
@@ -78,3 +146,7 @@ class CoreCluster:
                 self.sim.run_until(lambda: args[0] not in shard.replica.state.waking)
             elif isinstance(need, Ask):
                 answer = {s: self.sim.shards[s].replica.read(op, asked) for s, (op, asked) in need.questions.items()}
+
+
+def _later(done: Any, body: Any, error: Exception | None) -> None:
+    asyncio.get_running_loop().call_soon(done, body, error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,10 +16,18 @@ from typing import Any
 import msgpack
 import orjson
 
-from actors.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, UnauthorizedError
+from actors.core.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    OverloadedError,
+    UnauthorizedError,
+)
 from actors.core.ids import bucket_of_account, bucket_of_name, bucket_of_tweet, make_tweet_id, ms_of_tweet
 
 PUBLIC, FOLLOWERS, DIRECT = 0, 1, 2
+SEARCHES = ("search", "tagged", "search_accounts", "suggest", "corrections")
 FIRST_MS = 1_790_000_000_000
 
 
@@ -108,7 +117,10 @@ class FakeCluster:
 
     async def call_shard(self, shard: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
         if shard in self.down:
-            raise NotFoundError("the shard is down")
+            raise OverloadedError("the shard is down")
+        if op in SEARCHES:
+            self.calls.append(op)
+            return getattr(self, f"search_{op}")(shard, *msgpack.unpackb(msgpack.packb(args)))
         if op == "token_owner":
             here = (a for a in self.accounts.values() if self.shard_of(bucket_of_account(a.account_id)) == shard)
             return next((a.account_id for a in here if args[0] in a.tokens), 0)
@@ -162,6 +174,12 @@ class FakeCluster:
         if self.on_revoked is not None:
             self.on_revoked(account_id, secret_hash)
         return True
+
+    def do_reader(self, account_id: int) -> list[bytes]:
+        self._account(account_id)
+        related = self.blocks | self.mutes | {(who, whom) for whom, who in self.blocks}
+        lists = ({whom for who, whom in edges if who == account_id} for edges in (self.follows, related))
+        return [b"".join(a.to_bytes(8, "little") for a in sorted(accounts)) for accounts in lists]
 
     def do_account(self, account_id: int) -> list[Any]:
         account = self._account(account_id)
@@ -351,3 +369,73 @@ class FakeCluster:
         self._account(account_id)
         shown = [t for t in self.tweets.values() if t.author_id == account_id and self._visible(t, viewer)]
         return self._page(shown, *window)
+
+    # searches: a word is found wherever it stands in the text, everything is worth 1
+    def _public(self, shard: int, reader: list[Any]) -> list[FakeTweet]:
+        reader_id, _, packed = reader
+        hidden = {int.from_bytes(packed[at : at + 8], "little") for at in range(0, len(packed), 8)}
+        here = (t for t in self.tweets.values() if self.shard_of(bucket_of_account(t.author_id)) == shard)
+        return [
+            t
+            for t in here
+            if t.visibility == PUBLIC and t.author_id not in hidden and self._visible(t, reader_id) and not t.repost_of
+        ]
+
+    def _rows(self, found: Iterable[FakeTweet], max_id: int, min_id: int, count: int, top: bool = False) -> list[Any]:
+        inside = sorted(t.tweet_id for t in found if (not max_id or t.tweet_id < max_id) and t.tweet_id > min_id)
+        page = (inside[:count] if min_id else inside[-count:])[::-1]
+        rows = [[1.0 if top else 0.0, t, orjson.dumps(self._render(self.tweets[t]))] for t in page]
+        return [rows, len(inside) > len(page)]
+
+    def search_search(
+        self, shard: int, tree: Any, order: str, count: int, cursor: list[Any], at_ms: int, reader: Any, spans: bool
+    ) -> list[Any]:
+        found = [t for t in self._public(shard, reader) if self._matches(t, tree, reader)]
+        top = order == "top"
+        rows, more = self._rows(found, cursor[1] if top else cursor[0], 0 if top else cursor[1], count, top)
+        return [rows, more, [[[0, 1]] for _ in rows] if spans else []]
+
+    def search_tagged(
+        self, shard: int, any_of: Any, all_of: Any, none_of: Any, max_id: int, min_id: int, count: int, reader: Any
+    ) -> list[Any]:
+        some: list[Any] = ["or", *(["tag", tag] for tag in any_of)]
+        rest = [["tag", tag] for tag in all_of] + [["not", ["tag", tag]] for tag in none_of]
+        found = [t for t in self._public(shard, reader) if self._matches(t, ["and", some, *rest], reader)]
+        return [*self._rows(found, max_id, min_id, count), []]
+
+    def search_search_accounts(self, shard: int, words: list[str], count: int, reader: Any) -> list[Any]:
+        here = (a for a in self.accounts.values() if self.shard_of(bucket_of_account(a.account_id)) == shard)
+        found = [a for a in here if all(word in f"{a.username} {a.display_name}".lower() for word in words)]
+        return [[1.0, a.account_id, orjson.dumps(self._card(a))] for a in found][:count]
+
+    def search_suggest(self, shard: int, typed: str, count: int, reader: Any) -> list[Any]:
+        tags: dict[str, int] = {}
+        for tweet in self._public(shard, reader):
+            for tag, *_ in tweet.entities.get("hashtags", ()):
+                if tag.lower().startswith(typed.lower().lstrip("#")):
+                    tags[tag.lower()] = tags.get(tag.lower(), 0) + 1
+        accounts = self.search_search_accounts(shard, [typed.lower().lstrip("@")], count, reader)
+        return [accounts, [list(each) for each in tags.items()][:count]]
+
+    def search_corrections(self, shard: int, words: list[str]) -> dict[str, Any]:
+        return {word: [0, []] for word in words}
+
+    def _matches(self, tweet: FakeTweet, node: list[Any], reader: list[Any]) -> bool:
+        kind, value = node[0], node[1] if len(node) > 1 else None
+        if kind in ("and", "or"):
+            return (all if kind == "and" else any)(self._matches(tweet, part, reader) for part in node[1:])
+        if kind == "not":
+            return not self._matches(tweet, value, reader)
+        if kind in ("word", "prefix", "cash", "mention"):
+            return value in tweet.text.lower()
+        if kind == "phrase":
+            return all(word in tweet.text.lower() for word in value)
+        if kind == "tag":
+            return value in [tag.lower() for tag, *_ in tweet.entities.get("hashtags", ())]
+        if kind == "author":
+            return tweet.author_id in value
+        if kind == "ids":
+            return value <= tweet.tweet_id and (not node[2] or tweet.tweet_id < node[2])
+        if kind == "follows":
+            return (reader[0], tweet.author_id) in self.follows
+        return False

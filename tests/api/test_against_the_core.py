@@ -14,6 +14,8 @@ from tests.api.test_schema import schema, test_every_operation_keeps_to_its_docu
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[LiveServer]:
-    with ServerThread(fake=CoreCluster()) as live:
+    core = CoreCluster()
+    with ServerThread(fake=core) as live:
         live.fake = None
         yield live
+    core.close()

@@ -100,6 +100,7 @@ FITTING = {
     "user_timeline": st.tuples(ACCOUNT, ACCOUNT, *PAGE, COUNT, COUNT), "pull": st.tuples(ACCOUNT, IDS, TWEET, COUNT),
     "pull_after": st.tuples(ACCOUNT, IDS, TWEET, COUNT), "account": st.tuples(ACCOUNT), "cards": st.tuples(ACCOUNTS),
     "names": st.tuples(st.lists(NAME, max_size=3)), "credentials": st.tuples(ACCOUNT),
+    "reader": st.tuples(ACCOUNT),
     "token": st.tuples(ACCOUNT, st.binary()), "token_owner": st.tuples(st.binary()), "export": st.tuples(COUNT, COUNT),
 }  # fmt: skip
 for name in ("follow", "unfollow", "block", "unblock", "mute", "unmute", "profile"):
@@ -307,7 +308,7 @@ MISPLACED = {
     "delete": [TWEETS[3], THERE[0]], "register": [BASE.name_on(1), 7, "", "", None, []],
     "login_token": [THERE[0], b"x"], "repost": [THERE[0], ORIGINAL], "update_profile": [THERE[0], {}],
     "account": [THERE[0]], "tweet": [TWEETS[3], 0], "token": [THERE[0], b"x"], "profile": [THERE[0], 0],
-    "user_timeline": [THERE[0], 0, 0, 0, 0, 20], "followers": [THERE[0], 0, 0, 20],
+    "reader": [THERE[0]], "user_timeline": [THERE[0], 0, 0, 0, 0, 20], "followers": [THERE[0], 0, 0, 20],
 }  # fmt: skip
 
 
