@@ -8,6 +8,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,10 @@ class Builder:
             return clauses[0][1]
         return tantivy.Query.boolean_query(clauses)
 
+    def below(self, tweet_id: int) -> Any:
+        """Return the query of all tweets, reposts too, whose id is below that one; 0: of all."""
+        return self._ids(0, tweet_id) if tweet_id else tantivy.Query.all_query()
+
     def _node(self, node: list[Any], scored: bool) -> Any:
         kind = node[0]
         if kind == "and":
@@ -80,9 +85,10 @@ class Builder:
         return tantivy.Query.phrase_query(self._schema, "words", list(words))
 
     def _filter(self, node: list[Any]) -> Any:
-        kind, value = node[0], node[1] if len(node) > 1 else None
+        kind = node[0]
+        value: Any = node[1] if len(node) > 1 else None
         if kind == "prefix":
-            return tantivy.Query.regex_query(self._schema, "words", f"{value}.*")
+            return tantivy.Query.regex_query(self._schema, "words", f"{re.escape(value)}.*")
         if kind == "tag":
             return self._term("tags", value)
         if kind == "cash":
