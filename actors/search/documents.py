@@ -80,7 +80,7 @@ def _read_tweet(row: Any) -> TweetFacts:
     facts = msgpack.unpackb(entities, raw=False, strict_map_key=False) if entities else {}
     lang = text.language_of(content)
     words = text.words(content)
-    links = [span[0] for span in facts.get("urls", ())]
+    links = [str.strip(span[0]) for span in facts.get("urls", ())]  # of anything but a text it raises TypeError
     marks = [
         mark
         for mark, holds in (

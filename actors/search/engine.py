@@ -30,7 +30,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -216,7 +216,7 @@ class Engine:
             if facts.hashtags and "repost" not in facts.marks:
                 self.searches.tags.add(seq, facts.tweet_id, facts.hashtags)
         if feed.facts:
-            self.counting.submit(self._count, feed.facts)
+            self._have_counted(self._count, feed.facts)
         if feed.gone:
             self.searches.tags.remove(feed.gone)
         if not feed.committed:
@@ -229,7 +229,17 @@ class Engine:
             feed.end()
         if time.monotonic() - self._saved_at >= TRENDS_SAVE_S:
             self._saved_at = time.monotonic()
-            self.counting.submit(self._save_trends)
+            self._have_counted(self._save_trends)
+
+    def _have_counted(self, work: Callable[..., None], *args: Any) -> None:
+        """Have the counting thread do something; what fails there costs some trends, and no search."""
+
+        def look(done: Future[None]) -> None:
+            error = done.exception()
+            if error is not None:
+                logger.error("counting for trends failed: %r", error)
+
+        self.counting.submit(work, *args).add_done_callback(look)
 
     def _count(self, fed: list[TweetFacts]) -> None:
         """Count tweets for the trends; on the counting thread, which is faster than the indexing thread feeds it."""

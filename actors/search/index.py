@@ -221,12 +221,13 @@ class TweetIndex:
 
     def vocabulary(self, prefix: str = "") -> list[tuple[str, int]]:
         """Return (word, tweets that have it) of all words that begin so, the most frequent first. 0.2 s for all."""
-        found: list[tuple[str, int]] = self._searcher.terms_with_prefix("words", prefix)
+        # Without a filter tweets that were taken out, or fed again, would count until their segment is merged.
+        found: list[tuple[str, int]] = self._searcher.terms_with_prefix("words", prefix, self._builder.below(0))
         return found
 
     def hashtags(self, prefix: str, count: int) -> list[tuple[str, int]]:
-        """Return (hashtag, tweets that have it) of those that begin so, the most frequent first."""
-        found: list[tuple[str, int]] = self._searcher.terms_with_prefix("tags", prefix, limit=count)
+        """Return (hashtag, tweets that have it) of those that begin so, the most frequent first; without reposts."""
+        found: list[tuple[str, int]] = self._searcher.terms_with_prefix("tags", prefix, self._builder.no_reposts, count)
         return found
 
     def tagged(self, tag: str, count: int) -> list[int]:

@@ -28,6 +28,7 @@ class Builder:
     def __init__(self, schema: Any) -> None:
         self._schema = schema
         self._no_repost = (MUST_NOT, self._term("marks", "repost"))
+        self.no_reposts = tantivy.Query.boolean_query([(MUST, self.below(0)), self._no_repost])
 
     def build(
         self, tree: list[Any], before: int = 0, since: int = 0, scored: bool = False, follows: bytes = b""
