@@ -28,16 +28,17 @@ import numpy.typing as npt
 import structlog
 
 from actors.commits import Commits
-from actors.core.errors import OverloadedError, RookeryError
+from actors.core.errors import MalformedError, OverloadedError, RookeryError
 from actors.core.found import HIDDEN_FLAGS, FoundTweets
 from actors.core.news import News
-from actors.search.documents import CHANGED, FOUND, NEW, SOCKET, band_of, digest_of
+from actors.search.documents import CHANGED, CONTENTS_MAX, FOUND, NEW, SOCKET, band_of, digest_of
 from actors.search_rows import SearchRows
 from cluster.lane_client import LaneClient
 from cluster.lane_protocol import LaneDisconnected
 
 Ints = npt.NDArray[np.int64]
 FEED_ROWS = 400  # rows in one feed: 15 ms of the engine's indexing thread
+FEED_BYTES = 1 << 20  # of bodies in one feed: a lane's frame takes 8 MiB, of which 400 profiles may fill 6.5
 ROWS_PER_TURN = 50  # read in one turn of the loop: 0.2 ms
 IDLE_S = 0.02  # between two looks for news
 FEED_TIMEOUT_S = 60.0  # a feed may wait for a merge of segments
@@ -196,7 +197,9 @@ class SearchEngine:
         await self._committed(position)
         if taken.everything:
             await self._catch_up(lane)
-        wanted = [(tweet_id, NEW if is_new else CHANGED) for tweet_id, is_new in taken.tweets.items()]
+        # What has come since there were too many was in the difference as well: then nothing is new to the index.
+        new = FOUND if taken.everything else NEW
+        wanted = [(tweet_id, new if is_new else CHANGED) for tweet_id, is_new in taken.tweets.items()]
         await self._feed(lane, wanted, taken.accounts)
 
     async def _committed(self, position: int) -> None:
@@ -207,14 +210,20 @@ class SearchEngine:
     async def _feed(
         self, lane: LaneClient, wanted: list[tuple[int, int]], accounts: list[int], committed: bool = False
     ) -> None:
-        rows, gone = [], []
+        rows: list[list[Any]] = []
+        gone: list[int] = []
+        size = 0
         for i, (tweet_id, news) in enumerate(wanted):
             row = self.rows.tweet(tweet_id, news)
             if row is None:
                 gone.append(tweet_id)
             else:
                 rows.append(row)
-            if i % ROWS_PER_TURN == ROWS_PER_TURN - 1:
+                size += sum(len(body) for body in row[7:9] if body)
+            if size >= FEED_BYTES:
+                await self._send(lane, [rows, gone, [], [], False])
+                rows, gone, size = [], [], 0
+            elif i % ROWS_PER_TURN == ROWS_PER_TURN - 1:
                 await asyncio.sleep(0)
         account_rows, gone_accounts = [], []
         for i, account_id in enumerate(accounts):
@@ -225,7 +234,14 @@ class SearchEngine:
                 account_rows.append(row)
             if i % ROWS_PER_TURN == ROWS_PER_TURN - 1:
                 await asyncio.sleep(0)
-        await lane.request("feed", [rows, gone, account_rows, gone_accounts, committed], FEED_TIMEOUT_S)
+        await self._send(lane, [rows, gone, account_rows, gone_accounts, committed])
+
+    async def _send(self, lane: LaneClient, feed: list[Any]) -> None:
+        """Have a feed taken in. What the engine can't read is left out; the rest is to be found all the same."""
+        try:
+            await lane.request("feed", feed, FEED_TIMEOUT_S)
+        except MalformedError as error:
+            self.log.error("some tweets or accounts can't be indexed", reason=str(error)[:300])
 
     def _account_row(self, account_id: int) -> list[Any] | None:
         """Return an account's row, and remember the popularity in it."""
@@ -306,7 +322,7 @@ class SearchEngine:
     async def _difference(self, lane: LaneClient, forget_news: bool = False) -> Comparison:
         """Compare. forget_news: what has changed so far is in the difference, and needs no other feed."""
         await self._feed(lane, [], [], committed=True)
-        columns = [np.frombuffer(c, dtype="<i8") for c in await lane.request("contents", [], FEED_TIMEOUT_S)]
+        columns = await _contents(lane, "tweets") + await _contents(lane, "accounts")
         if forget_news:
             self.state.news = News()
         tweets = self.state.tweets
@@ -339,10 +355,23 @@ class SearchEngine:
         return {"state": state, "backlog": self.backlog_count, "starts": self.start_count, **self.facts}
 
 
+async def _contents(lane: LaneClient, kind: str) -> list[Ints]:
+    """Return what the index has of tweets (ids, likes, engagement) or accounts (ids, digests)."""
+    parts: list[list[Ints]] = []
+    below = 0
+    while True:
+        packed = await lane.request("contents", [kind, below], FEED_TIMEOUT_S)
+        parts.append([np.frombuffer(column, dtype="<i8").astype(np.int64) for column in packed])
+        ids = parts[-1][0]
+        if len(ids) < CONTENTS_MAX:
+            return [np.concatenate(column) for column in zip(*parts, strict=True)]
+        below = int(ids[-1])
+
+
 def _compare_tweets(
     ids: Ints, facts: dict[str, Any], away: Ints, indexed: Ints, likes: Ints, engagement: Ints
 ) -> tuple[Ints, Ints, Ints]:
-    """Return (missing, extra, stale) ids, newest first."""
+    """Return (missing, extra, stale) ids, newest first. What is indexed twice is stale."""
     searchable = (facts["flags"] & HIDDEN_FLAGS) == 0
     if len(away):
         searchable &= ~np.isin(facts["author_id"], away)
@@ -355,7 +384,8 @@ def _compare_tweets(
         same = ids[places] == indexed
         now_likes = facts["likes"][places].astype(np.int64)
         weight = now_likes + 2 * facts["reposts"][places].astype(np.int64) + facts["replies"][places]
-        stale = indexed[same & ((now_likes != likes) | (weight != engagement))]
+        twice = np.append(indexed[1:] == indexed[:-1], False)  # they come sorted
+        stale = indexed[same & ((now_likes != likes) | (weight != engagement) | twice)]
         stale = np.setdiff1d(stale, extra)
     else:
         stale = indexed[:0]

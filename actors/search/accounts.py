@@ -10,18 +10,21 @@ Costs: 20 us an account; a search 50 us, mistyped 0.3 ms.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tantivy
 
+from actors.core.arguments import COUNT_MAX, an_id, whole
+from actors.core.errors import MalformedError
 from actors.search import text
-from actors.search.documents import band_of, digest_of
+from actors.search.documents import UNREADABLE, band_of, digest_of
 from actors.search.index import BLANKS, WRITER_HEAP_BYTES, Ints, open_index
 
 VERSION = 1
-EDGE_CHARS_MAX = 15  # beginnings that are indexed: what people type before they choose
+EDGE_CHARS_MAX = 15  # beginnings that are indexed: what people type before they choose; longer ones are looked up
 HANDLE_BOOST, WORD_BOOST, EDGE_BOOST, FUZZY_BOOST = 12.0, 4.0, 2.0, 1.0
 FUZZY_CHARS_MIN = 4  # shorter words have too many neighbours
 FUZZY_TWO_CHARS_MIN = 8
@@ -50,21 +53,16 @@ class AccountIndex:
         self._searcher = self._index.searcher()
         self.uncommitted_count = 0
 
-    def add(self, row: list[Any]) -> None:
-        """Put an account in, in the place of what the index has of it. Row: see documents.py."""
-        account_id, username, display_name, bio, followers = row
-        self._writer.delete_documents_by_term("id", account_id)
-        handle, band = text.fold(username), band_of(followers)
-        words = list(dict.fromkeys([handle, *text.words(username.replace("_", " ")), *text.words(display_name)]))
-        edges = {word[:length] for word in words for length in range(1, min(len(word), EDGE_CHARS_MAX) + 1)}
-        document = tantivy.Document()
-        document.add_integer("id", account_id)
-        document.add_text("handle", handle)
-        document.add_text("words", " ".join(words))
-        document.add_text("bio", " ".join(dict.fromkeys(text.words(bio))))
-        document.add_text("edges", " ".join(sorted(edges)))
-        document.add_unsigned("popularity", band)
-        document.add_unsigned("digest", digest_of(username, display_name, bio, band))
+    def add(self, row: Any) -> None:
+        """Put an account in, in the place of what the index has of it. Row: see documents.py.
+
+        Raises MalformedError for what is no such row; nothing changes.
+        """
+        try:
+            document = _document(row)
+        except UNREADABLE as error:
+            raise MalformedError(f"an account's row can't be read: {repr(error)[:200]}") from error
+        self._writer.delete_documents_by_term("id", row[0])
         self._writer.add_document(document)
         self.uncommitted_count += 1
 
@@ -111,17 +109,23 @@ class AccountIndex:
             tantivy.Query.const_score_query(tantivy.Query.term_query(self._schema, field, word, "basic"), boost)
             for field, boost in ways
         ]
+        if len(word) > EDGE_CHARS_MAX:
+            begun = tantivy.Query.regex_query(self._schema, "words", f"{re.escape(word)}.*")
+            clauses.append(tantivy.Query.const_score_query(begun, EDGE_BOOST))
         if fuzzy_boost and len(word) >= FUZZY_CHARS_MIN:
             distance = 2 if len(word) >= FUZZY_TWO_CHARS_MIN else 1
             near = tantivy.Query.fuzzy_term_query(self._schema, "words", word, distance)
             clauses.append(tantivy.Query.const_score_query(near, fuzzy_boost))
         return tantivy.Query.disjunction_max_query(clauses)
 
-    def contents(self) -> tuple[Ints, Ints]:
-        """Return (ids, digests) of all that was committed."""
+    def contents(self, below: int = 0, count: int = 0) -> tuple[Ints, Ints]:
+        """Return (ids, digests) of what was committed, by descending id; below, count: as for tweets."""
         searcher = self._searcher
-        count = max(searcher.num_docs, 1)
-        hits = searcher.search(tantivy.Query.all_query(), count, count=False, order_by_field="id").hits
+        query = tantivy.Query.all_query()
+        if below:
+            kind = tantivy.FieldType.Integer
+            query = tantivy.Query.range_query(self._schema, "id", kind, lower_bound=1, upper_bound=below - 1)
+        hits = searcher.search(query, count or max(searcher.num_docs, 1), count=False, order_by_field="id").hits
         digests = searcher.fast_field_values("digest", [place for _, place in hits])
         return np.array([key for key, _ in hits], dtype=np.int64), np.array(digests, dtype=np.int64)
 
@@ -129,3 +133,22 @@ class AccountIndex:
     def document_count(self) -> int:
         """Accounts that can be found."""
         return int(self._searcher.num_docs)
+
+
+def _document(row: Any) -> Any:
+    """Return what the index keeps of an account."""
+    account_id, username, display_name, bio, followers = row
+    an_id(account_id, "account_id")
+    whole(followers, 0, COUNT_MAX, "followers")
+    handle, band = text.fold(username), band_of(followers)
+    words = list(dict.fromkeys([handle, *text.words(username.replace("_", " ")), *text.words(display_name)]))
+    edges = {word[:length] for word in words for length in range(1, min(len(word), EDGE_CHARS_MAX) + 1)}
+    document = tantivy.Document()
+    document.add_integer("id", account_id)
+    document.add_text("handle", handle)
+    document.add_text("words", " ".join(words))
+    document.add_text("bio", " ".join(dict.fromkeys(text.words(bio))))
+    document.add_text("edges", " ".join(sorted(edges)))
+    document.add_unsigned("popularity", band)
+    document.add_unsigned("digest", digest_of(username, display_name, bio, band))
+    return document

@@ -3,7 +3,8 @@
 Rules of this file
 - A row carries packed bodies as the shard has them (`actors/core/entries.py`); they are opened here, on the engine's
   indexing thread, and nowhere before.
-- What can't be opened is a defect of the shard, not of a client: it raises, and the engine says so.
+- What can't be opened is a defect of the shard, not of a client: it raises MalformedError, and the engine says so. What
+  is returned can be indexed.
 
     tweet row    [tweet_id, author_id, flags, reply_author, replies, reposts, likes, body, original's body | None, news]
                  news: CHANGED its counts; NEW; FOUND missing in the index
@@ -21,10 +22,15 @@ from zlib import crc32
 import msgpack
 
 from actors.core import kernels
+from actors.core.arguments import COUNT_MAX, an_id, an_id_or_zero, whole
+from actors.core.errors import MalformedError, RookeryError
 from actors.search import text
 
 CHANGED, NEW, FOUND = 0, 1, 2
 SOCKET = "search.sock"  # of the engine, in its folder
+CONTENTS_MAX = 200_000  # tweets or accounts in one part of the contents: 4.8 MB of the 8 that a lane's frame takes
+FLAGS_MAX = 255  # they rest in a byte
+UNREADABLE = (TypeError, ValueError, LookupError, AttributeError, OverflowError, RookeryError)  # what a bad row raises
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +60,29 @@ def engagement_of(replies: int, reposts: int, likes: int) -> int:
     return likes + 2 * reposts + replies
 
 
-def read_tweet(row: list[Any]) -> TweetFacts:
-    """Return the facts of a tweet row. A repost has its original's text."""
+def read_tweet(row: Any) -> TweetFacts:
+    """Return the facts of a tweet row. A repost has its original's text. Raises MalformedError."""
+    try:
+        return _read_tweet(row)
+    except UNREADABLE as error:
+        raise MalformedError(f"a tweet's row can't be read: {repr(error)[:200]}") from error
+
+
+def _read_tweet(row: Any) -> TweetFacts:
     tweet_id, author_id, flags, reply_author, replies, reposts, likes, body, original, news = row
+    an_id(tweet_id, "tweet_id")
+    an_id(author_id, "author_id")
+    an_id_or_zero(reply_author, "reply_author")
+    whole(flags, 0, FLAGS_MAX, "flags")
+    for count in (replies, reposts, likes):
+        whole(count, 0, COUNT_MAX, "count")
     is_repost = bool(flags & kernels.FLAG_REPOST)
     packed = original if is_repost and original is not None else body
     content, _, _, media_ids, entities, _ = msgpack.unpackb(packed, raw=False, strict_map_key=False)
     facts = msgpack.unpackb(entities, raw=False, strict_map_key=False) if entities else {}
     lang = text.language_of(content)
     words = text.words(content)
-    links = [span[0] for span in facts.get("urls", ())]
+    links = [str.strip(span[0]) for span in facts.get("urls", ())]  # of anything but a text it raises TypeError
     marks = [
         mark
         for mark, holds in (

@@ -12,7 +12,8 @@ Rules of this file
 - Nothing here is true by itself: the shard feeds, and checks each answer against its memory.
 - One shard, one connection, one feed under way: what isn't taken in yet waits in the shard, as keys. The shard has
   checked what a client said; here only the shape is looked at.
-- A fault of the index ends the process; the shard starts another one.
+- A fault of the index ends the process; the shard starts another one. A row that can't be read is no such fault: it is
+  left out, the rest of its feed taken in, and the feed refused.
 
 Not here: who may see what, counts of this moment, JSON.
 """
@@ -29,7 +30,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from typing import Any
 import psutil
 import uvloop
 
+from actors.core.arguments import an_id
 from actors.core.errors import InvalidError, MalformedError, RookeryError
 from actors.search.accounts import AccountIndex
 from actors.search.documents import CHANGED, SOCKET, TweetFacts, read_tweet
@@ -62,9 +64,18 @@ class Feed:
     gone: list[int]
     accounts: list[list[Any]]
     gone_accounts: list[int]
-    done: Callable[[Exception | None], None]
+    done: Callable[[RookeryError | None], None]
     committed: bool = False  # tell `done` only after a commit
     facts: list[TweetFacts] = field(default_factory=list)
+    refused: list[RookeryError] = field(default_factory=list)  # one for each row that can't be read
+
+    def end(self) -> None:
+        """Tell whoever fed it."""
+        if self.refused:
+            rows = len(self.tweets) + len(self.gone) + len(self.accounts) + len(self.gone_accounts)
+            self.done(MalformedError(f"{len(self.refused)} of {rows} rows are left out: {self.refused[0]}"))
+        else:
+            self.done(None)
 
 
 class Indexer(threading.Thread):
@@ -79,6 +90,7 @@ class Indexer(threading.Thread):
         self.ready = threading.Event()
         self.failure: BaseException | None = None
         self.seq = 0  # tweets fed so far
+        self.unreadable_count = 0  # rows left out
         self._waiting: list[Feed] = []  # to be told after the next commit
 
     def run(self) -> None:
@@ -122,21 +134,31 @@ class Indexer(threading.Thread):
         return bool(self.tweets.uncommitted_count or self.accounts.uncommitted_count or self._waiting)
 
     def _take(self, feed: Feed) -> None:
-        for row in feed.tweets:
-            facts = read_tweet(row)
-            feed.facts.append(facts)
-            self.tweets.add(facts)
-        for tweet_id in feed.gone:
-            self.tweets.remove(tweet_id)
-        for row in feed.accounts:
-            self.accounts.add(row)
-        for account_id in feed.gone_accounts:
-            self.accounts.remove(account_id)
+        parts: tuple[tuple[list[Any], Callable[[Any], None]], ...] = (
+            (feed.tweets, lambda row: self._add(feed, row)),
+            (feed.gone, lambda tweet_id: self.tweets.remove(an_id(tweet_id, "tweet_id"))),
+            (feed.accounts, self.accounts.add),
+            (feed.gone_accounts, lambda account_id: self.accounts.remove(an_id(account_id, "account_id"))),
+        )
+        for rows, take in parts:
+            for row in rows:
+                try:
+                    take(row)
+                except RookeryError as error:
+                    feed.refused.append(error)
+        if feed.refused:
+            self.unreadable_count += len(feed.refused)
+            logger.error("%d rows of a feed can't be read: %s", len(feed.refused), feed.refused[0])
         first = self.seq + 1
         self.seq += len(feed.facts)
         self.engine.tell(self.engine.taken_in, feed, first)
         if feed.committed:
             self._waiting.append(feed)
+
+    def _add(self, feed: Feed, row: Any) -> None:
+        facts = read_tweet(row)
+        self.tweets.add(facts)
+        feed.facts.append(facts)
 
     def _commit(self) -> None:
         seq, waiting = self.seq, self._waiting
@@ -194,20 +216,30 @@ class Engine:
             if facts.hashtags and "repost" not in facts.marks:
                 self.searches.tags.add(seq, facts.tweet_id, facts.hashtags)
         if feed.facts:
-            self.counting.submit(self._count, feed.facts)
+            self._have_counted(self._count, feed.facts)
         if feed.gone:
             self.searches.tags.remove(feed.gone)
         if not feed.committed:
-            feed.done(None)
+            feed.end()
 
     def committed(self, seq: int, waiting: list[Feed]) -> None:
         """The index finds everything up to that number."""
         self.searches.tags.committed(seq)
         for feed in waiting:
-            feed.done(None)
+            feed.end()
         if time.monotonic() - self._saved_at >= TRENDS_SAVE_S:
             self._saved_at = time.monotonic()
-            self.counting.submit(self._save_trends)
+            self._have_counted(self._save_trends)
+
+    def _have_counted(self, work: Callable[..., None], *args: Any) -> None:
+        """Have the counting thread do something; what fails there costs some trends, and no search."""
+
+        def look(done: Future[None]) -> None:
+            error = done.exception()
+            if error is not None:
+                logger.error("counting for trends failed: %r", error)
+
+        self.counting.submit(work, *args).add_done_callback(look)
 
     def _count(self, fed: list[TweetFacts]) -> None:
         """Count tweets for the trends; on the counting thread, which is faster than the indexing thread feeds it."""
@@ -283,8 +315,11 @@ class Engine:
         if rows > FEED_ROWS_MAX:
             raise InvalidError(f"a feed has at most {FEED_ROWS_MAX} rows, not {rows}")
 
-        def done(error: Exception | None) -> None:
-            request.reply(True)
+        def done(error: RookeryError | None) -> None:
+            if error is None:
+                request.reply(True)
+            else:
+                request.fail(error)
 
         self.indexer.queue.put(Feed(tweets, gone, accounts, gone_accounts, done, committed))
 
@@ -299,6 +334,7 @@ class Engine:
             **self.indexer.tweets.figures(),
             "accounts": self.indexer.accounts.document_count,
             "feeds_waiting": self.indexer.queue.qsize(),
+            "unreadable": self.indexer.unreadable_count,
             "tag_rings": len(self.searches.tags),
             "searches": self.search_count,
             "search_seconds": self.search_seconds,

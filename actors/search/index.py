@@ -18,9 +18,12 @@ are among the most frequent; an add 11 us; a commit of some hundred 10 to 20 ms,
 
 from __future__ import annotations
 
+import json
+import logging
 import math
 import shutil
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +31,17 @@ import numpy as np
 import numpy.typing as npt
 import tantivy
 
+from actors.core.ids import ID_MAX
 from actors.search.documents import NEW, TweetFacts
 from actors.search.queries import Builder
+
+logger = logging.getLogger("rookery.search")
 
 VERSION = 1
 WRITER_HEAP_BYTES = 30_000_000  # what gathers before tantivy begins a segment by itself; 15 MB is its least
 BLANKS = "blanks"  # the tokenizer that splits at them
+SEGMENT_FILES = ("fast", "fieldnorm", "idx", "pos", "store", "term")  # of each segment, beside the deletes
+FOOTER_MAGIC = 1337  # what a file of tantivy ends in
 
 Ints = npt.NDArray[np.int64]
 
@@ -58,12 +66,39 @@ def blanks() -> Any:
     return tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build()
 
 
+def check_files(directory: Path) -> None:
+    """Raise ValueError or OSError if a committed file has gone, or isn't as tantivy wrote it.
+
+    tantivy looks at its checksums only when it is asked, which Python can't; a damaged file would make it panic later,
+    or find less than there is. 1 ms a MB.
+    """
+    meta = directory / "meta.json"
+    if not meta.exists():
+        if any(directory.glob("*.idx")):
+            raise ValueError("meta.json is missing")
+        return
+    for segment in json.loads(meta.read_bytes())["segments"]:
+        name = segment["segment_id"].replace("-", "")
+        files = [f"{name}.{kind}" for kind in SEGMENT_FILES]
+        if segment["deletes"]:
+            files.append(f"{name}.{segment['deletes']['opstamp']}.del")
+        for file in files:
+            data = memoryview((directory / file).read_bytes())
+            if int.from_bytes(data[-4:], "little") != FOOTER_MAGIC:
+                raise ValueError(f"{file} has no end")
+            footer_bytes = int.from_bytes(data[-8:-4], "little")
+            if json.loads(bytes(data[-8 - footer_bytes : -8]))["crc"] != zlib.crc32(data[: -8 - footer_bytes]):
+                raise ValueError(f"{file} is not as it was written")
+
+
 def open_index(directory: Path, fields: Any) -> Any:
-    """Open the index in a folder, or make one there. What can't be opened, or has other fields, is made anew."""
+    """Open the index in a folder, or make one there. What is damaged, or has other fields, is made anew."""
     directory.mkdir(parents=True, exist_ok=True)
     try:
+        check_files(directory)
         index = tantivy.Index(fields, path=str(directory))
-    except (ValueError, OSError):
+    except (ValueError, OSError, LookupError, TypeError, AttributeError) as error:
+        logger.warning("the index in %s is made anew: %r", directory.name, error)
         shutil.rmtree(directory)
         directory.mkdir(parents=True)
         index = tantivy.Index(fields, path=str(directory))
@@ -143,6 +178,8 @@ class TweetIndex:
         max_id: only older than this one; min_id: only newer than that one, and of those the oldest; 0: no bound.
         follows: see `Builder.build`.
         """
+        if min_id >= ID_MAX:
+            return []
         searcher, builder = self._seen
         query = builder.build(tree, max_id, min_id + 1 if min_id else 0, follows=follows)
         order = tantivy.Order.Asc if min_id else tantivy.Order.Desc
@@ -170,11 +207,15 @@ class TweetIndex:
         found.update(zip(*_scored(searcher, searcher.search(recent, count, count=False).hits), strict=True))
         return list(found), list(found.values())
 
-    def contents(self) -> tuple[Ints, Ints, Ints]:
-        """Return (ids, likes, engagement) of all that was committed, newest first. 0.2 s for 500,000."""
-        searcher = self._seen[0]
-        everything = tantivy.Query.all_query()
-        hits = searcher.search(everything, max(searcher.num_docs, 1), count=False, order_by_field="id").hits
+    def contents(self, below: int = 0, count: int = 0) -> tuple[Ints, Ints, Ints]:
+        """Return (ids, likes, engagement) of what was committed, newest first. 0.2 s for 500,000.
+
+        below: only ids below this one; count: at most so many; 0: all.
+        """
+        searcher, builder = self._seen
+        hits = searcher.search(
+            builder.below(below), count or max(searcher.num_docs, 1), count=False, order_by_field="id"
+        ).hits
         places = [place for _, place in hits]
         columns = [searcher.fast_field_values(name, places) for name in ("likes", "engagement")]
         ids = np.array([key for key, _ in hits], dtype=np.int64)
@@ -182,12 +223,15 @@ class TweetIndex:
 
     def vocabulary(self, prefix: str = "") -> list[tuple[str, int]]:
         """Return (word, tweets that have it) of all words that begin so, the most frequent first. 0.2 s for all."""
-        found: list[tuple[str, int]] = self._seen[0].terms_with_prefix("words", prefix)
+        # Without a filter tweets that were taken out, or fed again, would count until their segment is merged.
+        searcher, builder = self._seen
+        found: list[tuple[str, int]] = searcher.terms_with_prefix("words", prefix, builder.below(0))
         return found
 
     def hashtags(self, prefix: str, count: int) -> list[tuple[str, int]]:
-        """Return (hashtag, tweets that have it) of those that begin so, the most frequent first."""
-        found: list[tuple[str, int]] = self._seen[0].terms_with_prefix("tags", prefix, limit=count)
+        """Return (hashtag, tweets that have it) of those that begin so, the most frequent first; without reposts."""
+        searcher, builder = self._seen
+        found: list[tuple[str, int]] = searcher.terms_with_prefix("tags", prefix, builder.no_reposts, count)
         return found
 
     def tagged(self, tag: str, count: int) -> list[int]:

@@ -8,6 +8,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,8 @@ class Builder:
         self._schema, self._frequency = schema, frequency
         self._words: dict[str, Any] = {}
         self._no_repost = [(MUST_NOT, self._term("marks", "repost"))] if frequency("marks", "repost") else []
+        without = [(MUST, self.below(0)), (MUST_NOT, self._term("marks", "repost"))]
+        self.no_reposts = tantivy.Query.boolean_query(without)
 
     def build(
         self, tree: list[Any], before: int = 0, since: int = 0, scored: bool = False, follows: bytes = b""
@@ -51,6 +54,10 @@ class Builder:
         if len(clauses) == 1:
             return clauses[0][1]
         return tantivy.Query.boolean_query(clauses)
+
+    def below(self, tweet_id: int) -> Any:
+        """Return the query of all tweets, reposts too, whose id is below that one; 0: of all."""
+        return self._ids(0, tweet_id) if tweet_id else tantivy.Query.all_query()
 
     def _node(self, node: list[Any], scored: bool) -> Any:
         kind = node[0]
@@ -91,9 +98,10 @@ class Builder:
         return tantivy.Query.phrase_query(self._schema, "words", list(words))
 
     def _filter(self, node: list[Any]) -> Any:
-        kind, value = node[0], node[1] if len(node) > 1 else None
+        kind = node[0]
+        value: Any = node[1] if len(node) > 1 else None
         if kind == "prefix":
-            return tantivy.Query.regex_query(self._schema, "words", f"{value}.*")
+            return tantivy.Query.regex_query(self._schema, "words", f"{re.escape(value)}.*")
         if kind == "tag":
             return self._term("tags", value)
         if kind == "cash":

@@ -19,6 +19,7 @@ from actors.core.errors import InvalidError, MalformedError
 from actors.search import text
 from actors.search.accounts import AccountIndex
 from actors.search.corrections import Vocabulary
+from actors.search.documents import CONTENTS_MAX
 from actors.search.highlight import highlights
 from actors.search.index import TweetIndex
 from actors.search.tags import TagRings, Wanted
@@ -50,15 +51,18 @@ class Searches:
             raise InvalidError(f"the search engine has no operation {op[:40]!r}")
         try:
             return operation(*args)
-        except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+        except (TypeError, ValueError, LookupError, AttributeError, OverflowError, RecursionError) as error:
             raise MalformedError(f"arguments of {op} don't fit: {str(error)[:200]}") from error
 
     def _latest(self, tree: Any, max_id: Any, count: Any, min_id: Any, follows: Any) -> list[int]:
-        return self.tweets.latest(tree, max_id, count, min_id, follows)
+        return self.tweets.latest(
+            tree, an_id_or_zero(max_id, "max_id"), whole(count, 1, COUNT_MAX, "count"),
+            an_id_or_zero(min_id, "min_id"), follows,
+        )  # fmt: skip
 
     def _top(self, tree: Any, count: Any, follows: Any) -> list[list[Any]]:
         """Candidates: [ids, BM25]."""
-        return list(self.tweets.candidates(tree, count, follows))
+        return list(self.tweets.candidates(tree, whole(count, 1, COUNT_MAX, "count"), follows))
 
     def _accounts(self, words: Any, count: Any) -> list[list[Any]]:
         return [list(each) for each in self.accounts.search(_texts(words), whole(count, 1, COUNT_MAX, "count"))]
@@ -93,9 +97,14 @@ class Searches:
             raise MalformedError(f"expected a list of at most {BODIES_MAX} bodies")
         return [highlights(msgpack.unpackb(body)[0], tree) if body else [] for body in bodies]
 
-    def _contents(self) -> list[bytes]:
-        """[tweet ids, likes, engagement, account ids, digests], each as int64: what the index has."""
-        return [column.tobytes() for column in (*self.tweets.contents(), *self.accounts.contents())]
+    def _contents(self, kind: Any, below: Any) -> list[bytes]:
+        """What the index has below an id (0: from the top), the highest ids first, in parts: a short one is the last.
+
+        kind: "tweets" for [ids, likes, engagement], "accounts" for [ids, digests], each as int64.
+        """
+        indexes: dict[str, TweetIndex | AccountIndex] = {"tweets": self.tweets, "accounts": self.accounts}
+        index = indexes[kind]
+        return [column.tobytes() for column in index.contents(an_id_or_zero(below, "below"), CONTENTS_MAX)]
 
 
 def _texts(values: Any, count_max: int = WORDS_MAX) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
+import orjson
 
 from actors.core import ids, limits
 from actors.core.errors import OverloadedError, RookeryError
@@ -76,6 +77,23 @@ class CoreCluster:
                 requests.engine.close()
         if self._folder is not None:
             self._folder.cleanup()
+
+    def send_shard(self, shard: int, op: str, args: list[Any], timeout_s: float, done: Any) -> None:
+        tell_when_called(self.call_shard(shard, op, args, timeout_s), done)
+
+    async def trends(self, window: str, lang: str | None, kind: str | None, count: int) -> bytes:
+        trend = {"name": "#hello", "kind": "hashtag", "score": 2.5, "tweets": 7, "authors": 5, "usual": 1.0,
+                 "history": [0] * 24, "query": "#hello"}  # fmt: skip
+        return orjson.dumps(
+            {
+                "window": window,
+                "lang": lang,
+                "as_of": "Wed Sep 05 00:37:15 +0000 2012",
+                "trends": [trend][:count],
+                "partial": False,
+                "shards": {"answered": 2, "of": 2},
+            }
+        )
 
     async def call_shard(self, shard: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
         if op == "token_owner":
