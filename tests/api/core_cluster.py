@@ -69,8 +69,8 @@ class CoreCluster:
     async def ready(self) -> bool:
         return True
 
-    def close(self) -> None:
-        """Give the indexes' folders back."""
+    def end_search(self) -> None:
+        """Give the indexes' folders back. (`close` is what a worker calls when it ends; several may share this.)"""
         for requests in self._requests.values():
             if isinstance(requests.engine, InProcessEngine):
                 requests.engine.close()
