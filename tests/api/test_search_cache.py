@@ -112,10 +112,12 @@ def test_an_answer_is_repeated_for_its_time_only():
 
 def test_what_was_under_way_when_all_was_forgotten_is_answered_and_not_kept():
     async def run() -> None:
-        cache, work = SearchCache(1.0, Clock()), Work()
+        clock = Clock()
+        cache, work = SearchCache(1.0, clock), Work()
         before = asyncio.create_task(cache.get("key", work))
         await turns()
         cache.clear()
+        clock.now_s += search.KEEP_AGAIN_S
         after = asyncio.create_task(cache.get("key", work))
         await turns()
         assert len(work.begun) == 2
@@ -125,6 +127,32 @@ def test_what_was_under_way_when_all_was_forgotten_is_answered_and_not_kept():
         work.begun[1].set_result(newer := ANSWERED._replace(body=b"newer"))
         assert await after == newer
         assert await cache.get("key", work) == newer
+        cache.check()
+
+    together(run())
+
+
+def test_what_is_asked_right_after_all_was_forgotten_is_shared_and_not_kept():
+    """A follower, or another shard, may not have heard of the delete yet that the answer must not show for long."""
+
+    async def run() -> None:
+        clock = Clock()
+        cache, work = SearchCache(1.0, clock), Work()
+        cache.clear()
+        clock.now_s = search.KEEP_AGAIN_S * 0.9
+        asking = [asyncio.create_task(cache.get("key", work)) for _ in range(2)]
+        await turns()
+        assert len(work.begun) == 1
+        work.begun[0].set_result(ANSWERED)
+        assert await asyncio.gather(*asking) == [ANSWERED] * 2
+        clock.now_s = search.KEEP_AGAIN_S
+        for _ in range(2):
+            asking = [asyncio.create_task(cache.get("key", work))]
+            await turns()
+            if not work.begun[-1].done():
+                work.begun[-1].set_result(ANSWERED)
+            await asking[0]
+        assert len(work.begun) == 2
         cache.check()
 
     together(run())
