@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import MutableMapping
 from functools import lru_cache
@@ -14,6 +15,7 @@ from actors.core.errors import InvalidError, MalformedError
 from actors.core.ids import ID_MAX
 from actors.search import text
 from actors.search.query import TERMS_MAX, parse
+from actors.search.text import is_word
 from api.auth import bearer_of
 from api.hot import Headers, ThinRead
 from api.limits import QUERY_BYTES_MAX, SEARCH_QUERY_CHARS_MAX, TAG_CHARS_MAX, TAGS_PER_REQUEST_MAX
@@ -32,6 +34,8 @@ _QUERY: dict[str, Any] = {
 }  # fmt: skip
 _COUNT = PAGE[-1]
 _FLAGS = {"true": True, "1": True, "false": False, "0": False, "": False}
+
+_FITS_TAG = re.compile(r"(?:\w|[^\x00-\x7f])+")  # more than a hashtag may be made of, but no ASCII that it can't
 
 _parsed = lru_cache(2_048)(lambda query: parse(query).tree)
 
@@ -270,7 +274,8 @@ def _split_tags(raw: bytes) -> tuple[dict[str, str], dict[str, list[str]]]:
 
 def _tag(given: str, field: str) -> str:
     """Return a hashtag as the index has it. Raises InvalidError."""
-    tag = text.fold(given.strip().lstrip("#\uff03"))
-    if not tag or len(tag) > TAG_CHARS_MAX or not all(c.isalnum() or c == "_" or not c.isascii() for c in tag):
+    bare = given.strip().lstrip("#\uff03")
+    tag = text.fold(bare)  # which would leave blanks out
+    if not is_word(bare, SEARCH_QUERY_CHARS_MAX) or not is_word(tag, TAG_CHARS_MAX) or not _FITS_TAG.fullmatch(tag):
         raise InvalidError(f"{shown(given)} is no hashtag: letters, digits and _, at most {TAG_CHARS_MAX}", field)
     return tag

@@ -55,6 +55,7 @@ class CoreCluster:
         self.slow: set[int] = set()  # shards whose searches take longer than anybody waits
         self.searched: list[str] = []  # operations asked of shards
         self._requests: dict[int, SearchRequests] = {}
+        self._engines: list[InProcessEngine] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     @property
@@ -70,11 +71,10 @@ class CoreCluster:
     async def ready(self) -> bool:
         return True
 
-    def close(self) -> None:
-        """Give the indexes' folders back."""
-        for requests in self._requests.values():
-            if isinstance(requests.engine, InProcessEngine):
-                requests.engine.close()
+    def end_search(self) -> None:
+        """Give the indexes' folders back. (`close` is what a worker calls when it ends; several may share this.)"""
+        for engine in self._engines:
+            engine.close()
         if self._folder is not None:
             self._folder.cleanup()
 
@@ -126,7 +126,9 @@ class CoreCluster:
     def _engine(self, shard: int, found: FoundTweets) -> InProcessEngine:
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="rookery-search-")
-        return InProcessEngine(found, Path(self._folder.name, str(shard)), _later)
+        engine = InProcessEngine(found, Path(self._folder.name, str(shard)), _later)
+        self._engines.append(engine)
+        return engine
 
     def send(self, bucket: int, op: str, args: list[Any], timeout_s: float, done: Any) -> None:
         tell_when_called(self.call(bucket, op, args, timeout_s), done)

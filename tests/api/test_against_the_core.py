@@ -18,4 +18,4 @@ def server() -> Iterator[LiveServer]:
     with ServerThread(fake=core) as live:
         live.fake = None
         yield live
-    core.close()
+    core.end_search()
