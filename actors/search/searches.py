@@ -57,12 +57,12 @@ class Searches:
     def _latest(self, tree: Any, max_id: Any, count: Any, min_id: Any, follows: Any) -> list[int]:
         return self.tweets.latest(
             tree, an_id_or_zero(max_id, "max_id"), whole(count, 1, COUNT_MAX, "count"),
-            an_id_or_zero(min_id, "min_id"), follows,
+            an_id_or_zero(min_id, "min_id"), _packed(follows),
         )  # fmt: skip
 
     def _top(self, tree: Any, count: Any, follows: Any) -> list[bytes]:
         """Candidates: [ids, BM25], as int64 and float64."""
-        ids, scores = self.tweets.candidates(tree, whole(count, 1, COUNT_MAX, "count"), follows)
+        ids, scores = self.tweets.candidates(tree, whole(count, 1, COUNT_MAX, "count"), _packed(follows))
         return [ids.tobytes(), scores.tobytes()]
 
     def _accounts(self, words: Any, count: Any) -> list[list[Any]]:
@@ -106,6 +106,12 @@ class Searches:
         indexes: dict[str, TweetIndex | AccountIndex] = {"tweets": self.tweets, "accounts": self.accounts}
         index = indexes[kind]
         return [column.tobytes() for column in index.contents(an_id_or_zero(below, "below"), CONTENTS_MAX)]
+
+
+def _packed(follows: Any) -> bytes:
+    if type(follows) is not bytes:
+        raise MalformedError("whom a reader follows are int64 bytes")
+    return follows
 
 
 def _texts(values: Any, count_max: int = WORDS_MAX) -> list[str]:
