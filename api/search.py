@@ -331,7 +331,6 @@ class Search:
             self.partial_count += 1
         return answers, Shards(len(answers), count)
 
-
     def _gather(self, op: str, args: list[Any], count: int) -> asyncio.Future[list[Any]]:
         """Ask `count` shards; the future has the body or the error of each. Without a task a shard: 20 us less."""
         future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()

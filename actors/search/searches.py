@@ -57,12 +57,12 @@ class Searches:
     def _latest(self, tree: Any, max_id: Any, count: Any, min_id: Any, follows: Any) -> list[int]:
         return self.tweets.latest(
             tree, an_id_or_zero(max_id, "max_id"), whole(count, 1, COUNT_MAX, "count"),
-            an_id_or_zero(min_id, "min_id"), follows,
+            an_id_or_zero(min_id, "min_id"), _packed(follows),
         )  # fmt: skip
 
     def _top(self, tree: Any, count: Any, follows: Any) -> list[list[Any]]:
         """Candidates: [ids, BM25]."""
-        return list(self.tweets.candidates(tree, whole(count, 1, COUNT_MAX, "count"), follows))
+        return list(self.tweets.candidates(tree, whole(count, 1, COUNT_MAX, "count"), _packed(follows)))
 
     def _accounts(self, words: Any, count: Any) -> list[list[Any]]:
         return [list(each) for each in self.accounts.search(_texts(words), whole(count, 1, COUNT_MAX, "count"))]
@@ -105,6 +105,12 @@ class Searches:
         indexes: dict[str, TweetIndex | AccountIndex] = {"tweets": self.tweets, "accounts": self.accounts}
         index = indexes[kind]
         return [column.tobytes() for column in index.contents(an_id_or_zero(below, "below"), CONTENTS_MAX)]
+
+
+def _packed(follows: Any) -> bytes:
+    if type(follows) is not bytes:
+        raise MalformedError("whom a reader follows are int64 bytes")
+    return follows
 
 
 def _texts(values: Any, count_max: int = WORDS_MAX) -> list[str]:

@@ -40,7 +40,7 @@ class World:
     def seen(self, tweet_ids: list[int], viewer: Viewer) -> list[int]:
         """Return the ids that the shard of the first one's author shows."""
         shard = self.shards.shard_for("tweet", tweet_ids)
-        return [tweet_id for _, tweet_id, _ in self.found[shard].rows(tweet_ids, viewer)]
+        return [tweet_id for _, tweet_id, _ in self.found[shard].rows(tweet_ids, viewer, len(tweet_ids))]
 
 
 @pytest.fixture
@@ -104,11 +104,12 @@ def test_what_is_gone_or_was_never_here_is_not_shown(world):
 def test_rows_keep_their_order_their_scores_and_hold_the_json_of_the_tweet(world):
     tweets = [world.shards.post(world.here[n % 3], f"text {n}") for n in range(5)]
     order = [tweets[i] for i in (3, 0, 4, 1, 2)]
-    rows = world.found[0].rows(order, NOBODY, [5.0, 4.0, 3.0, 2.0, 1.0])
+    rows = world.found[0].rows(order, NOBODY, 5, dict(zip(order, [5.0, 4.0, 3.0, 2.0, 1.0], strict=True)))
     assert [row[:2] for row in rows] == list(zip([5.0, 4.0, 3.0, 2.0, 1.0], order, strict=True))
     for _, tweet_id, json in rows:
         assert json == world.shards.read("tweet", tweet_id, 0)
-    assert [score for score, _, _ in world.found[0].rows(order, NOBODY)] == [0.0] * 5
+    assert [score for score, _, _ in world.found[0].rows(order, NOBODY, 5)] == [0.0] * 5
+    assert [tweet_id for _, tweet_id, _ in world.found[0].rows(order, NOBODY, 2)] == order[:2]
 
 
 def test_a_tweet_that_no_timeline_holds_any_more_is_rendered_all_the_same(world):
@@ -116,7 +117,7 @@ def test_a_tweet_that_no_timeline_holds_any_more_is_rendered_all_the_same(world)
     for n in range(world.shards.tuning.arrivals_max + 5):
         world.shards.post(world.here[1], f"number {n}")
     assert first not in world.found[0].reads.state.arrivals.number_of
-    assert orjson.loads(world.found[0].rows([first], NOBODY)[0][2])["status"] == "the first"
+    assert orjson.loads(world.found[0].rows([first], NOBODY, 1)[0][2])["status"] == "the first"
 
 
 def test_texts_are_those_of_originals_and_empty_for_what_is_gone(world):
@@ -190,28 +191,27 @@ def test_the_counts_that_the_ranking_is_tested_with_are_of_every_kind():
 def test_the_ranking_is_that_of_its_formula(found, later_ms, follows, weights):
     now_ms = RANKED.shards.now_ms + later_ms
     viewer = Viewer(RANKED.here[0], np.array(sorted(follows), dtype=np.int64), NONE)
-    ids = np.array([tweet_id for tweet_id, _ in found] + [5], dtype=np.int64)  # one that has gone
-    bm25 = np.array([score for _, score in found] + [1.0])
-    ranked, scores = RANKED.found[0].ranked(ids, bm25, now_ms, viewer, weights)
+    ids = [tweet_id for tweet_id, _ in found] + [5]  # one that has gone
+    bm25 = [score for _, score in found] + [1.0]
+    pairs = RANKED.found[0].ranked(ids, bm25, now_ms, viewer, weights)
+    ranked, scores = [tweet_id for _, tweet_id in pairs], [score for score, _ in pairs]
     by_hand = {t: score_by_hand(FACTS[t], score, now_ms, follows, weights) for t, score in found}
     assert sorted(ranked) == sorted(by_hand)
     assert scores == pytest.approx([by_hand[tweet_id] for tweet_id in ranked])
-    assert list(zip(scores, ranked, strict=True)) == sorted(zip(scores, ranked, strict=True), reverse=True)
+    assert pairs == sorted(pairs, reverse=True)
 
 
 def test_of_equals_the_newer_comes_first():
-    ids = np.array(TWEETS, dtype=np.int64)
-    ranked, _ = RANKED.found[0].ranked(ids, np.zeros(len(ids)), RANKED.shards.now_ms, NOBODY, Weights())
-    assert ranked == sorted(TWEETS, reverse=True)
+    ranked = RANKED.found[0].ranked(TWEETS, [0.0] * len(TWEETS), RANKED.shards.now_ms, NOBODY, Weights())
+    assert [tweet_id for _, tweet_id in ranked] == sorted(TWEETS, reverse=True)
 
 
 def test_freshness_halves_down_to_its_floor():
-    tweet = np.array(TWEETS[:1], dtype=np.int64)
     weights = Weights(half_life_ms=24 * HOUR_MS, freshness_floor=0.0)
 
     def after(hours: float) -> float:
         now_ms = (TWEETS[0] >> 16) + int(hours * HOUR_MS)
-        return RANKED.found[0].ranked(tweet, np.ones(1), now_ms, NOBODY, weights)[1][0]
+        return RANKED.found[0].ranked(TWEETS[:1], [1.0], now_ms, NOBODY, weights)[0][0]
 
     assert after(24) == pytest.approx(after(0) / 2)
     assert after(72) == pytest.approx(after(0) / 8)
@@ -221,4 +221,4 @@ def test_freshness_halves_down_to_its_floor():
 
 
 def test_ranking_nothing_gives_nothing():
-    assert RANKED.found[0].ranked(NONE, np.zeros(0), 0, NOBODY, Weights()) == ([], [])
+    assert RANKED.found[0].ranked([], [], 0, NOBODY, Weights()) == []
