@@ -220,6 +220,7 @@ def test_a_cursor_with_since_id_ends_where_since_id_says(anonymous, herd):
             break
         cursor = {"cursor": page["next_cursor"]}
     assert seen == herd[:25]
+    assert answer(anonymous, "wildebeest", since_id=herd[25], count=26)["next_cursor"] is None
 
 
 def test_a_query_as_long_as_may_be_has_room_for_since_id(anonymous, herd):

@@ -91,6 +91,13 @@ def test_a_block_holds_on_the_authors_shard_before_the_readers_shard_has_heard_o
     assert world.seen([tweet], before) == []
 
 
+def test_the_authors_shard_knows_of_a_block_by_a_reader_whose_list_is_old(world):
+    reader, author = world.there[0], world.here[0]
+    tweet, before = world.shards.post(author), world.viewer(reader)
+    world.shards.do("block", reader, author)
+    assert world.seen([tweet], before) == []
+
+
 def test_what_is_gone_or_was_never_here_is_not_shown(world):
     tweet, doomed = world.shards.post(world.here[0]), world.shards.post(world.here[0])
     elsewhere = world.shards.post(world.there[0])
