@@ -2,7 +2,7 @@
 
     lane request -> arguments checked -> engine -> ids -> visible, ranked (actors/core/found.py) -> reply
 
-    search           [tree, order, count, cursor, at_ms, reader, highlight]     [rows, more, highlights]
+    search           [tree, order, count, cursor, at_ms, reader, highlight]     [rows, edge, highlights]
     search_accounts  [words, count, reader]            [[score, account id, JSON], ...]
     suggest          [text, count, reader]             [the same, [[hashtag, tweets], ...]]
     tagged           [any, all, none, max_id, min_id, count, reader]             rows
@@ -12,6 +12,7 @@
 
     reader = [account id, following, hidden]: 0 and two empty byte strings for nobody (`reader` of reads.py)
     row    = [score, tweet id, JSON]
+    edge   = 0 if there is no more; else how far was looked: what is beyond this id is another page's (of `top`: 1)
     cursor = [max_id, min_id] for `latest`, [score, tweet id] for `top`, below which the page begins
 
 Rules of this file
@@ -26,6 +27,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import structlog
 
 from actors.core.arguments import an_id_or_zero, listed, text, whole
 from actors.core.errors import InvalidError, MalformedError, NotFoundError, OverloadedError, RookeryError
@@ -39,6 +41,7 @@ from cluster.lane_protocol import LaneDisconnected, LaneTimeout
 IN_FLIGHT_MAX = 256  # searches of one shard under way; an engine carries some 10,000 a second
 SPARE_COUNT = 10  # more ids than asked for: some may not be shown
 ROUNDS_MAX = 8  # questions for one page of which hardly anything may be shown
+ROUND_COUNT_MAX = 2_000  # ids in one of them: so a page looks at some 7,000
 QUERY_BYTES_MAX = 4_096
 WORDS_MAX = 50
 ACCOUNTS_BYTES_MAX = 8 * 400_000  # ids of accounts in a request: more than anybody follows, blocks and mutes
@@ -56,6 +59,7 @@ class SearchRequests:
         """engine: None where search is switched off."""
         self.engine, self.found, self.weights = engine, found, weights
         self.candidates, self.timeout_s = candidates, timeout_s
+        self.log = structlog.get_logger()
         self.in_flight = 0
         self.answered = self.failed = 0
         self._operations: dict[str, Callable[..., None]] = {
@@ -117,13 +121,13 @@ class SearchRequests:
                 ranked = [each for each in ranked if each < below]
             scores = {tweet_id: score for score, tweet_id in ranked}
             rows = self.found.rows(scores, viewer, count + 1, scores)
-            self.reply_page(request, tree, rows[:count], len(rows) > count, highlight)
+            self.reply_page(request, tree, rows[:count], int(len(rows) > count), highlight)
 
         self.ask(request, "top", [tree, self.candidates, follows_in(tree, viewer)], rank)
 
-    def reply_page(self, request: Any, tree: Any, rows: list[Found], more: bool, highlight: bool) -> None:
+    def reply_page(self, request: Any, tree: Any, rows: list[Found], edge: int, highlight: bool) -> None:
         """Answer with a page; if wanted, with where the query's words stand in each text."""
-        answer = [[list(row) for row in rows], more]
+        answer = [[list(row) for row in rows], edge]
         if not highlight or not rows:
             request.reply([*answer, []])
             return
@@ -212,6 +216,9 @@ class SearchRequests:
                     return
                 except RookeryError as refusal:
                     error = refusal
+                except (TypeError, ValueError, LookupError, AttributeError) as failure:  # an answer of another shape
+                    self.log.error("an answer of the search engine can't be used", op=op, reason=repr(failure))
+                    error = RookeryError(f"the search engine's answer to {op} can't be used")
             self.failed += 1
             request.fail(_refusal(error))
 
@@ -235,31 +242,37 @@ class Page:
 
     def ask_before(self, max_id: int) -> None:
         """Ask for what is older than max_id (0: the newest)."""
-        wanted = self.count - len(self.rows) + SPARE_COUNT
+        wanted = self._wanted()
 
         def take(ids: Any) -> None:
             self.rows += self.requests.found.rows(ids, self.viewer, self.count + 1 - len(self.rows))
             self._rounds += 1
             more = len(ids) == wanted
-            if len(self.rows) <= self.count and more and self._rounds < ROUNDS_MAX:
+            if len(self.rows) > self.count:
+                del self.rows[self.count :]
+                self._reply(self.rows[-1][1])
+            elif more and self._rounds < ROUNDS_MAX:
                 self.ask_before(ids[-1])
             else:
-                self._reply(len(self.rows) > self.count or more, self.rows[: self.count])
+                self._reply(ids[-1] if more else 0)
 
         self._ask(max_id, 0, wanted, take)
 
     def ask_after(self, max_id: int, min_id: int) -> None:
         """Ask for what is right after min_id."""
-        wanted = self.count - len(self.rows) + SPARE_COUNT
+        wanted = self._wanted()
 
         def take(ids: Any) -> None:
             self.rows = self.requests.found.rows(ids, self.viewer, wanted) + self.rows
             self._rounds += 1
             more = len(ids) == wanted
-            if len(self.rows) <= self.count and more and self._rounds < ROUNDS_MAX:
+            if len(self.rows) > self.count:
+                del self.rows[: -self.count]
+                self._reply(self.rows[0][1])
+            elif more and self._rounds < ROUNDS_MAX:
                 self.ask_after(max_id, ids[0])
             else:
-                self._reply(len(self.rows) > self.count or more, self.rows[-self.count :])
+                self._reply(ids[0] if more else 0)
 
         self._ask(max_id, min_id, wanted, take)
 
@@ -270,8 +283,13 @@ class Page:
             follows = follows_in(self.tree, self.viewer)
             self.requests.ask(self.request, "latest", [self.tree, max_id, count, min_id, follows], take)
 
-    def _reply(self, more: bool, rows: list[Found]) -> None:
-        self.requests.reply_page(self.request, self.tree, rows, more, self.highlight)
+    def _wanted(self) -> int:
+        """Return how many ids to ask for: twice as many each round, as it seems that few may be shown."""
+        return min((self.count - len(self.rows) + SPARE_COUNT) << self._rounds, ROUND_COUNT_MAX)
+
+    def _reply(self, edge: int) -> None:
+        """edge: how far was looked, 0 if to the end."""
+        self.requests.reply_page(self.request, self.tree, self.rows, edge, self.highlight)
 
 
 def follows_in(tree: Any, viewer: Viewer) -> bytes:

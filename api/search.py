@@ -183,28 +183,23 @@ class Search:
             found = await resolve_names(self._cluster, sorted(names), self._timeout_s)
             tree = resolve(tree, {name: found.get(name.lower()) for name in names})
         reader = await self._reader(asked.reader)
-        rows, more, spans, shards = await self._find(asked, tree, reader)
+        rows, cursor, spans, shards = await self._find(asked, tree, reader)
         corrected = None
         first_page = not (asked.max_id or asked.since_id or asked.min_id or asked.below[1])
         if first_page and not asked.exact and len(rows) < TOO_FEW_COUNT:
             replaced = await self._corrections(tree)
             again = await self._find_corrected(asked, replace_words(tree, replaced), reader) if replaced else None
             if again is not None and len(again[0]) > len(rows):
-                (rows, more, spans, shards), corrected = again, corrected_text(asked.text, replaced)
-        return self._answer(asked, rows, more, spans, corrected, shards)
+                (rows, cursor, spans, shards), corrected = again, corrected_text(asked.text, replaced)
+        return self._answer(asked, rows, cursor, spans, corrected, shards)
 
     def _answer(
-        self, asked: Question, rows: list[Row], more: bool, spans: dict[str, Any], corrected: str | None, shards: Shards
-    ) -> Answer:
-        cursor = b"null"
-        if rows and more and not asked.min_id:
-            score, last_id = rows[-1][0], rows[-1][1]
-            cursor = b'"%d"' % last_id
-            if asked.order == "top":
-                cursor = b'"%s"' % cursor_of_top(asked.at_ms, score, last_id).encode()
+        self, asked: Question, rows: list[Row], cursor: str | None, spans: dict[str, Any], corrected: str | None,
+        shards: Shards,
+    ) -> Answer:  # fmt: skip
         body = b"".join(
             (
-                b'{"tweets":[', b",".join([row[2] for row in rows]), b'],"next_cursor":', cursor,
+                b'{"tweets":[', b",".join([row[2] for row in rows]), b'],"next_cursor":', orjson.dumps(cursor),
                 b',"corrected":', orjson.dumps(corrected), b",", shards.members(),
                 b',"highlights":' + orjson.dumps(spans) if asked.highlights else b"", b"}",
             )
@@ -214,11 +209,11 @@ class Search:
 
     async def _find(
         self, asked: Question, tree: list[Any], reader: list[Any]
-    ) -> tuple[list[Row], bool, dict[str, Any], Shards]:
-        """Return (rows, whether there are more, highlights by tweet id, shards)."""
+    ) -> tuple[list[Row], str | None, dict[str, Any], Shards]:
+        """Return (rows, cursor of the next page, highlights by tweet id, shards)."""
         min_id, since_id = _bounds(asked.since_id, asked.min_id)
-        cursor = [asked.max_id, min_id] if asked.order == "latest" else list(asked.below)
-        args = [tree, asked.order, asked.count_max, cursor, asked.at_ms, reader, asked.highlights]
+        begin = [asked.max_id, min_id] if asked.order == "latest" else list(asked.below)
+        args = [tree, asked.order, asked.count_max, begin, asked.at_ms, reader, asked.highlights]
         answers, shards = await self._ask_all("search", args)
         rows: list[Row] = [row for answer in answers for row in answer[0] if row[1] > since_id]
         spans = {str(row[1]): places for answer in answers for row, places in zip(answer[0], answer[2], strict=False)}
@@ -226,13 +221,25 @@ class Search:
             rows.sort(key=_by_id, reverse=True)
         else:
             rows.sort(key=_by_score, reverse=True)
-        page = rows[-asked.count_max :] if min_id else rows[: asked.count_max]
-        more = len(rows) > len(page) or any(answer[1] and _goes_on(answer[0], since_id) for answer in answers)
-        return page, more, {str(row[1]): spans.get(str(row[1]), []) for row in page} if asked.highlights else {}, shards
+        edges = [answer[1] for answer in answers if answer[1]]
+        if asked.order == "top":
+            page = rows[: asked.count_max]
+            cursor = None
+            if page and (len(rows) > len(page) or edges):
+                cursor = cursor_of_top(asked.at_ms, page[-1][0], page[-1][1])
+        else:
+            page, edge = cut(rows, edges, asked.count_max, bool(min_id))
+            cursor = str(edge) if edge > since_id and not min_id else None
+        return (
+            page,
+            cursor,
+            {str(row[1]): spans.get(str(row[1]), []) for row in page} if asked.highlights else {},
+            shards,
+        )
 
     async def _find_corrected(
         self, asked: Question, tree: list[Any], reader: list[Any]
-    ) -> tuple[list[Row], bool, dict[str, Any], Shards] | None:
+    ) -> tuple[list[Row], str | None, dict[str, Any], Shards] | None:
         """As `_find`; None if that can't be asked now, or not at all: several words for one may be too many."""
         try:
             return await self._find(asked, tree, reader)
@@ -262,9 +269,12 @@ class Search:
             reader = await self._reader(reader_id)
             answers, shards = await self._ask_all("tagged", [*tags, max_id, min_id, count, reader])
             rows = sorted((row for rows, _, _ in answers for row in rows), key=_by_id, reverse=True)
-            rows = rows[-count:] if min_id else [row for row in rows[:count] if row[1] > since_id]
+            rows, edge = cut(rows, [edge for _, edge, _ in answers if edge], count, bool(min_id))
+            if not min_id:
+                rows = [row for row in rows if row[1] > since_id]
             body = b"[" + b",".join([row[2] for row in rows]) + b"]"
-            return Answer(body, rows[0][1] if rows else 0, rows[-1][1] if rows else 0, shards)
+            newest, oldest = (rows[0][1], rows[-1][1]) if rows else (edge, edge)
+            return Answer(body, newest, oldest if min_id or not edge else min(oldest, edge), shards)
 
         key = ("tags", *(tuple(group) for group in tags), max_id, since_id, min_id, count, reader_id)
         return await self.cache.get(key, make)
@@ -357,9 +367,23 @@ def _bounds(since_id: int, min_id: int) -> tuple[int, int]:
     return (min(max(min_id, since_id), ID_MAX - 1), 0) if min_id else (0, since_id)
 
 
-def _goes_on(rows: list[Row], since_id: int) -> bool:
-    """Whether what a shard has beyond these rows is still newer than since_id."""
-    return not rows or rows[-1][1] > since_id
+def cut(rows: list[Row], edges: list[int], count: int, forward: bool) -> tuple[list[Row], int]:
+    """Return a page of rows, which are newest first, and where the next one begins, 0 if there is none.
+
+    edges: how far shards have looked that had more. Beyond the nearest of them there may be others' tweets in between,
+    so the page ends there. forward: it is of what is right after a tweet, and grows towards the newest.
+    """
+    if forward:
+        edge = min(edges, default=0)
+        rows = [row for row in rows if row[1] <= edge] if edge else rows
+        page = rows[-count:]
+    else:
+        edge = max(edges, default=0)
+        rows = [row for row in rows if row[1] >= edge]
+        page = rows[:count]
+    if len(rows) > len(page):
+        edge = page[0 if forward else -1][1]
+    return page, edge
 
 
 def _by_id(row: Row) -> Any:

@@ -16,12 +16,9 @@ from __future__ import annotations
 import numpy as np
 
 from actors.core.arena_kernels import grow_row, move, njit, njit_making_arrays, prefetch
+from actors.core.flags import FLAG_DELETED, FLAG_DIRECT, FLAG_FOLLOWERS, FLAG_REPLY, FLAG_REPOST
 
-FLAG_REPLY = 1
-FLAG_REPOST = 2
-FLAG_FOLLOWERS = 4
-FLAG_DIRECT = 8
-FLAG_DELETED = 16
+__all__ = ["FLAG_DELETED", "FLAG_DIRECT", "FLAG_FOLLOWERS", "FLAG_REPLY", "FLAG_REPOST"]  # for those who import kernels
 
 NO_BUDGET = 1 << 62
 

@@ -21,7 +21,7 @@ from zlib import crc32
 
 import msgpack
 
-from actors.core import kernels
+from actors.core import flags as bits
 from actors.core.arguments import COUNT_MAX, an_id, an_id_or_zero, whole
 from actors.core.errors import MalformedError, RookeryError
 from actors.search import text
@@ -76,7 +76,7 @@ def _read_tweet(row: Any) -> TweetFacts:
     whole(flags, 0, FLAGS_MAX, "flags")
     for count in (replies, reposts, likes):
         whole(count, 0, COUNT_MAX, "count")
-    is_repost = bool(flags & kernels.FLAG_REPOST)
+    is_repost = bool(flags & bits.FLAG_REPOST)
     packed = original if is_repost and original is not None else body
     content, _, _, media_ids, entities, _ = msgpack.unpackb(packed, raw=False, strict_map_key=False)
     facts = msgpack.unpackb(entities, raw=False, strict_map_key=False) if entities else {}
@@ -86,7 +86,7 @@ def _read_tweet(row: Any) -> TweetFacts:
     marks = [
         mark
         for mark, holds in (
-            ("media", media_ids), ("links", links), ("reply", flags & kernels.FLAG_REPLY), ("repost", is_repost)
+            ("media", media_ids), ("links", links), ("reply", flags & bits.FLAG_REPLY), ("repost", is_repost)
         )
         if holds
     ]  # fmt: skip

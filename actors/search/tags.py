@@ -102,14 +102,14 @@ class TagRings:
             self._pending.popleft()
 
     def page(self, wanted: Wanted, max_id: int, min_id: int, count: int) -> list[int]:
-        """Return up to count ids, newest first: older than max_id (0: any), or the ones right after min_id."""
+        """Return up to count ids, newest first, older than max_id (0: any); with min_id the ones right after it."""
         rings = {tag: self._ring(tag) for tag in (*wanted.any_of, *wanted.all_of, *wanted.none_of)}
         floor = max(ring.floor for ring in rings.values())
         ready = self._above(floor, wanted, rings)
         if min_id:
-            found = ready[bisect_right(ready, min_id) :]
+            found = ready[bisect_right(ready, min_id) : bisect_left(ready, max_id or ID_MAX)]
             if min_id < floor:
-                below = self._search(wanted.tree(), floor + 1, count, min_id)
+                below = self._search(wanted.tree(), min(floor + 1, max_id or ID_MAX), count, min_id)
                 found = sorted({*below, *found})
             return found[:count][::-1]
         page = ready[: bisect_left(ready, max_id or ID_MAX)][::-1][:count]

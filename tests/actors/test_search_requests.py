@@ -78,7 +78,7 @@ class World:
 
     def latest(self, text: str, count: int, reader: list[Any] = NOBODY, max_id: int = 0, min_id: int = 0) -> Any:
         rows, more, _ = self.ask("search", tree_of(text), "latest", count, [max_id, min_id], 0, reader, False)
-        return [row[1] for row in rows], more
+        return [row[1] for row in rows], bool(more)
 
 
 def tree_of(text: str) -> list[Any]:

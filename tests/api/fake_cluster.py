@@ -410,7 +410,8 @@ class FakeCluster:
         found = [t for t in self._public(shard, reader) if self._matches(t, tree, reader)]
         top = order == "top"
         rows, more = self._rows(found, cursor[1] if top else cursor[0], 0 if top else cursor[1], count, top)
-        return [rows, more, [[[0, 1]] for _ in rows] if spans else []]
+        edge = 0 if not more else rows[-1][1] if not rows or top or not cursor[1] else rows[0][1]
+        return [rows, edge, [[[0, 1]] for _ in rows] if spans else []]
 
     def search_tagged(
         self, shard: int, any_of: Any, all_of: Any, none_of: Any, max_id: int, min_id: int, count: int, reader: Any

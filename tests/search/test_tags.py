@@ -31,7 +31,7 @@ class Twin:
     def page(self, wanted: Wanted, max_id: int, min_id: int, count: int) -> list[int]:
         found = sorted(i for i, has in self.fed.items() if holds(wanted.tree(), has))
         if min_id:
-            return [i for i in found if i > min_id][:count][::-1]
+            return [i for i in found if i > min_id and (not max_id or i < max_id)][:count][::-1]
         return [i for i in found if not max_id or i < max_id][::-1][:count]
 
 
@@ -79,7 +79,8 @@ def test_every_page_is_what_sorting_everything_gives(seed, monkeypatch):
             rings.committed(seq)
             bound = rng.choice([0, rng.randrange(1, seq * 10 + 20)])
             as_min = rng.random() < 0.4
-            args = (0, bound) if as_min else (bound, 0)
+            other = rng.choice([0, rng.randrange(1, seq * 10 + 20)])
+            args = (other, bound) if as_min else (bound, 0)
             assert rings.page(wanted, *args, 5) == twin.page(wanted, *args, 5), (wanted, args)
         assert not rings.check()
     assert len(rings) <= tags.RINGS_MAX
