@@ -13,7 +13,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from actors.core import ids, kernels, limits
+from actors.core import flags as bits
+from actors.core import ids, limits
 from actors.core.entries import Entry, unpack
 from actors.core.errors import ForbiddenError, InvalidError, TooLargeError
 from actors.core.people import PROFILE_FIELDS
@@ -137,7 +138,7 @@ def profile(values: Any) -> dict[str, Any]:
 def original(packed: Any) -> Entry:
     """Take the packed entry of a tweet to repost: a public original, whole and fit to be rendered."""
     entry = Entry(*unpack(blob(packed, 1, limits.ENTRY_BYTES_MAX, "entry")))
-    if type(entry.flags) is int and entry.flags & (kernels.FLAG_FOLLOWERS | kernels.FLAG_DIRECT):
+    if type(entry.flags) is int and entry.flags & (bits.FLAG_FOLLOWERS | bits.FLAG_DIRECT):
         raise ForbiddenError(f"tweet {shown(entry.tweet_id)} is not public and can't be reposted", "tweet_id")
     an_id(entry.tweet_id, "tweet_id")
     an_id(entry.author_id, "author_id")
@@ -145,7 +146,7 @@ def original(packed: Any) -> Entry:
     for value in (entry.replies, entry.reposts, entry.likes):
         whole(value, 0, COUNT_MAX, "counts")
     id_list(entry.mention_ids, limits.MENTIONS_COUNT_MAX, "mention_ids")
-    whole(entry.flags, 0, kernels.FLAG_REPLY, "flags")
+    whole(entry.flags, 0, bits.FLAG_REPLY, "flags")
     is_original = entry[4:6] == (entry.tweet_id, entry.author_id) and entry.orig is None
     if not is_original or ids.bucket_of_tweet(entry.tweet_id) != ids.bucket_of_account(entry.author_id):
         raise InvalidError(f"the entry of {entry.tweet_id} is not that of an original tweet", "entry")

@@ -4,7 +4,7 @@ An *entry* is a list, packed once with msgpack and passed on unread wherever pos
 
     [tweet_id, author_id, flags, reply_author, orig_id, orig_author, replies, reposts, likes, body, mention_ids, orig]
 
-flags          FLAG_* of kernels.py (reply, repost, followers-only, direct)
+flags          FLAG_* of flags.py (reply, repost, followers-only, direct)
 reply_author   author of the tweet that this one answers, 0 for none
 orig_id        the tweet itself, or what it reposts; orig_author likewise (its own author when it is no repost)
 body           msgpack [text, username, in_reply_to, media_ids, entities, edited_ms]: facts, not a rendering; never
@@ -21,13 +21,13 @@ import msgpack
 import numpy as np
 import numpy.typing as npt
 
-from actors.core import kernels
+from actors.core import flags as bits
 
 Ints = npt.NDArray[np.int64]
 NUMBERS = ("tweet_id", "author_id", "flags", "reply_author", "orig_id", "orig_author", "replies", "reposts", "likes")
 NO_MENTIONS = msgpack.packb([])
 BYTES_OBJECT = 41  # what CPython adds to the bytes of a body, with its place in a list
-VISIBILITY_FLAGS = {0: 0, 1: kernels.FLAG_FOLLOWERS, 2: kernels.FLAG_DIRECT}
+VISIBILITY_FLAGS = {0: 0, 1: bits.FLAG_FOLLOWERS, 2: bits.FLAG_DIRECT}
 
 
 class Entry(NamedTuple):
@@ -48,7 +48,7 @@ class Entry(NamedTuple):
 
     @property
     def is_repost(self) -> bool:
-        return bool(self.flags & kernels.FLAG_REPOST)
+        return bool(self.flags & bits.FLAG_REPOST)
 
 
 class TweetBatch:
@@ -114,7 +114,7 @@ class TweetBatch:
 
 def visibility_of(flags: int) -> int:
     """Return 0 public, 1 followers, 2 direct."""
-    return 2 if flags & kernels.FLAG_DIRECT else 1 if flags & kernels.FLAG_FOLLOWERS else 0
+    return 2 if flags & bits.FLAG_DIRECT else 1 if flags & bits.FLAG_FOLLOWERS else 0
 
 
 def pack(value: Any) -> bytes:
