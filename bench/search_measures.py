@@ -66,7 +66,7 @@ def client_of(contestant: Contestant) -> Iterator[httpx.Client]:
 
 def search(client: httpx.Client, query: str, order: str = "latest", count: int = COUNT) -> dict[str, Any]:
     """Return one answer. Raises BenchError for anything but 200."""
-    answer = client.get(PATH, params={"query": query, "order": order, "count": count})
+    answer = client.get(PATH, params={"query": query, "order": order, "count": count, "exact": "true"})
     if answer.status_code != 200:
         raise BenchError(f"search for {query!r} at {client.base_url}: {answer.status_code} {answer.text[:300]}")
     found: dict[str, Any] = answer.json()

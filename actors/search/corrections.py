@@ -25,6 +25,7 @@ REFRESH_TIMES = 50  # so many times as long as the last one took: 2 % of a core
 WORD_CHARS_MIN = 3  # shorter words have too many neighbours
 DISTANCE_TWO_CHARS_MIN = 6  # from this length on two mistakes are corrected, below one
 VOCABULARY_COUNT_MAX = 200_000  # words kept, the most frequent: some 20 MB
+KNOWN_TWEETS = 5  # of a shard that have a word: then it is one, and isn't compared
 SUGGESTION_COUNT_MAX = 8  # of one word and shard
 PENALTY = 3.0  # a mistake costs as much as being e^3 = 20 times rarer
 FIRST_LETTER_PENALTY = 2.0  # seldom is the first letter wrong
@@ -47,7 +48,7 @@ class Vocabulary:
         if now_s >= self._read_again_at:
             self._refresh(now_s)
         own = self._counts.get(word, 0)
-        if len(word) < WORD_CHARS_MIN:
+        if len(word) < WORD_CHARS_MIN or own >= KNOWN_TWEETS:
             return own, []
         cutoff = 2 if len(word) >= DISTANCE_TWO_CHARS_MIN else 1
         found = process.extract(word, self._words, scorer=OSA.distance, score_cutoff=cutoff, limit=None)

@@ -323,8 +323,8 @@ def measure_homes(options: Options, progress: Progress, stage: Stage, cluster: R
 
 
 def search_request(query: str, order: str) -> bytes:
-    """Return a search as it goes over the wire. Nobody is signed in: peers know no accounts."""
-    return get_request(f"{PATH}?query={query.replace(' ', '+')}&order={order}&count={COUNT}")
+    """Return a search as it goes over the wire. Nobody is signed in, and typos aren't corrected: peers do neither."""
+    return get_request(f"{PATH}?query={query.replace(' ', '+')}&order={order}&count={COUNT}&exact=true")
 
 
 def post_requests(options: Options, stage: Stage, name: str) -> Path:
