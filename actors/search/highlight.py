@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from actors.search.query import positive_leaves
-from actors.search.text import Token, cashtags, hashtags, is_pair, language_of, mentions, query_stems, stems, tokens
+from actors.search.text import Token, cashtags, hashtags, is_pair, language_of, mentions, stems, tokens
 
 HIGHLIGHTS_MAX: Final = 50  # spans of one text: a reader sees no more, and an answer has a hundred texts
 
@@ -29,9 +29,11 @@ def highlights(text: str, tree: list[Any], lang: str | None = None) -> list[list
     leaves = list(positive_leaves(tree))
     spans: list[tuple[int, int]] = []
     found = tokens(text)
-    wanted = {stem for leaf in leaves if leaf[0] == "word" for stem in query_stems(leaf[1])}
-    if wanted:
-        own = stems([token.word for token in found], language_of(text) if lang is None else lang)
+    words = [leaf[1] for leaf in leaves if leaf[0] == "word"]
+    if words:
+        lang = language_of(text) if lang is None else lang
+        wanted = set(stems(words, lang))
+        own = stems([token.word for token in found], lang)
         spans += [token[1:] for token, stem in zip(found, own, strict=True) if stem in wanted]
     for leaf in leaves:
         if leaf[0] == "phrase":

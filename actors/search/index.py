@@ -8,7 +8,8 @@ Rules of this file
   index can't differ about what a word is.
 - A tweet is in the index at most once: it is removed before it is added again, in the same commit.
 
-Fields: id, author, to (i64); words with positions; stems with frequencies, which is what BM25 counts; tags, cash,
+Fields: id, author, to (i64); words with positions; stems, each with its language, with frequencies, which is what BM25
+counts; tags, cash,
 mentions, lang, marks as they are; likes and engagement as columns. `VERSION` stands in the folder's name: another
 layout is another index.
 
@@ -33,11 +34,11 @@ import tantivy
 
 from actors.core.ids import ID_MAX
 from actors.search.documents import NEW, TweetFacts
-from actors.search.queries import Builder
+from actors.search.queries import LANGUAGE_MARK, Builder
 
 logger = logging.getLogger("rookery.search")
 
-VERSION = 1
+VERSION = 2
 WRITER_HEAP_BYTES = 30_000_000  # what gathers before tantivy begins a segment by itself; 15 MB is its least
 BLANKS = "blanks"  # the tokenizer that splits at them
 SEGMENT_FILES = ("fast", "fieldnorm", "idx", "pos", "store", "term")  # of each segment, beside the deletes
@@ -124,7 +125,7 @@ class TweetIndex:
     def _view(self) -> None:
         """Look at the last commit from now on. Searches take searcher and builder together."""
         searcher = self._index.searcher()
-        self._seen = searcher, Builder(self._fields, searcher.doc_freq)
+        self._seen = searcher, Builder(self._fields, searcher.terms_with_prefix)
 
     # ---- the indexing thread ----------------------------------------------------------------------------------
 
@@ -138,7 +139,7 @@ class TweetIndex:
         if facts.reply_author:
             document.add_integer("to", facts.reply_author)
         document.add_text("words", " ".join(facts.words))
-        document.add_text("stems", " ".join(facts.stems))
+        document.add_text("stems", " ".join([f"{stem}{LANGUAGE_MARK}{facts.lang}" for stem in facts.stems]))
         document.add_text("lang", facts.lang)
         for name, values in (
             ("tags", facts.hashtags), ("cash", facts.cashtags), ("mentions", facts.mentions), ("marks", facts.marks),

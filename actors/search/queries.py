@@ -20,6 +20,7 @@ from actors.search import text
 from actors.search.query import has_follows, wants_reposts
 
 MUST, SHOULD, MUST_NOT = tantivy.Occur.Must, tantivy.Occur.Should, tantivy.Occur.MustNot
+LANGUAGE_MARK = "|"  # between a stem and its language: no word has it
 WORDS_KEPT = 4_096  # queries of words that are made once a commit
 _SCORING = frozenset(("word", "phrase"))
 
@@ -27,11 +28,11 @@ _SCORING = frozenset(("word", "phrase"))
 class Builder:
     """Makes the queries of one index."""
 
-    def __init__(self, schema: Any, frequency: Callable[[str, str], int]) -> None:
-        """frequency(field, term): how many tweets of this commit have it. Another commit needs another builder."""
-        self._schema, self._frequency = schema, frequency
+    def __init__(self, schema: Any, terms: Callable[[str, str], list[tuple[str, int]]]) -> None:
+        """terms(field, prefix): those of this commit that begin so. Another commit needs another builder."""
+        self._schema, self._terms = schema, terms
         self._words: dict[str, Any] = {}
-        self._no_repost = [(MUST_NOT, self._term("marks", "repost"))] if frequency("marks", "repost") else []
+        self._no_repost = [(MUST_NOT, self._term("marks", "repost"))] if terms("marks", "repost") else []
         without = [(MUST, self.below(0)), (MUST_NOT, self._term("marks", "repost"))]
         self.no_reposts = tantivy.Query.boolean_query(without)
 
@@ -80,14 +81,18 @@ class Builder:
         return tantivy.Query.boolean_query(clauses)
 
     def _word(self, word: str) -> Any:
-        """Any of the word's stems; those that no tweet has are left out, which halves a search of two words."""
+        """The word's stem in each language in which a tweet has it: one or two as a rule."""
         found = self._words.get(word)
         if found is None:
             if len(self._words) >= WORDS_KEPT:
                 self._words.clear()
-            stems = text.query_stems(word)
-            known = [stem for stem in stems if self._frequency("stems", stem)] if len(stems) > 1 else stems
-            terms = [self._term("stems", stem, "freq") for stem in known or stems[:1]]
+            known = [
+                term
+                for stem in text.query_stems(word)
+                for term, _ in self._terms("stems", stem + LANGUAGE_MARK)
+                if text.stems([word], term.rpartition(LANGUAGE_MARK)[2]) == [stem]
+            ]
+            terms = [self._term("stems", term, "freq") for term in known]
             found = terms[0] if len(terms) == 1 else tantivy.Query.boolean_query([(SHOULD, term) for term in terms])
             self._words[word] = found
         return found

@@ -80,13 +80,9 @@ def stem(word: str, lang: str) -> str:
     return Stemmer.Stemmer(STEMMERS[lang], 0).stemWord(word) or word
 
 
-@lru_cache(maxsize=100_000)
-def stems_in_any_language(word: str) -> frozenset[str]:
-    return frozenset({word} | {stem(word, lang) for lang in STEMMERS})
-
-
 def has_word(tweet: OracleTweet, word: str) -> bool:
-    return any(stem(own, tweet.lang) in stems_in_any_language(word) for own in words_of_tweet(tweet))
+    wanted = stem(word, tweet.lang)
+    return any(stem(own, tweet.lang) == wanted for own in words_of_tweet(tweet))
 
 
 def has_phrase(tweet: OracleTweet, phrase: list[str]) -> bool:
