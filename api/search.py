@@ -63,19 +63,29 @@ class Shards(NamedTuple):
     answered: int
     of: int
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether a shard is missing."""
+        return self.answered < self.of
+
     def members(self) -> bytes:
         """Return the members of an answer that tell it."""
-        partial = b"true" if self.answered < self.of else b"false"
+        partial = b"true" if self.is_partial else b"false"
         return b'"partial":%s,"shards":{"answered":%d,"of":%d}' % (partial, self.answered, self.of)
 
 
 class Answer(NamedTuple):
-    """A finished answer. newest_id, oldest_id: of a page of `latest`, for links."""
+    """A finished answer. newest_id, oldest_id: of a page of `latest`, for links.
+
+    is_full: a page with as many tweets as fit. Only such answers are repeated: they are those of popular queries, and
+    whoever waits for a tweet with a rare word finds it as soon as the index does.
+    """
 
     body: bytes
     newest_id: int
     oldest_id: int
     shards: Shards
+    is_full: bool = True
 
 
 class _Kept:
@@ -135,7 +145,7 @@ class SearchCache:
         failed = task.cancelled() or task.exception() is not None
         if self._kept.get(key) is not kept:
             return  # forgotten meanwhile
-        if failed or not kept.to_be_kept:
+        if failed or not kept.to_be_kept or not task.result().is_full or task.result().shards.is_partial:
             self._drop(key)
             return
         kept.body_bytes = len(task.result().body)
@@ -205,7 +215,8 @@ class Search:
             )
         )  # fmt: skip
         linked = bool(rows) and asked.order == "latest"
-        return Answer(body, rows[0][1] if linked else 0, rows[-1][1] if linked else 0, shards)
+        ends = (rows[0][1], rows[-1][1]) if linked else (0, 0)
+        return Answer(body, *ends, shards, len(rows) >= asked.count_max)
 
     async def _find(
         self, asked: Question, tree: list[Any], reader: list[Any]
@@ -274,7 +285,8 @@ class Search:
                 rows = [row for row in rows if row[1] > since_id]
             body = b"[" + b",".join([row[2] for row in rows]) + b"]"
             newest, oldest = (rows[0][1], rows[-1][1]) if rows else (edge, edge)
-            return Answer(body, newest, oldest if min_id or not edge else min(oldest, edge), shards)
+            oldest = oldest if min_id or not edge else min(oldest, edge)
+            return Answer(body, newest, oldest, shards, len(rows) >= count)
 
         key = ("tags", *(tuple(group) for group in tags), max_id, since_id, min_id, count, reader_id)
         return await self.cache.get(key, make)

@@ -9,6 +9,7 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import secrets
@@ -26,6 +27,7 @@ import pytest_asyncio
 
 from actors.core.entries import pack_body
 from actors.core.errors import InvalidError, MalformedError, RookeryError
+from actors.search import accounts, index
 from actors.search.documents import SOCKET
 from actors.search.engine import FEED_ROWS_MAX, NICE_ENGINE, TRENDS_FILE
 from actors.search.searches import COUNT_MAX
@@ -91,7 +93,8 @@ class Engine:
             self.lane.close()
 
     async def kill(self) -> None:
-        self.process.kill()
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
+            self.process.kill()
         await self.process.wait()
         self.lane.close()
 
@@ -371,7 +374,7 @@ async def test_a_damaged_folder_is_made_anew_at_the_next_start(data_dir):
     engine = await Engine(data_dir).start()
     await engine.feed([row(n, "a whale") for n in range(1, 100)], accounts=[[1, "ada", "Ada", "", 0]])
     assert await engine.stop() == 0
-    for folder in ("tweets-1", "accounts-1"):
+    for folder in (f"tweets-{index.VERSION}", f"accounts-{accounts.VERSION}"):
         for path in (data_dir / folder).glob("*.term"):
             path.write_bytes(path.read_bytes()[:-40])
     (data_dir / TRENDS_FILE).write_bytes(b"garbage")
