@@ -164,6 +164,10 @@ class Commits:
 
     # ---- durable and committed --------------------------------------------------------------------------------
 
+    def flush_soon(self) -> None:
+        """Have everything applied so far made durable now, what isn't urgent too."""
+        self.group_commit.notify()
+
     def when_committed(self, waiter: Any, body: Any) -> None:
         """Answer a LaneRequest, or resolve a future, once everything applied so far is committed."""
         if self.committed_position >= self.state.position and not self.waiting:

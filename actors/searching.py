@@ -120,6 +120,8 @@ class SearchEngine:
                 await self._serve()
             except (OSError, TimeoutError, RookeryError, LaneDisconnected) as error:
                 self.log.warning("the search engine has ended; it is started again", reason=str(error)[:300])
+            except Exception as error:  # noqa: BLE001  a fault of ours: search goes on without it, and it is logged
+                self.log.error("the search feeder failed; it starts again", reason=repr(error), exc_info=True)
             finally:
                 self._lane = None
                 self.state.news = None
@@ -203,7 +205,12 @@ class SearchEngine:
         await self._feed(lane, wanted, taken.accounts)
 
     async def _committed(self, position: int) -> None:
-        """Wait until everything up to a position is committed. (`when_committed` may be refused; this may not.)"""
+        """Wait until everything up to a position is committed. (`when_committed` may be refused; this may not.)
+
+        The last record may be one that would wait up to a second for the next flush, so one is asked for.
+        """
+        if self.commits.committed_position < position:
+            self.commits.flush_soon()
         while self.commits.committed_position < position:  # noqa: ASYNC110  it is looked at fifty times a second at most
             await asyncio.sleep(IDLE_S)
 

@@ -196,7 +196,7 @@ class Search(Section):
 
     enabled: bool = Field(True, description="a search engine beside each replica of a shard, on or off")
     commit_ms: int = Field(
-        200, ge=10, le=60_000, description="how long fed tweets gather before they can be found, once they are fed"
+        200, ge=10, le=60_000, description="how far commits of an index are apart; so long a tweet may wait to be found"
     )
     timeout_ms: int = Field(
         1_000, ge=10, le=60_000, description="how long a search waits for a shard before its part is left out"

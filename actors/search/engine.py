@@ -53,6 +53,7 @@ NICE_ENGINE, NICE_INDEXING = 10, 15  # home reads first, then searches, then the
 SWITCH_INTERVAL_S = 0.0005  # a search waits no longer for the indexing thread's Python
 TRENDS_FILE = "trends.bin"
 TRENDS_SAVE_S = 60.0  # what a crash may make trends forget
+PAUSE_TIMES = 3.0  # a commit takes at most a quarter of the thread's time: under a bulk load they come less often
 FEED_ROWS_MAX = 2_000  # rows in one feed
 
 
@@ -92,6 +93,7 @@ class Indexer(threading.Thread):
         self.seq = 0  # tweets fed so far
         self.unreadable_count = 0  # rows left out
         self._waiting: list[Feed] = []  # to be told after the next commit
+        self._due_s = 0.0  # from when on the next commit may be
 
     def run(self) -> None:
         """Index until None comes; the first fault ends the process."""
@@ -112,10 +114,12 @@ class Indexer(threading.Thread):
             self.ready.set()
 
     def _step(self) -> bool:
-        """Take in feeds until a commit is due; commit. False: it was the last."""
-        due = time.monotonic() + self.commit_s
+        """Take in feeds until a commit is due; commit. False: it was the last.
+
+        After a quiet time the first feed is committed at once; then commits keep their distance.
+        """
         while True:
-            left = due - time.monotonic()
+            left = self._due_s - time.monotonic()
             if left <= 0 and self._dirty:
                 self._commit()
                 return True
@@ -125,8 +129,6 @@ class Indexer(threading.Thread):
                 continue
             if feed is None:
                 return False
-            if not self._dirty:
-                due = time.monotonic() + self.commit_s
             self._take(feed)
 
     @property
@@ -161,12 +163,15 @@ class Indexer(threading.Thread):
         feed.facts.append(facts)
 
     def _commit(self) -> None:
+        begin = time.monotonic()
         seq, waiting = self.seq, self._waiting
         self._waiting = []
         if self.tweets.uncommitted_count:
             self.tweets.commit()
         if self.accounts.uncommitted_count:
             self.accounts.commit()
+        now = time.monotonic()
+        self._due_s = now + max(self.commit_s, PAUSE_TIMES * (now - begin))
         self.engine.tell(self.engine.committed, seq, waiting)
 
 

@@ -50,6 +50,9 @@ class Committed:
     def committed_position(self) -> int:
         return self.state.position if self._held is None else self._held
 
+    def flush_soon(self) -> None:
+        """What isn't held is committed already."""
+
     def hold(self) -> None:
         """Commit nothing that comes from now on."""
         self._held = self.state.position
