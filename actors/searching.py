@@ -120,7 +120,7 @@ class SearchEngine:
                 await self._serve()
             except (OSError, TimeoutError, RookeryError, LaneDisconnected) as error:
                 self.log.warning("the search engine has ended; it is started again", reason=str(error)[:300])
-            except Exception as error:  # noqa: BLE001  a fault of ours: search goes on without it, and it is logged
+            except Exception as error:
                 self.log.error("the search feeder failed; it starts again", reason=repr(error), exc_info=True)
             finally:
                 self._lane = None

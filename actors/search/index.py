@@ -93,8 +93,14 @@ def check_files(directory: Path) -> None:
 
 
 def open_index(directory: Path, fields: Any) -> Any:
-    """Open the index in a folder, or make one there. What is damaged, or has other fields, is made anew."""
+    """Open the index in a folder, or make one there. What is damaged, or has other fields, is made anew.
+
+    Folders of other versions beside it are removed: they are of no use any more.
+    """
     directory.mkdir(parents=True, exist_ok=True)
+    for other in directory.parent.glob(f"{directory.name.rpartition('-')[0]}-*"):
+        if other != directory and other.is_dir():
+            shutil.rmtree(other)
     try:
         check_files(directory)
         index = tantivy.Index(fields, path=str(directory))

@@ -29,6 +29,7 @@ from actors.core import news
 from actors.core.errors import OverloadedError
 from actors.core.found import FoundTweets
 from actors.core.replica import Replica
+from actors.search.index import VERSION
 from actors.searching import SearchEngine
 from tests.core.harness import Shards
 
@@ -36,6 +37,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 EVENTUALLY_S = 20.0
 COMMIT_MS = 20
 WORD = "whale"
+TWEETS = f"tweets-{VERSION}"
 NOTHING = {"missing": 0, "extra": 0, "stale": 0, "accounts_missing": 0, "accounts_extra": 0}
 
 
@@ -200,7 +202,7 @@ async def test_nothing_that_is_there_at_the_start_is_fed_before_it_is_committed(
     unstarted.commits.hold()
     tweet_id = unstarted.post(WORD)
     unstarted.search.start()
-    await eventually(lambda: (unstarted.directory / "tweets-1" / "meta.json").exists())
+    await eventually(lambda: (unstarted.directory / TWEETS / "meta.json").exists())
     await asyncio.sleep(0.3)
     with pytest.raises(OverloadedError):
         await unstarted.search.ask("latest", [["word", WORD], 0, 5, 0, b""], 1.0)
@@ -430,11 +432,11 @@ async def test_an_engine_that_cannot_start_is_tried_again_until_it_can(unstarted
     monkeypatch.setattr(searching, "RESTART_FIRST_S", 0.05)
     tweet_id = unstarted.post(WORD)
     unstarted.directory.mkdir()
-    (unstarted.directory / "tweets-1").write_text("where a folder should be")
+    (unstarted.directory / TWEETS).write_text("where a folder should be")
     unstarted.search.start()
     await eventually(lambda: unstarted.search.start_count >= 2)
     assert unstarted.search.figures()["state"] == "starting again"
-    (unstarted.directory / "tweets-1").unlink()
+    (unstarted.directory / TWEETS).unlink()
     await unstarted.finds([tweet_id])
 
 

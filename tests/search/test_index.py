@@ -11,7 +11,7 @@ import tantivy
 
 from actors.core.ids import ID_MAX
 from actors.search.documents import read_tweet
-from actors.search.index import SEGMENT_FILES, TweetIndex, disk_bytes
+from actors.search.index import SEGMENT_FILES, VERSION, TweetIndex, disk_bytes
 from tests.search.sample_tweets import make_sample
 
 
@@ -227,3 +227,11 @@ def test_files_that_no_commit_knows_do_not_matter(tmp_path):
     again = TweetIndex(tmp_path)
     assert again.latest(["word", "whale"], 0, 99) == WHALES
     again.close()
+
+
+def test_folders_of_other_versions_are_removed(tmp_path):
+    (tmp_path / "tweets-0").mkdir()
+    (tmp_path / "tweets-0" / "meta.json").write_text("{}")
+    (tmp_path / "accounts-0").mkdir()
+    TweetIndex(tmp_path).close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["accounts-0", f"tweets-{VERSION}"]
