@@ -25,6 +25,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
+import psutil
 import structlog
 
 from actors.core.errors import InvalidError, OverloadedError, RookeryError
@@ -126,6 +127,7 @@ class TrendsActor:
         """Return the actor's figures."""
         return {
             **self._figures, "pid": os.getpid(), "shards": self._shard_count, "missing": sorted(self._missing),
+            "rss_bytes": psutil.Process().memory_info().rss,
             "languages": len({lang for _, lang in self._lists}), "as_of_ms": self._as_of_ms,
         }  # fmt: skip
 

@@ -45,7 +45,8 @@ async def collect_status(client: ClusterClient, namespace: str) -> dict[str, Any
         processes.append(process)
         if replica["primary"] and figures.get("search", {}).get("pid"):
             engine = _process("search", figures["search"]["pid"], replica["node"], f"{replica['actor']}-search")
-            processes.append(engine | {"shard": shard, "replica": replica["index"]})
+            sizes = {"rss_bytes": figures["search"]["rss_bytes"]}
+            processes.append(engine | sizes | {"shard": shard, "replica": replica["index"]})
         if replica["primary"]:
             buckets = len(client.shard_map.buckets_of_shard(shard))
             shards.append({"shard": shard, "buckets": buckets, "live": replica["live"], **figures})
@@ -82,7 +83,8 @@ async def _trends(namespace: str) -> list[dict[str, Any]]:
             figures = await actor.ping.remote()
     except (RayError, TimeoutError):
         return [{**_process("trends", 0, node, TRENDS_NAME), "live": False}]
-    return [{**_process("trends", int(figures["pid"]), node, TRENDS_NAME), "trends": figures}]
+    process = _process("trends", int(figures["pid"]), node, TRENDS_NAME)
+    return [{**process, "rss_bytes": figures["rss_bytes"], "trends": figures}]
 
 
 async def _api_workers(namespace: str) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import pytest
 from actors.core.errors import NotFoundError, OverloadedError, UnauthorizedError
 from actors.core.ids import bucket_of_account
 from actors.core.replica import READS, WRITES
+from actors.search_requests import OPERATIONS as SEARCH
 from cluster.replica_group import FOLLOWER_READS, TRACKED_WRITES
 from tests.cluster.conftest import until
 from tests.cluster.fake_replicas import FakeReplicaSet
@@ -55,7 +56,7 @@ def loads(client) -> list:
 
 
 def test_the_operations_are_those_of_the_shard():
-    assert {*READS, "home"} - {"export"} == FOLLOWER_READS
+    assert {*READS, "home", *SEARCH} - {"export", "search_check"} == FOLLOWER_READS
     assert set(WRITES) == TRACKED_WRITES
 
 
