@@ -131,7 +131,7 @@ class LaneServer:
     def push(self, topic: str, value: Any) -> None:
         """Send [topic, value] to every authenticated peer. One that doesn't read is dropped at WRITE_BYTES_MAX."""
         packed = pack([PUSH_REQUEST_ID, REPLY_PUSH, [topic, value]])
-        for connection in self._open:
+        for connection in list(self._open):  # one that doesn't read is dropped on the way
             connection.send(packed)
 
     async def close(self) -> None:

@@ -160,7 +160,8 @@ class Nemesis:
         self, fault: Fault, role: str, victim: psutil.Process, place: tuple[int, int] | None, name: str
     ) -> None:
         """Damage a replica's journal and kill it soon, if its shard can bear that."""
-        if place is None or self._stopped or not is_in_sync(map_on_disk(self._data), place[0]):
+        busy = self._stopped or self._disk_busy
+        if place is None or busy or not is_in_sync(map_on_disk(self._data), place[0]):
             self._note(f"damage {name}: left out, it may be one of too few copies")
             return
         self._healing.add(place[0])
@@ -223,9 +224,9 @@ class Nemesis:
         self._lanes.of[place].set_mode("")
 
     async def _fill_disk(self, fault: Fault) -> None:
-        """Fill one replica's disk, or all."""
-        if self._disk_busy:
-            self._note("disk: one is full already")
+        """Fill one replica's disk, or all. Not while a damaged copy is the one that can be spared."""
+        if self._disk_busy or self._healing:
+            self._note("disk: one is full already, or a copy is damaged")
             return
         turn = int(fault.draw * (len(self._disks) + 1))
         full = self._disks[turn : turn + 1] or self._disks
