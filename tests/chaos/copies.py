@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from actors.core.verify import digest
 from actors.storage import Storage
 from cluster.checking import Outcome as Found
@@ -37,6 +39,17 @@ def map_on_disk(data: Path) -> ShardMap:
 def is_in_sync(shard_map: ShardMap, shard: int) -> bool:
     """Whether the map counts all replicas of a shard as in sync."""
     return all(replica.in_sync for replica in shard_map.replicas_of(shard))
+
+
+def is_whole(shard_map: ShardMap, shard: int, age_s: float) -> bool:
+    """Whether all replicas of a shard are in sync, and their processes have lived for so long."""
+    if not is_in_sync(shard_map, shard):
+        return False
+    try:
+        born = [psutil.Process(replica.pid).create_time() for replica in shard_map.replicas_of(shard)]
+    except psutil.NoSuchProcess:
+        return False
+    return time.time() - max(born) >= age_s
 
 
 async def _ask(replica: Replica, secret: bytes, *ops: str) -> list[Any]:

@@ -22,7 +22,7 @@ import psutil
 
 from actors.storage import shard_directory
 from tests.chaos.availability import Availability, Kill
-from tests.chaos.copies import is_in_sync, map_on_disk
+from tests.chaos.copies import is_in_sync, is_whole, map_on_disk
 from tests.chaos.damage import flip_byte
 from tests.chaos.disk import SmallDisk
 from tests.chaos.faults import Fault
@@ -32,6 +32,7 @@ from tests.chaos.proxy import Proxy
 from tests.chaos.skew.sitecustomize import OFFSET
 
 REFILL_S = 0.05  # between looks whether somebody has freed a part of the full disk
+CALM_S = 4.0  # without other harm before a copy may be damaged: the map still counts copies that have just died
 HEAL_TIMEOUT_S = 60.0  # for a damaged replica to be filled anew, other faults meanwhile
 HEAL_POLL_S = 0.2
 
@@ -51,7 +52,7 @@ class Nemesis:
         self._lasting: set[asyncio.Task[None]] = set()
         self._damages: set[asyncio.Task[None]] = set()
         self._stopped: set[psutil.Process] = set()
-        self._disk_busy = False
+        self._disk_busy, self._disk_freed_at = False, -CALM_S
         self._healing: set[int] = set()  # shards with a damaged replica
         self.problems: list[str] = []
         self.counts: Counter[str] = Counter()
@@ -160,8 +161,8 @@ class Nemesis:
         self, fault: Fault, role: str, victim: psutil.Process, place: tuple[int, int] | None, name: str
     ) -> None:
         """Damage a replica's journal and kill it soon, if its shard can bear that."""
-        busy = self._stopped or self._disk_busy
-        if place is None or busy or not is_in_sync(map_on_disk(self._data), place[0]):
+        calm = not self._stopped and not self._disk_busy and time.monotonic() - self._disk_freed_at >= CALM_S
+        if place is None or not calm or not is_whole(map_on_disk(self._data), place[0], CALM_S):
             self._note(f"damage {name}: left out, it may be one of too few copies")
             return
         self._healing.add(place[0])
@@ -243,4 +244,4 @@ class Nemesis:
         finally:
             for disk in full:
                 disk.free()
-            self._disk_busy = False
+            self._disk_busy, self._disk_freed_at = False, time.monotonic()
