@@ -60,6 +60,7 @@ TICK_S = 1.0  # segment limits, reads of the day and the calendar are looked at 
 # Requests and commands leave no cycles behind, so collecting every 700 allocations finds nothing. A full collection
 # walks all that has come since the recovery, some 0.5 us an object; now these are 50 million allocations apart.
 GC_THRESHOLDS = (20_000, 50, 50)
+OTHER_READS = SEARCH | {"home", "home_ids", "at"}
 HIDING = frozenset(("delete", "unrepost", "block", "mute"))  # writes after which less is shown: API workers are told
 T = TypeVar("T")
 # A piece of a large delivery: what other requests wait for it, and the fewest followers (their rings may all grow into
@@ -113,6 +114,7 @@ class ShardActor:
         self.commits.on_applied = self._announce
         self.lane: LaneServer | None = None
         self._stopping = self._delivering = self._tidying = False
+        self._hollow = not self.state.position  # began empty: it can't say yet that something isn't there
         self._piece_followers, self._handled = PIECE_FOLLOWERS, (0, 0.0)
         self._joined: dict[str, Any] | None = None
         self._endpoints: dict[str, Any] | None = None
@@ -301,6 +303,8 @@ class ShardActor:
                 metrics.writes += 1
                 metrics.write_seconds.observe(time.perf_counter() - begin)
                 return
+            if self._hollow and (op in self._reads or op in OTHER_READS):
+                self._require_contents()
             if op == "home":
                 self._home(request, request.args)
             elif op in self._reads:
@@ -325,6 +329,16 @@ class ShardActor:
         else:
             self._require_lead()
             self.homes.start(request, query)
+
+    def _require_contents(self) -> None:
+        """Refuse reads of a replica that began empty, until it leads or is in sync: whoever takes it for the primary
+        that it was, before its damaged files were put aside, would believe that nothing is there."""
+        shard_map, replication = self.replication.shard_map, self.replication
+        own = None if shard_map is None else shard_map.replica(self.shard, self.index)
+        is_full = own is not None and own.in_sync and own.store_id == replication.file.store_id
+        if replication.role != "primary" and not is_full:
+            raise MovedError(f"replica {self.index} of shard {self.shard} is being filled")
+        self._hollow = False
 
     def _require_lead(self) -> None:
         if not self.replication.leads:
