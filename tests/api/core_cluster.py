@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
-import orjson
 
 from actors.core import ids, limits
 from actors.core.errors import OverloadedError, RookeryError
@@ -21,7 +20,7 @@ from actors.core.home import Ask, Query, Wake
 from actors.core.replica import READS, home_reply
 from actors.search_requests import OPERATIONS as SEARCH
 from actors.search_requests import SearchRequests
-from tests.api.fake_cluster import tell_when_called
+from tests.api.fake_cluster import TrendsAndSends, tell_when_called
 from tests.search.in_process import InProcessEngine
 from tests.sim.cluster import SimCluster
 
@@ -44,7 +43,7 @@ class SearchRequest:
             self.answer.set_exception(error)
 
 
-class CoreCluster:
+class CoreCluster(TrendsAndSends):
     """Shards of the simulation, asked one request at a time."""
 
     def __init__(self, shard_count: int = 2, has_search: bool = True) -> None:
@@ -77,23 +76,6 @@ class CoreCluster:
             engine.close()
         if self._folder is not None:
             self._folder.cleanup()
-
-    def send_shard(self, shard: int, op: str, args: list[Any], timeout_s: float, done: Any) -> None:
-        tell_when_called(self.call_shard(shard, op, args, timeout_s), done)
-
-    async def trends(self, window: str, lang: str | None, kind: str | None, count: int) -> bytes:
-        trend = {"name": "#hello", "kind": "hashtag", "score": 2.5, "tweets": 7, "authors": 5, "usual": 1.0,
-                 "history": [0] * 24, "query": "#hello"}  # fmt: skip
-        return orjson.dumps(
-            {
-                "window": window,
-                "lang": lang,
-                "as_of": "Wed Sep 05 00:37:15 +0000 2012",
-                "trends": [trend][:count],
-                "partial": False,
-                "shards": {"answered": 2, "of": 2},
-            }
-        )
 
     async def call_shard(self, shard: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
         if op == "token_owner":

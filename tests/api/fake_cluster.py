@@ -70,7 +70,30 @@ def tell_when_called(call: Any, done: Any) -> None:
     asyncio.get_running_loop().create_task(call).add_done_callback(settled)
 
 
-class FakeCluster:
+class TrendsAndSends:
+    """What both clusters of these tests do in the same way."""
+
+    call_shard: Any
+
+    def send_shard(self, shard: int, op: str, args: list[Any], timeout_s: float, done: Any) -> None:
+        tell_when_called(self.call_shard(shard, op, args, timeout_s), done)
+
+    async def trends(self, window: str, lang: str | None, kind: str | None, count: int) -> bytes:
+        trend = {"name": "#hello", "kind": "hashtag", "score": 2.5, "tweets": 7, "authors": 5, "usual": 1.0,
+                 "history": [0] * 24, "query": "#hello"}  # fmt: skip
+        return orjson.dumps(
+            {
+                "window": window,
+                "lang": lang,
+                "as_of": "Wed Sep 05 00:37:15 +0000 2012",
+                "trends": [trend][:count],
+                "partial": False,
+                "shards": {"answered": 2, "of": 2},
+            }
+        )
+
+
+class FakeCluster(TrendsAndSends):
     """Two shards' worth of dicts behind the shape of `api.ports.Cluster`."""
 
     def __init__(self, shard_count: int = 2) -> None:
@@ -114,23 +137,6 @@ class FakeCluster:
 
     def send(self, bucket: int, op: str, args: list[Any], timeout_s: float, done: Any) -> None:
         tell_when_called(self.call(bucket, op, args, timeout_s), done)
-
-    def send_shard(self, shard: int, op: str, args: list[Any], timeout_s: float, done: Any) -> None:
-        tell_when_called(self.call_shard(shard, op, args, timeout_s), done)
-
-    async def trends(self, window: str, lang: str | None, kind: str | None, count: int) -> bytes:
-        trend = {"name": "#hello", "kind": "hashtag", "score": 2.5, "tweets": 7, "authors": 5, "usual": 1.0,
-                 "history": [0] * 24, "query": "#hello"}  # fmt: skip
-        return orjson.dumps(
-            {
-                "window": window,
-                "lang": lang,
-                "as_of": "Wed Sep 05 00:37:15 +0000 2012",
-                "trends": [trend][:count],
-                "partial": False,
-                "shards": {"answered": 2, "of": 2},
-            }
-        )
 
     async def call_shard(self, shard: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
         if shard in self.down:

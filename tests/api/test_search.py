@@ -150,11 +150,12 @@ def test_likes_count_at_once_and_follows_are_the_readers(ada, bob, cat, anonymou
 
 
 def test_top_prefers_whom_the_reader_follows_among_equals(ada, bob, cat):
-    first, second = ada.tweet("equal heron")["tweet_id"], bob.tweet("equal heron")["tweet_id"]
-    assert set(found(cat, "heron", order="top")) == {first, second}
+    # By hashtag: a word's worth depends on the shard's other tweets, of which there may be few or many.
+    first, second = ada.tweet("equal #heron")["tweet_id"], bob.tweet("equal #heron")["tweet_id"]
+    assert set(found(cat, "#heron", order="top")) == {first, second}
     for friend, tweet in ((ada, first), (bob, second)):
         relate(cat, "follow", friend)
-        assert found(cat, "heron", order="top")[0] == tweet
+        assert found(cat, "#heron", order="top")[0] == tweet
         relate(cat, "follow", friend, on=False)
 
 
