@@ -138,11 +138,11 @@ def test_a_repost_is_found_only_where_it_is_asked_for(ada, bob):
 
 
 def test_likes_count_at_once_and_follows_are_the_readers(ada, bob, cat, anonymous):
-    plain, liked = ada.tweet("popular gecko")["tweet_id"], bob.tweet("popular gecko, too")["tweet_id"]
+    plain, liked = ada.tweet("popular #gecko")["tweet_id"], bob.tweet("popular #gecko, too")["tweet_id"]
     like(ada, liked)
     like(cat, liked)
     assert exactly(cat, "gecko min_likes:2") == [liked]
-    assert found(cat, "gecko", order="top")[0] == liked
+    assert found(cat, "#gecko", order="top")[0] == liked
     relate(cat, "follow", ada)
     assert exactly(cat, "gecko filter:follows") == [plain]
     assert exactly(cat, "gecko -filter:follows") == [liked]

@@ -154,7 +154,7 @@ def test_likes_and_follows_decide(people):
     for who in (ada, grace, linus):
         who.call("POST", f"/api/v1/tweet/{plain}/like", {"user_id": who.id})
     soon(lambda: ada.found("giraffe min_likes:3"), [plain])
-    assert ada.found("giraffe", order="top")[0] == plain
+    assert ada.found("giraffe from:ada_lovelace", order="top")[0] == plain
     linus.call("POST", f"/{linus.id}/follow/{grace.id}")
     soon(lambda: linus.found("giraffe filter:follows"), [theirs])
     with pytest.raises(urllib.error.HTTPError) as refused:
