@@ -98,10 +98,9 @@ class ApiCluster:
         seen = positions_of_request.get()
         return await self.client.call(bucket, op, args, timeout_s or CALL_TIMEOUT_S, seen=seen)
 
-    async def call_shard(self, shard: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
+    async def call_shard(self, shard: int, op: str, args: list[Any]) -> Any:
         """Ask one shard by its number."""
-        seen = positions_of_request.get()
-        return await self.client.call_shard(shard, op, args, timeout_s or CALL_TIMEOUT_S, seen=seen)
+        return await self.client.call_shard(shard, op, args, seen=positions_of_request.get())
 
     def send_shard(self, shard: int, op: str, args: list[Any], timeout_s: float, done: Done) -> None:
         """Ask one shard by its number, without a task."""

@@ -31,7 +31,7 @@ class Cluster(Protocol):
         """Ask as `call` does, without a task: done(body, None) or done(None, error) is called exactly once, later."""
         ...
 
-    async def call_shard(self, shard: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
+    async def call_shard(self, shard: int, op: str, args: list[Any]) -> Any:
         """Ask one shard by its number: for operations that concern a shard, not an account."""
         ...
 

@@ -322,6 +322,14 @@ class Search:
 
         return await self.cache.get(("suggest", query, count, reader_id), make)
 
+    async def trends(self, window: str, lang: str | None, kind: str | None, count: int) -> bytes:
+        """Return the JSON of what rises. Raises OverloadedError."""
+
+        async def make() -> Answer:
+            return Answer(await self._cluster.trends(window, lang, kind, count), 0, 0, Shards(1, 1))
+
+        return (await self.cache.get(("trends", window, lang, kind, count), make)).body
+
     # ---- all shards -------------------------------------------------------------------------------------------
 
     async def _reader(self, account_id: int) -> list[Any]:

@@ -10,7 +10,6 @@ from actors.core.ids import bucket_of_account, bucket_of_tweet
 from api.admission import Gate
 from api.auth import Authenticator
 from api.connections import Connections
-from api.kept import Kept
 from api.metrics import Metrics
 from api.passwords import Passwords
 from api.ports import Cluster
@@ -37,7 +36,6 @@ class Services:
         self.thin_paths = thin_paths
         self.auth = Authenticator(cluster, settings, clock)
         self.search = Search(cluster, settings.search_timeout_s, settings.search_cache_s, clock)
-        self.trends = Kept(settings.search_cache_s, clock)
         self.passwords = Passwords(settings.passwords)
         self.limiter = RateLimiter(settings.rate_limits, clock)
         self.metrics = Metrics(worker)

@@ -48,8 +48,7 @@ async def trends(request: Request) -> Response:
     if lang is not None and not (len(lang) in _LANG_CHARS and lang.isascii() and lang.isalpha()):
         raise InvalidError(f'lang must be a code of 2 or 3 letters such as "en", not {shown(lang)}', "lang")
     count = parse_count(query, 10, TREND_COUNT_MAX)
-    key = (window, lang, kind, count)
-    return json_bytes(await services.trends.get(key, lambda: services.cluster.trends(*key)))
+    return json_bytes(await services.search.trends(window, lang, kind, count))
 
 
 def _choice(query: dict[str, str], name: str, choices: tuple[str, ...]) -> str | None:
