@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+from starlette.requests import Request
 from starlette.responses import Response
+
+from api.hot import ThinRead
 
 
 def json_bytes(body: bytes, status: int = 200, link: str | None = None) -> Response:
@@ -17,6 +20,14 @@ def json_bytes(body: bytes, status: int = 200, link: str | None = None) -> Respo
 def json_value(value: dict[str, Any], status: int = 200) -> Response:
     """Return an answer of a small value of our own making."""
     return Response(orjson.dumps(value), status, media_type="application/json")
+
+
+async def thin_answer(request: Request, read: ThinRead) -> Response:
+    """Return what a thin read answers, for the route that documents it (`edge.py` answers without routing)."""
+    headers, body = await read(request.app.state.services, request.scope)
+    answer = Response(body)
+    answer.raw_headers = headers
+    return answer
 
 
 def secret_value(value: dict[str, Any], status: int = 200) -> Response:

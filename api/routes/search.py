@@ -23,6 +23,7 @@ from api.links import base_of, timeline_links
 from api.models import AccountsFound, Suggestions, Tweet, TweetsFound
 from api.openapi import PAGE, PARTIAL_HEADER, errors, operation
 from api.params import Page, parse_count, parse_id, parse_page, parse_query, shown, split_pairs
+from api.routes.answers import thin_answer
 from api.search import Answer, Question, parse_cursor_of_top, require_reader
 from api.services import Services
 
@@ -173,7 +174,7 @@ SEARCH_READS: dict[str, ThinRead] = {"/api/v1/search": read_search, "/api/v1/sug
 async def search_tweets(request: Request) -> Response:
     """Public tweets that match. The language of queries stands in docs/search.md; `order=top` weighs words, age,
     counts, and whom you follow."""
-    return await _answer(request, read_search)
+    return await thin_answer(request, read_search)
 
 
 @router.get(
@@ -185,14 +186,7 @@ async def search_tweets(request: Request) -> Response:
 )
 async def suggest(request: Request) -> Response:
     """Accounts and hashtags that begin so, the popular first. `@` or `#` at the beginning asks for one kind only."""
-    return await _answer(request, read_suggest)
-
-
-async def _answer(request: Request, read: ThinRead) -> Response:
-    headers, body = await read(request.app.state.services, request.scope)
-    answer = Response(body)
-    answer.raw_headers = headers
-    return answer
+    return await thin_answer(request, read_suggest)
 
 
 @router.get(
@@ -204,7 +198,7 @@ async def _answer(request: Request, read: ThinRead) -> Response:
 )
 async def search_accounts(request: Request) -> Response:
     """Accounts by handle, name and bio, the popular first; mistyped words find too."""
-    return await _answer(request, _read_accounts)
+    return await thin_answer(request, _read_accounts)
 
 
 async def _read_accounts(services: Services, scope: MutableMapping[str, Any]) -> tuple[Headers, bytes]:

@@ -11,7 +11,7 @@ from api.links import base_of, timeline_links
 from api.models import Tweet
 from api.openapi import PAGE, errors, operation, query_id
 from api.params import required_id
-from api.routes.answers import json_bytes
+from api.routes.answers import json_bytes, thin_answer
 
 router = APIRouter(tags=["timelines"])
 _HOME = operation(query_id("user_id", "Whose; must be the token's account", required=True), *PAGE, token="required")
@@ -34,10 +34,7 @@ _HOME = operation(query_id("user_id", "Whose; must be the token's account", requ
 )
 async def home_timeline(request: Request) -> Response:
     """The newest tweets of yours and of those that you follow, newest first."""
-    headers, body = await read_home(request.app.state.services, request.scope)
-    answer = Response(body)
-    answer.raw_headers = headers
-    return answer
+    return await thin_answer(request, read_home)
 
 
 @router.get(
