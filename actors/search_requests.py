@@ -41,6 +41,7 @@ from cluster.lane_protocol import LaneDisconnected, LaneTimeout
 IN_FLIGHT_MAX = 256  # searches of one shard under way; an engine carries some 10,000 a second
 SPARE_COUNT = 10  # more ids than asked for: some may not be shown
 ROUNDS_MAX = 8  # questions for one page of which hardly anything may be shown
+BEST_COUNT_MAX = 5_000  # tweets by rank that are looked at for a page
 ROUND_COUNT_MAX = 2_000  # ids in one of them: so a page looks at some 7,000
 QUERY_BYTES_MAX = 4_096
 WORDS_MAX = 50
@@ -115,15 +116,39 @@ class SearchRequests:
     def _top(
         self, request: Any, tree: Any, count: int, below: tuple[float, int], at_ms: int, viewer: Viewer, highlight: bool
     ) -> None:
-        def rank(body: Any) -> None:
-            ranked = self.found.ranked(body[0], body[1], at_ms, viewer, self.weights)
-            if below[1]:
-                ranked = [each for each in ranked if each < below]
+        def show(ranked: list[tuple[float, int]]) -> int:
+            """Answer with the first that may be seen; return how many there are, of count + 1."""
             scores = {tweet_id: score for score, tweet_id in ranked}
             rows = self.found.rows(scores, viewer, count + 1, scores)
             self.reply_page(request, tree, rows[:count], int(len(rows) > count), highlight)
+            return len(rows)
 
-        self.ask(request, "top", [tree, self.candidates, follows_in(tree, viewer)], rank)
+        def rank(body: Any) -> None:
+            ranked = self.found.ranked(body[0], body[1], at_ms, viewer, self.weights)
+            show([each for each in ranked if each < below] if below[1] else ranked)
+
+        best = self._best(tree, at_ms, below, count, viewer)
+        if best is None:
+            self.ask(request, "top", [tree, self.candidates, follows_in(tree, viewer)], rank)
+        else:
+            show(best)
+
+    def _best(
+        self, tree: Any, at_ms: int, below: tuple[float, int], count: int, viewer: Viewer
+    ) -> list[tuple[float, int]] | None:
+        """Return the best matches as posting lists have them; None: that is for the engine to answer.
+
+        As many as are likely to make a page with what may not be shown left out; of those that may all of them if not.
+        """
+        assert self.engine is not None
+        wanted = count + 1 + SPARE_COUNT
+        while True:
+            found = self.engine.postings.best(tree, at_ms, below, wanted, viewer, self.weights)
+            if found is None or len(found) < wanted or wanted > BEST_COUNT_MAX:
+                return found
+            if len(self.found.rows([tweet_id for _, tweet_id in found], viewer, count + 1)) > count:
+                return found
+            wanted *= 8
 
     def reply_page(self, request: Any, tree: Any, rows: list[Found], edge: int, highlight: bool) -> None:
         """Answer with a page; if wanted, with where the query's words stand in each text."""
@@ -200,6 +225,13 @@ class SearchRequests:
         task = asyncio.get_running_loop().create_task(check())
         self._checks.add(task)
         task.add_done_callback(self._checks.discard)
+
+    def newest(self, tree: list[Any], max_id: int, count: int) -> list[int] | None:
+        """Return matches as posting lists have them; None: that is for the engine to answer."""
+        assert self.engine is not None
+        found = self.engine.postings.newest(tree, max_id, count)
+        self.answered += found is not None
+        return found
 
     # ---- the engine -------------------------------------------------------------------------------------------
 
@@ -280,6 +312,11 @@ class Page:
         if self.tags is not None:
             self.requests.ask(self.request, "tag", [*self.tags, max_id, min_id, count], take)
         else:
+            if not min_id:
+                found = self.requests.newest(self.tree, max_id, count)
+                if found is not None:
+                    take(found)
+                    return
             follows = follows_in(self.tree, self.viewer)
             self.requests.ask(self.request, "latest", [self.tree, max_id, count, min_id, follows], take)
 

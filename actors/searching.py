@@ -20,6 +20,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +33,7 @@ from actors.core.errors import MalformedError, OverloadedError, RookeryError
 from actors.core.found import HIDDEN_FLAGS, FoundTweets
 from actors.core.news import News
 from actors.search.documents import CHANGED, CONTENTS_MAX, FOUND, NEW, SOCKET, band_of, digest_of
+from actors.search_postings import TweetPostings
 from actors.search_rows import SearchRows
 from cluster.lane_client import LaneClient
 from cluster.lane_protocol import LaneDisconnected
@@ -82,6 +84,7 @@ class SearchEngine:
         self._lane: LaneClient | None = None
         self._task: asyncio.Task[None] | None = None
         self._bands = np.zeros(0, dtype=np.int64)  # by row: the popularity that was fed
+        self.postings = TweetPostings(self.rows, self._committed)
         self._compare = asyncio.Event()  # asked for, by `check --search`
         self._state_of_start = "starting"
 
@@ -145,7 +148,13 @@ class SearchEngine:
             given = {"directory": str(self.directory), "secret": secret.hex(), "commit_ms": self.commit_ms}
             process.stdin.write(json.dumps(given).encode() + b"\n")
             lane = await self._connect(process, secret)
-            await self._feed_on(lane)
+            ask = partial(lane.request, timeout_s=FEED_TIMEOUT_S)
+            filling = asyncio.get_running_loop().create_task(self.postings.run(ask))
+            try:
+                await self._feed_on(lane)
+            finally:
+                filling.cancel()
+                await asyncio.gather(filling, return_exceptions=True)
         finally:
             if lane is not None:
                 lane.close()
@@ -198,11 +207,12 @@ class SearchEngine:
         self.backlog_count = len(news)
         await self._committed(position)
         if taken.everything:
+            self.postings.drop()
             await self._catch_up(lane)
         # What has come since there were too many was in the difference as well: then nothing is new to the index.
         new = FOUND if taken.everything else NEW
         wanted = [(tweet_id, new if is_new else CHANGED) for tweet_id, is_new in taken.tweets.items()]
-        await self._feed(lane, wanted, taken.accounts)
+        await self._feed(lane, wanted, taken.accounts, with_terms=True)
 
     async def _committed(self, position: int) -> None:
         """Wait until everything up to a position is committed. (`when_committed` may be refused; this may not.)
@@ -215,8 +225,11 @@ class SearchEngine:
             await asyncio.sleep(IDLE_S)
 
     async def _feed(
-        self, lane: LaneClient, wanted: list[tuple[int, int]], accounts: list[int], committed: bool = False
-    ) -> None:
+        self, lane: LaneClient, wanted: list[tuple[int, int]], accounts: list[int], committed: bool = False,
+        with_terms: bool = False,
+    ) -> None:  # fmt: skip
+        """with_terms: the tweets come in the order of their ids, and may be new to the posting lists."""
+        with_terms = with_terms and self.postings.wants_terms
         rows: list[list[Any]] = []
         gone: list[int] = []
         size = 0
@@ -228,7 +241,7 @@ class SearchEngine:
                 rows.append(row)
                 size += sum(len(body) for body in row[7:9] if body)
             if size >= FEED_BYTES:
-                await self._send(lane, [rows, gone, [], [], False])
+                await self._send(lane, [rows, gone, [], [], False, with_terms])
                 rows, gone, size = [], [], 0
             elif i % ROWS_PER_TURN == ROWS_PER_TURN - 1:
                 await asyncio.sleep(0)
@@ -241,14 +254,16 @@ class SearchEngine:
                 account_rows.append(row)
             if i % ROWS_PER_TURN == ROWS_PER_TURN - 1:
                 await asyncio.sleep(0)
-        await self._send(lane, [rows, gone, account_rows, gone_accounts, committed])
+        await self._send(lane, [rows, gone, account_rows, gone_accounts, committed, with_terms])
 
     async def _send(self, lane: LaneClient, feed: list[Any]) -> None:
         """Have a feed taken in. What the engine can't read is left out; the rest is to be found all the same."""
         try:
-            await lane.request("feed", feed, FEED_TIMEOUT_S)
+            self.postings.take(await lane.request("feed", feed, FEED_TIMEOUT_S))
+            self.postings.gone(feed[1])
         except MalformedError as error:
             self.log.error("some tweets or accounts can't be indexed", reason=str(error)[:300])
+            self.postings.refill()
 
     def _account_row(self, account_id: int) -> list[Any] | None:
         """Return an account's row, and remember the popularity in it."""
@@ -313,6 +328,7 @@ class SearchEngine:
                 await self._feed_news_once(lane)
         self.backlog_count = 0
         await self._feed(lane, [], [], committed=True)
+        self.postings.refill()
 
     async def _feed_news_once(self, lane: LaneClient) -> None:
         """While a long difference is fed: new tweets don't wait for its end."""
@@ -324,7 +340,7 @@ class SearchEngine:
         await self._committed(position)
         # What is in the difference as well is fed twice; so nothing is taken for new to the index.
         wanted = [(tweet_id, FOUND if is_new else CHANGED) for tweet_id, is_new in taken.tweets.items()]
-        await self._feed(lane, wanted, taken.accounts)
+        await self._feed(lane, wanted, taken.accounts, with_terms=True)
 
     async def _difference(self, lane: LaneClient, forget_news: bool = False) -> Comparison:
         """Compare. forget_news: what has changed so far is in the difference, and needs no other feed."""
@@ -359,7 +375,8 @@ class SearchEngine:
     def figures(self) -> dict[str, Any]:
         """Return what `status` shows of search."""
         state = self._state_of_start if self._lane is None else "catching up" if self.backlog_count else "ready"
-        return {"state": state, "backlog": self.backlog_count, "starts": self.start_count, **self.facts}
+        counted = {"backlog": self.backlog_count, "starts": self.start_count}
+        return {"state": state, **counted, "postings": self.postings.figures(), **self.facts}
 
 
 async def _contents(lane: LaneClient, kind: str) -> list[Ints]:

@@ -7,6 +7,7 @@
     indexing thread   fed rows -> documents -> tantivy; commits        (the lowest priority)
     helper thread     what takes long and is rare: contents, corrections
     counting thread   the sketches of trends
+    reading thread    the terms of tweets for the shard's posting lists (lowest priority)
 
 Rules of this file
 - Nothing here is true by itself: the shard feeds, and checks each answer against its memory.
@@ -44,12 +45,13 @@ from actors.search.accounts import AccountIndex
 from actors.search.documents import CHANGED, SOCKET, TweetFacts, read_tweet
 from actors.search.index import TweetIndex, disk_bytes
 from actors.search.searches import LONG, Searches
+from actors.search.terms import terms_of
 from actors.search.trends import ShardTrends
 from cluster.lane_server import LaneRequest, LaneServer
 
 logger = logging.getLogger("rookery.search")
 
-NICE_ENGINE, NICE_INDEXING = 10, 15  # home reads first, then searches, then the index
+NICE_ENGINE, NICE_INDEXING = 10, 15  # home reads first, then searches, then what gets the index and the lists ready
 SWITCH_INTERVAL_S = 0.0005  # a search waits no longer for the indexing thread's Python
 TRENDS_FILE = "trends.bin"
 TRENDS_SAVE_S = 60.0  # what a crash may make trends forget
@@ -67,7 +69,9 @@ class Feed:
     gone_accounts: list[int]
     done: Callable[[RookeryError | None], None]
     committed: bool = False  # tell `done` only after a commit
+    with_terms: bool = False  # answer with the terms of its tweets
     facts: list[TweetFacts] = field(default_factory=list)
+    terms: list[list[Any]] = field(default_factory=list)  # what is answered: see `terms.py`
     refused: list[RookeryError] = field(default_factory=list)  # one for each row that can't be read
 
     def end(self) -> None:
@@ -161,6 +165,8 @@ class Indexer(threading.Thread):
         facts = read_tweet(row)
         self.tweets.add(facts)
         feed.facts.append(facts)
+        if feed.with_terms and facts.news != CHANGED and "repost" not in facts.marks:
+            feed.terms.append(terms_of(facts))
 
     def _commit(self) -> None:
         begin = time.monotonic()
@@ -183,6 +189,7 @@ class Engine:
         self.loop = asyncio.get_running_loop()
         self.indexer = Indexer(directory, commit_ms / 1000, self)
         self.helper, self.counting = ThreadPoolExecutor(1, "helper"), ThreadPoolExecutor(1, "counting")
+        self.reading = ThreadPoolExecutor(1, "reading", _be_nice)
         self.lane = LaneServer(self.handle, secret, connection_count_max=4)
         self.trends = ShardTrends(_now_ms())
         self.searches: Searches
@@ -282,6 +289,8 @@ class Engine:
                 request.reply(self._facts())
             elif op == "trends":
                 self._start(request, self.counting, self._trends)
+            elif op == "terms":
+                self._start(request, self.reading, lambda: _terms_of_rows(*args))
             elif op in LONG:
                 self._start(request, self.helper, lambda: self.searches.answer(op, args))
             else:
@@ -314,7 +323,7 @@ class Engine:
 
     def _feed(
         self, request: LaneRequest, tweets: list[list[Any]], gone: list[int], accounts: list[list[Any]],
-        gone_accounts: list[int], committed: bool,
+        gone_accounts: list[int], committed: bool, with_terms: bool = False,
     ) -> None:  # fmt: skip
         rows = len(tweets) + len(gone) + len(accounts) + len(gone_accounts)
         if rows > FEED_ROWS_MAX:
@@ -322,11 +331,12 @@ class Engine:
 
         def done(error: RookeryError | None) -> None:
             if error is None:
-                request.reply(True)
+                request.reply(feed.terms)
             else:
                 request.fail(error)
 
-        self.indexer.queue.put(Feed(tweets, gone, accounts, gone_accounts, done, committed))
+        feed = Feed(tweets, gone, accounts, gone_accounts, done, committed, with_terms)
+        self.indexer.queue.put(feed)
 
     def _trends(self) -> bytes:
         return self.trends.snapshot(_now_ms())
@@ -344,6 +354,24 @@ class Engine:
             "searches": self.search_count,
             "search_seconds": self.search_seconds,
         }
+
+
+def _be_nice() -> None:
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE_INDEXING)
+
+
+def _terms_of_rows(rows: list[Any]) -> list[list[Any]]:
+    """Return the terms of tweet rows; of those that can't be read nothing."""
+    found = []
+    for row in rows:
+        try:
+            facts = read_tweet(row)
+        except MalformedError as error:
+            logger.error("a tweet has no posting lists: %s", error)
+            continue
+        if "repost" not in facts.marks:
+            found.append(terms_of(facts))
+    return found
 
 
 def _now_ms() -> int:

@@ -19,7 +19,9 @@ from actors import search_requests
 from actors.core.errors import InvalidError, MalformedError, NotFoundError, OverloadedError, RookeryError
 from actors.core.found import FoundTweets, Weights
 from actors.search.query import parse, resolve
+from actors.search_postings import TweetPostings
 from actors.search_requests import IN_FLIGHT_MAX, OPERATIONS, SearchRequests
+from actors.search_rows import SearchRows
 from api.entities import find_entities, pack_entities
 from cluster.lane_protocol import LaneDisconnected, LaneTimeout
 from tests.core.harness import Shards
@@ -48,12 +50,12 @@ class Request:
 class World:
     """One shard of two with an index."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, has_lists: bool = False) -> None:
         self.shards = Shards()
         self.people = [self.shards.account_on(0, i) for i in range(3)]
         self.shards.register(*self.people)
         self.found = FoundTweets(self.shards.replicas[0].reads)
-        self.engine = InProcessEngine(self.found, folder)
+        self.engine = InProcessEngine(self.found, folder, None, has_lists)
         self.requests = SearchRequests(self.engine, self.found, Weights(), 200, 1.0)  # type: ignore[arg-type]
 
     def post(self, author: int, text: str) -> int:
@@ -97,6 +99,19 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 @pytest.fixture
 def crowd(world) -> list[int]:
+    return crowded(world)
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> Iterator[World]:
+    """A shard whose posting lists answer."""
+    made = World(tmp_path, has_lists=True)
+    yield made
+    assert made.engine.postings.lists is not None
+    made.engine.close()
+
+
+def crowded(world: World) -> list[int]:
     """Tweets of the first account, one for each 19 of the second, whom the third has muted."""
     shown = []
     for n in range(120):
@@ -181,11 +196,43 @@ def test_what_is_asked_of_nothing_is_answered_with_nothing(world):
     assert isinstance(world.ask("trends"), bytes)
 
 
+def test_posting_lists_fill_a_page_and_ask_no_engine(listed):
+    crowd, reader, now_ms = crowded(listed), listed.reader(listed.people[2]), listed.shards.now_ms
+    listed.engine.is_away = True
+    assert listed.latest("finch", 2, reader) == (crowd[:2], True)
+    assert listed.latest("sparse finch -auk", 3, reader, max_id=crowd[1]) == (crowd[2:5], True)
+    assert listed.latest("#finch", 20, reader) == (crowd, False)
+    assert listed.latest("finch unheard", 20, reader) == ([], False)
+    seen: list[int] = []
+    below: list[Any] = [0, 0]
+    for _ in range(3):
+        rows, _, _ = listed.ask("search", tree_of("finch"), "top", 2, below, now_ms, reader, False)
+        seen += [row[1] for row in rows]
+        below = rows[-1][:2]
+    assert sorted(seen, reverse=True) == crowd
+    with pytest.raises(OverloadedError):
+        listed.latest("finch OR auk", 2)
+    assert listed.engine.asked == []
+
+
+def test_posting_lists_show_nothing_that_memory_no_longer_has(listed):
+    kept, gone = (listed.post(listed.people[0], "stale auk") for _ in range(2))
+    listed.engine.feed()
+    listed.shards.do("delete", gone, listed.people[0])
+    again = listed.post(listed.people[1], "another auk")  # in the place of the one that has gone
+    assert listed.latest("auk", 5) == ([again, kept], False)
+    now_ms = listed.shards.now_ms
+    rows, more, _ = listed.ask("search", tree_of("auk"), "top", 5, [0, 0], now_ms, NOBODY, False)
+    assert (sorted(row[1] for row in rows), more) == ([kept, again], 0)
+
+
 # ---- engines that are away, refuse or never answer ----------------------------------------------------------------
 
 
 class Engine:
     """An engine that answers when and what a test says."""
+
+    postings = TweetPostings(SearchRows(FoundTweets(Shards().replicas[0].reads)), None)  # type: ignore[arg-type]
 
     def __init__(self) -> None:
         self.waiting: list[Any] = []

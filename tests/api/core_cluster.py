@@ -108,7 +108,7 @@ class CoreCluster(TrendsAndSends):
     def _engine(self, shard: int, found: FoundTweets) -> InProcessEngine:
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="rookery-search-")
-        engine = InProcessEngine(found, Path(self._folder.name, str(shard)), _later)
+        engine = InProcessEngine(found, Path(self._folder.name, str(shard)), _later, has_lists=True)
         self._engines.append(engine)
         return engine
 

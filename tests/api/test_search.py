@@ -399,7 +399,10 @@ def test_if_no_shard_answers_it_is_a_503(core, anonymous, path, how):
     assert_error(anonymous.get(path), 503, None)
 
 
-@pytest.mark.parametrize("path", SEARCH_PATHS)
+ENGINE_PATHS = ["/api/v1/search?query=a1*", "/api/v1/search?query=a1*&order=top", *SEARCH_PATHS[2:]]
+
+
+@pytest.mark.parametrize("path", ENGINE_PATHS)
 def test_a_fault_of_one_engine_costs_its_part_only(core, anonymous, path, monkeypatch):
     anonymous.get(path)  # makes the engines
     engine: Any = core.search_of(1).engine
@@ -421,7 +424,7 @@ def test_what_a_shard_refuses_a_question_with_is_told(core, anonymous, monkeypat
         raise MalformedError("it can't be asked so", "query")
 
     monkeypatch.setattr(engine.searches, "answer", fail)
-    assert_error(anonymous.get("/api/v1/search?query=a1"), 400, "query")
+    assert_error(anonymous.get("/api/v1/search?query=a1*"), 400, "query")
 
 
 @pytest.mark.parametrize("path", SEARCH_PATHS)

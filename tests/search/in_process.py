@@ -20,22 +20,47 @@ import msgpack
 from actors.core.errors import OverloadedError, RookeryError
 from actors.core.found import FoundTweets
 from actors.core.news import News
+from actors.core.postings import Postings
 from actors.search.accounts import AccountIndex
 from actors.search.documents import CHANGED, FOUND, NEW, band_of, read_tweet
 from actors.search.index import TweetIndex
 from actors.search.searches import Searches
+from actors.search.terms import terms_of
 from actors.search.trends import ShardTrends
+from actors.search_postings import TweetPostings
 from actors.search_rows import SearchRows
 
 Done = Callable[[Any, Exception | None], None]
 TAKEN_COUNT_MAX = 1 << 30  # keys taken at once: all
 
 
+class FedPostings(TweetPostings):
+    """Posting lists that are up to date whenever they are asked."""
+
+    def __init__(self, engine: InProcessEngine) -> None:
+        super().__init__(engine.rows, self._at_once)
+        self._engine = engine
+
+    async def _at_once(self, position: int) -> None:
+        """Wait for nothing: the core of these tests commits at once."""
+
+    def newest(self, tree: list[Any], max_id: int, count: int) -> list[int] | None:
+        self._engine.feed()
+        return super().newest(tree, max_id, count)
+
+    def best(self, *args: Any) -> list[tuple[float, int]] | None:
+        self._engine.feed()
+        return super().best(*args)
+
+
 class InProcessEngine:
     """The search engine of one replica of the core."""
 
-    def __init__(self, found: FoundTweets, directory: Path, later: Callable[..., Any] | None = None) -> None:
-        """directory: a folder of its own; later(done, body, error): calls `done` so, by default at once."""
+    def __init__(
+        self, found: FoundTweets, directory: Path, later: Callable[..., Any] | None = None, has_lists: bool = False
+    ) -> None:
+        """directory: a folder of its own; later(done, body, error): calls `done` so, by default at once; has_lists:
+        posting lists in memory answer what they can."""
         self.state, self.rows = found.reads.state, SearchRows(found)
         self.tweets, self.accounts = TweetIndex(directory), AccountIndex(directory)
         self.searches = Searches(self.tweets, self.accounts)
@@ -45,6 +70,9 @@ class InProcessEngine:
         self._seq = 0
         self._bands: dict[int, int] = {}
         self.trends = ShardTrends(0)
+        self.postings = FedPostings(self)
+        if has_lists:
+            self.postings.lists = Postings()
         self.state.news = News()
         for tweet_id in self.state.tweets.slot_of:
             self._take_tweet(tweet_id, FOUND)
@@ -107,9 +135,12 @@ class InProcessEngine:
         if row is None:
             self.tweets.remove(tweet_id)
             self.searches.tags.remove([tweet_id])
+            self.postings.gone([tweet_id])
             return
         facts = read_tweet(msgpack.unpackb(msgpack.packb(row)))
         self.tweets.add(facts)
+        if news != CHANGED and "repost" not in facts.marks:
+            self.postings.take([terms_of(facts)])
         self._seq += 1
         if facts.hashtags and "repost" not in facts.marks:
             self.searches.tags.add(self._seq, tweet_id, facts.hashtags)
@@ -132,6 +163,8 @@ class InProcessEngine:
             self.accounts.commit()
         self.searches.tags.committed(self._seq)
         problems = self.searches.tags.check()
+        if self.postings.lists is not None:
+            problems += self.postings.lists.check()
         assert not problems, problems
 
 

@@ -1,0 +1,250 @@
+"""Posting lists in memory: which tweets have a word, newest first, and how well they match.
+
+A document is a tweet's number in here, ascending with its id. A list's key is a word's stem *in a language*, or
+something that has none (a hashtag); its postings lie in one block of an arena, ascending. So the newest tweets with two
+words are found from the ends of two lists, and what is old is never looked at: the layout of Earlybird (Busch et al.,
+ICDE 2012). A tweet has one language, so a search is a few searches, one for each language that has all its words.
+
+Rules of this file
+- Documents come in the order of their ids; whoever has an older one begins anew.
+- Nothing is taken out: a tweet that has gone is found, and its reader finds out. `gone_count` tells when to begin anew.
+- A search that may go through more than WORK_MAX postings is refused (None): it would hold up the shard.
+
+Costs: 5 us a tweet added; 160 bytes a tweet of a dozen words (500,000 of them); two words 40 us, their lists included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.core import postings_kernels as kernels
+from actors.core.arena import TIDY_FROM_ELEMENTS, BlockArena
+
+Ints = npt.NDArray[np.int64]
+Lists = npt.NDArray[np.int32]
+Scores = npt.NDArray[np.float64]
+Rank = Callable[[Ints, Scores, int, Ints, Ints], int]
+DOCUMENTS_MAX = 1 << (32 - kernels.TF_BITS)
+WORK_MAX = 20_000  # postings gone through in one search: half a millisecond
+TERM_BYTES = 170  # of a list's name in a dictionary, about
+WORDS_KEPT = 8_192  # words whose lists are kept together: 1 KB each
+LENGTH_MAX = 65_535  # words of a tweet that count
+
+
+class Document(NamedTuple):
+    """A tweet as it is added. slot: where its shard keeps it; stems: distinct, tfs: how often each; terms: others."""
+
+    tweet_id: int
+    slot: int
+    lang: str
+    length: int
+    stems: Sequence[str]
+    tfs: Sequence[int]
+    terms: Sequence[str]
+
+
+class Asked(NamedTuple):
+    """What a search asks for, as lists (see `postings_kernels.py`). There is a word or a term; no_words need a word, as
+    what has no language is in tweets of all."""
+
+    words: Lists
+    terms: Ints
+    no_words: Lists
+    no_terms: Ints
+
+
+class Postings:
+    """The posting lists of one shard's tweets."""
+
+    def __init__(self, tidy_from: int = TIDY_FROM_ELEMENTS) -> None:
+        """tidy_from: see `BlockArena`."""
+        self.lists = BlockArena(np.uint32, tidy_from=tidy_from)
+        self.count = 0  # documents
+        self.gone_count = 0  # of which have gone, as far as anybody said
+        self.words_total = 0
+        self._ids = np.zeros(1024, dtype=np.int64)
+        self._slots = np.zeros(1024, dtype=np.int64)
+        self._lengths = np.zeros(1024, dtype=np.uint16)
+        self._places: dict[str, tuple[tuple[str, int], ...]] = {}
+        self._row_count = 0
+        self._languages: dict[str, int] = {"": 0}
+        self._kept: dict[str, tuple[list[tuple[tuple[str, int], ...] | None], Lists]] = {}
+        self._found = np.zeros(WORK_MAX, dtype=np.int64)
+        self._scores = np.zeros(WORK_MAX, dtype=np.float64)
+
+    # ---- adding -----------------------------------------------------------------------------------------------
+
+    @property
+    def last_id(self) -> int:
+        """The newest tweet's id, 0 if there is none."""
+        return int(self._ids[self.count - 1]) if self.count else 0
+
+    def append(self, documents: Iterable[Document]) -> None:
+        """Add tweets, in the order of their ids. Raises ValueError for one that isn't newer than the last."""
+        rows: list[int] = []
+        postings: list[int] = []
+        last = self.last_id
+        for tweet_id, slot, lang, length, stems, tfs, terms in documents:
+            if tweet_id <= last or self.count == DOCUMENTS_MAX:
+                self._put(rows, postings)
+                raise ValueError(f"tweet {tweet_id} can't be added behind {last} as number {self.count}")
+            last, base = tweet_id, self.count << kernels.TF_BITS
+            rows += [self._row(stem, lang) for stem in stems]
+            postings += [base | min(tf, kernels.TF_MAX) for tf in tfs]
+            rows += [self._row(term, "") for term in terms]
+            postings += [base | 1] * len(terms)
+            self._add(tweet_id, slot, min(length, LENGTH_MAX))
+        self._put(rows, postings)
+
+    def _put(self, rows: list[int], postings: list[int]) -> None:
+        self.lists.ensure_rows(self._row_count)
+        self.lists.append_many(np.array(rows, dtype=np.int64), np.array(postings, dtype=np.uint32))
+
+    def _add(self, tweet_id: int, slot: int, length: int) -> None:
+        n = self.count
+        if n == len(self._ids):
+            for name in ("_ids", "_slots", "_lengths"):
+                column = getattr(self, name)
+                setattr(self, name, np.concatenate([column, np.zeros(n // 2, dtype=column.dtype)]))
+        self._ids[n], self._slots[n], self._lengths[n] = tweet_id, slot, length
+        self.count = n + 1
+        self.words_total += length
+
+    def _row(self, term: str, lang: str) -> int:
+        places = self._places.get(term, ())
+        for language, row in places:
+            if language == lang:
+                return row
+        if lang not in self._languages:
+            if len(self._languages) == kernels.LANGUAGES_MAX:
+                raise ValueError(f"there is no room for language {lang!r} beside {len(self._languages)} others")
+            self._languages[lang] = len(self._languages)
+        row = self._row_count
+        self._row_count += 1
+        self._places[term] = (*places, (lang, row))
+        return row
+
+    def place(self, tweet_id: int) -> int:
+        """Return a tweet's document, -1 if it was never added."""
+        n = int(np.searchsorted(self._ids[: self.count], tweet_id))
+        return n if n < self.count and self._ids[n] == tweet_id else -1
+
+    def moved(self, document: int, slot: int) -> None:
+        """Note that the shard keeps a tweet elsewhere now."""
+        self._slots[document] = slot
+
+    def missing(self, tweet_ids: Ints) -> Ints:
+        """Return those of some tweets that were never added."""
+        return np.setdiff1d(tweet_ids, self._ids[: self.count])
+
+    # ---- searching --------------------------------------------------------------------------------------------
+
+    def lists_of(self, key: str, choose: Callable[[], dict[str, str]], terms: Sequence[str]) -> Lists:
+        """Return a word's list in each language, -1 for none: int32[LANGUAGES_MAX].
+
+        key: the word; terms: its stems in all languages; choose(): language -> stem where that isn't the word itself.
+        Kept until one of the stems is met in another language.
+        """
+        places = [self._places.get(term) for term in terms]
+        kept = self._kept.get(key)
+        if kept is not None and all(a is b for a, b in zip(kept[0], places, strict=True)):
+            return kept[1]
+        stems = choose()
+        lists = np.full(kernels.LANGUAGES_MAX, -1, dtype=np.int32)
+        for term, found in zip(terms, places, strict=True):
+            for lang, row in found or ():
+                if stems.get(lang, key) == term:
+                    lists[self._languages[lang]] = row
+        if len(self._kept) >= WORDS_KEPT:
+            del self._kept[next(iter(self._kept))]
+        self._kept[key] = places, lists
+        return lists
+
+    def row(self, term: str) -> int:
+        """Return the list of a term that has no language, -1 if there is none."""
+        places = self._places.get(term)
+        return places[0][1] if places else -1
+
+    def newest(self, asked: Asked, max_id: int, since_id: int, count: int) -> list[int] | None:
+        """Return up to `count` ids of matching tweets, newest first: older than max_id, since_id or newer; 0: any.
+
+        None: it would take too long.
+        """
+        lists = self.lists
+        work, language = kernels.work(lists.length, asked.words, asked.terms)
+        if work > WORK_MAX:
+            return None
+        low, high = self._bounds(max_id, since_id)
+        total = kernels.newest(
+            lists.data, lists.start, lists.length, *asked, language, low, high, count, _room(asked), self._found
+        )
+        documents = np.sort(self._found[:total])[: -count - 1 : -1]
+        ids: list[int] = self._ids[documents].tolist()
+        return ids
+
+    def best(self, asked: Asked, max_id: int, since_id: int, count: int, rank: Rank) -> list[tuple[float, int]] | None:
+        """Return (rank, id) of the best `count` matching tweets, the best first. None: it would take too long.
+
+        rank(found, scores, count, ids, slots): turns documents and their BM25 into ids and ranks, in place, and returns
+        how many are left.
+        """
+        lists, found, scores = self.lists, self._found, self._scores
+        if kernels.work(lists.length, asked.words, asked.terms)[0] > WORK_MAX:
+            return None
+        low, high = self._bounds(max_id, since_id)
+        mean_length = self.words_total / self.count if self.words_total else 1.0
+        total = kernels.scored(
+            lists.data, lists.start, lists.length, *asked, low, high, self._lengths, self.count, mean_length,
+            _room(asked), found, scores,
+        )  # fmt: skip
+        left = rank(found, scores, total, self._ids, self._slots)
+        found, scores = _first(found[:left], scores[:left], count) if left > count else (found[:left], scores[:left])
+        return sorted(zip(scores.tolist(), found.tolist(), strict=True), reverse=True)
+
+    def _bounds(self, max_id: int, since_id: int) -> tuple[int, int]:
+        ids = self._ids[: self.count]
+        low = int(np.searchsorted(ids, since_id)) if since_id else 0
+        return low, int(np.searchsorted(ids, max_id)) if max_id else self.count
+
+    # ---- figures ----------------------------------------------------------------------------------------------
+
+    @property
+    def term_count(self) -> int:
+        """Lists."""
+        return self._row_count
+
+    def nbytes(self) -> int:
+        """Bytes of lists, columns and names."""
+        columns = self._ids.nbytes + self._slots.nbytes + self._lengths.nbytes
+        return self.lists.nbytes() + columns + TERM_BYTES * self._row_count
+
+    def check(self) -> list[str]:
+        """Return violations: ids and lists ascending, no posting beyond the documents."""
+        problems = self.lists.check()
+        if self.count and not (np.diff(self._ids[: self.count]) > 0).all():
+            problems.append("documents aren't in the order of their ids")
+        rows = [row for places in self._places.values() for _, row in places]
+        if sorted(rows) != list(range(self._row_count)):
+            problems.append("names and lists don't belong together one by one")
+        for row in rows:
+            documents = self.lists.view(row).astype(np.int64) >> kernels.TF_BITS
+            if not len(documents) or not (np.diff(documents) > 0).all() or documents[-1] >= self.count:
+                problems.append(f"list {row} is empty, out of order, or has documents that aren't here")
+        return problems
+
+
+def _first(ids: Ints, scores: Scores, count: int) -> tuple[Ints, Scores]:
+    """Return the best `count` of more than that, in no order; of equal ones the newer."""
+    least = np.partition(scores, len(scores) - count)[len(scores) - count]
+    better = scores > least
+    equal = np.sort(ids[scores == least])[better.sum() - count :]
+    return np.concatenate([ids[better], equal]), np.concatenate([scores[better], np.full(len(equal), least)])
+
+
+def _room(asked: Asked) -> Ints:
+    """Return the scratch of a kernel."""
+    return np.empty((3, sum(len(lists) for lists in asked)), dtype=np.int64)

@@ -1,0 +1,235 @@
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+"""The compiled loops over posting lists: documents that are in all of some lists and in none of others.
+
+Rules of this file: those of `kernels.py`.
+
+A posting is `document << TF_BITS | how often`, ascending in its list, which is a row of a block arena (`arena.py`).
+
+A search
+    words     int32[words, LANGUAGES_MAX]   the list of each word in each language, -1 for none
+    terms     int64[terms]                  lists that have no language
+    no_words, no_terms                      the same, of what must not be
+    room      int64[3, words + terms + no_words + no_terms]   scratch: lists, and how far each still counts
+A document has one language, so it matches in one at most. Without words there is one pass for all languages.
+
+How it works: in each language that has all words the shortest list is gone through from its end, and the others are
+followed from theirs by galloping, so that each element costs the logarithm of what lies between.
+"""
+
+from __future__ import annotations
+
+from math import log, log2
+
+import numpy as np
+
+from actors.core.arena_kernels import njit
+
+TF_BITS = 6
+TF_MAX = (1 << TF_BITS) - 1
+LANGUAGES_MAX = 256
+K1, B = 1.2, 0.75  # of BM25, as Lucene and tantivy have them
+
+
+@njit
+def _at_or_below(data, first, end, document):
+    """Return how many of the `end` postings from data[first] on are of that document or one before it."""
+    step = 1
+    while step <= end and np.int64(data[first + end - step]) >> TF_BITS > document:
+        step *= 2
+    low, high = max(0, end - step), end - step // 2
+    while low < high:
+        middle = (low + high) // 2
+        if np.int64(data[first + middle]) >> TF_BITS > document:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+@njit
+def _shortest(length, words, terms, language):
+    """Return the length of the shortest wanted list in a language, -1 if a word has none."""
+    least = np.int64(1) << 62
+    for w in range(words.shape[0]):
+        row = words[w, language]
+        if row < 0:
+            return -1
+        least = min(least, length[row])
+    for t in range(terms.shape[0]):
+        least = min(least, length[terms[t]])
+    return least
+
+
+@njit
+def work(length, words, terms):
+    """Return (postings that a search may go through, the language with the most of them)."""
+    total, most, language = 0, -1, 0
+    for g in range(LANGUAGES_MAX if words.shape[0] else 1):
+        found = _shortest(length, words, terms, g)
+        if found > 0:
+            total += found
+            if found > most:
+                most, language = found, g
+    return total, language
+
+
+@njit
+def _begin(data, start, length, words, terms, no_words, no_terms, language, high, room):
+    """Lay out the lists of a language and how far they count below document `high`; return which is the shortest.
+
+    room[0]: lists, the unwanted ones last, -1 for none; room[1]: where each begins; room[2]: how far it counts.
+    """
+    count = 0
+    for w in range(words.shape[0]):
+        room[0, count] = words[w, language]
+        count += 1
+    for t in range(terms.shape[0]):
+        room[0, count] = terms[t]
+        count += 1
+    shortest = 0
+    for k in range(count):
+        row = room[0, k]
+        room[1, k] = start[row]
+        room[2, k] = _at_or_below(data, start[row], np.int64(length[row]), high - 1)
+        if room[2, k] < room[2, shortest]:
+            shortest = k
+    for u in range(no_words.shape[0] + no_terms.shape[0]):
+        row = no_words[u, language] if u < no_words.shape[0] else no_terms[u - no_words.shape[0]]
+        room[0, count] = row
+        room[1, count] = start[row] if row >= 0 else 0
+        room[2, count] = length[row] if row >= 0 else 0
+        count += 1
+    return shortest
+
+
+@njit
+def _matches(data, room, wanted, driver, document):
+    """Return 1 if a document of the driver's list matches, 0 if not, -1 if no document before it can either.
+
+    wanted: how many of the lists it must be in.
+    """
+    for k in range(wanted):
+        if k == driver:
+            continue
+        first = room[1, k]
+        end = _at_or_below(data, first, room[2, k], document)
+        room[2, k] = end
+        if end == 0:
+            return -1
+        if np.int64(data[first + end - 1]) >> TF_BITS != document:
+            return 0
+    for k in range(wanted, room.shape[1]):
+        if room[2, k] > 0:
+            first = room[1, k]
+            end = _at_or_below(data, first, room[2, k], document)
+            room[2, k] = end
+            if end > 0 and np.int64(data[first + end - 1]) >> TF_BITS == document:
+                return 0
+    return 1
+
+
+@njit
+def newest(
+    data, start, length, words, terms, no_words, no_terms, language, low, high, count, room, found
+):  # fmt: skip
+    """Write matching documents to `found`, of each language newest first; return how many, -1 if there is no room.
+
+    Among them are the newest `count` of all. low, high: documents from low on, and before high; language: is looked
+    at first. Where one language has filled a page, the others are looked at only as far as that page goes.
+    """
+    total, wanted = 0, words.shape[0] + terms.shape[0]
+    for turn in range(-1, LANGUAGES_MAX if words.shape[0] else 0):
+        g = language if turn < 0 else turn
+        if (turn >= 0 and g == language) or _shortest(length, words, terms, g) < 0:
+            continue
+        driver = _begin(data, start, length, words, terms, no_words, no_terms, g, high, room)
+        first, i, here = room[1, driver], room[2, driver], 0
+        while i > 0 and here < count:
+            i -= 1
+            document = np.int64(data[first + i]) >> TF_BITS
+            if document < low:
+                break
+            match = _matches(data, room, wanted, driver, document)
+            if match < 0:
+                break
+            if match:
+                if total == found.shape[0]:
+                    return -1
+                found[total] = document
+                total += 1
+                here += 1
+        if here == count:
+            low = max(low, found[total - 1] + 1)
+    return total
+
+
+@njit
+def scored(
+    data, start, length, words, terms, no_words, no_terms, low, high, lengths, documents, mean_length, room, found,
+    scores,
+):  # fmt: skip
+    """Write all matching documents to `found` and their BM25 to `scores`; return how many, -1 if there is no room.
+
+    lengths: words of each document; documents: how many there are. Only words score; without any the score is 1.
+    """
+    total, wanted = 0, words.shape[0] + terms.shape[0]
+    for g in range(LANGUAGES_MAX if words.shape[0] else 1):
+        if _shortest(length, words, terms, g) < 0:
+            continue
+        driver = _begin(data, start, length, words, terms, no_words, no_terms, g, high, room)
+        first, i = room[1, driver], room[2, driver]
+        while i > 0:
+            room[2, driver] = i
+            i -= 1
+            document = np.int64(data[first + i]) >> TF_BITS
+            if document < low:
+                break
+            match = _matches(data, room, wanted, driver, document)
+            if match < 0:
+                break
+            if match:
+                if total == found.shape[0]:
+                    return -1
+                score = 0.0 if words.shape[0] else 1.0
+                norm = K1 * (1.0 - B + B * lengths[document] / mean_length)
+                for w in range(words.shape[0]):
+                    having = length[room[0, w]]
+                    weight = log(1.0 + (documents - having + 0.5) / (having + 0.5))
+                    tf = np.int64(data[room[1, w] + room[2, w] - 1]) & TF_MAX
+                    score += weight * (K1 + 1.0) * tf / (tf + norm)
+                found[total] = document
+                scores[total] = score
+                total += 1
+    return total
+
+
+@njit
+def ranked(
+    found, scores, count, ids, slots, tweet_ids, likes, reposts, replies, authors, following, now_ms, floor, rate,
+    bonus, below_score, below_id,
+):  # fmt: skip
+    """Turn BM25 into the rank of `top` (see `found.py`), in place; keep those below a cursor; return how many.
+
+    found becomes the tweets' ids. slots: where a document's tweet rests in tweet_ids and the columns after it; one that
+    rests there no more has gone. following: author ids ascending; below_id: 0 for no cursor.
+    """
+    kept = 0
+    for i in range(count):
+        document = found[i]
+        tweet_id, slot = ids[document], slots[document]
+        if tweet_ids[slot] != tweet_id:
+            continue
+        score = scores[i] * log2(2.0 + likes[slot] + 2.0 * reposts[slot] + replies[slot])
+        age_ms = now_ms - (tweet_id >> 16)
+        if age_ms > 0:
+            score *= floor + (1.0 - floor) * 2.0 ** (age_ms * rate)
+        if following.shape[0]:
+            place = np.searchsorted(following, authors[slot])
+            if place < following.shape[0] and following[place] == authors[slot]:
+                score *= bonus
+        if below_id and not (score < below_score or (score == below_score and tweet_id < below_id)):
+            continue
+        found[kept] = tweet_id
+        scores[kept] = score
+        kept += 1
+    return kept

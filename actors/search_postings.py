@@ -1,0 +1,271 @@
+"""The posting lists of a replica: filled from its tweets, kept up to date with what is fed, asked by searches.
+
+    tweets of memory, ids ascending --> rows --> engine ("terms": words, language, stems) --> posting lists
+    every feed of new tweets        --> its answer brings their terms                     --> posting lists
+
+The shard's process has the lists, so that most searches need no engine and find a tweet before it is indexed; taking a
+text apart is the engine's work, as that takes longer than everything else together.
+
+Rules of this file
+- They answer when they have every tweet that may be found, or nothing: while they are filled, the engine answers.
+- Derived, never saved. A tweet that comes behind a newer one (its account has moved here) makes them begin anew.
+- What has gone stays in the lists until a quarter has; memory decides what may be seen.
+
+Costs: 60 us of the engine's time a tweet to be filled, at its lowest priority; of the shard's, 8 us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from functools import lru_cache, partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from actors.core.flags import FLAG_REPOST
+from actors.core.found import HIDDEN_FLAGS, Viewer, Weights
+from actors.core.postings import Asked, Document, Lists, Postings
+from actors.core.postings_kernels import LANGUAGES_MAX, ranked
+from actors.search import text
+from actors.search.documents import FOUND
+from actors.search.terms import Query, query_of
+from actors.search_rows import SearchRows
+from cluster.lane_protocol import LaneDisconnected
+
+Ints = npt.NDArray[np.int64]
+Ask = Callable[[str, list[Any]], Awaitable[Any]]
+FILL_ROWS = 200  # whose terms are asked for at a time: 10 ms of the engine's
+APPEND_ROWS = 50  # added in one turn of the loop: 0.3 ms
+ROWS_PER_TURN = 50
+BUFFER_MAX = 100_000  # tweets that come while the lists are filled and are kept: 50 MB
+RETRY_S = 5.0  # after a defect
+GONE_MIN, GONE_SHARE = 10_000, 0.25  # that have gone before the lists are made anew
+
+
+class TweetPostings:
+    """Posting lists of one replica."""
+
+    def __init__(self, rows: SearchRows, committed: Callable[[int], Awaitable[None]]) -> None:
+        """committed(position): waits until everything up to it is committed."""
+        self.state, self.rows, self._committed = rows.state, rows, committed
+        self.log = structlog.get_logger()
+        self.lists: Postings | None = None  # that answer
+        self.fill_count = 0
+        self.answered_count = 0
+        self._target: Postings | None = None  # that are being filled
+        self._buffer: list[Document] = []  # that have come meanwhile
+        self._overflowed = False
+        self._wanted = asyncio.Event()
+
+    # ---- filling ----------------------------------------------------------------------------------------------
+
+    def refill(self) -> None:
+        """Have everything added that is missing."""
+        self._wanted.set()
+
+    def drop(self) -> None:
+        """Answer nothing any more: there may be tweets that the lists lack. `refill` ends it."""
+        self.lists = None
+
+    async def run(self, ask: Ask) -> None:
+        """Fill whenever it is wanted, until the engine ends. ask(op, args): the engine."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            try:
+                await self._fill(ask)
+            except (LaneDisconnected, OSError, TimeoutError) as error:
+                self._wanted.set()  # for the next engine
+                self.log.warning("filling the posting lists was interrupted", reason=str(error)[:300])
+                return
+            except Exception as error:
+                self.drop()
+                self.log.error("filling the posting lists failed; it is tried again", reason=repr(error), exc_info=True)
+                await asyncio.sleep(RETRY_S)
+                self._wanted.set()
+            finally:
+                self._target, self._buffer = None, []
+
+    async def _fill(self, ask: Ask) -> None:
+        self.fill_count += 1
+        begin = asyncio.get_running_loop().time()
+        target = await self._to_fill()
+        while True:
+            self._target, self._buffer, self._overflowed = target, [], False
+            ids = self._searchable()
+            ids = ids[ids > target.last_id]
+            for some in np.split(ids, range(FILL_ROWS, len(ids), FILL_ROWS)):
+                await self._fill_some(ask, target, some)
+            if not self._overflowed:
+                break
+        buffer, self._target, self.lists = self._buffer, None, target
+        self._append(target, buffer)
+        seconds = round(asyncio.get_running_loop().time() - begin, 3)
+        self.log.info("posting lists are ready", tweets=target.count, terms=target.term_count, seconds=seconds)
+
+    async def _to_fill(self) -> Postings:
+        """Return the lists that there are, if they lack nothing but the newest; else new ones."""
+        lists = self.lists
+        if lists is None or lists.gone_count > max(GONE_MIN, GONE_SHARE * lists.count):
+            return Postings()
+        ids = self._searchable()
+        missing = await asyncio.to_thread(lists.missing, ids[ids <= lists.last_id])
+        return Postings() if len(missing) else lists
+
+    async def _fill_some(self, ask: Ask, target: Postings, ids: Ints) -> None:
+        rows = []
+        for first in range(0, len(ids), ROWS_PER_TURN):
+            some = ids[first : first + ROWS_PER_TURN].tolist()
+            rows += [row for tweet_id in some if (row := self.rows.tweet(tweet_id, FOUND)) is not None]
+            await asyncio.sleep(0)
+        position = self.state.position
+        documents = [] if not rows else self._documents(await ask("terms", [rows]))
+        await self._committed(position)
+        for first in range(0, len(documents), APPEND_ROWS):
+            target.append(documents[first : first + APPEND_ROWS])
+            await asyncio.sleep(0)
+
+    def _searchable(self) -> Ints:
+        """Return the ids of all tweets that may be found, ascending. 50 ns each."""
+        tweets, away = self.state.tweets, self.state.people.away
+        slots = tweets.slots()
+        columns = {name: tweets.columns[name][slots] for name in ("tweet_id", "flags", "author_id")}
+        wanted = (columns["flags"] & (HIDDEN_FLAGS | FLAG_REPOST)) == 0
+        if away:
+            wanted &= ~np.isin(columns["author_id"], np.fromiter(away, dtype=np.int64, count=len(away)))
+        return np.sort(columns["tweet_id"][wanted])
+
+    def _documents(self, found: list[list[Any]]) -> list[Document]:
+        """Return what the engine has found in tweets, of those that are still here; by id."""
+        slot_of = self.state.tweets.slot_of
+        documents = [Document(tweet_id, slot_of[tweet_id], *rest) for tweet_id, *rest in found if tweet_id in slot_of]
+        documents.sort()
+        return documents
+
+    # ---- what is fed ------------------------------------------------------------------------------------------
+
+    @property
+    def wants_terms(self) -> bool:
+        """Whether feeds should bring the terms of their tweets."""
+        return self.lists is not None or self._target is not None
+
+    def take(self, found: list[list[Any]]) -> None:
+        """Take in the terms of tweets that were fed, and are committed."""
+        documents = self._documents(found)
+        if self._target is not None:
+            if len(self._buffer) + len(documents) > BUFFER_MAX:
+                self._buffer, self._overflowed = [], True
+            self._buffer += documents
+        if self.lists is not None and self.lists is not self._target:
+            self._append(self.lists, documents)
+
+    def gone(self, tweet_ids: list[int]) -> None:
+        """Note that tweets can't be found any more."""
+        if self.lists is not None:
+            self.lists.gone_count += sum(self.lists.place(tweet_id) >= 0 for tweet_id in tweet_ids)
+            if self.lists.gone_count > max(GONE_MIN, GONE_SHARE * self.lists.count) and self._target is None:
+                self._wanted.set()
+
+    def _append(self, lists: Postings, documents: Iterable[Document]) -> None:
+        """Add what is new. What is known may have moved to another place; what is older and unknown isn't to be had."""
+        new = []
+        for document in sorted(documents):
+            if document.tweet_id > (new[-1].tweet_id if new else lists.last_id):
+                new.append(document)
+                continue
+            place = lists.place(document.tweet_id)
+            if place >= 0:
+                lists.moved(place, document.slot)
+            elif not new or document.tweet_id != new[-1].tweet_id:
+                self.drop()
+                self._wanted.set()
+        lists.append(new)
+
+    # ---- asking -----------------------------------------------------------------------------------------------
+
+    def newest(self, tree: list[Any], max_id: int, count: int) -> list[int] | None:
+        """Return up to `count` ids of matching tweets older than max_id (0: the newest), newest first.
+
+        None: that is for the engine to answer.
+        """
+        query = query_of(tree) if self.lists is not None else None
+        if query is None or self.lists is None:
+            return None
+        asked = lists_of(self.lists, query)
+        high = _least(max_id, query.max_id)
+        found = [] if asked is None else self.lists.newest(asked, high, query.since_id, count)
+        self.answered_count += found is not None
+        return found
+
+    def best(
+        self, tree: list[Any], at_ms: int, below: tuple[float, int], count: int, viewer: Viewer, weights: Weights
+    ) -> list[tuple[float, int]] | None:
+        """Return (score, tweet id) of the best `count` matching tweets, the best first, as `FoundTweets.ranked`.
+
+        below: only those after it in this order, if its id isn't 0. None: that is for the engine to answer.
+        """
+        query = query_of(tree) if self.lists is not None else None
+        if query is None or self.lists is None:
+            return None
+        asked = lists_of(self.lists, query)
+        rank = partial(self._rank, at_ms, below, viewer, weights)
+        found = [] if asked is None else self.lists.best(asked, query.max_id, query.since_id, count, rank)
+        self.answered_count += found is not None
+        return found
+
+    def _rank(
+        self, at_ms: int, below: tuple[float, int], viewer: Viewer, weights: Weights, found: Ints,
+        scores: npt.NDArray[np.float64], count: int, ids: Ints, slots: Ints,
+    ) -> int:  # fmt: skip
+        c = self.state.tweets.columns
+        left: int = ranked(
+            found, scores, count, ids, slots, c["tweet_id"], c["likes"], c["reposts"], c["replies"], c["author_id"],
+            viewer.following, at_ms, weights.freshness_floor, -1 / weights.half_life_ms, 1 + weights.closeness_bonus,
+            *below,
+        )  # fmt: skip
+        return left
+
+    def figures(self) -> dict[str, Any]:
+        """Return what `status` shows."""
+        lists = self.lists or self._target
+        if lists is None:
+            return {"state": "empty"}
+        return {
+            "state": "ready" if self.lists is not None else "filling", "tweets": lists.count, "gone": lists.gone_count,
+            "terms": lists.term_count, "bytes": lists.nbytes(), "answered": self.answered_count,
+            "fills": self.fill_count,
+        }  # fmt: skip
+
+
+def _least(first: int, second: int) -> int:
+    """Return the smaller of two upper bounds, of which 0 is none."""
+    return min(first, second) if first and second else first or second
+
+
+def lists_of(postings: Postings, query: Query) -> Asked | None:
+    """Return the lists of a query, None if nothing can match."""
+    terms = [postings.row(term) for term in query.terms]
+    if -1 in terms:
+        return None
+    no_terms = [row for term in query.no_terms if (row := postings.row(term)) >= 0]
+    return Asked(
+        _words(postings, query.words), np.array(terms, dtype=np.int64),
+        _words(postings, query.no_words), np.array(no_terms, dtype=np.int64),
+    )  # fmt: skip
+
+
+def _words(postings: Postings, words: tuple[str, ...]) -> Lists:
+    lists = np.empty((len(words), LANGUAGES_MAX), dtype=np.int32)
+    for i, word in enumerate(words):
+        lists[i] = postings.lists_of(word, partial(_stems_of, word), text.query_stems(word))
+    return lists
+
+
+@lru_cache(maxsize=8_192)
+def _stems_of(word: str) -> dict[str, str]:
+    """Return the stem of a word by language, where it isn't the word itself. 30 us."""
+    stems = {lang: text.stems([word], lang)[0] for lang in text.STEMMERS}
+    return {lang: stem for lang, stem in stems.items() if stem != word}
