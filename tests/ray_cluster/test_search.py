@@ -88,7 +88,8 @@ def test_a_tweet_is_found_by_words_tags_names_and_where_it_is_from(people):
     ada, grace, _ = people
     first = ada.post("Engines are running on the #analytical machine, @grace_h")
     second = grace.post("The engine runs: see https://example.org #machine")
-    soon(lambda: ada.found("engine"), [second, first])
+    soon(lambda: ada.found("engine"), [second, first])  # from memory
+    soon(lambda: ada.found("engin*"), [second, first])  # from the index
     for query, ids in [
         ("run engine", [second, first]), ('"the engine"', [second]), ("engine -see", [first]), ("#analytical", [first]),
         ("#machine OR #analytical", [second, first]), ("@grace_h engines", [first]), ("from:ada_lovelace", [first]),

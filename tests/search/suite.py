@@ -28,9 +28,12 @@ from typing import Any
 import numpy as np
 
 from actors.core.ids import bucket_of_account
-from actors.search.documents import read_tweet
+from actors.core.postings import Document, Postings
+from actors.search.documents import CHANGED, read_tweet
 from actors.search.index import TweetIndex
 from actors.search.query import QueryError, check_tree, parse, resolve
+from actors.search.terms import Query, query_of, terms_of
+from actors.search_postings import lists_of
 from tests.search import oracle
 from tests.search.oracle import OracleTweet
 from tests.search.sample_tweets import AUTHORS, Sample, multiply, samples
@@ -107,6 +110,7 @@ class Shards:
 
     def __init__(self, directory: Path, count: int) -> None:
         self.indexes = [TweetIndex(directory / str(n)) for n in range(count)]
+        self.lists = [Postings() for _ in range(count)]
         self.tweets: dict[int, OracleTweet] = {}
 
     def index_of(self, author: int) -> TweetIndex:
@@ -115,8 +119,12 @@ class Shards:
     def feed(self, found: Iterable[Sample]) -> None:
         """Put tweets in, or their new counts."""
         for sample in found:
-            self.index_of(sample.tweet.author_id).add(read_tweet(sample.row))
+            facts = read_tweet(sample.row)
+            self.index_of(sample.tweet.author_id).add(facts)
             self.tweets[sample.tweet.tweet_id] = sample.tweet
+            if facts.news != CHANGED and not sample.tweet.is_repost:
+                lists = self.lists[bucket_of_account(sample.tweet.author_id) % len(self.lists)]
+                lists.append([Document(facts.tweet_id, 0, *terms_of(facts)[1:])])
 
     def remove(self, found: Iterable[Sample]) -> None:
         """Take tweets out."""
@@ -170,6 +178,17 @@ class Shards:
             found = page + found if forward else found + page
             cursor = page[0] if forward else page[-1]
 
+    def listed(self, query: Query) -> list[int] | None:
+        """Return what posting lists have that hasn't gone, newest first; None: it would take them too long."""
+        parts = []
+        for lists in self.lists:
+            asked = lists_of(lists, query)
+            parts.append([] if asked is None else lists.newest(asked, query.max_id, query.since_id, EVERYTHING))
+        if None in parts:
+            return None
+        merged = sorted((tweet_id for part in parts for tweet_id in part or ()), reverse=True)
+        return [tweet_id for tweet_id in merged if tweet_id in self.tweets]
+
     def candidates(self, tree: list[Any], follows: set[int], count: int) -> list[int]:
         """Return the ids to be ranked, newest first."""
         parts = [index.candidates(tree, count, packed(follows)) for index in self.indexes]
@@ -188,6 +207,10 @@ def difference(shards: Shards, tree: list[Any], follows: set[int], pages_max: in
         lacks, has = set(wanted) - set(found), set(found) - set(wanted)
         shown = [shards.tweets[tweet_id] for tweet_id in [*lacks, *has][:3] if tweet_id in shards.tweets]
         return f"latest lacks {len(lacks)} and has {len(has)} too many: {shown}"
+    query = query_of(tree)
+    listed = None if query is None else shards.listed(query)
+    if listed is not None and listed != wanted:
+        return f"posting lists lack {len(set(wanted) - set(listed))} and have {len(set(listed) - set(wanted))} too many"
     if len(wanted) <= pages_max * PAGE:
         for forward in (False, True):
             if shards.pages(tree, follows, forward) != wanted:
@@ -242,16 +265,21 @@ def main() -> int:
         asked = queries([sample.tweet for sample in found], given.queries, given.seed)
         follows = {7, 9, *range(100, 400)}
         equal = 0
-        hits = 0
+        hits = listed = 0
         for text in asked:
             tree = tree_of(text)
             differs = difference(shards, tree, follows)
             hits += bool(shards.latest(tree, follows, count=1))
+            query = query_of(tree)
+            listed += query is not None and shards.listed(query) is not None
             equal += not differs
             if differs:
                 print(f"DIFFERS {text!r}: {differs}", flush=True)
         shards.close()
-    print(f"{equal} of {len(asked)} queries equal, {hits} of them find something; {time.perf_counter() - begin:.0f} s")
+    took_s = time.perf_counter() - begin
+    print(
+        f"{equal} of {len(asked)} queries equal, {hits} find something, {listed} by posting lists too; {took_s:.0f} s"
+    )
     return 0 if equal == len(asked) else 1
 
 
