@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, urlencode
 
 _CURSORS = ("max_id", "since_id", "min_id", "cursor", "auth_token")  # a token never goes into a link
-_PLAIN = re.compile(r"[A-Za-z0-9_.~ -]*", re.ASCII)  # of which only blanks are encoded
+_PLAIN = re.compile(r"[A-Za-z0-9_.~ -]*", re.ASCII)  # of which only blanks are encoded: 1 us to see it, 5 to encode
 
 
 def timeline_links(base: str, query: Mapping[str, str], newest_id: int, oldest_id: int) -> str | None:
@@ -42,9 +42,6 @@ def _kept(query: Mapping[str, str]) -> str:
     kept = [(name, value) for name, value in query.items() if name not in _CURSORS]
     if len(kept) == 1 and kept[0][1].isascii() and kept[0][1].isdigit() and kept[0][0] == "user_id":
         return f"user_id={kept[0][1]}&"
-    return "".join([f"{_encoded(name)}={_encoded(value)}&" for name, value in kept])
-
-
-def _encoded(text: str) -> str:
-    """Return a name or value as `urlencode` has it; 0.3 us if it is plain, not 2."""
-    return text.replace(" ", "+") if _PLAIN.fullmatch(text) else quote_plus(text)
+    if _PLAIN.fullmatch("".join([name + value for name, value in kept])):
+        return "".join([f"{name}={value}&" for name, value in kept]).replace(" ", "+")
+    return urlencode(kept) + "&"

@@ -332,7 +332,9 @@ def question(asked: Question, tree: list[Any], reader: list[Any]) -> list[Any]:
 def merged(asked: Question, answers: list[Any], shards: Shards) -> Found:
     """Return the page that the answers of all shards make."""
     min_id, since_id = _bounds(asked.since_id, asked.min_id)
-    rows: list[Row] = [row for answer in answers for row in answer[0]]
+    rows: list[Row] = []
+    for answer in answers:
+        rows += answer[0]
     if since_id:
         rows = [row for row in rows if row[1] > since_id]
     edges = [answer[1] for answer in answers if answer[1]]
@@ -366,13 +368,13 @@ def is_suspect(asked: Question, found: Found) -> bool:
 def answer_with(asked: Question, found: Found, corrected: str | None = None) -> Answer:
     """Return the answer to a search. corrected: the query that it is of, if not of the one that was asked."""
     rows, cursor, spans, shards = found
-    body = b'{"tweets":[%b],"next_cursor":%b,"corrected":%b,%b%b}' % (
-        b",".join([row[2] for row in rows]),
+    tail = b'],"next_cursor":%b,"corrected":%b,%b%b}' % (
         b"null" if cursor is None else b'"%b"' % cursor.encode(),
         b"null" if corrected is None else orjson.dumps(corrected),
         shards.members(),
         b',"highlights":' + orjson.dumps(spans) if asked.highlights else b"",
     )
+    body = b'{"tweets":[' + b",".join([row[2] for row in rows]) + tail
     newest_id, oldest_id = (rows[0][1], rows[-1][1]) if rows and asked.order == "latest" else (0, 0)
     return Answer(body, newest_id, oldest_id, shards, len(rows) >= asked.count_max)
 
@@ -397,7 +399,9 @@ def cut(rows: list[Row], edges: list[int], count: int, forward: bool) -> tuple[l
         page = rows[-count:]
     else:
         edge = max(edges, default=0)
-        rows = [row for row in rows if row[1] >= edge]
+        rows = rows[: count + 1]  # the rest matters only for whether there is one
+        if rows and rows[-1][1] < edge:
+            rows = [row for row in rows if row[1] >= edge]
         page = rows[:count]
     if len(rows) > len(page):
         edge = page[0 if forward else -1][1]
