@@ -357,9 +357,9 @@ def merged(asked: Question, answers: list[Any], shards: Shards) -> Found:
 
 
 def is_suspect(asked: Question, found: Found) -> bool:
-    """Return whether so little was found that something may be mistyped."""
+    """Return whether so little was found that something may be mistyped. Of a full page there can't be more."""
     return (
-        len(found.rows) < TOO_FEW_COUNT
+        len(found.rows) < min(TOO_FEW_COUNT, asked.count_max)
         and not asked.exact
         and not (asked.max_id or asked.since_id or asked.min_id or asked.below[1])  # only on the first page
     )
