@@ -102,8 +102,10 @@ class Search:
         return answer
 
     def ask_tweets(self, asked: Question, tree: list[Any], done: Told) -> None:
-        """As `tweets`, with a callback and for a tree without names: done(answer, None) or done(None, error) is called
-        exactly once, at once or later. Nobody's positions are heeded: see `api.positions`."""
+        """As `tweets`, with a callback: done(answer, None) or done(None, error) is called once, at once or later.
+
+        For trees without names, and requests that carry no positions (`positions.py`).
+        """
         self.cache.ask(asked, partial(self._begin, asked, tree), done)
 
     def _begin(self, asked: Question, tree: list[Any], done: Told) -> None:
@@ -114,10 +116,12 @@ class Search:
         else:
             search.ask(NOBODY)
 
-    def correct(self, search: TweetSearch, found: Found, reader: list[Any]) -> None:
-        """Look for what may have been meant, and end the search with what is more: found, or that. A task's work: it is
-        rare, and takes two rounds."""
-        work = tell(self._corrected(search.asked, search.tree, found, reader), search.done)
+    def correct(self, search: TweetSearch, found: Found) -> None:
+        """Look for what may have been meant, and end the search with what is more: found, or that.
+
+        In a task: it is rare, and takes two rounds.
+        """
+        work = tell(self._corrected(search.asked, search.tree, found, search.reader), search.done)
         task = asyncio.get_running_loop().create_task(work, context=search.context)
         self._correcting.add(task)
         task.add_done_callback(self._correcting.discard)
@@ -284,7 +288,7 @@ class TweetSearch:
         self._search = search
         self.asked, self.tree, self.done = asked, tree, done
         self.context = copy_context()
-        self.reader: list[Any] = NOBODY
+        self.reader: list[Any] = NOBODY  # what shards have to know of whoever reads
 
     def take_reader(self, reply: Any, error: Exception | None) -> None:
         """Go on with what the reader's shard said of him."""
@@ -299,7 +303,7 @@ class TweetSearch:
         self.done(None, error)
 
     def ask(self, reader: list[Any]) -> None:
-        """Ask all shards. reader: what they have to know of him."""
+        """Ask all shards, for that reader."""
         self.reader = reader
         try:
             self._search.ask_all("search", question(self.asked, self.tree, reader), self._take)
@@ -317,7 +321,7 @@ class TweetSearch:
             self.done(None, failure)
             return
         if answer is None:
-            self._search.correct(self, found, self.reader)
+            self._search.correct(self, found)
         else:
             self.done(answer, None)
 
