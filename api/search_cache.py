@@ -11,7 +11,8 @@ How it works
 `ask` takes two callbacks: what begins the work, and who wants the answer. Without a time to keep answers it only passes
 the one to the other. `get` is the same for coroutines.
 
-Costs: 2.5 us to share and keep an answer, 0.5 us to repeat it; 0.1 us if answers aren't repeated.
+Costs: 2.5 us to share an answer, and some 5 for the memory of 8 KB that are kept; 0.5 us to repeat it; 0.1 us if
+answers aren't repeated.
 """
 
 from __future__ import annotations
