@@ -20,6 +20,7 @@ from api.hot import HOME_READS
 from api.openapi import install_openapi
 from api.ports import Cluster
 from api.routes import follows, health, profiles, search, timelines, trends, tweets, users, wrk2
+from api.search_reads import SEARCH_READS
 from api.services import Services
 from api.settings import ApiSettings
 
@@ -60,7 +61,7 @@ def create_app(
         users,
         health,
     ]  # the busiest first: routes match in order
-    tags, thin_reads = list(_TAGS), {**HOME_READS, **search.SEARCH_READS}
+    tags, thin_reads = list(_TAGS), {**HOME_READS, **SEARCH_READS}
     if settings.wrk2_api:
         modules.append(wrk2)
         tags.append({"name": "wrk2", "description": "The paths of DeathStarBench's social network"})

@@ -7,7 +7,8 @@ Rules of this file
 - What a request must see of earlier writes is read here, what it has written is added to its answer: `positions.py`.
 - Every request has a deadline (503), and exactly one answer, whatever happens inside.
 - HEAD is answered as GET (the server drops the body); OPTIONS lists the methods of a path.
-- Ordinary home reads don't come here: the HTTP protocol answers them (`home_exchange.py`), by the same rules.
+- Ordinary home reads and searches don't come here: the HTTP protocol answers them (`home_exchange.py`,
+  `search_exchange.py`), by the same rules.
 """
 
 from __future__ import annotations

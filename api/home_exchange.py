@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from actors.core.errors import RookeryError
 from actors.core.ids import bucket_of_account
 from api.auth import UnprovenToken
-from api.direct_exchange import UNUSUAL_HEADERS, DirectExchange, is_plain
+from api.direct_exchange import UNUSUAL_IN_READS, ReadExchange, is_plain
 from api.hot import HOME_READS, Headers, HomeRequest, home_answer, home_arguments, parse_home
 from api.services import Services
 
@@ -38,26 +38,25 @@ if TYPE_CHECKING:
 _PLAIN_URL = re.compile(
     rb"(%b)(?:\?([A-Za-z0-9_.~&=%%+-]*))?" % b"|".join(re.escape(p.encode()) for p in sorted(HOME_READS))
 )
-_UNUSUAL_HEADERS = UNUSUAL_HEADERS | {b"content-length", b"transfer-encoding", b"rookery-position"}
 
 
-class HomeExchange(DirectExchange):
+class HomeExchange(ReadExchange):
     """One request for a home timeline and its answer."""
 
-    __slots__ = ("_arguments", "_path", "_request", "_unproven")
+    __slots__ = ("_arguments", "_request", "_unproven")
 
     def __init__(
         self, protocol: BoundedHttpProtocol, services: Services, path: str, request: HomeRequest, arguments: list[Any],
         unproven: UnprovenToken | None,
     ) -> None:  # fmt: skip
-        super().__init__(protocol, services)
-        self._path, self._request, self._arguments, self._unproven = path, request, arguments, unproven
+        super().__init__(protocol, services, path)
+        self._request, self._arguments, self._unproven = request, arguments, unproven
 
     @classmethod
     def of(cls, protocol: BoundedHttpProtocol, services: Services) -> HomeExchange | None:
         """Return the exchange for the request whose head is complete, or None if it must go the long way."""
         url = _PLAIN_URL.fullmatch(protocol.url)
-        if url is None or protocol.parser.get_method() != b"GET" or not is_plain(protocol, _UNUSUAL_HEADERS):
+        if url is None or protocol.parser.get_method() != b"GET" or not is_plain(protocol, UNUSUAL_IN_READS):
             return None
         try:
             request = parse_home(services, url[2] or b"", protocol.headers)
@@ -75,37 +74,13 @@ class HomeExchange(DirectExchange):
 
     def start(self) -> None:
         """Count the request and ask the shard."""
-        services = self._services
-        self.begin()
-        services.reads.count += 1
-        try:
-            services.admit(self._protocol.scope, services.reads)  # type: ignore[arg-type]
-            if self._unproven is None:
-                services.limiter.check_account(self._request.user_id, False)
-        except RookeryError as error:
-            self._end(*self.fail(error))
-            return
-        bucket, timeout_s = bucket_of_account(self._request.user_id), services.settings.request_timeout_s
-        services.cluster.send(bucket, "home", self._arguments, timeout_s, self._take)
+        user_id, services = self._request.user_id, self._services
+        if self._admit(user_id if self._unproven is None else 0):
+            timeout_s = services.settings.request_timeout_s
+            services.cluster.send(bucket_of_account(user_id), "home", self._arguments, timeout_s, self._take)
 
-    def _take(self, reply: Any, error: Exception | None) -> None:
-        """Answer with what the shard said."""
-        if error is None:
-            try:
-                if self._unproven is not None:
-                    self._services.auth.proven(self._unproven)
-                    self._services.limiter.check_account(self._request.user_id, False)
-                headers, body = home_answer(self._request, self._protocol.scheme or "http", self._path, reply)
-            except Exception as failure:  # noqa: BLE001 - the last line, as in edge.py
-                error = failure
-            else:
-                self._end(200, headers, body)
-                return
-        self._end(*self.fail(error))
-
-    def _end(self, status: int, headers: Headers, body: bytes) -> None:
-        gate = self._services.reads
-        gate.count -= 1
-        seconds = self.answer("GET", self._path, status, headers, body)
-        if status == 200:
-            gate.note(seconds, self._started_s + seconds)
+    def _answer_with(self, reply: Any) -> tuple[Headers, bytes]:
+        if self._unproven is not None:
+            self._services.auth.proven(self._unproven)
+            self._services.limiter.check_account(self._request.user_id, False)
+        return home_answer(self._request, self._protocol.scheme or "http", self._path, reply)

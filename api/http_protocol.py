@@ -11,11 +11,11 @@ Rules of this file
   without the pause clients at three times the capacity kept this worker from answering anything.
 - How many connections there may be, and which of them goes first, is decided by `connections.py`.
 - What isn't HTTP gets the same JSON error as everything else.
-- Ordinary home reads are answered right here (`home_exchange.py`), and so are requests that this worker has no place
-  for (`direct_exchange.py`); everything else is uvicorn's and the app's.
+- Ordinary home reads and searches are answered right here (`home_exchange.py`, `search_exchange.py`), and so are
+  requests that this worker has no place for (`direct_exchange.py`); everything else is uvicorn's and the app's.
 
-Cost: two method calls and a few comparisons per chunk read and request, 0.5 us; 0.4 us to see that a request is no
-home read.
+Cost: two method calls and a few comparisons per chunk read and request, 0.5 us; 0.6 us to see that a request is
+neither a home read nor a search.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from actors.core.errors import RookeryError
 from api.direct_exchange import Refusal
 from api.errors import error_body, response_for
 from api.home_exchange import HomeExchange
+from api.search_exchange import SearchExchange
 from api.services import Services
 
 HEAD_BYTES_MAX = 512 * 1024  # counted in chunks as they are read (256 KiB at most), which may hold part of a body
@@ -118,7 +119,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._cancel_read_timer()
         services = self._services
         services.connections.begin(self)
-        exchange = (Refusal.of(self, services) if services.any_full() else None) or HomeExchange.of(self, services)
+        exchange = (
+            (Refusal.of(self, services) if services.any_full() else None)
+            or HomeExchange.of(self, services)
+            or SearchExchange.of(self, services)
+        )
         if exchange is None:
             if len(self.pipeline) >= PIPELINE_COUNT_MAX:
                 self.drop()

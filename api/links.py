@@ -6,10 +6,13 @@ without looking into them. `next` leads to older entries, `prev` to the ones rig
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import quote, urlencode
 
 _CURSORS = ("max_id", "since_id", "min_id", "cursor", "auth_token")  # a token never goes into a link
+_PLAIN = re.compile(r"[A-Za-z0-9_.~ -]*", re.ASCII)  # of which only blanks are encoded: 1 us to see it, 5 to encode
 
 
 def timeline_links(base: str, query: Mapping[str, str], newest_id: int, oldest_id: int) -> str | None:
@@ -32,8 +35,13 @@ def base_of(scheme: str, host: str, path: str) -> str:
     return f"{scheme}://{quote(host, safe=':[].-')}{quote(path)}"
 
 
+cached_base = lru_cache(256)(base_of)
+
+
 def _kept(query: Mapping[str, str]) -> str:
     kept = [(name, value) for name, value in query.items() if name not in _CURSORS]
     if len(kept) == 1 and kept[0][1].isascii() and kept[0][1].isdigit() and kept[0][0] == "user_id":
         return f"user_id={kept[0][1]}&"
-    return urlencode(kept) + "&" if kept else ""
+    if _PLAIN.fullmatch("".join([name + value for name, value in kept])):
+        return "".join([f"{name}={value}&" for name, value in kept]).replace(" ", "+")
+    return urlencode(kept) + "&"

@@ -6,7 +6,7 @@ Rules of this file
 - Ids come in as decimal strings or JSON integers, 1..2**63-1, and go out as decimal strings.
 - A query parameter given twice is refused rather than one of the two picked.
 
-Costs: a query string of one or two plain parameters takes about 1 us; only one with `%` or `+` is decoded.
+Costs: a query string of one or two plain parameters takes about 1 us; only one with `%` is decoded piece by piece.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def parse_count(values: Values, default: int, count_max: int) -> int:
 
 def parse_page(values: Values, default: int, count_max: int) -> Page:
     """Return the window that the query asks for."""
-    if len(values) == 1 and "user_id" in values:
-        return Page(0, 0, 0, default)
+    if "max_id" not in values and "since_id" not in values and "min_id" not in values:
+        return Page(0, 0, 0, parse_count(values, default, count_max))
     return Page(
         optional_id(values, "max_id"),
         optional_id(values, "since_id", least=0),
@@ -116,17 +116,19 @@ def split_pairs(raw: bytes, where: str) -> list[tuple[str, str]]:
     pieces = raw.split(b"&")
     if len(pieces) > FORM_FIELD_COUNT_MAX:
         raise MalformedError(f"{where} has {len(pieces)} parameters; at most {FORM_FIELD_COUNT_MAX} are read")
-    plain = b"%" not in raw and b"+" not in raw
+    if b"%" not in raw and raw.isascii():
+        plain = raw.replace(b"+", b" ").decode().split("&")
+        return [(name, value) for name, _, value in [piece.partition("=") for piece in plain if piece]]
     pairs = []
     for piece in pieces:
         if piece:
             name, _, value = piece.partition(b"=")
-            pairs.append((_decode(name, plain, where), _decode(value, plain, where)))
+            pairs.append((_decode(name, where), _decode(value, where)))
     return pairs
 
 
-def _decode(piece: bytes, plain: bool, where: str) -> str:
+def _decode(piece: bytes, where: str) -> str:
     try:
-        return (piece if plain else unquote_to_bytes(piece.replace(b"+", b" "))).decode()
+        return unquote_to_bytes(piece.replace(b"+", b" ")).decode()
     except UnicodeDecodeError as error:
         raise MalformedError(f"{where} is not UTF-8: {error.reason}") from error

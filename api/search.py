@@ -8,37 +8,38 @@ Rules of this file
 - A shard that doesn't answer in time, or fails, is left out, and the answer says so; only if none answers it is a 503.
   The reader's shard, and those of names in the query, must answer: without them nobody knows what may be shown.
 - Tweets come as ready JSON, which is joined and never parsed.
-- Answers are repeated for `search_cache_s` to whoever asks the same, each reader apart; all are dropped when a shard
-  says that a tweet was deleted or somebody blocked. Whoever leaves meanwhile takes nothing from the others who wait.
+- Answers are repeated for `search_cache_s` to whoever asks the same, each reader apart (`search_cache.py`); all are
+  dropped when a shard says that a tweet was deleted or somebody blocked.
+- There are two ways to search tweets, and both are made of the same steps: `tweets`, for coroutines, and `ask_tweets`
+  with a callback, for `search_exchange.py`. A `TweetSearch` is what they have in common.
 
-Costs, of this worker's time: 60 us a search with two shards, of which 20 let others share it; 10 us if it is repeated.
+Costs, of this worker's time: see `search_exchange.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
-from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
+from contextvars import copy_context
 from functools import partial
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
 
-from actors.core.errors import InvalidError, MalformedError, OverloadedError, RookeryError
+from actors.core.errors import MalformedError, OverloadedError, RookeryError
 from actors.core.ids import ID_MAX, bucket_of_account
 from actors.search.corrections import choose
-from actors.search.query import corrected_text, has_follows, names_of, replace_words, resolve, words_of
+from actors.search.query import corrected_text, names_of, replace_words, resolve, words_of
 from api.entities import resolve_names
 from api.ports import Cluster
+from api.search_cache import Answer, SearchCache, Shards, Told, answer_of, tell
 
 TOO_FEW_COUNT = 3  # found tweets below which a typo is suspected
-CACHE_ENTRIES_MAX = 2_000
-CACHE_BYTES_MAX = 32 * 1024 * 1024
-KEEP_AGAIN_S = 0.05  # after all was forgotten: other shards and followers hear of a delete or block milliseconds later
 SERVER_FAULT_STATUS = 500  # and above: the shard's fault, not the question's
 NOBODY: list[Any] = [0, b"", b""]
 Row = list[Any]  # [score, id, JSON]
+_by_id, _by_score = itemgetter(1), itemgetter(0, 1)
 
 
 class Question(NamedTuple):
@@ -57,110 +58,13 @@ class Question(NamedTuple):
     reader: int
 
 
-class Shards(NamedTuple):
-    """How many shards answered, of how many."""
+class Found(NamedTuple):
+    """A page of tweets, merged."""
 
-    answered: int
-    of: int
-
-    @property
-    def is_partial(self) -> bool:
-        """Whether a shard is missing."""
-        return self.answered < self.of
-
-    def members(self) -> bytes:
-        """Return the members of an answer that tell it."""
-        partial = b"true" if self.is_partial else b"false"
-        return b'"partial":%s,"shards":{"answered":%d,"of":%d}' % (partial, self.answered, self.of)
-
-
-class Answer(NamedTuple):
-    """A finished answer. newest_id, oldest_id: of a page of `latest`, for links.
-
-    is_full: a page with as many tweets as fit. Only such answers are repeated: they are those of popular queries, and
-    whoever waits for a tweet with a rare word finds it as soon as the index does.
-    """
-
-    body: bytes
-    newest_id: int
-    oldest_id: int
+    rows: list[Row]
+    cursor: str | None  # of the next page
+    spans: dict[str, Any]  # highlights by tweet id
     shards: Shards
-    is_full: bool = True
-
-
-class _Kept:
-    """An answer, or the work on one. body_bytes: 0 until it is there; to_be_kept: or only shared while it is made."""
-
-    __slots__ = ("body_bytes", "task", "to_be_kept", "until_s")
-
-    def __init__(self, task: asyncio.Task[Answer], until_s: float, to_be_kept: bool) -> None:
-        self.task, self.until_s, self.to_be_kept = task, until_s, to_be_kept
-        self.body_bytes = 0
-
-
-class SearchCache:
-    """Answers, repeated for a moment. Those under way are shared."""
-
-    def __init__(self, keep_s: float, clock: Callable[[], float]) -> None:
-        """keep_s: 0 makes each answer anew."""
-        self._keep_s, self._clock = keep_s, clock
-        self._kept: OrderedDict[Any, _Kept] = OrderedDict()
-        self._bytes = 0
-        self._keep_from_s = -math.inf  # what is asked before isn't kept
-        self.hit_count = self.miss_count = 0
-
-    async def get(self, key: Any, make: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
-        """Return what is kept, or make it. What fails isn't kept, but told to all who wait for it.
-
-        The work is a task of its own: it goes on if whoever asked first is gone, as others may wait for it too.
-        """
-        if not self._keep_s:
-            return await make()
-        kept = self._kept.get(key)
-        if kept is not None and kept.until_s > self._clock():
-            self.hit_count += 1
-            return await asyncio.shield(kept.task)
-        self._drop(key)
-        self.miss_count += 1
-        task, now_s = asyncio.get_running_loop().create_task(make()), self._clock()
-        kept = self._kept[key] = _Kept(task, now_s + self._keep_s, now_s >= self._keep_from_s)
-        self._trim()
-        task.add_done_callback(partial(self._settle, key, kept))
-        return await asyncio.shield(task)
-
-    def clear(self) -> None:
-        """Forget everything. What is under way, or asked within KEEP_AGAIN_S, is answered and not kept."""
-        self._kept.clear()
-        self._bytes = 0
-        self._keep_from_s = self._clock() + KEEP_AGAIN_S
-
-    def check(self) -> None:
-        """Assert the invariants: the bounds hold, and the bytes are those of what is kept."""
-        assert self._bytes == sum(kept.body_bytes for kept in self._kept.values())
-        assert len(self._kept) <= CACHE_ENTRIES_MAX
-        assert self._bytes <= CACHE_BYTES_MAX
-
-    def _settle(self, key: Any, kept: _Kept, task: asyncio.Task[Answer]) -> None:
-        """Count an answer that has come, or forget one that won't."""
-        failed = task.cancelled() or task.exception() is not None
-        if self._kept.get(key) is not kept:
-            return  # forgotten meanwhile
-        if failed or not kept.to_be_kept or not task.result().is_full or task.result().shards.is_partial:
-            self._drop(key)
-            return
-        kept.body_bytes = len(task.result().body)
-        self._bytes += kept.body_bytes
-        self._trim()
-
-    def _trim(self) -> None:
-        """Drop the oldest beyond the bounds; those under way among them are no longer shared with who comes now."""
-        while len(self._kept) > CACHE_ENTRIES_MAX or self._bytes > CACHE_BYTES_MAX:
-            self._drop(next(iter(self._kept)))
-
-    def _drop(self, key: Any) -> None:
-        kept = self._kept.pop(key, None)
-        if kept is not None:
-            self._bytes -= kept.body_bytes
 
 
 class Search:
@@ -172,6 +76,7 @@ class Search:
         self._timeout_s = timeout_s
         self.cache = SearchCache(cache_s, clock)
         self.partial_count = 0
+        self._correcting: set[asyncio.Task[None]] = set()  # the event loop holds tasks only weakly
 
     def figures(self) -> dict[str, float]:
         """Return this worker's gauges."""
@@ -193,67 +98,46 @@ class Search:
             found = await resolve_names(self._cluster, sorted(names), self._timeout_s)
             tree = resolve(tree, {name: found.get(name.lower()) for name in names})
         reader = await self._reader(asked.reader)
-        rows, cursor, spans, shards = await self._find(asked, tree, reader)
-        corrected = None
-        first_page = not (asked.max_id or asked.since_id or asked.min_id or asked.below[1])
-        if first_page and not asked.exact and len(rows) < TOO_FEW_COUNT:
-            replaced = await self._corrections(tree)
-            again = await self._find_corrected(asked, replace_words(tree, replaced), reader) if replaced else None
-            if again is not None and len(again[0]) > len(rows):
-                (rows, cursor, spans, shards), corrected = again, corrected_text(asked.text, replaced)
-        return self._answer(asked, rows, cursor, spans, corrected, shards)
+        answer: Answer = await answer_of(lambda done: TweetSearch(self, asked, tree, done).ask(reader))
+        return answer
 
-    def _answer(
-        self, asked: Question, rows: list[Row], cursor: str | None, spans: dict[str, Any], corrected: str | None,
-        shards: Shards,
-    ) -> Answer:  # fmt: skip
-        body = b"".join(
-            (
-                b'{"tweets":[', b",".join([row[2] for row in rows]), b'],"next_cursor":', orjson.dumps(cursor),
-                b',"corrected":', orjson.dumps(corrected), b",", shards.members(),
-                b',"highlights":' + orjson.dumps(spans) if asked.highlights else b"", b"}",
-            )
-        )  # fmt: skip
-        linked = bool(rows) and asked.order == "latest"
-        ends = (rows[0][1], rows[-1][1]) if linked else (0, 0)
-        return Answer(body, *ends, shards, len(rows) >= asked.count_max)
+    def ask_tweets(self, asked: Question, tree: list[Any], done: Told) -> None:
+        """As `tweets`, with a callback: done(answer, None) or done(None, error) is called once, at once or later.
 
-    async def _find(
-        self, asked: Question, tree: list[Any], reader: list[Any]
-    ) -> tuple[list[Row], str | None, dict[str, Any], Shards]:
-        """Return (rows, cursor of the next page, highlights by tweet id, shards)."""
-        min_id, since_id = _bounds(asked.since_id, asked.min_id)
-        begin = [asked.max_id, min_id] if asked.order == "latest" else list(asked.below)
-        args = [tree, asked.order, asked.count_max, begin, asked.at_ms, reader, asked.highlights]
-        answers, shards = await self._ask_all("search", args)
-        rows: list[Row] = [row for answer in answers for row in answer[0] if row[1] > since_id]
-        spans = {str(row[1]): places for answer in answers for row, places in zip(answer[0], answer[2], strict=False)}
-        if asked.order == "latest":
-            rows.sort(key=_by_id, reverse=True)
+        For trees without names, and requests that carry no positions (`positions.py`).
+        """
+        self.cache.ask(asked, partial(self._begin, asked, tree), done)
+
+    def _begin(self, asked: Question, tree: list[Any], done: Told) -> None:
+        search = TweetSearch(self, asked, tree, done)
+        if asked.reader:
+            bucket = bucket_of_account(asked.reader)
+            self._cluster.send(bucket, "reader", [asked.reader], self._timeout_s, search.take_reader)
         else:
-            rows.sort(key=_by_score, reverse=True)
-        edges = [answer[1] for answer in answers if answer[1]]
-        if asked.order == "top":
-            page = rows[: asked.count_max]
-            cursor = None
-            if page and (len(rows) > len(page) or edges):
-                cursor = cursor_of_top(asked.at_ms, page[-1][0], page[-1][1])
-        else:
-            page, edge = cut(rows, edges, asked.count_max, bool(min_id))
-            cursor = str(edge) if edge > since_id and not min_id else None
-        return (
-            page,
-            cursor,
-            {str(row[1]): spans.get(str(row[1]), []) for row in page} if asked.highlights else {},
-            shards,
-        )
+            search.ask(NOBODY)
 
-    async def _find_corrected(
-        self, asked: Question, tree: list[Any], reader: list[Any]
-    ) -> tuple[list[Row], str | None, dict[str, Any], Shards] | None:
-        """As `_find`; None if that can't be asked now, or not at all: several words for one may be too many."""
+    def correct(self, search: TweetSearch, found: Found) -> None:
+        """Look for what may have been meant, and end the search with what is more: found, or that.
+
+        In a task: it is rare, and takes two rounds.
+        """
+        work = tell(self._corrected(search.asked, search.tree, found, search.reader), search.done)
+        task = asyncio.get_running_loop().create_task(work, context=search.context)
+        self._correcting.add(task)
+        task.add_done_callback(self._correcting.discard)
+
+    async def _corrected(self, asked: Question, tree: list[Any], found: Found, reader: list[Any]) -> Answer:
+        replaced = await self._corrections(tree)
+        again = await self._find_corrected(asked, replace_words(tree, replaced), reader) if replaced else None
+        if again is not None and len(again.rows) > len(found.rows):
+            return answer_with(asked, again, corrected_text(asked.text, replaced))
+        return answer_with(asked, found)
+
+    async def _find_corrected(self, asked: Question, tree: list[Any], reader: list[Any]) -> Found | None:
+        """Return what a corrected search finds; None if that can't be asked now, or not at all: several words for one
+        may be too many."""
         try:
-            return await self._find(asked, tree, reader)
+            return merged(asked, *await self._ask_all("search", question(asked, tree, reader)))
         except (OverloadedError, MalformedError):
             return None
 
@@ -344,39 +228,159 @@ class Search:
 
         Raises OverloadedError if none came, and what a shard refuses the question itself with.
         """
-        count = self._cluster.shard_count
-        results = await self._gather(op, args, count)
-        answers: list[Any] = []
-        late: RookeryError | None = None
-        for result in results:
-            if isinstance(result, RookeryError) and result.status >= SERVER_FAULT_STATUS:
-                late = result
-            elif isinstance(result, BaseException):
-                raise result
-            else:
-                answers.append(result)
-        if not answers and late is not None:
-            raise OverloadedError(f"no shard answers the search: {late.message}", None, late.retry_after_s or 1.0)
-        if late is not None:
-            self.partial_count += 1
-        return answers, Shards(len(answers), count)
+        outcome: tuple[list[Any], Shards] = await answer_of(partial(self.ask_all, op, args))
+        return outcome
 
-    def _gather(self, op: str, args: list[Any], count: int) -> asyncio.Future[list[Any]]:
-        """Ask `count` shards; the future has the body or the error of each. Without a task a shard: 20 us less."""
-        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+    def ask_all(self, op: str, args: list[Any], done: Told) -> None:
+        """As `_ask_all`, with a callback: done((answers, shards), None) or done(None, error) is called once, later.
+
+        Without a task a shard, which would cost 20 us more. Raises OverloadedError, with nothing asked, if nobody knows
+        how many shards there are.
+        """
+        count = left = self._cluster.shard_count
         results: list[Any] = [None] * count
-        left = count
 
         def take(shard: int, body: Any, error: Exception | None) -> None:
             nonlocal left
             results[shard] = body if error is None else error
             left -= 1
-            if not left and not future.done():
-                future.set_result(results)
+            if left:
+                return
+            try:
+                outcome = self._outcome(results)
+            except Exception as failure:  # noqa: BLE001 - whatever a shard has failed with
+                done(None, failure)
+            else:
+                done(outcome, None)
 
         for shard in range(count):
             self._cluster.send_shard(shard, op, args, self._timeout_s, partial(take, shard))
-        return future
+
+    def _outcome(self, results: list[Any]) -> tuple[list[Any], Shards]:
+        """Return the answers among bodies and errors of all shards. Raises as `_ask_all`."""
+        answers: list[Any] = []
+        late: RookeryError | None = None
+        for result in results:
+            if not isinstance(result, Exception):
+                answers.append(result)
+            elif isinstance(result, RookeryError) and result.status >= SERVER_FAULT_STATUS:
+                late = result
+            else:
+                raise result
+        if not answers and late is not None:
+            raise OverloadedError(f"no shard answers the search: {late.message}", None, late.retry_after_s or 1.0)
+        if late is not None:
+            self.partial_count += 1
+        return answers, Shards(len(answers), len(results))
+
+
+class TweetSearch:
+    """One search for tweets under way, which ends with one call of `done`.
+
+    context: the context variables of whoever began it. Replies come in another context, and what is asked then must
+    see the same positions.
+    """
+
+    __slots__ = ("_search", "asked", "context", "done", "reader", "tree")
+
+    def __init__(self, search: Search, asked: Question, tree: list[Any], done: Told) -> None:
+        """tree: of asked.text, without names."""
+        self._search = search
+        self.asked, self.tree, self.done = asked, tree, done
+        self.context = copy_context()
+        self.reader: list[Any] = NOBODY  # what shards have to know of whoever reads
+
+    def take_reader(self, reply: Any, error: Exception | None) -> None:
+        """Go on with what the reader's shard said of him."""
+        if error is None:
+            try:
+                reader = [self.asked.reader, *reply]
+            except TypeError as failure:
+                error = failure
+            else:
+                self.context.run(self.ask, reader)
+                return
+        self.done(None, error)
+
+    def ask(self, reader: list[Any]) -> None:
+        """Ask all shards, for that reader."""
+        self.reader = reader
+        try:
+            self._search.ask_all("search", question(self.asked, self.tree, reader), self._take)
+        except RookeryError as error:
+            self.done(None, error)
+
+    def _take(self, outcome: Any, error: Exception | None) -> None:
+        if error is not None:
+            self.done(None, error)
+            return
+        try:
+            found = merged(self.asked, *outcome)
+            answer = None if is_suspect(self.asked, found) else answer_with(self.asked, found)
+        except Exception as failure:  # noqa: BLE001 - a shard has answered something else than rows
+            self.done(None, failure)
+            return
+        if answer is None:
+            self._search.correct(self, found)
+        else:
+            self.done(answer, None)
+
+
+def question(asked: Question, tree: list[Any], reader: list[Any]) -> list[Any]:
+    """Return the arguments of the lane's `search`."""
+    window = [asked.max_id, _bounds(asked.since_id, asked.min_id)[0]]
+    begin: list[Any] = window if asked.order == "latest" else list(asked.below)
+    return [tree, asked.order, asked.count_max, begin, asked.at_ms, reader, asked.highlights]
+
+
+def merged(asked: Question, answers: list[Any], shards: Shards) -> Found:
+    """Return the page that the answers of all shards make."""
+    min_id, since_id = _bounds(asked.since_id, asked.min_id)
+    rows: list[Row] = []
+    for answer in answers:
+        rows += answer[0]
+    if since_id:
+        rows = [row for row in rows if row[1] > since_id]
+    edges = [answer[1] for answer in answers if answer[1]]
+    cursor = None
+    if asked.order == "top":
+        rows.sort(key=_by_score, reverse=True)
+        page = rows[: asked.count_max]
+        if page and (len(rows) > len(page) or edges):
+            cursor = cursor_of_top(asked.at_ms, page[-1][0], page[-1][1])
+    else:
+        rows.sort(key=_by_id, reverse=True)
+        page, edge = cut(rows, edges, asked.count_max, bool(min_id))
+        if edge > since_id and not min_id:
+            cursor = str(edge)
+    spans: dict[str, Any] = {}
+    if asked.highlights:
+        places = {row[1]: place for answer in answers for row, place in zip(answer[0], answer[2], strict=False)}
+        spans = {str(row[1]): places.get(row[1], []) for row in page}
+    return Found(page, cursor, spans, shards)
+
+
+def is_suspect(asked: Question, found: Found) -> bool:
+    """Return whether so little was found that something may be mistyped. Of a full page there can't be more."""
+    return (
+        len(found.rows) < min(TOO_FEW_COUNT, asked.count_max)
+        and not asked.exact
+        and not (asked.max_id or asked.since_id or asked.min_id or asked.below[1])  # only on the first page
+    )
+
+
+def answer_with(asked: Question, found: Found, corrected: str | None = None) -> Answer:
+    """Return the answer to a search. corrected: the query that it is of, if not of the one that was asked."""
+    rows, cursor, spans, shards = found
+    tail = b'],"next_cursor":%b,"corrected":%b,%b%b}' % (
+        b"null" if cursor is None else b'"%b"' % cursor.encode(),
+        b"null" if corrected is None else orjson.dumps(corrected),
+        shards.members(),
+        b',"highlights":' + orjson.dumps(spans) if asked.highlights else b"",
+    )
+    body = b'{"tweets":[' + b",".join([row[2] for row in rows]) + tail
+    newest_id, oldest_id = (rows[0][1], rows[-1][1]) if rows and asked.order == "latest" else (0, 0)
+    return Answer(body, newest_id, oldest_id, shards, len(rows) >= asked.count_max)
 
 
 def _bounds(since_id: int, min_id: int) -> tuple[int, int]:
@@ -399,19 +403,13 @@ def cut(rows: list[Row], edges: list[int], count: int, forward: bool) -> tuple[l
         page = rows[-count:]
     else:
         edge = max(edges, default=0)
-        rows = [row for row in rows if row[1] >= edge]
+        rows = rows[: count + 1]  # the rest matters only for whether there is one
+        if rows and rows[-1][1] < edge:
+            rows = [row for row in rows if row[1] >= edge]
         page = rows[:count]
     if len(rows) > len(page):
         edge = page[0 if forward else -1][1]
     return page, edge
-
-
-def _by_id(row: Row) -> Any:
-    return row[1]
-
-
-def _by_score(row: Row) -> Any:
-    return (row[0], row[1])
 
 
 def cursor_of_top(at_ms: int, score: float, tweet_id: int) -> str:
@@ -426,9 +424,3 @@ def parse_cursor_of_top(cursor: str) -> tuple[int, float, int]:
         return int(at_ms), float.fromhex(score), int(tweet_id)
     except (ValueError, OverflowError) as error:
         raise MalformedError("cursor must be a `next_cursor` of a page of order=top", "cursor") from error
-
-
-def require_reader(tree: list[Any], reader_id: int) -> None:
-    """Refuse filter:follows from nobody. Raises InvalidError."""
-    if not reader_id and has_follows(tree):
-        raise InvalidError("filter:follows needs a token: whose follows are meant?", "query")

@@ -203,12 +203,12 @@ class ClusterClient:
     ) -> None:
         """As `send`, to a shard by number: for questions that all shards are asked at once."""
         lane = self._lanes[shard] if 0 <= shard < len(self._lanes) else None
-        deadline = asyncio.get_running_loop().time() + timeout_s
-        request = Request(None, shard, op, args, deadline, False, seen)
         if lane is not None and not lane.closed:
+            deadline = lane.time() + timeout_s
 
             def take(body: Any, error: Exception | None) -> None:
                 if isinstance(error, (MovedError, LaneDisconnected)):
+                    request = Request(None, shard, op, args, deadline, False, seen)
                     self._finish(self._call_until(request, error), done)
                 else:
                     done(body, error)
@@ -218,7 +218,9 @@ class ClusterClient:
                 return
             except RookeryError as error:  # as in `send`
                 logger.debug("lane to shard %d takes no request: %s", shard, error)
-        self._send(request, self._groups[shard] if 0 <= shard < len(self._groups) else None, done)
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        group = self._groups[shard] if 0 <= shard < len(self._groups) else None
+        self._send(Request(None, shard, op, args, deadline, False, seen), group, done)
 
     async def call_shard(
         self,

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.core.errors import OverloadedError
-from api import search
-from api.search import Answer, SearchCache, Shards
+from api import search_cache
+from api.search_cache import Answer, SearchCache, Shards
 
 ANSWERED = Answer(b"{}", 0, 0, Shards(1, 1))
 
@@ -118,7 +118,7 @@ def test_what_was_under_way_when_all_was_forgotten_is_answered_and_not_kept():
         before = asyncio.create_task(cache.get("key", work))
         await turns()
         cache.clear()
-        clock.now_s += search.KEEP_AGAIN_S
+        clock.now_s += search_cache.KEEP_AGAIN_S
         after = asyncio.create_task(cache.get("key", work))
         await turns()
         assert len(work.begun) == 2
@@ -140,13 +140,13 @@ def test_what_is_asked_right_after_all_was_forgotten_is_shared_and_not_kept():
         clock = Clock()
         cache, work = SearchCache(1.0, clock), Work()
         cache.clear()
-        clock.now_s = search.KEEP_AGAIN_S * 0.9
+        clock.now_s = search_cache.KEEP_AGAIN_S * 0.9
         asking = [asyncio.create_task(cache.get("key", work)) for _ in range(2)]
         await turns()
         assert len(work.begun) == 1
         work.begun[0].set_result(ANSWERED)
         assert await asyncio.gather(*asking) == [ANSWERED] * 2
-        clock.now_s = search.KEEP_AGAIN_S
+        clock.now_s = search_cache.KEEP_AGAIN_S
         for _ in range(2):
             asking = [asyncio.create_task(cache.get("key", work))]
             await turns()
@@ -187,6 +187,6 @@ def test_the_cache_keeps_its_bounds_and_counts_whatever_happens(steps):
         cache.check()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "CACHE_ENTRIES_MAX", 2)
-        patch.setattr(search, "CACHE_BYTES_MAX", 100)
+        patch.setattr(search_cache, "CACHE_ENTRIES_MAX", 2)
+        patch.setattr(search_cache, "CACHE_BYTES_MAX", 100)
         together(run())

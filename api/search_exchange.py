@@ -1,0 +1,83 @@
+"""A search for tweets answered inside the HTTP protocol: no task, no ASGI messages, a callback a shard and one write.
+
+Rules of this file
+- Only ordinary requests come here: a complete `GET` of HTTP/1.1 without a body, alone on its connection, whose
+  parameters and query can be read and name nobody (`from:`, `to:`: their ids would have to be found first), and whose
+  token is known, if there is one. Everything else, refusals of those included, goes through `edge.py`. Nothing has been
+  counted or changed by then, so that a client can't tell which way its request went.
+- The steps and their rules are those of `edge.py` and `search_reads.py`: `Services.admit`, `parse_question`, `parsed`,
+  `search_headers`, `response_for`, `RequestLog`; and `Search.ask_tweets`, with the cache that both ways share.
+- One answer in every case: every shard calls back exactly once, by its deadline, and so does the search.
+
+How it works
+See `direct_exchange.py` and `search.py`. An answer that is repeated is written before this worker reads on. A search
+that finds too little goes on in a task, which looks for what may have been meant: that is rare.
+
+Cost, without system calls: 51 us of this worker's time a search of 20 tweets from two shards, 59 us with a reader, 34
+if the answer is repeated; through uvicorn's cycle, tasks and ASGI it was 81, 86 and 59 us. Of the 51, 5 are the
+decoding of 40 rows, 5 their merging and the body, 6 the query. In the same measure a home read takes 34 us.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+from actors.core.errors import RookeryError
+from api.direct_exchange import UNUSUAL_IN_READS, ReadExchange, is_plain
+from api.hot import Headers, parse_sender
+from api.params import parse_query
+from api.search import Question
+from api.search_reads import SEARCH_PATH, parse_question, parsed, search_headers
+from api.services import Services
+
+if TYPE_CHECKING:
+    from api.http_protocol import BoundedHttpProtocol
+
+# Whoever sends other characters in a query, or a body, gets the long way.
+_PLAIN_URL = re.compile(rb"%b\?([A-Za-z0-9_.~&=%%+:*,()'!@$/;-]*)" % re.escape(SEARCH_PATH.encode()))
+
+
+class SearchExchange(ReadExchange):
+    """One search for tweets and its answer."""
+
+    __slots__ = ("_asked", "_host", "_query", "_tree")
+
+    def __init__(
+        self, protocol: BoundedHttpProtocol, services: Services, query: dict[str, str], host: bytes, asked: Question,
+        tree: list[Any],
+    ) -> None:  # fmt: skip
+        super().__init__(protocol, services, SEARCH_PATH)
+        self._query, self._host, self._asked, self._tree = query, host, asked, tree
+
+    @classmethod
+    def of(cls, protocol: BoundedHttpProtocol, services: Services) -> SearchExchange | None:
+        """Return the exchange for the request whose head is complete, or None if it must go the long way."""
+        url = _PLAIN_URL.fullmatch(protocol.url)
+        if url is None or protocol.parser.get_method() != b"GET" or not is_plain(protocol, UNUSUAL_IN_READS):
+            return None
+        try:
+            query = parse_query(url[1])
+            token, host = parse_sender(query, protocol.headers)
+            asked = parse_question(services, query, 0, int(time.time() * 1000))
+            meaning = parsed(asked.text)
+        except RookeryError:
+            return None
+        if meaning.has_names or (meaning.of_reader and token is None):
+            return None
+        reader_id = services.auth.known_viewer(token)
+        if reader_id is None:
+            return None
+        if reader_id:
+            asked = asked._replace(reader=reader_id)
+        return cls(protocol, services, query, host, asked, meaning.tree)
+
+    def start(self) -> None:
+        """Count the request and ask the shards, unless the answer is known."""
+        if self._admit(self._asked.reader):
+            self._services.search.ask_tweets(self._asked, self._tree, self._take)
+
+    def _answer_with(self, reply: Any) -> tuple[Headers, bytes]:
+        headers = search_headers(reply, self._protocol.scheme or "http", self._path, self._query, self._host)
+        return headers, reply.body

@@ -1,0 +1,152 @@
+"""The reads of searches: the steps from a request to a question, and from what was found to an answer.
+
+Rules of this file
+- There are two ways to search tweets, and both are made of these steps: `read_search` on a bare ASGI scope, and, for
+  ordinary requests, `search_exchange.py` inside the HTTP protocol.
+- `routes/search.py` declares the paths, for the documentation. Rules are not repeated here: parameters, tokens, limits
+  and links come from their modules.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Mapping, MutableMapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from actors.core.errors import InvalidError, MalformedError
+from actors.core.ids import ID_MAX
+from actors.search import text
+from actors.search.query import has_follows, names_of, parse
+from api.hot import JSON, PRIVATE, Headers, ThinRead, parse_sender
+from api.limits import SEARCH_QUERY_CHARS_MAX
+from api.links import cached_base, timeline_links
+from api.params import Page, parse_count, parse_id, parse_page, parse_query, shown
+from api.search import Question, parse_cursor_of_top
+from api.search_cache import Answer
+from api.services import Services
+
+_FLAGS = {"true": True, "1": True, "false": False, "0": False, "": False}
+
+_PLAIN_WORDS = re.compile(rf"[a-z0-9]{{1,{text.WORD_CHARS_MAX}}}(?: [a-z0-9]{{1,{text.WORD_CHARS_MAX}}}){{1,7}}")
+
+
+class Parsed(NamedTuple):
+    """What a query means. has_names: ids have to be found first; of_reader: it asks for whom the reader follows."""
+
+    tree: list[Any]
+    has_names: bool
+    of_reader: bool
+
+
+@lru_cache(2_048)
+def parsed(query: str) -> Parsed:
+    """Return what a query means. Most are a few plain words, of which the tree is seen at once: 3 us, not 30.
+
+    Raises QueryError.
+    """
+    if _PLAIN_WORDS.fullmatch(query):
+        words = list(dict.fromkeys(query.split(" ")))
+        if len(words) > 1:
+            return Parsed(["and", *[["word", word] for word in words]], False, False)
+    tree = parse(query).tree
+    return Parsed(tree, bool(names_of(tree)), has_follows(tree))
+
+
+def parse_flag(query: dict[str, str], name: str) -> bool:
+    """Return a switch. Raises MalformedError."""
+    value = query.get(name, "").lower()
+    if value not in _FLAGS:
+        raise MalformedError(f'{name} must be "true" or "false", not {shown(value)}', name)
+    return _FLAGS[value]
+
+
+def required_text(query: dict[str, str]) -> str:
+    """Return `query`. Raises InvalidError, MalformedError."""
+    value = query.get("query", "")
+    if not value.strip():
+        raise InvalidError("query is required: what to search for", "query")
+    if len(value) > SEARCH_QUERY_CHARS_MAX:
+        raise MalformedError(f"query has {len(value)} characters; at most {SEARCH_QUERY_CHARS_MAX} are read", "query")
+    return value
+
+
+def parse_question(services: Services, query: dict[str, str], reader_id: int, now_ms: int) -> Question:
+    """Read the parameters of a search for tweets. Raises InvalidError or MalformedError."""
+    settings = services.settings
+    order = query.get("order", "latest") or "latest"
+    if order not in ("latest", "top"):
+        raise InvalidError(f'order must be "latest" or "top", not {shown(order)}', "order")
+    page = parse_page(query, settings.home_count_default, settings.home_count_max)
+    at_ms, below = now_ms, (0.0, 0)
+    cursor = query.get("cursor", "")
+    if order == "top":
+        if page.max_id or page.since_id or page.min_id:
+            raise InvalidError("order=top has no max_id, since_id or min_id; give `next_cursor` as cursor", "max_id")
+        if cursor:
+            at_ms, score, tweet_id = parse_cursor_of_top(cursor)
+            if not (0 < at_ms <= ID_MAX and 0 < tweet_id <= ID_MAX and score == score):
+                raise MalformedError("cursor must be a `next_cursor` of a page of order=top", "cursor")
+            below = (score, tweet_id)
+        else:
+            at_ms -= at_ms % 1000  # so that the answer can be repeated within the second
+    elif cursor:
+        page = Page(parse_id(cursor, "cursor"), page.since_id, page.min_id, page.count)
+        at_ms = 0
+    else:
+        at_ms = 0
+    return Question(
+        required_text(query), order, page.count, page.max_id, page.since_id, page.min_id, at_ms, below,
+        parse_flag(query, "exact"), parse_flag(query, "highlights"), reader_id,
+    )  # fmt: skip
+
+
+def require_reader(meaning: Parsed, reader_id: int) -> None:
+    """Refuse filter:follows from nobody. Raises InvalidError."""
+    if meaning.of_reader and not reader_id:
+        raise InvalidError("filter:follows needs a token: whose follows are meant?", "query")
+
+
+async def reader_of(
+    services: Services, query: dict[str, str], headers: Iterable[tuple[bytes, bytes]]
+) -> tuple[int, bytes]:
+    """Return (who reads, 0 for nobody; the Host header). Raises UnauthorizedError, RateLimitedError."""
+    token, host = parse_sender(query, headers)
+    reader_id = await services.auth.viewer(token)
+    if reader_id:
+        services.limiter.check_account(reader_id, False)
+    return reader_id, host
+
+
+def search_headers(answer: Answer, scheme: str, path: str, query: Mapping[str, str], host: bytes) -> Headers:
+    """Return the headers of what was found."""
+    headers: Headers = [JSON, (b"content-length", b"%d" % len(answer.body)), PRIVATE]
+    link = timeline_links(cached_base(scheme, host.decode("latin-1"), path), query, answer.newest_id, answer.oldest_id)
+    if link is not None:
+        headers.append((b"link", link.encode("latin-1")))
+    return headers
+
+
+async def read_search(services: Services, scope: MutableMapping[str, Any]) -> tuple[Headers, bytes]:
+    """Return headers and JSON of a search for tweets. Raises a RookeryError for every refusal."""
+    query = parse_query(scope["query_string"])
+    reader_id, host = await reader_of(services, query, scope["headers"])
+    asked = parse_question(services, query, reader_id, int(time.time() * 1000))
+    meaning = parsed(asked.text)
+    require_reader(meaning, reader_id)
+    answer = await services.search.tweets(asked, meaning.tree)
+    return search_headers(answer, scope["scheme"], scope["path"], query, host), answer.body
+
+
+async def read_suggest(services: Services, scope: MutableMapping[str, Any]) -> tuple[Headers, bytes]:
+    """Return headers and JSON of suggestions. Raises a RookeryError for every refusal."""
+    query = parse_query(scope["query_string"])
+    reader_id, host = await reader_of(services, query, scope["headers"])
+    count = parse_count(query, 10, services.settings.home_count_max)
+    answer = await services.search.suggest(required_text(query), count, reader_id)
+    return search_headers(answer, scope["scheme"], scope["path"], query, host), answer.body
+
+
+SEARCH_PATH = "/api/v1/search"
+SEARCH_READS: dict[str, ThinRead] = {SEARCH_PATH: read_search, "/api/v1/suggest": read_suggest}
