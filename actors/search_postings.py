@@ -106,6 +106,10 @@ class TweetPostings:
         seconds = round(asyncio.get_running_loop().time() - begin, 3)
         self.log.info("posting lists are ready", tweets=target.count, terms=target.term_count, seconds=seconds)
 
+    async def missing_count(self) -> int:
+        """Return how many tweets may be found that the lists lack; 0 while there are none, as the engine answers."""
+        return 0 if self.lists is None else len(await asyncio.to_thread(self.lists.missing, self._searchable()))
+
     async def _to_fill(self) -> Postings:
         """Return the lists that there are, if they lack nothing but the newest; else new ones."""
         lists = self.lists

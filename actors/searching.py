@@ -303,7 +303,8 @@ class SearchEngine:
         """Say how far the index is from memory now; what is fed meanwhile counts as missing."""
         if self._lane is None:
             raise OverloadedError(f"the search engine of shard {self.state.shard} is {self._state_of_start}", None, 1.0)
-        return (await self._difference(self._lane)).counts()
+        counts = (await self._difference(self._lane)).counts()
+        return {**counts, "unlisted": await self.postings.missing_count()}
 
     def repair(self) -> None:
         """Have the difference fed."""

@@ -19,7 +19,7 @@ from actors.core.errors import RookeryError, from_wire
 from cluster.checking import Outcome
 from cluster.shard_map import Replica, ShardMap
 
-DIFFERENCES = ("missing", "extra", "stale", "accounts_missing", "accounts_extra")
+DIFFERENCES = ("missing", "extra", "stale", "accounts_missing", "accounts_extra", "unlisted")
 ANSWER_TIMEOUT_S = 120.0  # comparing some million tweets
 PATIENCE_S = 10.0  # that an index is given to get what is on its way
 REPAIR_PATIENCE_S = 600.0

@@ -168,12 +168,14 @@ def print_status(report: dict[str, Any], console: Console) -> None:
     for s in report["shards"]:
         shards.add_row(*[f"{s[name]:,}" if name in s else "-" for name in columns])
     console.print(shards)
-    searching = Table("search", "state", "tweets", "accounts", "waiting", "on disk", "memory")
+    searching = Table("search", "state", "tweets", "accounts", "waiting", "on disk", "memory", "posting lists")
     for s in report["shards"]:
         search = s.get("search", {})
         counts = [f"{search[name]:,}" if name in search else "-" for name in ("documents", "accounts", "backlog")]
         sizes = [_bytes(search.get(name, 0)) for name in ("disk_bytes", "rss_bytes")]
-        searching.add_row(str(s["shard"]), search.get("state", "-"), *counts, *sizes)
+        lists = search.get("postings", {})
+        told = f"{lists['state']}, {_bytes(lists['bytes'])}" if "bytes" in lists else "-"
+        searching.add_row(str(s["shard"]), search.get("state", "-"), *counts, *sizes, told)
     console.print(searching)
     links = Table("messages", "sent", "applied", "under way")
     arrived = {f"{src} > {s['shard']}": n for s in report["shards"] for src, n in s.get("inbox", {}).items()}

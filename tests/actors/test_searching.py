@@ -38,7 +38,7 @@ EVENTUALLY_S = 20.0
 COMMIT_MS = 20
 WORD = "whale"
 TWEETS = f"tweets-{VERSION}"
-NOTHING = {"missing": 0, "extra": 0, "stale": 0, "accounts_missing": 0, "accounts_extra": 0}
+NOTHING = {"missing": 0, "extra": 0, "stale": 0, "accounts_missing": 0, "accounts_extra": 0, "unlisted": 0}
 
 
 class Committed:
@@ -334,6 +334,7 @@ async def test_what_was_changed_behind_its_back_is_found_by_comparing_and_mended
     await shard.search.ask("feed", [[liked, never], ids[:3], [stranger, renamed], [3], True], 5.0)
     assert await shard.search.compare() == {
         "indexed": 8, "missing": 3, "extra": 1, "stale": 1, "accounts_missing": 2, "accounts_extra": 1,
+        "unlisted": 0,
     }  # fmt: skip
     shard.search.repair()
     await shard.agrees()

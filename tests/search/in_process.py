@@ -99,7 +99,7 @@ class InProcessEngine:
     async def compare(self) -> dict[str, int]:
         """Say how far the index is from memory: not at all, once it is fed."""
         self.feed()
-        names = ("missing", "extra", "stale", "accounts_missing", "accounts_extra")
+        names = ("missing", "extra", "stale", "accounts_missing", "accounts_extra", "unlisted")
         return {"indexed": self.tweets.figures()["documents"], **dict.fromkeys(names, 0)}
 
     def repair(self) -> None:
