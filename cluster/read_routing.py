@@ -6,7 +6,8 @@ Rules of this file
 - Every read ends exactly once. It always has an attempt on some lane until it has ended, and a lane ends each of its
   attempts by the deadline; so there is no timer per read.
 - The first good answer wins; whatever comes after it is only counted.
-- A follower's error is never the last word: the primary is asked too. The primary's refusal is final.
+- A follower's error is never the last word: the primary is asked too. The primary's refusal is final, but for a search
+  whose engine is away: that of another replica may be there, so it is asked once before the primary's word counts.
 
 How it works
     start ----> one replica (replica_load.choose) --- answer -----------------------------> done(body)
@@ -43,6 +44,9 @@ from cluster.replica_load import LATENCY_FIRST_S, HedgeBudget, Lane, Latencies, 
 
 FRESH_PATIENCE_S = 0.2  # what decides about access is the primary's alone for so long
 LATE_POLL_S = 0.05  # how often a read that has nobody else to turn to looks again
+
+# What needs a replica's search engine, which dies and starts without it.
+ENGINE_READS = frozenset(("search", "search_accounts", "suggest", "tagged", "corrections", "trends"))
 
 _NOT_REFUSALS = (MovedError, OverloadedError)  # "ask elsewhere", "not now": no statement about the request
 
@@ -220,8 +224,19 @@ class Read:
     """One read and its attempts."""
 
     __slots__ = (
-        "_args", "_deadline", "_done", "_min_position", "_op", "_reads", "_refusal", "_started_at", "_tried",
-        "asked", "ended", "fresh",
+        "_args",
+        "_deadline",
+        "_done",
+        "_min_position",
+        "_op",
+        "_primary_error",
+        "_reads",
+        "_refusal",
+        "_started_at",
+        "_tried",
+        "asked",
+        "ended",
+        "fresh",
     )  # fmt: skip
 
     def __init__(
@@ -231,6 +246,7 @@ class Read:
         self._min_position, self.fresh = min_position, fresh
         self._started_at = reads.clock.time()
         self._refusal: RookeryError | None = None
+        self._primary_error: Exception | None = None  # the last word, if nobody else answers
         self._tried: list[ReplicaLoad] = []
         self.asked: list[ReplicaLoad] = []  # those that owe an answer
         self.ended = False
@@ -311,7 +327,10 @@ class Read:
         elif isinstance(error, LaneTimeout):
             self._end(None, self._refusal or error)
         elif load.primary and not isinstance(error, (MovedError, LaneDisconnected)):
-            self._end(None, error, now)
+            self._primary_error = error
+            is_away = type(error) is OverloadedError and self._op in ENGINE_READS
+            if not is_away or not (self.asked or self._ask_another(now)):
+                self._end(None, error, now)
         elif load.primary and isinstance(error, MovedError):
             self._end(None, Unanswered(error, self._refusal))  # the map is out of date
         else:
@@ -331,14 +350,20 @@ class Read:
             return
         stall_s = reads.latencies.stall_s
         while all(load.is_stalled(now, stall_s) for load in self.asked):
-            other = self.another(now)
-            if other is None:
+            if self.another(now) is None:
                 break
-            if self.ask(other, now) is None:
-                reads.queue(self, now)
+            if self._ask_another(now):
                 return
         if not self.asked:
-            self._end(None, Unanswered(error, self._refusal))
+            self._end(None, self._primary_error or Unanswered(error, self._refusal))
+
+    def _ask_another(self, now: float) -> bool:
+        """Ask one who wasn't asked yet, if there is one; whether he was."""
+        other = self.another(now)
+        if other is None or self.ask(other, now) is not None:
+            return False
+        self._reads.queue(self, now)
+        return True
 
     def _end(self, body: Any, error: Exception | None, now: float | None = None) -> None:
         """Tell the caller, once. now: when a replica's word ended it, to be counted as this read's latency."""

@@ -398,6 +398,16 @@ def test_an_overloaded_primary_is_not_asked_around_for(shard):
     assert str(shard.answer()) == "queue full"
 
 
+def test_a_search_whose_engine_is_away_is_answered_by_a_replica_that_has_one(shard):
+    shard.behaviour[0] = (0.001, OverloadedError("the search engine is starting"))
+    assert "the search engine is starting" in {str(shard.answer(op="home")) for _ in range(30)}
+    assert {shard.answer(op="search") for _ in range(30)} == {1, 2}
+    shard.behaviour[1] = shard.behaviour[2] = (0.001, OverloadedError("a follower's engine is starting"))
+    assert {str(shard.answer(op="search")) for _ in range(30)} == {"the search engine is starting"}
+    shard.behaviour[0] = (0.001, NotFoundError("search is switched off"))
+    assert {str(shard.answer(op="search")) for _ in range(30)} == {"search is switched off"}
+
+
 def test_followers_are_tried_one_after_the_other_while_the_primary_is_away(shard):
     shard.lanes[0].close()
     shard.behaviour[1] = (0.001, MovedError("behind"))
