@@ -47,6 +47,9 @@ QUERY_BYTES_MAX = 4_096
 WORDS_MAX = 50
 ACCOUNTS_BYTES_MAX = 8 * 400_000  # ids of accounts in a request: more than anybody follows, blocks and mutes
 
+NOBODY_READS: list[Any] = [0, b"", b""]
+NOBODY = Viewer(0, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+
 OPERATIONS = frozenset(("search", "search_accounts", "suggest", "tagged", "corrections", "trends", "search_check"))
 Reply = Callable[[Any], None]
 
@@ -349,6 +352,8 @@ def _pair(value: Any) -> list[Any]:
 def _viewer(reader: Any) -> Viewer:
     if not isinstance(reader, list) or len(reader) != 3:
         raise MalformedError("a reader is [account id, following, hidden]")
+    if reader == NOBODY_READS:
+        return NOBODY
     account_id, *lists = reader
     an_id_or_zero(account_id, "reader")
     for packed in lists:

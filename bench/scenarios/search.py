@@ -13,6 +13,7 @@ Then how soon a new tweet is found, how many can be added, and what home reads f
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import random
 import sqlite3
@@ -172,9 +173,28 @@ def rookery_side(options: Options, progress: Progress, stage: Stage, result: Res
             wait_until_found(client, word, ids, LOAD_TIMEOUT_S)
         stage.contestants = {ROOKERY: contestant, **stage.contestants}  # the first in every table
         stage.built[ROOKERY] = len(corpus.texts) / (time.perf_counter() - begin)
+        progress("waiting until the posting lists are ready")
+        lists_bytes = cluster.with_loader(wait_for_lists)
+        per_tweet = lists_bytes / len(corpus.texts)
+        result.facts["Rookery's posting lists"] = (
+            f"{lists_bytes / 1e6:,.0f} MB in memory, {per_tweet:,.0f} bytes a tweet"
+        )
         stage.sizes[ROOKERY] = lambda: index_sizes(options.folder / "rookery")
         result.facts["Rookery's load"] = f"posting {len(corpus.texts) / posting_s:,.0f} tweets/s, not yet found"
         yield cluster
+
+
+async def wait_for_lists(loader: BulkLoader) -> int:
+    """Return the bytes of all posting lists, once all shards have theirs. Raises BenchError after LOAD_TIMEOUT_S."""
+    deadline = time.monotonic() + LOAD_TIMEOUT_S
+    while True:
+        shards = range(loader.client.shard_count)
+        found = [(await loader.client.call_shard(s, "status", [], 10.0))["search"]["postings"] for s in shards]
+        if all(each["state"] == "ready" for each in found):
+            return sum(int(each["bytes"]) for each in found)
+        if time.monotonic() > deadline:
+            raise BenchError(f"posting lists aren't ready after {LOAD_TIMEOUT_S:.0f} s: {found}")
+        await asyncio.sleep(0.1)
 
 
 async def load_tweets(loader: BulkLoader, corpus: Corpus, on_count: Callable[[int], None]) -> float:
