@@ -4,6 +4,8 @@ Rules of this file
 - Starting is idempotent: named actors that run already are found, not doubled. Stopping goes from the outside in (API,
   router's supervision, shards), so that nothing acknowledged is cut off and everything is folded into the checkpoints.
 - `cluster.json` in the data folder tells other processes of this machine where the cluster is. It holds no secret.
+- `status`, `stop` and the like import this file, too. What only a start needs (the web framework, the kernels, the
+  databases' drivers) is imported there: 1 s of the processor each time, of 2.
 """
 
 from __future__ import annotations
@@ -19,23 +21,22 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import ray
 from ray.exceptions import RayError
 
-from actors.api_workers import ApiWorkers, serving_nodes
 from actors.core.errors import ConflictError, OverloadedError
-from actors.storage import failure_file
-from actors.trends_actor import create_trends_actor
 from cluster import spare_workers
 from cluster.connect import api_names, keep_ray_on_loopback, keep_to_loopback_of, local_node_id, router_handle
 from cluster.ray_options import TRENDS_NAME, remove_placement_groups, shard_actor_name
-from cluster.router_actor import start_router
 from cluster.router_files import load_state
 from configs.sections import NODE_ADDRESS
 from configs.settings import Settings
+
+if TYPE_CHECKING:
+    from actors.api_workers import ApiWorkers
 
 SHARD_FACTORY = "actors.shard_actor:make_shard"
 OBJECT_STORE_BYTES = 128 * 1024 * 1024  # Rookery passes messages, not objects; Ray's default takes 30% of the memory
@@ -192,6 +193,11 @@ def start_actors(settings: Settings, api_workers: ApiWorkers, timeout_s: float) 
     Raises OverloadedError that says which shard did not come up, and why if it left word; ConflictError if somebody
     else has the API's port on this node.
     """
+    from actors.api_workers import serving_nodes
+    from actors.storage import failure_file
+    from actors.trends_actor import create_trends_actor
+    from cluster.router_actor import start_router
+
     c = settings.cluster
     if c.ray_address and not api_names(c.namespace) and local_node_id() in serving_nodes():
         host = settings.server.host
@@ -208,6 +214,8 @@ def start_actors(settings: Settings, api_workers: ApiWorkers, timeout_s: float) 
         c.replicas,
         copies_of(settings),
     )
+    ray.get(router.ready.remote(), timeout=timeout_s)  # from now on it answers, also which nodes are drained
+    api_workers.look()  # their processes load what they need while the shards recover
     _wait_until_ready(router, settings, timeout_s)
     if settings.search.enabled:
         create_trends_actor(settings)
@@ -240,6 +248,8 @@ def _wait_until_ready(router: Any, settings: Settings, timeout_s: float) -> None
 
 def failures(settings: Settings) -> list[str]:
     """Return what shards that could not start have left word of."""
+    from actors.storage import failure_file
+
     found = []
     for shard, index in itertools.product(range(settings.cluster.shards), range(settings.cluster.replicas)):
         path = failure_file(settings.storage.data_dir, shard, index)

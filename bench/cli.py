@@ -84,6 +84,7 @@ def _command(scenarios: list[Scenario]) -> Callable[..., None]:
         if quick:
             pairs, seconds = min(pairs, 2), QUICK_SECONDS
             os.environ.setdefault("ROOKERY_CLUSTER__DASHBOARD", "false")  # a fifth of what a cluster takes to start
+            os.environ.setdefault("ROOKERY_CLUSTER__SPARES", "0")  # nobody waits for them, and each takes 2 s of a core
         with tempfile.TemporaryDirectory(prefix="rkb-", ignore_cleanup_errors=True) as scratch:
             use_own_ray_token(Path(scratch))
             for scenario in scenarios:

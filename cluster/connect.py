@@ -8,6 +8,7 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import time
 from typing import Any
@@ -54,6 +55,7 @@ def connect(address: str | None = None, namespace: str = DEFAULT_NAMESPACE) -> N
     # Whoever joins prints data on stdout, and Ray would put "a node was lost" between it, also without log_to_driver.
     ray._private.worker._worker_logs_enabled = False
     ray.init(address=address or "auto", namespace=namespace, log_to_driver=False)
+    atexit.register(ray.shutdown)  # before Ray's own, which sleeps 0.5 s so that such lines are printed
 
 
 def local_node_id() -> str:

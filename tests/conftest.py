@@ -25,6 +25,9 @@ from bench.processes import free_port as unused_port
 
 SESSION_VARIABLE = "ROOKERY_TEST_SESSION"  # inherited by every child; this is how orphans are recognised
 ID_CHARS_MAX = 200  # of one parameter in a test's name
+RUN_BESIDE = ("test_rebalance.py",)  # with the benchmarks: together about half of what starts Ray
+# Those that compare times run when the other worker starts no clusters any more. The last two share one.
+RUN_LAST = ("test_overload.py", "test_stopped_replica.py", "test_replicas.py")
 EXIT_TIMEOUT_S = 60.0  # Ray's processes notice within seconds that their parent has gone, agents later
 
 # Deadlines measure the machine, not the code. `ci` is what `.ci/run` uses; `thorough` is for a night.
@@ -45,13 +48,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of several workers (pytest-xdist) one runs the tests that start Ray, as many clusters would disturb each other.
+    """Two workers (pytest-xdist) run the tests that start Ray, as many clusters would disturb each other.
 
-    Another runs the benchmarks, of which nothing is asked but that they come to their end.
+    One of them has the benchmarks, of which nothing is asked but that they come to their end, and what else waits
+    without measuring, so that both have as much to do. The rest is for whoever is done.
     """
     for item in items:
         if item.get_closest_marker("ray") is not None:
-            item.add_marker(pytest.mark.xdist_group("bench" if "bench" in item.path.parts else "ray"))
+            beside = "bench" in item.path.parts or item.path.name in RUN_BESIDE
+            item.add_marker(pytest.mark.xdist_group("beside" if beside else "ray"))
+    items.sort(key=lambda item: RUN_LAST.index(item.path.name) if item.path.name in RUN_LAST else -1)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -17,7 +17,7 @@ import pytest
 
 from bench.processes import free_port
 from cluster.lane_client import LaneClient
-from cluster.lane_protocol import FRAME_BYTES_MAX, SECRET_BYTES, LaneRefusedError, pack
+from cluster.lane_protocol import AUTH_MESSAGE_BYTES, FRAME_BYTES_MAX, SECRET_BYTES, LaneRefusedError, pack
 from cluster.router_files import SECRET_NAME
 from tests.persistence.redis_processes import RedisProcess
 from tests.ray_cluster.ray_nodes import ADDRESSES, HEAD, SECOND, THIRD, ManyNodes, Person, many_nodes, nodes_of
@@ -99,10 +99,13 @@ async def test_a_lane_between_nodes_wants_the_cluster_secret(cluster):
 
 
 def answer_without_proof(address: tuple[str, int]) -> bytes:
-    """Send a request in place of the proof; returns what comes after the greeting until the server hangs up."""
+    """Send a request in place of the proof, and longer; return what comes after the greeting until the server hangs up.
+
+    It would wait for more of a shorter one, until it takes too long: see tests/cluster/test_lane_abuse.py.
+    """
     with socket.create_connection(address, timeout=10) as peer:
         peer.recv(FRAME_BYTES_MAX)
-        peer.sendall(pack([1, "status", []]))
+        peer.sendall(pack([1, "status", [bytes(AUTH_MESSAGE_BYTES)]]))
         return b"".join(iter(lambda: peer.recv(FRAME_BYTES_MAX), b""))
 
 

@@ -9,7 +9,6 @@ import signal
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -20,17 +19,17 @@ from actors.storage import JOURNAL_DIRECTORY, shard_directory
 from cluster.shard_map import even_buckets
 from tests.chaos.copies import digests_on_disk, map_on_disk
 from tests.chaos.damage import flip_at, flip_byte
-from tests.serving import START_TIMEOUT_S, ServedCluster, served, wait_for
+from tests.ray_cluster.conftest import REPLICAS
+from tests.serving import START_TIMEOUT_S, ServedCluster, wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
-REPLICAS, SHARDS = 3, 2
+SHARDS = 2
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[ServedCluster]:
-    with served(f"cluster.replicas={REPLICAS}", "durability.ack=replica") as made:
-        yield made
+def cluster(three_replicas: ServedCluster) -> ServedCluster:
+    return three_replicas
 
 
 def wait_until_all_are_in_sync(cluster: ServedCluster) -> None:

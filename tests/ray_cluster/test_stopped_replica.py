@@ -13,14 +13,13 @@ import signal
 import statistics
 import threading
 import time
-from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from tests.chaos.copies import map_on_disk
-from tests.ray_cluster.test_replicas import REPLICAS, names_of_all_shards, wait_until_all_are_in_sync
-from tests.serving import ServedCluster, served
+from tests.ray_cluster.test_replicas import names_of_all_shards, wait_until_all_are_in_sync
+from tests.serving import ServedCluster
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -29,9 +28,8 @@ TWEETS = 20
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[ServedCluster]:
-    with served(f"cluster.replicas={REPLICAS}", "durability.ack=replica") as made:
-        yield made
+def cluster(three_replicas: ServedCluster) -> ServedCluster:
+    return three_replicas
 
 
 @pytest.fixture(scope="module")

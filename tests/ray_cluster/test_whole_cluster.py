@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+from persistence.segment_format import FRAME_HEADER_BYTES
+from persistence.segment_format import SEGMENT_HEADER_BYTES as FIRST_FRAME_AT
 from tests.serving import ServedCluster, command, served, wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
@@ -105,14 +109,52 @@ def test_a_network_made_over_the_paths_of_the_published_benchmark_is_as_defined(
             assert posts[0]["creator"] == {"user_id": str(first), "username": f"username_{first}"}
 
 
-def test_a_stopped_cluster_holds_the_same_and_so_does_the_next_start(cluster, files):
-    running = cluster.run("check")
+@pytest.fixture(scope="module")
+def stopped(cluster) -> list[str]:
+    """Stop the cluster, with a record in the newest segment of shard 1's journal; return the digests that it had."""
+    names = (f"last_{n}" for n in itertools.count())
+
+    def write_and_check() -> list[str] | None:
+        for name in itertools.islice(names, 8):  # on both shards
+            answer = httpx.post(f"{url}/users", json={"username": name, "password": "long enough"}, timeout=30)
+            assert answer.status_code == 201, answer.text
+        digests = cluster.run("check")["digests"]  # meanwhile a new segment may have been begun
+        return digests if newest_segment(cluster).stat().st_size > FIRST_FRAME_AT + FRAME_HEADER_BYTES + 3 else None
+
+    url = f"http://127.0.0.1:{cluster.port}/api/v1"
+    digests = wait_for(write_and_check)
     cluster.stop()
-    stopped = cluster.run("check", "--oracle")
-    assert stopped["digests"] == running["digests"]
-    assert stopped["problem_count"] == 0
+    return digests
+
+
+def newest_segment(cluster: ServedCluster) -> Path:
+    return max(cluster.data.glob("shard-01/journal/*.seg"))
+
+
+def test_a_stopped_cluster_holds_the_same(cluster, stopped):
+    found = cluster.run("check", "--oracle")
+    assert (found["problem_count"], found["digests"]) == (0, stopped)
+
+
+def test_a_cluster_whose_journal_was_damaged_refuses_to_start_and_names_file_and_offset(cluster, stopped):
+    segment = newest_segment(cluster)
+    whole = segment.read_bytes()
+    at = FIRST_FRAME_AT + FRAME_HEADER_BYTES + 3
+    assert len(whole) > at, "the journal holds no record to damage"
+    segment.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    try:
+        with pytest.raises(AssertionError, match="shard-01:replica-0: JournalCorruptError") as refused:
+            cluster.start()
+    finally:
+        segment.write_bytes(whole)
+    assert cluster.process.wait() == 1
+    assert f"{segment}: byte {FIRST_FRAME_AT}: " in str(refused.value)
+    assert "shard-00:replica-0: " not in str(refused.value), "the other shard is sound"
+
+
+def test_the_next_start_holds_the_same(cluster, stopped):
     cluster.start()
-    assert cluster.run("check")["digests"] == running["digests"]
+    assert cluster.run("check")["digests"] == stopped
     assert cluster.run("check", "--oracle")["problem_count"] == 0
 
 
