@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ import structlog
 
 from actors.core.flags import FLAG_REPOST
 from actors.core.found import HIDDEN_FLAGS, Viewer, Weights
-from actors.core.postings import Asked, Document, Lists, Postings
+from actors.core.postings import LATE_MAX, Asked, Document, Lists, Postings
 from actors.core.postings_kernels import LANGUAGES_MAX, ranked
 from actors.search import text
 from actors.search.documents import FOUND
@@ -95,8 +95,7 @@ class TweetPostings:
         target = await self._to_fill()
         while True:
             self._target, self._buffer, self._overflowed = target, [], False
-            ids = self._searchable()
-            ids = ids[ids > target.last_id]
+            ids = target.missing(self._searchable())
             for some in np.split(ids, range(FILL_ROWS, len(ids), FILL_ROWS)):
                 await self._fill_some(ask, target, some)
             if not self._overflowed:
@@ -111,13 +110,12 @@ class TweetPostings:
         return 0 if self.lists is None else len(await asyncio.to_thread(self.lists.missing, self._searchable()))
 
     async def _to_fill(self) -> Postings:
-        """Return the lists that there are, if they lack nothing but the newest; else new ones."""
+        """Return the lists that there are, if what they lack can be added; else new ones."""
         lists = self.lists
         if lists is None or lists.gone_count > max(GONE_MIN, GONE_SHARE * lists.count):
             return Postings()
-        ids = self._searchable()
-        missing = await asyncio.to_thread(lists.missing, ids[ids <= lists.last_id])
-        return Postings() if len(missing) else lists
+        missing = await asyncio.to_thread(lists.missing, self._searchable())
+        return Postings() if len(missing) and lists.lateness(int(missing[0])) > LATE_MAX else lists
 
     async def _fill_some(self, ask: Ask, target: Postings, ids: Ints) -> None:
         rows = []
@@ -174,16 +172,17 @@ class TweetPostings:
                 self._wanted.set()
 
     def _append(self, lists: Postings, documents: Iterable[Document]) -> None:
-        """Add what is new. What is known may have moved to another place; what is older and unknown isn't to be had."""
-        new = []
+        """Add what is new. What is known may have moved to another place; what is too old can't be added any more."""
+        new: list[Document] = []
         for document in sorted(documents):
-            if document.tweet_id > (new[-1].tweet_id if new else lists.last_id):
-                new.append(document)
-                continue
             place = lists.place(document.tweet_id)
             if place >= 0:
                 lists.moved(place, document.slot)
-            elif not new or document.tweet_id != new[-1].tweet_id:
+            elif new and document.tweet_id == new[-1].tweet_id:
+                continue
+            elif lists.lateness(document.tweet_id) + len(new) <= LATE_MAX:
+                new.append(document)
+            else:
                 self.drop()
                 self._wanted.set()
         lists.append(new)
@@ -268,7 +267,6 @@ def _words(postings: Postings, words: tuple[str, ...]) -> Lists:
     return lists
 
 
-@lru_cache(maxsize=8_192)
 def _stems_of(word: str) -> dict[str, str]:
     """Return the stem of a word by language, where it isn't the word itself. 30 us."""
     stems = {lang: text.stems([word], lang)[0] for lang in text.STEMMERS}

@@ -6,7 +6,8 @@ words are found from the ends of two lists, and what is old is never looked at: 
 ICDE 2012). A tweet has one language, so a search is a few searches, one for each language that has all its words.
 
 Rules of this file
-- Documents come in the order of their ids; whoever has an older one begins anew.
+- Documents come nearly in the order of their ids (tweets of one millisecond don't): at most LATE_MAX places behind the
+  one they belong before. Whoever has an older one begins anew.
 - Nothing is taken out: a tweet that has gone is found, and its reader finds out. `gone_count` tells when to begin anew.
 - A search that may go through more than WORK_MAX postings is refused (None): it would hold up the shard.
 
@@ -23,6 +24,7 @@ import numpy.typing as npt
 
 from actors.core import postings_kernels as kernels
 from actors.core.arena import TIDY_FROM_ELEMENTS, BlockArena
+from actors.core.ids import ID_MAX
 
 Ints = npt.NDArray[np.int64]
 Lists = npt.NDArray[np.int32]
@@ -31,7 +33,8 @@ Rank = Callable[[Ints, Scores, int, Ints, Ints], int]
 DOCUMENTS_MAX = 1 << (32 - kernels.TF_BITS)
 WORK_MAX = 20_000  # postings gone through in one search: half a millisecond
 TERM_BYTES = 170  # of a list's name in a dictionary, about
-WORDS_KEPT = 8_192  # words whose lists are kept together: 1 KB each
+LATE_MAX = 4_096  # places that a tweet may come late
+WORDS_KEPT = 16_384  # words whose lists are kept together: 1 KB each
 LENGTH_MAX = 65_535  # words of a tweet that count
 
 
@@ -67,6 +70,8 @@ class Postings:
         self.gone_count = 0  # of which have gone, as far as anybody said
         self.words_total = 0
         self._ids = np.zeros(1024, dtype=np.int64)
+        self._tops = np.zeros(1024, dtype=np.int64)  # the largest id up to each
+        self._late = 0  # places that the latest came late: nobody looks further
         self._slots = np.zeros(1024, dtype=np.int64)
         self._lengths = np.zeros(1024, dtype=np.uint16)
         self._places: dict[str, tuple[tuple[str, int], ...]] = {}
@@ -81,18 +86,23 @@ class Postings:
     @property
     def last_id(self) -> int:
         """The newest tweet's id, 0 if there is none."""
-        return int(self._ids[self.count - 1]) if self.count else 0
+        return int(self._tops[self.count - 1]) if self.count else 0
+
+    def lateness(self, tweet_id: int) -> int:
+        """Return how many places a tweet that comes now comes late."""
+        return self.count - int(np.searchsorted(self._tops[: self.count], tweet_id))
 
     def append(self, documents: Iterable[Document]) -> None:
-        """Add tweets, in the order of their ids. Raises ValueError for one that isn't newer than the last."""
+        """Add tweets that aren't there yet. Raises ValueError for one that comes too late, and leaves out the rest."""
         rows: list[int] = []
         postings: list[int] = []
-        last = self.last_id
         for tweet_id, slot, lang, length, stems, tfs, terms in documents:
-            if tweet_id <= last or self.count == DOCUMENTS_MAX:
+            late = self.lateness(tweet_id)
+            if late > LATE_MAX or self.count == DOCUMENTS_MAX:
                 self._put(rows, postings)
-                raise ValueError(f"tweet {tweet_id} can't be added behind {last} as number {self.count}")
-            last, base = tweet_id, self.count << kernels.TF_BITS
+                raise ValueError(f"tweet {tweet_id} can't be added behind {self.last_id} as number {self.count}")
+            self._late = max(self._late, late)
+            base = self.count << kernels.TF_BITS
             rows += [self._row(stem, lang) for stem in stems]
             postings += [base | min(tf, kernels.TF_MAX) for tf in tfs]
             rows += [self._row(term, "") for term in terms]
@@ -107,9 +117,10 @@ class Postings:
     def _add(self, tweet_id: int, slot: int, length: int) -> None:
         n = self.count
         if n == len(self._ids):
-            for name in ("_ids", "_slots", "_lengths"):
+            for name in ("_ids", "_tops", "_slots", "_lengths"):
                 column = getattr(self, name)
                 setattr(self, name, np.concatenate([column, np.zeros(n // 2, dtype=column.dtype)]))
+        self._tops[n] = max(tweet_id, self.last_id)
         self._ids[n], self._slots[n], self._lengths[n] = tweet_id, slot, length
         self.count = n + 1
         self.words_total += length
@@ -130,8 +141,9 @@ class Postings:
 
     def place(self, tweet_id: int) -> int:
         """Return a tweet's document, -1 if it was never added."""
-        n = int(np.searchsorted(self._ids[: self.count], tweet_id))
-        return n if n < self.count and self._ids[n] == tweet_id else -1
+        first = int(np.searchsorted(self._tops[: self.count], tweet_id))
+        found = np.nonzero(self._ids[first : min(first + self._late + 1, self.count)] == tweet_id)[0]
+        return first + int(found[0]) if len(found) else -1
 
     def moved(self, document: int, slot: int) -> None:
         """Note that the shard keeps a tweet elsewhere now."""
@@ -178,13 +190,12 @@ class Postings:
         work, language = kernels.work(lists.length, asked.words, asked.terms)
         if work > WORK_MAX:
             return None
-        low, high = self._bounds(max_id, since_id)
         total = kernels.newest(
-            lists.data, lists.start, lists.length, *asked, language, low, high, count, _room(asked), self._found
-        )
-        documents = np.sort(self._found[:total])[: -count - 1 : -1]
-        ids: list[int] = self._ids[documents].tolist()
-        return ids
+            lists.data, lists.start, lists.length, *asked, language, self._ids, self._tops, since_id,
+            max_id or ID_MAX, self._high(max_id), count, _room(asked), self._found,
+        )  # fmt: skip
+        ids: list[int] = np.sort(self._found[:total])[: -count - 1 : -1].tolist()
+        return ids if total >= 0 else None
 
     def best(self, asked: Asked, max_id: int, since_id: int, count: int, rank: Rank) -> list[tuple[float, int]] | None:
         """Return (rank, id) of the best `count` matching tweets, the best first. None: it would take too long.
@@ -195,20 +206,20 @@ class Postings:
         lists, found, scores = self.lists, self._found, self._scores
         if kernels.work(lists.length, asked.words, asked.terms)[0] > WORK_MAX:
             return None
-        low, high = self._bounds(max_id, since_id)
         mean_length = self.words_total / self.count if self.words_total else 1.0
         total = kernels.scored(
-            lists.data, lists.start, lists.length, *asked, low, high, self._lengths, self.count, mean_length,
-            _room(asked), found, scores,
+            lists.data, lists.start, lists.length, *asked, self._ids, self._tops, since_id, max_id or ID_MAX,
+            self._high(max_id), self._lengths, self.count, mean_length, _room(asked), found, scores,
         )  # fmt: skip
         left = rank(found, scores, total, self._ids, self._slots)
         found, scores = _first(found[:left], scores[:left], count) if left > count else (found[:left], scores[:left])
         return sorted(zip(scores.tolist(), found.tolist(), strict=True), reverse=True)
 
-    def _bounds(self, max_id: int, since_id: int) -> tuple[int, int]:
-        ids = self._ids[: self.count]
-        low = int(np.searchsorted(ids, since_id)) if since_id else 0
-        return low, int(np.searchsorted(ids, max_id)) if max_id else self.count
+    def _high(self, max_id: int) -> int:
+        """Return the document from which on no tweet comes before max_id, 0: any."""
+        if not max_id:
+            return self.count
+        return min(int(np.searchsorted(self._tops[: self.count], max_id)) + self._late + 1, self.count)
 
     # ---- figures ----------------------------------------------------------------------------------------------
 
@@ -219,14 +230,20 @@ class Postings:
 
     def nbytes(self) -> int:
         """Bytes of lists, columns and names."""
-        columns = self._ids.nbytes + self._slots.nbytes + self._lengths.nbytes
+        columns = self._ids.nbytes + self._tops.nbytes + self._slots.nbytes + self._lengths.nbytes
         return self.lists.nbytes() + columns + TERM_BYTES * self._row_count
 
     def check(self) -> list[str]:
-        """Return violations: ids and lists ascending, no posting beyond the documents."""
+        """Return violations: ids nearly and lists quite ascending, no posting beyond the documents."""
         problems = self.lists.check()
-        if self.count and not (np.diff(self._ids[: self.count]) > 0).all():
-            problems.append("documents aren't in the order of their ids")
+        ids, tops = self._ids[: self.count], self._tops[: self.count]
+        if (np.maximum.accumulate(ids) != tops).any() if self.count else False:
+            problems.append("the largest ids so far are others")
+        if len(np.unique(ids)) != self.count:
+            problems.append("a tweet is there twice")
+        late = np.arange(self.count) - np.searchsorted(tops, ids)
+        if self.count and late.max() > self._late:
+            problems.append(f"a tweet came {late.max()} places late, not {self._late}")
         rows = [row for places in self._places.values() for _, row in places]
         if sorted(rows) != list(range(self._row_count)):
             problems.append("names and lists don't belong together one by one")

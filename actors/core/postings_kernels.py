@@ -10,7 +10,11 @@ A search
     terms     int64[terms]                  lists that have no language
     no_words, no_terms                      the same, of what must not be
     room      int64[3, words + terms + no_words + no_terms]   scratch: lists, and how far each still counts
-A document has one language, so it matches in one at most. Without words there is one pass for all languages.
+    ids, tops  int64[documents]             each document's tweet, and the largest id up to it
+    since_id, max_id                        only tweets from since_id on, and before max_id
+    high                                    the document from which on no tweet comes before max_id
+A document has one language, so it matches in one at most. Without words there is one pass for all languages. Documents
+are nearly in the order of their ids: behind one whose `tops` is below an id there is no tweet with it or a larger one.
 
 How it works: in each language that has all words the shortest list is gone through from its end, and the others are
 followed from theirs by galloping, so that each element costs the logarithm of what lies between.
@@ -26,7 +30,7 @@ from actors.core.arena_kernels import njit
 
 TF_BITS = 6
 TF_MAX = (1 << TF_BITS) - 1
-LANGUAGES_MAX = 256
+LANGUAGES_MAX = 192  # the detector knows 176
 K1, B = 1.2, 0.75  # of BM25, as Lucene and tantivy have them
 
 
@@ -130,12 +134,13 @@ def _matches(data, room, wanted, driver, document):
 
 @njit
 def newest(
-    data, start, length, words, terms, no_words, no_terms, language, low, high, count, room, found
+    data, start, length, words, terms, no_words, no_terms, language, ids, tops, since_id, max_id, high, count, room,
+    found,
 ):  # fmt: skip
-    """Write matching documents to `found`, of each language newest first; return how many, -1 if there is no room.
+    """Write ids of matching tweets to `found`, in no order; return how many, -1 if there is no room.
 
-    Among them are the newest `count` of all. low, high: documents from low on, and before high; language: is looked
-    at first. Where one language has filled a page, the others are looked at only as far as that page goes.
+    Among them are the newest `count` of all. language: is looked at first. Where one language has filled a page, the
+    others are looked at only as far as that page goes.
     """
     total, wanted = 0, words.shape[0] + terms.shape[0]
     for turn in range(-1, LANGUAGES_MAX if words.shape[0] else 0):
@@ -143,30 +148,34 @@ def newest(
         if (turn >= 0 and g == language) or _shortest(length, words, terms, g) < 0:
             continue
         driver = _begin(data, start, length, words, terms, no_words, no_terms, g, high, room)
-        first, i, here = room[1, driver], room[2, driver], 0
-        while i > 0 and here < count:
+        first, i, here, least = room[1, driver], room[2, driver], 0, max_id
+        while i > 0:
             i -= 1
             document = np.int64(data[first + i]) >> TF_BITS
-            if document < low:
+            if tops[document] < since_id:
                 break
+            tweet_id = ids[document]
+            if tweet_id < since_id or tweet_id >= max_id:
+                continue
             match = _matches(data, room, wanted, driver, document)
             if match < 0:
                 break
             if match:
                 if total == found.shape[0]:
                     return -1
-                found[total] = document
+                found[total] = tweet_id
                 total += 1
                 here += 1
-        if here == count:
-            low = max(low, found[total - 1] + 1)
+                least = min(least, tweet_id)
+                if here == count:
+                    since_id = least
     return total
 
 
 @njit
 def scored(
-    data, start, length, words, terms, no_words, no_terms, low, high, lengths, documents, mean_length, room, found,
-    scores,
+    data, start, length, words, terms, no_words, no_terms, ids, tops, since_id, max_id, high, lengths, documents,
+    mean_length, room, found, scores,
 ):  # fmt: skip
     """Write all matching documents to `found` and their BM25 to `scores`; return how many, -1 if there is no room.
 
@@ -182,8 +191,10 @@ def scored(
             room[2, driver] = i
             i -= 1
             document = np.int64(data[first + i]) >> TF_BITS
-            if document < low:
+            if tops[document] < since_id:
                 break
+            if ids[document] < since_id or ids[document] >= max_id:
+                continue
             match = _matches(data, room, wanted, driver, document)
             if match < 0:
                 break
