@@ -19,12 +19,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import structlog
 
+from actors.core.errors import MalformedError
 from actors.core.flags import FLAG_REPOST
 from actors.core.found import HIDDEN_FLAGS, Viewer, Weights
 from actors.core.postings import LATE_MAX, Asked, Document, Lists, Postings
@@ -38,11 +40,13 @@ from cluster.lane_protocol import LaneDisconnected
 Ints = npt.NDArray[np.int64]
 Ask = Callable[[str, list[Any]], Awaitable[Any]]
 FILL_ROWS = 200  # whose terms are asked for at a time: 10 ms of the engine's
+FILL_BYTES = 1 << 20  # of their bodies: a lane's frame takes 8 MiB
 APPEND_ROWS = 50  # added in one turn of the loop: 0.3 ms
 ROWS_PER_TURN = 50
 BUFFER_MAX = 100_000  # tweets that come while the lists are filled and are kept: 50 MB
 RETRY_S = 5.0  # after a defect
 GONE_MIN, GONE_SHARE = 10_000, 0.25  # that have gone before the lists are made anew
+_by_id = attrgetter("tweet_id")
 
 
 class TweetPostings:
@@ -57,24 +61,23 @@ class TweetPostings:
         self.answered_count = 0
         self._target: Postings | None = None  # that are being filled
         self._buffer: list[Document] = []  # that have come meanwhile
-        self._overflowed = False
         self._wanted = asyncio.Event()
+        self._unreadable: set[int] = set()  # tweets that the engine can't take apart: nothing is missing without them
 
     # ---- filling ----------------------------------------------------------------------------------------------
 
     def refill(self) -> None:
-        """Have everything added that is missing."""
+        """Have everything added that is missing; lists that are being filled aren't ready before."""
         self._wanted.set()
 
     def drop(self) -> None:
         """Answer nothing any more: there may be tweets that the lists lack. `refill` ends it."""
-        self.lists = None
+        self.lists = self._target = None
 
     async def run(self, ask: Ask) -> None:
         """Fill whenever it is wanted, until the engine ends. ask(op, args): the engine."""
         while True:
             await self._wanted.wait()
-            self._wanted.clear()
             try:
                 await self._fill(ask)
             except (LaneDisconnected, OSError, TimeoutError) as error:
@@ -90,18 +93,31 @@ class TweetPostings:
                 self._target, self._buffer = None, []
 
     async def _fill(self, ask: Ask) -> None:
+        """Fill lists as long as it is wanted, and have them answer; not if they are dropped meanwhile."""
         self.fill_count += 1
         begin = asyncio.get_running_loop().time()
-        target = await self._to_fill()
-        while True:
-            self._target, self._buffer, self._overflowed = target, [], False
-            ids = target.missing(self._searchable())
-            for some in np.split(ids, range(FILL_ROWS, len(ids), FILL_ROWS)):
-                await self._fill_some(ask, target, some)
-            if not self._overflowed:
-                break
-        buffer, self._target, self.lists = self._buffer, None, target
-        self._append(target, buffer)
+        lists = self.lists
+        target = Postings() if lists is None or self._is_worn(lists) else lists
+        while self._wanted.is_set():
+            # What has come is in the state, what comes from here on in the buffer: nothing may wait between the two.
+            self._wanted.clear()
+            self._target, self._buffer = target, []
+            ids = self._searchable()
+            missing = await asyncio.to_thread(target.missing, ids)
+            late = missing[missing <= target.last_id]
+            if self._target is target and not self._unreadable.issuperset(late.tolist()):
+                if self.lists is target:
+                    self.lists = None
+                if target.lateness(int(late[0])) + len(late) > LATE_MAX:
+                    target, missing = Postings(), ids
+                    self._target = target
+            ids, done = missing, 0
+            while done < len(ids) and self._target is target:
+                done += await self._fill_some(ask, target, ids[done:])
+            await self._take_buffer(target)
+            if self._target is not target:
+                return
+        self._target, self.lists = None, target
         seconds = round(asyncio.get_running_loop().time() - begin, 3)
         self.log.info("posting lists are ready", tweets=target.count, terms=target.term_count, seconds=seconds)
 
@@ -109,26 +125,48 @@ class TweetPostings:
         """Return how many tweets may be found that the lists lack; 0 while there are none, as the engine answers."""
         return 0 if self.lists is None else len(await asyncio.to_thread(self.lists.missing, self._searchable()))
 
-    async def _to_fill(self) -> Postings:
-        """Return the lists that there are, if what they lack can be added; else new ones."""
-        lists = self.lists
-        if lists is None or lists.gone_count > max(GONE_MIN, GONE_SHARE * lists.count):
-            return Postings()
-        missing = await asyncio.to_thread(lists.missing, self._searchable())
-        return Postings() if len(missing) and lists.lateness(int(missing[0])) > LATE_MAX else lists
-
-    async def _fill_some(self, ask: Ask, target: Postings, ids: Ints) -> None:
-        rows = []
-        for first in range(0, len(ids), ROWS_PER_TURN):
-            some = ids[first : first + ROWS_PER_TURN].tolist()
-            rows += [row for tweet_id in some if (row := self.rows.tweet(tweet_id, FOUND)) is not None]
-            await asyncio.sleep(0)
+    async def _fill_some(self, ask: Ask, target: Postings, ids: Ints) -> int:
+        """Add as many tweets as the engine is asked about at a time; return how many of `ids` these are."""
+        rows: list[list[Any]] = []
+        size = done = 0
+        for tweet_id in ids[:FILL_ROWS].tolist():
+            done += 1
+            row = self.rows.tweet(tweet_id, FOUND)
+            if row is not None:
+                rows.append(row)
+                size += len(row[7])
+                if size >= FILL_BYTES:
+                    break
+            if done % ROWS_PER_TURN == 0:
+                await asyncio.sleep(0)
         position = self.state.position
-        documents = [] if not rows else self._documents(await ask("terms", [rows]))
+        documents = self._documents(await self._terms(ask, rows)) if rows else []
         await self._committed(position)
         for first in range(0, len(documents), APPEND_ROWS):
             target.append(documents[first : first + APPEND_ROWS])
             await asyncio.sleep(0)
+        return done
+
+    async def _terms(self, ask: Ask, rows: list[list[Any]]) -> list[list[Any]]:
+        """Return the engine's answer, and remember which tweets it can't read."""
+        found: list[list[Any]] = await ask("terms", [rows])
+        asked, answered = {row[0] for row in rows}, {each[0] for each in found}
+        if not answered <= asked:
+            raise MalformedError(f"the engine has terms of {list(answered - asked)[:3]}, which it wasn't asked for")
+        self._unreadable |= asked - answered
+        return found
+
+    async def _take_buffer(self, target: Postings) -> None:
+        """Add what has come meanwhile, and what comes while that is added."""
+        while self._buffer and self._target is target and not self._wanted.is_set():
+            some, self._buffer = self._buffer[:APPEND_ROWS], self._buffer[APPEND_ROWS:]
+            self._append(target, some)
+            if self._buffer:
+                await asyncio.sleep(0)
+
+    @staticmethod
+    def _is_worn(lists: Postings) -> bool:
+        return lists.gone_count > max(GONE_MIN, GONE_SHARE * lists.count)
 
     def _searchable(self) -> Ints:
         """Return the ids of all tweets that may be found, ascending. 50 ns each."""
@@ -144,7 +182,7 @@ class TweetPostings:
         """Return what the engine has found in tweets, of those that are still here; by id."""
         slot_of = self.state.tweets.slot_of
         documents = [Document(tweet_id, slot_of[tweet_id], *rest) for tweet_id, *rest in found if tweet_id in slot_of]
-        documents.sort()
+        documents.sort(key=_by_id)
         return documents
 
     # ---- what is fed ------------------------------------------------------------------------------------------
@@ -159,7 +197,8 @@ class TweetPostings:
         documents = self._documents(found)
         if self._target is not None:
             if len(self._buffer) + len(documents) > BUFFER_MAX:
-                self._buffer, self._overflowed = [], True
+                self._buffer = []
+                self._wanted.set()
             self._buffer += documents
         if self.lists is not None and self.lists is not self._target:
             self._append(self.lists, documents)
@@ -168,19 +207,19 @@ class TweetPostings:
         """Note that tweets can't be found any more."""
         if self.lists is not None:
             self.lists.gone_count += sum(self.lists.place(tweet_id) >= 0 for tweet_id in tweet_ids)
-            if self.lists.gone_count > max(GONE_MIN, GONE_SHARE * self.lists.count) and self._target is None:
+            if self._is_worn(self.lists) and self._target is None:
                 self._wanted.set()
 
     def _append(self, lists: Postings, documents: Iterable[Document]) -> None:
         """Add what is new. What is known may have moved to another place; what is too old can't be added any more."""
         new: list[Document] = []
-        for document in sorted(documents):
+        for document in sorted(documents, key=_by_id):  # of one that came twice the last is as it is now
             place = lists.place(document.tweet_id)
             if place >= 0:
                 lists.moved(place, document.slot)
             elif new and document.tweet_id == new[-1].tweet_id:
-                continue
-            elif lists.lateness(document.tweet_id) + len(new) <= LATE_MAX:
+                new[-1] = document
+            elif not (late := lists.lateness(document.tweet_id)) or late + len(new) <= LATE_MAX:
                 new.append(document)
             else:
                 self.drop()

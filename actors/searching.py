@@ -339,9 +339,10 @@ class SearchEngine:
         if taken.everything:
             news.all()  # later
         await self._committed(position)
-        # What is in the difference as well is fed twice; so nothing is taken for new to the index.
+        # What is in the difference as well is fed twice; so nothing is taken for new to the index. The posting lists
+        # wait for the end: they lack what came while no engine ran, and must not get what is newer before.
         wanted = [(tweet_id, FOUND if is_new else CHANGED) for tweet_id, is_new in taken.tweets.items()]
-        await self._feed(lane, wanted, taken.accounts, with_terms=True)
+        await self._feed(lane, wanted, taken.accounts)
 
     async def _difference(self, lane: LaneClient, forget_news: bool = False) -> Comparison:
         """Compare. forget_news: what has changed so far is in the difference, and needs no other feed."""

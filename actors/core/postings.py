@@ -93,22 +93,26 @@ class Postings:
         return self.count - int(np.searchsorted(self._tops[: self.count], tweet_id))
 
     def append(self, documents: Iterable[Document]) -> None:
-        """Add tweets that aren't there yet. Raises ValueError for one that comes too late, and leaves out the rest."""
+        """Add tweets that aren't there yet. Raises ValueError for one that comes too late, or can't be added otherwise;
+        those before it are."""
         rows: list[int] = []
         postings: list[int] = []
-        for tweet_id, slot, lang, length, stems, tfs, terms in documents:
-            late = self.lateness(tweet_id)
-            if late > LATE_MAX or self.count == DOCUMENTS_MAX:
-                self._put(rows, postings)
-                raise ValueError(f"tweet {tweet_id} can't be added behind {self.last_id} as number {self.count}")
-            self._late = max(self._late, late)
-            base = self.count << kernels.TF_BITS
-            rows += [self._row(stem, lang) for stem in stems]
-            postings += [base | min(tf, kernels.TF_MAX) for tf in tfs]
-            rows += [self._row(term, "") for term in terms]
-            postings += [base | 1] * len(terms)
-            self._add(tweet_id, slot, min(length, LENGTH_MAX))
-        self._put(rows, postings)
+        try:
+            for tweet_id, slot, lang, length, stems, tfs, terms in documents:
+                late = self.lateness(tweet_id)
+                if late > LATE_MAX or self.count == DOCUMENTS_MAX or len(stems) != len(tfs):
+                    raise ValueError(f"tweet {tweet_id} can't be added behind {self.last_id} as number {self.count}")
+                if lang not in self._languages:
+                    self._add_language(lang)
+                self._late = max(self._late, late)
+                base = self.count << kernels.TF_BITS
+                rows += [self._row(stem, lang) for stem in stems]
+                postings += [base | min(tf, kernels.TF_MAX) for tf in tfs]
+                rows += [self._row(term, "") for term in terms]
+                postings += [base | 1] * len(terms)
+                self._add(tweet_id, slot, min(length, LENGTH_MAX))
+        finally:
+            self._put(rows, postings)
 
     def _put(self, rows: list[int], postings: list[int]) -> None:
         self.lists.ensure_rows(self._row_count)
@@ -125,15 +129,16 @@ class Postings:
         self.count = n + 1
         self.words_total += length
 
+    def _add_language(self, lang: str) -> None:
+        if len(self._languages) == kernels.LANGUAGES_MAX:
+            raise ValueError(f"there is no room for language {lang!r} beside {len(self._languages)} others")
+        self._languages[lang] = len(self._languages)
+
     def _row(self, term: str, lang: str) -> int:
         places = self._places.get(term, ())
         for language, row in places:
             if language == lang:
                 return row
-        if lang not in self._languages:
-            if len(self._languages) == kernels.LANGUAGES_MAX:
-                raise ValueError(f"there is no room for language {lang!r} beside {len(self._languages)} others")
-            self._languages[lang] = len(self._languages)
         row = self._row_count
         self._row_count += 1
         self._places[term] = (*places, (lang, row))

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from actors.core import arena_kernels, ids, kernels, limits, restore_kernels
+from actors.core import arena_kernels, ids, kernels, limits, postings_kernels, restore_kernels
+from actors.core.found import Weights
 from actors.core.home import Ask, Wake
+from actors.core.postings import Asked, Document, Postings
 from actors.core.replica import Replica
 from actors.core.snapshot import TABLES
 from actors.core.tables import Checkpoint
@@ -76,6 +78,7 @@ def main() -> None:
     day.write("unfollow", ADA, EVE)
     day.write("delete", tweets[0], ADA)
     _restore(day)
+    _search(day)
     state = day.replica.state
     state.rings.ordered[0] = 0  # as after deliveries that came out of order
     state.rings.view(0)
@@ -99,9 +102,32 @@ def _restore(day: _Day) -> None:
         fresh.load(Checkpoint(day.replica.state.position, 1, dict(tables)))
 
 
+def _search(day: _Day) -> None:
+    """Put the tweets into posting lists, and look for them there as the newest and as the best."""
+    tweets = day.replica.state.tweets
+    postings = Postings()
+    found = sorted(tweets.slot_of.items())
+    postings.append(Document(tweet_id, slot, "en", 2, ["hello", "you"], [1, 1], ["#x"]) for tweet_id, slot in found)
+    hello = postings.lists_of("hello", dict, ["hello"])[np.newaxis]
+    asked = Asked(hello, np.array([postings.row("#x")]), hello[:0], np.zeros(0, dtype=np.int64))
+    weights = Weights()
+
+    def rank(found: Any, scores: Any, count: int, ids: Any, slots: Any) -> int:
+        c = tweets.columns
+        left: int = postings_kernels.ranked(
+            found, scores, count, ids, slots, c["tweet_id"], c["likes"], c["reposts"], c["replies"], c["author_id"],
+            np.array([BOB], dtype=np.int64), day.now_ms, weights.freshness_floor, -1 / weights.half_life_ms,
+            1 + weights.closeness_bonus, 0.0, 0,
+        )  # fmt: skip
+        return left
+
+    assert postings.newest(asked, 0, 0, 3)
+    assert postings.best(asked, 0, 0, 3, rank)
+
+
 def compiled() -> dict[str, int]:
     """Return, per kernel that Python calls, for how many sets of types it is compiled or loaded in this process."""
-    modules = vars(arena_kernels) | vars(kernels) | vars(restore_kernels)
+    modules = vars(arena_kernels) | vars(kernels) | vars(postings_kernels) | vars(restore_kernels)
     inner = {"take_block", "grow_row"}  # kernels of several modules call these, Python never does
     found = {
         name: f

@@ -120,6 +120,26 @@ class Shard:
                     await asyncio.sleep(0.01)
         assert found == sorted(wanted, reverse=True)
 
+    def listed(self, tree: list[Any] | None = None) -> list[int] | None:
+        """Return the ids that the posting lists find and that are still here; None if they don't answer."""
+        found = self.search.postings.newest(tree or ["word", WORD], 0, 2_000)
+        return None if found is None else [i for i in found if self.replica.state.tweets.get(i) is not None]
+
+    async def lists_find(self, wanted: list[int]) -> None:
+        """Wait until lists and index find exactly these tweets, and hold some other queries against both."""
+        await self.finds(wanted)
+        await eventually(lambda: self.listed() == sorted(wanted, reverse=True))
+        ids = sorted(self.replica.state.tweets.slot_of)
+        for tree in (
+            ["word", "back"], ["tag", "ocean"], ["and", ["word", WORD], ["not", ["word", "again"]]],
+            ["and", ["word", WORD], ["ids", ids[len(ids) // 3], ids[-1]]], ["and", ["word", "nosuch"], ["word", WORD]],
+        ):  # fmt: skip
+            assert self.listed(tree) == await self.found(tree)
+        postings = self.search.postings
+        assert postings.lists is not None
+        assert postings.lists.check() == []
+        assert self.search.figures()["postings"]["state"] == "ready"
+
     async def indexed(self) -> list[int]:
         """Return the ids of all that is in the index, as often as it is there."""
         return np.frombuffer((await self.search.ask("contents", ["tweets", 0], 5.0))[0], dtype="<i8").tolist()
@@ -389,6 +409,112 @@ async def test_contents_are_asked_for_in_parts(shard, monkeypatch):
     monkeypatch.setattr(searching, "CONTENTS_MAX", 7)
     assert await shard.search.compare() == NOTHING | {"indexed": 30}
     assert [args[1] for args in asked if args[0] == "tweets"] == [0, ids[23], ids[16], ids[9], ids[2]]
+
+
+# ---- posting lists ---------------------------------------------------------------------------------------------------
+
+
+async def test_after_a_start_the_lists_answer_as_the_index_does(unstarted):
+    ids = [unstarted.post(f"{WORD} {n}") for n in range(450)]
+    unstarted.post("the whales are private", visibility=1)
+    unstarted.core.repost(2, ids[0])
+    assert unstarted.listed() is None
+    await unstarted.start()
+    await unstarted.lists_find(ids)
+    ids += [unstarted.post("the whales are back"), unstarted.post(f"{WORD} again")]
+    unstarted.post("nothing of that kind")
+    unstarted.core.do("delete", ids.pop(7), 1)
+    await unstarted.lists_find(ids)
+    assert unstarted.search.postings.lists.count == 453
+
+
+async def test_the_longest_tweets_come_into_the_lists(unstarted):
+    long = [unstarted.post(f"{WORD} {n} " + "x" * 60_000) for n in range(150)]  # more than a frame takes
+    await unstarted.start()
+    await unstarted.lists_find(long)
+    assert unstarted.search.postings.fill_count == 1
+
+
+async def test_after_the_engine_was_killed_the_lists_get_what_came_meanwhile(unstarted):
+    ids = [unstarted.post(f"{WORD} {n}") for n in range(50)]
+    await unstarted.start()
+    await unstarted.lists_find(ids)
+    lists = unstarted.search.postings.lists
+    await eventually(lambda: "pid" in unstarted.search.facts)
+    os.kill(unstarted.search.facts["pid"], signal.SIGKILL)
+    unstarted.search.facts = {}
+    await eventually(lambda: unstarted.search._lane is None)
+    had = list(ids)
+    ids += [unstarted.post(f"{WORD} while it is away") for _ in range(5)]
+    assert unstarted.listed() == had[::-1]  # without an engine
+    await unstarted.ready(starts=2)
+    ids.append(unstarted.post("the whales are back"))
+    await unstarted.lists_find(ids)
+    assert unstarted.search.postings.lists is lists  # nothing was missing but the newest
+
+
+async def test_what_comes_while_a_long_difference_is_fed_makes_no_gap_in_the_lists(unstarted, monkeypatch):
+    monkeypatch.setattr(searching, "FEED_ROWS", 10)
+    ids = [unstarted.post(f"{WORD} {n}") for n in range(50)]
+    await unstarted.start()
+    await unstarted.lists_find(ids)
+    lists = unstarted.search.postings.lists
+    plain, came = unstarted.search._feed_news_once, []
+
+    async def feed_news_once(lane: Any) -> None:
+        came.append(lane)
+        await plain(lane)
+        ids.append(unstarted.post(f"{WORD} during the difference"))
+
+    monkeypatch.setattr(unstarted.search, "_feed_news_once", feed_news_once)
+    await eventually(lambda: "pid" in unstarted.search.facts)
+    os.kill(unstarted.search.facts["pid"], signal.SIGKILL)
+    unstarted.search.facts = {}
+    await eventually(lambda: unstarted.search._lane is None)
+    shutil.rmtree(unstarted.directory)
+    ids += [unstarted.post(f"{WORD} while it is away") for _ in range(30)]
+    send = unstarted.search._feed
+
+    async def feed(*args: Any, **more: Any) -> None:
+        if not came and len(args[1]):  # the first part: something comes meanwhile
+            ids.append(unstarted.post(f"{WORD} at last"))
+        await send(*args, **more)
+
+    monkeypatch.setattr(unstarted.search, "_feed", feed)
+    await eventually(lambda: len(came) >= 3)
+    await unstarted.ready(starts=2)
+    await unstarted.lists_find(ids)
+    assert unstarted.search.postings.lists is lists
+
+
+async def test_after_news_of_everything_the_lists_have_it(shard):
+    ids = [shard.post(f"{WORD} {n}") for n in range(20)]
+    await shard.lists_find(ids)
+    shard.commits.hold()
+    ids += [shard.post(f"{WORD} before") for _ in range(5)]
+    shard.replica.state.news.all()
+    ids += [shard.post(f"{WORD} after") for _ in range(5)]
+    shard.core.do("delete", ids.pop(3), 1)
+    shard.commits.release()
+    await shard.lists_find(ids)
+
+
+async def test_a_row_that_the_engine_cannot_read_keeps_no_other_from_the_lists(unstarted, monkeypatch):
+    poison = unstarted.post(f"{WORD} poison")
+    ids = [unstarted.post(WORD) for _ in range(5)]
+    plain = unstarted.search.rows.tweet
+
+    def row_of(tweet_id: int, kind: int) -> list[Any] | None:
+        row = plain(tweet_id, kind)
+        return [*row[:7], b"\xc1", *row[8:]] if tweet_id == poison else row
+
+    monkeypatch.setattr(unstarted.search.rows, "tweet", row_of)
+    await unstarted.start()
+    await unstarted.lists_find(ids)
+    ids.append(unstarted.post(WORD))
+    unstarted.core.do("like", 2, poison)  # in the same feed, which is refused
+    ids.append(unstarted.post(WORD))
+    await unstarted.lists_find(ids)
 
 
 # ---- ends and beginnings ---------------------------------------------------------------------------------------------

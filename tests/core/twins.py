@@ -7,6 +7,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from typing import NamedTuple
 
@@ -191,3 +192,43 @@ def newest_of_logs(logs: list[list[int]], max_id: int, since_id: int, count: int
 def oldest_of_logs(logs: list[list[int]], min_id: int, count: int) -> list[int]:
     """Per log, the `count` ids just above min_id."""
     return [t for log in logs for t in [x for x in log if x > min_id][:count]]
+
+
+class TwinPostings:
+    """Posting lists: every document whole, looked at one by one.
+
+    A document is (tweet id, slot, language, length, stems, tfs, terms); a wanted word is (word, {language: stem where
+    that isn't the word itself}).
+    """
+
+    def __init__(self, tf_max: int, length_max: int) -> None:
+        self.tf_max, self.length_max = tf_max, length_max
+        self.documents: list[tuple] = []
+
+    def frequency(self, document: tuple, word: tuple[str, dict[str, str]]) -> int:
+        lang, stems, tfs = document[2], document[4], document[5]
+        return min(dict(zip(stems, tfs, strict=True)).get(word[1].get(lang, word[0]), 0), self.tf_max)
+
+    def matching(self, words, terms, no_words=(), no_terms=(), since_id: int = 0, max_id: int = 0) -> list[tuple]:
+        """Return documents, newest first."""
+        return [
+            d for d in reversed(self.documents)
+            if since_id <= d[0] < (max_id or d[0] + 1)
+            and all(self.frequency(d, word) for word in words) and set(terms) <= set(d[6])
+            and not any(self.frequency(d, word) for word in no_words) and not set(no_terms) & set(d[6])
+        ]  # fmt: skip
+
+    def score(self, document: tuple, words) -> float:
+        """Return the BM25 of the words, each weighed by how many documents of that language have it; 1 without any."""
+        if not words:
+            return 1.0
+        count = len(self.documents)
+        lengths = [min(d[3], self.length_max) for d in self.documents]
+        mean = sum(lengths) / count or 1.0
+        norm = 1.2 * (0.25 + 0.75 * min(document[3], self.length_max) / mean)
+        score = 0.0
+        for word in words:
+            having = sum(d[2] == document[2] and self.frequency(d, word) > 0 for d in self.documents)
+            tf = self.frequency(document, word)
+            score += math.log(1 + (count - having + 0.5) / (having + 0.5)) * 2.2 * tf / (tf + norm)
+        return score
