@@ -73,35 +73,32 @@ class FoundTweets:
             self._state.people.row_of
         )
 
-    def is_visible(self, slot: int, viewer: Viewer, hidden: set[int]) -> bool:
-        """Whether `viewer` may see the tweet of that slot among the results of a search."""
-        tweets = self._state.tweets
-        if tweets.columns["flags"].item(slot) & HIDDEN_FLAGS:
-            return False
-        author = tweets.columns["author_id"].item(slot)
-        row = self._state.people.row_of.get(author)
-        if row is None:
-            return False
-        if not viewer.account_id:
-            return True
-        graph, reader = self._state.graph, viewer.account_id
+    def _is_hidden_from(self, slot: int, viewer: Viewer, hidden: set[int]) -> bool:
+        """Whether the public tweet of a slot is kept from a reader. hidden: authors."""
+        columns = self._state.tweets.columns
+        author = columns["author_id"].item(slot)
+        graph, row, reader = self._state.graph, self._state.people.row_of[author], viewer.account_id
         if graph.related(row, BLOCK, reader) or graph.related(row, BLOCKED_BY, reader):
-            return False
-        return author not in hidden and tweets.columns["orig_author"].item(slot) not in hidden
+            return True
+        return author in hidden or columns["orig_author"].item(slot) in hidden
 
     def rows(
         self, tweet_ids: Iterable[int], viewer: Viewer, count: int, scores: dict[int, float] | None = None
     ) -> list[Found]:
         """Return the first `count` that the viewer may see, in that order. scores: by which they are sorted."""
-        hidden = set(viewer.hidden.tolist())
-        slot_of = self._state.tweets.slot_of
+        hidden = set(viewer.hidden.tolist()) if viewer.account_id else set()
+        tweets, row_of = self._state.tweets, self._state.people.row_of
+        slot_of, flags, authors = tweets.slot_of, tweets.columns["flags"], tweets.columns["author_id"]
         found: list[Found] = []
         for tweet_id in tweet_ids:
             slot = slot_of.get(tweet_id)
-            if slot is not None and self.is_visible(slot, viewer, hidden):
-                found.append((0.0 if scores is None else scores[tweet_id], tweet_id, self.json(tweet_id)))
-                if len(found) == count:
-                    break
+            if slot is None or flags.item(slot) & HIDDEN_FLAGS or authors.item(slot) not in row_of:
+                continue
+            if viewer.account_id and self._is_hidden_from(slot, viewer, hidden):
+                continue
+            found.append((0.0 if scores is None else scores[tweet_id], tweet_id, self.json(tweet_id)))
+            if len(found) == count:
+                break
         return found
 
     def json(self, tweet_id: int) -> bytes:

@@ -57,7 +57,7 @@ LANGUAGE_CHARS_MIN: Final = 8  # letters; below that names and interjections dec
 LANGUAGE_CHARS_MAX: Final = 500  # letters; more say nothing new
 LANGUAGE_SCORE_MIN: Final = 0.4  # probability, 0..1
 STEM_CACHE_WORDS: Final = 10_000  # per language and thread, some 100 bytes each: the words that make up most text
-QUERY_STEM_CACHE_WORDS: Final = 4_096  # 2 kB each at most; a word's stems take 15 us
+QUERY_STEM_CACHE_WORDS: Final = 16_384  # 2 kB each at most; a word's stems take 15 us
 FOLD_ROUNDS_MAX: Final = 4  # two are the most that a character needs, and one more shows that nothing changes
 UNKNOWN_LANGUAGE: Final = "und"
 
