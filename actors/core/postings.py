@@ -197,7 +197,7 @@ class Postings:
             return None
         total = kernels.newest(
             lists.data, lists.start, lists.length, *asked, language, self._ids, self._tops, since_id,
-            max_id or ID_MAX, self._high(max_id), count, _room(asked), self._found,
+            max_id or ID_MAX, *self._bounds(max_id, since_id), count, _room(asked), self._found,
         )  # fmt: skip
         ids: list[int] = np.sort(self._found[:total])[: -count - 1 : -1].tolist()
         return ids if total >= 0 else None
@@ -213,18 +213,19 @@ class Postings:
             return None
         mean_length = self.words_total / self.count if self.words_total else 1.0
         total = kernels.scored(
-            lists.data, lists.start, lists.length, *asked, self._ids, self._tops, since_id, max_id or ID_MAX,
-            self._high(max_id), self._lengths, self.count, mean_length, _room(asked), found, scores,
+            lists.data, lists.start, lists.length, *asked, self._ids, since_id, max_id or ID_MAX,
+            *self._bounds(max_id, since_id), self._lengths, self.count, mean_length, _room(asked), found, scores,
         )  # fmt: skip
         left = rank(found, scores, total, self._ids, self._slots)
         found, scores = _first(found[:left], scores[:left], count) if left > count else (found[:left], scores[:left])
         return sorted(zip(scores.tolist(), found.tolist(), strict=True), reverse=True)
 
-    def _high(self, max_id: int) -> int:
-        """Return the document from which on no tweet comes before max_id, 0: any."""
-        if not max_id:
-            return self.count
-        return min(int(np.searchsorted(self._tops[: self.count], max_id)) + self._late + 1, self.count)
+    def _bounds(self, max_id: int, since_id: int) -> tuple[int, int]:
+        """Return the first document that may have a tweet from since_id on, and the one behind the last before max_id
+        (0: any)."""
+        tops = self._tops[: self.count]
+        low = int(np.searchsorted(tops, since_id)) if since_id else 0
+        return low, min(int(np.searchsorted(tops, max_id)) + self._late + 1, self.count) if max_id else self.count
 
     # ---- figures ----------------------------------------------------------------------------------------------
 

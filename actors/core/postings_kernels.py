@@ -12,7 +12,8 @@ A search
     room      int64[3, words + terms + no_words + no_terms]   scratch: lists, and how far each still counts
     ids, tops  int64[documents]             each document's tweet, and the largest id up to it
     since_id, max_id                        only tweets from since_id on, and before max_id
-    high                                    the document from which on no tweet comes before max_id
+    low, high                               documents before low have no tweet from since_id on, those from high on none
+                                            before max_id: so ids are looked at only of what matches
 A document has one language, so it matches in one at most. Without words there is one pass for all languages. Documents
 are nearly in the order of their ids: behind one whose `tops` is below an id there is no tweet with it or a larger one.
 
@@ -133,9 +134,22 @@ def _matches(data, room, wanted, driver, document):
 
 
 @njit
+def _first_of(tops, count, tweet_id):
+    """Return the first of `count` documents whose tops isn't below an id."""
+    low, high = 0, count
+    while low < high:
+        middle = (low + high) // 2
+        if tops[middle] < tweet_id:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@njit
 def newest(
-    data, start, length, words, terms, no_words, no_terms, language, ids, tops, since_id, max_id, high, count, room,
-    found,
+    data, start, length, words, terms, no_words, no_terms, language, ids, tops, since_id, max_id, low, high, count,
+    room, found,
 ):  # fmt: skip
     """Write ids of matching tweets to `found`, in no order; return how many, -1 if there is no room.
 
@@ -152,15 +166,15 @@ def newest(
         while i > 0:
             i -= 1
             document = np.int64(data[first + i]) >> TF_BITS
-            if tops[document] < since_id:
+            if document < low:
                 break
-            tweet_id = ids[document]
-            if tweet_id < since_id or tweet_id >= max_id:
-                continue
             match = _matches(data, room, wanted, driver, document)
             if match < 0:
                 break
             if match:
+                tweet_id = ids[document]
+                if tweet_id < since_id or tweet_id >= max_id:
+                    continue
                 if total == found.shape[0]:
                     return -1
                 found[total] = tweet_id
@@ -169,12 +183,13 @@ def newest(
                 least = min(least, tweet_id)
                 if here == count:
                     since_id = least
+                    low = max(low, _first_of(tops, high, least))
     return total
 
 
 @njit
 def scored(
-    data, start, length, words, terms, no_words, no_terms, ids, tops, since_id, max_id, high, lengths, documents,
+    data, start, length, words, terms, no_words, no_terms, ids, since_id, max_id, low, high, lengths, documents,
     mean_length, room, found, scores,
 ):  # fmt: skip
     """Write all matching documents to `found` and their BM25 to `scores`; return how many, -1 if there is no room.
@@ -191,14 +206,14 @@ def scored(
             room[2, driver] = i
             i -= 1
             document = np.int64(data[first + i]) >> TF_BITS
-            if tops[document] < since_id:
+            if document < low:
                 break
-            if ids[document] < since_id or ids[document] >= max_id:
-                continue
             match = _matches(data, room, wanted, driver, document)
             if match < 0:
                 break
             if match:
+                if ids[document] < since_id or ids[document] >= max_id:
+                    continue
                 if total == found.shape[0]:
                     return -1
                 score = 0.0 if words.shape[0] else 1.0
