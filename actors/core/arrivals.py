@@ -212,10 +212,11 @@ class Arrivals:
     def entry(self, n: int) -> Entry:
         """Return the tweet with arrival number n, which must be alive."""
         s = n & self.mask
+        tweet_id = self.tweet_id.item(s)
         return Entry(
-            int(self.tweet_id[s]), int(self.author_id[s]), int(self.flags[s]), int(self.reply_author[s]),
-            int(self.orig_id[s]), int(self.orig_author[s]), int(self.replies[s]), int(self.reposts[s]),
-            int(self.likes[s]), self.body[s], self.mentions.get(int(self.tweet_id[s]), []), self.orig[s],
+            tweet_id, self.author_id.item(s), self.flags.item(s), self.reply_author.item(s), self.orig_id.item(s),
+            self.orig_author.item(s), self.replies.item(s), self.reposts.item(s), self.likes.item(s), self.body[s],
+            self.mentions.get(tweet_id, []), self.orig[s],
         )  # fmt: skip
 
     def columns_of(self, tweet_ids: list[int]) -> dict[str, Any]:

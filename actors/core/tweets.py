@@ -112,9 +112,9 @@ class OwnTweets:
             return None
         c = self.columns
         return Entry(
-            tweet_id, int(c["author_id"][slot]), int(c["flags"][slot]), int(c["reply_author"][slot]),
-            int(c["orig_id"][slot]), int(c["orig_author"][slot]), int(c["replies"][slot]), int(c["reposts"][slot]),
-            int(c["likes"][slot]), self.body[slot], self.mentions.get(slot, []), self.orig.get(slot),
+            tweet_id, c["author_id"].item(slot), c["flags"].item(slot), c["reply_author"].item(slot),
+            c["orig_id"].item(slot), c["orig_author"].item(slot), c["replies"].item(slot), c["reposts"].item(slot),
+            c["likes"].item(slot), self.body[slot], self.mentions.get(slot, []), self.orig.get(slot),
         )  # fmt: skip
 
     def remove(self, row: int, tweet_id: int) -> None:
