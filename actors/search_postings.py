@@ -302,7 +302,7 @@ def lists_of(postings: Postings, query: Query) -> Asked | None:
 def _words(postings: Postings, words: tuple[str, ...]) -> Lists:
     lists = np.empty((len(words), LANGUAGES_MAX), dtype=np.int32)
     for i, word in enumerate(words):
-        lists[i] = postings.lists_of(word, partial(_stems_of, word), text.query_stems(word))
+        lists[i] = postings.lists_of(word, partial(_stems_of, word), text.query_stems)
     return lists
 
 

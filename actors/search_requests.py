@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ from actors.core.limits import PAGE_COUNT_MAX
 from actors.search.query import check_tree, has_follows
 from actors.searching import SearchEngine
 from cluster.lane_protocol import LaneDisconnected, LaneTimeout
+from cluster.turns import Turns
 
 IN_FLIGHT_MAX = 256  # searches of one shard under way; an engine carries some 10,000 a second
 SPARE_COUNT = 10  # more ids than asked for: some may not be shown
@@ -58,12 +60,14 @@ class SearchRequests:
     """Answers the searches of one shard replica."""
 
     def __init__(
-        self, engine: SearchEngine | None, found: FoundTweets, weights: Weights, candidates: int, timeout_s: float
-    ) -> None:
-        """engine: None where search is switched off."""
+        self, engine: SearchEngine | None, found: FoundTweets, weights: Weights, candidates: int, timeout_s: float,
+        turns: Turns | None = None,
+    ) -> None:  # fmt: skip
+        """engine: None where search is switched off; turns: in which searches are begun, None: at once."""
         self.engine, self.found, self.weights = engine, found, weights
         self.candidates, self.timeout_s = candidates, timeout_s
         self.log = structlog.get_logger()
+        self.turns = turns
         self.in_flight = 0
         self.answered = self.failed = 0
         self._operations: dict[str, Callable[..., None]] = {
@@ -77,12 +81,28 @@ class SearchRequests:
         """Set out to answer. Raises RookeryError for what can be refused at once."""
         if self.engine is None:
             raise NotFoundError("search is switched off on this cluster (search.enabled)")
-        if self.in_flight >= IN_FLIGHT_MAX:
+        waiting = 0 if self.turns is None else len(self.turns)
+        if self.in_flight + waiting >= IN_FLIGHT_MAX:
             raise OverloadedError(f"{IN_FLIGHT_MAX} searches are under way on this shard", retry_after_s=0.5)
+        if self.turns is None:
+            self._begin(request, op, args)
+        else:
+            self.turns.put(partial(self._take_turn, request, op, args))
+
+    def _begin(self, request: Any, op: str, args: list[Any]) -> None:
         try:
             self._operations[op](request, *args)
         except TypeError as error:
             raise MalformedError(f"arguments of {op} don't fit: {str(error)[:200]}") from error
+
+    def _take_turn(self, request: Any, op: str, args: list[Any]) -> None:
+        try:
+            self._begin(request, op, args)
+        except RookeryError as error:
+            request.fail(error)
+        except Exception as error:
+            self.log.error("a search failed", op=op, reason=repr(error), exc_info=True)
+            request.fail(RookeryError("internal error; the shard's log has the details"))
 
     def figures(self) -> dict[str, Any]:
         """Return what `status` shows."""

@@ -52,6 +52,7 @@ from cluster.code_on_disk import require_current
 from cluster.connect import router_handle
 from cluster.lane_server import LaneRequest, LaneServer
 from cluster.shard_map import ShardMap, shard_actor_name
+from cluster.turns import Turns
 from configs.logging import configure_logging
 from configs.settings import Settings
 
@@ -151,7 +152,7 @@ class ShardActor:
         weights = Weights(search.half_life_hours * 3_600_000.0, search.freshness_floor, search.closeness_bonus)
         engine = SearchEngine(self.commits, found, self.storage.directory / "search", search.commit_ms)
         return SearchRequests(
-            engine if search.enabled else None, found, weights, search.candidates, search.timeout_ms / 1000
+            engine if search.enabled else None, found, weights, search.candidates, search.timeout_ms / 1000, Turns()
         )
 
     def _leave_word(self, error: Exception) -> None:

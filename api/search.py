@@ -34,6 +34,7 @@ from actors.search.query import corrected_text, names_of, replace_words, resolve
 from api.entities import resolve_names
 from api.ports import Cluster
 from api.search_cache import Answer, SearchCache, Shards, Told, answer_of, tell
+from cluster.turns import Turns
 
 TOO_FEW_COUNT = 3  # found tweets below which a typo is suspected
 SERVER_FAULT_STATUS = 500  # and above: the shard's fault, not the question's
@@ -75,6 +76,7 @@ class Search:
         self._cluster = cluster
         self._timeout_s = timeout_s
         self.cache = SearchCache(cache_s, clock)
+        self.turns = Turns()  # searches are begun and ended in; home reads go first
         self.partial_count = 0
         self._correcting: set[asyncio.Task[None]] = set()  # the event loop holds tasks only weakly
 
@@ -246,6 +248,9 @@ class Search:
             left -= 1
             if left:
                 return
+            self.turns.put(end)
+
+        def end() -> None:
             try:
                 outcome = self._outcome(results)
             except Exception as failure:  # noqa: BLE001 - whatever a shard has failed with

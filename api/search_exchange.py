@@ -76,7 +76,14 @@ class SearchExchange(ReadExchange):
     def start(self) -> None:
         """Count the request and ask the shards, unless the answer is known."""
         if self._admit(self._asked.reader):
+            self._services.search.turns.put(self._begin)
+
+    def _begin(self) -> None:
+        """Ask the shards, when it is this search's turn."""
+        try:
             self._services.search.ask_tweets(self._asked, self._tree, self._take)
+        except Exception as error:  # noqa: BLE001 - the last line, as in edge.py
+            self._take(None, error)
 
     def _answer_with(self, reply: Any) -> tuple[Headers, bytes]:
         headers = search_headers(reply, self._protocol.scheme or "http", self._path, self._query, self._host)

@@ -77,7 +77,7 @@ class Postings:
         self._places: dict[str, tuple[tuple[str, int], ...]] = {}
         self._row_count = 0
         self._languages: dict[str, int] = {"": 0}
-        self._kept: dict[str, tuple[list[tuple[tuple[str, int], ...] | None], Lists]] = {}
+        self._kept: dict[str, tuple[list[tuple[tuple[str, int], ...] | None], Lists, int]] = {}
         self._found = np.zeros(WORK_MAX, dtype=np.int64)
         self._scores = np.zeros(WORK_MAX, dtype=np.float64)
 
@@ -160,15 +160,19 @@ class Postings:
 
     # ---- searching --------------------------------------------------------------------------------------------
 
-    def lists_of(self, key: str, choose: Callable[[], dict[str, str]], terms: Sequence[str]) -> Lists:
+    def lists_of(self, key: str, choose: Callable[[], dict[str, str]], stems_of: Callable[[str], list[str]]) -> Lists:
         """Return a word's list in each language, -1 for none: int32[LANGUAGES_MAX].
 
-        key: the word; terms: its stems in all languages; choose(): language -> stem where that isn't the word itself.
-        Kept until one of the stems is met in another language.
+        key: the word; stems_of(key): its stems in all languages; choose(): language -> stem where that isn't the word
+        itself. Kept until one of the stems is met in another language.
         """
-        places = [self._places.get(term) for term in terms]
         kept = self._kept.get(key)
+        if kept is not None and kept[2] == self._row_count:  # nothing has been met since
+            return kept[1]
+        terms = stems_of(key)
+        places = [self._places.get(term) for term in terms]
         if kept is not None and all(a is b for a, b in zip(kept[0], places, strict=True)):
+            self._kept[key] = places, kept[1], self._row_count
             return kept[1]
         stems = choose()
         lists = np.full(kernels.LANGUAGES_MAX, -1, dtype=np.int32)
@@ -176,9 +180,9 @@ class Postings:
             for lang, row in found or ():
                 if stems.get(lang, key) == term:
                     lists[self._languages[lang]] = row
-        if len(self._kept) >= WORDS_KEPT:
+        if len(self._kept) >= WORDS_KEPT and key not in self._kept:
             del self._kept[next(iter(self._kept))]
-        self._kept[key] = places, lists
+        self._kept[key] = places, lists, self._row_count
         return lists
 
     def row(self, term: str) -> int:

@@ -108,7 +108,7 @@ def _search(day: _Day) -> None:
     postings = Postings()
     found = sorted(tweets.slot_of.items())
     postings.append(Document(tweet_id, slot, "en", 2, ["hello", "you"], [1, 1], ["#x"]) for tweet_id, slot in found)
-    hello = postings.lists_of("hello", dict, ["hello"])[np.newaxis]
+    hello = postings.lists_of("hello", dict, lambda word: [word])[np.newaxis]
     asked = Asked(hello, np.array([postings.row("#x")]), hello[:0], np.zeros(0, dtype=np.int64))
     weights = Weights()
 

@@ -24,6 +24,7 @@ from actors.search_requests import IN_FLIGHT_MAX, OPERATIONS, SearchRequests
 from actors.search_rows import SearchRows
 from api.entities import find_entities, pack_entities
 from cluster.lane_protocol import LaneDisconnected, LaneTimeout
+from cluster.turns import Turns
 from tests.core.harness import Shards
 from tests.search.in_process import InProcessEngine
 
@@ -213,6 +214,26 @@ def test_posting_lists_fill_a_page_and_ask_no_engine(listed):
     with pytest.raises(OverloadedError):
         listed.latest("finch OR auk", 2)
     assert listed.engine.asked == []
+
+
+async def test_searches_wait_for_their_turn_and_are_bounded_while_they_do(listed):
+    listed.post(listed.people[0], "patient finch")
+    requests = SearchRequests(listed.engine, listed.found, Weights(), 200, 1.0, Turns())  # type: ignore[arg-type]
+    asked = [Request() for _ in range(IN_FLIGHT_MAX)]
+    for request in asked:
+        requests.handle(request, "search", list(SEARCH))
+    with pytest.raises(OverloadedError, match="256 searches"):
+        requests.handle(Request(), "search", list(SEARCH))
+    assert [request.ended for request in asked] == [0] * IN_FLIGHT_MAX
+    while len(requests.turns):  # noqa: ASYNC110  a few turns
+        await asyncio.sleep(0)
+    assert all(len(request.body[0]) == 1 for request in asked)
+    for args in ([["word"], *SEARCH[1:]], SEARCH[:3]):
+        request = Request()
+        requests.handle(request, "search", args)
+        await asyncio.sleep(0)
+        assert isinstance(request.error, MalformedError | InvalidError)
+    assert all(request.ended == 1 for request in asked)
 
 
 def test_posting_lists_show_nothing_that_memory_no_longer_has(listed):

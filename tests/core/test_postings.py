@@ -51,7 +51,7 @@ def searches(draw):
 
 def lists_of(lists, word):
     key, choose = word
-    return lists.lists_of(repr(word), lambda: choose | dict.fromkeys(set(LANGS) - set(choose), key), [
+    return lists.lists_of(repr(word), lambda: choose | dict.fromkeys(set(LANGS) - set(choose), key), lambda _: [
         key, *sorted(set(choose.values()) - {key})
     ])  # fmt: skip
 
@@ -276,7 +276,7 @@ def test_a_language_too_many_is_refused_and_what_came_before_it_is_there():
         ])  # fmt: skip
     assert lists.check() == []
     assert lists.last_id == 1_000
-    asked = Asked(lists.lists_of("a", dict, ["a"])[np.newaxis], *[np.zeros(0, np.int64)] * 3)
+    asked = Asked(lists.lists_of("a", dict, lambda _: ["a"])[np.newaxis], *[np.zeros(0, np.int64)] * 3)
     asked = asked._replace(no_words=np.zeros((0, LANGUAGES_MAX), np.int32))
     assert lists.newest(asked, 0, 0, 1_000) == [1_000, *range(most - 1, 0, -1)]
     assert lists.newest(asked, 0, 0, 3) == [1_000, most - 1, most - 2]
@@ -374,12 +374,12 @@ def test_lists_of_a_word_are_kept_until_one_of_its_stems_is_met_elsewhere():
         return {"en": "cat"}
 
     for _ in range(3):
-        lists.lists_of("cats", choose, ["cat", "cats"])
+        lists.lists_of("cats", choose, lambda _: ["cat", "cats"])
     lists.append([document(2, "cat"), document(3, "other", lang="fr")])
-    lists.lists_of("cats", choose, ["cat", "cats"])
+    lists.lists_of("cats", choose, lambda _: ["cat", "cats"])
     assert len(calls) == 1
     lists.append([document(4, "cats", lang="fr")])
-    lists.lists_of("cats", choose, ["cat", "cats"])
+    lists.lists_of("cats", choose, lambda _: ["cat", "cats"])
     assert len(calls) == 2
 
 

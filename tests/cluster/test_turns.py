@@ -1,0 +1,52 @@
+"""Work that lets others go first."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+
+from cluster.turns import Turns
+
+WHO: ContextVar[str] = ContextVar("WHO", default="nobody")
+
+
+async def drained(turns: Turns) -> None:
+    while len(turns):  # noqa: ASYNC110  a few turns
+        await asyncio.sleep(0)
+
+
+async def test_one_piece_is_done_a_turn_and_what_comes_meanwhile_goes_first():
+    turns, done = Turns(), []
+    loop = asyncio.get_running_loop()
+
+    def search(name: str) -> None:
+        done.append(name)
+        loop.call_soon(done.append, f"read that came with {name}")
+
+    for name in "abc":
+        turns.put(lambda name=name: search(name))
+    assert (done, len(turns)) == ([], 3)
+    await drained(turns)
+    await asyncio.sleep(0)
+    assert done == [part for name in "abc" for part in (name, f"read that came with {name}")]
+
+
+async def test_what_fails_is_told_to_the_loop_and_keeps_no_other_from_its_turn():
+    turns, done, told = Turns(), [], []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+    turns.put(lambda: 1 / 0)
+    turns.put(lambda: done.append("after"))
+    await drained(turns)
+    assert done == ["after"]
+    assert [type(error) for error in told] == [ZeroDivisionError]
+
+
+async def test_each_piece_has_the_context_of_whoever_put_it():
+    turns, seen = Turns(), []
+    for name in ("ada", "bob"):
+        token = WHO.set(name)
+        turns.put(lambda: seen.append(WHO.get()))
+        WHO.reset(token)
+    turns.put(lambda: turns.put(lambda: seen.append(WHO.get())))
+    await drained(turns)
+    assert seen == ["ada", "bob", "nobody"]
