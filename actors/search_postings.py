@@ -29,6 +29,7 @@ import structlog
 from actors.core.errors import MalformedError
 from actors.core.flags import FLAG_REPOST
 from actors.core.found import HIDDEN_FLAGS, Viewer, Weights
+from actors.core.ids import ID_MAX
 from actors.core.postings import LATE_MAX, Asked, Document, Lists, Postings
 from actors.core.postings_kernels import LANGUAGES_MAX, ranked
 from actors.search import text
@@ -44,6 +45,7 @@ FILL_BYTES = 1 << 20  # of their bodies: a lane's frame takes 8 MiB
 APPEND_ROWS = 50  # added in one turn of the loop: 0.3 ms
 ROWS_PER_TURN = 50
 BUFFER_MAX = 100_000  # tweets that come while the lists are filled and are kept: 50 MB
+AFTER_MAX = 2_000  # tweets newer than a given one among which the oldest are looked for
 RETRY_S = 5.0  # after a defect
 GONE_MIN, GONE_SHARE = 10_000, 0.25  # that have gone before the lists are made anew
 _by_id = attrgetter("tweet_id")
@@ -228,17 +230,22 @@ class TweetPostings:
 
     # ---- asking -----------------------------------------------------------------------------------------------
 
-    def newest(self, tree: list[Any], max_id: int, count: int) -> list[int] | None:
+    def newest(self, tree: list[Any], max_id: int, min_id: int, count: int) -> list[int] | None:
         """Return up to `count` ids of matching tweets older than max_id (0: the newest), newest first.
 
-        None: that is for the engine to answer.
+        min_id: only newer than that one, and of those the oldest; 0: no bound. None: that is for the engine to answer.
         """
         query = query_of(tree) if self.lists is not None else None
         if query is None or self.lists is None:
             return None
         asked = lists_of(self.lists, query)
-        high = _least(max_id, query.max_id)
-        found = [] if asked is None else self.lists.newest(asked, high, query.since_id, count)
+        if asked is None or min_id >= ID_MAX:
+            found: list[int] | None = []
+        else:
+            bounds = _least(max_id, query.max_id), max(query.since_id, min_id + 1 if min_id else 0)
+            found = self.lists.newest(asked, *bounds, AFTER_MAX if min_id else count)
+        if min_id and found is not None:
+            found = found[-count:] if len(found) < AFTER_MAX else None  # the oldest may be beyond these
         self.answered_count += found is not None
         return found
 

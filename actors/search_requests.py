@@ -249,10 +249,10 @@ class SearchRequests:
         self._checks.add(task)
         task.add_done_callback(self._checks.discard)
 
-    def newest(self, tree: list[Any], max_id: int, count: int) -> list[int] | None:
+    def newest(self, tree: list[Any], max_id: int, min_id: int, count: int) -> list[int] | None:
         """Return matches as posting lists have them; None: that is for the engine to answer."""
         assert self.engine is not None
-        found = self.engine.postings.newest(tree, max_id, count)
+        found = self.engine.postings.newest(tree, max_id, min_id, count)
         self.answered += found is not None
         return found
 
@@ -335,11 +335,10 @@ class Page:
         if self.tags is not None:
             self.requests.ask(self.request, "tag", [*self.tags, max_id, min_id, count], take)
         else:
-            if not min_id:
-                found = self.requests.newest(self.tree, max_id, count)
-                if found is not None:
-                    take(found)
-                    return
+            found = self.requests.newest(self.tree, max_id, min_id, count)
+            if found is not None:
+                take(found)
+                return
             follows = follows_in(self.tree, self.viewer)
             self.requests.ask(self.request, "latest", [self.tree, max_id, count, min_id, follows], take)
 

@@ -195,7 +195,7 @@ class World:
 
     def found(self) -> list[int] | None:
         """Return what is found and may be seen; None if the lists don't answer."""
-        found = self.postings.newest(["word", WORD], 0, EVERYTHING)
+        found = self.postings.newest(["word", WORD], 0, 0, EVERYTHING)
         if found is None:
             return None
         assert self.postings.lists.check() == []

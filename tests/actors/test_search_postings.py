@@ -468,7 +468,7 @@ async def test_figures_tell_what_there_is():
     world = World()
     ids = world.posts(9)
     assert world.postings.figures() == {"state": "empty"}
-    assert world.postings.newest(["word", WORD], 0, 5) is None
+    assert world.postings.newest(["word", WORD], 0, 0, 5) is None
     assert world.postings.best(["word", WORD], 0, (0.0, 0), 5, NOBODY, Weights()) is None
     world.start()
     world.engine.hold()
@@ -479,13 +479,15 @@ async def test_figures_tell_what_there_is():
     world.delete(ids[0])
     await world.settled()
     before = world.postings.answered_count
-    assert world.postings.newest(["word", WORD], ids[3], 5) == [ids[2], ids[1], ids[0]]  # memory decides what is seen
-    assert world.postings.newest(["and", ["word", WORD], ["ids", 0, ids[2]]], ids[3], 1) == [ids[1]]
-    assert world.postings.newest(["word", "nosuch"], 0, 5) == world.postings.newest(["tag", "nosuch"], 0, 5) == []
-    assert world.postings.newest(["phrase", [WORD]], 0, 5) is None
+    assert world.postings.newest(["word", WORD], ids[3], 0, 5) == [ids[2], ids[1], ids[0]]
+    assert world.postings.newest(["and", ["word", WORD], ["ids", 0, ids[2]]], ids[3], 0, 1) == [ids[1]]
+    assert world.postings.newest(["word", "nosuch"], 0, 0, 5) == world.postings.newest(["tag", "nosuch"], 0, 0, 5) == []
+    assert world.postings.newest(["phrase", [WORD]], 0, 0, 5) is None
+    newer = {min_id: world.postings.newest(["word", WORD], 0, min_id, 2) for min_id in (ids[0], ids[-2], ids[-1])}
+    assert newer == {ids[0]: ids[2:0:-1], ids[-2]: ids[-1:], ids[-1]: []}
     figures = world.postings.figures()
     assert {name: figures[name] for name in ("state", "tweets", "gone", "answered", "fills")} == {
-        "state": "ready", "tweets": 9, "gone": 1, "answered": before + 4, "fills": 1,
+        "state": "ready", "tweets": 9, "gone": 1, "answered": before + 7, "fills": 1,
     }  # fmt: skip
     assert figures["terms"] == world.postings.lists.term_count >= 11
     assert figures["bytes"] == world.postings.lists.nbytes()

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from actors import search_requests
 from actors.core.errors import InvalidError, MalformedError, NotFoundError, OverloadedError, RookeryError
 from actors.core.found import FoundTweets, Weights
+from actors.core.ids import ID_MAX
 from actors.search.query import parse, resolve
 from actors.search_postings import TweetPostings
 from actors.search_requests import IN_FLIGHT_MAX, OPERATIONS, SearchRequests
@@ -203,6 +204,9 @@ def test_posting_lists_fill_a_page_and_ask_no_engine(listed):
     assert listed.latest("finch", 2, reader) == (crowd[:2], True)
     assert listed.latest("sparse finch -auk", 3, reader, max_id=crowd[1]) == (crowd[2:5], True)
     assert listed.latest("#finch", 20, reader) == (crowd, False)
+    assert listed.latest("finch", 2, reader, min_id=crowd[4]) == (crowd[2:4], True)
+    assert listed.latest("finch", 9, reader, min_id=crowd[4], max_id=crowd[1]) == (crowd[2:4], False)
+    assert listed.latest("finch", 9, reader, min_id=ID_MAX) == ([], False)
     assert listed.latest("finch unheard", 20, reader) == ([], False)
     seen: list[int] = []
     below: list[Any] = [0, 0]

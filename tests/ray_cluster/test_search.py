@@ -68,7 +68,14 @@ class Client:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[ServedCluster]:
     with served(*WORDS) as running:
+        wait_for(lambda: is_searched(running))  # a cluster is ready before its engines are: a search is 503 till then
         yield running
+
+
+def is_searched(cluster: ServedCluster) -> bool:
+    """Whether all engines and posting lists answer."""
+    found = [shard["search"] for shard in cluster.run("status")["shards"]]
+    return all(each["state"] == each["postings"]["state"] == "ready" for each in found)
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +245,7 @@ def test_an_engine_that_is_killed_comes_back_with_everything(cluster, people):
     checked = cluster.run("check", "--search")
     assert checked["ok"]
     assert checked["figures"]["search_documents"] > 10
-    wait_for(lambda: all(s["search"]["state"] == "ready" for s in cluster.run("status")["shards"]))
+    wait_for(lambda: is_searched(cluster))
 
 
 def test_what_many_suddenly_write_about_is_a_trend_and_what_one_repeats_is_not(people):

@@ -44,9 +44,9 @@ class FedPostings(TweetPostings):
     async def _at_once(self, position: int) -> None:
         """Wait for nothing: the core of these tests commits at once."""
 
-    def newest(self, tree: list[Any], max_id: int, count: int) -> list[int] | None:
+    def newest(self, tree: list[Any], max_id: int, min_id: int, count: int) -> list[int] | None:
         self._engine.feed()
-        return super().newest(tree, max_id, count)
+        return super().newest(tree, max_id, min_id, count)
 
     def best(self, *args: Any) -> list[tuple[float, int]] | None:
         self._engine.feed()
