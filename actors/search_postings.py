@@ -8,7 +8,7 @@ text apart is the engine's work, as that takes longer than everything else toget
 
 Rules of this file
 - They answer when they have every tweet that may be found, or nothing: while they are filled, the engine answers.
-- Derived, never saved. A tweet that comes behind a newer one (its account has moved here) makes them begin anew.
+- Derived, never saved. A tweet that comes long behind newer ones (its account has moved here) makes them begin anew.
 - What has gone stays in the lists until a quarter has; memory decides what may be seen.
 
 Costs: 60 us of the engine's time a tweet to be filled, at its lowest priority; of the shard's, 8 us.

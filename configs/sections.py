@@ -203,7 +203,7 @@ class Search(Section):
     )
     cache_ms: int = Field(1_000, ge=0, le=60_000, description="how long an API worker repeats an answer; 0: never")
     candidates: int = Field(
-        200, ge=20, le=1_000, description="tweets that each shard ranks for order=top: so many best, so many newest"
+        200, ge=20, le=1_000, description="tweets that an index gives its shard to rank for order=top: best, and newest"
     )
     half_life_hours: float = Field(24.0, gt=0, le=10_000, description="age at which a tweet's freshness has halved")
     freshness_floor: float = Field(0.05, ge=0, le=1, description="freshness below which no tweet falls")
