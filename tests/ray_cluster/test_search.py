@@ -176,6 +176,7 @@ def test_hashtag_timelines_combine_tags(people):
     both, one = ada.post("x #Kafka #jazz"), grace.post("y #kafka")
     other = ada.post("z #jazz #blues")
     soon(lambda: ada.tagged("kafka"), [one, both])
+    soon(lambda: ada.tagged("blues"), [other])
     assert ada.tagged("%23KAFKA".replace("%23", "#")) == [one, both]
     assert ada.tagged("kafka", any="blues") == [other, one, both]
     assert ada.tagged("kafka", all="jazz") == [both]
