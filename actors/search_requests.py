@@ -139,39 +139,27 @@ class SearchRequests:
     def _top(
         self, request: Any, tree: Any, count: int, below: tuple[float, int], at_ms: int, viewer: Viewer, highlight: bool
     ) -> None:
-        def show(ranked: list[tuple[float, int]]) -> int:
-            """Answer with the first that may be seen; return how many there are, of count + 1."""
+        def show(ranked: list[tuple[float, int]], whole_page: bool = False) -> bool:
+            """Answer with the first that may be seen, unless a whole page is wanted and there are fewer."""
             scores = {tweet_id: score for score, tweet_id in ranked}
             rows = self.found.rows(scores, viewer, count + 1, scores)
+            if whole_page and len(rows) <= count:
+                return False
             self.reply_page(request, tree, rows[:count], int(len(rows) > count), highlight)
-            return len(rows)
+            return True
 
         def rank(body: Any) -> None:
             ranked = self.found.ranked(body[0], body[1], at_ms, viewer, self.weights)
             show([each for each in ranked if each < below] if below[1] else ranked)
 
-        best = self._best(tree, at_ms, below, count, viewer)
-        if best is None:
-            self.ask(request, "top", [tree, self.candidates, follows_in(tree, viewer)], rank)
-        else:
-            show(best)
-
-    def _best(
-        self, tree: Any, at_ms: int, below: tuple[float, int], count: int, viewer: Viewer
-    ) -> list[tuple[float, int]] | None:
-        """Return the best matches as posting lists have them; None: that is for the engine to answer.
-
-        As many as are likely to make a page with what may not be shown left out; of those that may all of them if not.
-        """
         assert self.engine is not None
-        wanted = count + 1 + SPARE_COUNT
-        while True:
-            found = self.engine.postings.best(tree, at_ms, below, wanted, viewer, self.weights)
-            if found is None or len(found) < wanted or wanted > BEST_COUNT_MAX:
-                return found
-            if len(self.found.rows([tweet_id for _, tweet_id in found], viewer, count + 1)) > count:
-                return found
+        wanted = count + 1 + SPARE_COUNT  # as many as are likely to make a page; more if few of them may be shown
+        while (best := self.engine.postings.best(tree, at_ms, below, wanted, viewer, self.weights)) is not None:
+            if show(best, whole_page=len(best) == wanted <= BEST_COUNT_MAX):
+                self.answered += 1
+                return
             wanted *= 8
+        self.ask(request, "top", [tree, self.candidates, follows_in(tree, viewer)], rank)
 
     def reply_page(self, request: Any, tree: Any, rows: list[Found], edge: int, highlight: bool) -> None:
         """Answer with a page; if wanted, with where the query's words stand in each text."""

@@ -23,7 +23,7 @@ from cluster.lane_client import Done, LaneClient, settle
 from cluster.lane_protocol import LaneDisconnected
 from cluster.positions import SeenPositions, WritePositions
 from cluster.primary_requests import PrimaryRequests
-from cluster.read_routing import FRESH_PATIENCE_S, ReadFigures, ShardReads
+from cluster.read_routing import ENGINE_READS, FRESH_PATIENCE_S, ReadFigures, ShardReads
 from cluster.replica_lanes import ReplicaLanes
 from cluster.shard_map import Replica, ShardMap
 
@@ -33,8 +33,7 @@ READ_TIME_SHARE = 0.95  # of a read's time, for asking: what a follower has refu
 FOLLOWER_READS = frozenset(
     (
         "home", "tweet", "tweet_ref", "user_timeline", "pull", "pull_after", "account", "cards", "names", "profile",
-        "followers", "following", "credentials", "token", "token_owner", "reader",
-        "search", "search_accounts", "suggest", "tagged", "corrections", "trends",
+        "followers", "following", "credentials", "token", "token_owner", "reader", *ENGINE_READS,
     )
 )  # fmt: skip
 # Never from a follower while the primary can be reached: what decides about access (so does `home`, if it carries a
