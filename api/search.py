@@ -19,53 +19,25 @@ Costs, of this worker's time: see `search_exchange.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
 from functools import partial
-from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
 from actors.core.errors import MalformedError, OverloadedError, RookeryError
-from actors.core.ids import ID_MAX, bucket_of_account
+from actors.core.ids import bucket_of_account
 from actors.search.corrections import choose
 from actors.search.query import corrected_text, names_of, replace_words, resolve, words_of
 from api.entities import resolve_names
 from api.ports import Cluster
 from api.search_cache import Answer, SearchCache, Shards, Told, answer_of, tell
+from api.search_pages import Found, Gathering, Question, answer_with, bounds, by_id, by_score, cut, is_suspect
 from cluster.turns import Turns
 
-TOO_FEW_COUNT = 3  # found tweets below which a typo is suspected
 SERVER_FAULT_STATUS = 500  # and above: the shard's fault, not the question's
 NOBODY: list[Any] = [0, b"", b""]
-Row = list[Any]  # [score, id, JSON]
-_by_id, _by_score = itemgetter(1), itemgetter(0, 1)
-
-
-class Question(NamedTuple):
-    """A search for tweets as it was asked; the key of what is repeated."""
-
-    text: str
-    order: str
-    count_max: int
-    max_id: int
-    since_id: int
-    min_id: int
-    at_ms: int
-    below: tuple[float, int]  # of `top`: score and id of the last page's last
-    exact: bool
-    highlights: bool
-    reader: int
-
-
-class Found(NamedTuple):
-    """A page of tweets, merged."""
-
-    rows: list[Row]
-    cursor: str | None  # of the next page
-    spans: dict[str, Any]  # highlights by tweet id
-    shards: Shards
 
 
 class Search:
@@ -139,9 +111,10 @@ class Search:
         """Return what a corrected search finds; None if that can't be asked now, or not at all: several words for one
         may be too many."""
         try:
-            return merged(asked, *await self._ask_all("search", question(asked, tree, reader)))
+            found: Found = await answer_of(lambda done: TweetSearch(self, asked, tree, done, False).ask(reader))
         except (OverloadedError, MalformedError):
             return None
+        return found
 
     async def _corrections(self, tree: list[Any]) -> dict[str, str]:
         """Return what may have been meant; nothing if no shard can tell: what was found is an answer without it."""
@@ -160,12 +133,12 @@ class Search:
         self, tags: list[list[str]], max_id: int, since_id: int, min_id: int, count: int, reader_id: int
     ) -> Answer:
         """Return a page of tweets with any, all and none of some hashtags: a JSON array."""
-        min_id, since_id = _bounds(since_id, min_id)
+        min_id, since_id = bounds(since_id, min_id)
 
         async def make() -> Answer:
             reader = await self._reader(reader_id)
             answers, shards = await self._ask_all("tagged", [*tags, max_id, min_id, count, reader])
-            rows = sorted((row for rows, _, _ in answers for row in rows), key=_by_id, reverse=True)
+            rows = sorted((row for rows, _, _ in answers for row in rows), key=by_id, reverse=True)
             rows, edge = cut(rows, [edge for _, edge, _ in answers if edge], count, bool(min_id))
             if not min_id:
                 rows = [row for row in rows if row[1] > since_id]
@@ -183,7 +156,7 @@ class Search:
         async def make() -> Answer:
             reader = await self._reader(reader_id)
             answers, shards = await self._ask_all("search_accounts", [words, count, reader])
-            rows = sorted((row for answer in answers for row in answer), key=_by_score, reverse=True)[:count]
+            rows = sorted((row for answer in answers for row in answer), key=by_score, reverse=True)[:count]
             cards = b",".join([row[2] for row in rows])
             return Answer(b'{"users":[%s],%s}' % (cards, shards.members()), 0, 0, shards)
 
@@ -195,7 +168,7 @@ class Search:
         async def make() -> Answer:
             reader = await self._reader(reader_id)
             answers, shards = await self._ask_all("suggest", [query, count, reader])
-            rows = sorted((row for answer in answers for row in answer[0]), key=_by_score, reverse=True)[:count]
+            rows = sorted((row for answer in answers for row in answer[0]), key=by_score, reverse=True)[:count]
             tweets: dict[str, int] = {}
             for answer in answers:
                 for tag, found in answer[1]:
@@ -236,47 +209,54 @@ class Search:
     def ask_all(self, op: str, args: list[Any], done: Told) -> None:
         """As `_ask_all`, with a callback: done((answers, shards), None) or done(None, error) is called once, later.
 
-        Without a task a shard, which would cost 20 us more. Raises OverloadedError, with nothing asked, if nobody knows
-        how many shards there are.
+        Raises OverloadedError, with nothing asked, if nobody knows how many shards there are.
         """
-        count = left = self._cluster.shard_count
-        results: list[Any] = [None] * count
 
-        def take(shard: int, body: Any, error: Exception | None) -> None:
-            nonlocal left
-            results[shard] = body if error is None else error
-            left -= 1
-            if left:
-                return
-            self.turns.put(end)
-
-        def end() -> None:
+        def end(results: list[Any]) -> None:
             try:
-                outcome = self._outcome(results)
+                self.judge(results)
             except Exception as failure:  # noqa: BLE001 - whatever a shard has failed with
                 done(None, failure)
             else:
-                done(outcome, None)
+                answers = [result for result in results if not isinstance(result, Exception)]
+                done((answers, Shards(len(answers), len(results))), None)
 
-        for shard in range(count):
-            self._cluster.send_shard(shard, op, args, self._timeout_s, partial(take, shard))
+        self.ask_each(op, [(shard, args) for shard in range(self._cluster.shard_count)], end)
 
-    def _outcome(self, results: list[Any]) -> tuple[list[Any], Shards]:
-        """Return the answers among bodies and errors of all shards. Raises as `_ask_all`."""
-        answers: list[Any] = []
+    @property
+    def shard_count(self) -> int:
+        """Shards of the cluster. Raises OverloadedError if nobody knows."""
+        return self._cluster.shard_count
+
+    def ask_each(self, op: str, asked: Sequence[tuple[int, list[Any]]], done: Callable[[list[Any]], None]) -> None:
+        """Ask some shards, each with arguments; done(results) is called once, later, when it is its turn.
+
+        results: bodies and errors, in that order. Without a task a shard, which would cost 20 us more.
+        """
+        left = len(asked)
+        results: list[Any] = [None] * left
+
+        def take(i: int, body: Any, error: Exception | None) -> None:
+            nonlocal left
+            results[i] = body if error is None else error
+            left -= 1
+            if not left:
+                self.turns.put(partial(done, results))
+
+        for i, (shard, args) in enumerate(asked):
+            self._cluster.send_shard(shard, op, args, self._timeout_s, partial(take, i))
+
+    def judge(self, results: list[Any]) -> None:
+        """Raise as `_ask_all` if what all shards have said, bodies and errors, makes no answer."""
         late: RookeryError | None = None
         for result in results:
-            if not isinstance(result, Exception):
-                answers.append(result)
-            elif isinstance(result, RookeryError) and result.status >= SERVER_FAULT_STATUS:
+            if isinstance(result, Exception):
+                if not (isinstance(result, RookeryError) and result.status >= SERVER_FAULT_STATUS):
+                    raise result
                 late = result
-            else:
-                raise result
-        if not answers and late is not None:
+        if late is not None and all(isinstance(result, Exception) for result in results):
             raise OverloadedError(f"no shard answers the search: {late.message}", None, late.retry_after_s or 1.0)
-        if late is not None:
-            self.partial_count += 1
-        return answers, Shards(len(answers), len(results))
+        self.partial_count += late is not None
 
 
 class TweetSearch:
@@ -286,11 +266,12 @@ class TweetSearch:
     see the same positions.
     """
 
-    __slots__ = ("_search", "asked", "context", "done", "reader", "tree")
+    __slots__ = ("_corrects", "_gathering", "_search", "_shards", "asked", "context", "done", "reader", "tree")
 
-    def __init__(self, search: Search, asked: Question, tree: list[Any], done: Told) -> None:
-        """tree: of asked.text, without names."""
-        self._search = search
+    def __init__(self, search: Search, asked: Question, tree: list[Any], done: Told, corrects: bool = True) -> None:
+        """tree: of asked.text, without names. corrects: what finds too little is corrected, and `done` gets an Answer;
+        else it gets what was Found."""
+        self._search, self._corrects = search, corrects
         self.asked, self.tree, self.done = asked, tree, done
         self.context = copy_context()
         self.reader: list[Any] = NOBODY  # what shards have to know of whoever reads
@@ -311,121 +292,64 @@ class TweetSearch:
         """Ask all shards, for that reader."""
         self.reader = reader
         try:
-            self._search.ask_all("search", question(self.asked, self.tree, reader), self._take)
+            self._gathering = Gathering(self.asked, self._search.shard_count)
+            args = self._gathering.question(self.tree, reader)
+            shards = range(self._gathering.shard_count)
+            self._search.ask_each("search", [(shard, args) for shard in shards], self._take)
         except RookeryError as error:
             self.done(None, error)
 
-    def _take(self, outcome: Any, error: Exception | None) -> None:
-        if error is not None:
-            self.done(None, error)
-            return
+    def _take(self, results: list[Any]) -> None:
+        """Go on with what all shards have said."""
         try:
-            found = merged(self.asked, *outcome)
-            answer = None if is_suspect(self.asked, found) else answer_with(self.asked, found)
-        except Exception as failure:  # noqa: BLE001 - a shard has answered something else than rows
+            self._search.judge(results)
+            answered = self._gather(enumerate(results))
+            self._shards = Shards(answered, len(results))
+            ends = self._gathering.open_ends()
+            if ends:
+                self.context.run(self._ask_on, ends)
+        except Exception as failure:  # noqa: BLE001 - a shard has failed, or answered something else than rows
+            self.done(None, failure)
+            return
+        if not ends:
+            self._end()
+
+    def _ask_on(self, ends: list[tuple[int, Any, int]]) -> None:
+        """Ask shards for what they have beyond their edges."""
+        asked = [
+            (shard, self._gathering.question_beyond(self.tree, self.reader, edge, count)) for shard, edge, count in ends
+        ]
+        self._search.ask_each("search", asked, partial(self._take_on, [shard for shard, _ in asked]))
+
+    def _take_on(self, shards: list[int], results: list[Any]) -> None:
+        """Go on with that. The page ends at the edge of one that doesn't answer now."""
+        try:
+            self._gather(zip(shards, results, strict=True))
+        except Exception as failure:  # noqa: BLE001 - as in _take
+            self.done(None, failure)
+            return
+        self._end()
+
+    def _gather(self, results: Iterable[tuple[int, Any]]) -> int:
+        """Take in the answers among some results; return how many they are."""
+        answered = 0
+        for shard, result in results:
+            if not isinstance(result, Exception):
+                self._gathering.take(shard, result)
+                answered += 1
+        return answered
+
+    def _end(self) -> None:
+        try:
+            found = self._gathering.found(self._shards)
+            if not self._corrects:
+                answer: Any = found
+            else:
+                answer = None if is_suspect(self.asked, found) else answer_with(self.asked, found)
+        except Exception as failure:  # noqa: BLE001 - as in _take
             self.done(None, failure)
             return
         if answer is None:
             self._search.correct(self, found)
         else:
             self.done(answer, None)
-
-
-def question(asked: Question, tree: list[Any], reader: list[Any]) -> list[Any]:
-    """Return the arguments of the lane's `search`."""
-    window = [asked.max_id, _bounds(asked.since_id, asked.min_id)[0]]
-    begin: list[Any] = window if asked.order == "latest" else list(asked.below)
-    return [tree, asked.order, asked.count_max, begin, asked.at_ms, reader, asked.highlights]
-
-
-def merged(asked: Question, answers: list[Any], shards: Shards) -> Found:
-    """Return the page that the answers of all shards make."""
-    min_id, since_id = _bounds(asked.since_id, asked.min_id)
-    rows: list[Row] = []
-    for answer in answers:
-        rows += answer[0]
-    if since_id:
-        rows = [row for row in rows if row[1] > since_id]
-    edges = [answer[1] for answer in answers if answer[1]]
-    cursor = None
-    if asked.order == "top":
-        rows.sort(key=_by_score, reverse=True)
-        page = rows[: asked.count_max]
-        if page and (len(rows) > len(page) or edges):
-            cursor = cursor_of_top(asked.at_ms, page[-1][0], page[-1][1])
-    else:
-        rows.sort(key=_by_id, reverse=True)
-        page, edge = cut(rows, edges, asked.count_max, bool(min_id))
-        if edge > since_id and not min_id:
-            cursor = str(edge)
-    spans: dict[str, Any] = {}
-    if asked.highlights:
-        places = {row[1]: place for answer in answers for row, place in zip(answer[0], answer[2], strict=False)}
-        spans = {str(row[1]): places.get(row[1], []) for row in page}
-    return Found(page, cursor, spans, shards)
-
-
-def is_suspect(asked: Question, found: Found) -> bool:
-    """Return whether so little was found that something may be mistyped. Of a full page there can't be more."""
-    return (
-        len(found.rows) < min(TOO_FEW_COUNT, asked.count_max)
-        and not asked.exact
-        and not (asked.max_id or asked.since_id or asked.min_id or asked.below[1])  # only on the first page
-    )
-
-
-def answer_with(asked: Question, found: Found, corrected: str | None = None) -> Answer:
-    """Return the answer to a search. corrected: the query that it is of, if not of the one that was asked."""
-    rows, cursor, spans, shards = found
-    tail = b'],"next_cursor":%b,"corrected":%b,%b%b}' % (
-        b"null" if cursor is None else b'"%b"' % cursor.encode(),
-        b"null" if corrected is None else orjson.dumps(corrected),
-        shards.members(),
-        b',"highlights":' + orjson.dumps(spans) if asked.highlights else b"",
-    )
-    body = b'{"tweets":[' + b",".join([row[2] for row in rows]) + tail
-    newest_id, oldest_id = (rows[0][1], rows[-1][1]) if rows and asked.order == "latest" else (0, 0)
-    return Answer(body, newest_id, oldest_id, shards, len(rows) >= asked.count_max)
-
-
-def _bounds(since_id: int, min_id: int) -> tuple[int, int]:
-    """Return (min_id, since_id) of a page for which both may be given, as on timelines: of them only one is left.
-
-    The shards know min_id only; of the newest page those up to since_id are left out here. No tweet has the id ID_MAX.
-    """
-    return (min(max(min_id, since_id), ID_MAX - 1), 0) if min_id else (0, since_id)
-
-
-def cut(rows: list[Row], edges: list[int], count: int, forward: bool) -> tuple[list[Row], int]:
-    """Return a page of rows, which are newest first, and where the next one begins, 0 if there is none.
-
-    edges: how far shards have looked that had more. Beyond the nearest of them there may be others' tweets in between,
-    so the page ends there. forward: it is of what is right after a tweet, and grows towards the newest.
-    """
-    if forward:
-        edge = min(edges, default=0)
-        rows = [row for row in rows if row[1] <= edge] if edge else rows
-        page = rows[-count:]
-    else:
-        edge = max(edges, default=0)
-        rows = rows[: count + 1]  # the rest matters only for whether there is one
-        if rows and rows[-1][1] < edge:
-            rows = [row for row in rows if row[1] >= edge]
-        page = rows[:count]
-    if len(rows) > len(page):
-        edge = page[0 if forward else -1][1]
-    return page, edge
-
-
-def cursor_of_top(at_ms: int, score: float, tweet_id: int) -> str:
-    """Return where the next page of `top` begins: as of when, below which score and id."""
-    return f"{at_ms}_{score.hex()}_{tweet_id}"
-
-
-def parse_cursor_of_top(cursor: str) -> tuple[int, float, int]:
-    """Return (at_ms, score, tweet id) of a cursor. Raises MalformedError."""
-    try:
-        at_ms, score, tweet_id = cursor.split("_")
-        return int(at_ms), float.fromhex(score), int(tweet_id)
-    except (ValueError, OverflowError) as error:
-        raise MalformedError("cursor must be a `next_cursor` of a page of order=top", "cursor") from error

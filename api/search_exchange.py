@@ -28,7 +28,7 @@ from actors.core.errors import RookeryError
 from api.direct_exchange import UNUSUAL_IN_READS, ReadExchange, is_plain
 from api.hot import Headers, parse_sender
 from api.params import parse_query
-from api.search import Question
+from api.search_pages import Question
 from api.search_reads import SEARCH_PATH, parse_question, parsed, search_headers
 from api.services import Services
 

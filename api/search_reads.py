@@ -23,8 +23,8 @@ from api.hot import JSON, PRIVATE, Headers, ThinRead, parse_sender
 from api.limits import SEARCH_QUERY_CHARS_MAX
 from api.links import cached_base, timeline_links
 from api.params import Page, parse_count, parse_id, parse_page, parse_query, shown
-from api.search import Question, parse_cursor_of_top
 from api.search_cache import Answer
+from api.search_pages import Question, parse_cursor_of_top
 from api.services import Services
 
 _FLAGS = {"true": True, "1": True, "false": False, "0": False, "": False}

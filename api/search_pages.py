@@ -1,0 +1,217 @@
+"""Pages of tweets, made of what the shards answer to a search.
+
+Rules of this file
+- Pure: what is asked of whom, and what the answers make. `search.py` asks.
+- A shard is asked for as many tweets as it is likely to have on the page, not for a whole page (`share_of`). One whose
+  tweets end before the page does is asked on, once, for all that may be missing.
+- A page ends where a shard's known tweets end that has more: others of its may come in between.
+- Tweets come as ready JSON, which is joined and never parsed.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import comb
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import orjson
+
+from actors.core.errors import MalformedError
+from actors.core.ids import ID_MAX
+from api.search_cache import Answer, Shards
+
+TOO_FEW_COUNT = 3  # found tweets below which a typo is suspected
+SHORT_SHARE_MAX = 0.05  # of pages for which a shard has to be asked on, if a tweet is on any shard alike
+Row = list[Any]  # [score, id, JSON]
+Key = Any  # by which rows are sorted: the id, or (score, id)
+by_id, by_score = itemgetter(1), itemgetter(0, 1)
+
+
+class Question(NamedTuple):
+    """A search for tweets as it was asked; the key of what is repeated."""
+
+    text: str
+    order: str
+    count_max: int
+    max_id: int
+    since_id: int
+    min_id: int
+    at_ms: int
+    below: tuple[float, int]  # of `top`: score and id of the last page's last
+    exact: bool
+    highlights: bool
+    reader: int
+
+
+class Found(NamedTuple):
+    """A page of tweets, merged."""
+
+    rows: list[Row]
+    cursor: str | None  # of the next page
+    spans: dict[str, Any]  # highlights by tweet id
+    shards: Shards
+
+
+class Gathering:
+    """The tweets of one page as the answers of shards bring them."""
+
+    __slots__ = ("_asked", "_edges", "_key", "_places", "_rows", "_since_id", "is_forward", "shard_count")
+
+    def __init__(self, asked: Question, shard_count: int) -> None:
+        min_id, self._since_id = bounds(asked.since_id, asked.min_id)
+        self._asked, self.shard_count = asked, shard_count
+        self.is_forward = bool(min_id)
+        self._key = by_score if asked.order == "top" else by_id
+        self._rows: list[Row] = []  # sorted once `open_ends` or `found` was called
+        self._edges: dict[int, Key] = {}  # of shards that have more: how far their rows are known
+        self._places: dict[int, Any] = {}  # highlights by tweet id
+
+    def question(self, tree: list[Any], reader: list[Any]) -> list[Any]:
+        """Return the arguments of the lane's `search` that every shard is asked first."""
+        asked = self._asked
+        window = [asked.max_id, bounds(asked.since_id, asked.min_id)[0]]
+        below: list[Any] = list(asked.below) if asked.order == "top" else window
+        share = asked.count_max if self.is_forward else share_of(asked.count_max, self.shard_count)
+        return [tree, asked.order, share, below, asked.at_ms, reader, asked.highlights]
+
+    def take(self, shard: int, answer: Any) -> None:
+        """Take in a shard's answer, [rows, edge, highlights]; of its second what isn't here yet, as ranks change."""
+        rows, edge, *more = answer
+        if self._asked.highlights:
+            self._places |= {row[1]: place for row, place in zip(rows, *more, strict=False)}
+        if shard in self._edges:
+            known = {row[1] for row in self._rows}
+            rows = [row for row in rows if row[1] not in known]
+        if not edge:
+            self._edges.pop(shard, None)
+        elif self._key is by_id:
+            self._edges[shard] = edge
+        elif rows:
+            self._edges[shard] = by_score(rows[-1])
+        self._rows += [row for row in rows if row[1] > self._since_id] if self._since_id else rows
+
+    def open_ends(self) -> list[tuple[int, Key, int]]:
+        """Return (shard, edge, tweets) of the shards that may have tweets of this page beyond their edge, and at most
+        how many."""
+        if self.is_forward or not self._edges:
+            return []
+        rows, key, count = self._sorted(), self._key, self._asked.count_max
+        last = key(rows[count - 1]) if len(rows) >= count else None
+        ends = []
+        for shard, edge in self._edges.items():
+            if (last is None or edge > last) and (key is by_score or edge > self._since_id):
+                ends.append((shard, edge, count - sum(key(row) >= edge for row in rows)))
+        return ends
+
+    def question_beyond(self, tree: list[Any], reader: list[Any], edge: Key, count: int) -> list[Any]:
+        """Return the arguments of the lane's `search` for what lies beyond an edge."""
+        asked = self._asked
+        below = [edge, 0] if self._key is by_id else list(edge)
+        return [tree, asked.order, count, below, asked.at_ms, reader, asked.highlights]
+
+    def found(self, shards: Shards) -> Found:
+        """Return the page."""
+        asked, rows = self._asked, self._sorted()
+        cursor = None
+        if self._key is by_score:
+            edge = max(self._edges.values(), default=None)
+            page = rows[: asked.count_max]
+            if edge is not None and page and by_score(page[-1]) < edge:
+                page = [row for row in page if by_score(row) >= edge]
+            if page and (len(rows) > len(page) or self._edges):
+                cursor = cursor_of_top(asked.at_ms, page[-1][0], page[-1][1])
+        else:
+            page, edge = cut(rows, list(self._edges.values()), asked.count_max, self.is_forward)
+            if edge > self._since_id and not self.is_forward:
+                cursor = str(edge)
+        spans = {str(row[1]): self._places.get(row[1], []) for row in page} if asked.highlights else {}
+        return Found(page, cursor, spans, shards)
+
+    def _sorted(self) -> list[Row]:
+        """Sort the rows, the first of the page first."""
+        self._rows.sort(key=self._key, reverse=True)
+        return self._rows
+
+
+@lru_cache(1_024)
+def share_of(count: int, shard_count: int) -> int:
+    """Return for how many tweets of a page of `count` each shard is asked first.
+
+    So many that in all but SHORT_SHARE_MAX of pages no shard has more of them, if each tweet is on any shard alike: the
+    tail of a binomial distribution, times the shards.
+    """
+    tail, share = 0.0, count
+    while share > 1:
+        ways = comb(count, share) * (shard_count - 1) ** (count - share)
+        tail += shard_count * (ways / shard_count**count)
+        if tail > SHORT_SHARE_MAX:
+            break
+        share -= 1
+    return share
+
+
+def is_suspect(asked: Question, found: Found) -> bool:
+    """Return whether so little was found that something may be mistyped. Of a full page there can't be more."""
+    return (
+        len(found.rows) < min(TOO_FEW_COUNT, asked.count_max)
+        and not asked.exact
+        and not (asked.max_id or asked.since_id or asked.min_id or asked.below[1])  # only on the first page
+    )
+
+
+def answer_with(asked: Question, found: Found, corrected: str | None = None) -> Answer:
+    """Return the answer to a search. corrected: the query that it is of, if not of the one that was asked."""
+    rows, cursor, spans, shards = found
+    tail = b'],"next_cursor":%b,"corrected":%b,%b%b}' % (
+        b"null" if cursor is None else b'"%b"' % cursor.encode(),
+        b"null" if corrected is None else orjson.dumps(corrected),
+        shards.members(),
+        b',"highlights":' + orjson.dumps(spans) if asked.highlights else b"",
+    )
+    body = b'{"tweets":[' + b",".join([row[2] for row in rows]) + tail
+    newest_id, oldest_id = (rows[0][1], rows[-1][1]) if rows and asked.order == "latest" else (0, 0)
+    return Answer(body, newest_id, oldest_id, shards, len(rows) >= asked.count_max)
+
+
+def bounds(since_id: int, min_id: int) -> tuple[int, int]:
+    """Return (min_id, since_id) of a page for which both may be given, as on timelines: of them only one is left.
+
+    The shards know min_id only; of the newest page those up to since_id are left out here. No tweet has the id ID_MAX.
+    """
+    return (min(max(min_id, since_id), ID_MAX - 1), 0) if min_id else (0, since_id)
+
+
+def cut(rows: list[Row], edges: list[int], count: int, forward: bool) -> tuple[list[Row], int]:
+    """Return a page of rows, which are newest first, and where the next one begins, 0 if there is none.
+
+    edges: how far shards have looked that had more. Beyond the nearest of them there may be others' tweets in between,
+    so the page ends there. forward: it is of what is right after a tweet, and grows towards the newest.
+    """
+    if forward:
+        edge = min(edges, default=0)
+        rows = [row for row in rows if row[1] <= edge] if edge else rows
+        page = rows[-count:]
+    else:
+        edge = max(edges, default=0)
+        rows = rows[: count + 1]  # the rest matters only for whether there is one
+        if rows and rows[-1][1] < edge:
+            rows = [row for row in rows if row[1] >= edge]
+        page = rows[:count]
+    if len(rows) > len(page):
+        edge = page[0 if forward else -1][1]
+    return page, edge
+
+
+def cursor_of_top(at_ms: int, score: float, tweet_id: int) -> str:
+    """Return where the next page of `top` begins: as of when, below which score and id."""
+    return f"{at_ms}_{score.hex()}_{tweet_id}"
+
+
+def parse_cursor_of_top(cursor: str) -> tuple[int, float, int]:
+    """Return (at_ms, score, tweet id) of a cursor. Raises MalformedError."""
+    try:
+        at_ms, score, tweet_id = cursor.split("_")
+        return int(at_ms), float.fromhex(score), int(tweet_id)
+    except (ValueError, OverflowError) as error:
+        raise MalformedError("cursor must be a `next_cursor` of a page of order=top", "cursor") from error
