@@ -20,7 +20,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +49,17 @@ AFTER_MAX = 2_000  # tweets newer than a given one among which the oldest are lo
 RETRY_S = 5.0  # after a defect
 GONE_MIN, GONE_SHARE = 10_000, 0.25  # that have gone before the lists are made anew
 _by_id = attrgetter("tweet_id")
+
+
+class Matches(NamedTuple):
+    """Tweets that match, in order. arrivals: where they lie (`FoundTweets.rows`); scores: if by these."""
+
+    ids: list[int]
+    arrivals: list[int] | None
+    scores: list[float] | None = None
+
+
+NOTHING = Matches([], [])
 
 
 class TweetPostings:
@@ -230,40 +241,58 @@ class TweetPostings:
 
     # ---- asking -----------------------------------------------------------------------------------------------
 
-    def newest(self, tree: list[Any], max_id: int, min_id: int, count: int) -> list[int] | None:
-        """Return up to `count` ids of matching tweets older than max_id (0: the newest), newest first.
+    def newest(self, tree: list[Any], max_id: int, min_id: int, count: int) -> Matches | None:
+        """Return up to `count` matching tweets older than max_id (0: the newest), newest first.
 
         min_id: only newer than that one, and of those the oldest; 0: no bound. None: that is for the engine to answer.
         """
-        query = query_of(tree) if self.lists is not None else None
-        if query is None or self.lists is None:
+        lists = self.lists
+        query = query_of(tree) if lists is not None else None
+        if query is None or lists is None:
             return None
-        asked = lists_of(self.lists, query)
+        asked = lists_of(lists, query)
         if asked is None or min_id >= ID_MAX:
-            found: list[int] | None = []
-        else:
-            bounds = _least(max_id, query.max_id), max(query.since_id, min_id + 1 if min_id else 0)
-            found = self.lists.newest(asked, *bounds, AFTER_MAX if min_id else count)
-        if min_id and found is not None:
-            found = found[-count:] if len(found) < AFTER_MAX else None  # the oldest may be beyond these
-        self.answered_count += found is not None
-        return found
+            self.answered_count += 1
+            return NOTHING
+        bounds = _least(max_id, query.max_id), max(query.since_id, min_id + 1 if min_id else 0)
+        found = lists.newest(asked, *bounds, AFTER_MAX if min_id else count)
+        if found is None or (min_id and len(found) == AFTER_MAX):  # the oldest may be beyond these
+            return None
+        self.answered_count += 1
+        return self._matches(lists, found[-count:] if min_id else found)
 
     def best(
         self, tree: list[Any], at_ms: int, below: tuple[float, int], count: int, viewer: Viewer, weights: Weights
-    ) -> list[tuple[float, int]] | None:
-        """Return (score, tweet id) of the best `count` matching tweets, the best first, as `FoundTweets.ranked`.
+    ) -> Matches | None:
+        """Return the best `count` matching tweets with their scores, the best first, as `FoundTweets.ranked`.
 
         below: only those after it in this order, if its id isn't 0. None: that is for the engine to answer.
         """
-        query = query_of(tree) if self.lists is not None else None
-        if query is None or self.lists is None:
+        lists = self.lists
+        query = query_of(tree) if lists is not None else None
+        if query is None or lists is None:
             return None
-        asked = lists_of(self.lists, query)
+        asked = lists_of(lists, query)
+        if asked is None:
+            self.answered_count += 1
+            return NOTHING
         rank = partial(self._rank, at_ms, below, viewer, weights)
-        found = [] if asked is None else self.lists.best(asked, query.max_id, query.since_id, count, rank)
-        self.answered_count += found is not None
-        return found
+        found = lists.best(asked, query.max_id, query.since_id, count, rank)
+        if found is None:
+            return None
+        self.answered_count += 1
+        return self._matches(lists, *found)
+
+    def _matches(self, lists: Postings, documents: Ints, scores: npt.NDArray[np.float64] | None = None) -> Matches:
+        """Return the tweets of some documents, and where they lie among the arrivals, looked up once for each."""
+        arrivals, columns = self.state.arrivals, self.state.tweets.columns
+        ids = lists.ids(documents)
+        places = lists.arrivals(documents, columns["tweet_id"], columns["flags"], HIDDEN_FLAGS, arrivals.tweet_id)
+        if -1 in places:
+            for i, place in enumerate(places):
+                if place < 0 and (n := arrivals.number_of.get(ids[i])) is not None:
+                    lists.arrived(documents.item(i), n & arrivals.mask)
+        return Matches(ids, places, None if scores is None else scores.tolist())
 
     def _rank(
         self, at_ms: int, below: tuple[float, int], viewer: Viewer, weights: Weights, found: Ints,

@@ -36,12 +36,14 @@ from actors.core.found import Found, FoundTweets, Viewer, Weights, account_rows
 from actors.core.ids import ID_MAX
 from actors.core.limits import PAGE_COUNT_MAX
 from actors.search.query import check_tree, has_follows
+from actors.search_postings import Matches
 from actors.searching import SearchEngine
 from cluster.lane_protocol import LaneDisconnected, LaneTimeout
 from cluster.turns import Turns
 
 IN_FLIGHT_MAX = 256  # searches of one shard under way; an engine carries some 10,000 a second
 SPARE_COUNT = 10  # more ids than asked for: some may not be shown
+LISTED_SPARE_COUNT = 2  # of those that posting lists know: it costs little to ask them again
 ROUNDS_MAX = 8  # questions for one page of which hardly anything may be shown
 BEST_COUNT_MAX = 5_000  # tweets by rank that are looked at for a page
 ROUND_COUNT_MAX = 2_000  # ids in one of them: so a page looks at some 7,000
@@ -139,10 +141,9 @@ class SearchRequests:
     def _top(
         self, request: Any, tree: Any, count: int, below: tuple[float, int], at_ms: int, viewer: Viewer, highlight: bool
     ) -> None:
-        def show(ranked: list[tuple[float, int]], whole_page: bool = False) -> bool:
+        def show(matches: Matches, whole_page: bool = False) -> bool:
             """Answer with the first that may be seen, unless a whole page is wanted and there are fewer."""
-            scores = {tweet_id: score for score, tweet_id in ranked}
-            rows = self.found.rows(scores, viewer, count + 1, scores)
+            rows = self.found.rows(matches.ids, viewer, count + 1, matches.scores, matches.arrivals)
             if whole_page and len(rows) <= count:
                 return False
             self.reply_page(request, tree, rows[:count], int(len(rows) > count), highlight)
@@ -150,12 +151,14 @@ class SearchRequests:
 
         def rank(body: Any) -> None:
             ranked = self.found.ranked(body[0], body[1], at_ms, viewer, self.weights)
-            show([each for each in ranked if each < below] if below[1] else ranked)
+            if below[1]:
+                ranked = [each for each in ranked if each < below]
+            show(Matches([tweet_id for _, tweet_id in ranked], None, [score for score, _ in ranked]))
 
         assert self.engine is not None
-        wanted = count + 1 + SPARE_COUNT  # as many as are likely to make a page; more if few of them may be shown
+        wanted = count + 1 + LISTED_SPARE_COUNT  # as many as likely make a page; more if few of them may be shown
         while (best := self.engine.postings.best(tree, at_ms, below, wanted, viewer, self.weights)) is not None:
-            if show(best, whole_page=len(best) == wanted <= BEST_COUNT_MAX):
+            if show(best, whole_page=len(best.ids) == wanted <= BEST_COUNT_MAX):
                 self.answered += 1
                 return
             wanted *= 8
@@ -163,12 +166,11 @@ class SearchRequests:
 
     def reply_page(self, request: Any, tree: Any, rows: list[Found], edge: int, highlight: bool) -> None:
         """Answer with a page; if wanted, with where the query's words stand in each text."""
-        answer = [[list(row) for row in rows], edge]
         if not highlight or not rows:
-            request.reply([*answer, []])
+            request.reply([rows, edge, []])
             return
         bodies = self.found.texts([tweet_id for _, tweet_id, _ in rows])
-        self.ask(request, "highlight", [tree, bodies], lambda body: request.reply([*answer, body]))
+        self.ask(request, "highlight", [tree, bodies], lambda body: request.reply([rows, edge, body]))
 
     def _tagged(
         self, request: Any, any_of: Any, all_of: Any, none_of: Any, max_id: Any, min_id: Any, count: Any, reader: Any
@@ -237,7 +239,7 @@ class SearchRequests:
         self._checks.add(task)
         task.add_done_callback(self._checks.discard)
 
-    def newest(self, tree: list[Any], max_id: int, min_id: int, count: int) -> list[int] | None:
+    def newest(self, tree: list[Any], max_id: int, min_id: int, count: int) -> Matches | None:
         """Return matches as posting lists have them; None: that is for the engine to answer."""
         assert self.engine is not None
         found = self.engine.postings.newest(tree, max_id, min_id, count)
@@ -285,10 +287,11 @@ class Page:
 
     def ask_before(self, max_id: int) -> None:
         """Ask for what is older than max_id (0: the newest)."""
-        wanted = self._wanted()
 
-        def take(ids: Any) -> None:
-            self.rows += self.requests.found.rows(ids, self.viewer, self.count + 1 - len(self.rows))
+        def take(matches: Matches, wanted: int) -> None:
+            ids = matches.ids
+            missing = self.count + 1 - len(self.rows)
+            self.rows += self.requests.found.rows(ids, self.viewer, missing, None, matches.arrivals)
             self._rounds += 1
             more = len(ids) == wanted
             if len(self.rows) > self.count:
@@ -299,14 +302,14 @@ class Page:
             else:
                 self._reply(ids[-1] if more else 0)
 
-        self._ask(max_id, 0, wanted, take)
+        self._ask(max_id, 0, take)
 
     def ask_after(self, max_id: int, min_id: int) -> None:
         """Ask for what is right after min_id."""
-        wanted = self._wanted()
 
-        def take(ids: Any) -> None:
-            self.rows = self.requests.found.rows(ids, self.viewer, wanted) + self.rows
+        def take(matches: Matches, wanted: int) -> None:
+            ids = matches.ids
+            self.rows = self.requests.found.rows(ids, self.viewer, wanted, None, matches.arrivals) + self.rows
             self._rounds += 1
             more = len(ids) == wanted
             if len(self.rows) > self.count:
@@ -317,22 +320,30 @@ class Page:
             else:
                 self._reply(ids[0] if more else 0)
 
-        self._ask(max_id, min_id, wanted, take)
+        self._ask(max_id, min_id, take)
 
-    def _ask(self, max_id: int, min_id: int, count: int, take: Reply) -> None:
-        if self.tags is not None:
-            self.requests.ask(self.request, "tag", [*self.tags, max_id, min_id, count], take)
-        else:
-            found = self.requests.newest(self.tree, max_id, min_id, count)
+    def _ask(self, max_id: int, min_id: int, take: Callable[[Matches, int], None]) -> None:
+        """Ask posting lists, or else the engine; take(matches, how many were asked for)."""
+        if self.tags is None:
+            wanted = self._wanted(LISTED_SPARE_COUNT)
+            found = self.requests.newest(self.tree, max_id, min_id, wanted)
             if found is not None:
-                take(found)
+                take(found, wanted)
                 return
-            follows = follows_in(self.tree, self.viewer)
-            self.requests.ask(self.request, "latest", [self.tree, max_id, count, min_id, follows], take)
+        wanted = self._wanted(SPARE_COUNT)
 
-    def _wanted(self) -> int:
+        def taken(ids: Any) -> None:
+            take(Matches(ids, None), wanted)
+
+        if self.tags is not None:
+            self.requests.ask(self.request, "tag", [*self.tags, max_id, min_id, wanted], taken)
+        else:
+            follows = follows_in(self.tree, self.viewer)
+            self.requests.ask(self.request, "latest", [self.tree, max_id, wanted, min_id, follows], taken)
+
+    def _wanted(self, spare_count: int) -> int:
         """Return how many ids to ask for: twice as many each round, as it seems that few may be shown."""
-        return min((self.count - len(self.rows) + SPARE_COUNT) << self._rounds, ROUND_COUNT_MAX)
+        return min((self.count + 1 - len(self.rows) + spare_count) << self._rounds, ROUND_COUNT_MAX)
 
     def _reply(self, edge: int) -> None:
         """edge: how far was looked, 0 if to the end."""

@@ -6,17 +6,22 @@ Rules of this file
 - Workers share a port, so a scrape meets one of them; the label `worker` says which.
   Shard figures are the same from all.
 
-Cost: 3 us a request (one counter, one histogram; label look-ups are cached).
+- Requests are counted by the event loop's thread alone, and become Prometheus's families when somebody asks.
+
+Cost: 0.6 us a request; prometheus_client's counter and histogram, with their locks, took 3 to 8.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.utils import floatToGoString
 
 from actors.metrics import render_prometheus
 from api.limits import SHARD_GAUGE_COUNT_MAX
@@ -48,19 +53,8 @@ class Metrics:
     def __init__(self, worker: str) -> None:
         self.registry = CollectorRegistry()
         self._worker = worker
-        self._requests = Counter(
-            "rookery_http_requests",
-            "Requests answered",
-            ("worker", "method", "route", "status"),
-            registry=self.registry,
-        )
-        self._seconds = Histogram(
-            "rookery_http_request_seconds",
-            "Time from the request's head to the end of its answer",
-            ("worker", "method", "route"),
-            buckets=_BUCKETS_S,
-            registry=self.registry,
-        )
+        self._tallies: dict[tuple[str, str, int], _Tally] = {}  # by method, route, status
+        self.registry.register(_Requests(worker, self._tallies))
         self._gauges = {
             name: Gauge(f"rookery_http_{name}", text, ("worker",), registry=self.registry).labels(worker)
             for name, text in (
@@ -77,22 +71,17 @@ class Metrics:
                 *SEARCH_FIGURES,
             )
         }
-        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.request_count = 0
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""
         self.request_count += 1
-        key = (method, route, status)
-        children = self._children.get(key)
-        if children is None:
+        tally = self._tallies.get((method, route, status))
+        if tally is None:
             method = method if method in _METHODS else "other"
-            counter = self._requests.labels(self._worker, method, route, str(status))
-            children = counter, self._seconds.labels(self._worker, method, route)
-            if key[0] in _METHODS:
-                self._children[key] = children
-        children[0].inc()
-        children[1].observe(seconds)
+            tally = self._tallies.setdefault((method, route, status), _Tally())
+        tally.counts[bisect_left(_BUCKETS_S, seconds)] += 1
+        tally.seconds += seconds
 
     def render(self, figures: Mapping[str, float], shards: Mapping[int, Any]) -> bytes:
         """Return the Prometheus text. figures: this worker's gauges; shards: `status` by shard, None if unreachable."""
@@ -107,6 +96,40 @@ class Metrics:
 
 def _measured(status: Any) -> bool:
     return isinstance(status, Mapping) and isinstance(status.get("metrics"), Mapping)
+
+
+class _Tally:
+    """Requests of one kind. counts: by time taken, those beyond the last bucket last."""
+
+    __slots__ = ("counts", "seconds")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(_BUCKETS_S) + 1)
+        self.seconds = 0.0
+
+
+class _Requests:
+    """The requests of one worker: how many of each status, and how long they took."""
+
+    def __init__(self, worker: str, tallies: Mapping[tuple[str, str, int], _Tally]) -> None:
+        self._worker, self._tallies = worker, tallies
+
+    def collect(self) -> Iterable[CounterMetricFamily | HistogramMetricFamily]:
+        labels = ("worker", "method", "route")
+        requests = CounterMetricFamily("rookery_http_requests", "Requests answered", labels=(*labels, "status"))
+        seconds = HistogramMetricFamily(
+            "rookery_http_request_seconds", "Time from the request's head to the end of its answer", labels=labels
+        )
+        of_route: dict[tuple[str, str], list[_Tally]] = {}
+        for (method, route, status), tally in self._tallies.items():
+            requests.add_metric((self._worker, method, route, str(status)), sum(tally.counts))
+            of_route.setdefault((method, route), []).append(tally)
+        bounds = [*map(floatToGoString, _BUCKETS_S), "+Inf"]
+        for (method, route), tallies in of_route.items():
+            counts = accumulate(map(sum, zip(*(tally.counts for tally in tallies), strict=True)))
+            total = sum(tally.seconds for tally in tallies)
+            seconds.add_metric((self._worker, method, route), list(zip(bounds, counts, strict=True)), total)
+        return requests, seconds
 
 
 class _ShardFigures:

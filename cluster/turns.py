@@ -1,8 +1,9 @@
-"""Work that lets others go first: one piece each turn of the event loop.
+"""Work that lets others go first: some pieces each turn of the event loop.
 
-A home read takes a shard 5 us and a search 100. Whoever handles what came in one turn in the order of its coming lets a
-home read wait behind all the searches that came with it. Searches take their turns instead: one, then whatever has come
-meanwhile, then the next.
+A home read takes a shard 5 us and a search 60. Whoever handles what came in one turn in the order of its coming lets a
+home read wait behind all the searches that came with it. Searches take their turns instead: as many as TURN_S has room
+for, one at least; then whatever has come meanwhile, then the next. What pieces of one turn write to a peer leaves
+together: one at a time would cost a system call and a wake-up each.
 
 Cost: 2 us a piece.
 """
@@ -10,9 +11,12 @@ Cost: 2 us a piece.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
+
+TURN_S = 0.000_2  # pieces are begun in one turn; a home read waits no longer, beside the last of them
 
 
 class Turns:
@@ -33,10 +37,16 @@ class Turns:
             asyncio.get_running_loop().call_soon(self._next)
 
     def _next(self) -> None:
-        context, work = self._waiting[0]
+        waiting, until_s = self._waiting, time.perf_counter() + TURN_S
         try:
-            context.run(work)
+            while waiting:
+                context, work = waiting[0]
+                try:
+                    context.run(work)
+                finally:
+                    waiting.popleft()
+                if time.perf_counter() >= until_s:
+                    break
         finally:
-            self._waiting.popleft()
-            if self._waiting:
+            if waiting:
                 asyncio.get_running_loop().call_soon(self._next)

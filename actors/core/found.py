@@ -10,14 +10,16 @@ Rules of this file
     freshness    floor + (1 - floor) 2^(-age / half-life)
     closeness    1 + bonus if the reader follows the author
 
-Costs: 1 us a tweet with its JSON ready, 0.7 us to rank one.
+Costs: 1 us a tweet with its JSON ready, 0.15 if it is known where; 0.7 us to rank one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from math import log2
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,20 +85,32 @@ class FoundTweets:
         return author in hidden or columns["orig_author"].item(slot) in hidden
 
     def rows(
-        self, tweet_ids: Iterable[int], viewer: Viewer, count: int, scores: dict[int, float] | None = None
-    ) -> list[Found]:
-        """Return the first `count` that the viewer may see, in that order. scores: by which they are sorted."""
+        self, tweet_ids: Sequence[int], viewer: Viewer, count: int, scores: Sequence[float] | None = None,
+        arrivals: Sequence[int] | None = None,
+    ) -> list[Found]:  # fmt: skip
+        """Return the first `count` that the viewer may see, in that order.
+
+        scores: by which they are sorted; arrivals: where each lies among the arrivals, -1 for what has to be looked up,
+        and all that is known there is public and here.
+        """
+        state = self._state
+        if arrivals is not None and not viewer.account_id and not state.people.away:
+            places = arrivals[:count]
+            if len(places) > 1 and -1 not in places:
+                cards = itemgetter(*places)(state.arrivals.rendered)
+                if None not in cards:
+                    return list(zip(scores or repeat(0.0), tweet_ids, cards, strict=False))
         hidden = set(viewer.hidden.tolist()) if viewer.account_id else set()
-        tweets, row_of = self._state.tweets, self._state.people.row_of
+        tweets, row_of = state.tweets, state.people.row_of
         slot_of, flags, authors = tweets.slot_of, tweets.columns["flags"], tweets.columns["author_id"]
         found: list[Found] = []
-        for tweet_id in tweet_ids:
+        for i, tweet_id in enumerate(tweet_ids):
             slot = slot_of.get(tweet_id)
             if slot is None or flags.item(slot) & HIDDEN_FLAGS or authors.item(slot) not in row_of:
                 continue
             if viewer.account_id and self._is_hidden_from(slot, viewer, hidden):
                 continue
-            found.append((0.0 if scores is None else scores[tweet_id], tweet_id, self.json(tweet_id)))
+            found.append((0.0 if scores is None else scores[i], tweet_id, self.json(tweet_id)))
             if len(found) == count:
                 break
         return found

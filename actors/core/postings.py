@@ -11,13 +11,13 @@ Rules of this file
 - Nothing is taken out: a tweet that has gone is found, and its reader finds out. `gone_count` tells when to begin anew.
 - A search that may go through more than WORK_MAX postings is refused (None): it would hold up the shard.
 
-Costs: 5 us a tweet added; 160 bytes a tweet of a dozen words (500,000 of them); two words 40 us, their lists included.
+Costs: 5 us a tweet added; 170 bytes a tweet of a dozen words (500,000 of them); two words 40 us, their lists included.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -73,6 +73,7 @@ class Postings:
         self._tops = np.zeros(1024, dtype=np.int64)  # the largest id up to each
         self._late = 0  # places that the latest came late: nobody looks further
         self._slots = np.zeros(1024, dtype=np.int64)
+        self._arrivals = np.zeros(1024, dtype=np.int64)  # where it lies among the arrivals, as it was last seen
         self._lengths = np.zeros(1024, dtype=np.uint16)
         self._places: dict[str, tuple[tuple[str, int], ...]] = {}
         self._row_count = 0
@@ -121,11 +122,11 @@ class Postings:
     def _add(self, tweet_id: int, slot: int, length: int) -> None:
         n = self.count
         if n == len(self._ids):
-            for name in ("_ids", "_tops", "_slots", "_lengths"):
+            for name in ("_ids", "_tops", "_slots", "_arrivals", "_lengths"):
                 column = getattr(self, name)
                 setattr(self, name, np.concatenate([column, np.zeros(n // 2, dtype=column.dtype)]))
         self._tops[n] = max(tweet_id, self.last_id)
-        self._ids[n], self._slots[n], self._lengths[n] = tweet_id, slot, length
+        self._ids[n], self._slots[n], self._arrivals[n], self._lengths[n] = tweet_id, slot, -1, length
         self.count = n + 1
         self.words_total += length
 
@@ -190,8 +191,8 @@ class Postings:
         places = self._places.get(term)
         return places[0][1] if places else -1
 
-    def newest(self, asked: Asked, max_id: int, since_id: int, count: int) -> list[int] | None:
-        """Return up to `count` ids of matching tweets, newest first: older than max_id, since_id or newer; 0: any.
+    def newest(self, asked: Asked, max_id: int, since_id: int, count: int) -> Ints | None:
+        """Return up to `count` matching documents, newest first: older than max_id, since_id or newer; 0: any.
 
         None: it would take too long.
         """
@@ -203,14 +204,17 @@ class Postings:
             lists.data, lists.start, lists.length, *asked, language, self._ids, self._tops, since_id,
             max_id or ID_MAX, *self._bounds(max_id, since_id), count, _room(asked), self._found,
         )  # fmt: skip
-        ids: list[int] = np.sort(self._found[:total])[: -count - 1 : -1].tolist()
-        return ids if total >= 0 else None
+        if total < 0:
+            return None
+        found = self._found[:total]
+        newest: Ints = found[self._ids[found].argsort()[: -count - 1 : -1]]
+        return newest
 
-    def best(self, asked: Asked, max_id: int, since_id: int, count: int, rank: Rank) -> list[tuple[float, int]] | None:
-        """Return (rank, id) of the best `count` matching tweets, the best first. None: it would take too long.
+    def best(self, asked: Asked, max_id: int, since_id: int, count: int, rank: Rank) -> tuple[Ints, Scores] | None:
+        """Return the best `count` matching documents and their ranks, the best first. None: it would take too long.
 
-        rank(found, scores, count, ids, slots): turns documents and their BM25 into ids and ranks, in place, and returns
-        how many are left.
+        rank(found, scores, count, ids, slots): turns the BM25 of documents into ranks, in place, and returns how many
+        are left.
         """
         lists, found, scores = self.lists, self._found, self._scores
         if kernels.work(lists.length, asked.words, asked.terms)[0] > WORK_MAX:
@@ -221,8 +225,30 @@ class Postings:
             *self._bounds(max_id, since_id), self._lengths, self.count, mean_length, _room(asked), found, scores,
         )  # fmt: skip
         left = rank(found, scores, total, self._ids, self._slots)
-        found, scores = _first(found[:left], scores[:left], count) if left > count else (found[:left], scores[:left])
-        return sorted(zip(scores.tolist(), found.tolist(), strict=True), reverse=True)
+        found, scores = found[:left], scores[:left]
+        if left > count:  # only those that may be among the first; as good as the last of these may be many
+            likely = scores >= np.partition(scores, left - count)[left - count]
+            found, scores = found[likely], scores[likely]
+        order = np.lexsort((self._ids[found], scores))[: -count - 1 : -1]
+        return found[order], scores[order]
+
+    def ids(self, documents: Ints) -> list[int]:
+        """Return the tweets of some documents."""
+        ids: list[int] = self._ids[documents].tolist()
+        return ids
+
+    def arrivals(self, documents: Ints, tweet_ids: Ints, flags: Any, hidden_flags: int, arrived_ids: Ints) -> list[int]:
+        """Return where each of some documents lies among the arrivals; see `postings_kernels.arrived`."""
+        found = np.empty(len(documents), dtype=np.int64)
+        kernels.arrived(
+            documents, self._ids, self._slots, self._arrivals, tweet_ids, flags, hidden_flags, arrived_ids, found
+        )
+        places: list[int] = found.tolist()
+        return places
+
+    def arrived(self, document: int, place: int) -> None:
+        """Note where a document lies among the arrivals."""
+        self._arrivals[document] = place
 
     def _bounds(self, max_id: int, since_id: int) -> tuple[int, int]:
         """Return the first document that may have a tweet from since_id on, and the one behind the last before max_id
@@ -240,7 +266,7 @@ class Postings:
 
     def nbytes(self) -> int:
         """Bytes of lists, columns and names."""
-        columns = self._ids.nbytes + self._tops.nbytes + self._slots.nbytes + self._lengths.nbytes
+        columns = sum(c.nbytes for c in (self._ids, self._tops, self._slots, self._arrivals, self._lengths))
         return self.lists.nbytes() + columns + TERM_BYTES * self._row_count
 
     def check(self) -> list[str]:
@@ -262,14 +288,6 @@ class Postings:
             if not len(documents) or not (np.diff(documents) > 0).all() or documents[-1] >= self.count:
                 problems.append(f"list {row} is empty, out of order, or has documents that aren't here")
         return problems
-
-
-def _first(ids: Ints, scores: Scores, count: int) -> tuple[Ints, Scores]:
-    """Return the best `count` of more than that, in no order; of equal ones the newer."""
-    least = np.partition(scores, len(scores) - count)[len(scores) - count]
-    better = scores > least
-    equal = np.sort(ids[scores == least])[better.sum() - count :]
-    return np.concatenate([ids[better], equal]), np.concatenate([scores[better], np.full(len(equal), least)])
 
 
 def _room(asked: Asked) -> Ints:

@@ -151,7 +151,7 @@ def newest(
     data, start, length, words, terms, no_words, no_terms, language, ids, tops, since_id, max_id, low, high, count,
     room, found,
 ):  # fmt: skip
-    """Write ids of matching tweets to `found`, in no order; return how many, -1 if there is no room.
+    """Write matching documents to `found`, in no order; return how many, -1 if there is no room.
 
     Among them are the newest `count` of all. language: is looked at first. Where one language has filled a page, the
     others are looked at only as far as that page goes.
@@ -177,7 +177,7 @@ def newest(
                     continue
                 if total == found.shape[0]:
                     return -1
-                found[total] = tweet_id
+                found[total] = document
                 total += 1
                 here += 1
                 least = min(least, tweet_id)
@@ -236,7 +236,7 @@ def ranked(
 ):  # fmt: skip
     """Turn BM25 into the rank of `top` (see `found.py`), in place; keep those below a cursor; return how many.
 
-    found becomes the tweets' ids. slots: where a document's tweet rests in tweet_ids and the columns after it; one that
+    slots: where a document's tweet rests in tweet_ids and the columns after it; one that
     rests there no more has gone. following: author ids ascending; below_id: 0 for no cursor.
     """
     kept = 0
@@ -255,7 +255,21 @@ def ranked(
                 score *= bonus
         if below_id and not (score < below_score or (score == below_score and tweet_id < below_id)):
             continue
-        found[kept] = tweet_id
+        found[kept] = document
         scores[kept] = score
         kept += 1
     return kept
+
+
+@njit
+def arrived(documents, ids, slots, arrivals, tweet_ids, flags, hidden_flags, arrived_ids, found):
+    """Write for each of some documents where it lies among the arrivals to `found`; -1: that has to be looked up.
+
+    slots: as for `ranked`; arrivals: each document's place among the arrivals as it was last known, -1 for none, and
+    arrived_ids whose tweets lie there. What has gone, or has one of hidden_flags, has to be looked up, too.
+    """
+    for i in range(documents.shape[0]):
+        document = documents[i]
+        tweet_id, slot, place = ids[document], slots[document], arrivals[document]
+        is_here = tweet_ids[slot] == tweet_id and not flags[slot] & hidden_flags
+        found[i] = place if is_here and place >= 0 and arrived_ids[place] == tweet_id else -1

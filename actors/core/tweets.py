@@ -124,6 +124,7 @@ class OwnTweets:
 
     def _free_slot(self, tweet_id: int) -> None:
         slot = self.slot_of.pop(tweet_id)
+        self.columns["tweet_id"][slot] = 0
         self._body_bytes -= len(self.body[slot])
         self.body[slot] = b""
         self.orig.pop(slot, None)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from actors.core import arena_kernels, ids, kernels, limits, postings_kernels, restore_kernels
-from actors.core.found import Weights
+from actors.core.found import HIDDEN_FLAGS, Weights
 from actors.core.home import Ask, Wake
 from actors.core.postings import Asked, Document, Postings
 from actors.core.replica import Replica
@@ -121,8 +121,11 @@ def _search(day: _Day) -> None:
         )  # fmt: skip
         return left
 
-    assert postings.newest(asked, 0, 0, 3)
-    assert postings.best(asked, 0, 0, 3, rank)
+    newest, best = postings.newest(asked, 0, 0, 3), postings.best(asked, 0, 0, 3, rank)
+    assert newest is not None
+    assert best is not None
+    c, arrived = tweets.columns, day.replica.state.arrivals.tweet_id
+    assert postings.arrivals(newest, c["tweet_id"], c["flags"], HIDDEN_FLAGS, arrived)
 
 
 def compiled() -> dict[str, int]:

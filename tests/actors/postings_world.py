@@ -200,7 +200,7 @@ class World:
             return None
         assert self.postings.lists.check() == []
         ranked = self.postings.best(["word", WORD], self.core.now_ms, (0.0, 0), EVERYTHING, NOBODY, Weights())
-        seen, best = ([i for i in ids if self.rows.tweet(i, FOUND)] for ids in (found, [i for _, i in ranked]))
+        seen, best = ([i for i in ids if self.rows.tweet(i, FOUND)] for ids in (found.ids, ranked.ids))
         assert sorted(best, reverse=True) == seen
         return seen
 

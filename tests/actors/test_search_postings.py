@@ -181,7 +181,7 @@ async def test_another_tweet_in_the_place_of_a_deleted_one_is_not_taken_for_it()
         assert world.state.tweets.slot_of[other] == slot
         await world.eventually(lambda: world.postings.lists.place(other) >= 0)
         scored = world.postings.best(["word", WORD], world.core.now_ms, (0.0, 0), 9, NOBODY, Weights())
-        assert not {gone, other} & {tweet_id for _, tweet_id in scored}
+        assert not {gone, other} & {*scored.ids}
 
 
 async def test_a_place_that_changes_hands_between_terms_and_commit_is_the_new_tweets():
@@ -479,11 +479,12 @@ async def test_figures_tell_what_there_is():
     world.delete(ids[0])
     await world.settled()
     before = world.postings.answered_count
-    assert world.postings.newest(["word", WORD], ids[3], 0, 5) == [ids[2], ids[1], ids[0]]
-    assert world.postings.newest(["and", ["word", WORD], ["ids", 0, ids[2]]], ids[3], 0, 1) == [ids[1]]
-    assert world.postings.newest(["word", "nosuch"], 0, 0, 5) == world.postings.newest(["tag", "nosuch"], 0, 0, 5) == []
+    assert world.postings.newest(["word", WORD], ids[3], 0, 5).ids == [ids[2], ids[1], ids[0]]
+    assert world.postings.newest(["and", ["word", WORD], ["ids", 0, ids[2]]], ids[3], 0, 1).ids == [ids[1]]
+    assert world.postings.newest(["word", "nosuch"], 0, 0, 5).ids == []
+    assert world.postings.newest(["tag", "nosuch"], 0, 0, 5).ids == []
     assert world.postings.newest(["phrase", [WORD]], 0, 0, 5) is None
-    newer = {min_id: world.postings.newest(["word", WORD], 0, min_id, 2) for min_id in (ids[0], ids[-2], ids[-1])}
+    newer = {min_id: world.postings.newest(["word", WORD], 0, min_id, 2).ids for min_id in (ids[0], ids[-2], ids[-1])}
     assert newer == {ids[0]: ids[2:0:-1], ids[-2]: ids[-1:], ids[-1]: []}
     figures = world.postings.figures()
     assert {name: figures[name] for name in ("state", "tweets", "gone", "answered", "fills")} == {

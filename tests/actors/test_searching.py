@@ -123,7 +123,7 @@ class Shard:
     def listed(self, tree: list[Any] | None = None) -> list[int] | None:
         """Return the ids that the posting lists find and that are still here; None if they don't answer."""
         found = self.search.postings.newest(tree or ["word", WORD], 0, 0, 2_000)
-        return None if found is None else [i for i in found if self.replica.state.tweets.get(i) is not None]
+        return None if found is None else [i for i in found.ids if self.replica.state.tweets.get(i) is not None]
 
     async def lists_find(self, wanted: list[int]) -> None:
         """Wait until lists and index find exactly these tweets, and hold some other queries against both."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextvars import ContextVar
 
+import pytest
+
 from cluster.turns import Turns
 
 WHO: ContextVar[str] = ContextVar("WHO", default="nobody")
@@ -15,7 +17,9 @@ async def drained(turns: Turns) -> None:
         await asyncio.sleep(0)
 
 
-async def test_one_piece_is_done_a_turn_and_what_comes_meanwhile_goes_first():
+@pytest.mark.parametrize("turn_s", [0.0, 60.0])
+async def test_a_turn_has_one_piece_or_more_if_there_is_time_and_what_comes_meanwhile_goes_first(monkeypatch, turn_s):
+    monkeypatch.setattr("cluster.turns.TURN_S", turn_s)
     turns, done = Turns(), []
     loop = asyncio.get_running_loop()
 
@@ -28,7 +32,8 @@ async def test_one_piece_is_done_a_turn_and_what_comes_meanwhile_goes_first():
     assert (done, len(turns)) == ([], 3)
     await drained(turns)
     await asyncio.sleep(0)
-    assert done == [part for name in "abc" for part in (name, f"read that came with {name}")]
+    reads = [f"read that came with {name}" for name in "abc"]
+    assert done == ([*"abc", *reads] if turn_s else [part for pair in zip("abc", reads, strict=True) for part in pair])
 
 
 async def test_what_fails_is_told_to_the_loop_and_keeps_no_other_from_its_turn():

@@ -111,7 +111,7 @@ def test_what_is_gone_or_was_never_here_is_not_shown(world):
 def test_rows_keep_their_order_their_scores_and_hold_the_json_of_the_tweet(world):
     tweets = [world.shards.post(world.here[n % 3], f"text {n}") for n in range(5)]
     order = [tweets[i] for i in (3, 0, 4, 1, 2)]
-    rows = world.found[0].rows(order, NOBODY, 5, dict(zip(order, [5.0, 4.0, 3.0, 2.0, 1.0], strict=True)))
+    rows = world.found[0].rows(order, NOBODY, 5, [5.0, 4.0, 3.0, 2.0, 1.0])
     assert [row[:2] for row in rows] == list(zip([5.0, 4.0, 3.0, 2.0, 1.0], order, strict=True))
     for _, tweet_id, json in rows:
         assert json == world.shards.read("tweet", tweet_id, 0)

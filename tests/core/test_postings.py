@@ -71,12 +71,17 @@ def asked_of(lists, words, terms, no_words=(), no_terms=()):
 
 def newest(lists, words, terms, no_words=(), no_terms=(), since_id=0, max_id=0, count=100):
     asked = asked_of(lists, words, terms, no_words, no_terms)
-    return [] if asked is None else lists.newest(asked, max_id, since_id, count)
+    return [] if asked is None else ids_of(lists, lists.newest(asked, max_id, since_id, count))
 
 
 def best(lists, rank, words, terms, no_words=(), no_terms=(), since_id=0, max_id=0, count=100):
     asked = asked_of(lists, words, terms, no_words, no_terms)
-    return [] if asked is None else lists.best(asked, max_id, since_id, count, rank)
+    found = ([], []) if asked is None else lists.best(asked, max_id, since_id, count, rank)
+    return None if found is None else list(zip(map(float, found[1]), ids_of(lists, found[0]), strict=True))
+
+
+def ids_of(lists, found):
+    return None if found is None else [] if not len(found) else lists.ids(found)
 
 
 def filled(found):
@@ -95,13 +100,10 @@ def document(tweet_id, *stems, lang="en", terms=(), length=None, tfs=None):
 
 
 def by_score(found, scores, count, ids, slots):
-    """Change nothing but documents to ids."""
-    found[:count] = ids[found[:count]]
     return count
 
 
 def equal(found, scores, count, ids, slots):
-    by_score(found, scores, count, ids, slots)
     scores[:count] = np.floor(scores[:count] * 2)
     return count
 
@@ -109,7 +111,7 @@ def equal(found, scores, count, ids, slots):
 def of_even_slots(found, scores, count, ids, slots):
     here = slots[found[:count]] % 2 == 0
     kept = int(here.sum())
-    found[:kept], scores[:kept] = ids[found[:count][here]], -scores[:count][here]
+    found[:kept], scores[:kept] = found[:count][here], -scores[:count][here]
     return kept
 
 
@@ -123,8 +125,7 @@ def below(cursor):
     """Return a rank of those that come after a cursor."""
 
     def rank(found, scores, count, ids, slots):
-        by_score(found, scores, count, ids, slots)
-        here = [i for i in range(count) if (scores[i], found[i]) < cursor]
+        here = [i for i in range(count) if (scores[i], ids[found[i]]) < cursor]
         found[: len(here)], scores[: len(here)] = found[here], scores[here]
         return len(here)
 
@@ -216,7 +217,7 @@ def test_the_rank_of_top_is_that_of_its_formula(data):
             following, now_ms, weights.freshness_floor, -1 / weights.half_life_ms, 1 + weights.closeness_bonus,
             below_score, below_id,
         )  # fmt: skip
-        return sorted(zip(worth[:left].tolist(), found[:left].tolist(), strict=True), reverse=True)
+        return sorted(zip(worth[:left].tolist(), ids[found[:left]].tolist(), strict=True), reverse=True)
 
     wanted = []
     for n in places:
@@ -229,6 +230,25 @@ def test_the_rank_of_top_is_that_of_its_formula(data):
     assert pairs_equal(found, sorted(wanted, reverse=True))
     for i, cursor in enumerate(found):
         assert ranked(*cursor) == found[i + 1 :]
+
+
+@given(found=documents, data=st.data())
+def test_where_documents_lie_among_the_arrivals_is_believed_as_long_as_it_holds(found, data):
+    lists = filled(found)
+    count, hidden_flags = len(found), 2
+    slots = {d.tweet_id: n for n, d in enumerate(found)}
+    for d in found:
+        lists.moved(lists.place(d.tweet_id), slots[d.tweet_id])
+    some = st.sets(st.integers(0, max(count - 1, 0)))
+    gone, hidden, known, left = (data.draw(some) for _ in range(4))
+    tweet_ids = np.array([0 if n in gone else d.tweet_id for n, d in enumerate(found)], np.int64)
+    flags = np.array([hidden_flags | 1 if n in hidden else 1 for n in range(count)], np.uint8)
+    arrived = np.array([0 if n in left else d.tweet_id for n, d in enumerate(found)][::-1], np.int64)
+    for n in known & set(range(count)):
+        lists.arrived(lists.place(found[n].tweet_id), count - 1 - n)
+    places = lists.arrivals(np.array([lists.place(d.tweet_id) for d in found], np.int64), tweet_ids, flags, 2, arrived)
+    is_known = [n in known and n not in gone | hidden | left for n in range(count)]
+    assert places == [count - 1 - n if is_known[n] else -1 for n in range(count)]
 
 
 # ---- what can't be added ---------------------------------------------------------------------------------------------
@@ -278,10 +298,10 @@ def test_a_language_too_many_is_refused_and_what_came_before_it_is_there():
     assert lists.last_id == 1_000
     asked = Asked(lists.lists_of("a", dict, lambda _: ["a"])[np.newaxis], *[np.zeros(0, np.int64)] * 3)
     asked = asked._replace(no_words=np.zeros((0, LANGUAGES_MAX), np.int32))
-    assert lists.newest(asked, 0, 0, 1_000) == [1_000, *range(most - 1, 0, -1)]
-    assert lists.newest(asked, 0, 0, 3) == [1_000, most - 1, most - 2]
+    assert lists.ids(lists.newest(asked, 0, 0, 1_000)) == [1_000, *range(most - 1, 0, -1)]
+    assert lists.ids(lists.newest(asked, 0, 0, 3)) == [1_000, most - 1, most - 2]
     lists.append([document(1_002, "a", lang="l7")])
-    assert lists.newest(asked, 0, 0, 2) == [1_002, 1_000]
+    assert lists.ids(lists.newest(asked, 0, 0, 2)) == [1_002, 1_000]
 
 
 def test_what_does_not_belong_together_is_refused():
@@ -324,8 +344,7 @@ def test_of_equal_ranks_the_newer_come_first():
     lists = filled([document(n, "a", *["b"] * (n % 5 == 0)) for n in range(1, 41)])
 
     def five_are_better(found, scores, count, ids, slots):
-        by_score(found, scores, count, ids, slots)
-        scores[:count] = found[:count] % 5 == 0
+        scores[:count] = ids[found[:count]] % 5 == 0
         return count
 
     found = best(lists, five_are_better, [("a", {})], [], count=11)

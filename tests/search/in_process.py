@@ -27,7 +27,7 @@ from actors.search.index import TweetIndex
 from actors.search.searches import Searches
 from actors.search.terms import terms_of
 from actors.search.trends import ShardTrends
-from actors.search_postings import TweetPostings
+from actors.search_postings import Matches, TweetPostings
 from actors.search_rows import SearchRows
 
 Done = Callable[[Any, Exception | None], None]
@@ -44,11 +44,11 @@ class FedPostings(TweetPostings):
     async def _at_once(self, position: int) -> None:
         """Wait for nothing: the core of these tests commits at once."""
 
-    def newest(self, tree: list[Any], max_id: int, min_id: int, count: int) -> list[int] | None:
+    def newest(self, tree: list[Any], max_id: int, min_id: int, count: int) -> Matches | None:
         self._engine.feed()
         return super().newest(tree, max_id, min_id, count)
 
-    def best(self, *args: Any) -> list[tuple[float, int]] | None:
+    def best(self, *args: Any) -> Matches | None:
         self._engine.feed()
         return super().best(*args)
 

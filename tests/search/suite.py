@@ -183,10 +183,11 @@ class Shards:
         parts = []
         for lists in self.lists:
             asked = lists_of(lists, query)
-            parts.append([] if asked is None else lists.newest(asked, query.max_id, query.since_id, EVERYTHING))
-        if None in parts:
-            return None
-        merged = sorted((tweet_id for part in parts for tweet_id in part or ()), reverse=True)
+            found = None if asked is None else lists.newest(asked, query.max_id, query.since_id, EVERYTHING)
+            if found is None and asked is not None:
+                return None
+            parts.append([] if found is None else lists.ids(found))
+        merged = sorted((tweet_id for part in parts for tweet_id in part), reverse=True)
         return [tweet_id for tweet_id in merged if tweet_id in self.tweets]
 
     def candidates(self, tree: list[Any], follows: set[int], count: int) -> list[int]:

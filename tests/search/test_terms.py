@@ -55,13 +55,17 @@ class Both:
         query = query_of(tree)
         asked = lists_of(self.lists, query)
         bounds = [bound for bound in (max_id, query.max_id) if bound]
-        return [] if asked is None else self.lists.newest(asked, min(bounds, default=0), query.since_id, count)
+        if asked is None:
+            return []
+        return self.lists.ids(self.lists.newest(asked, min(bounds, default=0), query.since_id, count))
 
     def scores(self, tree):
         query = query_of(tree)
         asked = lists_of(self.lists, query)
-        found = [] if asked is None else self.lists.best(asked, query.max_id, query.since_id, EVERYTHING, only_ids)
-        return {tweet_id: score for score, tweet_id in found}
+        if asked is None:
+            return {}
+        found, scores = self.lists.best(asked, query.max_id, query.since_id, EVERYTHING, as_they_are)
+        return dict(zip(self.lists.ids(found), scores.tolist(), strict=True))
 
     def differ(self, tree):
         """Say in what the two differ on the newest; "" for nothing."""
@@ -74,8 +78,7 @@ class Both:
         return ""
 
 
-def only_ids(found, scores, count, ids, slots):
-    found[:count] = ids[found[:count]]
+def as_they_are(found, scores, count, ids, slots):
     return count
 
 
@@ -278,7 +281,7 @@ def test_no_word_is_taken_for_a_term_of_another_kind():
 
     def ids(tree):
         asked = lists_of(lists, query_of(tree))
-        return [] if asked is None else [tweet_id >> 20 for tweet_id in lists.newest(asked, 0, 0, 9)]
+        return [] if asked is None else [tweet_id >> 20 for tweet_id in lists.ids(lists.newest(asked, 0, 0, 9))]
 
     assert (ids(["tag", "love"]), ids(["cash", "btc"]), ids(["mention", "bob"])) == ([1], [2], [2])
     assert (ids(["word", "love"]), ids(["word", "btc"]), ids(["word", "bob"])) == ([2, 1], [3, 2], [3, 2])
