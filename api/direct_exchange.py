@@ -40,6 +40,18 @@ _REFUSABLE = frozenset((b"GET", b"POST", b"PATCH", b"DELETE"))  # HEAD has no bo
 _REFUSAL = response_for(overloaded(), "")
 
 
+_beginnings: dict[int, tuple[Headers, bytes]] = {}
+
+
+def _beginning(status: int, default_headers: Headers) -> bytes:
+    """Return the status line and the server's own headers, which change once a second."""
+    known = _beginnings.get(status)
+    if known is None or known[0] is not default_headers:
+        lines = b"".join([b"%b: %b\r\n" % header for header in default_headers])
+        known = _beginnings[status] = default_headers, STATUS_LINE[status] + lines
+    return known[1]
+
+
 class _NobodyWaits:
     """Stands for the event that wakes an ASGI app's `receive`."""
 
@@ -79,8 +91,8 @@ class DirectExchange:
         protocol = self._protocol
         self.response_complete = True
         if not self.disconnected:
-            parts = [STATUS_LINE[status]]
-            for name, value in (*protocol.server_state.default_headers, *headers):
+            parts = [_beginning(status, protocol.server_state.default_headers)]
+            for name, value in headers:
                 parts += (name, b": ", value, b"\r\n")
             parts += (b"x-request-id: ", self._request_id.encode())
             if not self.keep_alive:
@@ -168,6 +180,11 @@ class Refusal(DirectExchange):
         method, path = protocol.parser.get_method().decode(), protocol.url.partition(b"?")[0].decode("latin-1")
         route = path if path in self._services.thin_paths else UNMATCHED
         self.answer(method, route, _REFUSAL.status_code, _REFUSAL.raw_headers, bytes(_REFUSAL.body))
+
+
+def is_plain_read(protocol: BoundedHttpProtocol) -> bool:
+    """Return whether a request that has just begun is a GET without a body that can be answered directly."""
+    return protocol.parser.get_method() == b"GET" and is_plain(protocol, UNUSUAL_IN_READS)
 
 
 def is_plain(protocol: BoundedHttpProtocol, unusual: frozenset[bytes] = UNUSUAL_HEADERS) -> bool:

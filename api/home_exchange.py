@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from actors.core.errors import RookeryError
 from actors.core.ids import bucket_of_account
 from api.auth import UnprovenToken
-from api.direct_exchange import UNUSUAL_IN_READS, ReadExchange, is_plain
+from api.direct_exchange import ReadExchange, is_plain_read
 from api.hot import HOME_READS, Headers, HomeRequest, home_answer, home_arguments, parse_home
 from api.services import Services
 
@@ -53,10 +53,13 @@ class HomeExchange(ReadExchange):
         self._request, self._arguments, self._unproven = request, arguments, unproven
 
     @classmethod
-    def of(cls, protocol: BoundedHttpProtocol, services: Services) -> HomeExchange | None:
-        """Return the exchange for the request whose head is complete, or None if it must go the long way."""
+    def of(cls, protocol: BoundedHttpProtocol, services: Services, head_is_known: bool = False) -> HomeExchange | None:
+        """Return the exchange for the request whose head is complete, or None if it must go the long way.
+
+        head_is_known: all but the URL is that of a request that didn't have to.
+        """
         url = _PLAIN_URL.fullmatch(protocol.url)
-        if url is None or protocol.parser.get_method() != b"GET" or not is_plain(protocol, UNUSUAL_IN_READS):
+        if url is None or not (head_is_known or is_plain_read(protocol)):
             return None
         try:
             request = parse_home(services, url[2] or b"", protocol.headers)

@@ -17,9 +17,11 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.~ -]*", re.ASCII)  # of which only blanks are 
 
 def timeline_links(base: str, query: Mapping[str, str], newest_id: int, oldest_id: int) -> str | None:
     """Return the header of a timeline page, or None for an empty page. base: scheme, host and path."""
-    if not newest_id:
-        return None
-    kept = _kept(query)
+    return page_links(base, kept_in_links(query), newest_id, oldest_id) if newest_id else None
+
+
+def page_links(base: str, kept: str, newest_id: int, oldest_id: int) -> str:
+    """Return the header of a timeline page that isn't empty. kept: see `kept_in_links`."""
     return f'<{base}?{kept}max_id={oldest_id}>; rel="next", <{base}?{kept}min_id={newest_id}>; rel="prev"'
 
 
@@ -27,7 +29,7 @@ def cursor_link(base: str, query: Mapping[str, str], next_cursor: int) -> str | 
     """Return the header of a page of accounts, or None on the last page."""
     if not next_cursor:
         return None
-    return f'<{base}?{_kept(query)}cursor={next_cursor}>; rel="next"'
+    return f'<{base}?{kept_in_links(query)}cursor={next_cursor}>; rel="next"'
 
 
 def base_of(scheme: str, host: str, path: str) -> str:
@@ -38,7 +40,8 @@ def base_of(scheme: str, host: str, path: str) -> str:
 cached_base = lru_cache(256)(base_of)
 
 
-def _kept(query: Mapping[str, str]) -> str:
+def kept_in_links(query: Mapping[str, str]) -> str:
+    """Return the parameters that a link repeats, encoded, each with an & behind it."""
     kept = [(name, value) for name, value in query.items() if name not in _CURSORS]
     if len(kept) == 1 and kept[0][1].isascii() and kept[0][1].isdigit() and kept[0][0] == "user_id":
         return f"user_id={kept[0][1]}&"

@@ -25,42 +25,53 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from actors.core.errors import RookeryError
-from api.direct_exchange import UNUSUAL_IN_READS, ReadExchange, is_plain
+from api.direct_exchange import ReadExchange, is_plain_read
 from api.hot import Headers, parse_sender
+from api.links import kept_in_links
 from api.params import parse_query
 from api.search_pages import Question
-from api.search_reads import SEARCH_PATH, parse_question, parsed, search_headers
+from api.search_reads import SEARCH_PATH, parse_question, parsed, search_headers, shape_of
 from api.services import Services
 
 if TYPE_CHECKING:
     from api.http_protocol import BoundedHttpProtocol
 
 # Whoever sends other characters in a query, or a body, gets the long way.
+SHAPE_BYTES_MAX = 256  # of parameters beside the words that are remembered
+Read = tuple[Question, str, dict[str, str]]  # what is asked, what links repeat, and parameters with the token
+_NO_TOKEN: dict[str, str] = {}
+_PLAIN_WORDS = re.compile(rb"[A-Za-z0-9][A-Za-z0-9+]{,199}")
 _PLAIN_URL = re.compile(rb"%b\?([A-Za-z0-9_.~&=%%+:*,()'!@$/;-]*)" % re.escape(SEARCH_PATH.encode()))
 
 
 class SearchExchange(ReadExchange):
     """One search for tweets and its answer."""
 
-    __slots__ = ("_asked", "_host", "_query", "_tree")
+    __slots__ = ("_asked", "_host", "_kept", "_tree")
 
     def __init__(
-        self, protocol: BoundedHttpProtocol, services: Services, query: dict[str, str], host: bytes, asked: Question,
+        self, protocol: BoundedHttpProtocol, services: Services, kept: str, host: bytes, asked: Question,
         tree: list[Any],
     ) -> None:  # fmt: skip
+        """kept: what links repeat."""
         super().__init__(protocol, services, SEARCH_PATH)
-        self._query, self._host, self._asked, self._tree = query, host, asked, tree
+        self._kept, self._host, self._asked, self._tree = kept, host, asked, tree
 
     @classmethod
-    def of(cls, protocol: BoundedHttpProtocol, services: Services) -> SearchExchange | None:
-        """Return the exchange for the request whose head is complete, or None if it must go the long way."""
+    def of(
+        cls, protocol: BoundedHttpProtocol, services: Services, head_is_known: bool = False
+    ) -> SearchExchange | None:
+        """Return the exchange for the request whose head is complete, or None if it must go the long way.
+
+        head_is_known: all but the URL is that of a request that didn't have to.
+        """
         url = _PLAIN_URL.fullmatch(protocol.url)
-        if url is None or protocol.parser.get_method() != b"GET" or not is_plain(protocol, UNUSUAL_IN_READS):
+        if url is None or not (head_is_known or is_plain_read(protocol)):
             return None
         try:
-            query = parse_query(url[1])
-            token, host = parse_sender(query, protocol.headers)
-            asked = parse_question(services, query, 0, int(time.time() * 1000))
+            found = _read_words(services, url[1]) or _read(services, url[1])
+            asked, kept, query_token = found
+            token, host = parse_sender(query_token, protocol.headers)
             meaning = parsed(asked.text)
         except RookeryError:
             return None
@@ -71,7 +82,7 @@ class SearchExchange(ReadExchange):
             return None
         if reader_id:
             asked = asked._replace(reader=reader_id)
-        return cls(protocol, services, query, host, asked, meaning.tree)
+        return cls(protocol, services, kept, host, asked, meaning.tree)
 
     def start(self) -> None:
         """Count the request and ask the shards, unless the answer is known."""
@@ -86,5 +97,32 @@ class SearchExchange(ReadExchange):
             self._take(None, error)
 
     def _answer_with(self, reply: Any) -> tuple[Headers, bytes]:
-        headers = search_headers(reply, self._protocol.scheme or "http", self._path, self._query, self._host)
+        headers = search_headers(reply, self._protocol.scheme or "http", self._path, self._kept, self._host)
         return headers, reply.body
+
+
+def _read_words(services: Services, raw: bytes) -> Read | None:
+    """Read a query string whose words are plain ones; None for others. Raises RookeryError."""
+    before, _, rest = raw.partition(b"query=")
+    words, _, after = rest.partition(b"&")
+    if (
+        not _PLAIN_WORDS.fullmatch(words)
+        or len(before) + len(after) > SHAPE_BYTES_MAX
+        or before[-1:] not in (b"", b"&")
+    ):
+        return None
+    settings = services.settings
+    shape = shape_of(before, after, settings.home_count_default, settings.home_count_max)
+    if shape is None:
+        return None
+    plus = words.decode()
+    asked = shape.question(plus.replace("+", " "), 0, int(time.time() * 1000))
+    return asked, f"{shape.before}query={plus}&{shape.after}", _NO_TOKEN
+
+
+def _read(services: Services, raw: bytes) -> Read:
+    """Read any query string. Raises RookeryError."""
+    query, settings = parse_query(raw), services.settings
+    now_ms = int(time.time() * 1000)
+    asked = parse_question(query, settings.home_count_default, settings.home_count_max, 0, now_ms)
+    return asked, kept_in_links(query), query

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, MutableMapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from actors.search import text
 from actors.search.query import has_follows, names_of, parse
 from api.hot import JSON, PRIVATE, Headers, ThinRead, parse_sender
 from api.limits import SEARCH_QUERY_CHARS_MAX
-from api.links import cached_base, timeline_links
+from api.links import cached_base, kept_in_links, page_links
 from api.params import Page, parse_count, parse_id, parse_page, parse_query, shown
 from api.search_cache import Answer
 from api.search_pages import Question, parse_cursor_of_top
@@ -72,13 +72,12 @@ def required_text(query: dict[str, str]) -> str:
     return value
 
 
-def parse_question(services: Services, query: dict[str, str], reader_id: int, now_ms: int) -> Question:
+def parse_question(query: dict[str, str], count_default: int, count_max: int, reader_id: int, now_ms: int) -> Question:
     """Read the parameters of a search for tweets. Raises InvalidError or MalformedError."""
-    settings = services.settings
     order = query.get("order", "latest") or "latest"
     if order not in ("latest", "top"):
         raise InvalidError(f'order must be "latest" or "top", not {shown(order)}', "order")
-    page = parse_page(query, settings.home_count_default, settings.home_count_max)
+    page = parse_page(query, count_default, count_max)
     at_ms, below = now_ms, (0.0, 0)
     cursor = query.get("cursor", "")
     if order == "top":
@@ -102,6 +101,39 @@ def parse_question(services: Services, query: dict[str, str], reader_id: int, no
     )  # fmt: skip
 
 
+class Shape(NamedTuple):
+    """The parameters of a search for tweets but its words.
+
+    asked: for other words, by nobody, at 0; before, after: what links repeat of what stands before and after the words.
+    """
+
+    asked: Question
+    before: str
+    after: str
+
+    def question(self, text: str, reader_id: int, now_ms: int) -> Question:
+        """Return the question with those words, as `parse_question` does."""
+        asked = self.asked
+        at_ms = now_ms - now_ms % 1000 if asked.order == "top" and not asked.at_ms else asked.at_ms
+        return Question(
+            text, asked.order, asked.count_max, asked.max_id, asked.since_id, asked.min_id, at_ms, asked.below,
+            asked.exact, asked.highlights, reader_id,
+        )  # fmt: skip
+
+
+@lru_cache(1_024)
+def shape_of(before: bytes, after: bytes, count_default: int, count_max: int) -> Shape | None:
+    """Return what the query string before `query=` and after its words says; None if there is a token, or more words.
+
+    Clients ask for other words with the same parameters again and again: 0.3 us, not 15. Raises as `parse_question`.
+    """
+    first, last = parse_query(before), parse_query(after)
+    if first.keys() & last.keys() or {"query", "auth_token"} & (first.keys() | last.keys()):
+        return None
+    asked = parse_question({**first, "query": "words", **last}, count_default, count_max, 0, 0)
+    return Shape(asked, kept_in_links(first), kept_in_links(last))
+
+
 def require_reader(meaning: Parsed, reader_id: int) -> None:
     """Refuse filter:follows from nobody. Raises InvalidError."""
     if meaning.of_reader and not reader_id:
@@ -119,11 +151,12 @@ async def reader_of(
     return reader_id, host
 
 
-def search_headers(answer: Answer, scheme: str, path: str, query: Mapping[str, str], host: bytes) -> Headers:
-    """Return the headers of what was found."""
+def search_headers(answer: Answer, scheme: str, path: str, kept: str, host: bytes) -> Headers:
+    """Return the headers of what was found. kept: see `kept_in_links`."""
     headers: Headers = [JSON, (b"content-length", b"%d" % len(answer.body)), PRIVATE]
-    link = timeline_links(cached_base(scheme, host.decode("latin-1"), path), query, answer.newest_id, answer.oldest_id)
-    if link is not None:
+    if answer.newest_id:
+        base = cached_base(scheme, host.decode("latin-1"), path)
+        link = page_links(base, kept, answer.newest_id, answer.oldest_id)
         headers.append((b"link", link.encode("latin-1")))
     return headers
 
@@ -132,11 +165,13 @@ async def read_search(services: Services, scope: MutableMapping[str, Any]) -> tu
     """Return headers and JSON of a search for tweets. Raises a RookeryError for every refusal."""
     query = parse_query(scope["query_string"])
     reader_id, host = await reader_of(services, query, scope["headers"])
-    asked = parse_question(services, query, reader_id, int(time.time() * 1000))
+    settings = services.settings
+    now_ms = int(time.time() * 1000)
+    asked = parse_question(query, settings.home_count_default, settings.home_count_max, reader_id, now_ms)
     meaning = parsed(asked.text)
     require_reader(meaning, reader_id)
     answer = await services.search.tweets(asked, meaning.tree)
-    return search_headers(answer, scope["scheme"], scope["path"], query, host), answer.body
+    return search_headers(answer, scope["scheme"], scope["path"], kept_in_links(query), host), answer.body
 
 
 async def read_suggest(services: Services, scope: MutableMapping[str, Any]) -> tuple[Headers, bytes]:
@@ -145,7 +180,7 @@ async def read_suggest(services: Services, scope: MutableMapping[str, Any]) -> t
     reader_id, host = await reader_of(services, query, scope["headers"])
     count = parse_count(query, 10, services.settings.home_count_max)
     answer = await services.search.suggest(required_text(query), count, reader_id)
-    return search_headers(answer, scope["scheme"], scope["path"], query, host), answer.body
+    return search_headers(answer, scope["scheme"], scope["path"], kept_in_links(query), host), answer.body
 
 
 SEARCH_PATH = "/api/v1/search"

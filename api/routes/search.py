@@ -15,6 +15,7 @@ from actors.search.query import TERMS_MAX
 from actors.search.text import is_word
 from api.hot import Headers
 from api.limits import QUERY_BYTES_MAX, SEARCH_QUERY_CHARS_MAX, TAG_CHARS_MAX, TAGS_PER_REQUEST_MAX
+from api.links import kept_in_links
 from api.models import AccountsFound, Suggestions, Tweet, TweetsFound
 from api.openapi import PAGE, PARTIAL_HEADER, errors, operation
 from api.params import parse_count, parse_page, parse_query, shown, split_pairs
@@ -98,7 +99,7 @@ async def _read_accounts(services: Services, scope: MutableMapping[str, Any]) ->
     if len(words) > TERMS_MAX:
         raise MalformedError(f"query has {len(words)} words; at most {TERMS_MAX} are looked for", "query")
     answer = await services.search.accounts(asked, words, count, reader_id)
-    return search_headers(answer, scope["scheme"], scope["path"], query, host), answer.body
+    return search_headers(answer, scope["scheme"], scope["path"], kept_in_links(query), host), answer.body
 
 
 @router.get(
@@ -137,7 +138,8 @@ async def hashtag_timeline(request: Request) -> Response:
     answer = await services.search.tagged(tags, page.max_id, page.since_id, page.min_id, page.count, reader_id)
     response = Response(answer.body)
     kept = {**query, **{f"{name}": ",".join(values) for name, values in groups.items() if values}}
-    response.raw_headers = search_headers(answer, request.scope["scheme"], request.scope["path"], kept, host)
+    scheme, path = request.scope["scheme"], request.scope["path"]
+    response.raw_headers = search_headers(answer, scheme, path, kept_in_links(kept), host)
     if answer.shards.answered < answer.shards.of:
         response.headers[PARTIAL_HEADER] = f"{answer.shards.answered}/{answer.shards.of}"
     return response
