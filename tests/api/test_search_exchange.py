@@ -40,8 +40,8 @@ def short_ways(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     taken: list[Any] = []
     real = SearchExchange.of
 
-    def of(protocol: Any, services: Services) -> Any:
-        exchange = real(protocol, services)
+    def of(*arguments: Any) -> Any:
+        exchange = real(*arguments)
         taken.append(exchange)
         return exchange
 
