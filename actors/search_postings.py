@@ -30,7 +30,7 @@ from actors.core.errors import MalformedError
 from actors.core.flags import FLAG_REPOST
 from actors.core.found import HIDDEN_FLAGS, Viewer, Weights
 from actors.core.ids import ID_MAX
-from actors.core.postings import LATE_MAX, Asked, Document, Lists, Postings
+from actors.core.postings import LATE_MAX, Asked, Document, Lists, Postings, Steps
 from actors.core.postings_kernels import LANGUAGES_MAX, ranked
 from actors.search import text
 from actors.search.documents import FOUND
@@ -241,7 +241,7 @@ class TweetPostings:
 
     # ---- asking -----------------------------------------------------------------------------------------------
 
-    def newest(self, tree: list[Any], max_id: int, min_id: int, count: int) -> Matches | None:
+    def newest(self, tree: list[Any], max_id: int, min_id: int, count: int) -> Steps[Matches | None]:
         """Return up to `count` matching tweets older than max_id (0: the newest), newest first.
 
         min_id: only newer than that one, and of those the oldest; 0: no bound. None: that is for the engine to answer.
@@ -255,7 +255,7 @@ class TweetPostings:
             self.answered_count += 1
             return NOTHING
         bounds = _least(max_id, query.max_id), max(query.since_id, min_id + 1 if min_id else 0)
-        found = lists.newest(asked, *bounds, AFTER_MAX if min_id else count)
+        found = yield from lists.newest(asked, *bounds, AFTER_MAX if min_id else count)
         if found is None or (min_id and len(found) == AFTER_MAX):  # the oldest may be beyond these
             return None
         self.answered_count += 1
@@ -263,7 +263,7 @@ class TweetPostings:
 
     def best(
         self, tree: list[Any], at_ms: int, below: tuple[float, int], count: int, viewer: Viewer, weights: Weights
-    ) -> Matches | None:
+    ) -> Steps[Matches | None]:
         """Return the best `count` matching tweets with their scores, the best first, as `FoundTweets.ranked`.
 
         below: only those after it in this order, if its id isn't 0. None: that is for the engine to answer.
@@ -277,7 +277,7 @@ class TweetPostings:
             self.answered_count += 1
             return NOTHING
         rank = partial(self._rank, at_ms, below, viewer, weights)
-        found = lists.best(asked, query.max_id, query.since_id, count, rank)
+        found = yield from lists.best(asked, query.max_id, query.since_id, count, rank)
         if found is None:
             return None
         self.answered_count += 1

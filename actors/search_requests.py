@@ -25,7 +25,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import structlog
@@ -35,6 +35,7 @@ from actors.core.errors import InvalidError, MalformedError, NotFoundError, Over
 from actors.core.found import Found, FoundTweets, Viewer, Weights, account_rows
 from actors.core.ids import ID_MAX
 from actors.core.limits import PAGE_COUNT_MAX
+from actors.core.postings import Steps
 from actors.search.query import check_tree, has_follows
 from actors.search_postings import Matches
 from actors.searching import SearchEngine
@@ -56,6 +57,7 @@ NOBODY = Viewer(0, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
 
 OPERATIONS = frozenset(("search", "search_accounts", "suggest", "tagged", "corrections", "trends", "search_check"))
 Reply = Callable[[Any], None]
+T = TypeVar("T")
 
 
 class SearchRequests:
@@ -89,7 +91,7 @@ class SearchRequests:
         if self.turns is None:
             self._begin(request, op, args)
         else:
-            self.turns.put(partial(self._take_turn, request, op, args))
+            self.turns.put(partial(self._guarded, request, op, partial(self._begin, request, op, args)))
 
     def _begin(self, request: Any, op: str, args: list[Any]) -> None:
         try:
@@ -97,9 +99,10 @@ class SearchRequests:
         except TypeError as error:
             raise MalformedError(f"arguments of {op} don't fit: {str(error)[:200]}") from error
 
-    def _take_turn(self, request: Any, op: str, args: list[Any]) -> None:
+    def _guarded(self, request: Any, op: str, work: Callable[[], None]) -> None:
+        """Do some work on a request when it is its turn; whatever it raises is the answer."""
         try:
-            self._begin(request, op, args)
+            work()
         except RookeryError as error:
             request.fail(error)
         except Exception as error:
@@ -155,14 +158,22 @@ class SearchRequests:
                 ranked = [each for each in ranked if each < below]
             show(Matches([tweet_id for _, tweet_id in ranked], None, [score for score, _ in ranked]))
 
-        assert self.engine is not None
-        wanted = count + 1 + LISTED_SPARE_COUNT  # as many as likely make a page; more if few of them may be shown
-        while (best := self.engine.postings.best(tree, at_ms, below, wanted, viewer, self.weights)) is not None:
-            if show(best, whole_page=len(best.ids) == wanted <= BEST_COUNT_MAX):
-                self.answered += 1
-                return
-            wanted *= 8
-        self.ask(request, "top", [tree, self.candidates, follows_in(tree, viewer)], rank)
+        def ask_lists(wanted: int) -> None:
+            """Ask for as many as likely make a page; for more if few of them may be shown."""
+
+            def take(best: Matches | None) -> None:
+                if best is None:
+                    self.ask(request, "top", [tree, self.candidates, follows_in(tree, viewer)], rank)
+                elif show(best, whole_page=len(best.ids) == wanted <= BEST_COUNT_MAX):
+                    self.answered += 1
+                else:
+                    ask_lists(8 * wanted)
+
+            assert self.engine is not None
+            best = self.engine.postings.best(tree, at_ms, below, wanted, viewer, self.weights)
+            self.in_turns(request, "top", best, take)
+
+        ask_lists(count + 1 + LISTED_SPARE_COUNT)
 
     def reply_page(self, request: Any, tree: Any, rows: list[Found], edge: int, highlight: bool) -> None:
         """Answer with a page; if wanted, with where the query's words stand in each text."""
@@ -239,12 +250,34 @@ class SearchRequests:
         self._checks.add(task)
         task.add_done_callback(self._checks.discard)
 
-    def newest(self, tree: list[Any], max_id: int, min_id: int, count: int) -> Matches | None:
-        """Return matches as posting lists have them; None: that is for the engine to answer."""
+    # ---- posting lists ----------------------------------------------------------------------------------------
+
+    def newest(
+        self, request: Any, tree: list[Any], max_id: int, min_id: int, count: int,
+        then: Callable[[Matches | None], None],
+    ) -> None:  # fmt: skip
+        """Ask posting lists, and go on with what they have; None: that is for the engine to answer."""
         assert self.engine is not None
-        found = self.engine.postings.newest(tree, max_id, min_id, count)
-        self.answered += found is not None
-        return found
+
+        def take(found: Matches | None) -> None:
+            self.answered += found is not None
+            then(found)
+
+        self.in_turns(request, "latest", self.engine.postings.newest(tree, max_id, min_id, count), take)
+
+    def in_turns(self, request: Any, op: str, steps: Steps[T], then: Callable[[T], None]) -> None:
+        """Carry out the next step of a search, and each of the others in a turn; then go on with what it returns."""
+        try:
+            while True:
+                next(steps)
+                if self.turns is not None:
+                    self.turns.put(
+                        partial(self._guarded, request, op, partial(self.in_turns, request, op, steps, then))
+                    )
+                    return
+        except StopIteration as end:
+            found: T = end.value
+        then(found)
 
     # ---- the engine -------------------------------------------------------------------------------------------
 
@@ -324,22 +357,24 @@ class Page:
 
     def _ask(self, max_id: int, min_id: int, take: Callable[[Matches, int], None]) -> None:
         """Ask posting lists, or else the engine; take(matches, how many were asked for)."""
-        if self.tags is None:
-            wanted = self._wanted(LISTED_SPARE_COUNT)
-            found = self.requests.newest(self.tree, max_id, min_id, wanted)
-            if found is not None:
-                take(found, wanted)
-                return
-        wanted = self._wanted(SPARE_COUNT)
-
-        def taken(ids: Any) -> None:
-            take(Matches(ids, None), wanted)
-
         if self.tags is not None:
-            self.requests.ask(self.request, "tag", [*self.tags, max_id, min_id, wanted], taken)
-        else:
+            wanted = self._wanted(SPARE_COUNT)
+            self._ask_engine("tag", [*self.tags, max_id, min_id, wanted], wanted, take)
+            return
+        listed_count = self._wanted(LISTED_SPARE_COUNT)
+
+        def listed(found: Matches | None) -> None:
+            if found is not None:
+                take(found, listed_count)
+                return
+            wanted = self._wanted(SPARE_COUNT)
             follows = follows_in(self.tree, self.viewer)
-            self.requests.ask(self.request, "latest", [self.tree, max_id, wanted, min_id, follows], taken)
+            self._ask_engine("latest", [self.tree, max_id, wanted, min_id, follows], wanted, take)
+
+        self.requests.newest(self.request, self.tree, max_id, min_id, listed_count, listed)
+
+    def _ask_engine(self, op: str, args: list[Any], wanted: int, take: Callable[[Matches, int], None]) -> None:
+        self.requests.ask(self.request, op, args, lambda ids: take(Matches(ids, None), wanted))
 
     def _wanted(self, spare_count: int) -> int:
         """Return how many ids to ask for: twice as many each round, as it seems that few may be shown."""

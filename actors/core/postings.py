@@ -9,15 +9,16 @@ Rules of this file
 - Documents come nearly in the order of their ids (tweets of one millisecond don't): at most LATE_MAX places behind the
   one they belong before. Whoever has an older one begins anew.
 - Nothing is taken out: a tweet that has gone is found, and its reader finds out. `gone_count` tells when to begin anew.
-- A search that may go through more than WORK_MAX postings is refused (None): it would hold up the shard.
+- A search is a generator, which goes through some STEP_WORK postings a step, from the newest documents on: who has
+  other things to do does them in between. One that may go through more than SEARCH_WORK_MAX is refused (None).
 
 Costs: 5 us a tweet added; 170 bytes a tweet of a dozen words (500,000 of them); two words 40 us, their lists included.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,12 +31,16 @@ Ints = npt.NDArray[np.int64]
 Lists = npt.NDArray[np.int32]
 Scores = npt.NDArray[np.float64]
 Rank = Callable[[Ints, Scores, int, Ints, Ints], int]
+T = TypeVar("T")
+Steps = Generator[None, None, T]  # each step takes a moment; what it returns is the result
 DOCUMENTS_MAX = 1 << (32 - kernels.TF_BITS)
-WORK_MAX = 20_000  # postings gone through in one search: half a millisecond
+STEP_WORK = 20_000  # postings gone through in one step, on average: half a millisecond
+SEARCH_WORK_MAX = 50 * STEP_WORK
 TERM_BYTES = 170  # of a list's name in a dictionary, about
 LATE_MAX = 4_096  # places that a tweet may come late
 WORDS_KEPT = 16_384  # words whose lists are kept together: 1 KB each
 LENGTH_MAX = 65_535  # words of a tweet that count
+_NONE: Ints = np.zeros(0, dtype=np.int64)
 
 
 class Document(NamedTuple):
@@ -79,8 +84,8 @@ class Postings:
         self._row_count = 0
         self._languages: dict[str, int] = {"": 0}
         self._kept: dict[str, tuple[list[tuple[tuple[str, int], ...] | None], Lists, int]] = {}
-        self._found = np.zeros(WORK_MAX, dtype=np.int64)
-        self._scores = np.zeros(WORK_MAX, dtype=np.float64)
+        self._found = np.zeros(STEP_WORK, dtype=np.int64)
+        self._scores = np.zeros(STEP_WORK, dtype=np.float64)
 
     # ---- adding -----------------------------------------------------------------------------------------------
 
@@ -191,46 +196,73 @@ class Postings:
         places = self._places.get(term)
         return places[0][1] if places else -1
 
-    def newest(self, asked: Asked, max_id: int, since_id: int, count: int) -> Ints | None:
+    def newest(self, asked: Asked, max_id: int, since_id: int, count: int) -> Steps[Ints | None]:
         """Return up to `count` matching documents, newest first: older than max_id, since_id or newer; 0: any.
 
         None: it would take too long.
         """
         lists = self.lists
         work, language = kernels.work(lists.length, asked.words, asked.terms)
-        if work > WORK_MAX:
+        if work > SEARCH_WORK_MAX:
             return None
-        total = kernels.newest(
-            lists.data, lists.start, lists.length, *asked, language, self._ids, self._tops, since_id,
-            max_id or ID_MAX, *self._bounds(max_id, since_id), count, _room(asked), self._found,
-        )  # fmt: skip
-        if total < 0:
-            return None
-        found = self._found[:total]
-        newest: Ints = found[self._ids[found].argsort()[: -count - 1 : -1]]
-        return newest
+        low, high = self._bounds(max_id, since_id)
+        room, window, newest = _room(asked), _window(high - low, work), _NONE
+        while True:
+            bottom = max(low, high - window)
+            total = kernels.newest(
+                lists.data, lists.start, lists.length, *asked, language, self._ids, self._tops, since_id,
+                max_id or ID_MAX, bottom, high, count, room, self._found,
+            )  # fmt: skip
+            if total < 0:  # more of them than on average
+                window = max(1, window // 2)
+                continue
+            found = np.concatenate([newest, self._found[:total]]) if len(newest) else self._found[:total]
+            ids = self._ids[found]
+            order = ids.argsort()[: -count - 1 : -1]
+            newest = found[order]
+            if bottom <= low or (len(newest) == count and ids[order[-1]] > self._tops[bottom - 1]):
+                return newest
+            high = bottom
+            yield
 
-    def best(self, asked: Asked, max_id: int, since_id: int, count: int, rank: Rank) -> tuple[Ints, Scores] | None:
+    def best(
+        self, asked: Asked, max_id: int, since_id: int, count: int, rank: Rank
+    ) -> Steps[tuple[Ints, Scores] | None]:
         """Return the best `count` matching documents and their ranks, the best first. None: it would take too long.
 
         rank(found, scores, count, ids, slots): turns the BM25 of documents into ranks, in place, and returns how many
         are left.
         """
-        lists, found, scores = self.lists, self._found, self._scores
-        if kernels.work(lists.length, asked.words, asked.terms)[0] > WORK_MAX:
+        lists = self.lists
+        work, _ = kernels.work(lists.length, asked.words, asked.terms)
+        if work > SEARCH_WORK_MAX:
             return None
-        mean_length = self.words_total / self.count if self.words_total else 1.0
-        total = kernels.scored(
-            lists.data, lists.start, lists.length, *asked, self._ids, since_id, max_id or ID_MAX,
-            *self._bounds(max_id, since_id), self._lengths, self.count, mean_length, _room(asked), found, scores,
-        )  # fmt: skip
-        left = rank(found, scores, total, self._ids, self._slots)
-        found, scores = found[:left], scores[:left]
-        if left > count:  # only those that may be among the first; as good as the last of these may be many
-            likely = scores >= np.partition(scores, left - count)[left - count]
-            found, scores = found[likely], scores[likely]
-        order = np.lexsort((self._ids[found], scores))[: -count - 1 : -1]
-        return found[order], scores[order]
+        documents, mean_length = self.count, self.words_total / self.count if self.words_total else 1.0
+        low, high = self._bounds(max_id, since_id)
+        room, weights, window = _room(asked), np.empty(len(asked.words)), _window(high - low, work)
+        best, ranks = _NONE, np.zeros(0, dtype=np.float64)
+        while True:
+            bottom, found, scores = max(low, high - window), self._found, self._scores
+            total = kernels.scored(
+                lists.data, lists.start, lists.length, *asked, self._ids, since_id, max_id or ID_MAX, bottom, high,
+                self._lengths, documents, mean_length, room, weights, found, scores,
+            )  # fmt: skip
+            if total < 0:  # more of them than on average
+                window = max(1, window // 2)
+                continue
+            left = rank(found, scores, total, self._ids, self._slots)
+            found, scores = found[:left], scores[:left]
+            if len(best):
+                found, scores = np.concatenate([best, found]), np.concatenate([ranks, scores])
+            if len(found) > count:  # only those that may be among the first; as good as the last of these may be many
+                likely = scores >= np.partition(scores, len(found) - count)[len(found) - count]
+                found, scores = found[likely], scores[likely]
+            order = np.lexsort((self._ids[found], scores))[: -count - 1 : -1]
+            best, ranks = found[order], scores[order]
+            if bottom <= low:
+                return best, ranks
+            high = bottom
+            yield
 
     def ids(self, documents: Ints) -> list[int]:
         """Return the tweets of some documents."""
@@ -288,6 +320,21 @@ class Postings:
             if not len(documents) or not (np.diff(documents) > 0).all() or documents[-1] >= self.count:
                 problems.append(f"list {row} is empty, out of order, or has documents that aren't here")
         return problems
+
+
+def whole(steps: Steps[T]) -> T:
+    """Carry out all steps of a search at once; return what it returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: T = end.value
+            return found
+
+
+def _window(documents: int, work: int) -> int:
+    """Return how many documents are gone through in a step, of so many with so much work."""
+    return documents // -(-work // STEP_WORK) + 1 if work else documents
 
 
 def _room(asked: Asked) -> Ints:

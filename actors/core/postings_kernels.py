@@ -190,17 +190,21 @@ def newest(
 @njit
 def scored(
     data, start, length, words, terms, no_words, no_terms, ids, since_id, max_id, low, high, lengths, documents,
-    mean_length, room, found, scores,
+    mean_length, room, weights, found, scores,
 ):  # fmt: skip
     """Write all matching documents to `found` and their BM25 to `scores`; return how many, -1 if there is no room.
 
-    lengths: words of each document; documents: how many there are. Only words score; without any the score is 1.
+    lengths: words of each document; documents: how many there are; weights: float64[words], scratch. Only words score;
+    without any the score is 1.
     """
     total, wanted = 0, words.shape[0] + terms.shape[0]
     for g in range(LANGUAGES_MAX if words.shape[0] else 1):
         if _shortest(length, words, terms, g) < 0:
             continue
         driver = _begin(data, start, length, words, terms, no_words, no_terms, g, high, room)
+        for w in range(words.shape[0]):
+            having = length[room[0, w]]
+            weights[w] = (K1 + 1.0) * log(1.0 + (documents - having + 0.5) / (having + 0.5))
         first, i = room[1, driver], room[2, driver]
         while i > 0:
             room[2, driver] = i
@@ -219,10 +223,8 @@ def scored(
                 score = 0.0 if words.shape[0] else 1.0
                 norm = K1 * (1.0 - B + B * lengths[document] / mean_length)
                 for w in range(words.shape[0]):
-                    having = length[room[0, w]]
-                    weight = log(1.0 + (documents - having + 0.5) / (having + 0.5))
                     tf = np.int64(data[room[1, w] + room[2, w] - 1]) & TF_MAX
-                    score += weight * (K1 + 1.0) * tf / (tf + norm)
+                    score += weights[w] * tf / (tf + norm)
                 found[total] = document
                 scores[total] = score
                 total += 1

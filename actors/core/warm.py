@@ -13,7 +13,7 @@ import numpy as np
 from actors.core import arena_kernels, ids, kernels, limits, postings_kernels, restore_kernels
 from actors.core.found import HIDDEN_FLAGS, Weights
 from actors.core.home import Ask, Wake
-from actors.core.postings import Asked, Document, Postings
+from actors.core.postings import Asked, Document, Postings, whole
 from actors.core.replica import Replica
 from actors.core.snapshot import TABLES
 from actors.core.tables import Checkpoint
@@ -121,7 +121,7 @@ def _search(day: _Day) -> None:
         )  # fmt: skip
         return left
 
-    newest, best = postings.newest(asked, 0, 0, 3), postings.best(asked, 0, 0, 3, rank)
+    newest, best = whole(postings.newest(asked, 0, 0, 3)), whole(postings.best(asked, 0, 0, 3, rank))
     assert newest is not None
     assert best is not None
     c, arrived = tweets.columns, day.replica.state.arrivals.tweet_id

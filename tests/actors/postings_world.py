@@ -19,7 +19,7 @@ import numpy as np
 from actors.core.flags import FLAG_REPOST
 from actors.core.found import HIDDEN_FLAGS, FoundTweets, Viewer, Weights
 from actors.core.news import News
-from actors.core.postings import Postings
+from actors.core.postings import Postings, whole
 from actors.search.documents import FOUND, NEW, read_tweet
 from actors.search.terms import terms_of
 from actors.search_postings import TweetPostings
@@ -195,11 +195,11 @@ class World:
 
     def found(self) -> list[int] | None:
         """Return what is found and may be seen; None if the lists don't answer."""
-        found = self.postings.newest(["word", WORD], 0, 0, EVERYTHING)
+        found = whole(self.postings.newest(["word", WORD], 0, 0, EVERYTHING))
         if found is None:
             return None
         assert self.postings.lists.check() == []
-        ranked = self.postings.best(["word", WORD], self.core.now_ms, (0.0, 0), EVERYTHING, NOBODY, Weights())
+        ranked = whole(self.postings.best(["word", WORD], self.core.now_ms, (0.0, 0), EVERYTHING, NOBODY, Weights()))
         seen, best = ([i for i in ids if self.rows.tweet(i, FOUND)] for ids in (found.ids, ranked.ids))
         assert sorted(best, reverse=True) == seen
         return seen

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from actors import search_postings
 from actors.core.errors import MalformedError
 from actors.core.found import Weights
-from actors.core.postings import Postings
+from actors.core.postings import Postings, whole
 from cluster.lane_protocol import LaneDisconnected, LaneTimeout
 from tests.actors.postings_world import EVENTUALLY_S, NOBODY, WORD, Engine, World, running
 from tests.core.test_moving import Moving
@@ -180,7 +180,7 @@ async def test_another_tweet_in_the_place_of_a_deleted_one_is_not_taken_for_it()
         other = world.core.post(2, "other words")
         assert world.state.tweets.slot_of[other] == slot
         await world.eventually(lambda: world.postings.lists.place(other) >= 0)
-        scored = world.postings.best(["word", WORD], world.core.now_ms, (0.0, 0), 9, NOBODY, Weights())
+        scored = whole(world.postings.best(["word", WORD], world.core.now_ms, (0.0, 0), 9, NOBODY, Weights()))
         assert not {gone, other} & {*scored.ids}
 
 
@@ -468,8 +468,8 @@ async def test_figures_tell_what_there_is():
     world = World()
     ids = world.posts(9)
     assert world.postings.figures() == {"state": "empty"}
-    assert world.postings.newest(["word", WORD], 0, 0, 5) is None
-    assert world.postings.best(["word", WORD], 0, (0.0, 0), 5, NOBODY, Weights()) is None
+    assert whole(world.postings.newest(["word", WORD], 0, 0, 5)) is None
+    assert whole(world.postings.best(["word", WORD], 0, (0.0, 0), 5, NOBODY, Weights())) is None
     world.start()
     world.engine.hold()
     await world.eventually(lambda: world.engine.asked)
@@ -479,12 +479,14 @@ async def test_figures_tell_what_there_is():
     world.delete(ids[0])
     await world.settled()
     before = world.postings.answered_count
-    assert world.postings.newest(["word", WORD], ids[3], 0, 5).ids == [ids[2], ids[1], ids[0]]
-    assert world.postings.newest(["and", ["word", WORD], ["ids", 0, ids[2]]], ids[3], 0, 1).ids == [ids[1]]
-    assert world.postings.newest(["word", "nosuch"], 0, 0, 5).ids == []
-    assert world.postings.newest(["tag", "nosuch"], 0, 0, 5).ids == []
-    assert world.postings.newest(["phrase", [WORD]], 0, 0, 5) is None
-    newer = {min_id: world.postings.newest(["word", WORD], 0, min_id, 2).ids for min_id in (ids[0], ids[-2], ids[-1])}
+    assert whole(world.postings.newest(["word", WORD], ids[3], 0, 5)).ids == [ids[2], ids[1], ids[0]]
+    assert whole(world.postings.newest(["and", ["word", WORD], ["ids", 0, ids[2]]], ids[3], 0, 1)).ids == [ids[1]]
+    assert whole(world.postings.newest(["word", "nosuch"], 0, 0, 5)).ids == []
+    assert whole(world.postings.newest(["tag", "nosuch"], 0, 0, 5)).ids == []
+    assert whole(world.postings.newest(["phrase", [WORD]], 0, 0, 5)) is None
+    newer = {
+        min_id: whole(world.postings.newest(["word", WORD], 0, min_id, 2)).ids for min_id in (ids[0], ids[-2], ids[-1])
+    }
     assert newer == {ids[0]: ids[2:0:-1], ids[-2]: ids[-1:], ids[-1]: []}
     figures = world.postings.figures()
     assert {name: figures[name] for name in ("state", "tweets", "gone", "answered", "fills")} == {

@@ -220,6 +220,43 @@ def test_posting_lists_fill_a_page_and_ask_no_engine(listed):
     assert listed.engine.asked == []
 
 
+@pytest.mark.parametrize("order", ["latest", "top"])
+async def test_a_long_search_lets_others_go_first_between_its_steps(listed, monkeypatch, order):
+    monkeypatch.setattr("actors.core.postings.STEP_WORK", 1)
+    monkeypatch.setattr("cluster.turns.TURN_S", 0.0)
+    wanted = [listed.post(listed.people[0], f"endless finch {n}") for n in range(9)]
+    listed.post(listed.people[1], "one wren")
+    turns = Turns()
+    requests = SearchRequests(listed.engine, listed.found, Weights(), 200, 1.0, turns)  # type: ignore[arg-type]
+    long, short, done = Request(), Request(), []
+    at_ms = listed.shards.now_ms if order == "top" else 0
+    requests.handle(long, "search", [tree_of("endless finch"), order, 9, [0, 0], at_ms, NOBODY, False])
+    requests.handle(short, "search", [tree_of("wren"), "latest", 9, [0, 0], 0, NOBODY, False])
+    while len(turns):
+        done.append((long.ended, short.ended))
+        await asyncio.sleep(0)
+    assert (0, 1) in done
+    assert len(done) > 5
+    assert (long.ended, short.ended) == (1, 1)
+    assert sorted((row[1] for row in long.body[0]), reverse=True) == wanted[::-1]
+    assert requests.answered == 2
+
+
+async def test_a_search_that_fails_in_a_later_step_is_answered(listed, monkeypatch):
+    monkeypatch.setattr("actors.core.postings.STEP_WORK", 1)
+    for n in range(5):
+        listed.post(listed.people[0], f"brittle finch {n}")
+    turns = Turns()
+    requests = SearchRequests(listed.engine, listed.found, Weights(), 200, 1.0, turns)  # type: ignore[arg-type]
+    monkeypatch.setattr(listed.found, "rows", lambda *_: 1 / 0)
+    request = Request()
+    requests.handle(request, "search", [tree_of("brittle finch"), "latest", 5, [0, 0], 0, NOBODY, False])
+    while len(turns):  # noqa: ASYNC110  a few turns
+        await asyncio.sleep(0)
+    assert request.ended == 1
+    assert isinstance(request.error, RookeryError)
+
+
 async def test_searches_wait_for_their_turn_and_are_bounded_while_they_do(listed):
     listed.post(listed.people[0], "patient finch")
     requests = SearchRequests(listed.engine, listed.found, Weights(), 200, 1.0, Turns())  # type: ignore[arg-type]

@@ -28,6 +28,7 @@ from actors import searching
 from actors.core import news
 from actors.core.errors import OverloadedError
 from actors.core.found import FoundTweets
+from actors.core.postings import whole
 from actors.core.replica import Replica
 from actors.search.index import VERSION
 from actors.searching import SearchEngine
@@ -122,7 +123,7 @@ class Shard:
 
     def listed(self, tree: list[Any] | None = None) -> list[int] | None:
         """Return the ids that the posting lists find and that are still here; None if they don't answer."""
-        found = self.search.postings.newest(tree or ["word", WORD], 0, 0, 2_000)
+        found = whole(self.search.postings.newest(tree or ["word", WORD], 0, 0, 2_000))
         return None if found is None else [i for i in found.ids if self.replica.state.tweets.get(i) is not None]
 
     async def lists_find(self, wanted: list[int]) -> None:

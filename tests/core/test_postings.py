@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from actors.core import postings, postings_kernels
 from actors.core.found import Weights
-from actors.core.postings import LENGTH_MAX, Asked, Document, Postings
+from actors.core.postings import LENGTH_MAX, Asked, Document, Postings, whole
 from actors.core.postings_kernels import LANGUAGES_MAX, TF_MAX
 from tests.core.twins import TwinPostings
 
@@ -71,12 +73,12 @@ def asked_of(lists, words, terms, no_words=(), no_terms=()):
 
 def newest(lists, words, terms, no_words=(), no_terms=(), since_id=0, max_id=0, count=100):
     asked = asked_of(lists, words, terms, no_words, no_terms)
-    return [] if asked is None else ids_of(lists, lists.newest(asked, max_id, since_id, count))
+    return [] if asked is None else ids_of(lists, whole(lists.newest(asked, max_id, since_id, count)))
 
 
 def best(lists, rank, words, terms, no_words=(), no_terms=(), since_id=0, max_id=0, count=100):
     asked = asked_of(lists, words, terms, no_words, no_terms)
-    found = ([], []) if asked is None else lists.best(asked, max_id, since_id, count, rank)
+    found = ([], []) if asked is None else whole(lists.best(asked, max_id, since_id, count, rank))
     return None if found is None else list(zip(map(float, found[1]), ids_of(lists, found[0]), strict=True))
 
 
@@ -145,9 +147,58 @@ def pairs_equal(found, wanted):
 # ---- beside the twin -------------------------------------------------------------------------------------------------
 
 
+@contextmanager
+def steps_of(work):
+    """Have searches go through so many postings a step."""
+    before, postings.STEP_WORK = postings.STEP_WORK, work
+    yield
+    postings.STEP_WORK = before
+
+
+step_works = st.sampled_from([1, 3, 20_000])
+
+
+def all_alike(found, scores, count, ids, slots):
+    scores[:count] = 0
+    return count
+
+
 @settings(max_examples=150)
-@given(found=documents, parts=st.lists(st.integers(0, 9)), some=st.lists(searches(), min_size=1, max_size=6))
-def test_whatever_is_added_in_parts_is_found_as_by_looking_at_each(found, parts, some):
+@given(found=documents, search=searches(), work=step_works)
+def test_what_is_added_between_two_steps_is_not_found_and_disturbs_nothing(found, search, work):
+    *words, since_id, max_id, count = search
+    wanted = newest(filled(found), *search[:-1], count=count)
+    with steps_of(work):
+        for rank in (None, all_alike):
+            lists = filled(found)
+            asked = asked_of(lists, *words)
+            if asked is None:
+                return
+            if rank is None:
+                steps = lists.newest(asked, max_id, since_id, count)
+            else:
+                steps = lists.best(asked, max_id, since_id, count, rank)
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    left = end.value if rank is None else end.value[0]
+                    break
+                lists.append([found[0]._replace(tweet_id=lists.last_id + 1)])
+            assert ids_of(lists, left) == wanted
+
+
+@settings(max_examples=150)
+@given(
+    found=documents, parts=st.lists(st.integers(0, 9)), some=st.lists(searches(), min_size=1, max_size=6),
+    work=step_works,
+)  # fmt: skip
+def test_whatever_is_added_in_parts_is_found_as_by_looking_at_each(found, parts, some, work):
+    with steps_of(work):
+        looked_for(found, parts, some)
+
+
+def looked_for(found, parts, some):
     lists, twin = Postings(tidy_from=8), TwinPostings(TF_MAX, LENGTH_MAX)
     left = list(found)
     for size in [*parts, len(found)]:
@@ -164,8 +215,13 @@ def test_whatever_is_added_in_parts_is_found_as_by_looking_at_each(found, parts,
 
 
 @settings(max_examples=150)
-@given(found=documents, search=searches(), rank=st.sampled_from(list(PLAIN)))
-def test_the_best_are_those_of_bm25_by_hand(found, search, rank):
+@given(found=documents, search=searches(), rank=st.sampled_from(list(PLAIN)), work=step_works)
+def test_the_best_are_those_of_bm25_by_hand(found, search, rank, work):
+    with steps_of(work):
+        ranked_by_hand(found, search, rank)
+
+
+def ranked_by_hand(found, search, rank):
     lists, twin = filled(found), TwinPostings(TF_MAX, LENGTH_MAX)
     twin.documents = list(found)
     *asked, count = search
@@ -272,9 +328,14 @@ def test_what_comes_too_late_is_refused_and_what_came_before_it_is_there(monkeyp
     assert lists.check() == []
 
 
-@settings(max_examples=60)
-@given(st.permutations(range(1, 60)), st.integers(1, 9), st.data())
-def test_tweets_in_any_order_are_found_in_theirs(order, count, data):
+@settings(max_examples=100)
+@given(st.permutations(range(1, 60)), st.integers(1, 9), step_works, st.data())
+def test_tweets_in_any_order_are_found_in_theirs(order, count, work, data):
+    with steps_of(work):
+        found_in_any_order(order, count, data)
+
+
+def found_in_any_order(order, count, data):
     lists, ids = Postings(), [n * 10 for n in order]
     lists.append([document(n, "a", *(["b"] if n % 3 else []), lang="en" if n % 4 else "fr") for n in ids])
     assert lists.check() == []
@@ -298,10 +359,10 @@ def test_a_language_too_many_is_refused_and_what_came_before_it_is_there():
     assert lists.last_id == 1_000
     asked = Asked(lists.lists_of("a", dict, lambda _: ["a"])[np.newaxis], *[np.zeros(0, np.int64)] * 3)
     asked = asked._replace(no_words=np.zeros((0, LANGUAGES_MAX), np.int32))
-    assert lists.ids(lists.newest(asked, 0, 0, 1_000)) == [1_000, *range(most - 1, 0, -1)]
-    assert lists.ids(lists.newest(asked, 0, 0, 3)) == [1_000, most - 1, most - 2]
+    assert lists.ids(whole(lists.newest(asked, 0, 0, 1_000))) == [1_000, *range(most - 1, 0, -1)]
+    assert lists.ids(whole(lists.newest(asked, 0, 0, 3))) == [1_000, most - 1, most - 2]
     lists.append([document(1_002, "a", lang="l7")])
-    assert lists.ids(lists.newest(asked, 0, 0, 2)) == [1_002, 1_000]
+    assert lists.ids(whole(lists.newest(asked, 0, 0, 2))) == [1_002, 1_000]
 
 
 def test_what_does_not_belong_together_is_refused():
@@ -322,7 +383,7 @@ def test_more_documents_than_a_posting_can_number_are_refused(monkeypatch):
 
 
 def test_a_search_that_would_go_through_too_much_is_refused(monkeypatch):
-    monkeypatch.setattr(postings, "WORK_MAX", 10)
+    monkeypatch.setattr(postings, "SEARCH_WORK_MAX", 10)
     lists = filled([
         *[document(n, "a", *(["rare"] if n == 7 else []), terms=["#x"]) for n in range(1, 9)],
         *[document(n, "a", lang="de") for n in range(9, 12)],

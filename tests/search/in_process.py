@@ -20,7 +20,7 @@ import msgpack
 from actors.core.errors import OverloadedError, RookeryError
 from actors.core.found import FoundTweets
 from actors.core.news import News
-from actors.core.postings import Postings
+from actors.core.postings import Postings, Steps
 from actors.search.accounts import AccountIndex
 from actors.search.documents import CHANGED, FOUND, NEW, band_of, read_tweet
 from actors.search.index import TweetIndex
@@ -44,11 +44,11 @@ class FedPostings(TweetPostings):
     async def _at_once(self, position: int) -> None:
         """Wait for nothing: the core of these tests commits at once."""
 
-    def newest(self, tree: list[Any], max_id: int, min_id: int, count: int) -> Matches | None:
+    def newest(self, tree: list[Any], max_id: int, min_id: int, count: int) -> Steps[Matches | None]:
         self._engine.feed()
         return super().newest(tree, max_id, min_id, count)
 
-    def best(self, *args: Any) -> Matches | None:
+    def best(self, *args: Any) -> Steps[Matches | None]:
         self._engine.feed()
         return super().best(*args)
 

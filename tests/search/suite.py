@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from actors.core.ids import bucket_of_account
-from actors.core.postings import Document, Postings
+from actors.core.postings import Document, Postings, whole
 from actors.search.documents import CHANGED, read_tweet
 from actors.search.index import TweetIndex
 from actors.search.query import QueryError, check_tree, parse, resolve
@@ -183,7 +183,7 @@ class Shards:
         parts = []
         for lists in self.lists:
             asked = lists_of(lists, query)
-            found = None if asked is None else lists.newest(asked, query.max_id, query.since_id, EVERYTHING)
+            found = None if asked is None else whole(lists.newest(asked, query.max_id, query.since_id, EVERYTHING))
             if found is None and asked is not None:
                 return None
             parts.append([] if found is None else lists.ids(found))

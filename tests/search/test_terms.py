@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.core.postings import Document, Postings
+from actors.core.postings import Document, Postings, whole
 from actors.search import text
 from actors.search.documents import read_tweet
 from actors.search.index import TweetIndex
@@ -57,14 +57,14 @@ class Both:
         bounds = [bound for bound in (max_id, query.max_id) if bound]
         if asked is None:
             return []
-        return self.lists.ids(self.lists.newest(asked, min(bounds, default=0), query.since_id, count))
+        return self.lists.ids(whole(self.lists.newest(asked, min(bounds, default=0), query.since_id, count)))
 
     def scores(self, tree):
         query = query_of(tree)
         asked = lists_of(self.lists, query)
         if asked is None:
             return {}
-        found, scores = self.lists.best(asked, query.max_id, query.since_id, EVERYTHING, as_they_are)
+        found, scores = whole(self.lists.best(asked, query.max_id, query.since_id, EVERYTHING, as_they_are))
         return dict(zip(self.lists.ids(found), scores.tolist(), strict=True))
 
     def differ(self, tree):
@@ -281,7 +281,7 @@ def test_no_word_is_taken_for_a_term_of_another_kind():
 
     def ids(tree):
         asked = lists_of(lists, query_of(tree))
-        return [] if asked is None else [tweet_id >> 20 for tweet_id in lists.ids(lists.newest(asked, 0, 0, 9))]
+        return [] if asked is None else [tweet_id >> 20 for tweet_id in lists.ids(whole(lists.newest(asked, 0, 0, 9)))]
 
     assert (ids(["tag", "love"]), ids(["cash", "btc"]), ids(["mention", "bob"])) == ([1], [2], [2])
     assert (ids(["word", "love"]), ids(["word", "btc"]), ids(["word", "bob"])) == ([2, 1], [3, 2], [3, 2])
