@@ -339,4 +339,4 @@ def _window(documents: int, work: int) -> int:
 
 def _room(asked: Asked) -> Ints:
     """Return the scratch of a kernel."""
-    return np.empty((3, sum(len(lists) for lists in asked)), dtype=np.int64)
+    return np.empty((4, sum(len(lists) for lists in asked)), dtype=np.int64)

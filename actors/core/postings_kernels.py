@@ -9,7 +9,7 @@ A search
     words     int32[words, LANGUAGES_MAX]   the list of each word in each language, -1 for none
     terms     int64[terms]                  lists that have no language
     no_words, no_terms                      the same, of what must not be
-    room      int64[3, words + terms + no_words + no_terms]   scratch: lists, and how far each still counts
+    room      int64[4, words + terms + no_words + no_terms]   scratch: lists, and how far each still counts
     ids, tops  int64[documents]             each document's tweet, and the largest id up to it
     since_id, max_id                        only tweets from since_id on, and before max_id
     low, high                               documents before low have no tweet from since_id on, those from high on none
@@ -23,7 +23,7 @@ followed from theirs by galloping, so that each element costs the logarithm of w
 
 from __future__ import annotations
 
-from math import log, log2
+from math import exp2, log, log2
 
 import numpy as np
 
@@ -38,16 +38,18 @@ K1, B = 1.2, 0.75  # of BM25, as Lucene and tantivy have them
 @njit
 def _at_or_below(data, first, end, document):
     """Return how many of the `end` postings from data[first] on are of that document or one before it."""
+    above = (document + 1) << TF_BITS
     step = 1
-    while step <= end and np.int64(data[first + end - step]) >> TF_BITS > document:
+    while step <= end and data[first + end - step] >= above:
         step *= 2
-    low, high = max(0, end - step), end - step // 2
-    while low < high:
-        middle = (low + high) // 2
-        if np.int64(data[first + middle]) >> TF_BITS > document:
-            high = middle
-        else:
-            low = middle + 1
+    low = max(0, end - step)
+    left = end - step // 2 - low
+    while left > 1:  # without a branch that can't be predicted
+        half = left // 2
+        low += half * (data[first + low + half - 1] < above)
+        left -= half
+    if left == 1 and data[first + low] < above:
+        low += 1
     return low
 
 
@@ -134,6 +136,41 @@ def _matches(data, room, wanted, driver, document):
 
 
 @njit
+def _next(data, room, wanted, driver):
+    """Return the next document from room[3, 0] on that matches, newest first, -1 for none.
+
+    It is that of the last posting that counts of each list; who goes on counts one less of the driver's.
+    """
+    first, i, low = room[1, driver], room[2, driver], room[3, 0]
+    if wanted == 2 and room.shape[1] == 2:  # as most searches: without a look at `room` for each posting
+        other, end = room[1, 1 - driver], room[2, 1 - driver]
+        while i > 0:
+            document = np.int64(data[first + i - 1]) >> TF_BITS
+            if document < low:
+                return -1
+            end = _at_or_below(data, other, end, document)
+            if end == 0:
+                return -1
+            if np.int64(data[other + end - 1]) >> TF_BITS == document:
+                room[2, driver], room[2, 1 - driver] = i, end
+                return document
+            i -= 1
+        return -1
+    while i > 0:
+        document = np.int64(data[first + i - 1]) >> TF_BITS
+        if document < low:
+            return -1
+        match = _matches(data, room, wanted, driver, document)
+        if match < 0:
+            return -1
+        if match:
+            room[2, driver] = i
+            return document
+        i -= 1
+    return -1
+
+
+@njit
 def _first_of(tops, count, tweet_id):
     """Return the first of `count` documents whose tops isn't below an id."""
     low, high = 0, count
@@ -157,33 +194,30 @@ def newest(
     others are looked at only as far as that page goes.
     """
     total, wanted = 0, words.shape[0] + terms.shape[0]
+    room[3, 0] = low
     for turn in range(-1, LANGUAGES_MAX if words.shape[0] else 0):
         g = language if turn < 0 else turn
         if (turn >= 0 and g == language) or _shortest(length, words, terms, g) < 0:
             continue
         driver = _begin(data, start, length, words, terms, no_words, no_terms, g, high, room)
-        first, i, here, least = room[1, driver], room[2, driver], 0, max_id
-        while i > 0:
-            i -= 1
-            document = np.int64(data[first + i]) >> TF_BITS
-            if document < low:
+        here, least = 0, max_id
+        while True:
+            document = _next(data, room, wanted, driver)
+            if document < 0:
                 break
-            match = _matches(data, room, wanted, driver, document)
-            if match < 0:
-                break
-            if match:
-                tweet_id = ids[document]
-                if tweet_id < since_id or tweet_id >= max_id:
-                    continue
-                if total == found.shape[0]:
-                    return -1
-                found[total] = document
-                total += 1
-                here += 1
-                least = min(least, tweet_id)
-                if here == count:
-                    since_id = least
-                    low = max(low, _first_of(tops, high, least))
+            room[2, driver] -= 1
+            tweet_id = ids[document]
+            if tweet_id < since_id or tweet_id >= max_id:
+                continue
+            if total == found.shape[0]:
+                return -1
+            found[total] = document
+            total += 1
+            here += 1
+            least = min(least, tweet_id)
+            if here == count:
+                since_id = least
+                room[3, 0] = max(room[3, 0], _first_of(tops, high, least))
     return total
 
 
@@ -198,6 +232,7 @@ def scored(
     without any the score is 1.
     """
     total, wanted = 0, words.shape[0] + terms.shape[0]
+    room[3, 0] = low
     for g in range(LANGUAGES_MAX if words.shape[0] else 1):
         if _shortest(length, words, terms, g) < 0:
             continue
@@ -205,19 +240,11 @@ def scored(
         for w in range(words.shape[0]):
             having = length[room[0, w]]
             weights[w] = (K1 + 1.0) * log(1.0 + (documents - having + 0.5) / (having + 0.5))
-        first, i = room[1, driver], room[2, driver]
-        while i > 0:
-            room[2, driver] = i
-            i -= 1
-            document = np.int64(data[first + i]) >> TF_BITS
-            if document < low:
+        while True:
+            document = _next(data, room, wanted, driver)
+            if document < 0:
                 break
-            match = _matches(data, room, wanted, driver, document)
-            if match < 0:
-                break
-            if match:
-                if ids[document] < since_id or ids[document] >= max_id:
-                    continue
+            if since_id <= ids[document] < max_id:
                 if total == found.shape[0]:
                     return -1
                 score = 0.0 if words.shape[0] else 1.0
@@ -228,6 +255,7 @@ def scored(
                 found[total] = document
                 scores[total] = score
                 total += 1
+            room[2, driver] -= 1
     return total
 
 
@@ -247,10 +275,12 @@ def ranked(
         tweet_id, slot = ids[document], slots[document]
         if tweet_ids[slot] != tweet_id:
             continue
-        score = scores[i] * log2(2.0 + likes[slot] + 2.0 * reposts[slot] + replies[slot])
+        score, engagement = scores[i], likes[slot] + 2.0 * reposts[slot] + replies[slot]
+        if engagement > 0.0:
+            score *= log2(2.0 + engagement)
         age_ms = now_ms - (tweet_id >> 16)
         if age_ms > 0:
-            score *= floor + (1.0 - floor) * 2.0 ** (age_ms * rate)
+            score *= floor + (1.0 - floor) * exp2(age_ms * rate)
         if following.shape[0]:
             place = np.searchsorted(following, authors[slot])
             if place < following.shape[0] and following[place] == authors[slot]:
