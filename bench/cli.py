@@ -15,7 +15,7 @@ from rich.console import Console
 from actors.ray_token import TOKEN_FILE, write_private
 from bench.load_generator import generators
 from bench.processes import BenchError
-from bench.scenarios import SCENARIOS, Options, Scenario
+from bench.scenarios import SCENARIOS, SHARDS, Options, Scenario
 
 app = typer.Typer(
     help="Benchmarks: Rookery beside what a user would pick instead, in one run.", no_args_is_help=True,
@@ -44,6 +44,7 @@ TweetsOption = Annotated[
 CountOption = Annotated[
     int | None, typer.Option("--count", min=1_000, help="`search`: tweets.", show_default="1,000,000")
 ]
+ShardsOption = Annotated[int, typer.Option("--shards", min=1, max=64, help="`search`: Rookery's shards.")]
 SearchPeersOption = Annotated[str, typer.Option("--peers", help="`search`: whom it is measured beside.")]
 
 
@@ -74,7 +75,7 @@ def _command(scenarios: list[Scenario]) -> Callable[..., None]:
         quick: QuickOption = False, json: JsonOption = None, pairs: PairsOption = 5, seconds: SecondsOption = 3.0,
         generator: GeneratorOption = "auto", auth: AuthOption = "token", graph: GraphOption = None,
         accounts: AccountsOption = None, tweets: TweetsOption = None, count: CountOption = None,
-        peers: SearchPeersOption = "postgres,fts5",
+        peers: SearchPeersOption = "postgres,fts5", shards: ShardsOption = SHARDS,
     ) -> None:  # fmt: skip
         available = generators()
         chosen = available[0] if generator == "auto" else generator
@@ -91,8 +92,9 @@ def _command(scenarios: list[Scenario]) -> Callable[..., None]:
                 folder = Path(scratch, scenario.name)
                 folder.mkdir()
                 options = Options(
-                    folder, quick, pairs, seconds, chosen, auth, graph, accounts, tuple(tweets or ()), count, peers
-                )
+                    folder, quick, pairs, seconds, chosen, auth, graph, accounts, tuple(tweets or ()), count, peers,
+                    shards,
+                )  # fmt: skip
                 try:
                     run_scenario(scenario, options, json if len(scenarios) == 1 else None)
                 except BenchError as error:

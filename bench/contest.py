@@ -20,9 +20,8 @@ from bench.peer_redis import RedisPeer, load_peer, redis_peer
 from bench.processes import BenchError
 from bench.results import Plot, Result, Row
 from bench.rookery import RookeryCluster, get_home, load_network, rookery_cluster, tweets_of
-from bench.scenarios import Options, Progress
+from bench.scenarios import SHARDS, Options, Progress
 
-SHARDS = 2
 COMPARED = 50  # home timelines that must be the same on both sides before anything is measured
 WARM_UP_S = 1.0
 

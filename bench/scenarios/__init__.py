@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.results import Result
 
+SHARDS = 2  # of Rookery, unless a scenario says otherwise
 Progress = Callable[[str], None]
 
 
@@ -30,7 +31,7 @@ class Options:
     """What every scenario is told.
 
     folder: scratch space; quick: tiny data and short runs, to see that it works; accounts: instead of the scenario's
-    own number; tweets, count, peers: of `search`.
+    own number; tweets, count, peers, shards: of `search`.
     """
 
     folder: Path
@@ -44,6 +45,7 @@ class Options:
     tweets: tuple[Path, ...] = ()
     count: int | None = None
     peers: str = "postgres,fts5"
+    shards: int = SHARDS
 
     def warm_up(self, runs: Iterable[Callable[[float], object]], seconds_max: float) -> None:
         """Let contestants run for up to so long before they are measured. Not if quick: those figures say nothing."""

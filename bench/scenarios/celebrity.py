@@ -38,11 +38,10 @@ from bench.rookery import (
     rookery_cluster,
     wake_all,
 )
-from bench.scenarios import Options, Progress, counting
+from bench.scenarios import SHARDS, Options, Progress, counting
 from cluster.loading import BulkLoader, message_numbers
 
 FOLLOWERS, FOLLOWERS_QUICK = 1_000_000, 5_000
-SHARDS = 2
 PARTS = (100, 10, 1)  # a celebrity of a hundredth, a tenth, all of the followers
 OTHERS, OTHERS_QUICK = 200, 20
 OTHERS_FOLLOWERS = 75

@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from bench.contest import COMPARED, SHARDS, WARM_UP_S, ClientPlots, add_rows
+from bench.contest import COMPARED, WARM_UP_S, ClientPlots, add_rows
 from bench.dataset import Ints
 from bench.load_generator import Sample, run_load, write_requests
 from bench.machine import busy_percent
@@ -29,7 +29,7 @@ from bench.peer_wrk2 import load_peer
 from bench.processes import BenchError
 from bench.results import Result, Row
 from bench.rookery import RookeryCluster, edges_of, rookery_cluster, wake_all
-from bench.scenarios import Options, Progress
+from bench.scenarios import SHARDS, Options, Progress
 from bench.social_network import (
     COMPOSE_PATH,
     HOME_PATH,

@@ -21,7 +21,6 @@ import httpx
 import orjson
 import psutil
 
-from bench.contest import SHARDS
 from bench.dataset import Network, make_network
 from bench.load_generator import get_request, post_request, run_load, write_requests
 from bench.machine import busy_percent
@@ -30,7 +29,7 @@ from bench.pairs import Spread
 from bench.processes import BenchError
 from bench.results import Claim, Plot, Result, Row
 from bench.rookery import get_home, load_network, rookery_cluster
-from bench.scenarios import Options, Progress
+from bench.scenarios import SHARDS, Options, Progress
 
 TIMES_CAPACITY = 3.0
 CLIENTS = 64  # of the closed loop that finds the capacity

@@ -29,7 +29,7 @@ import httpx
 import orjson
 
 from api.entities import find_entities, pack_entities
-from bench.contest import SHARDS, WARM_UP_S
+from bench.contest import WARM_UP_S
 from bench.dataset import Network, make_network
 from bench.load_generator import Sample, get_request, post_request, run_load, write_requests
 from bench.machine import busy_percent
@@ -101,7 +101,8 @@ def run(options: Options, progress: Progress) -> Result:
     count = options.count or (TWEETS_QUICK if options.quick else TWEETS)
     result = Result(
         "search", {"quick": options.quick, "pairs": options.pairs, "seconds": options.seconds, "tweets": count,
-                   "sources": [path.name for path in options.tweets], "peers": peers},
+                   "sources": [path.name for path in options.tweets], "peers": peers,
+                   "shards": options.shards},
     )  # fmt: skip
     progress(f"making {count:,} tweets")
     network = make_network(options.accounts or (ACCOUNTS_QUICK if options.quick else ACCOUNTS), FOLLOWEES, 0)
@@ -151,7 +152,7 @@ def rookery_side(options: Options, progress: Progress, stage: Stage, result: Res
     progress("starting Rookery")
     network, corpus = stage.network, stage.corpus
     tokens = network.tokens
-    with rookery_cluster(options.folder, SHARDS, options.auth) as cluster:
+    with rookery_cluster(options.folder, options.shards, options.auth) as cluster:
         on_count = counting(progress, "loading Rookery", len(corpus.texts))
         accounts = network.accounts.tolist()
 
