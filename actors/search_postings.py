@@ -70,6 +70,7 @@ class TweetPostings:
         self.state, self.rows, self._committed = rows.state, rows, committed
         self.log = structlog.get_logger()
         self.lists: Postings | None = None  # that answer
+        self.filled: Callable[[], None] | None = None  # is called whenever they are ready
         self.fill_count = 0
         self.answered_count = 0
         self._target: Postings | None = None  # that are being filled
@@ -131,6 +132,8 @@ class TweetPostings:
             if self._target is not target:
                 return
         self._target, self.lists = None, target
+        if self.filled is not None:
+            self.filled()
         seconds = round(asyncio.get_running_loop().time() - begin, 3)
         self.log.info("posting lists are ready", tweets=target.count, terms=target.term_count, seconds=seconds)
 

@@ -474,8 +474,11 @@ async def test_figures_tell_what_there_is():
     world.engine.hold()
     await world.eventually(lambda: world.engine.asked)
     assert world.postings.figures()["state"] == "filling"
+    filled: list[bool] = []
+    world.postings.filled = lambda: filled.append(world.postings.lists is not None)
     world.engine.release()
     await world.settled()
+    assert filled == [True]
     world.delete(ids[0])
     await world.settled()
     before = world.postings.answered_count

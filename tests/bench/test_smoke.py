@@ -39,6 +39,8 @@ def run_scenario(name: str, folder: Path) -> Run:
                "--json", str(folder / "result.json")]  # fmt: skip
     if name == "memory":  # one size: it needs a cluster for each
         command += ["--accounts", "1000"]
+    if name == "search":
+        command += ["--count", "4000"]
     if name == "search" and find_binaries() is None and "CI" not in os.environ:
         command += ["--peers", "fts5"]  # PostgreSQL isn't on every machine
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=280, check=False)
