@@ -137,43 +137,9 @@ class SearchRequests:
             if type(score) not in (int, float) or score != score:
                 raise MalformedError("a cursor of top is [score, tweet id]")
             below = (float(score), an_id_or_zero(tweet_id, "cursor"))
-            self._top(request, tree, count, below, at_ms, viewer, bool(highlight))
+            TopPage(self, request, tree, viewer, count, bool(highlight), at_ms, below).ask()
         else:
             raise InvalidError('order must be "latest" or "top"', "order")
-
-    def _top(
-        self, request: Any, tree: Any, count: int, below: tuple[float, int], at_ms: int, viewer: Viewer, highlight: bool
-    ) -> None:
-        def show(matches: Matches, whole_page: bool = False) -> bool:
-            """Answer with the first that may be seen, unless a whole page is wanted and there are fewer."""
-            rows = self.found.rows(matches.ids, viewer, count + 1, matches.scores, matches.arrivals)
-            if whole_page and len(rows) <= count:
-                return False
-            self.reply_page(request, tree, rows[:count], int(len(rows) > count), highlight)
-            return True
-
-        def rank(body: Any) -> None:
-            ranked = self.found.ranked(body[0], body[1], at_ms, viewer, self.weights)
-            if below[1]:
-                ranked = [each for each in ranked if each < below]
-            show(Matches([tweet_id for _, tweet_id in ranked], None, [score for score, _ in ranked]))
-
-        def ask_lists(wanted: int) -> None:
-            """Ask for as many as likely make a page; for more if few of them may be shown."""
-
-            def take(best: Matches | None) -> None:
-                if best is None:
-                    self.ask(request, "top", [tree, self.candidates, follows_in(tree, viewer)], rank)
-                elif show(best, whole_page=len(best.ids) == wanted <= BEST_COUNT_MAX):
-                    self.answered += 1
-                else:
-                    ask_lists(8 * wanted)
-
-            assert self.engine is not None
-            best = self.engine.postings.best(tree, at_ms, below, wanted, viewer, self.weights)
-            self.in_turns(request, "top", best, take)
-
-        ask_lists(count + 1 + LISTED_SPARE_COUNT)
 
     def reply_page(self, request: Any, tree: Any, rows: list[Found], edge: int, highlight: bool) -> None:
         """Answer with a page; if wanted, with where the query's words stand in each text."""
@@ -383,6 +349,59 @@ class Page:
     def _reply(self, edge: int) -> None:
         """edge: how far was looked, 0 if to the end."""
         self.requests.reply_page(self.request, self.tree, self.rows, edge, self.highlight)
+
+
+class TopPage:
+    """A page of the best. A class, as functions that call themselves would be garbage that only a collection finds."""
+
+    __slots__ = ("at_ms", "below", "count", "highlight", "request", "requests", "tree", "viewer")
+
+    def __init__(
+        self, requests: SearchRequests, request: Any, tree: Any, viewer: Viewer, count: int, highlight: bool,
+        at_ms: int, below: tuple[float, int],
+    ) -> None:  # fmt: skip
+        """below: score and id that those of the page come after; an id of 0 for none."""
+        self.requests, self.request, self.tree, self.viewer = requests, request, tree, viewer
+        self.count, self.highlight, self.at_ms, self.below = count, highlight, at_ms, below
+
+    def ask(self) -> None:
+        """Ask posting lists, or else the engine."""
+        self._ask_lists(self.count + 1 + LISTED_SPARE_COUNT)
+
+    def _ask_lists(self, wanted: int) -> None:
+        """Ask for as many as likely make a page; for more if few of them may be shown."""
+        requests = self.requests
+        assert requests.engine is not None
+        best = requests.engine.postings.best(
+            self.tree, self.at_ms, self.below, wanted, self.viewer, requests.weights
+        )  # fmt: skip
+        requests.in_turns(self.request, "top", best, partial(self._take, wanted))
+
+    def _take(self, wanted: int, best: Matches | None) -> None:
+        requests = self.requests
+        if best is None:
+            args = [self.tree, requests.candidates, follows_in(self.tree, self.viewer)]
+            requests.ask(self.request, "top", args, self._rank)
+        elif self._show(best, len(best.ids) == wanted <= BEST_COUNT_MAX):
+            requests.answered += 1
+        else:
+            self._ask_lists(8 * wanted)
+
+    def _rank(self, body: Any) -> None:
+        requests, below = self.requests, self.below
+        ranked = requests.found.ranked(body[0], body[1], self.at_ms, self.viewer, requests.weights)
+        if below[1]:
+            ranked = [each for each in ranked if each < below]
+        self._show(Matches([tweet_id for _, tweet_id in ranked], None, [score for score, _ in ranked]), False)
+
+    def _show(self, matches: Matches, whole_page: bool) -> bool:
+        """Answer with the first that may be seen, unless a whole page is wanted and there are fewer."""
+        count = self.count
+        rows = self.requests.found.rows(matches.ids, self.viewer, count + 1, matches.scores, matches.arrivals)
+        if whole_page and len(rows) <= count:
+            return False
+        self.requests.reply_page(self.request, self.tree, rows[:count], int(len(rows) > count), self.highlight)
+        return True
 
 
 def follows_in(tree: Any, viewer: Viewer) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import tempfile
 import time
 from collections.abc import Iterator
@@ -218,6 +219,27 @@ def test_posting_lists_fill_a_page_and_ask_no_engine(listed):
     with pytest.raises(OverloadedError):
         listed.latest("finch OR auk", 2)
     assert listed.engine.asked == []
+
+
+@pytest.mark.parametrize("has_lists", [True, False])
+@pytest.mark.parametrize("order", ["latest", "top"])
+def test_a_search_leaves_nothing_behind_that_only_a_collection_finds(tmp_path, order, has_lists):
+    """Collections take the shard's loop 10 ms and more, and home reads wait meanwhile."""
+    world = World(tmp_path, has_lists)
+    for n in range(30):
+        world.post(world.people[0], f"tidy finch {n}")
+    args = [tree_of("tidy finch"), order, 5, [0, 0], world.shards.now_ms if order == "top" else 0, NOBODY, False]
+    for _ in range(3):
+        world.ask("search", *args)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(50):
+            world.ask("search", *args)
+        assert gc.collect() < 50
+    finally:
+        gc.enable()
+        world.engine.close()
 
 
 @pytest.mark.parametrize("order", ["latest", "top"])
