@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import time
 from collections.abc import Iterator
@@ -188,3 +189,23 @@ def test_a_known_head_with_connection_close_is_not_kept(world, repeats):
         assert read_answers(sock, 1)[0][0] == 200
         assert sock.recv(1) == b""
     assert repeats == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/feed?user_id={ada}", "/api/v1/search?query=word", "/api/v1/search?query=word&order=top"]
+)
+def test_reads_leave_nothing_behind_that_only_a_collection_finds(world, path):
+    """Collections hold up whoever asks meanwhile."""
+    live, ada, _, _ = world
+    request = get(path.format(ada=ada["user_id"]), token_of(ada))
+    with connected(live) as sock:
+        for _ in range(5):
+            assert ask(sock, request)[0] == 200
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(60):
+                ask(sock, request)
+            assert gc.collect() < 60
+        finally:
+            gc.enable()
