@@ -13,9 +13,8 @@ How it works
 See `direct_exchange.py` and `search.py`. An answer that is repeated is written before this worker reads on. A search
 that finds too little goes on in a task, which looks for what may have been meant: that is rare.
 
-Cost, without system calls: 51 us of this worker's time a search of 20 tweets from two shards, 59 us with a reader, 34
-if the answer is repeated; through uvicorn's cycle, tasks and ASGI it was 81, 86 and 59 us. Of the 51, 5 are the
-decoding of 40 rows, 5 their merging and the body, 6 the query. In the same measure a home read takes 34 us.
+Cost, system calls included: some 60 us of this worker's time a search of 20 tweets from one shard, 90 from two
+(bench/NOTES.md). Through uvicorn's cycle, tasks and ASGI it was 145 from two.
 """
 
 from __future__ import annotations
