@@ -372,9 +372,8 @@ class TopPage:
         """Ask for as many as likely make a page; for more if few of them may be shown."""
         requests = self.requests
         assert requests.engine is not None
-        best = requests.engine.postings.best(
-            self.tree, self.at_ms, self.below, wanted, self.viewer, requests.weights
-        )  # fmt: skip
+        postings = requests.engine.postings
+        best = postings.best(self.tree, self.at_ms, self.below, wanted, self.viewer, requests.weights)
         requests.in_turns(self.request, "top", best, partial(self._take, wanted))
 
     def _take(self, wanted: int, best: Matches | None) -> None:

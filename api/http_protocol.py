@@ -13,11 +13,10 @@ Rules of this file
 - What isn't HTTP gets the same JSON error as everything else.
 - Ordinary home reads and searches are answered right here (`home_exchange.py`, `search_exchange.py`), and so are
   requests that this worker has no place for (`direct_exchange.py`); everything else is uvicorn's and the app's.
-
 - A connection's next home read or search whose head is the last one's but for the URL goes past the parser.
 
 Cost: two method calls and a few comparisons per chunk read and request, 0.5 us; 0.6 us to see that a request is
-neither a home read nor a search. The parser and its callbacks take 8 us a request.
+neither a home read nor a search.
 """
 
 from __future__ import annotations

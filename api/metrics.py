@@ -8,7 +8,7 @@ Rules of this file
 
 - Requests are counted by the event loop's thread alone, and become Prometheus's families when somebody asks.
 
-Cost: 0.6 us a request; prometheus_client's counter and histogram, with their locks, took 3 to 8.
+Cost: 0.2 us a request; prometheus_client's counter and histogram, with their locks, take 1.1.
 """
 
 from __future__ import annotations

@@ -221,7 +221,7 @@ class Search:
                 answers = [result for result in results if not isinstance(result, Exception)]
                 done((answers, Shards(len(answers), len(results))), None)
 
-        self.ask_each(op, [(shard, args) for shard in range(self._cluster.shard_count)], end)
+        self.ask_each(op, [(shard, args) for shard in range(self.shard_count)], end)
 
     @property
     def shard_count(self) -> int:

@@ -125,7 +125,8 @@ class Shape(NamedTuple):
 def shape_of(before: bytes, after: bytes, count_default: int, count_max: int) -> Shape | None:
     """Return what the query string before `query=` and after its words says; None if there is a token, or more words.
 
-    Clients ask for other words with the same parameters again and again: 0.3 us, not 15. Raises as `parse_question`.
+    Clients ask for other words with the same parameters again and again: 0.5 us with `question`, not 5.
+    Raises as `parse_question`.
     """
     first, last = parse_query(before), parse_query(after)
     if first.keys() & last.keys() or {"query", "auth_token"} & (first.keys() | last.keys()):
