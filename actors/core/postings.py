@@ -26,6 +26,7 @@ import numpy.typing as npt
 from actors.core import postings_kernels as kernels
 from actors.core.arena import TIDY_FROM_ELEMENTS, BlockArena
 from actors.core.ids import ID_MAX
+from actors.core.segment_bitmaps import DENSE_COLUMN, SegmentBitmaps
 
 Ints = npt.NDArray[np.int64]
 Lists = npt.NDArray[np.int32]
@@ -70,7 +71,8 @@ class Postings:
 
     def __init__(self, tidy_from: int = TIDY_FROM_ELEMENTS) -> None:
         """tidy_from: see `BlockArena`."""
-        self.lists = BlockArena(np.uint32, tidy_from=tidy_from)
+        self.lists = BlockArena(np.uint32, columns=[DENSE_COLUMN], tidy_from=tidy_from)
+        self.bitmaps = SegmentBitmaps()
         self.count = 0  # documents
         self.gone_count = 0  # of which have gone, as far as anybody said
         self.words_total = 0
@@ -123,6 +125,7 @@ class Postings:
     def _put(self, rows: list[int], postings: list[int]) -> None:
         self.lists.ensure_rows(self._row_count)
         self.lists.append_many(np.array(rows, dtype=np.int64), np.array(postings, dtype=np.uint32))
+        self.bitmaps.grow(self.lists, self.count)
 
     def _add(self, tweet_id: int, slot: int, length: int) -> None:
         n = self.count
@@ -210,7 +213,7 @@ class Postings:
         while True:
             bottom = max(low, high - window)
             total = kernels.newest(
-                lists.data, lists.start, lists.length, *asked, language, self._ids, self._tops, since_id,
+                *self._parts(), *asked, language, self._ids, self._tops, since_id,
                 max_id or ID_MAX, bottom, high, count, room, self._found,
             )  # fmt: skip
             if total < 0:  # more of them than on average
@@ -240,27 +243,21 @@ class Postings:
         documents, mean_length = self.count, self.words_total / self.count if self.words_total else 1.0
         low, high = self._bounds(max_id, since_id)
         room, weights, window = _room(asked), np.empty(len(asked.words)), _window(high - low, work)
-        best, ranks = _NONE, np.zeros(0, dtype=np.float64)
+        ranks, ids, best, held = np.empty(count), *np.empty((2, count), dtype=np.int64), 0
         while True:
-            bottom, found, scores = max(low, high - window), self._found, self._scores
+            bottom = max(low, high - window)
             total = kernels.scored(
-                lists.data, lists.start, lists.length, *asked, self._ids, since_id, max_id or ID_MAX, bottom, high,
-                self._lengths, documents, mean_length, room, weights, found, scores,
+                *self._parts(), *asked, self._ids, since_id, max_id or ID_MAX, bottom, high, self._lengths, documents,
+                mean_length, room, weights, self._found, self._scores,
             )  # fmt: skip
             if total < 0:  # more of them than on average
                 window = max(1, window // 2)
                 continue
-            left = rank(found, scores, total, self._ids, self._slots)
-            found, scores = found[:left], scores[:left]
-            if len(best):
-                found, scores = np.concatenate([best, found]), np.concatenate([ranks, scores])
-            if len(found) > count:  # only those that may be among the first; as good as the last of these may be many
-                likely = scores >= np.partition(scores, len(found) - count)[len(found) - count]
-                found, scores = found[likely], scores[likely]
-            order = np.lexsort((self._ids[found], scores))[: -count - 1 : -1]
-            best, ranks = found[order], scores[order]
+            left = rank(self._found, self._scores, total, self._ids, self._slots)
+            held = kernels.kept(self._found, self._scores, left, self._ids, ranks, ids, best, held)
             if bottom <= low:
-                return best, ranks
+                kernels.best_first(ranks, ids, best, held)
+                return best[:held], ranks[:held]
             high = bottom
             yield
 
@@ -282,6 +279,11 @@ class Postings:
         """Note where a document lies among the arrivals."""
         self._arrivals[document] = place
 
+    def _parts(self) -> tuple[Any, ...]:
+        """Return the arrays that searching kernels take first, in their order."""
+        lists, bitmaps = self.lists, self.bitmaps
+        return lists.data, lists.start, lists.length, *bitmaps.parts(lists)
+
     def _bounds(self, max_id: int, since_id: int) -> tuple[int, int]:
         """Return the first document that may have a tweet from since_id on, and the one behind the last before max_id
         (0: any)."""
@@ -299,11 +301,11 @@ class Postings:
     def nbytes(self) -> int:
         """Bytes of lists, columns and names."""
         columns = sum(c.nbytes for c in (self._ids, self._tops, self._slots, self._arrivals, self._lengths))
-        return self.lists.nbytes() + columns + TERM_BYTES * self._row_count
+        return self.lists.nbytes() + self.bitmaps.nbytes() + columns + TERM_BYTES * self._row_count
 
     def check(self) -> list[str]:
         """Return violations: ids nearly and lists quite ascending, no posting beyond the documents."""
-        problems = self.lists.check()
+        problems = self.lists.check() + self.bitmaps.check(self.lists)
         ids, tops = self._ids[: self.count], self._tops[: self.count]
         if (np.maximum.accumulate(ids) != tops).any() if self.count else False:
             problems.append("the largest ids so far are others")
@@ -339,4 +341,4 @@ def _window(documents: int, work: int) -> int:
 
 def _room(asked: Asked) -> Ints:
     """Return the scratch of a kernel."""
-    return np.empty((4, sum(len(lists) for lists in asked)), dtype=np.int64)
+    return np.empty((5, sum(len(lists) for lists in asked)), dtype=np.int64)

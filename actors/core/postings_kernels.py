@@ -9,7 +9,9 @@ A search
     words     int32[words, LANGUAGES_MAX]   the list of each word in each language, -1 for none
     terms     int64[terms]                  lists that have no language
     no_words, no_terms                      the same, of what must not be
-    room      int64[4, words + terms + no_words + no_terms]   scratch: lists, and how far each still counts
+    dense     int32[lists]                  which of the frequent lists a list is, 0 for none of them
+    containers, bits, shift                 of the frequent lists, see `segment_bitmaps.py`
+    room      int64[5, words + terms + no_words + no_terms]   scratch: lists, and how far each still counts
     ids, tops  int64[documents]             each document's tweet, and the largest id up to it
     since_id, max_id                        only tweets from since_id on, and before max_id
     low, high                               documents before low have no tweet from since_id on, those from high on none
@@ -17,8 +19,9 @@ A search
 A document has one language, so it matches in one at most. Without words there is one pass for all languages. Documents
 are nearly in the order of their ids: behind one whose `tops` is below an id there is no tweet with it or a larger one.
 
-How it works: in each language that has all words the shortest list is gone through from its end, and the others are
-followed from theirs by galloping, so that each element costs the logarithm of what lies between.
+How it works: in each language that has all words the shortest list is gone through from its end. Whether another has
+the same document is a look at a bit where that one is frequent there; else it is followed from its end by galloping, so
+that each element costs the logarithm of what lies between.
 """
 
 from __future__ import annotations
@@ -81,10 +84,11 @@ def work(length, words, terms):
 
 
 @njit
-def _begin(data, start, length, words, terms, no_words, no_terms, language, high, room):
+def _begin(data, start, length, dense, words, terms, no_words, no_terms, language, high, room):
     """Lay out the lists of a language and how far they count below document `high`; return which is the shortest.
 
-    room[0]: lists, the unwanted ones last, -1 for none; room[1]: where each begins; room[2]: how far it counts.
+    room[0]: lists, the unwanted ones last, -1 for none; room[1]: where each begins; room[2]: how far it counts at
+    most; room[4]: which of the frequent lists it is.
     """
     count = 0
     for w in range(words.shape[0]):
@@ -97,6 +101,7 @@ def _begin(data, start, length, words, terms, no_words, no_terms, language, high
     for k in range(count):
         row = room[0, k]
         room[1, k] = start[row]
+        room[4, k] = dense[row]
         room[2, k] = _at_or_below(data, start[row], np.int64(length[row]), high - 1)
         if room[2, k] < room[2, shortest]:
             shortest = k
@@ -105,12 +110,40 @@ def _begin(data, start, length, words, terms, no_words, no_terms, language, high
         room[0, count] = row
         room[1, count] = start[row] if row >= 0 else 0
         room[2, count] = length[row] if row >= 0 else 0
+        room[4, count] = dense[row] if row >= 0 else 0
         count += 1
     return shortest
 
 
 @njit
-def _matches(data, room, wanted, driver, document):
+def _words_of(container, shift):
+    """Return where the bits of a container begin."""
+    return (container - 1) * max(1, 1 << shift >> 6)
+
+
+@njit
+def _is_set(bits, at, shift, document):
+    """Whether the container whose bits begin there has a document."""
+    place = document & ((1 << shift) - 1)
+    return (bits[at + (place >> 6)] >> np.uint64(place & 63)) & np.uint64(1) != 0
+
+
+@njit
+def _holds(data, containers, bits, shift, room, k, document):
+    """Return 1 if list k has a document, 0 if not, -1 if it has none before it either."""
+    container = containers[room[4, k], document >> shift]
+    if container:
+        return 1 if _is_set(bits, _words_of(container, shift), shift, document) else 0
+    first = room[1, k]
+    end = _at_or_below(data, first, room[2, k], document)
+    room[2, k] = end
+    if end == 0:
+        return -1
+    return 1 if np.int64(data[first + end - 1]) >> TF_BITS == document else 0
+
+
+@njit
+def _matches(data, containers, bits, shift, room, wanted, driver, document):
     """Return 1 if a document of the driver's list matches, 0 if not, -1 if no document before it can either.
 
     wanted: how many of the lists it must be in.
@@ -118,49 +151,53 @@ def _matches(data, room, wanted, driver, document):
     for k in range(wanted):
         if k == driver:
             continue
-        first = room[1, k]
-        end = _at_or_below(data, first, room[2, k], document)
-        room[2, k] = end
-        if end == 0:
-            return -1
-        if np.int64(data[first + end - 1]) >> TF_BITS != document:
-            return 0
+        held = _holds(data, containers, bits, shift, room, k, document)
+        if held < 1:
+            return held
     for k in range(wanted, room.shape[1]):
-        if room[2, k] > 0:
-            first = room[1, k]
-            end = _at_or_below(data, first, room[2, k], document)
-            room[2, k] = end
-            if end > 0 and np.int64(data[first + end - 1]) >> TF_BITS == document:
-                return 0
+        if _holds(data, containers, bits, shift, room, k, document) == 1:
+            return 0
     return 1
 
 
 @njit
-def _next(data, room, wanted, driver):
+def _next(data, containers, bits, shift, room, wanted, driver):
     """Return the next document from room[3, 0] on that matches, newest first, -1 for none.
 
-    It is that of the last posting that counts of each list; who goes on counts one less of the driver's.
+    It is that of the last posting that counts of the driver's list; who goes on counts one less of that.
     """
     first, i, low = room[1, driver], room[2, driver], room[3, 0]
     if wanted == 2 and room.shape[1] == 2:  # as most searches: without a look at `room` for each posting
-        other, end = room[1, 1 - driver], room[2, 1 - driver]
+        other, end, frequent = room[1, 1 - driver], room[2, 1 - driver], room[4, 1 - driver]
         while i > 0:
             document = np.int64(data[first + i - 1]) >> TF_BITS
             if document < low:
                 return -1
-            end = _at_or_below(data, other, end, document)
-            if end == 0:
-                return -1
-            if np.int64(data[other + end - 1]) >> TF_BITS == document:
-                room[2, driver], room[2, 1 - driver] = i, end
-                return document
-            i -= 1
+            container = containers[frequent, document >> shift]
+            if not container:
+                end = _at_or_below(data, other, end, document)
+                if end == 0:
+                    return -1
+                if np.int64(data[other + end - 1]) >> TF_BITS == document:
+                    room[2, driver], room[2, 1 - driver] = i, end
+                    return document
+                i -= 1
+                continue
+            at, bottom = _words_of(container, shift), max(low, document >> shift << shift)
+            while document >= bottom:
+                if _is_set(bits, at, shift, document):
+                    room[2, driver], room[2, 1 - driver] = i, end
+                    return document
+                i -= 1
+                if i == 0:
+                    return -1
+                document = np.int64(data[first + i - 1]) >> TF_BITS
         return -1
     while i > 0:
         document = np.int64(data[first + i - 1]) >> TF_BITS
         if document < low:
             return -1
-        match = _matches(data, room, wanted, driver, document)
+        match = _matches(data, containers, bits, shift, room, wanted, driver, document)
         if match < 0:
             return -1
         if match:
@@ -185,8 +222,8 @@ def _first_of(tops, count, tweet_id):
 
 @njit
 def newest(
-    data, start, length, words, terms, no_words, no_terms, language, ids, tops, since_id, max_id, low, high, count,
-    room, found,
+    data, start, length, dense, containers, bits, shift, words, terms, no_words, no_terms, language, ids, tops,
+    since_id, max_id, low, high, count, room, found,
 ):  # fmt: skip
     """Write matching documents to `found`, in no order; return how many, -1 if there is no room.
 
@@ -199,10 +236,10 @@ def newest(
         g = language if turn < 0 else turn
         if (turn >= 0 and g == language) or _shortest(length, words, terms, g) < 0:
             continue
-        driver = _begin(data, start, length, words, terms, no_words, no_terms, g, high, room)
+        driver = _begin(data, start, length, dense, words, terms, no_words, no_terms, g, high, room)
         here, least = 0, max_id
         while True:
-            document = _next(data, room, wanted, driver)
+            document = _next(data, containers, bits, shift, room, wanted, driver)
             if document < 0:
                 break
             room[2, driver] -= 1
@@ -223,8 +260,8 @@ def newest(
 
 @njit
 def scored(
-    data, start, length, words, terms, no_words, no_terms, ids, since_id, max_id, low, high, lengths, documents,
-    mean_length, room, weights, found, scores,
+    data, start, length, dense, containers, bits, shift, words, terms, no_words, no_terms, ids, since_id, max_id, low,
+    high, lengths, documents, mean_length, room, weights, found, scores,
 ):  # fmt: skip
     """Write all matching documents to `found` and their BM25 to `scores`; return how many, -1 if there is no room.
 
@@ -236,12 +273,12 @@ def scored(
     for g in range(LANGUAGES_MAX if words.shape[0] else 1):
         if _shortest(length, words, terms, g) < 0:
             continue
-        driver = _begin(data, start, length, words, terms, no_words, no_terms, g, high, room)
+        driver = _begin(data, start, length, dense, words, terms, no_words, no_terms, g, high, room)
         for w in range(words.shape[0]):
             having = length[room[0, w]]
             weights[w] = (K1 + 1.0) * log(1.0 + (documents - having + 0.5) / (having + 0.5))
         while True:
-            document = _next(data, room, wanted, driver)
+            document = _next(data, containers, bits, shift, room, wanted, driver)
             if document < 0:
                 break
             if since_id <= ids[document] < max_id:
@@ -250,6 +287,7 @@ def scored(
                 score = 0.0 if words.shape[0] else 1.0
                 norm = K1 * (1.0 - B + B * lengths[document] / mean_length)
                 for w in range(words.shape[0]):
+                    room[2, w] = _at_or_below(data, room[1, w], room[2, w], document)
                     tf = np.int64(data[room[1, w] + room[2, w] - 1]) & TF_MAX
                     score += weights[w] * tf / (tf + norm)
                 found[total] = document
@@ -294,6 +332,65 @@ def ranked(
 
 
 @njit
+def _is_worse(ranks, ids, i, j):
+    """Whether entry i comes after entry j: a lower rank, or as good and older."""
+    return ranks[i] < ranks[j] or (ranks[i] == ranks[j] and ids[i] < ids[j])
+
+
+@njit
+def _swap(ranks, ids, documents, i, j):
+    ranks[i], ranks[j] = ranks[j], ranks[i]
+    ids[i], ids[j] = ids[j], ids[i]
+    documents[i], documents[j] = documents[j], documents[i]
+
+
+@njit
+def _sink(ranks, ids, documents, held):
+    """Make a heap again of one whose first entry is another: no entry is worse than the one above it."""
+    at = 0
+    while True:
+        least = 2 * at + 1
+        if least >= held:
+            return
+        if least + 1 < held and _is_worse(ranks, ids, least + 1, least):
+            least += 1
+        if not _is_worse(ranks, ids, least, at):
+            return
+        _swap(ranks, ids, documents, at, least)
+        at = least
+
+
+@njit
+def kept(found, scores, count, document_ids, ranks, ids, documents, held):
+    """Keep the best of `count` documents and the `held` that were kept before; return how many are held now.
+
+    ranks, ids, documents: a heap, the worst first, of as many as there is room for.
+    """
+    for i in range(count):
+        score, tweet_id = scores[i], document_ids[found[i]]
+        if held < ranks.shape[0]:
+            at = held
+            held += 1
+            ranks[at], ids[at], documents[at] = score, tweet_id, found[i]
+            while at and _is_worse(ranks, ids, at, (at - 1) // 2):
+                _swap(ranks, ids, documents, at, (at - 1) // 2)
+                at = (at - 1) // 2
+        elif score > ranks[0] or (score == ranks[0] and tweet_id > ids[0]):
+            ranks[0], ids[0], documents[0] = score, tweet_id, found[i]
+            _sink(ranks, ids, documents, held)
+    return held
+
+
+@njit
+def best_first(ranks, ids, documents, held):
+    """Sort what `kept` has kept."""
+    while held > 1:
+        held -= 1
+        _swap(ranks, ids, documents, 0, held)
+        _sink(ranks, ids, documents, held)
+
+
+@njit
 def arrived(documents, ids, slots, arrivals, tweet_ids, flags, hidden_flags, arrived_ids, found):
     """Write for each of some documents where it lies among the arrivals to `found`; -1: that has to be looked up.
 
@@ -305,3 +402,30 @@ def arrived(documents, ids, slots, arrivals, tweet_ids, flags, hidden_flags, arr
         tweet_id, slot, place = ids[document], slots[document], arrivals[document]
         is_here = tweet_ids[slot] == tweet_id and not flags[slot] & hidden_flags
         found[i] = place if is_here and place >= 0 and arrived_ids[place] == tweet_id else -1
+
+
+# ---- frequent lists --------------------------------------------------------------------------------------------------
+
+
+@njit
+def counted(data, start, length, lists, low, high, counts):
+    """Write how many documents from low to below high each of some lists has to `counts`."""
+    for i in range(lists.shape[0]):
+        row = lists[i]
+        end = _at_or_below(data, start[row], np.int64(length[row]), high - 1)
+        counts[i] = end - _at_or_below(data, start[row], end, low - 1)
+
+
+@njit
+def contained(data, start, length, lists, container, low, shift, bits):
+    """Set the bits of the documents of the segment that begins with `low`, for each list in the next container."""
+    for i in range(lists.shape[0]):
+        row = lists[i]
+        first, at = start[row], _words_of(container + i, shift)
+        end = _at_or_below(data, first, np.int64(length[row]), low + (1 << shift) - 1)
+        while end > 0:
+            end -= 1
+            place = (np.int64(data[first + end]) >> TF_BITS) - low
+            if place < 0:
+                break
+            bits[at + (place >> 6)] |= np.uint64(1) << np.uint64(place & 63)

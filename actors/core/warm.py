@@ -124,6 +124,7 @@ def _search(day: _Day) -> None:
     newest, best = whole(postings.newest(asked, 0, 0, 3)), whole(postings.best(asked, 0, 0, 3, rank))
     assert newest is not None
     assert best is not None
+    postings.bitmaps.seal(postings.lists, 0)
     c, arrived = tweets.columns, day.replica.state.arrivals.tweet_id
     assert postings.arrivals(newest, c["tweet_id"], c["flags"], HIDDEN_FLAGS, arrived)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.core import postings, postings_kernels
+from actors.core import postings, postings_kernels, segment_bitmaps
 from actors.core.found import Weights
 from actors.core.postings import LENGTH_MAX, Asked, Document, Postings, whole
 from actors.core.postings_kernels import LANGUAGES_MAX, TF_MAX
@@ -148,14 +149,16 @@ def pairs_equal(found, wanted):
 
 
 @contextmanager
-def steps_of(work):
-    """Have searches go through so many postings a step."""
-    before, postings.STEP_WORK = postings.STEP_WORK, work
-    yield
-    postings.STEP_WORK = before
+def sized(size):
+    """Have searches go through so many postings a step, and segments be so large, with bits of what is so frequent."""
+    places = (postings, "STEP_WORK"), (segment_bitmaps, "SEGMENT_SHIFT"), (segment_bitmaps, "SPARSENESS")
+    with pytest.MonkeyPatch.context() as patch:
+        for (module, name), value in zip(places, size, strict=True):
+            patch.setattr(module, name, value)
+        yield
 
 
-step_works = st.sampled_from([1, 3, 20_000])
+sizes = st.tuples(st.sampled_from([1, 3, 20_000]), st.sampled_from([1, 3, 7, 14]), st.sampled_from([1, 2, 4, 256]))
 
 
 def all_alike(found, scores, count, ids, slots):
@@ -164,11 +167,11 @@ def all_alike(found, scores, count, ids, slots):
 
 
 @settings(max_examples=150)
-@given(found=documents, search=searches(), work=step_works)
-def test_what_is_added_between_two_steps_is_not_found_and_disturbs_nothing(found, search, work):
+@given(found=documents, search=searches(), size=sizes)
+def test_what_is_added_between_two_steps_is_not_found_and_disturbs_nothing(found, search, size):
     *words, since_id, max_id, count = search
     wanted = newest(filled(found), *search[:-1], count=count)
-    with steps_of(work):
+    with sized(size):
         for rank in (None, all_alike):
             lists = filled(found)
             asked = asked_of(lists, *words)
@@ -191,10 +194,10 @@ def test_what_is_added_between_two_steps_is_not_found_and_disturbs_nothing(found
 @settings(max_examples=150)
 @given(
     found=documents, parts=st.lists(st.integers(0, 9)), some=st.lists(searches(), min_size=1, max_size=6),
-    work=step_works,
+    size=sizes,
 )  # fmt: skip
-def test_whatever_is_added_in_parts_is_found_as_by_looking_at_each(found, parts, some, work):
-    with steps_of(work):
+def test_whatever_is_added_in_parts_is_found_as_by_looking_at_each(found, parts, some, size):
+    with sized(size):
         looked_for(found, parts, some)
 
 
@@ -215,9 +218,9 @@ def looked_for(found, parts, some):
 
 
 @settings(max_examples=150)
-@given(found=documents, search=searches(), rank=st.sampled_from(list(PLAIN)), work=step_works)
-def test_the_best_are_those_of_bm25_by_hand(found, search, rank, work):
-    with steps_of(work):
+@given(found=documents, search=searches(), rank=st.sampled_from(list(PLAIN)), size=sizes)
+def test_the_best_are_those_of_bm25_by_hand(found, search, rank, size):
+    with sized(size):
         ranked_by_hand(found, search, rank)
 
 
@@ -329,9 +332,9 @@ def test_what_comes_too_late_is_refused_and_what_came_before_it_is_there(monkeyp
 
 
 @settings(max_examples=100)
-@given(st.permutations(range(1, 60)), st.integers(1, 9), step_works, st.data())
-def test_tweets_in_any_order_are_found_in_theirs(order, count, work, data):
-    with steps_of(work):
+@given(st.permutations(range(1, 60)), st.integers(1, 9), sizes, st.data())
+def test_tweets_in_any_order_are_found_in_theirs(order, count, size, data):
+    with sized(size):
         found_in_any_order(order, count, data)
 
 
@@ -492,7 +495,13 @@ def test_a_documents_place_is_known_and_what_rests_elsewhere_is_noted():
 # ---- many ------------------------------------------------------------------------------------------------------------
 
 
-def test_thousands_of_documents_make_columns_and_arena_grow():
+@pytest.mark.parametrize("shift", [5, 9, 12, 14])
+def test_thousands_of_documents_make_columns_arena_and_bitmaps_grow(shift):
+    with sized((4_000, shift, 20)):
+        thousands_are_found(shift)
+
+
+def thousands_are_found(shift):
     rng = np.random.default_rng(3)
     lists, twin = Postings(tidy_from=64), TwinPostings(TF_MAX, LENGTH_MAX)
     bytes_before = lists.nbytes()
@@ -509,6 +518,7 @@ def test_thousands_of_documents_make_columns_and_arena_grow():
         twin.documents += part
     assert lists.check() == []
     assert lists.nbytes() > bytes_before
+    assert bool(lists.bitmaps.container_count) == (shift < 14)
     for words, terms, no_words, no_terms in (
         ([("s1", {})], [], [], []), ([("s1", {}), ("s2", {})], [], [("s3", {})], []), ([], ["#often"], [], ["#t0"]),
         ([("s5", {"en": "s6"})], ["#often"], [], []), ([("s1", {}), ("s2", {}), ("s4", {})], [], [], ["#often"]),
@@ -523,3 +533,27 @@ def test_thousands_of_documents_make_columns_and_arena_grow():
         found = best(lists, by_score, words, terms, no_words, no_terms, count=6_000)
         assert sorted(i for _, i in found) == sorted(wanted)
         assert best(lists, by_score, words, terms, no_words, no_terms, count=30) == found[:30]
+
+
+def test_where_memory_ends_lists_are_looked_up_without_bits(monkeypatch):
+    def words(elements):
+        return SimpleNamespace(data=np.zeros(elements, np.uint64))
+
+    found = [document(n, "a", *["b"] * (n % 2), *["c"] * (n % 3 == 0)) for n in range(1, 400)]
+    for room in (0, 3, 40):
+        monkeypatch.setattr(segment_bitmaps, "Reserved", lambda dtype, room=room: words(room))
+        with sized((4_000, 6, 8)):
+            lists = filled(found)
+        assert lists.bitmaps.container_count == min(room, 18)
+        assert newest(lists, [("a", {}), ("b", {})], [], [("c", {})]) == [
+            n for n in range(399, 0, -1) if n % 2 and n % 3
+        ][:100]  # fmt: skip
+
+
+def test_a_check_finds_bits_that_are_not_what_the_lists_have():
+    with sized((4_000, 4, 4)):
+        lists = filled([document(n, "a", *["b"] * (n % 2)) for n in range(1, 40)])
+    lists.bitmaps.bits[1] ^= np.uint64(1 << 3)
+    assert [problem[:40] for problem in lists.check()] == ["the container of list 1 and segment 0 is"]
+    lists.bitmaps.containers[2, 0] = 0
+    assert any("containers belong to a list" in problem for problem in lists.check())
