@@ -48,6 +48,8 @@ BUFFER_MAX = 100_000  # tweets that come while the lists are filled and are kept
 AFTER_MAX = 2_000  # tweets newer than a given one among which the oldest are looked for
 RETRY_S = 5.0  # after a defect
 GONE_MIN, GONE_SHARE = 10_000, 0.25  # that have gone before the lists are made anew
+_NO_WORDS: Lists = np.empty((0, LANGUAGES_MAX), dtype=np.int32)
+_NO_TERMS: Ints = np.empty(0, dtype=np.int64)
 _by_id = attrgetter("tweet_id")
 
 
@@ -333,12 +335,14 @@ def lists_of(postings: Postings, query: Query) -> Asked | None:
         return None
     no_terms = [row for term in query.no_terms if (row := postings.row(term)) >= 0]
     return Asked(
-        _words(postings, query.words), np.array(terms, dtype=np.int64),
-        _words(postings, query.no_words), np.array(no_terms, dtype=np.int64),
+        _words(postings, query.words), np.array(terms, dtype=np.int64) if terms else _NO_TERMS,
+        _words(postings, query.no_words), np.array(no_terms, dtype=np.int64) if no_terms else _NO_TERMS,
     )  # fmt: skip
 
 
 def _words(postings: Postings, words: tuple[str, ...]) -> Lists:
+    if not words:
+        return _NO_WORDS
     lists = np.empty((len(words), LANGUAGES_MAX), dtype=np.int32)
     for i, word in enumerate(words):
         lists[i] = postings.lists_of(word, partial(_stems_of, word), text.query_stems)

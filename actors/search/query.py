@@ -591,8 +591,9 @@ def _checked(node: Any, leaves: dict[str, _Leaf], counts: list[int], depth: int)
     checks = leaves[kind][0] if kind in leaves else None
     if checks is None or len(checks) != len(arguments):
         raise QueryError(f"there is no node {kind[:SHOWN_CHARS_MAX]!r} with {len(arguments)} arguments")
-    if not all(check(argument) for check, argument in zip(checks, arguments, strict=True)):
-        raise QueryError(f"an argument of the node {kind!r} is not what DESIGN.md says, or too large")
+    for check, argument in zip(checks, arguments, strict=True):
+        if not check(argument):
+            raise QueryError(f"an argument of the node {kind!r} is not what DESIGN.md says, or too large")
     counts[1] += _term_count(node)
     if counts[1] > TERMS_MAX:
         raise QueryError(f"a tree has at most {TERMS_MAX} words and operators")

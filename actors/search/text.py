@@ -245,7 +245,9 @@ def join_words(found: list[str]) -> str:
 
 def is_word(value: Any, chars_max: int = WORD_CHARS_MAX) -> bool:
     """Return whether this can be a word of the index (or a tag, with another limit): of text, and without blanks."""
-    return isinstance(value, str) and 0 < len(value) <= chars_max and _BLANK_OR_SURROGATE.search(value) is None
+    if not isinstance(value, str) or not 0 < len(value) <= chars_max:
+        return False
+    return value.isalnum() or _BLANK_OR_SURROGATE.search(value) is None  # what is alphanumeric is neither
 
 
 def _cut(found: list[str]) -> list[str]:
