@@ -65,9 +65,9 @@ class SearchRequests:
 
     def __init__(
         self, engine: SearchEngine | None, found: FoundTweets, weights: Weights, candidates: int, timeout_s: float,
-        turns: Turns | None = None,
+        turns: Turns,
     ) -> None:  # fmt: skip
-        """engine: None where search is switched off; turns: in which searches are begun, None: at once."""
+        """engine: None where search is switched off; turns: in which searches are begun and go on."""
         self.engine, self.found, self.weights = engine, found, weights
         self.candidates, self.timeout_s = candidates, timeout_s
         self.log = structlog.get_logger()
@@ -82,16 +82,12 @@ class SearchRequests:
         self._checks: set[asyncio.Task[None]] = set()
 
     def handle(self, request: Any, op: str, args: list[Any]) -> None:
-        """Set out to answer. Raises RookeryError for what can be refused at once."""
+        """Have it answered when it is its turn. Raises RookeryError for what can be refused at once."""
         if self.engine is None:
             raise NotFoundError("search is switched off on this cluster (search.enabled)")
-        waiting = 0 if self.turns is None else len(self.turns)
-        if self.in_flight + waiting >= IN_FLIGHT_MAX:
+        if self.in_flight + len(self.turns) >= IN_FLIGHT_MAX:
             raise OverloadedError(f"{IN_FLIGHT_MAX} searches are under way on this shard", retry_after_s=0.5)
-        if self.turns is None:
-            self._begin(request, op, args)
-        else:
-            self.turns.put(partial(self._guarded, request, op, partial(self._begin, request, op, args)))
+        self.turns.put(partial(self._guarded, request, op, partial(self._begin, request, op, args)))
 
     def _begin(self, request: Any, op: str, args: list[Any]) -> None:
         try:
@@ -234,15 +230,12 @@ class SearchRequests:
     def in_turns(self, request: Any, op: str, steps: Steps[T], then: Callable[[T], None]) -> None:
         """Carry out the next step of a search, and each of the others in a turn; then go on with what it returns."""
         try:
-            while True:
-                next(steps)
-                if self.turns is not None:
-                    self.turns.put(
-                        partial(self._guarded, request, op, partial(self.in_turns, request, op, steps, then))
-                    )
-                    return
+            next(steps)
         except StopIteration as end:
             found: T = end.value
+        else:
+            self.turns.put(partial(self._guarded, request, op, partial(self.in_turns, request, op, steps, then)))
+            return
         then(found)
 
     # ---- the engine -------------------------------------------------------------------------------------------
