@@ -18,11 +18,14 @@
 Rules of this file
 - Any replica answers: its index may lag, its memory decides.
 - No task per request: the engine's answer calls back. IN_FLIGHT_MAX at once, each with a deadline.
+- Posting lists are gone through no longer than API workers wait, which is `search.timeout_ms` there as here. A lane
+  request has no deadline, and its connection outlives clients: a worker has one for all of them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -214,10 +217,7 @@ class SearchRequests:
 
     # ---- posting lists ----------------------------------------------------------------------------------------
 
-    def newest(
-        self, request: Any, tree: list[Any], max_id: int, min_id: int, count: int,
-        then: Callable[[Matches | None], None],
-    ) -> None:  # fmt: skip
+    def newest(self, page: Page, max_id: int, min_id: int, count: int, then: Callable[[Matches | None], None]) -> None:
         """Ask posting lists, and go on with what they have; None: that is for the engine to answer."""
         assert self.engine is not None
 
@@ -225,16 +225,21 @@ class SearchRequests:
             self.answered += found is not None
             then(found)
 
-        self.in_turns(request, "latest", self.engine.postings.newest(tree, max_id, min_id, count), take)
+        self.in_turns(page, "latest", self.engine.postings.newest(page.tree, max_id, min_id, count), take)
 
-    def in_turns(self, request: Any, op: str, steps: Steps[T], then: Callable[[T], None]) -> None:
-        """Carry out the next step of a search, and each of the others in a turn; then go on with what it returns."""
+    def in_turns(self, page: Page | TopPage, op: str, steps: Steps[T], then: Callable[[T], None]) -> None:
+        """Carry out the next step of a search, and each of the others in a turn; then go on with what it returns.
+
+        Raises OverloadedError once nobody waits for it any more.
+        """
         try:
             next(steps)
         except StopIteration as end:
             found: T = end.value
         else:
-            self.turns.put(partial(self._guarded, request, op, partial(self.in_turns, request, op, steps, then)))
+            if time.monotonic() >= page.until_s:
+                raise OverloadedError(f"the search took more than {self.timeout_s} s", retry_after_s=1.0)
+            self.turns.put(partial(self._guarded, page.request, op, partial(self.in_turns, page, op, steps, then)))
             return
         then(found)
 
@@ -266,7 +271,7 @@ class SearchRequests:
 class Page:
     """A page of ids that the engine knows to sort, of which not all may be shown: asked for until it is full."""
 
-    __slots__ = ("_rounds", "count", "highlight", "request", "requests", "rows", "tags", "tree", "viewer")
+    __slots__ = ("_rounds", "count", "highlight", "request", "requests", "rows", "tags", "tree", "until_s", "viewer")
 
     def __init__(
         self, requests: SearchRequests, request: Any, tree: Any, viewer: Viewer, count: int, highlight: bool
@@ -276,6 +281,7 @@ class Page:
         self.tags: list[Any] | None = None  # instead of a tree: any, all, none
         self.rows: list[Found] = []
         self._rounds = 0
+        self.until_s = time.monotonic() + requests.timeout_s
 
     def ask_before(self, max_id: int) -> None:
         """Ask for what is older than max_id (0: the newest)."""
@@ -330,7 +336,7 @@ class Page:
             follows = follows_in(self.tree, self.viewer)
             self._ask_engine("latest", [self.tree, max_id, wanted, min_id, follows], wanted, take)
 
-        self.requests.newest(self.request, self.tree, max_id, min_id, listed_count, listed)
+        self.requests.newest(self, max_id, min_id, listed_count, listed)
 
     def _ask_engine(self, op: str, args: list[Any], wanted: int, take: Callable[[Matches, int], None]) -> None:
         self.requests.ask(self.request, op, args, lambda ids: take(Matches(ids, None), wanted))
@@ -347,7 +353,7 @@ class Page:
 class TopPage:
     """A page of the best. A class, as functions that call themselves would be garbage that only a collection finds."""
 
-    __slots__ = ("at_ms", "below", "count", "highlight", "request", "requests", "tree", "viewer")
+    __slots__ = ("at_ms", "below", "count", "highlight", "request", "requests", "tree", "until_s", "viewer")
 
     def __init__(
         self, requests: SearchRequests, request: Any, tree: Any, viewer: Viewer, count: int, highlight: bool,
@@ -356,6 +362,7 @@ class TopPage:
         """below: score and id that those of the page come after; an id of 0 for none."""
         self.requests, self.request, self.tree, self.viewer = requests, request, tree, viewer
         self.count, self.highlight, self.at_ms, self.below = count, highlight, at_ms, below
+        self.until_s = time.monotonic() + requests.timeout_s
 
     def ask(self) -> None:
         """Ask posting lists, or else the engine."""
@@ -367,7 +374,7 @@ class TopPage:
         assert requests.engine is not None
         postings = requests.engine.postings
         best = postings.best(self.tree, self.at_ms, self.below, wanted, self.viewer, requests.weights)
-        requests.in_turns(self.request, "top", best, partial(self._take, wanted))
+        requests.in_turns(self, "top", best, partial(self._take, wanted))
 
     def _take(self, wanted: int, best: Matches | None) -> None:
         requests = self.requests

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgpack
@@ -278,6 +279,33 @@ async def test_a_long_search_lets_others_go_first_between_its_steps(listed, monk
     assert (long.ended, short.ended) == (1, 1)
     assert sorted((row[1] for row in long.body[0]), reverse=True) == wanted[::-1]
     assert requests.answered == 2
+
+
+@pytest.mark.parametrize("order", ["latest", "top"])
+async def test_a_long_search_ends_when_nobody_waits_for_it_any_more(listed, monkeypatch, order):
+    monkeypatch.setattr("actors.core.postings.STEP_WORK", 1)
+    monkeypatch.setattr("cluster.turns.TURN_S", 0.0)
+    for n in range(40):
+        listed.post(listed.people[0], f"belated finch {n}")
+    clock = SimpleNamespace(seconds=0.0, monotonic=lambda: clock.seconds)
+    monkeypatch.setattr(search_requests, "time", clock)
+    turns = Turns()
+    requests = SearchRequests(listed.engine, listed.found, Weights(), 200, 1.0, turns)  # type: ignore[arg-type]
+    late, request = Request(), Request()
+    at_ms = listed.shards.now_ms if order == "top" else 0
+    requests.handle(late, "search", [tree_of("belated finch"), order, 40, [0, 0], at_ms, NOBODY, False])
+    for _ in range(9):
+        await asyncio.sleep(0)
+        clock.seconds += 0.1
+    assert late.ended == 0
+    requests.handle(request, "search", [tree_of("belated finch"), order, 40, [0, 0], at_ms, NOBODY, False])
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    clock.seconds += 0.2
+    await drained(turns)
+    assert isinstance(late.error, OverloadedError)
+    assert (late.ended, request.ended, len(request.body[0])) == (1, 1, 40)
+    assert requests.answered == 1
 
 
 async def test_a_search_that_fails_in_a_later_step_is_answered(listed, monkeypatch):
