@@ -18,11 +18,14 @@
 Rules of this file
 - Any replica answers: its index may lag, its memory decides.
 - No task per request: the engine's answer calls back. IN_FLIGHT_MAX at once, each with a deadline.
+- Posting lists are gone through no longer than API workers wait, which is `search.timeout_ms` there as here. A lane
+  request has no deadline, and its connection outlives clients: a worker has one for all of them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -65,9 +68,9 @@ class SearchRequests:
 
     def __init__(
         self, engine: SearchEngine | None, found: FoundTweets, weights: Weights, candidates: int, timeout_s: float,
-        turns: Turns | None = None,
+        turns: Turns,
     ) -> None:  # fmt: skip
-        """engine: None where search is switched off; turns: in which searches are begun, None: at once."""
+        """engine: None where search is switched off; turns: in which searches are begun and go on."""
         self.engine, self.found, self.weights = engine, found, weights
         self.candidates, self.timeout_s = candidates, timeout_s
         self.log = structlog.get_logger()
@@ -82,16 +85,12 @@ class SearchRequests:
         self._checks: set[asyncio.Task[None]] = set()
 
     def handle(self, request: Any, op: str, args: list[Any]) -> None:
-        """Set out to answer. Raises RookeryError for what can be refused at once."""
+        """Have it answered when it is its turn. Raises RookeryError for what can be refused at once."""
         if self.engine is None:
             raise NotFoundError("search is switched off on this cluster (search.enabled)")
-        waiting = 0 if self.turns is None else len(self.turns)
-        if self.in_flight + waiting >= IN_FLIGHT_MAX:
+        if self.in_flight + len(self.turns) >= IN_FLIGHT_MAX:
             raise OverloadedError(f"{IN_FLIGHT_MAX} searches are under way on this shard", retry_after_s=0.5)
-        if self.turns is None:
-            self._begin(request, op, args)
-        else:
-            self.turns.put(partial(self._guarded, request, op, partial(self._begin, request, op, args)))
+        self.turns.put(partial(self._guarded, request, op, partial(self._begin, request, op, args)))
 
     def _begin(self, request: Any, op: str, args: list[Any]) -> None:
         try:
@@ -218,10 +217,7 @@ class SearchRequests:
 
     # ---- posting lists ----------------------------------------------------------------------------------------
 
-    def newest(
-        self, request: Any, tree: list[Any], max_id: int, min_id: int, count: int,
-        then: Callable[[Matches | None], None],
-    ) -> None:  # fmt: skip
+    def newest(self, page: Page, max_id: int, min_id: int, count: int, then: Callable[[Matches | None], None]) -> None:
         """Ask posting lists, and go on with what they have; None: that is for the engine to answer."""
         assert self.engine is not None
 
@@ -229,20 +225,22 @@ class SearchRequests:
             self.answered += found is not None
             then(found)
 
-        self.in_turns(request, "latest", self.engine.postings.newest(tree, max_id, min_id, count), take)
+        self.in_turns(page, "latest", self.engine.postings.newest(page.tree, max_id, min_id, count), take)
 
-    def in_turns(self, request: Any, op: str, steps: Steps[T], then: Callable[[T], None]) -> None:
-        """Carry out the next step of a search, and each of the others in a turn; then go on with what it returns."""
+    def in_turns(self, page: Page | TopPage, op: str, steps: Steps[T], then: Callable[[T], None]) -> None:
+        """Carry out the next step of a search, and each of the others in a turn; then go on with what it returns.
+
+        Raises OverloadedError once nobody waits for it any more.
+        """
         try:
-            while True:
-                next(steps)
-                if self.turns is not None:
-                    self.turns.put(
-                        partial(self._guarded, request, op, partial(self.in_turns, request, op, steps, then))
-                    )
-                    return
+            next(steps)
         except StopIteration as end:
             found: T = end.value
+        else:
+            if time.monotonic() >= page.until_s:
+                raise OverloadedError(f"the search took more than {self.timeout_s} s", retry_after_s=1.0)
+            self.turns.put(partial(self._guarded, page.request, op, partial(self.in_turns, page, op, steps, then)))
+            return
         then(found)
 
     # ---- the engine -------------------------------------------------------------------------------------------
@@ -273,7 +271,7 @@ class SearchRequests:
 class Page:
     """A page of ids that the engine knows to sort, of which not all may be shown: asked for until it is full."""
 
-    __slots__ = ("_rounds", "count", "highlight", "request", "requests", "rows", "tags", "tree", "viewer")
+    __slots__ = ("_rounds", "count", "highlight", "request", "requests", "rows", "tags", "tree", "until_s", "viewer")
 
     def __init__(
         self, requests: SearchRequests, request: Any, tree: Any, viewer: Viewer, count: int, highlight: bool
@@ -283,6 +281,7 @@ class Page:
         self.tags: list[Any] | None = None  # instead of a tree: any, all, none
         self.rows: list[Found] = []
         self._rounds = 0
+        self.until_s = time.monotonic() + requests.timeout_s
 
     def ask_before(self, max_id: int) -> None:
         """Ask for what is older than max_id (0: the newest)."""
@@ -337,7 +336,7 @@ class Page:
             follows = follows_in(self.tree, self.viewer)
             self._ask_engine("latest", [self.tree, max_id, wanted, min_id, follows], wanted, take)
 
-        self.requests.newest(self.request, self.tree, max_id, min_id, listed_count, listed)
+        self.requests.newest(self, max_id, min_id, listed_count, listed)
 
     def _ask_engine(self, op: str, args: list[Any], wanted: int, take: Callable[[Matches, int], None]) -> None:
         self.requests.ask(self.request, op, args, lambda ids: take(Matches(ids, None), wanted))
@@ -354,7 +353,7 @@ class Page:
 class TopPage:
     """A page of the best. A class, as functions that call themselves would be garbage that only a collection finds."""
 
-    __slots__ = ("at_ms", "below", "count", "highlight", "request", "requests", "tree", "viewer")
+    __slots__ = ("at_ms", "below", "count", "highlight", "request", "requests", "tree", "until_s", "viewer")
 
     def __init__(
         self, requests: SearchRequests, request: Any, tree: Any, viewer: Viewer, count: int, highlight: bool,
@@ -363,6 +362,7 @@ class TopPage:
         """below: score and id that those of the page come after; an id of 0 for none."""
         self.requests, self.request, self.tree, self.viewer = requests, request, tree, viewer
         self.count, self.highlight, self.at_ms, self.below = count, highlight, at_ms, below
+        self.until_s = time.monotonic() + requests.timeout_s
 
     def ask(self) -> None:
         """Ask posting lists, or else the engine."""
@@ -374,7 +374,7 @@ class TopPage:
         assert requests.engine is not None
         postings = requests.engine.postings
         best = postings.best(self.tree, self.at_ms, self.below, wanted, self.viewer, requests.weights)
-        requests.in_turns(self.request, "top", best, partial(self._take, wanted))
+        requests.in_turns(self, "top", best, partial(self._take, wanted))
 
     def _take(self, wanted: int, best: Matches | None) -> None:
         requests = self.requests

@@ -109,12 +109,6 @@ class SearchEngine:
         except LaneDisconnected as error:
             raise OverloadedError(f"the search engine of shard {self.state.shard} has ended", None, 1.0) from error
 
-    async def ask(self, op: str, args: list[Any], timeout_s: float) -> Any:
-        """As `send`, for tasks. Raises what the engine says, OverloadedError or LaneDisconnected."""
-        if self._lane is None:
-            raise OverloadedError(f"the search engine of shard {self.state.shard} is {self._state_of_start}", None, 1.0)
-        return await self._lane.request(op, args, timeout_s)
-
     async def _run(self) -> None:
         pause_s = RESTART_FIRST_S
         while True:

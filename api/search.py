@@ -6,6 +6,7 @@
 
 Rules of this file
 - A shard that doesn't answer in time, or fails, is left out, and the answer says so; only if none answers it is a 503.
+  One that fails when it is asked on counts as left out, though its first tweets are in the answer.
   The reader's shard, and those of names in the query, must answer: without them nobody knows what may be shown.
 - Tweets come as ready JSON, which is joined and never parsed.
 - Answers are repeated for `search_cache_s` to whoever asks the same, each reader apart (`search_cache.py`); all are
@@ -248,15 +249,21 @@ class Search:
 
     def judge(self, results: list[Any]) -> None:
         """Raise as `_ask_all` if what all shards have said, bodies and errors, makes no answer."""
-        late: RookeryError | None = None
-        for result in results:
-            if isinstance(result, Exception):
-                if not (isinstance(result, RookeryError) and result.status >= SERVER_FAULT_STATUS):
-                    raise result
-                late = result
+        late = fault_of(results)
         if late is not None and all(isinstance(result, Exception) for result in results):
             raise OverloadedError(f"no shard answers the search: {late.message}", None, late.retry_after_s or 1.0)
         self.partial_count += late is not None
+
+
+def fault_of(results: list[Any]) -> RookeryError | None:
+    """Return with what a shard has failed, if one has. Raises what a shard refuses the question itself with."""
+    fault: RookeryError | None = None
+    for result in results:
+        if isinstance(result, Exception):
+            if not (isinstance(result, RookeryError) and result.status >= SERVER_FAULT_STATUS):
+                raise result
+            fault = result
+    return fault
 
 
 class TweetSearch:
@@ -322,9 +329,13 @@ class TweetSearch:
         self._search.ask_each("search", asked, partial(self._take_on, [shard for shard, _ in asked]))
 
     def _take_on(self, shards: list[int], results: list[Any]) -> None:
-        """Go on with that. The page ends at the edge of one that doesn't answer now."""
+        """Go on with that. The page ends at the edge of one that doesn't answer now, and it counts as missing."""
         try:
-            self._gather(zip(shards, results, strict=True))
+            if fault_of(results) is not None:
+                self._search.partial_count += not self._shards.is_partial  # else this search is counted already
+            answered, of = self._shards
+            failed = len(results) - self._gather(zip(shards, results, strict=True))
+            self._shards = Shards(answered - failed, of)
         except Exception as failure:  # noqa: BLE001 - as in _take
             self.done(None, failure)
             return

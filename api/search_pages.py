@@ -152,9 +152,11 @@ def share_of(count: int, shard_count: int) -> int:
 
 
 def is_suspect(asked: Question, found: Found) -> bool:
-    """Return whether so little was found that something may be mistyped. Of a full page there can't be more."""
+    """Return whether so little was found that something may be mistyped. Of a full page there can't be more.
+    With a cursor there is more: few may be shown, or a shard has failed when it was asked on."""
     return (
         len(found.rows) < min(TOO_FEW_COUNT, asked.count_max)
+        and found.cursor is None
         and not asked.exact
         and not (asked.max_id or asked.since_id or asked.min_id or asked.below[1])  # only on the first page
     )

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgpack
@@ -50,6 +51,23 @@ class Request:
         self.error, self.ended = error, self.ended + 1
 
 
+def carried_out(requests: SearchRequests, op: str, args: list[Any]) -> Request:
+    """Return a request that has had all its turns. Raises what it is refused with before them."""
+    request = Request()
+
+    async def run() -> None:
+        requests.handle(request, op, args)
+        await drained(requests.turns)
+
+    asyncio.run(run())
+    return request
+
+
+async def drained(turns: Turns) -> None:
+    while len(turns):  # noqa: ASYNC110  a few turns
+        await asyncio.sleep(0)
+
+
 class World:
     """One shard of two with an index."""
 
@@ -59,7 +77,7 @@ class World:
         self.shards.register(*self.people)
         self.found = FoundTweets(self.shards.replicas[0].reads)
         self.engine = InProcessEngine(self.found, folder, None, has_lists)
-        self.requests = SearchRequests(self.engine, self.found, Weights(), 200, 1.0)  # type: ignore[arg-type]
+        self.requests = SearchRequests(self.engine, self.found, Weights(), 200, 1.0, Turns())  # type: ignore[arg-type]
 
     def post(self, author: int, text: str) -> int:
         self.shards.now_ms += 1
@@ -73,8 +91,7 @@ class World:
 
     def ask(self, op: str, *args: Any) -> Any:
         """Return the body of an answer. Raises what it is refused with."""
-        request = Request()
-        self.requests.handle(request, op, msgpack.unpackb(msgpack.packb(args)))
+        request = carried_out(self.requests, op, msgpack.unpackb(msgpack.packb(args)))
         assert request.ended == 1
         assert self.requests.in_flight == 0
         if request.error is not None:
@@ -264,6 +281,33 @@ async def test_a_long_search_lets_others_go_first_between_its_steps(listed, monk
     assert requests.answered == 2
 
 
+@pytest.mark.parametrize("order", ["latest", "top"])
+async def test_a_long_search_ends_when_nobody_waits_for_it_any_more(listed, monkeypatch, order):
+    monkeypatch.setattr("actors.core.postings.STEP_WORK", 1)
+    monkeypatch.setattr("cluster.turns.TURN_S", 0.0)
+    for n in range(40):
+        listed.post(listed.people[0], f"belated finch {n}")
+    clock = SimpleNamespace(seconds=0.0, monotonic=lambda: clock.seconds)
+    monkeypatch.setattr(search_requests, "time", clock)
+    turns = Turns()
+    requests = SearchRequests(listed.engine, listed.found, Weights(), 200, 1.0, turns)  # type: ignore[arg-type]
+    late, request = Request(), Request()
+    at_ms = listed.shards.now_ms if order == "top" else 0
+    requests.handle(late, "search", [tree_of("belated finch"), order, 40, [0, 0], at_ms, NOBODY, False])
+    for _ in range(9):
+        await asyncio.sleep(0)
+        clock.seconds += 0.1
+    assert late.ended == 0
+    requests.handle(request, "search", [tree_of("belated finch"), order, 40, [0, 0], at_ms, NOBODY, False])
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    clock.seconds += 0.2
+    await drained(turns)
+    assert isinstance(late.error, OverloadedError)
+    assert (late.ended, request.ended, len(request.body[0])) == (1, 1, 40)
+    assert requests.answered == 1
+
+
 async def test_a_search_that_fails_in_a_later_step_is_answered(listed, monkeypatch):
     monkeypatch.setattr("actors.core.postings.STEP_WORK", 1)
     for n in range(5):
@@ -273,8 +317,7 @@ async def test_a_search_that_fails_in_a_later_step_is_answered(listed, monkeypat
     monkeypatch.setattr(listed.found, "rows", lambda *_: 1 / 0)
     request = Request()
     requests.handle(request, "search", [tree_of("brittle finch"), "latest", 5, [0, 0], 0, NOBODY, False])
-    while len(turns):  # noqa: ASYNC110  a few turns
-        await asyncio.sleep(0)
+    await drained(turns)
     assert request.ended == 1
     assert isinstance(request.error, RookeryError)
 
@@ -288,8 +331,7 @@ async def test_searches_wait_for_their_turn_and_are_bounded_while_they_do(listed
     with pytest.raises(OverloadedError, match="256 searches"):
         requests.handle(Request(), "search", list(SEARCH))
     assert [request.ended for request in asked] == [0] * IN_FLIGHT_MAX
-    while len(requests.turns):  # noqa: ASYNC110  a few turns
-        await asyncio.sleep(0)
+    await drained(requests.turns)
     assert all(len(request.body[0]) == 1 for request in asked)
     for args in ([["word"], *SEARCH[1:]], SEARCH[:3]):
         request = Request()
@@ -342,25 +384,23 @@ def engine() -> Engine:
 @pytest.fixture
 def slow(engine) -> SearchRequests:
     found = FoundTweets(Shards().replicas[0].reads)
-    return SearchRequests(engine, found, Weights(), 200, 1.0)
+    return SearchRequests(engine, found, Weights(), 200, 1.0, Turns())
 
 
 SEARCH = [["word", "finch"], "latest", 5, [0, 0], 0, NOBODY, False]
 
 
 def test_no_more_searches_are_under_way_than_there_is_room_for(slow, engine):
-    requests = [Request() for _ in range(IN_FLIGHT_MAX)]
-    for request in requests:
-        slow.handle(request, "search", list(SEARCH))
+    requests = [carried_out(slow, "search", list(SEARCH)) for _ in range(IN_FLIGHT_MAX)]
     with pytest.raises(OverloadedError, match="256 searches"):
         slow.handle(Request(), "suggest", ["fin", 5, NOBODY])
     assert slow.figures() == {"state": "ready", "in_flight": IN_FLIGHT_MAX, "answered": 0, "failed": 0}
     engine.waiting.pop(0)([], None)
-    slow.handle(requests[0], "search", list(SEARCH))
+    requests.append(carried_out(slow, "search", list(SEARCH)))
     for done in engine.waiting:
         done(None, LaneTimeout("no answer within 1 s"))
     assert slow.figures() == {"state": "ready", "in_flight": 0, "answered": 1, "failed": IN_FLIGHT_MAX}
-    assert [request.ended for request in requests] == [2, *[1] * (IN_FLIGHT_MAX - 1)]
+    assert all(request.ended == 1 for request in requests)
 
 
 @pytest.mark.parametrize(
@@ -370,8 +410,7 @@ def test_no_more_searches_are_under_way_than_there_is_room_for(slow, engine):
      (OSError("broken pipe"), OverloadedError)],
 )  # fmt: skip
 def test_what_the_engine_fails_with_is_told(slow, engine, error, expected):
-    request = Request()
-    slow.handle(request, "search", list(SEARCH))
+    request = carried_out(slow, "search", list(SEARCH))
     engine.waiting.pop()(None, error)
     assert type(request.error) is expected or isinstance(request.error, LaneDisconnected)
     assert request.ended == 1
@@ -398,13 +437,12 @@ def test_while_the_engine_is_away_everything_is_refused_at_once(world):
     world.engine.is_away = True
     for op, args in TYPICAL.items():
         if op != "search_check":
-            with pytest.raises(OverloadedError):
-                world.requests.handle(Request(), op, list(args))
+            assert isinstance(carried_out(world.requests, op, list(args)).error, OverloadedError)
     assert world.requests.in_flight == 0
 
 
 def test_where_search_is_switched_off_everything_is_not_found():
-    requests = SearchRequests(None, FoundTweets(Shards().replicas[0].reads), Weights(), 200, 1.0)
+    requests = SearchRequests(None, FoundTweets(Shards().replicas[0].reads), Weights(), 200, 1.0, Turns())
     for op, args in TYPICAL.items():
         with pytest.raises(NotFoundError, match="switched off"):
             requests.handle(Request(), op, list(args))
@@ -429,8 +467,7 @@ def test_a_check_compares_and_repairs_if_it_is_asked_to(slow, engine, monkeypatc
 
         monkeypatch.setattr(engine, "compare", compare)
         assert isinstance(asyncio.run(run(True)).error, OverloadedError)
-    with pytest.raises(MalformedError):
-        slow.handle(Request(), "search_check", [1])
+    assert isinstance(carried_out(slow, "search_check", [1]).error, MalformedError)
 
 
 # ---- any arguments ------------------------------------------------------------------------------------------------
@@ -487,11 +524,7 @@ def lived_in() -> Iterator[World]:
 
 def attempt(world: World, op: str, args: Any) -> None:
     """Ask; there is one answer that can be packed, or one refusal, at once."""
-    request = Request()
-    try:
-        world.requests.handle(request, op, args)
-    except RookeryError as error:
-        request.fail(error)
+    request = carried_out(world.requests, op, args)
     assert request.ended == 1, (op, args)
     assert world.requests.in_flight == 0
 
@@ -516,8 +549,7 @@ def test_each_argument_in_turn_may_be_anything(lived_in, op):
 
 def test_each_argument_of_a_check_may_be_anything(slow):
     for args in [[nasty] for nasty in NASTY if type(nasty) is not bool] + [[], [False, 1]]:
-        with pytest.raises(RookeryError):
-            slow.handle(Request(), "search_check", args)
+        assert isinstance(carried_out(slow, "search_check", args).error, RookeryError)
 
 
 @given(op=st.sampled_from(sorted(OPERATIONS - {"search_check"})), data=st.data())

@@ -16,6 +16,7 @@ import shutil
 import signal
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from actors.core.postings import whole
 from actors.core.replica import Replica
 from actors.search.index import VERSION
 from actors.searching import SearchEngine
+from api.search_cache import answer_of
 from tests.core.harness import Shards
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -105,10 +107,14 @@ class Shard:
     def post(self, text: str, author: int = 1, **more: Any) -> int:
         return self.core.post(author, text, **more)
 
+    async def ask(self, op: str, args: list[Any], timeout_s: float) -> Any:
+        """Return what the engine answers. Raises what it refuses that with, or OverloadedError."""
+        return await answer_of(partial(self.search.send, op, args, timeout_s))
+
     async def found(self, tree: list[Any] | None = None) -> list[int]:
         """Return the ids that the engine finds; none while it is away."""
         try:
-            return await self.search.ask("latest", [tree or ["word", WORD], 0, 2_000, 0, b""], 5.0)
+            return await self.ask("latest", [tree or ["word", WORD], 0, 2_000, 0, b""], 5.0)
         except OverloadedError:
             return []
 
@@ -143,10 +149,10 @@ class Shard:
 
     async def indexed(self) -> list[int]:
         """Return the ids of all that is in the index, as often as it is there."""
-        return np.frombuffer((await self.search.ask("contents", ["tweets", 0], 5.0))[0], dtype="<i8").tolist()
+        return np.frombuffer((await self.ask("contents", ["tweets", 0], 5.0))[0], dtype="<i8").tolist()
 
     async def handles(self, word: str) -> list[int]:
-        return [hit[0] for hit in await self.search.ask("accounts", [[word], 9], 5.0)]
+        return [hit[0] for hit in await self.ask("accounts", [[word], 9], 5.0)]
 
     async def differs(self) -> dict[str, int]:
         """Compare; returns what isn't as it should be."""
@@ -226,7 +232,7 @@ async def test_nothing_that_is_there_at_the_start_is_fed_before_it_is_committed(
     await eventually(lambda: (unstarted.directory / TWEETS / "meta.json").exists())
     await asyncio.sleep(0.3)
     with pytest.raises(OverloadedError):
-        await unstarted.search.ask("latest", [["word", WORD], 0, 5, 0, b""], 1.0)
+        await unstarted.ask("latest", [["word", WORD], 0, 5, 0, b""], 1.0)
     unstarted.commits.release()
     await unstarted.finds([tweet_id])
 
@@ -310,7 +316,7 @@ async def test_accounts_whose_followers_double_are_fed_again(shard, monkeypatch)
 
 
 async def score_of(shard: Shard, account_id: int) -> float:
-    return dict(await shard.search.ask("accounts", [[f"user{account_id}"], 9], 5.0))[account_id]
+    return dict(await shard.ask("accounts", [[f"user{account_id}"], 9], 5.0))[account_id]
 
 
 async def test_the_longest_tweets_are_fed_in_parts_that_a_frame_takes(unstarted):
@@ -356,7 +362,7 @@ async def test_what_was_changed_behind_its_back_is_found_by_comparing_and_mended
     liked, never = [*row[:6], 99, *row[7:]], [ids[9] + 65_536, *row[1:]]
     stranger = [999, "stranger", "", "", 0]
     renamed = [2, "user2", "Nobody", "", 0]
-    await shard.search.ask("feed", [[liked, never], ids[:3], [stranger, renamed], [3], True], 5.0)
+    await shard.ask("feed", [[liked, never], ids[:3], [stranger, renamed], [3], True], 5.0)
     assert await shard.search.compare() == {
         "indexed": 8, "missing": 3, "extra": 1, "stale": 1, "accounts_missing": 2, "accounts_extra": 1,
         "unlisted": 0,
@@ -371,7 +377,7 @@ async def test_what_was_changed_behind_its_back_is_found_by_comparing_and_mended
 async def test_a_tweet_that_is_indexed_twice_is_seen_and_mended(shard):
     ids = [shard.post(f"{WORD} {n}") for n in range(4)]
     await shard.finds(ids)
-    await shard.search.ask("feed", [[shard.search.rows.tweet(ids[1], 1)], [], [], [], True], 5.0)  # as a new one
+    await shard.ask("feed", [[shard.search.rows.tweet(ids[1], 1)], [], [], [], True], 5.0)  # as a new one
     assert sorted(await shard.indexed()) == sorted([*ids, ids[1]])
     assert await shard.differs() == {"stale": 1}
     shard.search.repair()
@@ -537,7 +543,7 @@ async def test_an_engine_that_is_away_is_said_to_be(unstarted):
     os.kill(unstarted.search.facts["pid"], signal.SIGSTOP)
     try:
         with pytest.raises(OverloadedError):
-            await unstarted.search.ask("facts", [], 0.1)
+            await unstarted.ask("facts", [], 0.1)
     finally:
         os.kill(unstarted.search.facts["pid"], signal.SIGCONT)
 

@@ -20,6 +20,7 @@ from actors.core.home import Ask, Query, Wake
 from actors.core.replica import READS, home_reply
 from actors.search_requests import OPERATIONS as SEARCH
 from actors.search_requests import SearchRequests
+from cluster.turns import Turns
 from tests.api.fake_cluster import TrendsAndSends, tell_when_called
 from tests.search.in_process import InProcessEngine
 from tests.sim.cluster import SimCluster
@@ -101,7 +102,7 @@ class CoreCluster(TrendsAndSends):
         if requests is None:
             found = FoundTweets(self.sim.shards[shard].replica.reads)
             engine: Any = self._engine(shard, found) if self.has_search else None
-            requests = SearchRequests(engine, found, Weights(), CANDIDATES, SEARCH_TIMEOUT_S)
+            requests = SearchRequests(engine, found, Weights(), CANDIDATES, SEARCH_TIMEOUT_S, Turns())
             self._requests[shard] = requests
         return requests
 
