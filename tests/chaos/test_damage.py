@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from functools import partial
 
@@ -24,6 +25,7 @@ from tests.chaos.availability import Availability
 from tests.chaos.copies import can_be_spared, is_whole, promised_term
 from tests.chaos.damage import BIT, flip_byte
 from tests.chaos.faults import Fault
+from tests.chaos.lanes import LaneProxies
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.processes import has_lived, stands_still
 
@@ -94,7 +96,7 @@ def process():
 
 async def test_a_process_stands_still_when_all_its_threads_do(process):
     assert not stands_still(process)
-    assert has_lived(process.pid, 0.0)
+    await until(lambda: has_lived(process.pid, 0.0))
     assert not has_lived(process.pid, 60.0)
     process.suspend()
     await until(lambda: stands_still(process))
@@ -165,7 +167,7 @@ class Stage:
 @pytest.fixture
 def stage(tmp_path, process, monkeypatch):
     monkeypatch.setattr(under_test, "_LIVES", partial(has_lived, age_s=0.0))
-    monkeypatch.setattr(under_test, "SPARE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(under_test, "SPARE_TIMEOUT_S", 10.0)
     monkeypatch.setattr(under_test, "HEAL_POLL_S", 0.01)
     (tmp_path / "data").mkdir()
     return Stage(tmp_path / "data", process)
@@ -176,7 +178,7 @@ async def test_a_follower_of_a_whole_shard_is_damaged_and_killed_and_waited_for(
     stage.begin()
     await stage.reaches("kill -9 it")
     assert sum(a != b for a, b in zip(stage.whole, stage.journal.read_bytes(), strict=True)) == 1
-    assert not has_lived(stage.victim.pid, 0.0)
+    await until(lambda: not has_lived(stage.victim.pid, 0.0))
     assert stage.nemesis._healing == {0}
     stage.put_map(leader=0, pid=os.getpid())
     await stage.nemesis.heal()
@@ -185,14 +187,15 @@ async def test_a_follower_of_a_whole_shard_is_damaged_and_killed_and_waited_for(
     assert stage.nemesis.kill_count == 1
 
 
-async def test_a_leader_whose_followers_it_may_put_out_of_sync_stands_still_and_goes_on_unharmed(stage):
+async def test_a_leader_whose_followers_it_may_put_out_of_sync_stands_still_and_goes_on_unharmed(stage, monkeypatch):
     """What an earlier run met: the map calls the shard whole, and the leader is about to be alone."""
+    monkeypatch.setattr(under_test, "SPARE_TIMEOUT_S", 2.0)
     stage.put_map(leader=1)
     stage.begin()
     await until(lambda: stands_still(stage.victim))
     stage.put_map(leader=1, in_sync=(1,))  # what it had asked for
     await stage.reaches("left out")
-    assert has_lived(stage.victim.pid, 0.0), "it was let go"
+    await until(lambda: has_lived(stage.victim.pid, 0.0))
     assert stage.journal.read_bytes() == stage.whole
     assert stage.nemesis.kill_count == 0
     await stage.nemesis.heal()
@@ -200,8 +203,7 @@ async def test_a_leader_whose_followers_it_may_put_out_of_sync_stands_still_and_
     assert stage.nemesis.problems == []
 
 
-async def test_a_leader_is_damaged_once_another_leads_and_the_rest_is_in_sync(stage, monkeypatch):
-    monkeypatch.setattr(under_test, "SPARE_TIMEOUT_S", 10.0)
+async def test_a_leader_is_damaged_once_another_leads_and_the_rest_is_in_sync(stage):
     stage.put_map(leader=1)
     stage.begin()
     await asyncio.sleep(0.2)
@@ -217,10 +219,35 @@ async def test_a_leader_is_damaged_once_another_leads_and_the_rest_is_in_sync(st
     assert stage.nemesis.counts == {"damage leader": 1, "kill follower": 1}
 
 
-async def test_a_replica_is_left_alone_while_its_disk_was_full_or_its_lanes_are_spoiled(stage):
+@pytest.mark.parametrize("harm", ["the disk was full", "its leader's lanes are spoiled", "a process is stopped"])
+async def test_a_replica_is_left_alone_while_other_harm_is_under_way(stage, harm):
     stage.put_map(leader=0)
-    stage.nemesis._disk_freed_at = asyncio.get_running_loop().time()
+    if harm == "the disk was full":
+        stage.nemesis._disk_freed_at = time.monotonic()
+    elif harm == "a process is stopped":
+        stage.nemesis._stopped.add(psutil.Process())
+    else:
+        stage.nemesis._lanes = LaneProxies({(0, 0): stage.data}, 1)
+        stage.nemesis._lanes.of[0, 0].mode = "delay"
     stage.begin()
     await stage.reaches("left out")
-    assert has_lived(stage.victim.pid, 0.0)
     assert stage.nemesis._healing == set()
+    assert not stands_still(stage.victim)
+
+
+@pytest.mark.parametrize(("place", "chosen"), [((0, 2), False), (None, False), ((1, 2), True)])
+async def test_until_a_damaged_copy_is_back_nothing_that_may_be_of_its_shard_is_harmed(stage, place, chosen):
+    class Found:
+        def find(self, role):
+            return [stage.victim]
+
+        def leaders(self):
+            return {(0, 0)}
+
+        def replica_of(self, process):
+            return place
+
+    stage.nemesis._processes, fault = Found(), Fault(0.0, "kill", "shard", 0.0)
+    assert stage.nemesis._choose(fault) == (stage.victim, place)
+    stage.nemesis._healing.add(0)
+    assert stage.nemesis._choose(fault) == ((stage.victim, place) if chosen else (None, None))
