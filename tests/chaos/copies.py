@@ -10,19 +10,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from actors.core.verify import digest
-from actors.storage import Storage
+from actors.storage import REPLICA_FILE, Storage, shard_directory
 from cluster.checking import Outcome as Found
 from cluster.elections import UNREACHABLE
 from cluster.lane_client import LaneClient
 from cluster.router_files import SECRET_NAME, load_state
 from cluster.shard_map import Replica, ShardMap
 from configs.settings import load_settings
+from persistence.replica_file import ReplicaFile
 
 SETTLE_TIMEOUT_S = 60.0  # a replica that was killed last is filled anew
 LOOK_S = 0.2
@@ -41,15 +41,36 @@ def is_in_sync(shard_map: ShardMap, shard: int) -> bool:
     return all(replica.in_sync for replica in shard_map.replicas_of(shard))
 
 
-def is_whole(shard_map: ShardMap, shard: int, age_s: float) -> bool:
-    """Whether all replicas of a shard are in sync, and their processes have lived for so long."""
-    if not is_in_sync(shard_map, shard):
-        return False
-    try:
-        born = [psutil.Process(replica.pid).create_time() for replica in shard_map.replicas_of(shard)]
-    except psutil.NoSuchProcess:
-        return False
-    return time.time() - max(born) >= age_s
+def is_whole(shard_map: ShardMap, shard: int, lives: Callable[[int], bool]) -> bool:
+    """Whether all replicas of a shard are in sync and live. lives(pid): whether a process does."""
+    return all(replica.in_sync and lives(replica.pid) for replica in shard_map.replicas_of(shard))
+
+
+def can_be_spared(shard_map: ShardMap, shard: int, index: int, promised: int, lives: Callable[[int], bool]) -> bool:
+    """Whether a shard goes on without this copy, whatever is under way, if its process does nothing any more.
+
+    promised: the term in its replica file. lives(pid): as in is_whole. Why that is certain:
+    - The map is on disk before the router, or anybody, goes by it: it may be ahead of what they know, never behind.
+    - What this copy asked the router for before it was stopped may still be carried out. Only a leader asks, and the
+      router refuses those of a term that is over. So a copy that leads by the map, which could still put all others out
+      of sync, can't be spared; once the map names another leader, it can ask for nothing more.
+    - No election can choose it: a vote counts in its own term, and a promise is on disk before the vote is given. It
+      votes no more before it lives again, and then from another disk, which no election counts.
+    - So from now on a leader is always another copy. A leader is in sync, and its answer alone decides an election.
+    """
+    others = [replica for replica in shard_map.replicas_of(shard) if replica.index != index]
+    leads = shard_map.replica(shard, index).primary
+    whole = all(replica.in_sync and lives(replica.pid) for replica in others)
+    return not leads and promised <= shard_map.term_of(shard) and whole
+
+
+def promised_term(data: Path, shard: int, index: int) -> int:
+    """Return the highest term that a replica has promised, as its file says. Raises FileNotFoundError."""
+
+    def there_is_none() -> str:
+        raise FileNotFoundError(f"replica {index} of shard {shard} has no file")
+
+    return ReplicaFile.load_or_create(shard_directory(data, shard, index) / REPLICA_FILE, there_is_none).promised
 
 
 async def _ask(replica: Replica, secret: bytes, *ops: str) -> list[Any]:

@@ -24,7 +24,6 @@ LEADER_SHARE = 0.5  # of the faults that meet a shard with several replicas
 LANE_MODES = ("delay", "cut", "hold")
 SOON_SHARE, SOON_S, PAUSE_S = 0.3, (0.0, 1.0), (1.0, 6.0)  # so many faults come within a second of the one before
 STOP_S, NET_S, DISK_S = (0.1, 5.0), (0.5, 4.0), (1.0, 5.0)
-DAMAGE_S = (0.0, 2.0)  # from the damage to the kill that shows it
 SKEW_S = 1_800.0  # a clock jumps by so much at most, either way
 
 
@@ -57,7 +56,7 @@ def plan(seed: int, kinds: Collection[str], roles: Collection[str], pace: float 
         role = rng.choices(role_list, [ROLE_WEIGHTS[r] for r in role_list])[0]
         seconds = {
             "stop": rng.uniform(*STOP_S), "net": rng.uniform(*NET_S), "disk": rng.uniform(*DISK_S),
-            "damage": rng.uniform(*DAMAGE_S), "lanes": rng.uniform(*NET_S),
+            "lanes": rng.uniform(*NET_S),
         }  # fmt: skip
         modes, skew_s = {"net": rng.choice(NET_MODES), "lanes": rng.choice(LANE_MODES)}, rng.uniform(-SKEW_S, SKEW_S)
         leader, place = rng.random() < LEADER_SHARE, rng.random()

@@ -5,7 +5,10 @@ Rules of this file
   it is left out and noted.
 - Whatever happens, `heal` is called: nobody stays stopped, the disk is freed, the network and the clocks are right.
 - A damaged journal takes the one copy that acknowledgements can spare: it is done only to a shard that is wholly in
-  sync, and until it is so again, the shard's processes are left alone.
+  sync, and until it is so again, the shard's processes, lanes and disks are left alone.
+- Nothing happens between the look whether a copy can be spared, its damage and its kill: its process stands still from
+  before the look (copies.can_be_spared says why that is enough). A leader is let go as soon as another has been elected
+  in its place. What a journal that goes bad under a running process leads to is tested in tests/ray_cluster.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +26,34 @@ import psutil
 
 from actors.storage import shard_directory
 from tests.chaos.availability import Availability, Kill
-from tests.chaos.copies import is_in_sync, is_whole, map_on_disk
+from tests.chaos.copies import can_be_spared, is_in_sync, is_whole, map_on_disk, promised_term
 from tests.chaos.damage import flip_byte
 from tests.chaos.disk import SmallDisk
 from tests.chaos.faults import Fault
 from tests.chaos.lanes import LaneProxies
-from tests.chaos.processes import Processes
+from tests.chaos.processes import Processes, has_lived, stands_still
 from tests.chaos.proxy import Proxy
 from tests.chaos.skew.sitecustomize import OFFSET
 
 REFILL_S = 0.05  # between looks whether somebody has freed a part of the full disk
 CALM_S = 4.0  # without other harm before a copy may be damaged: the map still counts copies that have just died
+SPARE_TIMEOUT_S = 6.0  # for a leader that stands still to be replaced: the router pings for 2.5 s, then elects
+SPARE_POLL_S = 0.05
 HEAL_TIMEOUT_S = 60.0  # for a damaged replica to be filled anew, other faults meanwhile
 HEAL_POLL_S = 0.2
+_LIVES = partial(has_lived, age_s=CALM_S)
+
+
+@contextlib.contextmanager
+def _halted(process: psutil.Process) -> Iterator[None]:
+    """Stop a process while the block runs. It may end before."""
+    try:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.suspend()
+        yield
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.resume()
 
 
 class Nemesis:
@@ -120,7 +139,7 @@ class Nemesis:
         elif fault.kind == "lanes":
             self._last(fault, self._spoil_lanes(fault, role, place, name))
         elif fault.kind == "damage":
-            self._damage_soon(fault, role, victim, place, name)
+            self._begin_damage(fault, role, victim, place, name)
         else:
             self._skew(fault, victim, name)
 
@@ -131,7 +150,10 @@ class Nemesis:
             return (found[int(fault.draw * len(found))] if found else None), None
         leaders = self._processes.leaders()
         places = [(process, self._processes.replica_of(process)) for process in found]
-        left = [(process, place) for process, place in places if place is None or place[0] not in self._healing]
+        left = [
+            (process, place) for process, place in places
+            if (not self._healing if place is None else place[0] not in self._healing)
+        ]  # fmt: skip
         chosen = [(process, place) for process, place in left if (place in leaders) == fault.leader] or left
         return chosen[int(fault.draw * len(chosen))] if chosen else (None, None)
 
@@ -157,12 +179,11 @@ class Nemesis:
             await asyncio.sleep(seconds)
             self._go_on(victim)
 
-    def _damage_soon(
+    def _begin_damage(
         self, fault: Fault, role: str, victim: psutil.Process, place: tuple[int, int] | None, name: str
     ) -> None:
-        """Damage a replica's journal and kill it soon, if its shard can bear that."""
-        calm = not self._stopped and not self._disk_busy and time.monotonic() - self._disk_freed_at >= CALM_S
-        if place is None or not calm or not is_whole(map_on_disk(self._data), place[0], CALM_S):
+        """Set out to damage a replica's journal, if its shard is well."""
+        if place is None or not self._is_calm(place[0]) or not is_whole(map_on_disk(self._data), place[0], _LIVES):
             self._note(f"damage {name}: left out, it may be one of too few copies")
             return
         self._healing.add(place[0])
@@ -170,24 +191,55 @@ class Nemesis:
         self._damages.add(task)
         task.add_done_callback(self._damages.discard)
 
+    def _is_calm(self, shard: int) -> bool:
+        """Whether no fault is under way, or has just ended, that harms a shard's copies."""
+        spoiled = self._lanes is not None and any(lane.mode for at, lane in self._lanes.of.items() if at[0] == shard)
+        full = self._disk_busy or time.monotonic() - self._disk_freed_at < CALM_S
+        return not (spoiled or full or self._stopped)
+
     async def _damage(self, fault: Fault, role: str, victim: psutil.Process, place: tuple[int, int], name: str) -> None:
-        """Flip a bit in a replica's journal, kill it, and wait until it is in sync again."""
+        """Stop a replica; once it can be spared, flip a bit in its journal, kill it, wait until it is in sync again."""
         shard, index = place
-        self._note(f"a bit of {name} is flipped: {flip_byte(shard_directory(self._data, shard, index), fault.place)}")
-        self.counts[f"damage {role}"] += 1
-        await asyncio.sleep(fault.seconds)
-        self._kill(role, victim, place, name)
-        deadline = time.monotonic() + HEAL_TIMEOUT_S
+        begin = time.monotonic()
         try:
-            while time.monotonic() < deadline:
-                await asyncio.sleep(HEAL_POLL_S)
-                shard_map = map_on_disk(self._data)
-                if shard_map.replica(shard, index).pid != victim.pid and is_in_sync(shard_map, shard):
-                    self._note(f"replica {index} of shard {shard} is in sync again")
+            with _halted(victim):
+                if not await self._comes_to_be_spared(victim, place):
+                    self._note(f"damage {name}: left out, it stood still and the others didn't go on without it")
                     return
-            self.problems.append(f"damaged, {name} was not in sync again after {HEAL_TIMEOUT_S:.0f} s")
+                where = flip_byte(shard_directory(self._data, shard, index), fault.place)
+                after_s = time.monotonic() - begin
+                self._note(f"a bit of {name} is flipped, which stands still since {after_s:.2f} s: {where}")
+                self.counts[f"damage {role}"] += 1
+                self._kill("follower", victim, place, name)  # whatever it was: a leader is no copy to spare
+            await self._comes_back_in_sync(victim, place, name)
         finally:
             self._healing.discard(shard)
+
+    async def _comes_to_be_spared(self, victim: psutil.Process, place: tuple[int, int]) -> bool:
+        """Wait until a process that was stopped stands still and its copy can be spared. No, if that takes long."""
+        deadline = time.monotonic() + SPARE_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if stands_still(victim) and self._is_spared(victim, place):
+                return True
+            await asyncio.sleep(SPARE_POLL_S)
+        return False
+
+    def _is_spared(self, victim: psutil.Process, place: tuple[int, int]) -> bool:
+        shard_map = map_on_disk(self._data)
+        if shard_map.replica(*place).pid != victim.pid:
+            return False
+        return can_be_spared(shard_map, *place, promised_term(self._data, *place), _LIVES)
+
+    async def _comes_back_in_sync(self, victim: psutil.Process, place: tuple[int, int], name: str) -> None:
+        shard, index = place
+        deadline = time.monotonic() + HEAL_TIMEOUT_S
+        while time.monotonic() < deadline:
+            await asyncio.sleep(HEAL_POLL_S)
+            shard_map = map_on_disk(self._data)
+            if shard_map.replica(shard, index).pid != victim.pid and is_in_sync(shard_map, shard):
+                self._note(f"replica {index} of shard {shard} is in sync again")
+                return
+        self.problems.append(f"damaged, {name} was not in sync again after {HEAL_TIMEOUT_S:.0f} s")
 
     def _go_on(self, process: psutil.Process) -> None:
         self._stopped.discard(process)

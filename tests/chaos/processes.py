@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from pathlib import Path
 
 import psutil
@@ -26,6 +27,27 @@ def place_of(folder: Path) -> tuple[int, int]:
     if folder.name.startswith("shard-"):
         return int(folder.name.removeprefix("shard-")), 0
     return int(folder.parent.name.removeprefix("shard-")), int(folder.name.removeprefix("replica-"))
+
+
+def has_lived(pid: int, age_s: float) -> bool:
+    """Whether a process runs, and has for so long: neither ended and not yet waited for, nor stopped."""
+    try:
+        process = psutil.Process(pid)
+        ended = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD, psutil.STATUS_STOPPED)
+        return not ended and time.time() - process.create_time() >= age_s
+    except psutil.Error:
+        return False
+
+
+def stands_still(process: psutil.Process) -> bool:
+    """Whether all threads of a process have stopped. SIGSTOP reaches one after the other: up to 40 ms were seen."""
+    try:
+        if not psutil.LINUX:
+            return process.status() == psutil.STATUS_STOPPED
+        threads = [psutil.Process(thread.id) for thread in process.threads()]
+        return bool(threads) and all(thread.status() == psutil.STATUS_STOPPED for thread in threads)
+    except psutil.NoSuchProcess:
+        return False
 
 
 class Processes:

@@ -10,12 +10,11 @@ from functools import partial
 
 import pytest
 
-from actors.storage import JOURNAL_DIRECTORY, shard_directory
+from actors.storage import shard_directory
 from bench.processes import free_port
 from cluster.checking import Outcome as Found
 from tests.chaos.availability import Availability, Kill, Request
 from tests.chaos.clients import ReadProbe
-from tests.chaos.damage import flip_byte
 from tests.chaos.disk import small_disk
 from tests.chaos.faults import KINDS, ROLES, plan
 from tests.chaos.lanes import DELAY_S, LaneProxy
@@ -274,18 +273,6 @@ async def test_a_lane_proxy_takes_the_place_of_a_socket_and_of_the_one_that_repl
 @pytest.mark.parametrize("place", [(0, 0), (7, 2), (12, 10)])
 def test_a_replicas_folder_says_which_it_is(tmp_path, place):
     assert place_of(shard_directory(tmp_path, *place)) == place
-
-
-def test_one_bit_is_flipped_anywhere_in_a_journal(tmp_path):
-    journal = tmp_path / JOURNAL_DIRECTORY
-    journal.mkdir()
-    whole = {journal / "1.seg": bytes(10), journal / "2.seg": bytes(30)}
-    for draw, name, at in ((0.0, "1.seg", 0), (0.249, "1.seg", 9), (0.25, "2.seg", 0), (0.999, "2.seg", 29)):
-        for path, data in whole.items():
-            path.write_bytes(data)
-        assert flip_byte(tmp_path, draw) == f"{name}, byte {at} of {len(whole[journal / name])}"
-        changed = [(p.name, i) for p, data in whole.items() for i, byte in enumerate(p.read_bytes()) if byte != data[i]]
-        assert changed == [(name, at)]
 
 
 async def test_a_read_whose_connection_breaks_is_repeated_and_counts_once():
