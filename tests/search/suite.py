@@ -224,20 +224,6 @@ def difference(shards: Shards, tree: list[Any], follows: set[int], pages_max: in
     return ""
 
 
-def remember_words() -> None:
-    """Have the oracle cut each text into words once: 0.1 ms a tweet, as often as there are words in the queries."""
-    plain = oracle.words_of_tweet
-    words: dict[str, list[str]] = {}
-
-    def words_of(tweet: OracleTweet) -> list[str]:
-        found = words.get(tweet.text)
-        if found is None:
-            found = words[tweet.text] = [sys.intern(word) for word in plain(tweet)]
-        return found
-
-    oracle.words_of_tweet = words_of
-
-
 def read_lines(path: Path) -> list[str]:
     """Return the tweets of a file, a line each, empty ones left out."""
     opened = gzip.open if path.suffix == ".gz" else open
@@ -256,7 +242,6 @@ def main() -> int:
     lines = [line for path in given.tweets for line in read_lines(path)]
     texts = lines + multiply(lines, given.count, given.seed)
     found = samples(texts, given.seed)
-    remember_words()
     with tempfile.TemporaryDirectory() as directory:
         shards = Shards(Path(directory), given.shards)
         begin = time.perf_counter()

@@ -22,20 +22,11 @@ from tests.search.suite import (
     difference,
     main,
     queries,
-    remember_words,
     tree_of,
 )
 
 TWEETS = 2_000
 FOLLOWS = {7, 9, *range(100, 400)}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def words_are_remembered():
-    plain = oracle.words_of_tweet
-    remember_words()
-    yield
-    oracle.words_of_tweet = plain
 
 
 @pytest.fixture(scope="module")
