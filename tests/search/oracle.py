@@ -3,7 +3,7 @@
 It knows no index and none of text.py's fast ways: its words come of `tokens`, one grapheme cluster at a time, its stems
 of a stemmer of its own. Nodes are evaluated by comparing lists. `sweep.py` asks it many queries at once.
 
-Costs: 0.1 ms for a text's words, which are kept for the last KEPT_TEXTS; then about 1 us a node.
+Costs: 0.06 ms for a text's words, which are kept for the last KEPT_TEXTS; then 0.3 to 3 us a leaf.
 """
 
 from __future__ import annotations

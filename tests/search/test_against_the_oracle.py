@@ -274,6 +274,16 @@ def test_the_suite_runs_over_given_files(tmp_path, monkeypatch, capsys):
     assert f"{len(QUERIES) + 5} of {len(QUERIES) + 5} queries equal" in capsys.readouterr().out
 
 
+def test_a_run_of_the_suite_fails_when_an_index_lacks_a_tweet(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "tweets.txt"
+    file.write_text("\n".join(make_texts(100, seed=4)), encoding="utf-8")
+    monkeypatch.setattr("sys.argv", ["suite", "--tweets", str(file), "--queries", "0"])
+    rightly = TweetIndex.latest
+    monkeypatch.setattr(TweetIndex, "latest", lambda *given: rightly(*given)[1:])
+    assert main() == 1
+    assert "DIFFERS 'love': latest lacks" in capsys.readouterr().out
+
+
 def test_the_suite_tells_what_differs(shards, found):
     sample = next(sample for sample in found if sample.tweet.tweet_id in shards.tweets and not sample.tweet.is_repost)
     kept = shards.tweets[sample.tweet.tweet_id]
