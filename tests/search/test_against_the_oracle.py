@@ -15,6 +15,7 @@ from actors.search.documents import NEW, TweetFacts
 from actors.search.index import TweetIndex
 from actors.search.query import check_tree
 from tests.search import oracle
+from tests.search.random_trees import trees
 from tests.search.sample_tweets import AUTHORS, make_sample, make_texts, multiply, samples
 from tests.search.suite import (
     QUERIES,
@@ -22,20 +23,11 @@ from tests.search.suite import (
     difference,
     main,
     queries,
-    remember_words,
     tree_of,
 )
 
 TWEETS = 2_000
 FOLLOWS = {7, 9, *range(100, 400)}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def words_are_remembered():
-    plain = oracle.words_of_tweet
-    remember_words()
-    yield
-    oracle.words_of_tweet = plain
 
 
 @pytest.fixture(scope="module")
@@ -111,53 +103,6 @@ def test_bounds_of_pages_and_of_the_query_both_hold(shards):
 
 
 # ---- random trees ----------------------------------------------------------------------------------------------------
-
-
-def leaves():
-    words = ["love", "whale", "whales", "the", "a", "running", "cafe", "stars", "dont", "haus", "hauser", "👍", "2026"]
-    return st.one_of(
-        st.builds(lambda word: ["word", word], st.sampled_from(words)),
-        st.builds(
-            lambda phrase: ["phrase", phrase],
-            st.sampled_from([
-                ["blue", "whale"], ["in", "the"], ["the"], ["the", "the"], ["東京"], ["日本", "本語"], ["語の"], ["ok"],
-            ]),
-        ),
-        st.builds(lambda word: ["prefix", word], st.sampled_from(["lo", "mor", "th", "日", "мор", "🎉", "w_", "本"])),
-        st.builds(lambda tag: ["tag", tag], st.sampled_from(["love", "ocean", "tokyo", "東京", "strasse", "nosuch"])),
-        st.builds(lambda tag: ["cash", tag], st.sampled_from(["tsla", "brk.a", "btc"])),
-        st.builds(lambda name: ["mention", name], st.sampled_from(["ada", "bob", "carol_99", "erin"])),
-        st.builds(
-            lambda kind, ids: [kind, ids], st.sampled_from(["author", "to"]),
-            st.lists(st.sampled_from([7, 8, 9, 10, 11, 150, 151]), max_size=4),
-        ),
-        st.builds(lambda code: ["lang", code], st.sampled_from(["en", "de", "ja", "und", "xx"])),
-        st.builds(
-            lambda low, high: ["ids", low, high],
-            *[st.sampled_from([0, *((1_767_225_600 + n * 20_000) * 1000 << 16 for n in range(10))])] * 2,
-        ),
-        st.sampled_from([["has", "media"], ["has", "links"], ["is", "reply"], ["is", "repost"], ["follows"]]),
-        st.builds(lambda count: ["likes", count], st.sampled_from([0, 1, 2, 10, 1_000])),
-    )  # fmt: skip
-
-
-def trees():
-    """Trees that `check_tree` lets through, of any form: `and` inside `and`, the same twice, `or` of one."""
-
-    def joined(children):
-        some = st.lists(children, min_size=1, max_size=4)
-        none_of = st.lists(children.map(lambda node: ["not", node]), max_size=2)
-        return st.one_of(
-            some.map(lambda nodes: ["or", *nodes]),
-            st.tuples(some, none_of, st.randoms(use_true_random=False)).map(shuffled),
-        )
-
-    def shuffled(parts):
-        nodes = parts[0] + parts[1]
-        parts[2].shuffle(nodes)
-        return ["and", *nodes]
-
-    return st.recursive(leaves(), joined, max_leaves=12)
 
 
 @settings(max_examples=60)
@@ -327,6 +272,16 @@ def test_the_suite_runs_over_given_files(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", arguments)
     assert main() == 0
     assert f"{len(QUERIES) + 5} of {len(QUERIES) + 5} queries equal" in capsys.readouterr().out
+
+
+def test_a_run_of_the_suite_fails_when_an_index_lacks_a_tweet(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "tweets.txt"
+    file.write_text("\n".join(make_texts(100, seed=4)), encoding="utf-8")
+    monkeypatch.setattr("sys.argv", ["suite", "--tweets", str(file), "--queries", "0"])
+    rightly = TweetIndex.latest
+    monkeypatch.setattr(TweetIndex, "latest", lambda *given: rightly(*given)[1:])
+    assert main() == 1
+    assert "DIFFERS 'love': latest lacks" in capsys.readouterr().out
 
 
 def test_the_suite_tells_what_differs(shards, found):
