@@ -58,6 +58,7 @@ def api_settings(settings: Settings) -> dict[str, Any]:
         "wrk2_api": settings.server.wrk2_api,
         "search_timeout_s": settings.search.timeout_ms / 1000,
         "search_cache_s": settings.search.cache_ms / 1000,
+        "search_beside_home_reads": settings.search.beside_home_reads,
         "rate_limits": {
             "enabled": limits.enabled,
             "account_read": rate("account_reads"),

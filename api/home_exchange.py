@@ -79,6 +79,7 @@ class HomeExchange(ReadExchange):
         """Count the request and ask the shard."""
         user_id, services = self._request.user_id, self._services
         if self._admit(user_id if self._unproven is None else 0):
+            services.search.queue.home_read(self._started_s)
             timeout_s = services.settings.request_timeout_s
             services.cluster.send(bucket_of_account(user_id), "home", self._arguments, timeout_s, self._take)
 

@@ -13,6 +13,7 @@ Cost: about 10 us of this worker's time beside the HTTP server's, with a cached 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, NamedTuple
 
@@ -80,6 +81,7 @@ async def read_home(services: Services, scope: MutableMapping[str, Any]) -> tupl
     request = parse_home(services, scope["query_string"], scope["headers"])
     account_id = await services.auth.actor(request.token, request.user_id)
     services.limiter.check_account(account_id, False)
+    services.search.queue.home_read(time.perf_counter())
     arguments = home_arguments(services, account_id, request.query)
     reply = await services.ask_account(account_id, "home", *arguments[1:])
     return home_answer(request, scope["scheme"], scope["path"], reply)

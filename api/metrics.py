@@ -42,6 +42,8 @@ CLUSTER_FIGURES = (
 SEARCH_FIGURES = (
     ("search_cache_hits", "Searches answered with what the same one got a moment ago, since the start"),
     ("search_cache_misses", "Searches asked of the shards since the start, if answers are repeated at all"),
+    ("search_waiting", "Searches that wait because home timelines are read, and others are under way"),
+    ("search_refused", "Searches refused because too many waited, since the start"),
     ("search_partial", "Rounds of questions to all shards that some shard didn't answer, since the start"),
 )
 _UNFIT = re.compile(r"[^a-zA-Z0-9_]+")

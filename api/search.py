@@ -20,6 +20,7 @@ Costs, of this worker's time: see `search_exchange.py`.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
 from functools import partial
@@ -35,6 +36,7 @@ from api.entities import resolve_names
 from api.ports import Cluster
 from api.search_cache import Answer, SearchCache, Shards, Told, answer_of, tell
 from api.search_pages import Found, Gathering, Question, answer_with, bounds, by_id, by_score, cut, is_suspect
+from api.search_queue import SearchQueue
 from cluster.turns import Turns
 
 SERVER_FAULT_STATUS = 500  # and above: the shard's fault, not the question's
@@ -44,12 +46,15 @@ NOBODY: list[Any] = [0, b"", b""]
 class Search:
     """The searches of one API worker."""
 
-    def __init__(self, cluster: Cluster, timeout_s: float, cache_s: float, clock: Callable[[], float]) -> None:
-        """timeout_s: how long a shard is waited for."""
+    def __init__(
+        self, cluster: Cluster, timeout_s: float, cache_s: float, clock: Callable[[], float], beside_home_reads: int = 0
+    ) -> None:
+        """timeout_s: how long a shard is waited for; beside_home_reads: see `SearchQueue`."""
         self._cluster = cluster
         self._timeout_s = timeout_s
         self.cache = SearchCache(cache_s, clock)
         self.turns = Turns()  # searches are begun and ended in; home reads go first
+        self.queue = SearchQueue(self.turns, beside_home_reads, time.perf_counter)
         self.partial_count = 0
         self._correcting: set[asyncio.Task[None]] = set()  # the event loop holds tasks only weakly
 
@@ -59,6 +64,8 @@ class Search:
             "search_cache_hits": self.cache.hit_count,
             "search_cache_misses": self.cache.miss_count,
             "search_partial": self.partial_count,
+            "search_waiting": self.queue.waiting_count,
+            "search_refused": self.queue.refused_count,
         }
 
     # ---- tweets -----------------------------------------------------------------------------------------------
@@ -296,15 +303,21 @@ class TweetSearch:
         self.done(None, error)
 
     def ask(self, reader: list[Any]) -> None:
-        """Ask all shards, for that reader."""
+        """Ask all shards, for that reader, as soon as it may be done."""
         self.reader = reader
         try:
-            self._gathering = Gathering(self.asked, self._search.shard_count)
-            args = self._gathering.question(self.tree, reader)
-            shards = range(self._gathering.shard_count)
-            self._search.ask_each("search", [(shard, args) for shard in shards], self._take)
+            self._search.queue.enter(self._ask)
         except RookeryError as error:
             self.done(None, error)
+
+    def _ask(self) -> None:
+        try:
+            self._gathering = Gathering(self.asked, self._search.shard_count)
+            args = self._gathering.question(self.tree, self.reader)
+            shards = range(self._gathering.shard_count)
+            self._search.ask_each("search", [(shard, args) for shard in shards], self._take)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next must have its turn
+            self._tell(None, error)
 
     def _take(self, results: list[Any]) -> None:
         """Go on with what all shards have said."""
@@ -316,7 +329,7 @@ class TweetSearch:
             if ends:
                 self.context.run(self._ask_on, ends)
         except Exception as failure:  # noqa: BLE001 - a shard has failed, or answered something else than rows
-            self.done(None, failure)
+            self._tell(None, failure)
             return
         if not ends:
             self._end()
@@ -337,7 +350,7 @@ class TweetSearch:
             failed = len(results) - self._gather(zip(shards, results, strict=True))
             self._shards = Shards(answered - failed, of)
         except Exception as failure:  # noqa: BLE001 - as in _take
-            self.done(None, failure)
+            self._tell(None, failure)
             return
         self._end()
 
@@ -358,9 +371,15 @@ class TweetSearch:
             else:
                 answer = None if is_suspect(self.asked, found) else answer_with(self.asked, found)
         except Exception as failure:  # noqa: BLE001 - as in _take
-            self.done(None, failure)
+            self._tell(None, failure)
             return
         if answer is None:
+            self._search.queue.leave()
             self._search.correct(self, found)
         else:
-            self.done(answer, None)
+            self._tell(answer, None)
+
+    def _tell(self, answer: Any, error: Exception | None) -> None:
+        """End it."""
+        self._search.queue.leave()
+        self.done(answer, error)

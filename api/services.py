@@ -35,7 +35,9 @@ class Services:
         self.settings = settings
         self.thin_paths = thin_paths
         self.auth = Authenticator(cluster, settings, clock)
-        self.search = Search(cluster, settings.search_timeout_s, settings.search_cache_s, clock)
+        self.search = Search(
+            cluster, settings.search_timeout_s, settings.search_cache_s, clock, settings.search_beside_home_reads
+        )
         self.passwords = Passwords(settings.passwords)
         self.limiter = RateLimiter(settings.rate_limits, clock)
         self.metrics = Metrics(worker)

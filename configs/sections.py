@@ -202,6 +202,10 @@ class Search(Section):
         1_000, ge=10, le=60_000, description="how long a search waits for a shard before its part is left out"
     )
     cache_ms: int = Field(1_000, ge=0, le=60_000, description="how long an API worker repeats an answer; 0: never")
+    beside_home_reads: int = Field(
+        2, ge=0, le=1_000,
+        description="searches that an API worker has under way at once while it answers home reads; 0: any number",
+    )  # fmt: skip
     candidates: int = Field(
         200, ge=20, le=1_000, description="tweets that an index gives its shard to rank for order=top: best, and newest"
     )

@@ -1,0 +1,177 @@
+"""Searches that let home reads go first: the queue by itself, and over HTTP both ways."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.core.errors import InvalidError, OverloadedError
+from api import search_queue
+from api.search_queue import HOME_READS_S, SearchQueue
+from tests.api.fake_cluster import FakeCluster
+from tests.api.test_home_exchange import LONG_WAY, wait_for_in_flight
+from tests.api.test_search_exchange import bearer, register, searching, services_of, tweet
+
+WHO: ContextVar[str] = ContextVar("WHO", default="nobody")
+SEARCHES = 9
+
+
+class Later:
+    """Turns that come when a test says."""
+
+    def __init__(self) -> None:
+        self.pieces: list[Callable[[], None]] = []
+
+    def put(self, work: Callable[[], None]) -> None:
+        self.pieces.append(work)
+
+    def come(self) -> None:
+        pieces, self.pieces = self.pieces, []
+        for work in pieces:
+            work()
+
+
+def queue_of(bound: int) -> tuple[SearchQueue, Later, list[float]]:
+    """Return a queue, its turns, and the time on its clock."""
+    turns, now = Later(), [0.0]
+    return SearchQueue(turns, bound, lambda: now[0]), turns, now  # type: ignore[arg-type]
+
+
+@given(
+    bound=st.integers(0, 3), events=st.lists(st.sampled_from(["enter", "leave", "turn", "home", "later"]), max_size=60)
+)
+def test_all_go_on_in_their_order_and_few_at_once_while_there_are_home_reads(bound: int, events: list[str]) -> None:
+    queue, turns, now = queue_of(bound)
+    begun: list[int] = []
+    asked = left = 0
+    homes_until = -1.0
+    for event in events:
+        before = queue.count
+        if event == "enter":
+            queue.enter(lambda n=asked: begun.append(n))  # type: ignore[misc]
+            asked += 1
+        elif event == "leave" and left < len(begun):
+            queue.leave()
+            left += 1
+        elif event == "turn":
+            turns.come()
+        elif event == "home":
+            queue.home_read(now[0])
+            homes_until = now[0] + HOME_READS_S
+        elif event == "later":
+            now[0] += HOME_READS_S * 0.6
+        if bound and now[0] < homes_until:
+            assert queue.count <= max(bound, before)
+        assert begun == list(range(len(begun)))
+        assert queue.count == len(begun) + len(turns.pieces) - left
+        assert asked == len(begun) + len(turns.pieces) + queue.waiting_count
+        assert queue.count or not queue.waiting_count
+    while left < asked:
+        turns.come()
+        queue.leave()
+        left += 1
+    assert begun == list(range(asked))
+    assert (queue.count, queue.waiting_count) == (0, 0)
+
+
+def test_who_has_waited_goes_on_with_the_context_it_came_with() -> None:
+    queue, turns, _ = queue_of(1)
+    queue.home_read(0.0)
+    seen: list[str] = []
+    for name in ("first", "second"):
+        token = WHO.set(name)
+        queue.enter(lambda: seen.append(WHO.get()))
+        WHO.reset(token)
+    queue.leave()
+    turns.come()
+    assert seen == ["first", "second"]
+
+
+def test_more_than_may_wait_are_refused_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search_queue, "WAITING_MAX", 2)
+    queue, turns, _ = queue_of(1)
+    queue.home_read(0.0)
+    begun: list[int] = []
+    for n in range(3):
+        queue.enter(lambda n=n: begun.append(n))  # type: ignore[misc]
+    with pytest.raises(OverloadedError, match="2 searches wait"):
+        queue.enter(lambda: begun.append(99))
+    for _ in range(3):
+        queue.leave()
+        turns.come()
+    assert (begun, queue.count, queue.waiting_count, queue.refused_count) == ([0, 1, 2], 0, 0, 1)
+
+
+class Held(FakeCluster):
+    """Searches wait until a test lets them go on; `most` of them were under way at once, on a shard."""
+
+    def __init__(self, shard_count: int = 2) -> None:
+        super().__init__(shard_count)
+        self.go_on = threading.Event()
+        self.here, self.most = [0] * shard_count, 0
+        self.error: Exception | None = None
+
+    async def call_shard(self, shard: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
+        if op != "search":
+            return await super().call_shard(shard, op, args, timeout_s)
+        self.here[shard] += 1
+        self.most = max(self.most, self.here[shard])
+        try:
+            while not self.go_on.is_set():  # noqa: ASYNC110  a test's thread sets it
+                await asyncio.sleep(0.002)
+            if self.error is not None:
+                raise self.error
+            return await super().call_shard(shard, op, args, timeout_s)
+        finally:
+            self.here[shard] -= 1
+
+
+@pytest.mark.parametrize("way", [{}, LONG_WAY])
+@pytest.mark.parametrize(
+    ("bound", "is_read", "most", "error"),
+    [
+        (2, True, 2, None), (2, False, SEARCHES, None), (0, True, SEARCHES, None),
+        (2, True, 2, OverloadedError("busy", None, 1.0)), (2, True, 2, InvalidError("no", "query")),
+        (1, True, 1, RuntimeError("a defect")),
+    ],
+)  # fmt: skip
+def test_beside_home_reads_few_searches_are_under_way_and_each_is_answered(
+    way: dict[str, str], bound: int, is_read: bool, most: int, error: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_queue, "HOME_READS_S", 60.0)
+    with searching(fake := Held(), search_beside_home_reads=bound) as (live, http):
+        services, made = services_of(live), register(http, "one")
+        tweet(http, made, "word")
+        if is_read:
+            assert http.get(f"/feed?user_id={made['user_id']}", headers=bearer(made) | way).status_code == 200
+        fake.error = error
+        statuses: list[int] = []
+
+        def ask(n: int) -> None:
+            answer = httpx.get(f"{live.base_url}/api/v1/search?query=word&count={n + 1}", headers=way, timeout=30)
+            statuses.append(answer.status_code)
+
+        threads = [threading.Thread(target=ask, args=(n,)) for n in range(SEARCHES)]
+        for thread in threads:
+            thread.start()
+        queue = services.search.queue
+        try:
+            wait_for_in_flight(services, SEARCHES)
+            assert (queue.count, queue.waiting_count) == (most, SEARCHES - most)
+            gauges = http.get("/metrics").text
+            assert re.search(rf"^rookery_http_search_waiting{{[^}}]*}} {SEARCHES - most}\.0$", gauges, re.MULTILINE)
+        finally:
+            fake.go_on.set()
+        for thread in threads:
+            thread.join()
+        assert statuses == [200 if error is None else getattr(error, "status", 500)] * SEARCHES
+        assert (queue.count, queue.waiting_count, fake.most) == (0, 0, most)
