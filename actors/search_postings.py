@@ -307,7 +307,7 @@ class TweetPostings:
         left: int = ranked(
             found, scores, count, ids, slots, c["tweet_id"], c["likes"], c["reposts"], c["replies"], c["author_id"],
             viewer.following, at_ms, weights.freshness_floor, -1 / weights.half_life_ms, 1 + weights.closeness_bonus,
-            *below,
+            *below, np.empty(count),
         )  # fmt: skip
         return left
 

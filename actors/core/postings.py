@@ -88,6 +88,7 @@ class Postings:
         self._kept: dict[str, tuple[list[tuple[tuple[str, int], ...] | None], Lists, int]] = {}
         self._found = np.zeros(STEP_WORK, dtype=np.int64)
         self._scores = np.zeros(STEP_WORK, dtype=np.float64)
+        self._norms = np.zeros(STEP_WORK, dtype=np.float64)
 
     # ---- adding -----------------------------------------------------------------------------------------------
 
@@ -248,7 +249,7 @@ class Postings:
             bottom = max(low, high - window)
             total = kernels.scored(
                 *self._parts(), *asked, self._ids, since_id, max_id or ID_MAX, bottom, high, self._lengths, documents,
-                mean_length, room, weights, self._found, self._scores,
+                mean_length, room, weights, self._norms, self._found, self._scores,
             )  # fmt: skip
             if total < 0:  # more of them than on average
                 window = max(1, window // 2)
@@ -341,4 +342,4 @@ def _window(documents: int, work: int) -> int:
 
 def _room(asked: Asked) -> Ints:
     """Return the scratch of a kernel."""
-    return np.empty((5, sum(len(lists) for lists in asked)), dtype=np.int64)
+    return np.empty((6, sum(len(lists) for lists in asked)), dtype=np.int64)

@@ -11,7 +11,7 @@ A search
     no_words, no_terms                      the same, of what must not be
     dense     int32[lists]                  which of the frequent lists a list is, 0 for none of them
     containers, bits, shift                 of the frequent lists, see `segment_bitmaps.py`
-    room      int64[5, words + terms + no_words + no_terms]   scratch: lists, and how far each still counts
+    room      int64[6, words + terms + no_words + no_terms]   scratch: lists, and how far each still counts
     ids, tops  int64[documents]             each document's tweet, and the largest id up to it
     since_id, max_id                        only tweets from since_id on, and before max_id
     low, high                               documents before low have no tweet from since_id on, those from high on none
@@ -261,12 +261,12 @@ def newest(
 @njit
 def scored(
     data, start, length, dense, containers, bits, shift, words, terms, no_words, no_terms, ids, since_id, max_id, low,
-    high, lengths, documents, mean_length, room, weights, found, scores,
+    high, lengths, documents, mean_length, room, weights, norms, found, scores,
 ):  # fmt: skip
     """Write all matching documents to `found` and their BM25 to `scores`; return how many, -1 if there is no room.
 
-    lengths: words of each document; documents: how many there are; weights: float64[words], scratch. Only words score;
-    without any the score is 1.
+    lengths: words of each document; documents: how many there are; weights: float64[words], norms: as long as `found`:
+    scratch. Only words score; without any the score is 1.
     """
     total, wanted = 0, words.shape[0] + terms.shape[0]
     room[3, 0] = low
@@ -277,51 +277,81 @@ def scored(
         for w in range(words.shape[0]):
             having = length[room[0, w]]
             weights[w] = (K1 + 1.0) * log(1.0 + (documents - having + 0.5) / (having + 0.5))
+            room[5, w] = room[2, w]
+        first = total
         while True:
             document = _next(data, containers, bits, shift, room, wanted, driver)
             if document < 0:
                 break
-            if since_id <= ids[document] < max_id:
-                if total == found.shape[0]:
-                    return -1
-                score = 0.0 if words.shape[0] else 1.0
-                norm = K1 * (1.0 - B + B * lengths[document] / mean_length)
-                for w in range(words.shape[0]):
-                    room[2, w] = _at_or_below(data, room[1, w], room[2, w], document)
-                    tf = np.int64(data[room[1, w] + room[2, w] - 1]) & TF_MAX
-                    score += weights[w] * tf / (tf + norm)
-                found[total] = document
-                scores[total] = score
-                total += 1
+            if total == found.shape[0]:
+                return -1
+            found[total] = document
+            total += 1
             room[2, driver] -= 1
+        total = _within(ids, since_id, max_id, lengths, mean_length, found, first, total, norms)
+        for i in range(first, total):
+            scores[i] = 0.0 if words.shape[0] else 1.0
+        for w in range(words.shape[0]):
+            begin, end = room[1, w], room[5, w]
+            for i in range(first, total):
+                end = _at_or_below(data, begin, end, found[i])
+                tf = np.int64(data[begin + end - 1]) & TF_MAX
+                scores[i] += weights[w] * tf / (tf + norms[i])
     return total
+
+
+@njit
+def _within(ids, since_id, max_id, lengths, mean_length, found, first, total, norms):
+    """Keep those of found[first:total] that have the right ids, and write BM25's norm of each; return where they end.
+
+    In a loop by itself, of nothing but loads that don't wait for each other: each is a cache miss.
+    """
+    kept = first
+    for i in range(first, total):
+        document = found[i]
+        tweet_id = ids[document]
+        found[kept] = document
+        norms[kept] = K1 * (1.0 - B + B * lengths[document] / mean_length)
+        kept += since_id <= tweet_id < max_id
+    return kept
+
+
+@njit
+def _engagements(found, count, ids, slots, tweet_ids, likes, reposts, replies, engagements):
+    """Write the engagement of each of some documents, -1 for what has gone. As `_within`, nothing but loads."""
+    for i in range(count):
+        document = found[i]
+        slot = slots[document]
+        engagement = likes[slot] + 2.0 * reposts[slot] + replies[slot]
+        engagements[i] = max(engagement, 0.0) if tweet_ids[slot] == ids[document] else -1.0
 
 
 @njit
 def ranked(
     found, scores, count, ids, slots, tweet_ids, likes, reposts, replies, authors, following, now_ms, floor, rate,
-    bonus, below_score, below_id,
+    bonus, below_score, below_id, engagements,
 ):  # fmt: skip
     """Turn BM25 into the rank of `top` (see `found.py`), in place; keep those below a cursor; return how many.
 
     slots: where a document's tweet rests in tweet_ids and the columns after it; one that
-    rests there no more has gone. following: author ids ascending; below_id: 0 for no cursor.
+    rests there no more has gone. following: author ids ascending; below_id: 0 for no cursor; engagements: scratch.
     """
+    _engagements(found, count, ids, slots, tweet_ids, likes, reposts, replies, engagements)
     kept = 0
     for i in range(count):
-        document = found[i]
-        tweet_id, slot = ids[document], slots[document]
-        if tweet_ids[slot] != tweet_id:
+        document, score, engagement = found[i], scores[i], engagements[i]
+        if engagement < 0.0:
             continue
-        score, engagement = scores[i], likes[slot] + 2.0 * reposts[slot] + replies[slot]
+        tweet_id = ids[document]
         if engagement > 0.0:
             score *= log2(2.0 + engagement)
         age_ms = now_ms - (tweet_id >> 16)
         if age_ms > 0:
             score *= floor + (1.0 - floor) * exp2(age_ms * rate)
         if following.shape[0]:
-            place = np.searchsorted(following, authors[slot])
-            if place < following.shape[0] and following[place] == authors[slot]:
+            author = authors[slots[document]]
+            place = np.searchsorted(following, author)
+            if place < following.shape[0] and following[place] == author:
                 score *= bonus
         if below_id and not (score < below_score or (score == below_score and tweet_id < below_id)):
             continue

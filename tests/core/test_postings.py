@@ -274,7 +274,7 @@ def test_the_rank_of_top_is_that_of_its_formula(data):
         left = postings_kernels.ranked(
             found, worth, count, ids, slots, tweet_ids, column["likes"], column["reposts"], column["replies"], authors,
             following, now_ms, weights.freshness_floor, -1 / weights.half_life_ms, 1 + weights.closeness_bonus,
-            below_score, below_id,
+            below_score, below_id, np.empty(count),
         )  # fmt: skip
         return sorted(zip(worth[:left].tolist(), ids[found[:left]].tolist(), strict=True), reverse=True)
 
