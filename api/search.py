@@ -54,7 +54,7 @@ class Search:
         self._timeout_s = timeout_s
         self.cache = SearchCache(cache_s, clock)
         self.turns = Turns()  # searches are begun and ended in; home reads go first
-        self.queue = SearchQueue(self.turns, beside_home_reads, time.perf_counter)
+        self.queue = SearchQueue(self.turns, beside_home_reads, time.perf_counter, _later)
         self.partial_count = 0
         self._correcting: set[asyncio.Task[None]] = set()  # the event loop holds tasks only weakly
 
@@ -260,6 +260,10 @@ class Search:
         if late is not None and all(isinstance(result, Exception) for result in results):
             raise OverloadedError(f"no shard answers the search: {late.message}", None, late.retry_after_s or 1.0)
         self.partial_count += late is not None
+
+
+def _later(seconds: float, work: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_later(seconds, work)
 
 
 def fault_of(results: list[Any]) -> RookeryError | None:

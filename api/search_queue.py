@@ -8,6 +8,8 @@ reads to gain by it.
 
 Rules of this file
 - Whoever has entered leaves, exactly once. As long as somebody waits, somebody is under way.
+- A search that waits for a shard that hangs takes no processor, and mustn't keep the others: where nobody has left for
+  STALL_S, as many more are let in.
 - WAITING_MAX wait, in the order of their coming; more are refused.
 
 Cost: 0.3 us a search.
@@ -25,17 +27,23 @@ from cluster.turns import Turns
 
 HOME_READS_S = 0.5  # after a home read in which more are expected
 WAITING_MAX = 256  # searches; a tenth of a second's
+STALL_S = 0.01  # several times what a search takes
 
 
 class SearchQueue:
     """Who may ask shards now, of one worker's searches."""
 
-    def __init__(self, turns: Turns, beside_home_reads: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, turns: Turns, beside_home_reads: int, clock: Callable[[], float],
+        later: Callable[[float, Callable[[], None]], object],
+    ) -> None:  # fmt: skip
         """turns: in which those that have waited go on; beside_home_reads: how many are under way at once while home
-        timelines are read, 0 for any number; clock: as `home_read`'s, in seconds."""
-        self._turns, self._bound, self._clock = turns, beside_home_reads, clock
+        timelines are read, 0 for any number; clock: as `home_read`'s, in seconds; later(seconds, work): calls work
+        after so long."""
+        self._turns, self._bound, self._clock, self._later = turns, beside_home_reads, clock, later
         self._waiting: deque[Callable[[], None]] = deque()
         self._home_reads_until_s = float("-inf")
+        self._left_count, self._looks = 0, False  # searches that have left; whether somebody looks for a stall
         self.count = 0  # under way
         self.refused_count = 0
 
@@ -56,6 +64,8 @@ class SearchQueue:
             work()
         elif len(self._waiting) < WAITING_MAX:
             self._waiting.append(partial(copy_context().run, work))
+            if not self._looks:
+                self._look_later()
         else:
             self.refused_count += 1
             raise OverloadedError(f"{WAITING_MAX} searches wait on this worker", None, 0.5)
@@ -63,9 +73,26 @@ class SearchQueue:
     def leave(self) -> None:
         """End what has entered."""
         self.count -= 1
+        self._left_count += 1
         while self._waiting and self._has_room():
-            self.count += 1
-            self._turns.put(self._waiting.popleft())
+            self._let_in()
+
+    def _let_in(self) -> None:
+        self.count += 1
+        self._turns.put(self._waiting.popleft())
+
+    def _look_later(self) -> None:
+        self._looks = True
+        self._later(STALL_S, partial(self._look, self._left_count))
+
+    def _look(self, left_count: int) -> None:
+        """Let some in if nobody has left since so many had."""
+        self._looks = False
+        if self._left_count == left_count:
+            for _ in range(min(self._bound, len(self._waiting))):
+                self._let_in()
+        if self._waiting:
+            self._look_later()
 
     def _has_room(self) -> bool:
         return not self._bound or self.count < self._bound or self._clock() >= self._home_reads_until_s

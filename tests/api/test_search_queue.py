@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
+import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
@@ -40,22 +41,23 @@ class Later:
             work()
 
 
-def queue_of(bound: int) -> tuple[SearchQueue, Later, list[float]]:
-    """Return a queue, its turns, and the time on its clock."""
-    turns, now = Later(), [0.0]
-    return SearchQueue(turns, bound, lambda: now[0]), turns, now  # type: ignore[arg-type]
+def queue_of(bound: int) -> tuple[SearchQueue, Later, list[float], Later]:
+    """Return a queue, its turns, the time on its clock, and its looks whether anything moves."""
+    turns, now, looks = Later(), [0.0], Later()
+    return SearchQueue(turns, bound, lambda: now[0], lambda _, work: looks.put(work)), turns, now, looks  # type: ignore[arg-type]
 
 
 @given(
-    bound=st.integers(0, 3), events=st.lists(st.sampled_from(["enter", "leave", "turn", "home", "later"]), max_size=60)
+    bound=st.integers(0, 3),
+    events=st.lists(st.sampled_from(["enter", "leave", "turn", "home", "later", "look"]), max_size=60),
 )
 def test_all_go_on_in_their_order_and_few_at_once_while_there_are_home_reads(bound: int, events: list[str]) -> None:
-    queue, turns, now = queue_of(bound)
+    queue, turns, now, looks = queue_of(bound)
     begun: list[int] = []
-    asked = left = 0
+    asked = left = left_when_set = 0
     homes_until = -1.0
     for event in events:
-        before = queue.count
+        before, was_set = queue.count, bool(looks.pieces) and event != "look"
         if event == "enter":
             queue.enter(lambda n=asked: begun.append(n))  # type: ignore[misc]
             asked += 1
@@ -69,8 +71,15 @@ def test_all_go_on_in_their_order_and_few_at_once_while_there_are_home_reads(bou
             homes_until = now[0] + HOME_READS_S
         elif event == "later":
             now[0] += HOME_READS_S * 0.6
-        if bound and now[0] < homes_until:
+        elif event == "look":
+            assert len(looks.pieces) <= 1
+            looks.come()
+            assert queue.count - before <= (0 if left > left_when_set else bound)
+        if bound and now[0] < homes_until and event != "look":
             assert queue.count <= max(bound, before)
+        assert looks.pieces or not queue.waiting_count
+        if not was_set:
+            left_when_set = left
         assert begun == list(range(len(begun)))
         assert queue.count == len(begun) + len(turns.pieces) - left
         assert asked == len(begun) + len(turns.pieces) + queue.waiting_count
@@ -84,7 +93,7 @@ def test_all_go_on_in_their_order_and_few_at_once_while_there_are_home_reads(bou
 
 
 def test_who_has_waited_goes_on_with_the_context_it_came_with() -> None:
-    queue, turns, _ = queue_of(1)
+    queue, turns, _, _ = queue_of(1)
     queue.home_read(0.0)
     seen: list[str] = []
     for name in ("first", "second"):
@@ -98,7 +107,7 @@ def test_who_has_waited_goes_on_with_the_context_it_came_with() -> None:
 
 def test_more_than_may_wait_are_refused_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search_queue, "WAITING_MAX", 2)
-    queue, turns, _ = queue_of(1)
+    queue, turns, _, _ = queue_of(1)
     queue.home_read(0.0)
     begun: list[int] = []
     for n in range(3):
@@ -147,7 +156,8 @@ class Held(FakeCluster):
 def test_beside_home_reads_few_searches_are_under_way_and_each_is_answered(
     way: dict[str, str], bound: int, is_read: bool, most: int, error: Exception | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search_queue, "HOME_READS_S", 60.0)
+    monkeypatch.setattr(search_queue, "HOME_READS_S", 600.0)
+    monkeypatch.setattr(search_queue, "STALL_S", 600.0)
     with searching(fake := Held(), search_beside_home_reads=bound) as (live, http):
         services, made = services_of(live), register(http, "one")
         tweet(http, made, "word")
@@ -175,3 +185,22 @@ def test_beside_home_reads_few_searches_are_under_way_and_each_is_answered(
             thread.join()
         assert statuses == [200 if error is None else getattr(error, "status", 500)] * SEARCHES
         assert (queue.count, queue.waiting_count, fake.most) == (0, 0, most)
+
+
+def test_searches_that_wait_for_a_shard_that_hangs_do_not_keep_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search_queue, "HOME_READS_S", 600.0)
+    with searching(fake := Held()) as (live, http):
+        services, made = services_of(live), register(http, "one")
+        assert http.get(f"/feed?user_id={made['user_id']}", headers=bearer(made)).status_code == 200
+        url = f"{live.base_url}/api/v1/search?query=word&count="
+        threads = [threading.Thread(target=httpx.get, args=(f"{url}{n + 1}",)) for n in range(SEARCHES)]
+        for thread in threads:
+            thread.start()
+        deadline = time.monotonic() + 10
+        while services.search.queue.count < SEARCHES:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        fake.go_on.set()
+        for thread in threads:
+            thread.join()
+        assert (services.search.queue.count, fake.most) == (0, SEARCHES)
