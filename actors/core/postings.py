@@ -12,7 +12,8 @@ Rules of this file
 - A search is a generator, which goes through some STEP_WORK postings a step, from the newest documents on: who has
   other things to do does them in between. One that may go through more than SEARCH_WORK_MAX is refused (None).
 
-Costs: 5 us a tweet added; 170 bytes a tweet of a dozen words (500,000 of them); two words 40 us, their lists included.
+Costs: 12 us a tweet added; 180 bytes a tweet of a dozen words (1,000,000 of them). The newest 23 of 1,000,000 with two
+words take 14 us, the best 44 (155 have both, at the mean).
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ Rules of this file
 - A segment that is whole never changes: documents are appended, and none is taken out.
 - What has no container is looked up in its list; so where memory ends, searches are slower and nothing else.
 
-Costs: 50 bytes a tweet (500,000 of a dozen words each), 1 ms for each segment that has become whole. Of two words, a
-look is 2 ns in place of 16.
+Costs: 50 bytes a tweet (1,000,000 of a dozen words each), 2 to 4 ms for each segment that has become whole. With them
+all tweets with two words are found in 12 us in place of 19 (500,000 tweets, 77 found at the mean).
 """
 
 from __future__ import annotations
