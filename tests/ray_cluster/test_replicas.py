@@ -149,11 +149,12 @@ def test_a_leader_that_can_not_read_what_a_follower_lacks_ends_and_is_filled_ane
         leader = map_on_disk(cluster.data).primary_of(0)
         follower = next(r for r in map_on_disk(cluster.data).replicas_of(0) if not r.primary)
         journal = shard_directory(cluster.data, 0, leader.index) / JOURNAL_DIRECTORY
-        os.kill(follower.pid, signal.SIGKILL)
+        os.kill(follower.pid, signal.SIGSTOP)  # it takes in nothing more, and doesn't come back before it is killed
         newest = max(journal.glob("*.seg"))
         size = newest.stat().st_size
         wait_for(lambda: newest.stat().st_size > size + 2_000 or max(journal.glob("*.seg")) != newest)
         flip_at(newest, min(size + 1_000, newest.stat().st_size - 1))
+        os.kill(follower.pid, signal.SIGKILL)
         wait_for(lambda: map_on_disk(cluster.data).primary_of(0).pid != leader.pid)
         wait_until_all_are_in_sync(cluster)
     finally:
@@ -181,6 +182,7 @@ def test_replicas_are_equal_after_a_storm_with_kills_and_a_damaged_one_is_filled
     assert found["problem_count"] == 0
     wait_until_all_are_in_sync(cluster)
     terms = map_on_disk(cluster.data).terms
+    wait_for(lambda: cluster.run("status")["totals"]["outbox_depth"] == 0)  # what is under way would arrive later
     cluster.stop()
     assert map_on_disk(cluster.data).terms == terms, "nobody is elected while a cluster stops"
     before = digests_on_disk(cluster.data, SHARDS, REPLICAS)
