@@ -51,6 +51,10 @@ class Inputs:
         """Return an id of the path. Raises MalformedError or InvalidError."""
         return parse_id(self.request.path_params[name], name)
 
+    def body_id(self, name: str) -> int:
+        """Return an id of the body, 0 if it isn't given: absent, null, or empty, as forms send what was left blank."""
+        return 0 if self.body.get(name) == "" else optional_id(self.body, name)
+
     def page(self) -> Page:
         """Return the window of a timeline that the query asks for."""
         settings = self.services.settings
@@ -68,7 +72,7 @@ class Inputs:
         Raises UnauthorizedError, ForbiddenError, or RateLimitedError when that account asks for too much.
         """
         if claimed_id is None:
-            claimed_id = optional_id(self.body if self.body.get("user_id") is not None else self.query, "user_id")
+            claimed_id = self.body_id("user_id") or optional_id(self.query, "user_id")
         account_id = await self.services.auth.actor(self.token, claimed_id)
         self.services.limiter.check_account(account_id, self.request.method != "GET")
         return account_id

@@ -242,11 +242,16 @@ class Readiness(BaseModel):
     unserved_shards: list[int]
 
 
-class WithToken(BaseModel):
+class OnlyToken(BaseModel):
+    """The token of who acts, where the path says who that is."""
+
+    auth_token: str | None = Field(default=None, max_length=limits.TOKEN_CHARS_MAX, description="Instead of the header")
+
+
+class WithToken(OnlyToken):
     """Who acts; a token in the Authorization header may stand for both."""
 
     user_id: IdIn | None = None
-    auth_token: str | None = Field(default=None, max_length=limits.TOKEN_CHARS_MAX, description="Instead of the header")
 
 
 class RegisterRequest(BaseModel):
@@ -285,10 +290,9 @@ class ProfileField(BaseModel):
     value: str = Field(max_length=limits.PROFILE_FIELD_VALUE_CHARS_MAX, examples=["example.org"])
 
 
-class ProfileRequest(BaseModel):
+class ProfileRequest(OnlyToken):
     """What to change; what isn't given stays."""
 
-    auth_token: str | None = Field(default=None, max_length=limits.TOKEN_CHARS_MAX, description="Instead of the header")
     display_name: DisplayName | None = None
     bio: Bio | None = None
     location: Annotated[str, Field(max_length=limits.LOCATION_CHARS_MAX)] | None = None
@@ -297,7 +301,9 @@ class ProfileRequest(BaseModel):
     fields: list[ProfileField] | None = Field(default=None, max_length=limits.PROFILE_FIELD_COUNT_MAX)
 
 
-REQUEST_MODELS: tuple[type[BaseModel], ...] = (WithToken, RegisterRequest, LoginRequest, TweetRequest, ProfileRequest)
+REQUEST_MODELS: tuple[type[BaseModel], ...] = (
+    OnlyToken, WithToken, RegisterRequest, LoginRequest, TweetRequest, ProfileRequest,
+)  # fmt: skip
 
 
 # ---- the paths of DeathStarBench (routes/wrk2.py) ---------------------------------------------------------------

@@ -10,6 +10,8 @@ Rules of this file
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from functools import lru_cache
 from math import comb
 from operator import itemgetter
@@ -26,6 +28,8 @@ SHORT_SHARE_MAX = 0.05  # of pages for which a shard has to be asked on, if a tw
 Row = list[Any]  # [score, id, JSON]
 Key = Any  # by which rows are sorted: the id, or (score, id)
 by_id, by_score = itemgetter(1), itemgetter(0, 1)
+# Neither int nor float.fromhex decides what a number may look like: they take blanks, signs, all scripts, "nan".
+_CURSOR_OF_TOP = re.compile(r"([0-9]{1,19})_(inf|-?0x[01](?:\.[0-9a-f]{1,13})?p[+-]?[0-9]{1,4})_([0-9]{1,19})")
 
 
 class Question(NamedTuple):
@@ -212,8 +216,8 @@ def cursor_of_top(at_ms: int, score: float, tweet_id: int) -> str:
 
 def parse_cursor_of_top(cursor: str) -> tuple[int, float, int]:
     """Return (at_ms, score, tweet id) of a cursor. Raises MalformedError."""
-    try:
-        at_ms, score, tweet_id = cursor.split("_")
-        return int(at_ms), float.fromhex(score), int(tweet_id)
-    except (ValueError, OverflowError) as error:
-        raise MalformedError("cursor must be a `next_cursor` of a page of order=top", "cursor") from error
+    found = _CURSOR_OF_TOP.fullmatch(cursor)
+    if found is not None:
+        with suppress(OverflowError):  # an exponent that no score has
+            return int(found[1]), float.fromhex(found[2]), int(found[3])
+    raise MalformedError("cursor must be a `next_cursor` of a page of order=top", "cursor")

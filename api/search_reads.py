@@ -79,18 +79,18 @@ def parse_question(query: dict[str, str], count_default: int, count_max: int, re
         raise InvalidError(f'order must be "latest" or "top", not {shown(order)}', "order")
     page = parse_page(query, count_default, count_max)
     at_ms, below = now_ms, (0.0, 0)
-    cursor = query.get("cursor", "")
+    cursor = query.get("cursor")
     if order == "top":
         if page.max_id or page.since_id or page.min_id:
             raise InvalidError("order=top has no max_id, since_id or min_id; give `next_cursor` as cursor", "max_id")
-        if cursor:
+        if cursor is not None:
             at_ms, score, tweet_id = parse_cursor_of_top(cursor)
             if not (0 < at_ms <= ID_MAX and 0 < tweet_id <= ID_MAX and score == score):
                 raise MalformedError("cursor must be a `next_cursor` of a page of order=top", "cursor")
             below = (score, tweet_id)
         else:
             at_ms -= at_ms % 1000  # so that the answer can be repeated within the second
-    elif cursor:
+    elif cursor is not None:
         page = Page(parse_id(cursor, "cursor"), page.since_id, page.min_id, page.count)
         at_ms = 0
     else:

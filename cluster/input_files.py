@@ -26,10 +26,12 @@ import zstandard
 
 from actors.core.errors import InvalidError, RookeryError
 from actors.core.ids import ID_MAX
+from actors.core.numbers import whole_number
 
 Ints = npt.NDArray[np.int64]
 BLOCK_BYTES = 1 << 20  # per read: the temporary arrays of one block take ten times as much
 LINE_BYTES_MAX = 1 << 20  # a file without line ends is not one of ours
+SHOWN_CHARS_MAX = 60  # of what is wrong, in a message
 DIGITS_MAX = 18  # numbers of so many digits fit in int64 whatever they are; longer ones are looked at one by one
 _SPACE, _TAB, _NEWLINE, _RETURN, _ZERO, _NINE = 32, 9, 10, 13, 48, 57
 
@@ -149,8 +151,11 @@ def _parse_slowly(path: Path, block: bytes, lines_before: int) -> Ints:
 
 
 def _shown(line: bytes) -> str:
-    text = line.decode("utf-8", "replace").strip()
-    return repr(text if len(text) <= 60 else text[:57] + "...")
+    return repr(_cut(line.decode("utf-8", "replace").strip()))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARS_MAX else text[: SHOWN_CHARS_MAX - 3] + "..."
 
 
 # ---- texts ------------------------------------------------------------------------------------------------------
@@ -217,11 +222,9 @@ def _account(entry: Any) -> ImportedAccount:
     unknown = sorted(set(given) - {"id", *_ACCOUNT_TEXTS})
     if unknown:
         raise InvalidError(f"unknown field {unknown[0]!r}; there are id, {', '.join(_ACCOUNT_TEXTS)}")
-    account_id = given.get("id")
-    if isinstance(account_id, str) and account_id.isascii() and account_id.isdecimal():
-        account_id = int(account_id)
-    if type(account_id) is not int or not 1 <= account_id <= ID_MAX:
-        raise InvalidError(f"id must be 1 to {ID_MAX}, not {given.get('id')!r}")
+    account_id = whole_number(given.get("id"), ID_MAX)
+    if account_id is None or not 1 <= account_id <= ID_MAX:
+        raise InvalidError(f"id must be 1 to {ID_MAX}, not {_cut(repr(given.get('id')))}")
     texts = {name: given.get(name, "") for name in _ACCOUNT_TEXTS}
     wrong = [name for name, value in texts.items() if not isinstance(value, str)]
     if wrong:

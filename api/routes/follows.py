@@ -12,7 +12,7 @@ from actors.core.errors import InvalidError, NotFoundError
 from actors.core.ids import bucket_of_account
 from api.inputs import Inputs
 from api.links import base_of, cursor_link
-from api.models import AccountPage, BlockState, FollowState, MuteState, WithToken
+from api.models import AccountPage, BlockState, FollowState, MuteState, OnlyToken
 from api.openapi import CURSOR, errors, operation, path_id
 from api.routes.answers import json_bytes, json_value
 from api.services import Services
@@ -22,7 +22,7 @@ _USER_ID = path_id("user_id", "Who")
 _EDGE = operation(
     path_id("user_id", "Who acts; must be the token's account"),
     path_id("id", "Whom it concerns"),
-    model=WithToken,
+    model=OnlyToken,
     token="required",
     body_required=False,
 )

@@ -16,7 +16,6 @@ from api.entities import find_entities, pack_entities, resolve_names
 from api.inputs import Inputs
 from api.models import LikeState, RepostState, Tweet, TweetRequest, WithToken
 from api.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
-from api.params import optional_id
 from api.routes.answers import json_bytes, json_value
 from api.services import Services
 
@@ -53,7 +52,7 @@ async def post_tweet(request: Request) -> Response:
     text = fields.clean_text(status, "status", services.settings.tweet_max_chars, chars_min=1, lines=True)
     visibility = fields.clean_visibility(body)
     media_ids = fields.clean_media_ids(body)
-    in_reply_to = optional_id(body, "in_reply_to")
+    in_reply_to = inputs.body_id("in_reply_to")
     key = idempotency_key(request.headers.get("idempotency-key"), author_id)
     found = find_entities(text)
     names = list(dict.fromkeys(name.lower() for name, _, _ in found.mentions))

@@ -36,7 +36,7 @@ from api.hot import Headers, ThinRead
 from api.inputs import Inputs
 from api.models import ComposeForm, EdgeForm, RegisterForm, Wrk2Post
 from api.openapi import errors
-from api.params import Values, parse_id, parse_query, shown
+from api.params import Values, parse_id, parse_query, parse_whole, shown
 from api.routes.tweets import idempotency_key
 from api.services import Services
 
@@ -99,13 +99,7 @@ def _given(values: Values, field: str) -> Any:
 
 
 def _offset(values: Values, field: str) -> int:
-    value = _given(values, field)
-    if not (value.isascii() and value.removeprefix("-").isdigit()):
-        raise MalformedError(f"{field} must be a whole number from 0 to {PAGE_COUNT_MAX}, not {shown(value)}", field)
-    number = int(value) if len(value) <= limits.ID_DIGITS_MAX else ID_MAX
-    if not 0 <= number <= PAGE_COUNT_MAX:
-        raise InvalidError(f"{field} must be from 0 to {PAGE_COUNT_MAX}, not {shown(value)}", field)
-    return number
+    return parse_whole(_given(values, field), field, 0, PAGE_COUNT_MAX)
 
 
 def _json_list(values: Values, field: str) -> list[Any]:

@@ -42,7 +42,11 @@ def test_the_fast_parser_reads_what_the_plain_one_reads(pairs, comment):
     assert fast is None or np.array_equal(fast, slow)
 
 
-@pytest.mark.parametrize("line", ["1", "1 2 3", "1 x", "0 1", "-1 2", f"1 {ID_MAX + 1}", "1,2", "1 2 # why"])
+@pytest.mark.parametrize(
+    "line",
+    ["1", "1 2 3", "1 x", "0 1", "-1 2", f"1 {ID_MAX + 1}", "1,2", "1 2 # why", "+1 2", "--1 2", "1_0 2", "٥ 2",
+     "1e3 2", "1.0 2", "1 " + "9" * 5_000],
+)  # fmt: skip
 def test_a_bad_line_is_named_with_file_and_line(tmp_path, line):
     path = write(tmp_path / "graph.txt", f"1 2\n3 4\n{line}\n5 6\n".encode())
     with pytest.raises(InvalidError, match=r"graph\.txt, line 3: "):
@@ -93,11 +97,16 @@ def test_accounts_are_read(tmp_path):
         (7, "ada", "t", "", ""), (8, "bo", "", "p", "")]  # fmt: skip
 
 
+NINES = "9" * 5_000
+ODD_IDS = ('"+5"', '" 5"', '"5_0"', '"٥"', '"--5"', '"-5"', '""', "5.0", "1e3", "true", f'"{NINES}"', "9" * 30)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("{", "line 2"), ("{}", "a list"), ("[1]", "account 0: must be an object"),
         ('[{"id": 0}]', "account 0: id must"),
+        *((f'[{{"id": {bad}}}]', "account 0: id must be 1 to") for bad in ODD_IDS),
         ('[{"id": 1}]', "username is required"), ('[{"id": 1, "username": "a", "x": 1}]', "unknown field 'x'"),
         ('[{"id": 1, "username": 5}]', "username must be a text"),
         ('[{"id": 1, "username": "a"}, {"id": 2, "username": "A"}]', "account 1: 'a' comes twice"),
