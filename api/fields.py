@@ -17,8 +17,10 @@ from urllib.parse import urlsplit
 import orjson
 
 from actors.core.errors import InvalidError, MalformedError
+from actors.core.ids import ID_MAX
+from actors.core.numbers import whole_number
 from api import limits
-from api.params import Values, parse_id, shown
+from api.params import Values, shown
 
 VISIBILITIES = {"public": 0, "followers": 1, "direct": 2}
 _USERNAME = re.compile(rf"[A-Za-z0-9_]{{1,{limits.USERNAME_CHARS_MAX}}}")
@@ -113,18 +115,31 @@ def clean_visibility(values: Values) -> int:
     return VISIBILITIES[value]
 
 
+def clean_medium(value: Any) -> int:
+    """Return the id of a medium. Raises InvalidError that names a medium that can't exist, MalformedError for no id."""
+    number = whole_number(value, ID_MAX)
+    if number is None and not isinstance(value, str):
+        raise MalformedError(f"media_ids must be a list of ids, not of {shown(value)}", "media_ids")
+    if number is None or not 1 <= number <= ID_MAX:
+        trouble = f"there is no medium {shown(value)}: none can be uploaded yet, so leave media_ids out"
+        raise InvalidError(trouble, "media_ids")
+    return number
+
+
 def clean_media_ids(values: Values) -> list[int]:
-    """Return up to four media ids: a list, or in a form also ids with commas between them."""
+    """Return up to four media ids: a list, one alone, or several in a text with commas between them."""
     value = values.get("media_ids")
     if value is None or value == "":
         return []
     if isinstance(value, str):
         value = value.split(",")
+    elif type(value) is int:
+        value = [value]
     if not isinstance(value, list):
         raise MalformedError(f"media_ids must be a list of ids, not {shown(value)}", "media_ids")
     if len(value) > limits.MEDIA_COUNT_MAX:
         raise InvalidError(f"media_ids may have {limits.MEDIA_COUNT_MAX} ids, not {len(value)}", "media_ids")
-    ids = [parse_id(item, "media_ids") for item in value]
+    ids = [clean_medium(item) for item in value]
     if len(set(ids)) != len(ids):
         raise InvalidError("media_ids has an id twice", "media_ids")
     return ids

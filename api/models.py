@@ -278,7 +278,9 @@ class TweetRequest(WithToken):
         description="Counted in code points after NFC; no control characters but the line feed",
         examples=["hello world"],
     )
-    media_ids: list[IdIn] | None = Field(default=None, max_length=limits.MEDIA_COUNT_MAX)
+    media_ids: Annotated[list[IdIn], Field(max_length=limits.MEDIA_COUNT_MAX)] | str | None = Field(
+        default=None, description="A list, or in a text with commas between them; none can be uploaded yet"
+    )
     in_reply_to: IdIn | None = None
     visibility: Literal["public", "followers", "direct"] | None = "public"
 

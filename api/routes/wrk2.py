@@ -125,7 +125,7 @@ def _media_ids(values: Values) -> list[int]:
     for kind in types:
         if kind != _MEDIA_TYPE:
             raise InvalidError(f"media_types may have {_MEDIA_TYPE} only, not {shown(kind)}", "media_types")
-    return [parse_id(item, "media_ids") for item in ids]
+    return [fields.clean_medium(item) for item in ids]
 
 
 def _name_field(values: Values, field: str) -> str:

@@ -49,7 +49,7 @@ TWEETS = [
     ({"status": "x", "visibility": 1}, 400, "visibility"),
     ({"status": "x", "media_ids": ["1", "2", "3", "4", "5"]}, 422, "media_ids"),
     ({"status": "x", "media_ids": ["1", "1"]}, 422, "media_ids"),
-    ({"status": "x", "media_ids": ["one"]}, 400, "media_ids"),
+    ({"status": "x", "media_ids": ["one"]}, 422, "media_ids"),
     ({"status": "x", "media_ids": [True]}, 400, "media_ids"),
     ({"status": "x", "media_ids": {"a": 1}}, 400, "media_ids"),
     ({"status": "x", "in_reply_to": "soon"}, 400, "in_reply_to"),
