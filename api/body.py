@@ -6,7 +6,9 @@ Rules of this file
   `{` as `%7B`, so only a form put together by hand could begin so, and it is told. (Nor does a browser do anything in
   somebody's name by such a request, which it sends without asking: tokens are sent by hand, not by the browser.)
 - Else it is JSON, `application/x-www-form-urlencoded` or `multipart/form-data`, by Content-Type; nothing else (415).
-  An empty body is an empty dict. A body without a Content-Type is read as JSON.
+  A body without a Content-Type is read as JSON.
+- An empty body is an empty dict, whatever it is called: there is nothing in it to be of a wrong kind (clients such as
+  aiohttp call it application/octet-stream). Where something is needed, what is missing is named.
 - The size limit holds while the body streams in, whatever Content-Length says (413).
 - JSON is strict (orjson): no NaN, no lone surrogates, no nesting beyond 1,024; of a key given twice the last counts.
 - In forms a name given twice, or one that ends in `[]`, makes a list.
@@ -43,13 +45,13 @@ DISCARD_S = 2.0
 async def read_body(request: Request, bytes_max: int) -> dict[str, Any]:
     """Return the values of the body. Raises MalformedError, TooLargeError or UnsupportedMediaError."""
     raw = await _read_bytes(request, bytes_max)
+    if not raw:
+        return {}
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if is_json_object(raw):
         return _parse_json(raw, kind)
     if kind not in ("", JSON, FORM, MULTIPART):
         raise UnsupportedMediaError(f"a body may be {JSON}, {FORM} or {MULTIPART}, not {kind[:60]!a}")
-    if not raw:
-        return {}
     if kind == FORM:
         return _gather(split_pairs(raw, "the form"))
     if kind == MULTIPART:

@@ -18,8 +18,10 @@ from tests.api.conftest import PASSWORD, LiveServer, ServerThread, assert_error
 from tests.api.fake_cluster import FakeAccount, FakeCluster
 
 WRK2 = {"auth_mode": "open", "wrk2_api": True}
-LABELS = ["application/x-www-form-urlencoded", "application/json", "text/plain;charset=UTF-8", "multipart/form-data",
-          "multipart/form-data; boundary=b", "application/octet-stream", "application/vnd.api+json", "nonsense", None]  # fmt: skip
+LABELS = [
+    "application/x-www-form-urlencoded", "application/json", "text/plain;charset=UTF-8", "multipart/form-data",
+    "multipart/form-data; boundary=b", "application/octet-stream", "application/vnd.api+json", "nonsense", None,
+]  # fmt: skip
 BEFORE = [b"", b" ", b"\r\n\t ", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"]
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 TOKENLESS = {"/api/v1/users", "/api/v1/login"}
@@ -133,7 +135,44 @@ def test_a_form_whose_first_name_begins_with_a_brace_is_told_how_to_write_it(ada
 
 
 def test_what_is_no_object_goes_by_its_content_type(ada):
-    for label, body, status in (("text/plain", b"hello", 415), ("text/plain", b"[]", 415), (None, b"status=x", 400),
-                                ("application/json", b"status=x", 400), ("application/json", b"\xef\xbb\xbf[]", 400)):  # fmt: skip
+    json_type = "application/json"
+    for label, body, status in (
+        ("text/plain", b"hello", 415), ("text/plain", b"[]", 415), (None, b"status=x", 400),
+        (json_type, b"status=x", 400), (json_type, b"\xef\xbb\xbf[]", 400),
+    ):  # fmt: skip
         headers = {"content-type": label} if label else {}
         assert_error(ada.http.post("/tweet", content=body, headers=headers), status)
+
+
+# ---- no body ------------------------------------------------------------------------------------------------------
+
+NEEDS_NONE = [(method, path) for method, path in OPERATIONS if "{" in path or path == "/api/v1/logout"]
+NOTHING = {"no length": lambda: None, "length 0": lambda: b"", "chunks without one": lambda: iter(())}
+
+
+@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize(("method", "path"), NEEDS_NONE)
+def test_no_body_is_of_no_kind_that_could_be_refused(ada, method, path, label):
+    for how, sent in NOTHING.items():
+        if path == "/api/v1/logout":
+            made = ada.http.post("/api/v1/login", json=body_of("/api/v1/login", ada)).json()
+            ada.http.headers["authorization"] = f"Bearer {made['auth_token']}"
+        tweet_id = ada.tweet("x")["tweet_id"] if "{tweet_id}" in path else ""
+        headers = {"content-type": label} if label else {}
+        reply = ada.http.request(method, url_of(path, ada, tweet_id), headers=headers, content=sent())
+        if path.endswith("/profile"):  # which has nothing to change then
+            assert_error(reply, 422, None)
+        else:
+            assert reply.status_code == 200, (how, reply.text)
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_where_a_body_is_needed_what_is_missing_is_named(anonymous, ada, label):
+    headers = {"content-type": label} if label else {}
+    for http, path, status, field in (
+        (ada.http, "/tweet", 422, "status"), (ada.http, "/api/v1/tweet", 422, "status"),
+        (anonymous, "/api/v1/users", 422, "username"), (anonymous, "/api/v1/login", 422, "username"),
+        (anonymous, "/tweet", 401, None),
+    ):  # fmt: skip
+        for sent in NOTHING.values():
+            assert_error(http.post(path, content=sent(), headers=headers), status, field)
