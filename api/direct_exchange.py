@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from actors.core.errors import RookeryError
+from api.caching import Headers, has_token, keep_private
 from api.edge import UNMATCHED
 from api.errors import response_for
-from api.hot import Headers
 from api.services import Services, overloaded
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ class DirectExchange:
         """Write the whole answer at once, unless nobody is there, and note it. Returns how long it took, in seconds."""
         protocol = self._protocol
         self.response_complete = True
+        if status != 200 and has_token(protocol.headers, protocol.url):  # what is read here with 200 says it itself
+            headers = keep_private(headers)
         if not self.disconnected:
             parts = [_beginning(status, protocol.server_state.default_headers)]
             for name, value in headers:

@@ -18,14 +18,13 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, NamedTuple
 
 from api.auth import bearer_of
+from api.caching import PRIVATE, TOKEN_NAME, Headers
 from api.links import cached_base, timeline_links
 from api.params import parse_page, parse_query, required_id
 from api.services import Services
 
-Headers = list[tuple[bytes, bytes]]
 ThinRead = Callable[[Services, MutableMapping[str, Any]], Awaitable[tuple[Headers, bytes]]]
 JSON = (b"content-type", b"application/json")
-PRIVATE = (b"cache-control", b"private, no-store")
 
 
 class HomeRequest(NamedTuple):
@@ -45,7 +44,7 @@ def parse_sender(query: dict[str, str], headers: Iterable[tuple[bytes, bytes]]) 
             authorization = value
         elif name == b"host":
             host = value
-    token = bearer_of(authorization.decode("latin-1")) if authorization is not None else query.get("auth_token") or None
+    token = bearer_of(authorization.decode("latin-1")) if authorization is not None else query.get(TOKEN_NAME) or None
     return token, host
 
 

@@ -27,6 +27,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from actors.core.errors import RookeryError
+from api.caching import PRIVATE
 from api.direct_exchange import DirectExchange, ReadExchange, Refusal
 from api.errors import error_body, log_unexpected, response_for
 from api.home_exchange import HomeExchange
@@ -234,8 +235,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _write_and_close(self, status: int, body: bytes, header: bytes) -> None:
         if self.transport.is_closing():
             return
-        head = b"content-type: application/json\r\n%bcontent-length: %d\r\nconnection: close\r\n\r\n" % (
-            header, len(body)
+        head = b"content-type: application/json\r\n%bcontent-length: %d\r\n%b: %b\r\nconnection: close\r\n\r\n" % (
+            header, len(body), *PRIVATE,  # whatever the request was, a token may have been in it
         )  # fmt: skip
         self.transport.write(STATUS_LINE[status] + head + body)
         self.transport.close()

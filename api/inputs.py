@@ -14,6 +14,7 @@ from starlette.requests import Request
 from actors.core.errors import MalformedError
 from api.auth import bearer_of
 from api.body import read_body
+from api.caching import TOKEN_NAME, note_body
 from api.params import Page, optional_id, parse_count, parse_id, parse_page, parse_query, shown
 from api.services import Services
 
@@ -34,7 +35,10 @@ class Inputs:
         if request.method == "GET":
             return cls(request, query, {})
         services: Services = request.app.state.services
-        return cls(request, query, await read_body(request, services.settings.body_bytes_max))
+        note_body(request.scope, None)
+        body = await read_body(request, services.settings.body_bytes_max)
+        note_body(request.scope, body)
+        return cls(request, query, body)
 
     @property
     def token(self) -> str | None:
@@ -42,7 +46,7 @@ class Inputs:
         header = self.request.headers.get("authorization")
         if header is not None:
             return bearer_of(header)
-        token = self.body.get("auth_token", self.query.get("auth_token"))
+        token = self.body.get(TOKEN_NAME, self.query.get(TOKEN_NAME))
         if token is not None and not isinstance(token, str):
             raise MalformedError(f"auth_token must be a text, not {shown(token)}", "auth_token")
         return token or None

@@ -24,8 +24,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from actors.core.errors import RookeryError
+from api.caching import Headers
 from api.direct_exchange import ReadExchange, is_plain_read
-from api.hot import Headers, parse_sender
+from api.hot import parse_sender
 from api.links import kept_in_links
 from api.params import parse_query
 from api.search_pages import Question

@@ -19,7 +19,8 @@ from actors.core.errors import InvalidError, MalformedError
 from actors.core.ids import ID_MAX
 from actors.search import text
 from actors.search.query import has_follows, names_of, parse
-from api.hot import JSON, PRIVATE, Headers, ThinRead, parse_sender
+from api.caching import PRIVATE, TOKEN_NAME, Headers
+from api.hot import JSON, ThinRead, parse_sender
 from api.limits import SEARCH_QUERY_CHARS_MAX
 from api.links import cached_base, kept_in_links, page_links
 from api.params import Page, parse_count, parse_id, parse_page, parse_query, shown
@@ -129,7 +130,7 @@ def shape_of(before: bytes, after: bytes, count_default: int, count_max: int) ->
     Raises as `parse_question`.
     """
     first, last = parse_query(before), parse_query(after)
-    if first.keys() & last.keys() or {"query", "auth_token"} & (first.keys() | last.keys()):
+    if first.keys() & last.keys() or {"query", TOKEN_NAME} & (first.keys() | last.keys()):
         return None
     asked = parse_question({**first, "query": "words", **last}, count_default, count_max, 0, 0)
     return Shape(asked, kept_in_links(first), kept_in_links(last))

@@ -13,7 +13,7 @@ from actors.core.errors import InvalidError, MalformedError
 from actors.search import text
 from actors.search.query import TERMS_MAX
 from actors.search.text import is_word
-from api.hot import Headers
+from api.caching import Headers
 from api.limits import QUERY_BYTES_MAX, SEARCH_QUERY_CHARS_MAX, TAG_CHARS_MAX, TAGS_PER_REQUEST_MAX
 from api.links import kept_in_links
 from api.models import AccountsFound, Suggestions, Tweet, TweetsFound

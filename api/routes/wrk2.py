@@ -31,8 +31,9 @@ from actors.core.errors import ConflictError, ForbiddenError, InvalidError, Malf
 from actors.core.ids import ID_MAX, bucket_of_account, bucket_of_name, ms_of_tweet
 from actors.core.limits import MEDIA_COUNT_MAX, PAGE_COUNT_MAX, TEXT_BYTES_MAX
 from api import body, fields, limits
+from api.caching import PRIVATE, Headers
 from api.entities import Entities, find_mentions, pack_entities, resolve_names
-from api.hot import Headers, ThinRead
+from api.hot import ThinRead
 from api.inputs import Inputs
 from api.models import ComposeForm, EdgeForm, RegisterForm, Wrk2Post
 from api.openapi import errors
@@ -174,7 +175,7 @@ async def _read(services: Services, scope: MutableMapping[str, Any], op: str, *v
             reply = [b"[]"]
         tweets = orjson.loads(reply[0])
     answer = orjson.dumps([post_of(tweet) for tweet in tweets])
-    return [_JSON, (b"content-length", b"%d" % len(answer)), (b"cache-control", b"private, no-store")], answer
+    return [_JSON, (b"content-length", b"%d" % len(answer)), PRIVATE], answer
 
 
 async def read_home_timeline(services: Services, scope: MutableMapping[str, Any]) -> tuple[Headers, bytes]:
