@@ -106,7 +106,7 @@ def check_account(account: ImportedAccount) -> None:
     """Hold an imported account to what registration would allow."""
     fields.clean_username(account.username)
     if account.password:
-        fields.clean_password(account.password)
+        fields.new_password(account.password)
     token_owner = parse_token(account.token).account_id if account.token else 0
     if token_owner not in (0, account.account_id):
         raise InvalidError(f"its token belongs to account {token_owner}")

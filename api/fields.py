@@ -21,10 +21,12 @@ from actors.core.ids import ID_MAX
 from actors.core.numbers import whole_number
 from api import limits
 from api.params import Values, shown
+from api.passwords import prepare_password
 
 VISIBILITIES = {"public": 0, "followers": 1, "direct": 2}
 _USERNAME = re.compile(rf"[A-Za-z0-9_]{{1,{limits.USERNAME_CHARS_MAX}}}")
 _REFUSED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\ufeff\uffff]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _REFUSED_IN_LINE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\ufffe\ufeff\uffff]")
 
 
@@ -71,21 +73,33 @@ def is_username(value: str) -> bool:
     return _USERNAME.fullmatch(value) is not None
 
 
-def clean_password(value: Any, bytes_min: int = limits.PASSWORD_BYTES_MIN) -> str:
-    """Return a password: any text of 8 to 256 bytes in UTF-8. Never shown in a message.
-
-    bytes_min: 0 where one is tried, not chosen: too short is then simply wrong.
-    """
+def tried_password(value: Any) -> str:
+    """Return a password that somebody logs in with: whatever it is, it is simply wrong. Never shown in a message."""
     if not isinstance(value, str):
         raise MalformedError("password must be a text", "password")
     try:
         size_bytes = len(value.encode())
     except UnicodeEncodeError as error:
         raise InvalidError("password must be valid Unicode", "password") from error
+    if size_bytes > limits.PASSWORD_GIVEN_BYTES_MAX:
+        raise InvalidError(f"password has {size_bytes} bytes; no password is that long", "password")
+    return value
+
+
+def new_password(value: Any, bytes_min: int = limits.PASSWORD_BYTES_MIN) -> str:
+    """Return a password that somebody chooses, as it is hashed: 8 to 256 bytes of UTF-8, without control characters.
+
+    Raises MalformedError or InvalidError, which don't show it.
+    """
+    text = tried_password(value)
+    if _CONTROL.search(text):
+        raise InvalidError("password may not contain control characters, such as a tab or a line end", "password")
+    text = prepare_password(text)
+    size_bytes = len(text.encode())
     if not bytes_min <= size_bytes <= limits.PASSWORD_BYTES_MAX:
         bounds = f"{bytes_min} to {limits.PASSWORD_BYTES_MAX} bytes"
         raise InvalidError(f"password must have {bounds}, not {size_bytes}", "password")
-    return value
+    return text
 
 
 def clean_link(value: Any, field: str, chars_max: int) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 USERNAME_CHARS_MAX: Final = 30  # enough for any name in use on Twitter (15) or Mastodon (30)
 PASSWORD_BYTES_MIN: Final = 8  # NIST SP 800-63B
 PASSWORD_BYTES_MAX: Final = 256  # bounds the work of hashing
+PASSWORD_GIVEN_BYTES_MAX: Final = 1_024  # of one before NFC: letters and marks apart take up to three times the bytes
 DISPLAY_NAME_CHARS_MAX: Final = 50
 BIO_CHARS_MAX: Final = 500
 LOCATION_CHARS_MAX: Final = 100

@@ -267,7 +267,7 @@ class LoginRequest(BaseModel):
     """Who wants a token."""
 
     username: str = Field(examples=["ada"])
-    password: str = Field(max_length=limits.PASSWORD_BYTES_MAX, examples=["correct horse"])
+    password: str = Field(max_length=limits.PASSWORD_GIVEN_BYTES_MAX, examples=["correct horse"])
 
 
 class TweetRequest(WithToken):

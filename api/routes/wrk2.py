@@ -265,7 +265,7 @@ async def wrk2_register(request: Request) -> Response:
     display_name = " ".join(
         fields.clean_text(_given(values, field), field, _NAME_CHARS_MAX, chars_min=1) for field in _NAMES
     )
-    fields.clean_password(_given(values, "password"), bytes_min=1)
+    fields.new_password(_given(values, "password"), bytes_min=1)
     taken = ConflictError(f"the user name {username} is taken; choose another", "username")
     (holder,) = await services.ask_bucket(bucket_of_name(username), "names", [[username]])
     if holder:
