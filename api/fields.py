@@ -4,6 +4,7 @@ Rules of this file
 - Texts are normalised to NFC and counted in code points. Control characters are refused, with the exception of the
   line feed where the field may have several lines (a tweet, a bio). So are lone surrogates and the three code points
   that Twitter refuses in any text (U+FFFE, U+FEFF, U+FFFF). The message names the character and its index.
+- Tweets and names need something to see in them: blanks and invisible characters alone are refused as empty.
 - Nothing is trimmed, cut or replaced silently: what is stored is what was sent, in NFC.
 """
 
@@ -22,6 +23,7 @@ from actors.core.numbers import whole_number
 from api import limits
 from api.params import Values, shown
 from api.passwords import prepare_password
+from api.texts import is_blank
 
 VISIBILITIES = {"public": 0, "followers": 1, "direct": 2}
 _USERNAME = re.compile(rf"[A-Za-z0-9_]{{1,{limits.USERNAME_CHARS_MAX}}}")
@@ -30,8 +32,13 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _REFUSED_IN_LINE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\ufffe\ufeff\uffff]")
 
 
-def clean_text(value: Any, field: str, chars_max: int, *, chars_min: int = 0, lines: bool = False) -> str:
-    """Return a text in NFC of chars_min..chars_max code points. Raises MalformedError or InvalidError."""
+def clean_text(
+    value: Any, field: str, chars_max: int, *, chars_min: int = 0, lines: bool = False, seen: bool = False
+) -> str:
+    """Return a text in NFC of chars_min..chars_max code points. Raises MalformedError or InvalidError.
+
+    seen: whether a text that isn't empty needs something to see in it; one that may not be empty does in any case.
+    """
     if not isinstance(value, str):
         raise MalformedError(f"{field} must be a text, not {shown(value)}", field)
     if found := (_REFUSED if lines else _REFUSED_IN_LINE).search(value):
@@ -41,13 +48,19 @@ def clean_text(value: Any, field: str, chars_max: int, *, chars_min: int = 0, li
     text = unicodedata.normalize("NFC", value)
     if not chars_min <= len(text) <= chars_max:
         raise InvalidError(f"{field} must have {chars_min} to {chars_max} characters, not {len(text)}", field)
+    if text and (seen or chars_min) and is_blank(text):
+        raise InvalidError(f"{field} is as good as empty: it has only blanks and characters that nobody sees", field)
     return text
 
 
-def optional_text(values: Values, field: str, chars_max: int, *, lines: bool = False) -> str:
-    """Return a text, or an empty one when it isn't given."""
-    value = values.get(field)
-    return "" if value is None else clean_text(value, field, chars_max, lines=lines)
+def clean_display_name(value: Any) -> str:
+    """Return a display name, empty for none."""
+    return "" if value is None else clean_text(value, "display_name", limits.DISPLAY_NAME_CHARS_MAX, seen=True)
+
+
+def clean_bio(value: Any) -> str:
+    """Return what an account says of itself, perhaps in several lines; empty for nothing."""
+    return "" if value is None else clean_text(value, "bio", limits.BIO_CHARS_MAX, lines=True)
 
 
 def required(values: Values, field: str) -> Any:
@@ -185,9 +198,9 @@ def clean_profile_changes(values: Values) -> dict[str, Any]:
     """Return what a profile change asks for. Raises InvalidError when it asks for nothing."""
     changes: dict[str, Any] = {}
     if values.get("display_name") is not None:
-        changes["display_name"] = clean_text(values["display_name"], "display_name", limits.DISPLAY_NAME_CHARS_MAX)
+        changes["display_name"] = clean_display_name(values["display_name"])
     if values.get("bio") is not None:
-        changes["bio"] = clean_text(values["bio"], "bio", limits.BIO_CHARS_MAX, lines=True)
+        changes["bio"] = clean_bio(values["bio"])
     if values.get("location") is not None:
         changes["location"] = clean_text(values["location"], "location", limits.LOCATION_CHARS_MAX)
     if values.get("url") is not None:

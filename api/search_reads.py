@@ -27,6 +27,7 @@ from api.params import Page, parse_count, parse_id, parse_page, parse_query, sho
 from api.search_cache import Answer
 from api.search_pages import Question, parse_cursor_of_top
 from api.services import Services
+from api.texts import is_blank
 
 _FLAGS = {"true": True, "1": True, "false": False, "0": False, "": False}
 
@@ -66,7 +67,7 @@ def parse_flag(query: dict[str, str], name: str) -> bool:
 def required_text(query: dict[str, str]) -> str:
     """Return `query`. Raises InvalidError, MalformedError."""
     value = query.get("query", "")
-    if not value.strip():
+    if is_blank(value):
         raise InvalidError("query is required: what to search for", "query")
     if len(value) > SEARCH_QUERY_CHARS_MAX:
         raise MalformedError(f"query has {len(value)} characters; at most {SEARCH_QUERY_CHARS_MAX} are read", "query")

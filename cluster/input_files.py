@@ -4,7 +4,7 @@ Rules of this file
 - A file is read and checked as a whole before anything of it is used: an error names the file and the line, and
   nothing has been loaded.
 - `.gz` and `.zst` are unpacked while reading, block by block; what is in memory is numbers and texts, not the file.
-- Lines that are empty or start with `#` are passed over, in graphs; in texts every line that isn't empty is a tweet.
+- Lines that are empty or start with `#` are passed over, in graphs; in texts every line that isn't blank is a tweet.
 
 How it works: a block of whole lines is looked at with NumPy. If every line is two runs of digits, the block is parsed
 at once (12 million lines/s); otherwise its lines are gone through one by one, which finds comments and errors.
@@ -162,7 +162,9 @@ def _cut(text: str) -> str:
 
 
 def read_texts(path: Path, clean: Callable[[str], str], on_bytes: OnBytes | None = None) -> list[TextLine]:
-    """Read one tweet a line, UTF-8. clean: returns the text as it will be stored, or raises RookeryError.
+    """Read one tweet a line, UTF-8.
+
+    clean: returns the text as it will be stored, empty if there is none in the line, or raises RookeryError.
 
     Raises InvalidError with file and line for a text that can't be a tweet.
     """
@@ -173,8 +175,9 @@ def read_texts(path: Path, clean: Callable[[str], str], on_bytes: OnBytes | None
             number += 1
             try:
                 text = line.removesuffix(b"\r").decode("utf-8")
+                text = clean(text) if text else ""
                 if text:
-                    found.append(TextLine(number, clean(text)))
+                    found.append(TextLine(number, text))
             except UnicodeDecodeError as error:
                 raise InvalidError(f"{path}, line {number}: not UTF-8 at byte {error.start}") from error
             except RookeryError as error:
@@ -187,11 +190,13 @@ def read_texts(path: Path, clean: Callable[[str], str], on_bytes: OnBytes | None
 _ACCOUNT_TEXTS = ("username", "password", "token", "display_name", "bio")
 
 
-def read_accounts(path: Path, check: Callable[[ImportedAccount], None] = lambda _: None) -> list[ImportedAccount]:
+def read_accounts(
+    path: Path, clean: Callable[[ImportedAccount], ImportedAccount] = lambda account: account
+) -> list[ImportedAccount]:
     """Read a JSON list of `{id, username, password?, token?, display_name?, bio?}`; ids are numbers or decimal texts.
 
-    check: raises RookeryError for values that the API would not take either. Raises InvalidError that names the
-    entry: malformed, or an id or name that comes twice.
+    clean: returns an account as it will be stored, or raises RookeryError for values that the API would not take.
+    Raises InvalidError that names the entry: malformed, or an id or name that comes twice.
     """
     try:
         entries = orjson.loads(b"".join(read_blocks(path)))
@@ -203,8 +208,7 @@ def read_accounts(path: Path, check: Callable[[ImportedAccount], None] = lambda 
     seen: set[int | str] = set()
     for index, entry in enumerate(entries):
         try:
-            account = _account(entry)
-            check(account)
+            account = clean(_account(entry))
         except RookeryError as error:
             raise InvalidError(f"{path}, account {index}: {error.message}") from error
         for key in (account.account_id, account.username.lower()):

@@ -10,7 +10,7 @@ from argon2 import PasswordHasher
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.bulk import check_account
+from actors.bulk import clean_account
 from actors.core.errors import InvalidError
 from api.fields import new_password
 from api.limits import PASSWORD_BYTES_MAX, PASSWORD_GIVEN_BYTES_MAX
@@ -85,7 +85,7 @@ def test_a_new_password_has_no_control_characters(anonymous, wrong):
     assert "control characters" in message
     assert wrong not in message
     with pytest.raises(InvalidError, match="control characters"):
-        check_account(ImportedAccount(7, "imported", wrong))
+        clean_account(ImportedAccount(7, "imported", wrong))
 
 
 def test_its_length_is_that_of_what_is_hashed(anonymous):
