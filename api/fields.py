@@ -1,11 +1,12 @@
 """Checks the values of a body: texts, names, passwords, links, lists.
 
 Rules of this file
-- Texts are normalised to NFC and counted in code points. Control characters are refused, with the exception of the
-  line feed where the field may have several lines (a tweet, a bio). So are lone surrogates and the three code points
-  that Twitter refuses in any text (U+FFFE, U+FEFF, U+FFFF). The message names the character and its index.
+- Texts are normalised to NFC and counted in code points. Where a field may have several lines (a tweet, a bio), CR LF
+  and CR become line feeds; names, places, links and the lines of a profile refuse any line end. All other control
+  characters are refused, and so are lone surrogates and the three code points that Twitter refuses in any text (U+FFFE,
+  U+FEFF, U+FFFF). The message names the character and its index.
 - Tweets and names need something to see in them: blanks and invisible characters alone are refused as empty.
-- Nothing is trimmed, cut or replaced silently: what is stored is what was sent, in NFC.
+- Nothing else is trimmed, cut or replaced silently: what is stored is what was sent, in NFC.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from actors.core.numbers import whole_number
 from api import limits
 from api.params import Values, shown
 from api.passwords import prepare_password
-from api.texts import is_blank
+from api.texts import is_blank, with_line_feeds
 
 VISIBILITIES = {"public": 0, "followers": 1, "direct": 2}
 _USERNAME = re.compile(rf"[A-Za-z0-9_]{{1,{limits.USERNAME_CHARS_MAX}}}")
@@ -41,6 +42,8 @@ def clean_text(
     """
     if not isinstance(value, str):
         raise MalformedError(f"{field} must be a text, not {shown(value)}", field)
+    if lines:
+        value = with_line_feeds(value)
     if found := (_REFUSED if lines else _REFUSED_IN_LINE).search(value):
         name = unicodedata.name(found.group(), "control character")
         point = f"U+{ord(found.group()):04X}"

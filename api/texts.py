@@ -1,6 +1,7 @@
-"""What a text is, before any field's own rules: whether there is anything to see in it.
+"""What a text is, before any field's own rules: how its lines end, and whether there is anything to see in it.
 
 Rules of this file
+- A line ends with a line feed, whatever its client ends lines with: browsers send CR LF for every line end of a form.
 - Unicode's properties decide (through `regex`, which has them all), not a list of characters that somebody once met. By
   hand are only those few that no property has and that fonts show as nothing.
 - Something to see is enough: what else a text holds, and how it looks, is nobody's business here.
@@ -20,6 +21,11 @@ _UNSEEN = regex.compile(
     "\u2800\ufffc\U0001d159\U00016fe4\U00013441\U00013442]*+",
     regex.V1,
 )
+
+
+def with_line_feeds(text: str) -> str:
+    """Return a text in which every CR LF, and every CR alone, is a line feed."""
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def is_blank(text: str) -> bool:

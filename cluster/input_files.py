@@ -4,7 +4,8 @@ Rules of this file
 - A file is read and checked as a whole before anything of it is used: an error names the file and the line, and
   nothing has been loaded.
 - `.gz` and `.zst` are unpacked while reading, block by block; what is in memory is numbers and texts, not the file.
-- Lines that are empty or start with `#` are passed over, in graphs; in texts every line that isn't blank is a tweet.
+- A line ends with LF, CR LF or CR. In graphs, lines that are empty or start with `#` are passed over; in texts every
+  line that isn't blank is a tweet.
 
 How it works: a block of whole lines is looked at with NumPy. If every line is two runs of digits, the block is parsed
 at once (12 million lines/s); otherwise its lines are gone through one by one, which finds comments and errors.
@@ -33,7 +34,7 @@ BLOCK_BYTES = 1 << 20  # per read: the temporary arrays of one block take ten ti
 LINE_BYTES_MAX = 1 << 20  # a file without line ends is not one of ours
 SHOWN_CHARS_MAX = 60  # of what is wrong, in a message
 DIGITS_MAX = 18  # numbers of so many digits fit in int64 whatever they are; longer ones are looked at one by one
-_SPACE, _TAB, _NEWLINE, _RETURN, _ZERO, _NINE = 32, 9, 10, 13, 48, 57
+_SPACE, _TAB, _NEWLINE, _ZERO, _NINE = 32, 9, 10, 48, 57
 
 OnBytes = Callable[[int, int], None]
 """Called with (bytes of the file read so far, bytes of the file)."""
@@ -70,27 +71,35 @@ class ImportedAccount:
 
 
 def read_blocks(path: Path, on_bytes: OnBytes | None = None) -> Iterator[bytes]:
-    """Yield the unpacked file in blocks of whole lines; a last line without an end gets one.
+    """Yield the unpacked file in blocks of whole lines, each with a line feed at its end, whatever the file has there.
 
     Raises InvalidError when the file can't be read or unpacked.
     """
     try:
         size = path.stat().st_size
         with path.open("rb") as raw:
-            stream, rest = _unpacked(raw, path.suffix), b""
+            stream, rest, held = _unpacked(raw, path.suffix), b"", b""
             while block := stream.read(BLOCK_BYTES):
                 if on_bytes is not None:
                     on_bytes(min(raw.tell(), size), size)
+                if held or b"\r" in block:
+                    block, held = _with_line_feeds(held + block)
                 lines, newline, rest = (rest + block).rpartition(b"\n")
                 if len(rest) > LINE_BYTES_MAX:
                     raise InvalidError(f"{path}: a line of more than {LINE_BYTES_MAX} bytes")
                 if newline:
                     yield lines + newline
-            if rest:
+            if rest or held:
                 yield rest + b"\n"
     except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InvalidError(f"{path} can't be read: {reason}") from error
+
+
+def _with_line_feeds(block: bytes) -> tuple[bytes, bytes]:
+    """Return a block whose lines end with line feeds; and a CR at its end, whose line feed may be yet to come."""
+    whole = block.removesuffix(b"\r")
+    return whole.replace(b"\r\n", b"\n").replace(b"\r", b"\n"), block[len(whole) :]
 
 
 def _unpacked(raw: BinaryIO, suffix: str) -> BinaryIO:
@@ -121,7 +130,7 @@ def _parse_fast(block: bytes) -> Ints | None:
     chars = np.frombuffer(block, dtype=np.uint8)
     digit = (chars >= _ZERO) & (chars <= _NINE)
     newline = chars == _NEWLINE
-    if not (digit | newline | (chars == _SPACE) | (chars == _TAB) | (chars == _RETURN)).all():
+    if not (digit | newline | (chars == _SPACE) | (chars == _TAB)).all():
         return None
     edge = np.flatnonzero(np.diff(digit.view(np.int8), prepend=0, append=0))  # where a number starts, where it ends
     starts, ends = edge[::2], edge[1::2]
@@ -174,7 +183,7 @@ def read_texts(path: Path, clean: Callable[[str], str], on_bytes: OnBytes | None
         for line in block.split(b"\n")[:-1]:
             number += 1
             try:
-                text = line.removesuffix(b"\r").decode("utf-8")
+                text = line.decode("utf-8")
                 text = clean(text) if text else ""
                 if text:
                     found.append(TextLine(number, text))

@@ -42,7 +42,7 @@ TWEETS = [
     ({"status": "bell\u0007"}, 422, "status"),
     ({"status": "nul\u0000"}, 422, "status"),
     ({"status": "tab\tbed"}, 422, "status"),
-    ({"status": "cr\r\n"}, 422, "status"),
+    ({"status": "\r\n"}, 422, "status"),
     ({"status": "c1\u0085"}, 422, "status"),
     ({"status": "bom\ufeff"}, 422, "status"),
     ({"status": "x", "visibility": "secret"}, 422, "visibility"),

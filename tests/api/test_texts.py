@@ -1,7 +1,8 @@
-"""Texts as people send them: what has nothing to see in it is as good as empty."""
+"""Texts as they come: lines end as their machines end them; what has nothing to see in it is as good as empty."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +16,10 @@ from rich.console import Console
 
 from actors.bulk import clean_account, read_input
 from actors.core.errors import InvalidError
-from api.texts import is_blank
+from api.texts import is_blank, with_line_feeds
 from cluster.input_files import ImportedAccount
 from tests.api.conftest import ServerThread, assert_error
-from tests.api.fake_cluster import FakeAccount, FakeCluster
+from tests.api.core_cluster import CoreCluster
 
 UNSEEN = [
     " ", "\u00a0", "\u2003", "\u3000", "\u1680", "\u202f", "\u200b", "\u200c\u200d", "\u2060", "\u2800", "\u3164",
@@ -35,12 +36,10 @@ SEEN = [
 
 @pytest.fixture(scope="module")
 def benchmarked() -> Iterator[httpx.Client]:
-    fake = FakeCluster()
-    fake.accounts[6], fake.names["known"] = FakeAccount(6, "known", "", "", None, set()), 6
-    with (
-        ServerThread({"auth_mode": "open", "wrk2_api": True}, fake) as live,
-        httpx.Client(base_url=live.base_url) as http,
-    ):
+    on = {"auth_mode": "open", "wrk2_api": True}
+    made = {"first_name": "a", "last_name": "b", "username": "known", "password": "p", "user_id": "5"}
+    with ServerThread(on, CoreCluster()) as live, httpx.Client(base_url=live.base_url) as http:
+        assert http.post("/wrk2-api/user/register", data=made).status_code == 200
         yield http
 
 
@@ -118,3 +117,50 @@ def test_no_letter_digit_or_emoji_is_blank_and_all_that_is_ignorable_is():
             assert is_blank(char), hex(point)
         elif unicodedata.category(char) in ("Lu", "Ll", "Lt", "Nd", "Nl", "No", "Sc", "Sm", "Po", "Pd", "Co", "Mc"):
             assert not is_blank(char), hex(point)
+
+
+# ---- line ends ----------------------------------------------------------------------------------------------------
+
+ENDS = ["one\r\ntwo", "one\rtwo", "one\ntwo"]
+MIXED = ("\ra\r\n\r\r\n\nb\n\r", "\na\n\n\n\nb\n\n")
+
+
+@pytest.mark.parametrize("text", ENDS)
+def test_a_line_ends_with_a_line_feed_however_it_was_sent(ada, anonymous, benchmarked, text):
+    files = {"status": (None, text)}
+    for sent in ({"json": {"status": text}}, {"data": {"status": text}}, {"files": files}):
+        assert ada.http.post("/tweet", **sent).json()["status"] == "one\ntwo"
+    assert ada.http.patch(f"/{ada.user_id}/profile", data={"bio": text}).json()["bio"] == "one\ntwo"
+    account = {"username": f"ends_{text.encode().hex()}"[:30], "password": "correct horse", "bio": text}
+    assert anonymous.post("/api/v1/users", data=account).json()["bio"] == "one\ntwo"
+    assert clean_account(ImportedAccount(7, "imported", bio=text)).bio == "one\ntwo"
+    post = {"username": "known", "user_id": "5", "text": text, "post_type": "0"}
+    assert benchmarked.post("/wrk2-api/post/compose", data=post).status_code == 200
+    read = {"user_id": "5", "start": 0, "stop": 1}
+    assert benchmarked.get("/wrk2-api/user-timeline/read", params=read).json()[0]["text"] == "one\ntwo"
+
+
+def test_the_form_of_a_browser_is_understood_and_what_it_sent_is_counted_as_stored(ada):
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    reply = ada.http.post("/tweet", content=b"status=one%0D%0Atwo+%23tag", headers=headers).json()
+    assert reply["status"] == "one\ntwo #tag"
+    assert reply["entities"]["hashtags"] == [["tag", 8, 12]]
+    assert ada.http.post("/tweet", data={"status": "x\r\n" * 140}).status_code == 201, "280 characters, not 420"
+    assert_error(ada.http.post("/tweet", data={"status": "x\r\n" * 140 + "y"}), 422, "status")
+    assert ada.tweet(f"x{MIXED[0]}x")["status"] == f"x{MIXED[1]}x"
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r", "\n"])
+def test_what_is_one_line_refuses_line_ends(ada, anonymous, end):
+    text = f"one{end}two"
+    for field in ("display_name", "location", "url", "avatar"):
+        assert_error(ada.http.patch(f"/{ada.user_id}/profile", json={field: text}), 422, field)
+    for pair in ({"name": text, "value": "x"}, {"name": "x", "value": text}):
+        assert_error(ada.http.patch(f"/{ada.user_id}/profile", json={"fields": [pair]}), 422, "fields")
+    account = {"username": "a_single_line", "password": "correct horse", "display_name": text}
+    assert_error(anonymous.post("/api/v1/users", json=account), 422, "display_name")
+
+
+@given(st.text("ab\r\n", max_size=12))
+def test_no_carriage_return_is_left_and_lines_are_those_of_a_text_file(text):
+    assert with_line_feeds(text) == "\n".join(re.split("\r\n|\r|\n", text))

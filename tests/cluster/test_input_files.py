@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,37 @@ def test_a_damaged_file_is_named(tmp_path, name, data):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(InvalidError, match=f"{name} can't be read"):
         read_edges(tmp_path / name)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("name", ["t.txt", "t.gz", "t.zst"])
+@pytest.mark.parametrize("block_bytes", [1, 2, 3, 5, 1 << 20])
+def test_lines_end_as_any_machine_ends_them(tmp_path, monkeypatch, name, end, block_bytes):
+    monkeypatch.setattr(input_files, "BLOCK_BYTES", block_bytes)
+    for last in (b"", end):
+        lines = [b"1 2", b"", b"# comment", b"3 4", b"5 6"]
+        edges = read_edges(write(tmp_path / name, end.join(lines) + last))
+        assert edges.followers.tolist() == [1, 3, 5]
+        texts = read_texts(write(tmp_path / name, end.join(lines) + last), str)
+        assert [line.number for line in texts] == [1, 3, 4, 5]
+        assert texts[-1].text == "5 6"
+        with pytest.raises(InvalidError, match="line 6: "):
+            read_edges(write(tmp_path / name, end.join([*lines, b"oops"]) + last))
+        (account,) = read_accounts(
+            write(tmp_path / name, end.join([b"[", b'{"id":7,', b'"username":"ada"}', b"]"]) + last)
+        )
+        assert account.username == "ada"
+
+
+@given(data=st.text("a\r\n", max_size=12), block_bytes=st.integers(1, 5))
+def test_blocks_hold_the_lines_of_the_file_however_it_is_cut(tmp_path_factory, data, block_bytes):
+    path = tmp_path_factory.mktemp("lines") / "file"
+    path.write_bytes(data.encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(input_files, "BLOCK_BYTES", block_bytes)
+        found = b"".join(input_files.read_blocks(path)).decode()
+    lines = re.split("\r\n|\r|\n", data)
+    assert found.split("\n")[:-1] == (lines[:-1] if not lines[-1] else lines)
 
 
 def test_a_missing_file_is_named(tmp_path):
