@@ -19,6 +19,7 @@ from api.caching import PRIVATE, has_token, keep_private
 from api.settings import ApiSettings, Rate
 from tests.api.conftest import PASSWORD, LiveServer, ServerThread
 from tests.api.fake_cluster import FakeCluster
+from tests.api.test_home_exchange import get, open_server, read_answers
 
 KEPT_BY_NOBODY = "private, no-store"
 PUBLIC = [
@@ -130,6 +131,19 @@ def test_failures_of_shards_are_of_both_kinds_too():
                 failed = http.get(path, headers={"authorization": "Bearer x", **way})
                 assert failed.status_code in (401, 500)
                 assert failed.headers["cache-control"] == KEPT_BY_NOBODY
+
+
+def test_a_request_behind_it_on_the_connection_changes_nothing():
+    fake = FakeCluster()
+    fake.do_home = lambda *_: 1 / 0  # type: ignore[method-assign,assignment]
+    with open_server(fake) as (_live, sock):
+        fake.delay_s = 0.05
+        with_token, without = get("/feed?user_id=1", "authorization: Bearer x"), get("/feed?user_id=1")
+        for sent in (with_token, without), (without, with_token):
+            sock.sendall(b"".join(sent))
+            answers = read_answers(sock, 2)
+            assert [status for status, *_ in answers] == [500, 500]
+            assert ["cache-control" in headers for _, headers, _ in answers] == [each is with_token for each in sent]
 
 
 def test_what_is_no_http_is_kept_by_nobody_as_a_token_may_have_been_in_it(base_url):
