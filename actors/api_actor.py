@@ -68,6 +68,7 @@ def api_settings(settings: Settings) -> dict[str, Any]:
             "login": rate("address_logins"),
             "register": rate("address_registers"),
             "trusted_proxies": list(settings.server.trusted_proxies),
+            "proxy_header": settings.server.proxy_header,
         },
         "passwords": {
             "time_cost": auth.argon2_time_cost,

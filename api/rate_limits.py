@@ -4,24 +4,20 @@ Rules of this file
 - A bucket holds up to `burst` tokens and gains `per_s` a second; a request takes one, or is refused with the time
   until there is one (429 and `Retry-After`).
 - The table is bounded: the least recently used bucket is forgotten (it would be nearly full again anyway).
-- The address is the socket's. `X-Forwarded-For` counts only when the peer is a trusted proxy, and then it is the
-  rightmost address that isn't one. IPv6 addresses count by their /64, which is what one subscriber has.
+- Whose address counts, and as what, says `addresses.py`.
 
 Cost: 0.7 us a check; 0 when switched off. Each worker counts alone: with W of them a client may get W times as much.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, MutableMapping
-from functools import lru_cache
 from typing import Any
 
 from actors.core.errors import RateLimitedError
+from api.addresses import Origins
 from api.settings import Rate, RateLimitSettings
-
-_ADDRESSES_REMEMBERED = 16_384
 
 
 class RateLimiter:
@@ -31,8 +27,7 @@ class RateLimiter:
         self._settings = settings
         self._clock = clock
         self._buckets: OrderedDict[Hashable, list[float]] = OrderedDict()  # key -> [tokens, when]
-        self._trusted = [ipaddress.ip_network(network) for network in settings.trusted_proxies]
-        self._group_of = lru_cache(_ADDRESSES_REMEMBERED)(group_of_address)
+        self._origins = Origins(settings.trusted_proxies, settings.proxy_header)
         self.refused_count = 0
         self.enabled = settings.enabled
 
@@ -64,24 +59,12 @@ class RateLimiter:
     def address_of(self, scope: MutableMapping[str, Any]) -> str:
         """Return the address (IPv6: the /64) that a request counts for."""
         client = scope.get("client")
-        peer = client[0] if client else ""
-        if self._trusted and self._is_trusted(peer):
-            for forwarded in reversed(_forwarded_addresses(scope)):
-                peer = forwarded
-                if not self._is_trusted(forwarded):
-                    break
-        return self._group_of(peer)
+        return self._origins.group_of(client[0] if client else "", scope["headers"])
 
     def connection_address(self, peer: str) -> str | None:
         """Return what a connection from that address counts for; None: nobody (a trusted proxy, or limits are off)."""
-        return None if not self.enabled or self._is_trusted(peer) else self._group_of(peer)
-
-    def _is_trusted(self, address: str) -> bool:
-        try:
-            parsed = ipaddress.ip_address(address)
-        except ValueError:  # not an address at all (a Unix socket, or made up by a client): nobody that we trust
-            return False
-        return any(parsed in network for network in self._trusted)
+        origin = self._origins.of_peer(peer)
+        return None if not self.enabled or origin.is_trusted else origin.group
 
     def _take(self, key: Hashable, rate: Rate, who: str) -> None:
         now = self._clock()
@@ -105,21 +88,3 @@ class RateLimiter:
         """Assert the invariants: the table is within its bound; no bucket holds a negative number of tokens."""
         assert len(self._buckets) <= self._settings.table_entries_max
         assert all(tokens >= 0.0 for tokens, _ in self._buckets.values())
-
-
-def group_of_address(address: str) -> str:
-    """Return what an address counts as: itself, or the /64 of an IPv6 address."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:  # no IP address (a Unix socket): all such count together
-        return "other"
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return address
-
-
-def _forwarded_addresses(scope: MutableMapping[str, Any]) -> list[str]:
-    values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
-    return [item.strip() for value in values for item in value.split(",") if item.strip()]

@@ -33,7 +33,8 @@ class RateLimitSettings:
     login: Rate = Rate(1, 60)  # per address, and a tenth of both per user name
     register: Rate = Rate(1, 60)  # per address
     table_entries_max: int = 100_000  # least recently used buckets are forgotten: some 20 MB
-    trusted_proxies: tuple[str, ...] = ()  # networks whose X-Forwarded-For is believed, such as "10.0.0.0/8"
+    trusted_proxies: tuple[str, ...] = ()  # networks whose word for a client's address counts, such as "10.0.0.0/8"
+    proxy_header: Literal["any", "x-forwarded-for", "forwarded"] = "any"  # any: the first, else the second
 
 
 @dataclass(frozen=True)

@@ -229,7 +229,13 @@ class Server(Section):
         10_000, ge=100, le=600_000, description="how long a request waits for its shard before it is told 503"
     )
     trusted_proxies: Networks = Field(
-        (), description="networks whose X-Forwarded-For is believed", json_schema_extra={"expected": NETWORKS_EXPECTED}
+        (),
+        description="networks of proxies that are believed about the addresses of their clients",
+        json_schema_extra={"expected": NETWORKS_EXPECTED},
+    )
+    # A proxy that writes one of them hands on what its clients wrote in the other.
+    proxy_header: Literal["any", "x-forwarded-for", "forwarded"] = Field(
+        "any", description="header in which they say it; any: X-Forwarded-For, or Forwarded where there is none"
     )
     access_log: Literal["all", "writes", "off"] = Field(
         "off", description="which requests are logged; failures (5xx) and slow ones are in any case"
