@@ -25,6 +25,7 @@ from actors.core.errors import MalformedError, OverloadedError, RookeryError
 
 RETRY_AFTER_DEFAULT_S = 1.0
 _STATUSES_TO_RETRY = (429, 503)
+_STATUSES_TO_CLOSE = (408, 413, 414, 431)
 _FRAMEWORK_CODES = {400: "malformed", 401: "unauthorized", 403: "forbidden", 404: "not_found", 413: "too_large"}
 _log = structlog.get_logger("rookery.api")
 
@@ -33,6 +34,24 @@ class UnsupportedMediaError(RookeryError):
     """A body of a content type that no call takes."""
 
     code, status = "unsupported_media_type", 415
+
+
+class TooSlowError(RookeryError):
+    """A request of which not all has come in time."""
+
+    code, status = "request_timeout", 408
+
+
+class HeadTooLargeError(RookeryError):
+    """A request's head, or one line of it, that is larger than any that makes sense."""
+
+    code, status = "head_too_large", 431
+
+
+class UriTooLongError(RookeryError):
+    """A path that is longer than any there is."""
+
+    code, status = "uri_too_long", 414
 
 
 class MethodNotAllowedError(RookeryError):
@@ -75,8 +94,8 @@ def _known(error: RookeryError) -> Response:
         headers["retry-after"] = str(max(1, math.ceil(wait_s)))
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
-    if error.status == 413:
-        headers["connection"] = "close"  # the rest of the body is not read
+    if error.status in _STATUSES_TO_CLOSE:
+        headers["connection"] = "close"  # the rest is not read
     code = "unavailable" if error.code == "moved" else error.code
     return _json(error.status, error_body(code, error.message, error.field), headers)
 

@@ -37,11 +37,11 @@ class RateLimiter:
             rate = self._settings.address_write if write else self._settings.address_read
             self._take(("address", write, self.address_of(scope)), rate, "this address")
 
-    def check_account(self, account_id: int, write: bool) -> None:
-        """Count one request of an account. Raises RateLimitedError."""
+    def check_account(self, account_id: int, write: bool, take: bool = True) -> None:
+        """Count one request of an account; take=False: only see whether there is room. Raises RateLimitedError."""
         if self.enabled:
             rate = self._settings.account_write if write else self._settings.account_read
-            self._take((account_id, write), rate, f"account {account_id}")
+            self._take((account_id, write), rate, f"account {account_id}", 1.0 if take else 0.0)
 
     def check_login(self, scope: MutableMapping[str, Any], username: str) -> None:
         """Count one attempt to log in, by address and by name (which an attacker with many addresses can't change)."""
@@ -66,7 +66,7 @@ class RateLimiter:
         origin = self._origins.of_peer(peer)
         return None if not self.enabled or origin.is_trusted else origin.group
 
-    def _take(self, key: Hashable, rate: Rate, who: str) -> None:
+    def _take(self, key: Hashable, rate: Rate, who: str, count: float = 1.0) -> None:
         now = self._clock()
         bucket = self._buckets.get(key)
         if bucket is None:
@@ -82,7 +82,7 @@ class RateLimiter:
             self.refused_count += 1
             wait_s = (1.0 - tokens) / rate.per_s
             raise RateLimitedError(f"too many requests for {who}; try again in {wait_s:.1f} s", None, wait_s)
-        bucket[0] = tokens - 1.0
+        bucket[0] = tokens - count
 
     def check(self) -> None:
         """Assert the invariants: the table is within its bound; no bucket holds a negative number of tokens."""

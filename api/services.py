@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+import re
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
 from actors.core.errors import OverloadedError
 from actors.core.ids import bucket_of_account, bucket_of_tweet
 from api.admission import Gate
 from api.auth import Authenticator
+from api.bodies import Bodies
 from api.connections import Connections
 from api.metrics import Metrics
 from api.passwords import Passwords
@@ -20,6 +22,7 @@ from api.settings import ApiSettings
 
 PROBE_PATHS = frozenset(("/healthz", "/readyz", "/metrics"))
 PROBE_COUNT_MAX = 64  # health checks and scrapes under way; they are let in whatever else there is
+ADDRESS_COUNTED = "address_counted"  # in a scope's state: its address's rate was taken from already
 _READ_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
@@ -47,6 +50,8 @@ class Services:
         self.probes = Gate(PROBE_COUNT_MAX)
         self._in_flight_count_max = settings.in_flight_count_max
         self.connections = Connections(settings.connection_count_max, settings.address_connection_count_max)
+        self.bodies = Bodies(settings.connection_count_max, settings.body_bytes_max)
+        self.token_paths: Sequence[re.Pattern[str]] = ()  # of routes that take a token
 
     @property
     def in_flight_count(self) -> int:
@@ -74,6 +79,10 @@ class Services:
             gate is not self.probes and self.in_flight_count >= self._in_flight_count_max
         )
 
+    def takes_token(self, path: str) -> bool:
+        """Whether there is such a route, and it looks at a token. Cost: 10 us."""
+        return any(pattern.match(path) for pattern in self.token_paths)
+
     def admit(self, scope: MutableMapping[str, Any], gate: Gate) -> None:
         """Let a request in that its gate counts already. Raises OverloadedError or RateLimitedError."""
         if gate.count > gate.count_bound:
@@ -82,7 +91,8 @@ class Services:
             return
         if self.reads.count + self.writes.count > self._in_flight_count_max:
             raise overloaded()
-        self.limiter.check_address(scope, gate is self.writes)
+        if ADDRESS_COUNTED not in scope["state"]:
+            self.limiter.check_address(scope, gate is self.writes)
 
     async def ask_bucket(self, bucket: int, op: str, args: list[Any]) -> Any:
         """One lane request by bucket, within the request's deadline."""
@@ -107,6 +117,7 @@ class Services:
             "token_cache_misses": self.auth.miss_count,
             **self.search.figures(),
             **self.connections.figures(),
+            **self.bodies.figures(),
             **self.cluster.figures(),
         }
 
