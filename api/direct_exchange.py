@@ -205,7 +205,8 @@ class BodyRefusal(DirectExchange):
     def start(self) -> None:
         """Refuse."""
         self.begin()
-        self.answer(self._method, UNMATCHED, *self.fail(self._error))
+        status, headers, body = self.fail(self._error)
+        self.answer(self._method, UNMATCHED, status, keep_private(headers), body)  # a token may be in what has come
 
 
 def is_plain_read(protocol: BoundedHttpProtocol) -> bool:
