@@ -85,6 +85,7 @@ class ApiCluster:
         self.client = client
         self.send = client.send  # for home reads that carry no positions
         self.figures = client.figures
+        self.share_places = client.share_places
         self.shard_of = client.shard_of
         self.close = client.close
         self._namespace = namespace

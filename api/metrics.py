@@ -28,7 +28,7 @@ from api.limits import SHARD_GAUGE_COUNT_MAX
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"))
 _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-# What `Cluster.figures` returns: reads of shards that have several replicas.
+# What `Cluster.figures` returns: reads of shards that have several replicas, and shards that don't answer.
 CLUSTER_FIGURES = (
     ("primary_reads", "Reads that the primary answered since the start"),
     ("follower_reads", "Reads that another replica answered since the start"),
@@ -37,6 +37,9 @@ CLUSTER_FIGURES = (
     ("probes_sent", "Copies of reads sent to a stalled replica since the start"),
     ("follower_refusals", "Errors of other replicas that the primary was asked about since the start"),
     ("stalled_lanes", "Replicas that are connected and have stopped answering"),
+    ("shards_failing_fast", "Shards that have stopped answering: their requests are refused, but for probes"),
+    ("shard_probes", "Requests sent to such a shard to see whether it answers again, since the start"),
+    ("shard_refusals", "Requests refused since the start because their shard doesn't answer, or too many wait for it"),
 )
 # What `Search.figures` returns.
 SEARCH_FIGURES = (

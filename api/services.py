@@ -47,6 +47,7 @@ class Services:
         self.requests = RequestLog(settings, self.metrics, clock)
         self.reads = Gate(settings.in_flight_count_max)
         self.writes = Gate(-(-settings.in_flight_count_max // 2))  # when the disk is slow, half stays for reads
+        cluster.share_places(self.reads, self.writes)
         self.probes = Gate(PROBE_COUNT_MAX)
         self._in_flight_count_max = settings.in_flight_count_max
         self.connections = Connections(settings.connection_count_max, settings.address_connection_count_max)
