@@ -113,7 +113,7 @@ def serving_lock(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def require_free_port(host: str, port: int) -> None:
+def require_free_port(host: str, port: int, option: str = "--port") -> None:
     """Raise ConflictError if somebody listens there. (Workers share the port, so the kernel would not object.)"""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -122,7 +122,7 @@ def require_free_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise ConflictError(
-                f"{host}:{port} can't be used ({error.strerror}); choose another with --port"
+                f"{host}:{port} can't be used ({error.strerror}); choose another with {option}"
             ) from error
 
 

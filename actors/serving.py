@@ -24,6 +24,7 @@ import ray
 from rich.console import Console
 from rich.table import Table
 
+from actors.api_actor import metrics_are_shared
 from actors.api_workers import ApiWorkers
 from actors.launch import (
     ClusterInfo,
@@ -92,6 +93,7 @@ def serve(settings: Settings, sample: bool, out: Console, err: Console) -> bool:
             err.print(note, highlight=False, soft_wrap=True)
         if not settings.cluster.ray_address:  # else the port may be that of workers which run already
             require_free_port(settings.server.host, settings.server.port)
+            _require_free_metrics(settings)
         with err.status(f"asking {settings.storage.backend} what it keeps"):
             warning = storage_warning(settings)
         if warning:
@@ -117,7 +119,7 @@ def _serve(settings: Settings, sample: bool, signals: Signals, out: Console, err
             api_workers.watch()
         info = _save_info(settings, context, url)
         reader = asyncio.run(_sample(settings, err)) if sample else {}
-        _welcome(info, data_dir, reader, out)
+        _welcome(info, settings, reader, out)
         signals.wait()
         api_workers.end()
         if not c.outlive_serve:
@@ -172,10 +174,29 @@ async def _sample(settings: Settings, err: Console) -> dict[str, str]:
         client.close()
 
 
-def _welcome(info: ClusterInfo, data_dir: Path, reader: dict[str, str], out: Console) -> None:
+def _require_free_metrics(settings: Settings) -> None:
+    """Raise ConflictError if figures can't be served where they are to be."""
+    for index in range(settings.cluster.workers):
+        if (address := settings.metrics.address) is not None:
+            require_free_port(address[0], address[1] + index, "--set metrics.http=HOST:PORT")
+
+
+def _metrics_place(settings: Settings, url: str) -> str:
+    if metrics_are_shared(settings):
+        return f"{url}/metrics"
+    if (address := settings.metrics.address) is None:
+        return "off (metrics.http)"
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    last = address[1] + settings.cluster.workers - 1
+    return f"http://{host}:{address[1]}/metrics" + (f" to :{last}" if last > address[1] else "")
+
+
+def _welcome(info: ClusterInfo, settings: Settings, reader: dict[str, str], out: Console) -> None:
+    data_dir = settings.storage.data_dir
     table = Table.grid(padding=(0, 2))
     table.add_row("API", info.url)
     table.add_row("docs", f"{info.url}/docs")
+    table.add_row("metrics", _metrics_place(settings, info.url))
     table.add_row("Ray dashboard", info.dashboard_url or "off")
     token = data_dir.resolve() / TOKEN_FILE
     if info.dashboard_url and os.environ.get("RAY_AUTH_TOKEN_PATH") == str(token):

@@ -74,7 +74,7 @@ class BodyWait:
             )
         if services.is_full(gate):
             raise overloaded()
-        if gate is not services.probes:
+        if gate is not services.probe_gate:
             services.limiter.check_address(scope, gate is services.writes)  # type: ignore[arg-type]
             scope["state"][ADDRESS_COUNTED] = True
         header = next((value for name, value in scope["headers"] if name == b"authorization"), None)

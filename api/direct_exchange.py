@@ -175,7 +175,7 @@ class Refusal(DirectExchange):
         if not services.is_full(services.reads if reads else services.writes) or method not in _REFUSABLE:
             return None
         path = protocol.url.partition(b"?")[0].decode("latin-1")
-        if services.gate_of("GET", path) is services.probes or not is_plain(protocol):
+        if services.gate_of("GET", path) is services.probe_gate or not is_plain(protocol):
             return None
         return cls(protocol, services)
 

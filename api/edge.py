@@ -24,6 +24,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from actors.core.errors import NotFoundError
 from api.admission import Gate
 from api.caching import is_private, keep_private
 from api.errors import response_for
@@ -91,6 +92,8 @@ class Edge:
         gate = services.gate_of(method, scope["path"])
         gate.count += 1
         try:
+            if gate is not services.probe_gate and services.probes.is_at_figures(scope.get("server")):
+                raise NotFoundError("figures are served at this port, and nothing else")
             services.admit(scope, gate)
             await self._serve(inner, receive, answer, gate)
         except ClientDisconnect:
@@ -112,7 +115,7 @@ class Edge:
     async def _serve(self, scope: Scope, receive: Receive, answer: Answer, gate: Gate) -> None:
         services = self._services
         path, method = scope["path"], scope["method"]
-        if gate is not services.probes:
+        if gate is not services.probe_gate:
             answer.given = positions_of(scope["headers"])
             answer.positions = dict(answer.given)
         positions_of_request.set(answer.positions)

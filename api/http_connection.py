@@ -40,6 +40,7 @@ class BoundedConnection(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._services = services
         self.is_held = False  # nothing is read for a while
+        self._is_at_figures = False  # it has come to the port at which figures are served, and nothing else
         self._refused = False  # nothing that comes now is looked at
         self._lingers = False
         self._head_open = True  # all has come of the last request that has begun, if there was one
@@ -50,6 +51,7 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start to wait for the first head, if there is room for one more connection."""
         super().connection_made(transport)
+        self._is_at_figures = self._services.probes.is_at_figures(self.server)
         peer = self.client[0] if self.client else ""
         refusal = self._services.connections.admit(self, self._services.limiter.connection_address(peer))
         if refusal is not None:

@@ -38,6 +38,7 @@ from api.errors import HeadTooLargeError, log_unexpected
 from api.home_exchange import HomeExchange
 from api.http_connection import DISCARD_BYTES_MAX, BoundedConnection
 from api.limits import HEAD_BYTES_MAX, HEADER_COUNT_MAX
+from api.probe_exchange import ProbeExchange
 from api.search_exchange import SearchExchange
 from api.services import Services
 
@@ -197,11 +198,15 @@ class BoundedHttpProtocol(BoundedConnection):
         services = self._services
         exchange: DirectExchange | None
         try:
-            exchange = (
-                (Refusal.of(self, services) if services.any_full() else None)
-                or HomeExchange.of(self, services)
-                or SearchExchange.of(self, services)
-            )
+            if self._is_at_figures:
+                exchange = ProbeExchange.of(self, services)
+            else:
+                exchange = (
+                    (Refusal.of(self, services) if services.any_full() else None)
+                    or HomeExchange.of(self, services)
+                    or SearchExchange.of(self, services)
+                    or ProbeExchange.of(self, services)
+                )
         except Exception as error:  # noqa: BLE001 - a defect of ours: the parser would say that it isn't HTTP, and hang up
             log_unexpected(error, "")
             exchange = None  # the long way has an answer to whatever happens

@@ -17,6 +17,7 @@ from typing import Any
 
 from actors.core.errors import RateLimitedError
 from api.addresses import Origins
+from api.probes import CHECKS, SCRAPES
 from api.settings import Rate, RateLimitSettings
 
 
@@ -55,6 +56,19 @@ class RateLimiter:
         """Count one registration of an address. Raises RateLimitedError."""
         if self.enabled:
             self._take(("register", self.address_of(scope)), self._settings.register, "registering from this address")
+
+    def check_scrape(self, scope: MutableMapping[str, Any]) -> None:
+        """Count one request of an address for figures, also with limits off. Raises RateLimitedError."""
+        self._take(("scrape", self.address_of(scope)), SCRAPES, "figures from this address")
+
+    def may_check_often(self, scope: MutableMapping[str, Any]) -> bool:
+        """Count one health check of an address; whether they are no more than make sense."""
+        try:
+            self._take(("check", self.address_of(scope)), CHECKS, "health checks from this address")
+        except RateLimitedError:  # said to nobody: it is answered, and pauses
+            self.refused_count -= 1
+            return False
+        return True
 
     def address_of(self, scope: MutableMapping[str, Any]) -> str:
         """Return the address (IPv6: the /64) that a request counts for."""

@@ -15,12 +15,12 @@ from api.connections import Connections
 from api.metrics import Metrics
 from api.passwords import Passwords
 from api.ports import Cluster
+from api.probes import PROBE_PATHS, Probes
 from api.rate_limits import RateLimiter
 from api.request_log import RequestLog
 from api.search import Search
 from api.settings import ApiSettings
 
-PROBE_PATHS = frozenset(("/healthz", "/readyz", "/metrics"))
 PROBE_COUNT_MAX = 64  # health checks and scrapes under way; they are let in whatever else there is
 ADDRESS_COUNTED = "address_counted"  # in a scope's state: its address's rate was taken from already
 _READ_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
@@ -48,7 +48,8 @@ class Services:
         self.reads = Gate(settings.in_flight_count_max)
         self.writes = Gate(-(-settings.in_flight_count_max // 2))  # when the disk is slow, half stays for reads
         cluster.share_places(self.reads, self.writes)
-        self.probes = Gate(PROBE_COUNT_MAX)
+        self.probe_gate = Gate(PROBE_COUNT_MAX)
+        self.probes = Probes(self, clock)
         self._in_flight_count_max = settings.in_flight_count_max
         self.connections = Connections(settings.connection_count_max, settings.address_connection_count_max)
         self.bodies = Bodies(settings.connection_count_max, settings.body_bytes_max)
@@ -62,7 +63,7 @@ class Services:
     def gate_of(self, method: str, path: str) -> Gate:
         """Return what a request counts in."""
         if path in PROBE_PATHS:
-            return self.probes
+            return self.probe_gate
         return self.reads if method in _READ_METHODS else self.writes
 
     def any_full(self) -> bool:
@@ -77,7 +78,7 @@ class Services:
     def is_full(self, gate: Gate) -> bool:
         """Whether the next request of that kind would be refused."""
         return gate.count >= gate.count_bound or (
-            gate is not self.probes and self.in_flight_count >= self._in_flight_count_max
+            gate is not self.probe_gate and self.in_flight_count >= self._in_flight_count_max
         )
 
     def takes_token(self, path: str) -> bool:
@@ -88,7 +89,7 @@ class Services:
         """Let a request in that its gate counts already. Raises OverloadedError or RateLimitedError."""
         if gate.count > gate.count_bound:
             raise overloaded()
-        if gate is self.probes:
+        if gate is self.probe_gate:
             return
         if self.reads.count + self.writes.count > self._in_flight_count_max:
             raise overloaded()

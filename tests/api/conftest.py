@@ -63,7 +63,12 @@ class ServerThread:
 
     def __init__(self, settings: Mapping[str, Any] | None = None, fake: Any = None, host: str = "127.0.0.1") -> None:
         self.fake, self._host = fake or FakeCluster(), host
-        self._settings = {"passwords": CHEAP_PASSWORDS, "rate_limits": NO_LIMITS, **(settings or {})}
+        self._settings = {
+            "passwords": CHEAP_PASSWORDS,
+            "rate_limits": NO_LIMITS,
+            "figures_keep_s": 0.0,
+            **(settings or {}),
+        }
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 

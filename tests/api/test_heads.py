@@ -74,7 +74,8 @@ def test_a_path_longer_than_any_is_refused(one_server):  # noqa: F811
 
 
 @pytest.mark.parametrize(
-    "host", ["x", "", "example.org:80", "EXAMPLE.org", "127.0.0.1:8000", "[::1]:8000", "a_b.c-d~e", "caf%C3%A9", "a" * 255]
+    "host",
+    ["x", "", "example.org:80", "EXAMPLE.org", "127.0.0.1:8000", "[::1]:8000", "a_b.c-d~e", "caf%C3%A9", "a" * 255],
 )  # fmt: skip
 def test_hosts_that_there_are_are_taken(one_server, host):  # noqa: F811
     with dial(one_server) as sock:

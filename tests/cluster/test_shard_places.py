@@ -48,8 +48,7 @@ def is_refused(places, shard=0, op="home"):
     try:
         places.of(shard, op).enter()
     except OverloadedError as error:
-        assert error.retry_after_s
-        return True
+        return error.retry_after_s is not None
     places.of(shard, op).leave(op, LaneDisconnected("no news"))
     return False
 
