@@ -27,6 +27,7 @@ from cluster.client import CALL_TIMEOUT_S, ClusterClient
 from cluster.code_on_disk import require_current
 from cluster.connect import NamedActors, open_client, router_handle
 from cluster.lane_client import Done
+from cluster.log_bound import LogBound
 from cluster.ray_options import API_METHODS, API_OPTIONS, TRENDS_NAME, api_actor_name, as_actor
 from configs.checks import is_loopback
 from configs.logging import configure_logging
@@ -157,7 +158,7 @@ class ApiActor:
         """index: among the workers of its node."""
         require_current()
         self._settings = Settings.from_dict(settings)
-        configure_logging(self._settings.log.format, self._settings.log.level, component=name)
+        configure_logging(self._settings.log.format, self._settings.log.level, component=name, bound=LogBound())
         self._log = structlog.get_logger()
         server = self._settings.server
         self._worker = ApiWorker(

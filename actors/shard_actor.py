@@ -51,6 +51,7 @@ from cluster import spare_workers
 from cluster.code_on_disk import require_current
 from cluster.connect import router_handle
 from cluster.lane_server import LaneRequest, LaneServer
+from cluster.log_bound import LogBound
 from cluster.shard_map import ShardMap, shard_actor_name
 from cluster.turns import Turns
 from configs.logging import configure_logging
@@ -92,7 +93,8 @@ class ShardActor:
     def __init__(self, shard: int, index: int, settings: dict[str, Any]) -> None:
         require_current()
         self.settings = Settings.from_dict(settings)
-        configure_logging(self.settings.log.format, self.settings.log.level, component=shard_actor_name(shard, index))
+        log = self.settings.log
+        configure_logging(log.format, log.level, component=shard_actor_name(shard, index), bound=LogBound())
         self.log = structlog.get_logger()
         self.shard, self.index = shard, index
         storage = self._recover()

@@ -34,6 +34,7 @@ from actors.search.trend_scores import AUTHORS_MIN, HASHTAG, KINDS, LINK, ScoreS
 from actors.search.trends import WINDOWS, Snapshot, merge, read_snapshot
 from cluster.code_on_disk import require_current
 from cluster.connect import open_client
+from cluster.log_bound import LogBound
 from cluster.ray_options import TRENDS_METHODS, TRENDS_NAME, TRENDS_OPTIONS, as_actor
 from configs.logging import configure_logging
 from configs.settings import Settings
@@ -231,7 +232,7 @@ class LoggingTrendsActor(TrendsActor):
     """As Ray runs it: with the cluster's logging."""
 
     def __init__(self, namespace: str, authors_min: int, interval_s: float, log: tuple[str, str]) -> None:
-        configure_logging(*log, component=TRENDS_NAME)
+        configure_logging(*log, component=TRENDS_NAME, bound=LogBound())
         super().__init__(namespace, authors_min, interval_s)
 
 

@@ -48,6 +48,7 @@ from actors.search.searches import LONG, Searches
 from actors.search.terms import terms_of
 from actors.search.trends import ShardTrends
 from cluster.lane_server import LaneRequest, LaneServer
+from cluster.log_bound import LogBound
 
 logger = logging.getLogger("rookery.search")
 
@@ -400,4 +401,6 @@ def main() -> None:
     os.nice(NICE_ENGINE)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     logging.basicConfig(level=logging.WARNING, format="search %(levelname)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(LogBound())
     uvloop.run(serve(given))
