@@ -22,7 +22,7 @@ from actors.search.query import has_follows, names_of, parse
 from api.caching import PRIVATE, TOKEN_NAME, Headers
 from api.hot import JSON, ThinRead, parse_sender
 from api.limits import SEARCH_QUERY_CHARS_MAX
-from api.links import cached_base, kept_in_links, page_links
+from api.links import kept_in_links, page_links
 from api.params import Page, parse_count, parse_id, parse_page, parse_query, shown
 from api.search_cache import Answer
 from api.search_pages import Question, parse_cursor_of_top
@@ -143,22 +143,19 @@ def require_reader(meaning: Parsed, reader_id: int) -> None:
         raise InvalidError("filter:follows needs a token: whose follows are meant?", "query")
 
 
-async def reader_of(
-    services: Services, query: dict[str, str], headers: Iterable[tuple[bytes, bytes]]
-) -> tuple[int, bytes]:
-    """Return (who reads, 0 for nobody; the Host header). Raises UnauthorizedError, RateLimitedError."""
-    token, host = parse_sender(query, headers)
+async def reader_of(services: Services, query: dict[str, str], headers: Iterable[tuple[bytes, bytes]]) -> int:
+    """Return who reads, 0 for nobody. Raises UnauthorizedError, RateLimitedError."""
+    token, _ = parse_sender(query, headers)
     reader_id = await services.auth.viewer(token)
     if reader_id:
         services.limiter.check_account(reader_id, False)
-    return reader_id, host
+    return reader_id
 
 
-def search_headers(answer: Answer, scheme: str, path: str, kept: str, host: bytes) -> Headers:
-    """Return the headers of what was found. kept: see `kept_in_links`."""
+def search_headers(answer: Answer, base: str, kept: str) -> Headers:
+    """Return the headers of what was found. base: the address without its query; kept: see `kept_in_links`."""
     headers: Headers = [JSON, (b"content-length", b"%d" % len(answer.body)), PRIVATE]
     if answer.newest_id:
-        base = cached_base(scheme, host.decode("latin-1"), path)
         link = page_links(base, kept, answer.newest_id, answer.oldest_id)
         headers.append((b"link", link.encode("latin-1")))
     return headers
@@ -167,23 +164,23 @@ def search_headers(answer: Answer, scheme: str, path: str, kept: str, host: byte
 async def read_search(services: Services, scope: MutableMapping[str, Any]) -> tuple[Headers, bytes]:
     """Return headers and JSON of a search for tweets. Raises a RookeryError for every refusal."""
     query = parse_query(scope["query_string"])
-    reader_id, host = await reader_of(services, query, scope["headers"])
+    reader_id = await reader_of(services, query, scope["headers"])
     settings = services.settings
     now_ms = int(time.time() * 1000)
     asked = parse_question(query, settings.home_count_default, settings.home_count_max, reader_id, now_ms)
     meaning = parsed(asked.text)
     require_reader(meaning, reader_id)
     answer = await services.search.tweets(asked, meaning.tree)
-    return search_headers(answer, scope["scheme"], scope["path"], kept_in_links(query), host), answer.body
+    return search_headers(answer, services.origins.base(scope), kept_in_links(query)), answer.body
 
 
 async def read_suggest(services: Services, scope: MutableMapping[str, Any]) -> tuple[Headers, bytes]:
     """Return headers and JSON of suggestions. Raises a RookeryError for every refusal."""
     query = parse_query(scope["query_string"])
-    reader_id, host = await reader_of(services, query, scope["headers"])
+    reader_id = await reader_of(services, query, scope["headers"])
     count = parse_count(query, 10, services.settings.home_count_max)
     answer = await services.search.suggest(required_text(query), count, reader_id)
-    return search_headers(answer, scope["scheme"], scope["path"], kept_in_links(query), host), answer.body
+    return search_headers(answer, services.origins.base(scope), kept_in_links(query)), answer.body
 
 
 SEARCH_PATH = "/api/v1/search"

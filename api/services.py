@@ -10,6 +10,7 @@ from actors.core.ids import bucket_of_account, bucket_of_tweet
 from api.admission import Gate
 from api.auth import Authenticator
 from api.connections import Connections
+from api.links import Origins
 from api.metrics import Metrics
 from api.passwords import Passwords
 from api.ports import Cluster
@@ -40,6 +41,7 @@ class Services:
         )
         self.passwords = Passwords(settings.passwords)
         self.limiter = RateLimiter(settings.rate_limits, clock)
+        self.origins = Origins(settings.public_url, self.limiter.proxies)
         self.metrics = Metrics(worker)
         self.requests = RequestLog(settings, self.metrics, clock)
         self.reads = Gate(settings.in_flight_count_max)

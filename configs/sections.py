@@ -40,6 +40,9 @@ def _networks(value: object) -> object:
 
 NETWORKS_EXPECTED = "networks with a comma between them, such as 10.0.0.0/8,fd00::/8"
 Networks = Annotated[tuple[str, ...], BeforeValidator(_networks)]
+PUBLIC_URL_CHARS_MAX = 300  # it goes into the header of every page, twice
+PUBLIC_URL_PATTERN = r"^(https?://([A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~%\-]+)*/?)?$"
+PublicUrl = Annotated[str, Field(pattern=PUBLIC_URL_PATTERN)]
 Port = Annotated[int, Field(ge=PORT_MIN, le=PORT_MAX)]
 NODE_ADDRESS = "node"  # a host that is not a name: the address by which Ray knows the node
 HOST_PATTERN = r"^[A-Za-z0-9._:\-]+$"
@@ -229,7 +232,15 @@ class Server(Section):
         10_000, ge=100, le=600_000, description="how long a request waits for its shard before it is told 503"
     )
     trusted_proxies: Networks = Field(
-        (), description="networks whose X-Forwarded-For is believed", json_schema_extra={"expected": NETWORKS_EXPECTED}
+        (),
+        description="networks whose X-Forwarded-For, -Proto and -Host, or Forwarded, are believed",
+        json_schema_extra={"expected": NETWORKS_EXPECTED},
+    )
+    public_url: PublicUrl = Field(
+        "",
+        max_length=PUBLIC_URL_CHARS_MAX,
+        description="address by which clients know the API, for links; empty: what requests and trusted proxies say",
+        json_schema_extra={"expected": "a URL such as https://example.org, without ? and #"},
     )
     access_log: Literal["all", "writes", "off"] = Field(
         "off", description="which requests are logged; failures (5xx) and slow ones are in any case"

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from actors.core.errors import InvalidError, NotFoundError
 from actors.core.ids import bucket_of_account
 from api.inputs import Inputs
-from api.links import base_of, cursor_link
+from api.links import cursor_link
 from api.models import AccountPage, BlockState, FollowState, MuteState, OnlyToken
 from api.openapi import CURSOR, errors, operation, path_id
 from api.routes.answers import json_bytes, json_value
@@ -142,7 +142,7 @@ async def _list_accounts(request: Request, op: str) -> Response:
     cards = await hydrate_cards(inputs.services, ids)
     tail = f'"{next_cursor}"' if next_cursor else "null"
     body = b'{"users":[' + b",".join(cards) + b'],"next_cursor":' + tail.encode() + b"}"
-    base = base_of(request.url.scheme, request.headers.get("host", ""), request.url.path)
+    base = inputs.services.origins.base(request.scope)
     return json_bytes(body, link=cursor_link(base, inputs.query, next_cursor))
 
 

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from api.hot import read_home
 from api.inputs import Inputs
-from api.links import base_of, timeline_links
+from api.links import timeline_links
 from api.models import Tweet
 from api.openapi import PAGE, errors, operation, query_id
 from api.params import required_id
@@ -52,5 +52,5 @@ async def user_timeline(request: Request) -> Response:
     body, newest_id, oldest_id = await inputs.services.ask_account(
         account_id, "user_timeline", viewer, page.max_id, page.since_id, page.min_id, page.count
     )
-    base = base_of(request.url.scheme, request.headers.get("host", ""), request.url.path)
+    base = inputs.services.origins.base(request.scope)
     return json_bytes(body, link=timeline_links(base, inputs.query, newest_id, oldest_id))
