@@ -27,6 +27,7 @@ import json
 import logging
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -407,6 +408,8 @@ async def serve(given: dict[str, Any]) -> None:
 
 def main() -> None:
     """Read what the shard says, and serve."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to a whole group; we end when our shard has let us
+        signal.signal(number, signal.SIG_IGN)
     end_with_parent()
     tell_where_on_signal()
     given = json.loads(sys.stdin.buffer.readline())

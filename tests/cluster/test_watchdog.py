@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -106,49 +106,45 @@ def watch_until(folder: Path, over: Callable[[], bool], seconds: float) -> float
     return time.monotonic() - begin
 
 
-@pytest.mark.parametrize(
-    ("then", "how"),
-    [
-        ("lambda: spin(60)", "spinning"),
-        ("spin_in_c", "spinning"),
-        ("lambda: time.sleep(60)", "blocked"),
-        ("blocked", "blocked"),
-        ("said_too_little", "spinning with 'seal' for longer than it said"),
-    ],
-)
-def test_a_loop_that_hangs_is_ended_with_the_place_where_it_hangs_in_its_log(folder, then, how):
-    with running(folder, then) as process:
-        watch_until(folder, lambda: process.poll() is not None, 30)
-        assert process.wait(5) == -signal.SIGKILL
-        assert process.stderr is not None
-        assert b"most recent call first" in process.stderr.read()
-    noted = hangs_of(folder, "rookery:shard-00:replica-0")
-    assert noted["count"] == 1
-    assert noted["how"].startswith(f"{how}, silent for ")
+HANGING = {
+    "lambda: spin(60)": "spinning",
+    "spin_in_c": "spinning",
+    "lambda: time.sleep(60)": "blocked",
+    "blocked": "blocked",
+    "said_too_little": "spinning with 'seal' for longer than it said",
+}
+BUSY = ("turns", "said", "lambda: None")
+STOPPED = ("lambda: None", "said")  # the second is busy as it said
 
 
-def test_a_stopped_process_is_ended_also_while_it_is_busy_as_it_said(folder):
-    for then in ("lambda: None", "said"):
-        with running(folder, then) as process:
-            time.sleep(0.3)
+def test_who_hangs_is_ended_and_says_where_and_who_is_only_busy_is_left_alone(folder):
+    with ExitStack() as stack:
+
+        def start(name: str, then: str) -> subprocess.Popen[bytes]:
+            return stack.enter_context(running(folder, then, name))
+
+        stopped = {f"stopped {then}": start(f"stopped {then}", then) for then in STOPPED}
+        time.sleep(0.3)  # they are at it
+        for process in stopped.values():
             os.kill(process.pid, signal.SIGSTOP)
-            watch_until(folder, lambda: process.poll() is not None, 30)
-            assert process.wait(5) == -signal.SIGKILL
-    noted = hangs_of(folder, "rookery:shard-00:replica-0")
-    assert noted["count"] == 2
-    assert noted["how"].startswith("stopped")
-
-
-@pytest.mark.parametrize("then", ["turns", "said", "lambda: None"])
-def test_a_loop_that_is_only_busy_is_left_alone(folder, then):
-    with running(folder, then) as process:
-        watch_until(folder, lambda: process.poll() is not None, BUSY_S)
-        assert process.poll() is None
-    assert all_hangs(folder) == {}
+        hanging = {then: start(then, then) for then in HANGING}
+        busy = [start(f"busy {then}", then) for then in BUSY]
+        ended = [*stopped.values(), *hanging.values()]
+        begin = time.monotonic()
+        watch_until(folder, lambda: all(process.poll() is not None for process in ended), 60)
+        watch_until(folder, lambda: time.monotonic() - begin > BUSY_S, BUSY_S)
+        assert [process.wait(5) for process in ended] == [-signal.SIGKILL] * len(ended)
+        assert [process.poll() for process in busy] == [None] * len(busy)
+        for process in hanging.values():
+            assert process.stderr is not None
+            assert b"most recent call first" in process.stderr.read()
+    assert all_hangs(folder) == dict.fromkeys((*stopped, *hanging), 1)
+    hows = {name: hangs_of(folder, name)["how"].partition(", silent for ")[0] for name in (*stopped, *hanging)}
+    assert hows == {**dict.fromkeys(stopped, "stopped"), **HANGING}
 
 
 def test_several_watchdogs_end_a_process_once(folder):
-    with running(folder, "lambda: spin(60)") as process:
+    with running(folder, "lambda: time.sleep(60)") as process:
         watchdogs = [Watchdog(folder, HANG_S) for _ in range(3)]
         for watchdog in watchdogs:
             watchdog.start()
