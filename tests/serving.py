@@ -99,10 +99,10 @@ class ServedCluster:
 
 
 @contextmanager
-def served(*sets: str) -> Iterator[ServedCluster]:
+def served(*sets: str, environ: Mapping[str, str] = {}) -> Iterator[ServedCluster]:
     """Serve a cluster in a folder of its own while the block runs."""
     folder = Path(tempfile.mkdtemp(prefix="rk-"))
-    made = ServedCluster(folder / "data", *sets)
+    made = ServedCluster(folder / "data", *sets, environ=environ)
     try:
         made.start()
         yield made
