@@ -177,6 +177,9 @@ class Cluster(Section):
         description="address of this machine's node of a joined Ray cluster; empty: Ray finds it",
         json_schema_extra={"expected": "an IP address, as in ray start --node-ip-address"},
     )
+    require_ray_token: bool = Field(
+        True, description="refuse to serve on a Ray that answers without a token: whoever reaches it can run code"
+    )
     code_on_nodes: bool = Field(
         False,
         description="nodes of a joined Ray cluster were started with this code in PYTHONPATH; false: its path is sent",
