@@ -29,6 +29,7 @@ from cluster.loading import OnCount, message_numbers
 from cluster.oracle import Fact, Facts
 from cluster.router_files import load_state
 from configs.settings import Settings, load_settings
+from persistence.private import open_folders
 
 EXPORT_ACCOUNT_COUNT = 10_000
 FAR_POSITION = 1 << 62  # every message may leave: what was recovered is durable
@@ -126,6 +127,7 @@ def check_stopped(data_dir: Path, info: ClusterInfo | None, oracle: bool, consol
     settings = stopped_settings(data_dir, info, state[1].shard_count)
     length = settings.timeline.length
     outcome = Outcome()
+    outcome.add(open_folders(data_dir))  # before the lock is taken, which closes it
     with serving_lock(data_dir):
         begin = time.perf_counter()
         with console.status(f"recovering {state[1].shard_count} shards from {data_dir}"):

@@ -18,6 +18,7 @@ from configs.settings import Settings
 from persistence.duckdb_checkpoint import DuckDBCheckpointStore
 from persistence.errors import CheckpointDamagedError, JournalCorruptError, PositionGapError, ReplicaFileError
 from persistence.file_journal import FileJournal
+from persistence.private import make_private
 from persistence.protocols import CheckpointStore, Journal
 from persistence.recovery import RecoveryReport, recover
 from persistence.redis_checkpoint import SETTLE_SECONDS, RedisCheckpointStore
@@ -64,7 +65,7 @@ class Storage:
     def __init__(self, settings: Settings, shard: int, index: int = 0) -> None:
         """Open and recover one replica. Raises StorageError that names what is damaged, in use or out of reach."""
         self.directory = shard_directory(settings.storage.data_dir, shard, index)
-        self.directory.mkdir(parents=True, exist_ok=True)
+        make_private(self.directory)
         self._shard = shard
         self.journal: Journal
         self.store: CheckpointStore
