@@ -80,7 +80,7 @@ class ClusterInfo:
         """Read `cluster.json`; None when no cluster has been started there. It stays when the cluster stops."""
         try:
             return cls(**json.loads((data_dir / INFO_FILE).read_text(encoding="utf-8")))
-        except (FileNotFoundError, TypeError, ValueError):  # none, or of another version
+        except (FileNotFoundError, NotADirectoryError, TypeError, ValueError):  # none, or of another version
             return None
 
 
@@ -92,12 +92,22 @@ def serving_pid(data_dir: Path) -> int:
     try:
         with open(data_dir / LOCK_FILE, "r+", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return 0
     except BlockingIOError:
         text = (data_dir / LOCK_FILE).read_text(encoding="utf-8").strip()
         return int(text) if text.isdecimal() else 0
     return 0
+
+
+def require_unserved(data_dir: Path) -> None:
+    """Raise ConflictError naming the process that serves a data folder. Nothing is made or changed."""
+    if pid := serving_pid(data_dir):
+        raise _served(data_dir, pid)
+
+
+def _served(data_dir: Path, pid: int | str) -> ConflictError:
+    return ConflictError(f"{data_dir} is served by process {pid} already; stop it, or give --data")
 
 
 @contextlib.contextmanager
@@ -113,9 +123,9 @@ def serving_lock(data_dir: Path) -> Iterator[bool]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             lock.seek(0)
-            raise ConflictError(
-                f"{data_dir} is served by process {lock.read().strip() or '?'} already; stop it, or give --data"
-            ) from error
+            raise _served(data_dir, lock.read().strip() or "?") from error
+        if not os.fstat(lock.fileno()).st_nlink:  # whoever had it has just taken it away (actors/restore.py)
+            raise ConflictError(f"{data_dir} was given up by somebody else at this moment; try again")
         lock.seek(0)
         was_killed = bool(lock.read().strip())
         lock.truncate(0)

@@ -23,7 +23,7 @@ from actors.core.ids import bucket_of_account
 from actors.core.verify import check, digest
 from actors.launch import ClusterInfo, serving_lock
 from actors.progress import Bars
-from actors.storage import Storage
+from actors.storage import Storage, require_journal
 from cluster.checking import Outcome, explain
 from cluster.loading import OnCount, message_numbers
 from cluster.oracle import Fact, Facts
@@ -39,12 +39,14 @@ class StoppedCluster:
     """All shards of a data folder, recovered into this process."""
 
     def __init__(self, settings: Settings, shard_count: int) -> None:
-        """Open and recover the shards. Raises StorageError that names the file when something is damaged or in use."""
+        """Open and recover the shards. Raises StorageError that names the file when something is damaged or in use,
+        NotFoundError for a shard that isn't here: an empty one would be made."""
         self.storages: list[Storage] = []
         try:
             state = load_state(settings.storage.data_dir)
             for shard in range(shard_count):
                 leader = 0 if state is None else state[1].primary_of(shard).index
+                require_journal(settings, shard, leader)
                 self.storages.append(Storage(settings, shard, leader))
         except BaseException:
             self.close()

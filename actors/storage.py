@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from actors.core import limits
+from actors.core.errors import NotFoundError
 from actors.core.replica import Replica
 from actors.core.snapshot import TABLES
 from actors.core.tables import TableChange
@@ -38,6 +39,13 @@ def shard_directory(data_dir: Path, shard: int, index: int = 0) -> Path:
     """Return where a replica of a shard keeps its journal and checkpoint."""
     directory = data_dir / f"shard-{shard:02d}"
     return directory / f"replica-{index}" if index else directory
+
+
+def require_journal(settings: Settings, shard: int, index: int) -> None:
+    """Raise NotFoundError if a replica's files aren't in the data folder: whoever opened it would make an empty one."""
+    folder = shard_directory(settings.storage.data_dir, shard, index)
+    if settings.storage.backend != "redis" and not (folder / JOURNAL_DIRECTORY).is_dir():
+        raise NotFoundError(f"{folder} holds no journal: a shard of this cluster is not here")
 
 
 def failure_file(data_dir: Path, shard: int, index: int = 0) -> Path:

@@ -13,6 +13,7 @@ What it costs: validated once at start-up; afterwards attribute access on frozen
 from __future__ import annotations
 
 import ipaddress
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,8 +26,9 @@ SECRET = {"secret": True}  # marks a field whose value may hold a password
 
 
 def _absolute(value: object) -> object:
-    """Make a path absolute at load: Ray's workers run in other working directories."""
-    return Path(value).expanduser().resolve() if isinstance(value, str | Path) and str(value).strip() else None
+    """Make a path absolute at load: Ray's workers run in other working directories. None: it can't be a folder."""
+    path = Path(value).expanduser().resolve() if isinstance(value, str | Path) and str(value).strip() else None
+    return None if path is not None and os.path.isfile(path) else path
 
 
 def _networks(value: object) -> object:
