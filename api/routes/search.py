@@ -14,7 +14,7 @@ from actors.search import text
 from actors.search.query import TERMS_MAX
 from actors.search.text import is_word
 from api.hot import Headers
-from api.limits import QUERY_BYTES_MAX, SEARCH_QUERY_CHARS_MAX, TAG_CHARS_MAX, TAGS_PER_REQUEST_MAX
+from api.limits import SEARCH_QUERY_CHARS_MAX, TAG_CHARS_MAX, TAGS_PER_REQUEST_MAX
 from api.links import kept_in_links
 from api.models import AccountsFound, Suggestions, Tweet, TweetsFound
 from api.openapi import PAGE, PARTIAL_HEADER, errors, operation
@@ -152,8 +152,6 @@ def _split_tags(raw: bytes) -> tuple[dict[str, str], dict[str, list[str]]]:
 
     Raises InvalidError, MalformedError.
     """
-    if len(raw) > QUERY_BYTES_MAX:
-        raise MalformedError(f"the query string has {len(raw)} bytes; at most {QUERY_BYTES_MAX} are read")
     groups: dict[str, list[str]] = {"any": [], "all": [], "none": []}
     rest = []
     for piece in raw.split(b"&"):
