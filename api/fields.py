@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from actors.core.errors import InvalidError, MalformedError
+from actors.core.normal_form import SHRINKS_MAX, normalize
 from api import limits
 from api.params import Values, parse_id, shown
 
@@ -34,7 +35,7 @@ def clean_text(value: Any, field: str, chars_max: int, *, chars_min: int = 0, li
         name = unicodedata.name(found.group(), "control character")
         point = f"U+{ord(found.group()):04X}"
         raise InvalidError(f"{field} may not contain {point} ({name.lower()}), found at index {found.start()}", field)
-    text = unicodedata.normalize("NFC", value)
+    text = normalize("NFC", value) if len(value) <= SHRINKS_MAX * chars_max else value  # else it is too long, anyway
     if not chars_min <= len(text) <= chars_max:
         raise InvalidError(f"{field} must have {chars_min} to {chars_max} characters, not {len(text)}", field)
     return text

@@ -49,6 +49,8 @@ import fasttext  # type: ignore[import-untyped]
 import regex  # type: ignore[import-untyped]
 import Stemmer  # type: ignore[import-not-found]
 
+from actors.core.normal_form import normalize
+
 WORD_CHARS_MAX: Final = 64  # longer ones are cut: no language has them, and an index keeps every word it has seen
 TAG_CHARS_MAX: Final = 280  # in a hashtag: a tweet's usual length; bounds what a query may carry
 NAME_CHARS_MAX: Final = 30  # in a user name, as the API allows them
@@ -139,10 +141,10 @@ _NOT_LANGUAGE = re.compile(r"(?:https?://|www\.)\S*|[@＠#＃$]\w+|\s+")
 
 
 def _fold_once(text: str) -> str:
-    text = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text).casefold().replace("ı", "i"))
+    text = normalize("NFD", normalize("NFKC", text).casefold().replace("ı", "i"))
     if "\u200d" in text:
         text = _STRAY_JOINER.sub("", text)
-    return unicodedata.normalize("NFC", _DROPPED.sub("", text))
+    return normalize("NFC", _DROPPED.sub("", text))
 
 
 def _is_plain(code: int) -> bool:
