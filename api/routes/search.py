@@ -158,7 +158,10 @@ def _split_tags(raw: bytes) -> tuple[dict[str, str], dict[str, list[str]]]:
         name = piece.partition(b"=")[0].replace(b"%5B", b"[").replace(b"%5b", b"[").split(b"[")[0].decode("latin-1")
         if name in groups:
             for _, value in split_pairs(piece, "the query string"):
-                groups[name] += [_tag(tag, name) for tag in value.split(",") if tag.strip()]
+                tags = [tag for tag in value.split(",") if tag.strip()]
+                if sum(map(len, (tags, *groups.values()))) > TAGS_PER_REQUEST_MAX:  # before each is folded
+                    raise InvalidError(f"at most {TAGS_PER_REQUEST_MAX} hashtags can be combined", name)
+                groups[name] += [_tag(tag, name) for tag in tags]
         else:
             rest.append(piece)
     return parse_query(b"&".join(rest)), groups
