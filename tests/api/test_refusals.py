@@ -36,6 +36,7 @@ TWEETS = [
     ({"status": None}, 422, "status"),
     ({"status": ""}, 422, "status"),
     ({"status": "x" * 281}, 422, "status"),
+    ({"status": "x" + "\u0300\u0316" * 10_000}, 422, "status"),
     ({"status": 7}, 400, "status"),
     ({"status": ["x"]}, 400, "status"),
     ({"status": " ".join(f"@{a}{b}" for a in "abcdefgh" for b in "abcdefghi")}, 422, "status"),
