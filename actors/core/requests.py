@@ -29,9 +29,9 @@ from actors.core.errors import (
     TooLargeError,
 )
 from actors.core.graph import BLOCK, BLOCKED_BY, MUTE
-from actors.core.visibility import ReaderFacts
 from actors.core.reads import Reads
 from actors.core.render import render_tweet
+from actors.core.visibility import ReaderFacts
 
 if TYPE_CHECKING:
     from actors.core.state import ShardState

@@ -92,7 +92,7 @@ class Visibility:
     def may_see(
         self, facts: ReaderFacts, author_id: int, tweet_flags: int, orig_author: int, mention_ids: list[int]
     ) -> bool | None:
-        """Whether a reader may see a tweet, whose author must be this shard's. None: see `is_hidden`, of orig_author."""
+        """Whether a reader may see a tweet, whose author must be this shard's. None: `is_hidden` of orig_author is."""
         reader = facts.reader
         if reader != author_id:
             if self.is_hidden(facts, author_id):

@@ -98,8 +98,9 @@ FITTING = {
     "unlike": st.tuples(ACCOUNT, TWEET), "repost": st.tuples(ACCOUNT, ENTRY), "unrepost": st.tuples(ACCOUNT, TWEET),
     "follow_many": st.tuples(IDS, IDS),
     "tweet": st.tuples(TWEET, ACCOUNT, FACTS), "tweet_ref": st.tuples(TWEET, ACCOUNT, FACTS),
-    "user_timeline": st.tuples(ACCOUNT, ACCOUNT, *PAGE, COUNT, COUNT, FACTS), "pull": st.tuples(ACCOUNT, IDS, TWEET, COUNT),
-    "pull_after": st.tuples(ACCOUNT, IDS, TWEET, COUNT), "account": st.tuples(ACCOUNT),
+    "user_timeline": st.tuples(ACCOUNT, ACCOUNT, *PAGE, COUNT, COUNT, FACTS),
+    "pull": st.tuples(ACCOUNT, IDS, TWEET, COUNT), "pull_after": st.tuples(ACCOUNT, IDS, TWEET, COUNT),
+    "account": st.tuples(ACCOUNT),
     "cards": st.tuples(ACCOUNTS, ACCOUNT | st.just(0)), "blocked_among": st.tuples(ACCOUNT, IDS),
     "names": st.tuples(st.lists(NAME, max_size=3)), "credentials": st.tuples(ACCOUNT),
     "reader": st.tuples(ACCOUNT),
@@ -310,7 +311,8 @@ MISPLACED = {
     "delete": [TWEETS[3], THERE[0]], "register": [BASE.name_on(1), 7, "", "", None, []],
     "login_token": [THERE[0], b"x"], "repost": [THERE[0], ORIGINAL], "update_profile": [THERE[0], {}],
     "account": [THERE[0]], "tweet": [TWEETS[3], 0], "token": [THERE[0], b"x"], "profile": [THERE[0], 0],
-    "reader": [THERE[0]], "blocked_among": [THERE[0], b""], "user_timeline": [THERE[0], 0, 0, 0, 0, 20], "followers": [THERE[0], 0, 0, 20],
+    "reader": [THERE[0]], "blocked_among": [THERE[0], b""], "user_timeline": [THERE[0], 0, 0, 0, 0, 20],
+    "followers": [THERE[0], 0, 0, 20],
 }  # fmt: skip
 
 
