@@ -25,6 +25,7 @@ from tests.api.fake_cluster import TrendsAndSends, tell_when_called
 from tests.search.in_process import InProcessEngine
 from tests.sim.cluster import SimCluster
 
+TUNING = limits.Tuning(arrivals_max=1 << 12)
 CANDIDATES = 200  # as by default
 SEARCH_TIMEOUT_S = 5.0
 
@@ -47,8 +48,8 @@ class SearchRequest:
 class CoreCluster(TrendsAndSends):
     """Shards of the simulation, asked one request at a time."""
 
-    def __init__(self, shard_count: int = 2, has_search: bool = True) -> None:
-        self.sim = SimCluster(1, shard_count, limits.Tuning(arrivals_max=1 << 12), faults=False)
+    def __init__(self, shard_count: int = 2, has_search: bool = True, tuning: limits.Tuning = TUNING) -> None:
+        self.sim = SimCluster(1, shard_count, tuning, faults=False)
         self.on_revoked: Any = None
         self.has_search = has_search
         self.down: set[int] = set()  # shards that answer no search
