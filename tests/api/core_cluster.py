@@ -55,6 +55,8 @@ class CoreCluster(TrendsAndSends):
         self.down: set[int] = set()  # shards that answer no search
         self.slow: set[int] = set()  # shards whose searches take longer than anybody waits
         self.searched: list[str] = []  # operations asked of shards
+        self.asked: list[str] = []  # operations asked by bucket
+        self.drains = True  # after a write; else messages go on under way, a step further with each request
         self._requests: dict[int, SearchRequests] = {}
         self._engines: list[InProcessEngine] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -119,6 +121,9 @@ class CoreCluster(TrendsAndSends):
 
     async def call(self, bucket: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
         args = msgpack.unpackb(msgpack.packb(args))  # as if it had crossed the lane
+        self.asked.append(op)
+        if not self.drains:
+            self.sim.step()
         replica = self.sim.shards[self.shard_of(bucket)].replica
         if op == "home":
             return self._home(args)
@@ -126,7 +131,10 @@ class CoreCluster(TrendsAndSends):
             return replica.read(op, args)
         answers: list[Any] = []
         self.sim.write(bucket, op, args, answers.append)
-        self.sim.drain()
+        if self.drains:
+            self.sim.drain()
+        else:
+            self.sim.run_until(lambda: bool(answers))
         if isinstance(answers[0], RookeryError):
             raise answers[0]
         return answers[0]

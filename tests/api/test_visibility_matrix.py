@@ -33,6 +33,7 @@ from tests.api.visibility_rules import ACCOUNTS, AUTHOR, NOBODY, READER, REPOSTE
 PULLED = limits.Tuning(arrivals_max=1 << 12, timeline_length=1, pull_threshold=0)  # deep pages, all are pull authors
 SHORT = limits.Tuning(arrivals_max=1 << 12, timeline_length=1)  # the second page is below every ring
 CLUSTERS = {"1 shard": (1, TUNING), "2 shards": (2, PULLED), "short rings": (2, SHORT)}
+CACHED = {"search_cache_s": 60.0}  # so that what was kept for one reader would be shown to another
 OPEN = {"wrk2_api": True, "auth_mode": "open"}
 
 
@@ -142,7 +143,7 @@ class Matrix:
 def matrix(request) -> Iterator[Matrix]:
     shard_count, tuning = CLUSTERS[request.param]
     core = CoreCluster(shard_count, tuning=tuning)
-    with ServerThread(fake=core) as live, ServerThread(OPEN, core) as wrk2:
+    with ServerThread(CACHED, core) as live, ServerThread(OPEN, core) as wrk2:
         yield Matrix(core, live.base_url, wrk2.base_url)
     core.end_search()
 
