@@ -26,6 +26,7 @@ from tests.search.in_process import InProcessEngine
 from tests.sim.cluster import SimCluster
 
 TUNING = limits.Tuning(arrivals_max=1 << 12)
+STEPS = 30  # events of the simulation at a request: enough for a message to arrive
 CANDIDATES = 200  # as by default
 SEARCH_TIMEOUT_S = 5.0
 
@@ -56,7 +57,7 @@ class CoreCluster(TrendsAndSends):
         self.slow: set[int] = set()  # shards whose searches take longer than anybody waits
         self.searched: list[str] = []  # operations asked of shards
         self.asked: list[str] = []  # operations asked by bucket
-        self.drains = True  # after a write; else messages go on under way, a step further with each request
+        self.drains = True  # after a write; else messages stay under way, and go on with each request
         self._requests: dict[int, SearchRequests] = {}
         self._engines: list[InProcessEngine] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -122,7 +123,7 @@ class CoreCluster(TrendsAndSends):
     async def call(self, bucket: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
         args = msgpack.unpackb(msgpack.packb(args))  # as if it had crossed the lane
         self.asked.append(op)
-        if not self.drains:
+        for _ in range(0 if self.drains else STEPS):
             self.sim.step()
         replica = self.sim.shards[self.shard_of(bucket)].replica
         if op == "home":
