@@ -6,7 +6,7 @@ from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from actors.core.errors import OverloadedError
-from actors.core.ids import bucket_of_account, bucket_of_tweet
+from actors.core.ids import bucket_of_account
 from api.admission import Gate
 from api.auth import Authenticator
 from api.connections import Connections
@@ -93,10 +93,6 @@ class Services:
     async def ask_account(self, account_id: int, op: str, *args: Any) -> Any:
         """One lane request to the shard of an account, whose id is the first argument."""
         return await self.ask_bucket(bucket_of_account(account_id), op, [account_id, *args])
-
-    async def ask_tweet(self, tweet_id: int, op: str, *args: Any) -> Any:
-        """One lane request to the shard of a tweet's author; the tweet's id is the first argument."""
-        return await self.ask_bucket(bucket_of_tweet(tweet_id), op, [tweet_id, *args])
 
     def figures(self) -> dict[str, float]:
         """Return this worker's gauges."""
