@@ -4,12 +4,13 @@
 
     search           [tree, order, count, cursor, at_ms, reader, highlight]     [rows, edge, highlights]
     search_accounts  [words, count, reader]            [[score, account id, JSON], ...]
-    suggest          [text, count, reader]             [the same, [[hashtag, tweets], ...]]
+    suggest          [text, count, reader]             [the same, [[hashtag, tweets], ...], is near]
     tagged           [any, all, none, max_id, min_id, count, reader]             rows
     corrections      [words]                           {word: [tweets, [[word, mistakes, tweets], ...]]}
     trends           []                                a sketch
     search_check     [repair]                          how far index and memory differ
 
+    near   = whether no name here begins so, and these accounts only resemble it: the API worker decides for all shards
     reader = [account id, following, hidden]: 0 and two empty byte strings for nobody (`reader` of reads.py)
     row    = [score, tweet id, JSON]
     edge   = 0 if there is no more; else how far was looked: what is beyond this id is another page's (of `top`: 1)
@@ -40,6 +41,7 @@ from actors.core.ids import ID_MAX
 from actors.core.limits import PAGE_COUNT_MAX
 from actors.core.postings import Steps
 from actors.search.query import check_tree, has_follows
+from actors.search.text import words as words_in
 from actors.search_postings import Matches
 from actors.searching import SearchEngine
 from cluster.lane_protocol import LaneDisconnected, LaneTimeout
@@ -178,9 +180,18 @@ class SearchRequests:
         text(query, QUERY_BYTES_MAX, "query")
         viewer = _viewer(reader)
         count = whole(count, 1, PAGE_COUNT_MAX, "count")
+        words = [] if query.startswith("#") else words_in(query)[:WORDS_MAX]
 
         def answer(body: Any) -> None:
-            request.reply([self._accounts(body[0], viewer)[:count], body[1][:count]])
+            accounts, tags = self._accounts(body[0], viewer)[:count], body[1]
+            if accounts or not words:
+                request.reply([accounts, tags, False])
+            else:  # or none that this reader may see
+                resembling = partial(answer_near, tags)
+                self.ask(request, "accounts", [words, count + SPARE_COUNT], resembling)
+
+        def answer_near(tags: Any, body: Any) -> None:
+            request.reply([self._accounts(body, viewer)[:count], tags, True])
 
         self.ask(request, "suggest", [query, count + SPARE_COUNT], answer)
 

@@ -153,13 +153,24 @@ def share_of(count: int, shard_count: int) -> int:
 
 def is_suspect(asked: Question, found: Found) -> bool:
     """Return whether so little was found that something may be mistyped. Of a full page there can't be more.
-    With a cursor there is more: few may be shown, or a shard has failed when it was asked on."""
+    With a cursor there is more: few may be shown. A shard that doesn't answer may have what is missing."""
     return (
         len(found.rows) < min(TOO_FEW_COUNT, asked.count_max)
         and found.cursor is None
+        and not found.shards.is_partial
         and not asked.exact
         and not (asked.max_id or asked.since_id or asked.min_id or asked.below[1])  # only on the first page
     )
+
+
+def suggested_accounts(answers: list[Any], shards: Shards) -> list[Row]:
+    """Return the accounts to suggest, in no order: those whose names begin so, on whatever shard; if none does, and all
+    shards have said so, those that resemble it.
+
+    answers: [accounts, hashtags, whether the accounts only resemble it]; a shard of an older version hasn't the last.
+    """
+    begin = [row for accounts, _, *near in answers if not any(near) for row in accounts]
+    return begin if begin or shards.is_partial else [row for accounts, *_ in answers for row in accounts]
 
 
 def answer_with(asked: Question, found: Found, corrected: str | None = None) -> Answer:

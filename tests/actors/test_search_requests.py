@@ -211,7 +211,7 @@ def test_what_is_asked_of_nothing_is_answered_with_nothing(world):
     assert world.latest("finch", 5) == ([], False)
     assert world.ask("search", tree_of("finch"), "top", 5, [0, 0], 0, NOBODY, True) == [[], False, []]
     assert world.ask("tagged", ["finch"], [], [], 0, 0, 5, NOBODY) == [[], False, []]
-    assert world.ask("suggest", "fin", 5, NOBODY) == [[], []]
+    assert world.ask("suggest", "fin", 5, NOBODY) == [[], [], True]
     assert world.ask("corrections", ["finch"]) == {"finch": [0, []]}
     assert isinstance(world.ask("trends"), bytes)
 
