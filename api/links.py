@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 _CURSORS = ("max_id", "since_id", "min_id", "cursor", "auth_token")  # a token never goes into a link
 _PLAIN = re.compile(r"[A-Za-z0-9_.~ -]*", re.ASCII)  # of which only blanks are encoded: 1 us to see it, 5 to encode
@@ -48,3 +48,9 @@ def kept_in_links(query: Mapping[str, str]) -> str:
     if _PLAIN.fullmatch("".join([name + value for name, value in kept])):
         return "".join([f"{name}={value}&" for name, value in kept]).replace(" ", "+")
     return urlencode(kept) + "&"
+
+
+def kept_with(kept: str, name: str, value: str) -> str:
+    """Return what a link repeats, with another value of one parameter."""
+    pairs = parse_qsl(kept, keep_blank_values=True)
+    return urlencode([(each, value if each == name else other) for each, other in pairs]) + "&"

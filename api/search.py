@@ -356,7 +356,8 @@ class TweetSearch:
     def _ask_on(self, ends: list[tuple[int, Any, int]]) -> None:
         """Ask shards for what they have beyond their edges."""
         asked = [
-            (shard, self._gathering.question_beyond(self.tree, self.reader, edge, count)) for shard, edge, count in ends
+            (shard, self._gathering.question_beyond(self.tree, self.reader, shard, edge, count))
+            for shard, edge, count in ends
         ]
         self._search.ask_each("search", asked, partial(self._take_on, [shard for shard, _ in asked]))
 

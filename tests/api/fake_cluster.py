@@ -25,6 +25,7 @@ from actors.core.errors import (
     UnauthorizedError,
 )
 from actors.core.ids import bucket_of_account, bucket_of_name, bucket_of_tweet, make_tweet_id, ms_of_tweet
+from api.search_cursor import unpack_ids
 
 PUBLIC, FOLLOWERS, DIRECT = 0, 1, 2
 SEARCHES = ("search", "tagged", "search_accounts", "suggest", "corrections")
@@ -411,11 +412,13 @@ class FakeCluster(TrendsAndSends):
         return [rows, len(inside) > len(page)]
 
     def search_search(
-        self, shard: int, tree: Any, order: str, count: int, cursor: list[Any], at_ms: int, reader: Any, spans: bool
+        self, shard: int, tree: Any, order: str, count: int, cursor: Any, at_ms: int, reader: Any, spans: bool
     ) -> list[Any]:
         found = [t for t in self._public(shard, reader) if self._matches(t, tree, reader)]
         top = order == "top"
-        rows, more = self._rows(found, cursor[1] if top else cursor[0], 0 if top else cursor[1], count, top)
+        if top:
+            found, cursor = [t for t in found if t.tweet_id not in unpack_ids(cursor)], [0, 0]
+        rows, more = self._rows(found, *cursor, count, top)
         edge = 0 if not more else rows[-1][1] if not rows or top or not cursor[1] else rows[0][1]
         return [rows, edge, [[[0, 1]] for _ in rows] if spans else []]
 

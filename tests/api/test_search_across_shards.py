@@ -11,6 +11,7 @@ import pytest
 
 from tests.api.conftest import LiveServer, ServerThread, User
 from tests.api.core_cluster import CoreCluster
+from tests.api.test_home_exchange import LONG_WAY
 from tests.api.test_search import answer, found, relate, shards_of
 
 
@@ -117,3 +118,18 @@ def test_a_word_is_one_if_all_shards_together_have_it_often_enough(core, registe
     page = answer(ada, "quaverlinks from:" + here.username)
     assert page["corrected"] is None
     assert sorted(tweet["tweet_id"] for tweet in page["tweets"]) == sorted([ids[0], ids[3]])
+
+
+@pytest.mark.parametrize("way", [{}, LONG_WAY])
+def test_the_links_of_a_corrected_page_lead_on_with_what_was_searched(core, register, anonymous, way):
+    mine = f"persnickety{'short' if way else 'long'}"
+    ids = [who.tweet(f"{mine} & the rest")["tweet_id"] for who in shards_of(core, register) * 3][::-1]
+    time.sleep(1.1)
+    query = {"query": f"{mine[:-1]}k rest", "count": 2, "max_id": ""}
+    reply = anonymous.get("/api/v1/search", params=query, headers=way)
+    body = reply.json()
+    assert (body["corrected"], [t["tweet_id"] for t in body["tweets"]]) == (f"{mine} rest", ids[:2])
+    older = anonymous.get(reply.links["next"]["url"], headers=way).json()["tweets"]
+    assert [tweet["tweet_id"] for tweet in older] == ids[2:4]
+    more = {"query": body["corrected"], "count": 2, "cursor": body["next_cursor"]}
+    assert [t["tweet_id"] for t in anonymous.get("/api/v1/search", params=more).json()["tweets"]] == ids[2:4]
