@@ -21,7 +21,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test lint format bench simulate chaos fuzz clean freeze
+.PHONY: help setup setup-dev run test lint format bench simulate chaos stops fuzz clean freeze
 
 help:
 	@echo 'make setup     create .venv, install the pinned dependencies, compile the kernels'
@@ -32,6 +32,7 @@ help:
 	@echo 'make bench     benchmarks (ARGS="read --quick"; all of them by default)'
 	@echo 'make simulate  the seeded whole-cluster simulation (SEEDS=200)'
 	@echo 'make chaos     a real cluster under load, kills and other faults (ARGS="--minutes 5 --seed 7 --replicas 1")'
+	@echo 'make stops     every way to stop a cluster, at every moment of its life (ARGS="loading SIGINT-make")'
 	@echo 'make fuzz      the decoders against damaged and random bytes, for long (PYTEST_ARGS="-k journal")'
 	@echo 'make clean     remove .venv and caches; data/ stays'
 
@@ -88,6 +89,9 @@ bench: setup-dev
 
 simulate: setup-dev
 	@$(PY) run_cluster.py simulate --seeds $(SEEDS) $(ARGS)
+
+stops: setup-dev
+	@$(PY) -m tests.stopping $(ARGS)
 
 chaos: setup-dev
 	@$(PY) -m tests.chaos $(ARGS)

@@ -9,10 +9,16 @@ and `--help` is quick.
 
 from __future__ import annotations
 
+import sys
+
+from actors.signals import end_at_once_when_told
+
+if __name__ == "__main__" and sys.argv[1:2] == ["serve"]:  # before half a second of imports
+    end_at_once_when_told()
+
 import asyncio
 import json
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -142,8 +148,7 @@ def serve(
     from actors.serving import serve as serve_until_told
 
     with reporting():
-        if not serve_until_told(settings, sample, out, err):
-            raise typer.Exit(1)
+        serve_until_told(settings, sample, out, err)
 
 
 @app.command()

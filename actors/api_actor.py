@@ -12,6 +12,7 @@ import asyncio
 import gc
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -26,7 +27,9 @@ from api.worker import ApiWorker
 from cluster.client import CALL_TIMEOUT_S, ClusterClient
 from cluster.code_on_disk import require_current
 from cluster.connect import NamedActors, open_client, router_handle
+from cluster.heartbeat import all_hangs
 from cluster.lane_client import Done
+from cluster.liveness import take_part
 from cluster.ray_options import API_METHODS, API_OPTIONS, TRENDS_NAME, api_actor_name, as_actor
 from configs.logging import configure_logging
 from configs.sections import NODE_ADDRESS
@@ -80,8 +83,9 @@ def api_settings(settings: Settings) -> dict[str, Any]:
 class ApiCluster:
     """`api.ports.Cluster` over the lane."""
 
-    def __init__(self, client: ClusterClient, namespace: str) -> None:
-        self.client = client
+    def __init__(self, client: ClusterClient, namespace: str, machine: Path) -> None:
+        """machine: where the heartbeats of this machine's processes lie."""
+        self.client, self._machine = client, machine
         self.send = client.send  # for home reads that carry no positions
         self.figures = client.figures
         self.shard_of = client.shard_of
@@ -116,6 +120,10 @@ class ApiCluster:
         except (RayError, TimeoutError, ValueError) as error:
             raise OverloadedError(f"trends are not there now ({type(error).__name__})", None, 1.0) from error
 
+    def hangs(self) -> dict[str, int]:
+        """Return how often processes of this machine were ended for hanging, by actor's name. 0.1 ms."""
+        return all_hangs(self._machine)
+
     async def ready(self) -> bool:
         """Whether every bucket has a live primary, as the router sees it."""
         try:
@@ -134,11 +142,13 @@ class ApiActor:
         self._settings = Settings.from_dict(settings)
         configure_logging(self._settings.log.format, self._settings.log.level, component=name)
         self._log = structlog.get_logger()
-        server = self._settings.server
+        cluster, server = self._settings.cluster, self._settings.server
+        self._heartbeat = take_part(name, cluster.namespace, cluster.hang_ms / 1000)
         host = ray.util.get_node_ip_address() if server.host == NODE_ADDRESS else server.host
         self._worker = ApiWorker(api_settings(self._settings), self._connect, host, server.port, name)
         self._started = asyncio.get_running_loop().create_task(self._start())
         self._started.add_done_callback(self._end_if_failed)
+        self._heartbeat.start()
 
     async def _connect(self, drop_token: Callable[[int, bytes], None]) -> ApiCluster:
         def on_push(topic: str, value: Any) -> None:
@@ -148,7 +158,7 @@ class ApiActor:
                 self._worker.drop_searches()
 
         namespace = self._settings.cluster.namespace
-        return ApiCluster(await open_client(namespace, on_push), namespace)
+        return ApiCluster(await open_client(namespace, on_push), namespace, self._heartbeat.folder)
 
     async def _start(self) -> int:
         while True:
@@ -178,13 +188,14 @@ class ApiActor:
         return {
             **await self._worker.stats(), "host": self._worker.host, "pid": process.pid, "niceness": process.nice(),
             "node": ray.get_runtime_context().get_node_id(), "rss_bytes": process.memory_info().rss,
-            "serving": self._started.done() and self._started.exception() is None,
+            "hangs": self._heartbeat.hangs, "serving": self._started.done() and self._started.exception() is None,
         }  # fmt: skip
 
     async def stop(self) -> None:
         """Let running requests end, and close."""
         self._started.cancel()
         await self._worker.stop()
+        self._heartbeat.close()
 
 
 def create_api_actor(node_id: str, index: int, settings: Settings) -> Any:

@@ -35,6 +35,7 @@ from actors.core.news import News
 from actors.search.documents import CHANGED, CONTENTS_MAX, FOUND, NEW, SOCKET, band_of, digest_of
 from actors.search_postings import TweetPostings
 from actors.search_rows import SearchRows
+from cluster.heartbeat import slot_for_child
 from cluster.lane_client import LaneClient
 from cluster.lane_protocol import LaneDisconnected
 
@@ -47,6 +48,7 @@ FEED_TIMEOUT_S = 60.0  # a feed may wait for a merge of segments
 START_TIMEOUT_S = 60.0  # of an engine: opening an index of some GB takes seconds
 RESTART_FIRST_S, RESTART_MAX_S = 0.2, 30.0  # pause before an engine is started again, doubling
 HEALTHY_S = 60.0  # an engine that ran so long was healthy: the next pause is short again
+SEARCH_SUFFIX = "-search"  # of the engine's name, as `status` shows it
 FACTS_S = 2.0  # between two looks at the engine's figures
 POPULARITY_S = 30.0  # between two looks for accounts whose followers have doubled
 _COMPARED = ("flags", "author_id", "likes", "reposts", "replies")
@@ -139,7 +141,10 @@ class SearchEngine:
         lane: LaneClient | None = None
         try:
             assert process.stdin is not None
-            given = {"directory": str(self.directory), "secret": secret.hex(), "commit_ms": self.commit_ms}
+            given = {
+                "directory": str(self.directory), "secret": secret.hex(), "commit_ms": self.commit_ms,
+                "heartbeat": slot_for_child(SEARCH_SUFFIX),
+            }  # fmt: skip
             process.stdin.write(json.dumps(given).encode() + b"\n")
             lane = await self._connect(process, secret)
             ask = partial(lane.request, timeout_s=FEED_TIMEOUT_S)

@@ -50,7 +50,9 @@ from actors.storage import Storage, failure_file, open_storage, shard_directory
 from cluster import spare_workers
 from cluster.code_on_disk import require_current
 from cluster.connect import router_handle
+from cluster.heartbeat import busy
 from cluster.lane_server import LaneRequest, LaneServer
+from cluster.liveness import take_part
 from cluster.shard_map import ShardMap, shard_actor_name
 from cluster.turns import Turns
 from configs.logging import configure_logging
@@ -74,6 +76,7 @@ SPARE_PAUSE_S = 1.0  # before the first: readers catch up
 SPARE_STAGGER_S = 0.5  # between the looks of two shards, so that the later one sees what the earlier one asked for
 ROUTER_ANSWER_S = 2.0  # one call to the router
 STOP_PATIENCE_S = 5.0  # that a clean stop waits for followers to have everything
+WALK_S = 300.0  # that a walk over the whole state may hold the loop: some seconds for a million accounts
 TOUCHED_MAX = 100_000  # accounts in one message of who has read
 REJOIN_S = 0.5  # between attempts to reach the router while it restarts
 
@@ -95,6 +98,8 @@ class ShardActor:
         configure_logging(self.settings.log.format, self.settings.log.level, component=shard_actor_name(shard, index))
         self.log = structlog.get_logger()
         self.shard, self.index = shard, index
+        cluster = self.settings.cluster
+        self._heartbeat = take_part(shard_actor_name(shard, index), cluster.namespace, cluster.hang_ms / 1000)
         storage = self._recover()
         self.storage, self.replica, self.state = storage, storage.replica, storage.replica.state
         self.metrics = ShardMetrics()
@@ -122,6 +127,7 @@ class ShardActor:
         self._reads, self._writes = frozenset(READS), frozenset(WRITES)
         self._loop = asyncio.get_running_loop()
         self._tasks = [self._loop.create_task(self._start_or_end())]
+        self._heartbeat.start()
 
     # ---- life -------------------------------------------------------------------------------------------------
 
@@ -268,6 +274,7 @@ class ShardActor:
         if not self._stopping:
             await self._stop_serving(STOP_PATIENCE_S)
             await self.commits.close()
+            self._heartbeat.close()
         return self.state.position
 
     async def _stop_serving(self, followers_s: float) -> None:
@@ -394,9 +401,11 @@ class ShardActor:
         elif op == "status":
             request.reply(self.status())
         elif op == "check":
-            request.reply(check(self.state))
+            with busy("check", WALK_S):
+                request.reply(check(self.state))
         elif op == "digest":
-            request.reply(digest(self.state))
+            with busy("digest", WALK_S):
+                request.reply(digest(self.state))
         elif op == "home_ids":
             if len(request.args) != 3:
                 raise InvalidError("home_ids takes [account_id, max_id, count]")
@@ -532,6 +541,7 @@ class ShardActor:
         m.rings = state.rings.awake_count
         m.epoch, m.primary = self.replication.term, int(self.replication.role == "primary")
         m.checkpoint_rows = figures["checkpoint_rows"]
+        m.hangs = self._heartbeat.hangs["count"]
         m.measure_memory()
 
     def status(self) -> dict[str, Any]:
@@ -542,6 +552,7 @@ class ShardActor:
             "replica": self.index,
             "primary": self.replication.role == "primary",
             "pid": os.getpid(),
+            "hangs": self._heartbeat.hangs,
             "rss_bytes": self.metrics.memory_bytes,
             "epoch": self.storage.journal.epoch,
             **self.replication.figures(),

@@ -51,6 +51,10 @@ class Cluster(Protocol):
         """Return what the client has counted of reads from replicas, by the names of `api.metrics.CLUSTER_FIGURES`."""
         ...
 
+    def hangs(self) -> Mapping[str, int]:
+        """Return how often processes of this machine were ended because their event loops hung, by actor's name."""
+        ...
+
     async def ready(self) -> bool:
         """Return whether every bucket has a live primary."""
         ...

@@ -36,6 +36,7 @@ from actors.core.replication import Member
 from cluster.code_on_disk import require_current
 from cluster.connect import api_names, living_nodes, local_node_id
 from cluster.draining import Node
+from cluster.liveness import HANG_S_DEFAULT, take_part
 from cluster.ray_options import (
     DEFAULT_NAMESPACE,
     ROUTER_METHODS,
@@ -184,6 +185,8 @@ class RouterActor:
         copies: int = 1,
     ) -> None:
         require_current()
+        hang_ms = shard_settings.get("cluster", {}).get("hang_ms", HANG_S_DEFAULT * 1000)
+        self._heartbeat = take_part(ROUTER_NAME, namespace, hang_ms / 1000)
         lanes = RouterLanes(
             lambda: self._router.secret, local_node_id(), lambda replica: self._router.note_lane_lost(replica)
         )
@@ -191,6 +194,7 @@ class RouterActor:
         portable = shard_settings.get("storage", {}).get("backend") == "redis"
         self._router = Router(Path(data_dir), cluster, shard_count, actors, replica_count, copies, portable)
         self._supervision = asyncio.get_running_loop().create_task(self._supervise_for_ever())
+        self._heartbeat.start()
 
     async def _supervise_for_ever(self) -> None:
         while True:
@@ -221,7 +225,7 @@ class RouterActor:
 
     async def status(self) -> dict[str, Any]:
         """Return the router's pid, the map's epoch and each replica's state; see Router.status."""
-        return {**self._router.status(time.monotonic()), "pid": os.getpid()}
+        return {**self._router.status(time.monotonic()), "pid": os.getpid(), "hangs": self._heartbeat.hangs}
 
     async def hand_over(self, shard: int) -> int:
         """Give a shard another leader, in sync and not on a drained node; returns its index.

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from configs.settings import Settings
 
 
+HANG_MS_MIN = 2_000
+
+
 class Finding(NamedTuple):
     """What a rule found: the field to change, what is wrong, and what to do."""
 
@@ -57,6 +60,17 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:  # a name; it may resolve to anything
         return False
+
+
+@rule("cluster.hang_ms")
+def a_hang_is_longer_than_a_pause(s: Settings) -> Finding | None:
+    if not 0 < s.cluster.hang_ms < HANG_MS_MIN:
+        return None
+    return Finding(
+        "cluster.hang_ms",
+        f"is {s.cluster.hang_ms}, and a process that is only busy may pause for that long",
+        f"set cluster.hang_ms={HANG_MS_MIN} or more, or 0 to end nobody",
+    )
 
 
 @rule("auth.mode", "server.host")

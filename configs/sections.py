@@ -184,6 +184,16 @@ class Cluster(Section):
     outlive_serve: bool = Field(
         False, description="on a joined Ray cluster, shards and API workers go on when serve ends, until stop --address"
     )
+    # Beats come twice a second. Below two seconds a busy disk or a full collection would look like a hang.
+    hang_ms: int = Field(
+        3_500, ge=0, le=600_000,
+        description="silence of a process's event loop after which it is ended and started again; 0: never",
+    )  # fmt: skip
+    # Process managers that wait for ten seconds before they kill are common; journals make a kill safe all the same.
+    stop_ms: int = Field(
+        7_000, ge=100, le=3_600_000,
+        description="time for a clean stop to answer what is under way and fold journals; what is left is replayed",
+    )  # fmt: skip
     ray_num_cpus: int = Field(0, ge=0, le=4_096, description="CPUs that a local Ray may count on; 0: all there are")
     dashboard: bool = Field(True, description="Ray dashboard of a local Ray, on or off")
     # The dashboard can run code and asks nobody who they are.

@@ -27,6 +27,7 @@ import json
 import logging
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -47,6 +48,7 @@ from actors.search.index import TweetIndex, disk_bytes
 from actors.search.searches import LONG, Searches
 from actors.search.terms import terms_of
 from actors.search.trends import ShardTrends
+from cluster.heartbeat import NO_HANGS, Heartbeat, end_with_parent, tell_where_on_signal
 from cluster.lane_server import LaneRequest, LaneServer
 
 logger = logging.getLogger("rookery.search")
@@ -193,6 +195,7 @@ class Engine:
         self.lane = LaneServer(self.handle, secret, connection_count_max=4)
         self.trends = ShardTrends(_now_ms())
         self.searches: Searches
+        self.hangs = dict(NO_HANGS)  # of the engines before this one
         self.search_count = 0
         self.search_seconds = 0.0
         self._saved_at = time.monotonic()
@@ -344,6 +347,7 @@ class Engine:
     def _facts(self) -> dict[str, Any]:
         return {
             "pid": os.getpid(),
+            "hangs": self.hangs,
             "rss_bytes": psutil.Process().memory_info().rss,
             "disk_bytes": disk_bytes(self.directory),
             **self.indexer.tweets.figures(),
@@ -381,6 +385,12 @@ def _now_ms() -> int:
 async def serve(given: dict[str, Any]) -> None:
     """Serve until standard input ends."""
     engine = Engine(Path(given["directory"]), bytes.fromhex(given["secret"]), given["commit_ms"])
+    heartbeat = None
+    if given.get("heartbeat"):
+        folder, name = given["heartbeat"]
+        heartbeat = Heartbeat(Path(folder), name)
+        heartbeat.start()
+        engine.hangs = heartbeat.hangs
     await engine.start()
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -392,10 +402,16 @@ async def serve(given: dict[str, Any]) -> None:
     threading.Thread(target=read, name="parent", daemon=True).start()
     await ended.wait()
     await engine.stop()
+    if heartbeat is not None:
+        heartbeat.close()
 
 
 def main() -> None:
     """Read what the shard says, and serve."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to a whole group; we end when our shard has let us
+        signal.signal(number, signal.SIG_IGN)
+    end_with_parent()
+    tell_where_on_signal()
     given = json.loads(sys.stdin.buffer.readline())
     os.nice(NICE_ENGINE)
     sys.setswitchinterval(SWITCH_INTERVAL_S)

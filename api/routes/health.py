@@ -55,7 +55,8 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """This worker's requests, and the figures that each shard reports."""
     services: Services = request.app.state.services
-    text = services.metrics.render(services.figures(), await shard_statuses(services))
+    shards, hangs = await shard_statuses(services), services.cluster.hangs()
+    text = services.metrics.render(services.figures(), shards, hangs)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 

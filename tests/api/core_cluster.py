@@ -65,6 +65,9 @@ class CoreCluster(TrendsAndSends):
     def shard_of(self, bucket: int) -> int:
         return self.sim.owner[bucket]
 
+    def hangs(self) -> dict[str, int]:
+        return {"rookery:router": 1}
+
     def figures(self) -> dict[str, float]:
         return {}
 

@@ -122,6 +122,9 @@ class FakeCluster(TrendsAndSends):
     def shard_of(self, bucket: int) -> int:
         return bucket % self._shard_count
 
+    def hangs(self) -> dict[str, int]:
+        return {"rookery:router": 1}
+
     def figures(self) -> dict[str, float]:
         return {"follower_reads": 3, "stalled_lanes": 1}
 
