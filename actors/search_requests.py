@@ -26,10 +26,13 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import structlog
@@ -46,6 +49,11 @@ from actors.search_postings import Matches
 from actors.searching import SearchEngine
 from cluster.lane_protocol import LaneDisconnected, LaneTimeout
 from cluster.turns import Turns
+
+if TYPE_CHECKING:
+    from actors.commits import Commits
+    from actors.core.reads import Reads
+    from configs.sections import Search
 
 IN_FLIGHT_MAX = 256  # searches of one shard under way; an engine carries some 10,000 a second
 SPARE_COUNT = 10  # more ids than asked for: some may not be shown
@@ -65,6 +73,16 @@ NOBODY = Viewer(0, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
 OPERATIONS = frozenset(("search", "search_accounts", "suggest", "tagged", "corrections", "trends", "search_check"))
 Reply = Callable[[Any], None]
 T = TypeVar("T")
+
+
+def make_search(settings: Search, commits: Commits, reads: Reads, folder: Path) -> SearchRequests:
+    """Return what answers a replica's searches. folder: of its index."""
+    found, engine = FoundTweets(reads), None
+    weights = Weights(settings.half_life_hours * 3_600_000.0, settings.freshness_floor, settings.closeness_bonus)
+    if settings.enabled:
+        engine = SearchEngine(commits, found, folder, settings.commit_ms)
+        engine.postings.filled = gc.freeze  # half a million names of lists; a collection that meets them takes 50 ms
+    return SearchRequests(engine, found, weights, settings.candidates, settings.timeout_ms / 1000, Turns())
 
 
 class SearchRequests:
@@ -87,6 +105,28 @@ class SearchRequests:
             "search_check": self._check,
         }  # fmt: skip
         self._checks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Start the engine, if there is one."""
+        if self.engine is not None:
+            self.engine.start()
+
+    async def stop(self) -> None:
+        """End the engine."""
+        if self.engine is not None:
+            await self.engine.stop()
+
+    async def wait_until_up(self, timeout_s: float) -> None:
+        """Return once the engine has answered, or after so long."""
+        if self.engine is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.engine.came_up.wait(), timeout_s)
+
+    def readiness(self) -> dict[str, Any]:
+        """Return what `/readyz` judges by; see `SearchEngine.readiness`."""
+        if self.engine is None:
+            return {"state": "off", "left": 0, "serves": False, "has_served": False}
+        return self.engine.readiness()
 
     def handle(self, request: Any, op: str, args: list[Any]) -> None:
         """Have it answered when it is its turn. Raises RookeryError for what can be refused at once."""

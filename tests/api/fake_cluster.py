@@ -59,6 +59,15 @@ class FakeTweet:
     repost_of: int = 0
 
 
+def all_served(shard_count: int) -> dict[str, Any]:
+    """Return what `Cluster.readiness` tells of a cluster that lacks nothing."""
+    search = {"state": "ready", "left": 0, "serves": True, "has_served": True}
+    replicas = [
+        {"shard": shard, "replica": 0, "live": True, "in_sync": True, "search": search} for shard in range(shard_count)
+    ]
+    return {"unserved_shards": [], "replicas": replicas, "trends": True}
+
+
 def tell_when_called(call: Any, done: Any) -> None:
     """Make `Cluster.send` of a call: its outcome goes to `done`."""
 
@@ -109,6 +118,7 @@ class FakeCluster(TrendsAndSends):
         self.keys: dict[tuple[int, bytes], int] = {}
         self.calls: list[str] = []
         self.is_ready = True
+        self.said = all_served(shard_count)
         self.down: set[int] = set()
         self.delay_s = 0.0
         self.on_revoked: Any = None
@@ -128,8 +138,8 @@ class FakeCluster(TrendsAndSends):
     def figures(self) -> dict[str, float]:
         return {"follower_reads": 3, "stalled_lanes": 1}
 
-    async def ready(self) -> bool:
-        return self.is_ready
+    async def readiness(self) -> dict[str, Any] | None:
+        return self.said if self.is_ready else None
 
     async def call(self, bucket: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
         self.calls.append(op)
