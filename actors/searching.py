@@ -328,13 +328,14 @@ class SearchEngine:
         await self._committed(self.state.position)
         if any(value for name, value in found.counts().items() if name != "indexed"):
             self.log.info("the search index is brought up to date", **found.counts())
-        if at_start and len(found.missing) > FEED_ROWS:
-            await self._open(lane)  # it answers with what it has
         work = [(t, CHANGED) for t in found.extra.tolist()] + [(t, CHANGED) for t in found.stale.tolist()]
         work += [(t, FOUND) for t in found.missing.tolist()]
         accounts = found.accounts_missing + found.accounts_extra
+        self.backlog_count = len(work) + len(accounts)
+        if at_start and self.backlog_count > FEED_ROWS:
+            await self._open(lane)  # it answers with what it has
         for tweets, some in _parts(work, accounts):
-            self.backlog_count = len(work) + len(accounts)
+            self.backlog_count = len(tweets) + len(some) + len(work) + len(accounts)
             await self._feed(lane, tweets, some)
             if self.state.news and at_start:
                 await self._feed_news_once(lane)
