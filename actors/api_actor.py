@@ -59,6 +59,7 @@ def api_settings(settings: Settings) -> dict[str, Any]:
         "address_connection_count_max": limits.address_connections_max,
         "token_cache_s": auth.token_cache_s,
         "access_log": settings.server.access_log,
+        "public_url": settings.server.public_url,
         "wrk2_api": settings.server.wrk2_api,
         "search_timeout_s": settings.search.timeout_ms / 1000,
         "search_cache_s": settings.search.cache_ms / 1000,

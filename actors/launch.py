@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
 import itertools
 import json
+import logging
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -30,11 +29,8 @@ import ray
 from ray.exceptions import RayError
 
 from actors.core.errors import ConflictError, OverloadedError
-from cluster import spare_workers
 from cluster.connect import (
     api_names,
-    keep_ray_on_loopback,
-    keep_to_loopback_of,
     local_node_id,
     shard_names,
 )
@@ -43,17 +39,15 @@ from cluster.router_files import load_state
 from cluster.shard_map import shard_of_actor
 from configs.sections import NODE_ADDRESS
 from configs.settings import Settings
+from persistence.private import make_private
 
 if TYPE_CHECKING:
     from actors.api_workers import ApiWorkers
 
 SHARD_FACTORY = "actors.shard_actor:make_shard"
-OBJECT_STORE_BYTES = 128 * 1024 * 1024  # Rookery passes messages, not objects; Ray's default takes 30% of the memory
 READY_POLL_S = 0.1  # between looks at the router and at what failed shards have left word of
 KILLED_PATIENCE_S = 6.0  # processes of a cluster whose `serve` was killed are gone by then
 FAILURE_PATIENCE_S = 6.0  # Ray and the router try a shard again within this time
-DASHBOARD_ATTEMPT_COUNT = 3  # clusters that start at once may find the same port free
-DASHBOARD_PORT_COUNT = 64  # clusters side by side on one machine
 STOP_TIMEOUT_S = 120.0  # folding the last journal records into the checkpoint
 API_SHARE = 0.4  # of a stop's patience, for the API workers to answer what they have begun
 EVERYWHERE = ("0.0.0.0", "::")  # all interfaces
@@ -86,7 +80,7 @@ class ClusterInfo:
         """Read `cluster.json`; None when no cluster has been started there. It stays when the cluster stops."""
         try:
             return cls(**json.loads((data_dir / INFO_FILE).read_text(encoding="utf-8")))
-        except (FileNotFoundError, TypeError, ValueError):  # none, or of another version
+        except (FileNotFoundError, NotADirectoryError, TypeError, ValueError):  # none, or of another version
             return None
 
 
@@ -98,12 +92,22 @@ def serving_pid(data_dir: Path) -> int:
     try:
         with open(data_dir / LOCK_FILE, "r+", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return 0
     except BlockingIOError:
         text = (data_dir / LOCK_FILE).read_text(encoding="utf-8").strip()
         return int(text) if text.isdecimal() else 0
     return 0
+
+
+def require_unserved(data_dir: Path) -> None:
+    """Raise ConflictError naming the process that serves a data folder. Nothing is made or changed."""
+    if pid := serving_pid(data_dir):
+        raise _served(data_dir, pid)
+
+
+def _served(data_dir: Path, pid: int | str) -> ConflictError:
+    return ConflictError(f"{data_dir} is served by process {pid} already; stop it, or give --data")
 
 
 @contextlib.contextmanager
@@ -112,15 +116,16 @@ def serving_lock(data_dir: Path) -> Iterator[bool]:
 
     Raises ConflictError naming the process that has it.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
+    if still_open := make_private(data_dir):
+        logging.getLogger("rookery").warning("%s", still_open)
     with open(data_dir / LOCK_FILE, "a+", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             lock.seek(0)
-            raise ConflictError(
-                f"{data_dir} is served by process {lock.read().strip() or '?'} already; stop it, or give --data"
-            ) from error
+            raise _served(data_dir, lock.read().strip() or "?") from error
+        if not os.fstat(lock.fileno()).st_nlink:  # whoever had it has just taken it away (actors/restore.py)
+            raise ConflictError(f"{data_dir} was given up by somebody else at this moment; try again")
         lock.seek(0)
         was_killed = bool(lock.read().strip())
         lock.truncate(0)
@@ -167,73 +172,6 @@ def with_stored_shards(settings: Settings) -> Settings:
         return settings
     cluster = settings.cluster.model_copy(update={"shards": state[1].shard_count})
     return settings.model_copy(update={"cluster": cluster})
-
-
-def first_free_port(host: str, port: int) -> int:
-    """Return the first port from `port` on that is free: several clusters on a machine each have a dashboard."""
-    for candidate in range(port, port + DASHBOARD_PORT_COUNT):
-        try:
-            require_free_port(host, candidate)
-        except ConflictError:
-            continue
-        return candidate
-    raise ConflictError(f"no port of {port} to {candidate} is free for the dashboard; set cluster.dashboard_port")
-
-
-def start_ray(settings: Settings, environment: dict[str, str]) -> Any:
-    """Start a local Ray, or join the one that `cluster.ray_address` names. Returns Ray's context.
-
-    environment: what workers need; on a joined cluster whose nodes have the code already, they have that too, and
-    workers without a runtime environment of their own start sooner and can have spares.
-    """
-    c = settings.cluster
-    if c.ray_address:
-        keep_to_loopback_of(c.ray_address)
-        worker = {"env_vars": environment} if environment and not c.code_on_nodes else None
-        return ray.init(
-            address=c.ray_address, namespace=c.namespace, runtime_env=worker, log_to_driver=True,
-            _node_ip_address=c.ray_node_ip or None,
-        )  # fmt: skip
-    keep_ray_on_loopback()
-    # The workers inherit what they need. A runtime environment would start each by way of Ray's agent and of a process
-    # that only imports Ray and starts the next one, 0.8 s in all, and no worker that is idle already would fit it.
-    folders = [environment.get("PYTHONPATH", ""), os.environ.get("PYTHONPATH", "")]
-    os.environ |= {**environment, "PYTHONPATH": os.pathsep.join(filter(None, folders))}
-    spare_workers.arrange(settings.storage.data_dir)
-    # Ray gives its workers niceness 15, so that a desktop stays smooth under batch jobs; ours answer requests.
-    os.environ.setdefault("RAY_worker_niceness", "0")
-    for _ in range(DASHBOARD_ATTEMPT_COUNT):
-        port = first_free_port(c.dashboard_host, c.dashboard_port) if c.dashboard else c.dashboard_port
-        try:
-            with _own_process_groups():
-                return ray.init(
-                address="local", namespace=c.namespace, num_cpus=c.ray_num_cpus or None,
-                log_to_driver=True, include_dashboard=c.dashboard, dashboard_host=c.dashboard_host, dashboard_port=port,
-                object_store_memory=OBJECT_STORE_BYTES,
-            )  # fmt: skip
-        except Exception as error:  # noqa: BLE001  Ray raises bare Exceptions, also when another cluster took the port
-            reason = error
-            ray.shutdown()
-            if "dashboard" not in str(error).lower():
-                break
-    raise ConnectionError(f"Ray did not start: {str(reason).strip()[-1000:]}") from reason
-
-
-@contextlib.contextmanager
-def _own_process_groups() -> Iterator[None]:
-    """Give Ray's processes groups of their own (Linux).
-
-    What is sent to our group (by `timeout`, by process managers) is meant for `serve`, which ends Ray's in order; a
-    control store that is gone already lets nothing end in order. Elsewhere Ray's reaper needs them in one group.
-    """
-    services = ray._private.services
-    popen = services.ConsolePopen
-    if sys.platform == "linux":
-        services.ConsolePopen = functools.partial(popen, process_group=0)
-    try:
-        yield
-    finally:
-        services.ConsolePopen = popen
 
 
 def start_actors(settings: Settings, api_workers: ApiWorkers, timeout_s: float) -> str:

@@ -30,10 +30,10 @@ from actors.launch import (
     require_free_port,
     serving_lock,
     start_actors,
-    start_ray,
     stop_actors,
     with_stored_shards,
 )
+from actors.local_ray import remove_ray_folder, require_ray_token, start_ray
 from actors.progress import Bars
 from actors.ray_token import TOKEN_FILE, write_private
 from actors.signals import Signals
@@ -86,6 +86,8 @@ def _serve(settings: Settings, sample: bool, signals: Signals, out: Console, err
         with err.status("starting Ray"):
             context = start_ray(settings, {"PYTHONPATH": str(REPOSITORY)})
         signals.install()
+        if c.require_ray_token:
+            require_ray_token(context.address_info["gcs_address"])
         remove_stale(machine_folder(c.namespace))
         with err.status(f"starting {c.shards} shards, recovering from {data_dir}"):
             url = start_actors(settings, api_workers, START_TIMEOUT_S)
@@ -137,6 +139,7 @@ def _stop(settings: Settings, api_workers: ApiWorkers, started: bool, err: Conso
     ray.shutdown()
     if machine is not None and not c.ray_address:
         remove(machine)
+        remove_ray_folder(settings.storage.data_dir)
 
 
 def _save_info(settings: Settings, context: Any, url: str) -> ClusterInfo:

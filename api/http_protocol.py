@@ -2,8 +2,8 @@
 
 Rules of this file
 - A client that doesn't do its part holds neither memory nor a connection for long: a head has at most HEAD_BYTES_MAX
-  bytes and HEADER_COUNT_MAX headers and is complete within HEAD_S; so is what is left of a body after its request was
-  answered; an answer is read within WRITE_STALL_S.
+  bytes (OPEN_HEAD_BYTES_MAX as long as it isn't complete) and HEADER_COUNT_MAX headers and is complete within HEAD_S;
+  so is what is left of a body after its request was answered; an answer is read within WRITE_STALL_S.
 - At most PIPELINE_COUNT_MAX requests wait behind the one under way: a chunk of 256 KiB can hold 14,000, of 3 KB each
   once they are parsed. Who sends more is hung up on.
 - A connection on which something was refused is read again after a pause, so that who doesn't heed `Retry-After` gets
@@ -27,13 +27,15 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from actors.core.errors import RookeryError
-from api.direct_exchange import ReadExchange, Refusal
-from api.errors import error_body, response_for
+from api.caching import PRIVATE
+from api.direct_exchange import DirectExchange, ReadExchange, Refusal
+from api.errors import error_body, log_unexpected, response_for
 from api.home_exchange import HomeExchange
 from api.search_exchange import SearchExchange
 from api.services import Services
 
 HEAD_BYTES_MAX = 512 * 1024  # counted in chunks as they are read (256 KiB at most), which may hold part of a body
+OPEN_HEAD_BYTES_MAX = 128 * 1024  # of one that isn't complete: what comes next is appended to a copy of its last line
 HEADER_COUNT_MAX = 128
 HEAD_S = 20.0
 PIPELINE_COUNT_MAX = 64
@@ -106,8 +108,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 self.send_400_response(f"the head of the request has more than {HEAD_BYTES_MAX} bytes")
                 return
         super().data_received(data)
-        if self._head_open and self._head_bytes and self._read_timer is None:
-            self._arm_read_timer()
+        if self._head_open and self._head_bytes:
+            if self._head_bytes > OPEN_HEAD_BYTES_MAX:
+                self.send_400_response(f"the head of the request has more than {OPEN_HEAD_BYTES_MAX} bytes so far")
+                return
+            if self._read_timer is None:
+                self._arm_read_timer()
         begun: object = self.cycle
         if is_first and begun is not before and isinstance(begun, ReadExchange) and len(data) <= KNOWN_HEAD_BYTES_MAX:
             self._learn(data)
@@ -130,7 +136,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.flow.write_paused or self.is_held or services.any_full():
             return False
         self.url = data[4 : -len(self._known_head)]
-        exchange = HomeExchange.of(self, services, True) or SearchExchange.of(self, services, True)
+        try:
+            exchange = HomeExchange.of(self, services, True) or SearchExchange.of(self, services, True)
+        except Exception as error:  # noqa: BLE001 - as in on_headers_complete
+            log_unexpected(error, "")
+            exchange = None
         if exchange is None:
             return False
         if self._read_timer is not None:
@@ -161,11 +171,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._cancel_read_timer()
         services = self._services
         services.connections.begin(self)
-        exchange = (
-            (Refusal.of(self, services) if services.any_full() else None)
-            or HomeExchange.of(self, services)
-            or SearchExchange.of(self, services)
-        )
+        exchange: DirectExchange | None
+        try:
+            exchange = (
+                (Refusal.of(self, services) if services.any_full() else None)
+                or HomeExchange.of(self, services)
+                or SearchExchange.of(self, services)
+            )
+        except Exception as error:  # noqa: BLE001 - a defect of ours: the parser would say that it isn't HTTP, and hang up
+            log_unexpected(error, "")
+            exchange = None  # the long way has an answer to whatever happens
         if exchange is None:
             if len(self.pipeline) >= PIPELINE_COUNT_MAX:
                 self.drop()
@@ -225,8 +240,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _write_and_close(self, status: int, body: bytes, header: bytes) -> None:
         if self.transport.is_closing():
             return
-        head = b"content-type: application/json\r\n%bcontent-length: %d\r\nconnection: close\r\n\r\n" % (
-            header, len(body)
+        head = b"content-type: application/json\r\n%bcontent-length: %d\r\n%b: %b\r\nconnection: close\r\n\r\n" % (
+            header, len(body), *PRIVATE,  # whatever the request was, a token may have been in it
         )  # fmt: skip
         self.transport.write(STATUS_LINE[status] + head + body)
         self.transport.close()

@@ -11,6 +11,7 @@ from typing import Final
 USERNAME_CHARS_MAX: Final = 30  # enough for any name in use on Twitter (15) or Mastodon (30)
 PASSWORD_BYTES_MIN: Final = 8  # NIST SP 800-63B
 PASSWORD_BYTES_MAX: Final = 256  # bounds the work of hashing
+PASSWORD_GIVEN_BYTES_MAX: Final = 1_024  # of one before NFC: letters and marks apart take up to three times the bytes
 DISPLAY_NAME_CHARS_MAX: Final = 50
 BIO_CHARS_MAX: Final = 500
 LOCATION_CHARS_MAX: Final = 100
@@ -26,10 +27,7 @@ TOKEN_CHARS_MAX: Final = 256  # ours have 57; imported ones may be of another ma
 REQUEST_ID_CHARS_MAX: Final = 64  # a longer one from a client is replaced, not refused
 QUERY_BYTES_MAX: Final = 12_288  # a search of 500 characters, each of which may take 12 bytes, and the longest cursor
 FORM_FIELD_COUNT_MAX: Final = 64
-ID_DIGITS_MAX: Final = 19  # of 2**63 - 1
 NAMES_PER_CALL_MAX: Final = 64  # docs/lane.md
-LINK_LABEL_COUNT_MAX: Final = 16  # dots in one word that is searched for links: the library is quadratic in them
-LINK_WORD_CHARS_MAX: Final = 1_000  # and in the length of a word; 16 dots in 1,000 characters take some 5 ms
 POSITION_COUNT_MAX: Final = 8  # shards in a Rookery-Position; an account's writes touch one or two
 SHARD_GAUGE_COUNT_MAX: Final = 128  # figures of one shard shown in /metrics: bounds their cardinality
 

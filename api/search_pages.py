@@ -27,6 +27,7 @@ SHORT_SHARE_MAX = 0.05  # of pages for which a shard has to be asked on, if a tw
 Row = list[Any]  # [score, id, JSON]
 Key = Any  # by which rows are sorted: the id, or (score, id)
 by_id, by_score = itemgetter(1), itemgetter(0, 1)
+# Neither int nor float.fromhex decides what a number may look like: they take blanks, signs, all scripts, "nan".
 
 
 class Question(NamedTuple):

@@ -17,6 +17,7 @@ import ray
 from cluster.heartbeat import Heartbeat, end_with_parent, folder_of, take, tell_where_on_signal
 from cluster.watchdog import Watchdog
 
+UMASK = 0o077  # journals hold password hashes; a Ray that was joined may have started us with another
 HANG_S_DEFAULT = 3.5  # of actors that were made by an older version, which knew no such setting
 
 
@@ -35,6 +36,7 @@ def take_part(name: str, namespace: str, hang_s: float = HANG_S_DEFAULT) -> Hear
     hang_s: silence after which a process is ended, 0: nobody is. It beats from `Heartbeat.start` on.
     """
     end_with_parent()
+    os.umask(UMASK)
     heartbeat = Heartbeat(machine_folder(namespace), name)
     take(heartbeat)
     tell_where_on_signal()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 HANG_MS_MIN = 2_000
+LOGINS_PER_MIN_MAX = 120  # from one address: many people behind one, and still years for a thousand passwords a name
 
 
 class Finding(NamedTuple):
@@ -81,6 +82,21 @@ def open_mode_stays_on_loopback(s: Settings) -> Finding | None:
         "auth.mode",
         f"believes any user_id, and server.host is {s.server.host}, which other machines can reach",
         "set auth.mode=token, or server.host=127.0.0.1",
+    )
+
+
+@rule("limits.enabled", "limits.address_logins_per_min", "server.host", "auth.mode", "cluster.ray_address")
+def logins_are_limited_where_others_reach_them(s: Settings) -> Finding | None:
+    """A profile for one machine isn't silently taken elsewhere; limits that are switched off are somebody's choice."""
+    logins, host = s.limits.address_logins_per_min, s.server.host
+    if is_loopback(host) or not s.limits.enabled or logins <= LOGINS_PER_MIN_MAX:
+        return None
+    if s.auth.mode == "open" or (host == NODE_ADDRESS and not s.cluster.ray_address):
+        return None  # other rules refuse that
+    return Finding(
+        "limits.address_logins_per_min",
+        f"is {logins}, made for one machine, and server.host is {host}, which other machines can reach",
+        f"set limits.address_logins_per_min={LOGINS_PER_MIN_MAX} (as --profile cluster does), or server.host=127.0.0.1",
     )
 
 

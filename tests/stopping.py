@@ -104,7 +104,7 @@ class Stopping:
             for left in self._left():
                 if any("run_cluster.py" in part for part in left.cmdline()):
                     left.terminate()
-        left = self._wait_for_nobody()
+        left = self._wait_for_nobody() + self._session_left(way)
         ending = Ending(status, seconds, time.monotonic() - begin, left)
         if loading is not None:
             loading.kill()
@@ -161,6 +161,11 @@ class Stopping:
                 names.append(" ".join(process.cmdline())[:120])
                 process.kill()
         return names
+
+    def _session_left(self, way: Way) -> list[str]:
+        """Return Ray's folder, if a clean stop has left it."""
+        note = self.data / "ray.folder"
+        return [note.read_text()] if note.exists() and way.signal != signal.SIGKILL and way.at == "serving" else []
 
     def check(self) -> int:
         """Return how many problems the folder has."""

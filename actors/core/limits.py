@@ -28,6 +28,7 @@ ENTRY_BYTES_MAX = TEXT_BYTES_MAX + PROFILE_BYTES_MAX + 2048  # a packed tweet: t
 REPOST_WINDOW_COUNT = 40  # candidates just older than a repost that may hide it (Mastodon's REBLOG_FALLOFF)
 FOLLOWING_COUNT_MAX = 100_000  # followees of one account: bounds the work of waking it
 LIKES_COUNT_MAX = 200_000  # standing likes of one account: 20 MB; without it one client could fill a shard
+ASKED_COUNT_MAX = 200_000  # accounts that one read asks the reader's shard about: 1.6 MB, with a page of reposts 20
 RELATED_COUNT_MAX = 100_000  # accounts that one account blocks, or mutes, for the same reason
 BATCH_BYTES_MAX = 4 * 1024 * 1024  # one actor call between shards: Ray inlines less, and 4 MB packs in about 5 ms
 BATCH_COUNT_MAX = 1_024  # messages in one such call: one apply holds the event loop for about 20 ms at most

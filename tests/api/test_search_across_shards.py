@@ -125,7 +125,7 @@ def test_the_links_of_a_corrected_page_lead_on_with_what_was_searched(core, regi
     mine = f"persnickety{'short' if way else 'long'}"
     ids = [who.tweet(f"{mine} & the rest")["tweet_id"] for who in shards_of(core, register) * 3][::-1]
     time.sleep(1.1)
-    query = {"query": f"{mine[:-1]}k rest", "count": 2, "max_id": ""}
+    query = {"query": f"{mine[:-1]}k rest", "count": 2}
     reply = anonymous.get("/api/v1/search", params=query, headers=way)
     body = reply.json()
     assert (body["corrected"], [t["tweet_id"] for t in body["tweets"]]) == (f"{mine} rest", ids[:2])

@@ -96,7 +96,6 @@ FOUND = [
     "query=(word+OR+x)+number", "query=w%C3%B6rd", "query=since:2012-01-01+word",
     "query=word&order=top&cursor={cursor}",
     "query=word&exact=TRUE", "query=word&", "query=word&count=2&count2=%2B+%26%3D", "query=word&auth_token=",
-    "query=word&max_id=&count=",
 ]  # fmt: skip
 REFUSED = [
     "", "query=", "query=%20", "query=-a", "query=a)", "query=!!!", "query=a+OR", "query=" + "a" * 501,
@@ -105,6 +104,7 @@ REFUSED = [
     "query=a&order=top&max_id=5", "query=a&order=top&cursor=5", "query=a&order=top&cursor=1_nan_5",
     "query=a&order=top&cursor=1_0x1p0_5", "query=a&order=top&cursor=tAAAA", "query=a&query=b",
     "query=%ED%A0%80", "query=%ff", "query=size:3", "query=a&auth_token=nonsense", "count=1",
+    "query=a&max_id=&count=", "query=a&cursor=", "query=a&order=top&cursor=",
 ]  # fmt: skip
 NAMED = ["query=from:{name}+word", "query=to:{name}", "query=word+-from:nobody_there"]
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import urllib.parse
+from typing import NoReturn
 
 import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from actors.core.errors import InvalidError
 from actors.core.ids import ID_MAX
+from api.routes.search import _tag
 from api.search_cursor import cursor_of_top
 from tests.api.conftest import assert_error
 from tests.api.test_search import SEARCH_PATHS, core, healthy, herd, server  # noqa: F401 - fixtures of this module, too
@@ -110,3 +114,23 @@ def test_a_query_string_of_whatever_bytes_is_answered_or_refused(anonymous):
             assert reply.status_code in (200, 400, 422), (reply.status_code, reply.text)
 
     ask()
+
+
+def test_a_hashtag_that_is_none_is_refused_at_once(anonymous):
+    """Forty of `é` before a `!` kept the pattern busy for hours, and with it the worker."""
+
+    def interrupt(*_: object) -> NoReturn:
+        raise TimeoutError("the hashtag is being read for more than 2 s of this process's time")
+
+    before = signal.signal(signal.SIGPROF, interrupt)
+    signal.setitimer(signal.ITIMER_PROF, 2.0)  # of CPU time: a busy machine doesn't count
+    try:
+        for letter in ("é", "a", "_", "٣", "日", "\u093f"):
+            with pytest.raises(InvalidError, match="is no hashtag"):
+                _tag(letter * 40 + "!", "hashtag")
+            assert _tag(letter * 40, "hashtag")
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+    assert_error(anonymous.get("/search/tags/" + "%C3%A9" * 40 + "!"), 422, "hashtag")
+    assert_error(anonymous.get("/search/tags/a?none=" + "%C3%A9" * 40 + "!"), 422, "none")

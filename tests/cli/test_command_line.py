@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -33,6 +34,38 @@ def test_without_a_cluster_a_command_says_so(command, data_dir):
     assert result.returncode == 1
     assert result.stdout == ""
     assert str(data_dir) in result.stderr
+
+
+NEED_A_CLUSTER = [
+    ["status"], ["stop"], ["check"], ["check", "--oracle"], ["storm"], ["roll"], ["drain", "node"],
+    ["drain", "node", "--undo"], ["rebalance", "--shards", "3"], ["rebalance", "--cancel"], ["backup", "{out}/backup"],
+    ["load", "--graph", "{out}/graph"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("where", ["missing", "missing/below", "somebodys", "somebodys/photo.jpg"])
+@pytest.mark.parametrize("args", NEED_A_CLUSTER, ids=" ".join)
+def test_where_there_is_no_cluster_a_command_makes_and_changes_nothing(args, where, data_dir):
+    from run_cluster import app
+
+    (data_dir / "graph").write_text("1 2\n", encoding="utf-8")
+    (data_dir / "somebodys").mkdir(mode=0o755)
+    (data_dir / "somebodys" / "photo.jpg").write_bytes(b"theirs")
+    before = {path: (path.stat().st_mode, path.stat().st_mtime_ns) for path in [data_dir, *data_dir.rglob("*")]}
+    result = CliRunner().invoke(app, [arg.format(out=data_dir) for arg in args] + ["--data", str(data_dir / where)])
+    assert result.exit_code == 1, result.output
+    assert str(data_dir / where) in result.output.replace("\n", "")
+    assert before == {path: (path.stat().st_mode, path.stat().st_mtime_ns) for path in [data_dir, *data_dir.rglob("*")]}
+
+
+@pytest.mark.parametrize("command", [["serve"], ["restore", "backup"]])
+def test_a_file_is_no_data_folder(command, data_dir):
+    from run_cluster import app
+
+    (data_dir / "photo.jpg").write_bytes(b"theirs")
+    result = CliRunner().invoke(app, [*command, "--data", str(data_dir / "photo.jpg")])
+    assert result.exit_code == 2
+    assert "must be the path of a folder" in result.output
 
 
 def test_a_bad_file_is_named_before_anything_is_loaded(tmp_path):

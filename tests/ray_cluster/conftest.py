@@ -1,14 +1,28 @@
-"""A cluster that two files use, one after the other: six replicas take longest to start."""
+"""Clusters that two files use, one after the other."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
+from bench.processes import REPOSITORY
 from tests.serving import PATIENT, ServedCluster, served
 
 REPLICAS = 3
+
+
+@pytest.fixture(scope="session")
+def watched() -> Iterator[ServedCluster]:
+    """Yield a cluster with all that can hang, started by somebody whose umask lets everybody read."""
+    umask = os.umask(0o022)
+    try:
+        environ = {"PYTHONPATH": str(REPOSITORY / "tests" / "hang")}
+        with served("search.enabled=true", "cluster.workers=2", environ=environ) as made:
+            yield made
+    finally:
+        os.umask(umask)
 
 
 @pytest.fixture(scope="session")
