@@ -36,7 +36,8 @@ from configs.sections import NODE_ADDRESS
 from configs.settings import Settings
 
 RETRY_S = 0.5  # between attempts to start: the router or the port may come a moment later
-READY_TIMEOUT_S = 5.0
+READY_TIMEOUT_S = 1.5  # for the router; probes seldom wait longer than some seconds
+TRENDS_READY_S = 0.4
 TRENDS_TIMEOUT_S = 2.0
 TELL_S = 5.0  # that a worker which can't serve stays, to say why
 
@@ -84,9 +85,9 @@ def api_settings(settings: Settings) -> dict[str, Any]:
 class ApiCluster:
     """`api.ports.Cluster` over the lane."""
 
-    def __init__(self, client: ClusterClient, namespace: str, machine: Path) -> None:
-        """machine: where the heartbeats of this machine's processes lie."""
-        self.client, self._machine = client, machine
+    def __init__(self, client: ClusterClient, namespace: str, machine: Path, has_trends: bool = True) -> None:
+        """machine: where the heartbeats of this machine's processes lie; has_trends: somebody is to count them."""
+        self.client, self._machine, self._has_trends = client, machine, has_trends
         self.send = client.send  # for home reads that carry no positions
         self.figures = client.figures
         self.shard_of = client.shard_of
@@ -125,14 +126,23 @@ class ApiCluster:
         """Return how often processes of this machine were ended for hanging, by actor's name. 0.1 ms."""
         return all_hangs(self._machine)
 
-    async def ready(self) -> bool:
-        """Whether every bucket has a live primary, as the router sees it."""
+    async def readiness(self) -> dict[str, Any] | None:
+        """Return what the router knows of all replicas, and whether trends are counted; None if it doesn't answer."""
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 router = await asyncio.to_thread(router_handle, self._namespace)
-                return bool(await router.ready.remote())
+                said: dict[str, Any] = await router.readiness.remote()
         except (RayError, OverloadedError, TimeoutError):
+            return None
+        return {**said, "trends": await self._counts_trends() if self._has_trends else None}
+
+    async def _counts_trends(self) -> bool:
+        try:
+            async with asyncio.timeout(TRENDS_READY_S):
+                await self.trends("1h", None, None, 1)
+        except (OverloadedError, TimeoutError):
             return False
+        return True
 
 
 class ApiActor:
@@ -159,7 +169,8 @@ class ApiActor:
                 self._worker.drop_searches()
 
         namespace = self._settings.cluster.namespace
-        return ApiCluster(await open_client(namespace, on_push), namespace, self._heartbeat.folder)
+        client, has_trends = await open_client(namespace, on_push), self._settings.search.enabled
+        return ApiCluster(client, namespace, self._heartbeat.folder, has_trends)
 
     async def _start(self) -> int:
         while True:

@@ -12,6 +12,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from rich.table import Table
 from actors.api_workers import ApiWorkers
 from actors.launch import (
     KILLED_PATIENCE_S,
+    READY_POLL_S,
     ClusterInfo,
     require_free_port,
     serving_lock,
@@ -36,6 +40,7 @@ from actors.signals import Signals
 from actors.storage import storage_warning
 from api.auth import make_token
 from api.entities import find_entities, pack_entities
+from api.readiness import START_PATIENCE_S
 from cluster.connect import open_client
 from cluster.heartbeat import remove, remove_stale
 from cluster.liveness import machine_folder
@@ -47,6 +52,8 @@ from configs.settings import Settings
 REPOSITORY = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 300.0  # recovery of a large shard; progress is in the log
 SAMPLE_FILE = "sample.json"
+READY_PATIENCE_S = START_PATIENCE_S + 30.0  # API workers wait no longer for search either
+READY_ANSWER_S = 5.0
 GIVE_UP_S = 2.0  # for Ray itself to end, after the actors
 
 
@@ -89,12 +96,34 @@ def _serve(settings: Settings, sample: bool, signals: Signals, out: Console, err
             api_workers.watch()
         info = _save_info(settings, context, url)
         reader = asyncio.run(_sample(settings, err)) if sample else {}
+        with err.status("waiting until everything is served"):
+            trouble = wait_until_ready(url, READY_PATIENCE_S)
+        if trouble:
+            err.print(f"warning: {url}/readyz isn't 200 yet: {trouble}", style="yellow", highlight=False)
         _welcome(info, data_dir, reader, out)
         signals.wait()
     finally:
         if signals.told:
             signals.stop_within(c.stop_ms / 1000 + GIVE_UP_S)
         _stop(settings, api_workers, started, err)
+
+
+def wait_until_ready(url: str, patience_s: float) -> str:
+    """Return "" once `/readyz` answers 200; after so long, what it said last: the rest is served all the same."""
+    deadline, said = time.monotonic() + patience_s, ""
+    ask = urllib.request.build_opener(urllib.request.ProxyHandler({})).open  # whatever the environment says of proxies
+    while True:
+        try:
+            with ask(f"{url}/readyz", timeout=READY_ANSWER_S) as answer:
+                answer.read()
+                return ""
+        except urllib.error.HTTPError as error:
+            said = error.read().decode(errors="replace")
+        except OSError as error:
+            said = str(error)
+        if time.monotonic() >= deadline:
+            return said
+        time.sleep(READY_POLL_S)
 
 
 def _stop(settings: Settings, api_workers: ApiWorkers, started: bool, err: Console) -> None:

@@ -32,7 +32,6 @@ from actors.core import limits, warm
 from actors.core.arguments import id_list
 from actors.core.deliveries import PIECE_FOLLOWERS
 from actors.core.errors import FrozenError, InvalidError, MalformedError, MovedError, OverloadedError, RookeryError
-from actors.core.found import FoundTweets, Weights
 from actors.core.replica import READS, WRITES
 from actors.core.verify import check, digest
 from actors.exchange import Exchange
@@ -44,8 +43,7 @@ from actors.moves import Moves
 from actors.replication import OPERATIONS as REPLICATION
 from actors.replication import Replication
 from actors.search_requests import OPERATIONS as SEARCH
-from actors.search_requests import SearchRequests
-from actors.searching import SearchEngine
+from actors.search_requests import make_search
 from actors.storage import Storage, failure_file, open_storage, shard_directory
 from cluster import spare_workers
 from cluster.code_on_disk import require_current
@@ -54,7 +52,6 @@ from cluster.heartbeat import busy
 from cluster.lane_server import LaneRequest, LaneServer
 from cluster.liveness import take_part
 from cluster.shard_map import ShardMap, shard_actor_name
-from cluster.turns import Turns
 from configs.logging import configure_logging
 from configs.settings import Settings
 
@@ -73,6 +70,7 @@ PIECE_PAUSE_S, REQUESTS_WITHIN_S = 0.001, 0.02
 IMPATIENT_AUTHORS = 8  # whose large deliveries wait: then no more pauses
 SPARE_LOOK_S = 10.0  # between looks whether the node has its spare workers
 SPARE_PAUSE_S = 1.0  # before the first: readers catch up
+SPARE_SEARCH_S = 30.0  # that one waits for the search engine to come up, at most
 SPARE_STAGGER_S = 0.5  # between the looks of two shards, so that the later one sees what the earlier one asked for
 ROUTER_ANSWER_S = 2.0  # one call to the router
 STOP_PATIENCE_S = 5.0  # that a clean stop waits for followers to have everything
@@ -116,7 +114,7 @@ class ShardActor:
             self.commits, self.metrics, self.settings.cluster.namespace, lambda: self.replication.leads
         )
         self.homes = HomeRequests(self.commits, self.exchange, self.metrics)
-        self.search = self._make_search()
+        self.search = make_search(self.settings.search, self.commits, self.replica.reads, storage.directory / "search")
         self.commits.on_applied = self._announce
         self.lane: LaneServer | None = None
         self._stopping = self._delivering = self._tidying = False
@@ -152,15 +150,6 @@ class ShardActor:
             seconds=round(time.perf_counter() - begin, 3),
         )  # fmt: skip
         return storage
-
-    def _make_search(self) -> SearchRequests:
-        search, found = self.settings.search, FoundTweets(self.replica.reads)
-        weights = Weights(search.half_life_hours * 3_600_000.0, search.freshness_floor, search.closeness_bonus)
-        engine = SearchEngine(self.commits, found, self.storage.directory / "search", search.commit_ms)
-        engine.postings.filled = gc.freeze  # half a million names of lists; a collection that meets them takes 50 ms
-        return SearchRequests(
-            engine if search.enabled else None, found, weights, search.candidates, search.timeout_ms / 1000, Turns()
-        )
 
     def _leave_word(self, error: Exception) -> None:
         path = failure_file(self.settings.storage.data_dir, self.shard, self.index)
@@ -199,8 +188,7 @@ class ShardActor:
             "node_id": self.replication.node_id, "pid": os.getpid(),
         }  # fmt: skip
         self.exchange.start()
-        if self.search.engine is not None:
-            self.search.engine.start()
+        self.search.start()
         self._tasks += [asyncio.create_task(run()) for run in (self._tick, self._flush_counts, self._export)]
         wire = await self._call_router("register_replica", self.shard, self.index, self._endpoints)
         self.replication.learn(ShardMap.from_wire(wire))
@@ -209,6 +197,7 @@ class ShardActor:
     async def _keep_spares(self) -> None:
         """See to it that this node has workers that are ready to become a shard."""
         pause = SPARE_PAUSE_S + SPARE_STAGGER_S * self.shard
+        await self.search.wait_until_up(SPARE_SEARCH_S)  # loading a spare takes a processor 2 s
         while self.settings.cluster.spares:
             await asyncio.sleep(pause)
             try:
@@ -267,7 +256,8 @@ class ShardActor:
         replication = self.replication
         leads = replication.term if replication.role == "primary" else 0
         epoch = 0 if replication.shard_map is None else replication.shard_map.epoch
-        return {**self._endpoints, "leads": leads, "epoch": epoch, "moves": self.moves.figures()}
+        said = {"moves": self.moves.figures(), "search": self.search.readiness()}
+        return {**self._endpoints, "leads": leads, "epoch": epoch, **said}
 
     async def stop(self) -> int:
         """End cleanly: no more requests, everything durable and folded into the checkpoint. Returns the position."""
@@ -281,8 +271,7 @@ class ShardActor:
         """Take no more requests. followers_s: how long followers are given to get what they lack."""
         self._stopping = True
         await self.replication.stop(followers_s)
-        if self.search.engine is not None:
-            await self.search.engine.stop()
+        await self.search.stop()
         self.exchange.stop()
         for task in self._tasks:
             task.cancel()

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, MutableMapping
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from api.proxies import HOST_CHARS_MAX, RawHeaders, TrustedProxies, is_host
 
@@ -74,3 +74,9 @@ def kept_in_links(query: Mapping[str, str]) -> str:
     if _PLAIN.fullmatch("".join([name + value for name, value in kept])):
         return "".join([f"{name}={value}&" for name, value in kept]).replace(" ", "+")
     return urlencode(kept) + "&"
+
+
+def kept_with(kept: str, name: str, value: str) -> str:
+    """Return what a link repeats, with another value of one parameter."""
+    pairs = parse_qsl(kept, keep_blank_values=True)
+    return urlencode([(each, value if each == name else other) for each, other in pairs]) + "&"

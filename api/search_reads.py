@@ -16,16 +16,16 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from actors.core.errors import InvalidError, MalformedError
-from actors.core.ids import ID_MAX
 from actors.search import text
 from actors.search.query import has_follows, names_of, parse
 from api.caching import PRIVATE, TOKEN_NAME, Headers
 from api.hot import JSON, ThinRead, parse_sender
 from api.limits import SEARCH_QUERY_CHARS_MAX
-from api.links import kept_in_links, page_links
+from api.links import kept_in_links, kept_with, page_links
 from api.params import Page, parse_count, parse_id, parse_page, parse_query, shown
 from api.search_cache import Answer
-from api.search_pages import Question, parse_cursor_of_top
+from api.search_cursor import parse_cursor_of_top
+from api.search_pages import Question
 from api.services import Services
 from api.texts import is_blank
 
@@ -80,16 +80,13 @@ def parse_question(query: dict[str, str], count_default: int, count_max: int, re
     if order not in ("latest", "top"):
         raise InvalidError(f'order must be "latest" or "top", not {shown(order)}', "order")
     page = parse_page(query, count_default, count_max)
-    at_ms, below = now_ms, (0.0, 0)
+    at_ms, shown_ids = now_ms, b""
     cursor = query.get("cursor")
     if order == "top":
         if page.max_id or page.since_id or page.min_id:
             raise InvalidError("order=top has no max_id, since_id or min_id; give `next_cursor` as cursor", "max_id")
         if cursor is not None:
-            at_ms, score, tweet_id = parse_cursor_of_top(cursor)
-            if not (0 < at_ms <= ID_MAX and 0 < tweet_id <= ID_MAX and score == score):
-                raise MalformedError("cursor must be a `next_cursor` of a page of order=top", "cursor")
-            below = (score, tweet_id)
+            at_ms, shown_ids = parse_cursor_of_top(cursor)
         else:
             at_ms -= at_ms % 1000  # so that the answer can be repeated within the second
     elif cursor is not None:
@@ -98,7 +95,7 @@ def parse_question(query: dict[str, str], count_default: int, count_max: int, re
     else:
         at_ms = 0
     return Question(
-        required_text(query), order, page.count, page.max_id, page.since_id, page.min_id, at_ms, below,
+        required_text(query), order, page.count, page.max_id, page.since_id, page.min_id, at_ms, shown_ids,
         parse_flag(query, "exact"), parse_flag(query, "highlights"), reader_id,
     )  # fmt: skip
 
@@ -118,7 +115,7 @@ class Shape(NamedTuple):
         asked = self.asked
         at_ms = now_ms - now_ms % 1000 if asked.order == "top" and not asked.at_ms else asked.at_ms
         return Question(
-            text, asked.order, asked.count_max, asked.max_id, asked.since_id, asked.min_id, at_ms, asked.below,
+            text, asked.order, asked.count_max, asked.max_id, asked.since_id, asked.min_id, at_ms, asked.shown,
             asked.exact, asked.highlights, reader_id,
         )  # fmt: skip
 
@@ -156,6 +153,8 @@ def search_headers(answer: Answer, base: str, kept: str) -> Headers:
     """Return the headers of what was found. base: the address without its query; kept: see `kept_in_links`."""
     headers: Headers = [JSON, (b"content-length", b"%d" % len(answer.body)), PRIVATE]
     if answer.newest_id:
+        if answer.corrected is not None:
+            kept = kept_with(kept, "query", answer.corrected)
         link = page_links(base, kept, answer.newest_id, answer.oldest_id)
         headers.append((b"link", link.encode("latin-1")))
     return headers

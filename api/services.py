@@ -15,6 +15,7 @@ from api.metrics import Metrics
 from api.passwords import Passwords
 from api.ports import Cluster
 from api.rate_limits import RateLimiter
+from api.readiness import Readiness
 from api.request_log import RequestLog
 from api.search import Search
 from api.settings import ApiSettings
@@ -39,6 +40,7 @@ class Services:
         self.search = Search(
             cluster, settings.search_timeout_s, settings.search_cache_s, clock, settings.search_beside_home_reads
         )
+        self.clock, self.readiness = clock, Readiness(clock())
         self.passwords = Passwords(settings.passwords)
         self.limiter = RateLimiter(settings.rate_limits, clock)
         self.origins = Origins(settings.public_url, self.limiter.proxies)

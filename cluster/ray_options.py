@@ -60,6 +60,7 @@ ROUTER_METHODS: dict[str, dict[str, Any]] = {
     "register_replica": _QUIET,
     "change_in_sync": _QUIET,
     "ready": {**_QUIET, "concurrency_group": "health"},
+    "readiness": {**_QUIET, "concurrency_group": "health"},
     "status": {"concurrency_group": "health"},
 }
 SHARD_METHODS: dict[str, dict[str, Any]] = {

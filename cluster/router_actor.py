@@ -9,7 +9,8 @@ Rules of this file
   as function(shard, index, settings) it returns (plain class, keyword arguments of its constructor).
 
 What a shard actor must offer (all async)
-    ping() -> {"unix_path", "host", "port", "node_id", "pid", "leads", "epoch"} | None     None = no lane yet
+    ping() -> {"unix_path", "host", "port", "node_id", "pid", "leads", "epoch", "moves", "search"} | None
+                                                                                           None = no lane yet
     lane_call(op, args) -> [0, body] | [1, [code, message, field, retry_after_s]]    the way round a broken lane
 and it should call `router.register_replica.remote(shard, index, endpoints)` as soon as its lane listens, which makes a
 restart visible at once; without it, the next ping does. On its lane it must answer prepare, lead and learn_map
@@ -107,7 +108,7 @@ class RayReplicaActors:
             return PingAnswer(Presence.ANSWERS)
         return PingAnswer(
             Presence.ANSWERS, Endpoints.from_wire(wire), int(wire.get("leads", 0)), int(wire.get("epoch", 0)),
-            wire.get("moves"),
+            wire.get("moves"), wire.get("search"),
         )  # fmt: skip
 
     async def create(self, shard: int, index: int, actor_name: str, node_id: str) -> None:
@@ -222,6 +223,10 @@ class RouterActor:
     async def ready(self) -> bool:
         """Whether every bucket has a live primary that answered lately."""
         return self._router.ready(time.monotonic())
+
+    async def readiness(self) -> dict[str, Any]:
+        """Return what `/readyz` judges by; see Router.readiness."""
+        return self._router.readiness(time.monotonic())
 
     async def status(self) -> dict[str, Any]:
         """Return the router's pid, the map's epoch and each replica's state; see Router.status."""

@@ -15,7 +15,7 @@ Costs: 1 us a tweet with its JSON ready, 0.15 if it is known where; 0.7 us to ra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from math import log2
@@ -78,6 +78,11 @@ class FoundTweets:
         return not columns["flags"][slot] & HIDDEN_FLAGS and int(columns["author_id"][slot]) in (
             self._state.people.row_of
         )
+
+    def count_here(self, tweet_ids: Iterable[int]) -> int:
+        """Return how many of some tweets are here."""
+        slot_of = self._state.tweets.slot_of
+        return sum(tweet_id in slot_of for tweet_id in tweet_ids)
 
     def rows(
         self, tweet_ids: Sequence[int], viewer: Viewer, count: int, scores: Sequence[float] | None = None,

@@ -21,7 +21,7 @@ from actors.core.replica import READS, home_reply
 from actors.search_requests import OPERATIONS as SEARCH
 from actors.search_requests import SearchRequests
 from cluster.turns import Turns
-from tests.api.fake_cluster import TrendsAndSends, tell_when_called
+from tests.api.fake_cluster import TrendsAndSends, all_served, tell_when_called
 from tests.search.in_process import InProcessEngine
 from tests.sim.cluster import SimCluster
 
@@ -75,8 +75,8 @@ class CoreCluster(TrendsAndSends):
     def figures(self) -> dict[str, float]:
         return {}
 
-    async def ready(self) -> bool:
-        return True
+    async def readiness(self) -> dict[str, Any] | None:
+        return all_served(self.shard_count)
 
     def end_search(self) -> None:
         """Give the indexes' folders back. (`close` is what a worker calls when it ends; several may share this.)"""

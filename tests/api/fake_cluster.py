@@ -25,6 +25,7 @@ from actors.core.errors import (
     UnauthorizedError,
 )
 from actors.core.ids import bucket_of_account, bucket_of_name, bucket_of_tweet, make_tweet_id, ms_of_tweet
+from api.search_cursor import unpack_ids
 
 PUBLIC, FOLLOWERS, DIRECT = 0, 1, 2
 SEARCHES = ("search", "tagged", "search_accounts", "suggest", "corrections")
@@ -56,6 +57,15 @@ class FakeTweet:
     media_ids: list[int]
     mention_ids: list[int]
     repost_of: int = 0
+
+
+def all_served(shard_count: int) -> dict[str, Any]:
+    """Return what `Cluster.readiness` tells of a cluster that lacks nothing."""
+    search = {"state": "ready", "left": 0, "serves": True, "has_served": True}
+    replicas = [
+        {"shard": shard, "replica": 0, "live": True, "in_sync": True, "search": search} for shard in range(shard_count)
+    ]
+    return {"unserved_shards": [], "replicas": replicas, "trends": True}
 
 
 def tell_when_called(call: Any, done: Any) -> None:
@@ -108,6 +118,7 @@ class FakeCluster(TrendsAndSends):
         self.keys: dict[tuple[int, bytes], int] = {}
         self.calls: list[str] = []
         self.is_ready = True
+        self.said = all_served(shard_count)
         self.down: set[int] = set()
         self.delay_s = 0.0
         self.on_revoked: Any = None
@@ -127,8 +138,8 @@ class FakeCluster(TrendsAndSends):
     def figures(self) -> dict[str, float]:
         return {"follower_reads": 3, "stalled_lanes": 1}
 
-    async def ready(self) -> bool:
-        return self.is_ready
+    async def readiness(self) -> dict[str, Any] | None:
+        return self.said if self.is_ready else None
 
     async def call(self, bucket: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
         self.calls.append(op)
@@ -449,11 +460,13 @@ class FakeCluster(TrendsAndSends):
         return [rows, len(inside) > len(page)]
 
     def search_search(
-        self, shard: int, tree: Any, order: str, count: int, cursor: list[Any], at_ms: int, reader: Any, spans: bool
+        self, shard: int, tree: Any, order: str, count: int, cursor: Any, at_ms: int, reader: Any, spans: bool
     ) -> list[Any]:
         found = [t for t in self._public(shard, reader) if self._matches(t, tree, reader)]
         top = order == "top"
-        rows, more = self._rows(found, cursor[1] if top else cursor[0], 0 if top else cursor[1], count, top)
+        if top:
+            found, cursor = [t for t in found if t.tweet_id not in unpack_ids(cursor)], [0, 0]
+        rows, more = self._rows(found, *cursor, count, top)
         edge = 0 if not more else rows[-1][1] if not rows or top or not cursor[1] else rows[0][1]
         return [rows, edge, [[[0, 1]] for _ in rows] if spans else []]
 
