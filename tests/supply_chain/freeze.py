@@ -4,8 +4,8 @@
     python -m tests.supply_chain.freeze certifi urllib3   of these alone; what they don't force stays
     python -m tests.supply_chain.freeze --keep            of nothing: only what pyproject.toml newly wants
 
-uv does it, because pip resolves for the machine that it runs on and knows the hashes of what it downloaded only. It asks
-its own default index; another one is given in UV_DEFAULT_INDEX. No address gets into the file.
+uv does it, because pip resolves for the machine that it runs on and knows the hashes of what it downloaded only. It
+asks its own default index; another one is given in UV_DEFAULT_INDEX. No address gets into the file.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def compile_requirements(extras: Iterable[str], output: Path, *options: str) -> 
     subprocess.run(
         [
             str(Path(sys.executable).parent / "uv"), "pip", "compile", "pyproject.toml", *asked, *options,
-            "--universal", "--python-version", "3.11", "--quiet", "--no-header", "--no-annotate", "--output-file", output,
+            "--universal", "--python-version", "3.11", "--quiet", "--no-header", "--no-annotate",
+            "--output-file", str(output),
         ],
         cwd=ROOT, check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
@@ -83,7 +84,9 @@ def main() -> None:
         names_by_section = {}
         for section in SECTIONS:
             extras += EXTRAS[section]
-            part = compile_requirements(extras, Path(scratch) / "part.txt", "--upgrade", "--constraint", str(everything))
+            part = compile_requirements(
+                extras, Path(scratch) / "part.txt", "--upgrade", "--constraint", str(everything)
+            )
             names_by_section[section] = {pin.name for pin in part}
     text = sectioned(pins, names_by_section)
     CONSTRAINTS.write_text(text, encoding="utf-8")

@@ -2,8 +2,8 @@
 
 Rules of this file
 - A pin has hashes of every wheel and source archive of its version, so one file serves every platform.
-- pip compares hashes only if *everything* that it would install has some, so the file is closed: what a pin needs on any
-  supported platform is pinned too, and what nothing needs isn't.
+- pip compares hashes only if *everything* that it would install has some, so the file is closed: what a pin needs on
+  any supported platform is pinned too, and what nothing needs isn't.
 - The file has sections, each closed together with those above it. The Makefile cuts it at their headings: `make setup`
   installs the first, `make setup-dev` the first two, `make freeze` all three.
 
@@ -67,16 +67,16 @@ def environments() -> list[dict[str, str]]:
     return [
         {
             "implementation_name": "cpython", "platform_python_implementation": "CPython", "os_name": "posix",
-            "python_full_version": python, "implementation_version": python, "python_version": python.rpartition(".")[0],
-            "sys_platform": platform, "platform_system": system, "platform_machine": machine,
-            "platform_release": "", "platform_version": "",
+            "python_version": python.rpartition(".")[0], "python_full_version": python,
+            "implementation_version": python, "sys_platform": platform, "platform_system": system,
+            "platform_machine": machine, "platform_release": "", "platform_version": "",
         }
         for python, (platform, system, machine) in itertools.product(PYTHONS, SYSTEMS)
     ]  # fmt: skip
 
 
 def read_pins(text: str) -> list[Pin]:
-    """Return the pins of a file such as constraints.txt, in its order; ValueError names the first line that isn't one."""
+    """Return the pins of constraints.txt, in its order. Raises ValueError for the first line that isn't one."""
     pins = []
     section = ""
     for line in re.sub(r" *\\\n *", " ", text).splitlines():
@@ -91,7 +91,7 @@ def pin_of(line: str, section: str) -> Pin:
     """Return one pin, from its lines joined to one."""
     wanted, *hashes = line.split(" --hash=sha256:")
     requirement = Requirement(wanted)
-    version = re.fullmatch(r"==([^*,]+)", str(requirement.specifier))
+    version = re.fullmatch(r"==([^*,=]+)", str(requirement.specifier))
     if version is None or requirement.url or requirement.extras:
         raise ValueError(f"not an exact version: {line[:80]!r}; write name==1.2.3")
     if wrong := [digest for digest in hashes if not re.fullmatch(r"[0-9a-f]{64}", digest)]:
