@@ -44,13 +44,16 @@ export RAY_USAGE_STATS_ENABLED := 0
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test lint format bench simulate chaos stops fuzz clean freeze
+.PHONY: help setup setup-dev run test lint format bench simulate chaos stops fuzz clean freeze audit audit-refresh notice
 
 help:
 	@echo 'make setup     create .venv, install the pinned dependencies, compile the kernels'
 	@echo 'make run       setup, then serve a cluster (ARGS="--port 8001 --data /tmp/other")'
 	@echo 'make test      setup, then all tests (PYTEST_ARGS="-k timeline")'
-	@echo 'make lint      ruff, mypy --strict, import-linter'
+	@echo 'make lint      ruff, mypy --strict, import-linter, audit'
+	@echo 'make audit     licences and known holes of what is installed, by lists in the repository: no network'
+	@echo 'make audit-refresh   the list of known holes, anew from OSV'
+	@echo 'make notice    NOTICE, anew from constraints.txt and the policy of licences'
 	@echo 'make format    rewrite the code in the house format'
 	@echo 'make bench     benchmarks (ARGS="read --quick"; all of them by default)'
 	@echo 'make simulate  the seeded whole-cluster simulation (SEEDS=200)'
@@ -139,6 +142,17 @@ lint: setup-dev
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports
+	@$(MAKE) --no-print-directory audit
+
+audit: setup-dev
+	@$(PY) -m tests.supply_chain.licences
+	@$(PY) -m tests.supply_chain.audit
+
+audit-refresh: setup-dev
+	@$(PY) -m tests.supply_chain.audit --refresh
+
+notice: setup-dev
+	@$(PY) -m tests.supply_chain.licences --notice
 
 format: setup-dev
 	@$(PY) -m ruff format .

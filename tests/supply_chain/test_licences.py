@@ -17,8 +17,8 @@ PINS = read_pins(CONSTRAINTS.read_text(encoding="utf-8"))
 POLICY = Policy.load()
 SITE = Path(importlib.metadata.distribution("packaging").locate_file("")).resolve()
 
-# Words of licences that ask for more than their text beside a copy, as models and data often have. (The texts of GPL and
-# MPL name the Affero GPL, and stand beside packages whose metadata says so already.)
+# Words of licences that ask for more than their text beside a copy, as models and data often have. (GPL and MPL stand
+# beside packages whose metadata says so already.)
 DEMANDING = r"Share.?Alike|\bCC[- ]BY[- ](?:SA|NC)|Attribution-Non|\bSSPL\b|Business Source"
 
 
