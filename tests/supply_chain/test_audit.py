@@ -136,7 +136,7 @@ def test_an_acceptance_is_for_one_version_by_any_of_the_advisory_s_names():
     assert [f.installed.version for f in unaccepted(found, accepted)] == ["2026.10.17"]
 
 
-# ---- making the list anew, from a service on loopback -----------------------------------------------------------------
+# ---- making the list anew, from a service on loopback ----------------------------------------------------------------
 
 PYPI = {"ecosystem": "PyPI", "name": "Some_Package"}
 RECORDS: dict[str, dict[str, Any]] = {
