@@ -212,11 +212,14 @@ def test_a_dependency_that_nobody_pinned_is_refused(checkout):
 
 
 def test_a_source_archive_is_refused_before_its_code_runs(checkout):
-    """Its hash would be right; but what it needs for building has none."""
+    """Its hash would be right; but what builds it, here a module of its own, has none."""
     source = checkout.folder / "eager-1.0"
     source.mkdir()
     (source / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: eager\nVersion: 1.0\n")
-    (source / "setup.py").write_text(f"open({str(checkout.folder / 'ran')!r}, 'w')\n")
+    (source / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "builds"\nbackend-path = ["."]\n'
+    )
+    (source / "builds.py").write_text(f"open({str(checkout.folder / 'ran')!r}, 'w')\n")
     archive = shutil.make_archive(str(checkout.mirror / "eager-1.0"), "gztar", checkout.folder, "eager-1.0")
     checkout.pin(eager=hashlib.sha256(Path(archive).read_bytes()).hexdigest())
     assert checkout.install().returncode != 0
