@@ -89,7 +89,8 @@ def main() -> None:
             )
             names_by_section[section] = {pin.name for pin in part}
     text = sectioned(pins, names_by_section)
-    CONSTRAINTS.write_text(text, encoding="utf-8")
+    if text != CONSTRAINTS.read_text(encoding="utf-8"):  # or make would install everything again
+        CONSTRAINTS.write_text(text, encoding="utf-8")
 
     after = {pin.name: pin.version for pin in read_pins(text)}
     for name in sorted(before.keys() | after.keys()):
