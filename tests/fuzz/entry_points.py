@@ -273,22 +273,27 @@ def _get(target: bytes, *headers: bytes) -> bytes:
     return b"GET %b HTTP/1.1\r\nhost: x\r\n%b\r\n" % (target, b"".join(header + b"\r\n" for header in headers))
 
 
-def _requests(given: str) -> None:
-    raw, line = "".join(f"%{byte:02X}" for byte in _utf8(given[: len(given) // 6])).encode(), _header(given)
-    for request in (
-        _get(b"/search/tags/" + raw),
-        _get(b"/" + raw),
-        _get(b"/" + _utf8(given)),
-        _get(b"/docs-assets/" + _utf8(given)),
-        _get(b"/api/v1/search?query=" + raw),
-        _get(b"/healthz?" + _utf8(given)),
-        _get(b"/1/profile", b"cookie: " + line),
-        _get(b"/1/profile", b'cookie: a="' + line + b'"'),
-        _get(b"/1/profile", b"x-a: " + line, b"authorization: Bearer " + line, b"connection: " + line),
-        _get(b"/1/profile", *(b"x-%d: a" % n for n in range(len(given) // 16))),
-        _get(b"/1/followers", b"host: " + line),
-    ):
-        _sent(request)
+def _paths(given: str) -> None:
+    raw = "".join(f"%{byte:02X}" for byte in _utf8(given[: len(given) // 6])).encode()
+    for path in (b"/search/tags/" + raw, b"/" + raw, b"/" + _utf8(given), b"/" + _utf8(given) + b"/followers"):
+        _sent(_get(path))
+    _sent(_get(b"/docs-assets/" + _utf8(given)))
+
+
+def _queries(given: str) -> None:
+    for path in (b"/api/v1/search", b"/search/tags/a", b"/feed", b"/healthz"):
+        _sent(_get(path + b"?query=" + _utf8(given)))
+
+
+def _cookies(given: str) -> None:
+    _sent(_get(b"/1/profile", b"cookie: " + _header(given), b'cookie: a="' + _header(given) + b'"'))
+
+
+def _headers(given: str) -> None:
+    line = _header(given)
+    _sent(_get(b"/1/profile", b"x-a: " + line, b"authorization: Bearer " + line, b"connection: " + line))
+    _sent(_get(b"/1/profile", *(b"x-%d: a" % n for n in range(len(given) // 16))))
+    _sent(_get(b"/1/followers", b"host: " + line, b"accept: " + line, b"x-request-id: " + line))
 
 
 def _pieces(given: str) -> None:
@@ -455,7 +460,10 @@ ROWS = [
     Row("a head's lines", _head, "request_log: _FIT_REQUEST_ID; positions: _FORM; edge: allowed_methods",
         "forwarded addresses, the router's patterns"),
     Row("bodies", _bodies, "", "JSON, forms, parts and their headers, lists of one name", weight=2),
-    Row("whole requests", _requests, "", "the HTTP parser, FastAPI's reading of queries and cookies", weight=6),
+    Row("requests: paths", _paths, "", "the HTTP parser, the router", weight=4),
+    Row("requests: queries", _queries, "", "FastAPI's own reading of them", weight=3),
+    Row("requests: cookies", _cookies, "", "FastAPI's own reading of them", weight=2),
+    Row("requests: headers", _headers, "", "the HTTP parser, FastAPI", weight=3),
     Row("requests in pieces", _pieces, "", "heads and bodies byte by byte", weight=32),
     Row("words", text.words,
         "text: _MARKUP _DROPPED _STRAY_JOINER _SCAN _PLAIN _PLAIN_WORD _EXPANDING _ASCII_APOSTROPHE",

@@ -59,7 +59,7 @@ def _shapes() -> dict[str, Shape]:
     shapes = {repr(unit): _of("", unit, "") for unit in UNITS}
     for run in ("a", "1", "é", "日", "\u0301", "a.", "日.", "a ", "ש"):
         shapes |= {f"{run!r} before {after!r}": _of("", run, after) for after in _AFTER}
-    for run in ("a", "é", "日", " ", "(", ".", "\\", "\u0316\u0300"):
+    for run in ("a", "é", "日", " ", "(", "(a)", ".", "\\", "\u0316\u0300"):
         shapes |= {f"{run!r} after {before!r}": _of(before, run, "") for before in _BEFORE}
     chance = random.Random(14)
     for _ in range(_MIXED_COUNT):
