@@ -34,7 +34,7 @@ from actors.core.snapshot import TABLES
 from actors.launch import ClusterInfo, serving_lock
 from actors.offline import stopped_settings
 from actors.progress import Bars
-from actors.storage import open_files, open_redis, shard_directory
+from actors.storage import open_files, open_redis, require_journal, shard_directory
 from api.app import VERSION
 from cluster.connect import NamedActors, local_node_id, make_actor_call, router_handle
 from cluster.lane_protocol import LaneDisconnected, LaneProtocolError
@@ -311,8 +311,7 @@ def backup_stopped(data_dir: Path, directory: Path, console: Console) -> dict[st
 def _write_stopped(writer: BackupWriter, settings: Settings, leader: Replica, on_bytes: OnBytes) -> ShardFacts:
     shard, folder = leader.shard, shard_directory(settings.storage.data_dir, leader.shard, leader.index)
     shared = settings.storage.backend == "redis"
-    if not shared and not (folder / "journal").is_dir():
-        raise NotFoundError(f"{folder} holds no journal: a shard of this cluster is not here")
+    require_journal(settings, shard, leader.index)
     folder.mkdir(parents=True, exist_ok=True)
     journal, store, _, release = open_redis(settings, shard) if shared else open_files(folder, shard)
     try:

@@ -14,7 +14,7 @@ import functools
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +30,7 @@ from api.auth import parse_token
 from api.entities import Entities, find_entities, pack_entities
 from api.passwords import Passwords
 from api.settings import PasswordSettings
+from api.texts import is_blank
 from cluster.checking import (
     SHOWN_COUNT,
     Outcome,
@@ -51,6 +52,7 @@ from cluster.loading import AccountRow, BulkLoader, Loaded, OnCount, Post, draw_
 from cluster.search_checking import ask_by_actor, check_search
 from cluster.storm import Storm, kill_in_turn
 from configs.settings import Settings
+from persistence.private import open_folders
 
 T = TypeVar("T")
 NO_EDGES = Edges(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
@@ -86,6 +88,8 @@ def read_input(
     """Read the files. Raises InvalidError that names file and line."""
 
     def clean(text: str) -> str:
+        if is_blank(text):
+            return ""  # as an empty line: there is no tweet in it
         return fields.clean_text(text, "the tweet", max_chars, chars_min=1, lines=True)
 
     with Bars(console) as bars:
@@ -96,20 +100,22 @@ def read_input(
         if tweets is not None:
             with bars.reading(tweets.name) as on_bytes:
                 texts = read_texts(tweets, clean, on_bytes)
-        imported = read_accounts(accounts, check_account) if accounts is not None else []
+        imported = read_accounts(accounts, clean_account) if accounts is not None else []
     found = Input(edges, texts, imported, seed)
     found.authors()
     return found
 
 
-def check_account(account: ImportedAccount) -> None:
-    """Hold an imported account to what registration would allow."""
+def clean_account(account: ImportedAccount) -> ImportedAccount:
+    """Return an imported account as registration would store it; hold it to what that would allow."""
     fields.clean_username(account.username)
     if account.password:
-        fields.clean_password(account.password)
+        fields.new_password(account.password)
     token_owner = parse_token(account.token).account_id if account.token else 0
     if token_owner not in (0, account.account_id):
         raise InvalidError(f"its token belongs to account {token_owner}")
+    display_name = fields.clean_display_name(account.display_name)
+    return replace(account, display_name=display_name, bio=fields.clean_bio(account.bio))
 
 
 # ---- loading ----------------------------------------------------------------------------------------------------
@@ -181,7 +187,7 @@ def summary_of(done: dict[str, Loaded]) -> dict[str, Any]:
 class CheckOptions:
     """oracle: compare timelines; given: compare with files; page: another way to read home pages than the lane.
 
-    search: compare search indexes with memory; repair: and feed what differs.
+    search: compare search indexes with memory; repair: and feed what differs; folder: of the data, if it is here.
     """
 
     oracle: bool = False
@@ -190,6 +196,7 @@ class CheckOptions:
     page: ReadPage | None = None
     search: bool = False
     repair: bool = False
+    folder: Path | None = None
 
 
 async def check_running(namespace: str, length: int, options: CheckOptions, console: Console) -> Outcome:
@@ -198,6 +205,8 @@ async def check_running(namespace: str, length: int, options: CheckOptions, cons
     try:
         loader, outcome = BulkLoader(client), Outcome()
         outcome.add(f"router: {problem}" for problem in await router_handle(namespace).check.remote())
+        if options.folder is not None:
+            outcome.add(open_folders(options.folder))
         statuses = await check_shards(loader, outcome)
         accounts = outcome.figures["accounts"]
         with Bars(console) as bars:

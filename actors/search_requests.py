@@ -4,16 +4,17 @@
 
     search           [tree, order, count, cursor, at_ms, reader, highlight]     [rows, edge, highlights]
     search_accounts  [words, count, reader]            [[score, account id, JSON], ...]
-    suggest          [text, count, reader]             [the same, [[hashtag, tweets], ...]]
+    suggest          [text, count, reader]             [the same, [[hashtag, tweets], ...], is near]
     tagged           [any, all, none, max_id, min_id, count, reader]             rows
     corrections      [words]                           {word: [tweets, [[word, mistakes, tweets], ...]]}
     trends           []                                a sketch
     search_check     [repair]                          how far index and memory differ
 
+    near   = whether no name here begins so, and these accounts only resemble it: the API worker decides for all shards
     reader = [account id, following, hidden]: 0 and two empty byte strings for nobody (`reader` of reads.py)
     row    = [score, tweet id, JSON]
     edge   = 0 if there is no more; else how far was looked: what is beyond this id is another page's (of `top`: 1)
-    cursor = [max_id, min_id] for `latest`, [score, tweet id] for `top`, below which the page begins
+    cursor = [max_id, min_id] for `latest`; for `top` the tweets that were shown, which aren't wanted again, as int64s
 
 Rules of this file
 - Any replica answers: its index may lag, its memory decides.
@@ -25,10 +26,13 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import structlog
@@ -37,13 +41,19 @@ from actors.core.arguments import an_id_or_zero, listed, text, whole
 from actors.core.errors import InvalidError, MalformedError, NotFoundError, OverloadedError, RookeryError
 from actors.core.found import Found, FoundTweets, Viewer, Weights, account_rows
 from actors.core.ids import ID_MAX
-from actors.core.limits import PAGE_COUNT_MAX
+from actors.core.limits import PAGE_COUNT_MAX, SHOWN_COUNT_MAX
 from actors.core.postings import Steps
 from actors.search.query import check_tree, has_follows
+from actors.search.text import words as words_in
 from actors.search_postings import Matches
 from actors.searching import SearchEngine
 from cluster.lane_protocol import LaneDisconnected, LaneTimeout
 from cluster.turns import Turns
+
+if TYPE_CHECKING:
+    from actors.commits import Commits
+    from actors.core.reads import Reads
+    from configs.sections import Search
 
 IN_FLIGHT_MAX = 256  # searches of one shard under way; an engine carries some 10,000 a second
 SPARE_COUNT = 10  # more ids than asked for: some may not be shown
@@ -51,6 +61,8 @@ LISTED_SPARE_COUNT = 2  # of those that posting lists know: it costs little to a
 ROUNDS_MAX = 8  # questions for one page of which hardly anything may be shown
 BEST_COUNT_MAX = 5_000  # tweets by rank that are looked at for a page
 ROUND_COUNT_MAX = 2_000  # ids in one of them: so a page looks at some 7,000
+CANDIDATES_MAX = 2_000  # that an engine gives of the best, and of the newest as many
+FIRST_OF_OLD_WORKERS = [0.0, 0]  # of API workers that are restarted after their shards: for a first page
 QUERY_BYTES_MAX = 4_096
 WORDS_MAX = 50
 ACCOUNTS_BYTES_MAX = 8 * 400_000  # ids of accounts in a request: more than anybody follows, blocks and mutes
@@ -61,6 +73,16 @@ NOBODY = Viewer(0, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
 OPERATIONS = frozenset(("search", "search_accounts", "suggest", "tagged", "corrections", "trends", "search_check"))
 Reply = Callable[[Any], None]
 T = TypeVar("T")
+
+
+def make_search(settings: Search, commits: Commits, reads: Reads, folder: Path) -> SearchRequests:
+    """Return what answers a replica's searches. folder: of its index."""
+    found, engine = FoundTweets(reads), None
+    weights = Weights(settings.half_life_hours * 3_600_000.0, settings.freshness_floor, settings.closeness_bonus)
+    if settings.enabled:
+        engine = SearchEngine(commits, found, folder, settings.commit_ms)
+        engine.postings.filled = gc.freeze  # half a million names of lists; a collection that meets them takes 50 ms
+    return SearchRequests(engine, found, weights, settings.candidates, settings.timeout_ms / 1000, Turns())
 
 
 class SearchRequests:
@@ -83,6 +105,28 @@ class SearchRequests:
             "search_check": self._check,
         }  # fmt: skip
         self._checks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Start the engine, if there is one."""
+        if self.engine is not None:
+            self.engine.start()
+
+    async def stop(self) -> None:
+        """End the engine."""
+        if self.engine is not None:
+            await self.engine.stop()
+
+    async def wait_until_up(self, timeout_s: float) -> None:
+        """Return once the engine has answered, or after so long."""
+        if self.engine is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.engine.came_up.wait(), timeout_s)
+
+    def readiness(self) -> dict[str, Any]:
+        """Return what `/readyz` judges by; see `SearchEngine.readiness`."""
+        if self.engine is None:
+            return {"state": "off", "left": 0, "serves": False, "has_served": False}
+        return self.engine.readiness()
 
     def handle(self, request: Any, op: str, args: list[Any]) -> None:
         """Have it answered when it is its turn. Raises RookeryError for what can be refused at once."""
@@ -132,11 +176,7 @@ class SearchRequests:
                 page.ask_before(max_id)
         elif order == "top":
             whole(at_ms, 0, ID_MAX, "at_ms")
-            score, tweet_id = _pair(cursor)
-            if type(score) not in (int, float) or score != score:
-                raise MalformedError("a cursor of top is [score, tweet id]")
-            below = (float(score), an_id_or_zero(tweet_id, "cursor"))
-            TopPage(self, request, tree, viewer, count, bool(highlight), at_ms, below).ask()
+            TopPage(self, request, tree, viewer, count, bool(highlight), at_ms, _shown(cursor)).ask()
         else:
             raise InvalidError('order must be "latest" or "top"', "order")
 
@@ -178,9 +218,18 @@ class SearchRequests:
         text(query, QUERY_BYTES_MAX, "query")
         viewer = _viewer(reader)
         count = whole(count, 1, PAGE_COUNT_MAX, "count")
+        words = [] if query.startswith("#") else words_in(query)[:WORDS_MAX]
 
         def answer(body: Any) -> None:
-            request.reply([self._accounts(body[0], viewer)[:count], body[1][:count]])
+            accounts, tags = self._accounts(body[0], viewer)[:count], body[1]
+            if accounts or not words:
+                request.reply([accounts, tags, False])
+            else:  # or none that this reader may see
+                resembling = partial(answer_near, tags)
+                self.ask(request, "accounts", [words, count + SPARE_COUNT], resembling)
+
+        def answer_near(tags: Any, body: Any) -> None:
+            request.reply([self._accounts(body, viewer)[:count], tags, True])
 
         self.ask(request, "suggest", [query, count + SPARE_COUNT], answer)
 
@@ -351,56 +400,77 @@ class Page:
 
 
 class TopPage:
-    """A page of the best. A class, as functions that call themselves would be garbage that only a collection finds."""
+    """A page of the best that weren't shown. A class, as functions that call themselves would be garbage that only a
+    collection finds.
 
-    __slots__ = ("at_ms", "below", "count", "highlight", "request", "requests", "tree", "until_s", "viewer")
+    Ranks move between two pages, so a page begins at no rank: the best are asked for, with as many more as were shown,
+    and these are left out. So no tweet is on two pages, and none can get above where the next page begins.
+    """
+
+    __slots__ = (
+        "at_ms", "count", "highlight", "request", "requests", "shown", "shown_here", "tree", "until_s", "viewer",
+    )  # fmt: skip
 
     def __init__(
         self, requests: SearchRequests, request: Any, tree: Any, viewer: Viewer, count: int, highlight: bool,
-        at_ms: int, below: tuple[float, int],
+        at_ms: int, shown: frozenset[int],
     ) -> None:  # fmt: skip
-        """below: score and id that those of the page come after; an id of 0 for none."""
+        """shown: tweets of the pages before, of all shards; so many of them may be here."""
         self.requests, self.request, self.tree, self.viewer = requests, request, tree, viewer
-        self.count, self.highlight, self.at_ms, self.below = count, highlight, at_ms, below
+        self.count, self.highlight, self.at_ms, self.shown = count, highlight, at_ms, shown
+        self.shown_here = requests.found.count_here(shown)
         self.until_s = time.monotonic() + requests.timeout_s
 
     def ask(self) -> None:
         """Ask posting lists, or else the engine."""
-        self._ask_lists(self.count + 1 + LISTED_SPARE_COUNT)
+        self._ask_lists(self.count + 1 + LISTED_SPARE_COUNT + self.shown_here)
 
     def _ask_lists(self, wanted: int) -> None:
         """Ask for as many as likely make a page; for more if few of them may be shown."""
         requests = self.requests
         assert requests.engine is not None
         postings = requests.engine.postings
-        best = postings.best(self.tree, self.at_ms, self.below, wanted, self.viewer, requests.weights)
+        best = postings.best(self.tree, self.at_ms, wanted, self.viewer, requests.weights)
         requests.in_turns(self, "top", best, partial(self._take, wanted))
 
     def _take(self, wanted: int, best: Matches | None) -> None:
         requests = self.requests
         if best is None:
-            args = [self.tree, requests.candidates, follows_in(self.tree, self.viewer)]
-            requests.ask(self.request, "top", args, self._rank)
+            self._ask_engine(min(requests.candidates + self.shown_here, CANDIDATES_MAX))
         elif self._show(best, len(best.ids) == wanted <= BEST_COUNT_MAX):
             requests.answered += 1
         else:
             self._ask_lists(8 * wanted)
 
-    def _rank(self, body: Any) -> None:
-        requests, below = self.requests, self.below
+    def _ask_engine(self, candidates: int) -> None:
+        """Ask for candidates, and for as many as there can be if few of them may be shown."""
+        args = [self.tree, candidates, follows_in(self.tree, self.viewer)]
+        self.requests.ask(self.request, "top", args, partial(self._rank, candidates))
+
+    def _rank(self, candidates: int, body: Any) -> None:
+        requests = self.requests
         ranked = requests.found.ranked(body[0], body[1], self.at_ms, self.viewer, requests.weights)
-        if below[1]:
-            ranked = [each for each in ranked if each < below]
-        self._show(Matches([tweet_id for _, tweet_id in ranked], None, [score for score, _ in ranked]), False)
+        matches = Matches([tweet_id for _, tweet_id in ranked], None, [score for score, _ in ranked])
+        if not self._show(matches, len(body[0]) >= candidates < CANDIDATES_MAX):
+            self._ask_engine(CANDIDATES_MAX)
 
     def _show(self, matches: Matches, whole_page: bool) -> bool:
         """Answer with the first that may be seen, unless a whole page is wanted and there are fewer."""
         count = self.count
+        if self.shown:
+            matches = _without(matches, self.shown)
         rows = self.requests.found.rows(matches.ids, self.viewer, count + 1, matches.scores, matches.arrivals)
         if whole_page and len(rows) <= count:
             return False
         self.requests.reply_page(self.request, self.tree, rows[:count], int(len(rows) > count), self.highlight)
         return True
+
+
+def _without(matches: Matches, shown: frozenset[int]) -> Matches:
+    """Return the others of some matches."""
+    left = [i for i, tweet_id in enumerate(matches.ids) if tweet_id not in shown]
+    ids, arrivals, scores = (None if column is None else [column[i] for i in left] for column in matches)
+    return Matches(ids or [], arrivals, scores)
 
 
 def follows_in(tree: Any, viewer: Viewer) -> bytes:
@@ -418,6 +488,15 @@ def _pair(value: Any) -> list[Any]:
     if not isinstance(value, list) or len(value) != 2:
         raise MalformedError("a cursor is a list of two")
     return value
+
+
+def _shown(cursor: Any) -> frozenset[int]:
+    """Return the tweets that a cursor of `top` names. Raises MalformedError."""
+    if cursor == FIRST_OF_OLD_WORKERS:
+        return frozenset()
+    if type(cursor) is not bytes or len(cursor) % 8 or len(cursor) > 8 * SHOWN_COUNT_MAX:
+        raise MalformedError(f"a cursor of top is int64 bytes of at most {SHOWN_COUNT_MAX} tweets")
+    return frozenset(np.frombuffer(cursor, dtype="<i8").tolist())
 
 
 def _viewer(reader: Any) -> Viewer:

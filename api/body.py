@@ -1,8 +1,14 @@
 """Reads a request body, whatever of the three kinds it is, into one dict of values.
 
 Rules of this file
-- JSON object, `application/x-www-form-urlencoded` or `multipart/form-data`, by Content-Type; nothing else (415).
-  An empty body is an empty dict. A body without a Content-Type is read as JSON.
+- What begins with `{` is JSON, whatever Content-Type says: `curl --data '{...}'` calls it a form, others text/plain.
+  White space and a byte order mark may stand before it. No client means a form by that: whoever encodes one writes a
+  `{` as `%7B`, so only a form put together by hand could begin so, and it is told. (Nor does a browser do anything in
+  somebody's name by such a request, which it sends without asking: tokens are sent by hand, not by the browser.)
+- Else it is JSON, `application/x-www-form-urlencoded` or `multipart/form-data`, by Content-Type; nothing else (415).
+  A body without a Content-Type is read as JSON.
+- An empty body is an empty dict, whatever it is called: there is nothing in it to be of a wrong kind (clients such as
+  aiohttp call it application/octet-stream). Where something is needed, what is missing is named.
 - The size limit holds while the body streams in, whatever Content-Length says (413).
 - JSON is strict (orjson): no NaN, no lone surrogates, no nesting beyond 1,024; of a key given twice the last counts.
 - In forms a name given twice, or one that ends in `[]`, makes a list.
@@ -28,6 +34,8 @@ from api.text_parts import parse_parts
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 JSON = "application/json"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_JSON_BLANKS = b" \t\r\n"  # RFC 8259, section 2
 DISCARD_BYTES_MAX = 4 * 1024 * 1024  # of a body that is too large; who sends more may see a reset instead of the 413
 DISCARD_S = 2.0
 
@@ -35,16 +43,23 @@ DISCARD_S = 2.0
 async def read_body(request: Request, bytes_max: int) -> dict[str, Any]:
     """Return the values of the body. Raises MalformedError, TooLargeError or UnsupportedMediaError."""
     raw = await _read_bytes(request, bytes_max)
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in ("", JSON, FORM, MULTIPART):
-        raise UnsupportedMediaError(f"a body may be {JSON}, {FORM} or {MULTIPART}, not {kind[:60]!a}")
     if not raw:
         return {}
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if is_json_object(raw):
+        return _parse_json(raw, kind)
+    if kind not in ("", JSON, FORM, MULTIPART):
+        raise UnsupportedMediaError(f"a body may be {JSON}, {FORM} or {MULTIPART}, not {kind[:60]!a}")
     if kind == FORM:
         return _gather(split_pairs(raw, "the form"))
     if kind == MULTIPART:
         return _gather(await _multipart_pairs(request, raw))
-    return _parse_json(raw)
+    return _parse_json(raw, kind)
+
+
+def is_json_object(raw: bytes) -> bool:
+    """Return whether a body begins as a JSON object, which nothing else does that a client sends."""
+    return raw.removeprefix(BYTE_ORDER_MARK).lstrip(_JSON_BLANKS).startswith(b"{")
 
 
 async def _read_bytes(request: Request, bytes_max: int) -> bytes:
@@ -75,11 +90,12 @@ async def _discard(stream: AsyncIterator[bytes]) -> None:
                     return
 
 
-def _parse_json(raw: bytes) -> dict[str, Any]:
+def _parse_json(raw: bytes, kind: str) -> dict[str, Any]:
     try:
-        value = orjson.loads(raw)
+        value = orjson.loads(raw.removeprefix(BYTE_ORDER_MARK))
     except orjson.JSONDecodeError as error:
-        raise MalformedError(f"the body is not JSON: {error}") from error
+        hint = "; it is read as such since it begins with {, which a form writes as %7B" if kind == FORM else ""
+        raise MalformedError(f"the body is not JSON: {error}{hint}") from error
     if not isinstance(value, dict):
         raise MalformedError('the body must be a JSON object, such as {"user_id": "42"}')
     return value

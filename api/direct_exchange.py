@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from actors.core.errors import RookeryError
+from api.caching import Headers, has_token, keep_private
 from api.edge import UNMATCHED
 from api.errors import response_for
-from api.hot import Headers
 from api.services import Services, overloaded
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ class DirectExchange:
     """One request and its answer."""
 
     __slots__ = (
-        "_protocol", "_request_id", "_services", "_started_s", "disconnected", "keep_alive", "more_body",
-        "response_complete",
+        "_headers", "_protocol", "_request_id", "_services", "_started_s", "_url", "disconnected", "keep_alive",
+        "more_body", "response_complete",
     )  # fmt: skip
 
     message_event = _NobodyWaits()
@@ -75,9 +75,11 @@ class DirectExchange:
         self.keep_alive = self.more_body = True  # a shutdown takes the first back
 
     def begin(self) -> None:
-        """Start the clock and give the request its id."""
+        """Start the clock, give the request its id, and keep what it said: by the time of the answer the protocol may
+        have read the next one's head."""
         self._started_s = time.perf_counter()
-        self._request_id = self._services.requests.id_of(self._protocol.headers)
+        self._url, self._headers = self._protocol.url, self._protocol.headers
+        self._request_id = self._services.requests.id_of(self._headers)
 
     def fail(self, error: Exception) -> tuple[int, Headers, bytes]:
         """Return the answer to an error."""
@@ -90,6 +92,8 @@ class DirectExchange:
         """Write the whole answer at once, unless nobody is there, and note it. Returns how long it took, in seconds."""
         protocol = self._protocol
         self.response_complete = True
+        if status != 200 and has_token(self._headers, self._url):  # what is read here with 200 says it itself
+            headers = keep_private(headers)
         if not self.disconnected:
             parts = [_beginning(status, protocol.server_state.default_headers)]
             for name, value in headers:
@@ -131,6 +135,11 @@ class ReadExchange(DirectExchange):
             self._end(*self.fail(error))
             return False
         return True
+
+    def _origin(self, host: bytes) -> str:
+        """Return what links begin with. host: the Host header."""
+        protocol = self._protocol
+        return self._services.origins.of(protocol.scheme or "http", host, protocol.client, self._headers)
 
     def _answer_with(self, reply: Any) -> tuple[Headers, bytes]:
         """Return headers and body for what the shards said. May raise anything."""

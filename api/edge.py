@@ -6,6 +6,7 @@ Rules of this file
   places of their own. Most are shed before they come here (`direct_exchange.py`).
 - What a request must see of earlier writes is read here, what it has written is added to its answer: `positions.py`.
 - Every request has a deadline (503), and exactly one answer, whatever happens inside.
+- No cache may keep an answer in which a token had a part: `caching.py`.
 - HEAD is answered as GET (the server drops the body); OPTIONS lists the methods of a path.
 - FastAPI parses query and cookies of every request, whether a route wants them or not, and Python's parser of quoted
   cookies was quadratic until 3.11.10 and 3.12.6: 8 s for 64 KB. So no route is shown a cookie (none reads any), nor a
@@ -26,6 +27,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.admission import Gate
+from api.caching import is_private, keep_private
 from api.errors import response_for
 from api.hot import ThinRead
 from api.params import check_query_size
@@ -37,12 +39,13 @@ _CLIENT_GONE_STATUS = 499  # in the log and the metrics only; nobody is there to
 
 
 class Answer:
-    """Notes what is sent, and adds the request id and how far the journals were after a write."""
+    """Notes what is sent, and adds the request id, how far the journals were after a write, and that no cache may keep
+    it if a token had a part in it."""
 
-    __slots__ = ("_id_header", "_send", "given", "positions", "status")
+    __slots__ = ("_id_header", "_scope", "_send", "given", "positions", "status")
 
-    def __init__(self, send: Send, request_id: bytes) -> None:
-        self._send = send
+    def __init__(self, scope: Scope, send: Send, request_id: bytes) -> None:
+        self._scope, self._send = scope, send
         self._id_header = (b"x-request-id", request_id)
         self.status = 0  # 0 until the answer has begun
         self.given: dict[int, int] = {}  # positions that came with the request
@@ -52,7 +55,10 @@ class Answer:
         """Pass a message on; see the class."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = [*message.get("headers", ()), self._id_header]
+            headers = list(message.get("headers", ()))
+            if is_private(self._scope):
+                headers = keep_private(headers)
+            headers.append(self._id_header)
             if self.positions and self.status < 400:
                 written = position_header(self.given, self.positions)
                 if written is not None:
@@ -78,9 +84,9 @@ class Edge:
         started_s = time.perf_counter()
         services = self._services
         request_id = services.requests.id_of(scope["headers"])
-        answer = Answer(send, request_id.encode())
-        method = scope["method"]
         scope.setdefault("state", {})["request_id"] = request_id
+        answer = Answer(scope, send, request_id.encode())
+        method = scope["method"]
         inner = {**scope, "method": "GET"} if method == "HEAD" else scope
         gate = services.gate_of(method, scope["path"])
         gate.count += 1

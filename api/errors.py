@@ -58,10 +58,14 @@ def response_for(error: BaseException, request_id: str) -> Response:
         return _known(MalformedError("the connection ended before the request was complete"))
     if isinstance(error, HTTPException):
         return _from_framework(error)
-    # frames without their locals and without the message: both may hold a token or a text
+    log_unexpected(error, request_id)
+    return _json(500, error_body("internal", f"something went wrong on our side; request {request_id}"))
+
+
+def log_unexpected(error: BaseException, request_id: str) -> None:
+    """Log a defect of ours: frames without their locals and without the message, as both may hold a token or a text."""
     frames = "".join(traceback.format_tb(error.__traceback__))
     _log.error("unexpected_error", request_id=request_id, error=type(error).__name__, frames=frames)
-    return _json(500, error_body("internal", f"something went wrong on our side; request {request_id}"))
 
 
 def _known(error: RookeryError) -> Response:

@@ -1,10 +1,12 @@
 """Checks the values of a body: texts, names, passwords, links, lists.
 
 Rules of this file
-- Texts are normalised to NFC and counted in code points. Control characters are refused, with the exception of the
-  line feed where the field may have several lines (a tweet, a bio). So are lone surrogates and the three code points
-  that Twitter refuses in any text (U+FFFE, U+FEFF, U+FFFF). The message names the character and its index.
-- Nothing is trimmed, cut or replaced silently: what is stored is what was sent, in NFC.
+- Texts are normalised to NFC and counted in code points. Where a field may have several lines (a tweet, a bio), CR LF
+  and CR become line feeds; names, places, links and the lines of a profile refuse any line end. All other control
+  characters are refused, and so are lone surrogates and the three code points that Twitter refuses in any text (U+FFFE,
+  U+FEFF, U+FFFF). The message names the character and its index.
+- Tweets and names need something to see in them: blanks and invisible characters alone are refused as empty.
+- Nothing else is trimmed, cut or replaced silently: what is stored is what was sent, in NFC.
 """
 
 from __future__ import annotations
@@ -17,20 +19,32 @@ from urllib.parse import urlsplit
 import orjson
 
 from actors.core.errors import InvalidError, MalformedError
+from actors.core.ids import ID_MAX
 from actors.core.normal_form import SHRINKS_MAX, normalize
+from actors.core.numbers import whole_number
 from api import limits
-from api.params import Values, parse_id, shown
+from api.params import Values, shown
+from api.passwords import prepare_password
+from api.texts import is_blank, with_line_feeds
 
 VISIBILITIES = {"public": 0, "followers": 1, "direct": 2}
 _USERNAME = re.compile(rf"[A-Za-z0-9_]{{1,{limits.USERNAME_CHARS_MAX}}}")
 _REFUSED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\ufeff\uffff]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _REFUSED_IN_LINE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\ufffe\ufeff\uffff]")
 
 
-def clean_text(value: Any, field: str, chars_max: int, *, chars_min: int = 0, lines: bool = False) -> str:
-    """Return a text in NFC of chars_min..chars_max code points. Raises MalformedError or InvalidError."""
+def clean_text(
+    value: Any, field: str, chars_max: int, *, chars_min: int = 0, lines: bool = False, seen: bool = False
+) -> str:
+    """Return a text in NFC of chars_min..chars_max code points. Raises MalformedError or InvalidError.
+
+    seen: whether a text that isn't empty needs something to see in it; one that may not be empty does in any case.
+    """
     if not isinstance(value, str):
         raise MalformedError(f"{field} must be a text, not {shown(value)}", field)
+    if lines:
+        value = with_line_feeds(value)
     if found := (_REFUSED if lines else _REFUSED_IN_LINE).search(value):
         name = unicodedata.name(found.group(), "control character")
         point = f"U+{ord(found.group()):04X}"
@@ -38,13 +52,19 @@ def clean_text(value: Any, field: str, chars_max: int, *, chars_min: int = 0, li
     text = normalize("NFC", value) if len(value) <= SHRINKS_MAX * chars_max else value  # else it is too long, anyway
     if not chars_min <= len(text) <= chars_max:
         raise InvalidError(f"{field} must have {chars_min} to {chars_max} characters, not {len(text)}", field)
+    if text and (seen or chars_min) and is_blank(text):
+        raise InvalidError(f"{field} is as good as empty: it has only blanks and characters that nobody sees", field)
     return text
 
 
-def optional_text(values: Values, field: str, chars_max: int, *, lines: bool = False) -> str:
-    """Return a text, or an empty one when it isn't given."""
-    value = values.get(field)
-    return "" if value is None else clean_text(value, field, chars_max, lines=lines)
+def clean_display_name(value: Any) -> str:
+    """Return a display name, empty for none."""
+    return "" if value is None else clean_text(value, "display_name", limits.DISPLAY_NAME_CHARS_MAX, seen=True)
+
+
+def clean_bio(value: Any) -> str:
+    """Return what an account says of itself, perhaps in several lines; empty for nothing."""
+    return "" if value is None else clean_text(value, "bio", limits.BIO_CHARS_MAX, lines=True)
 
 
 def required(values: Values, field: str) -> Any:
@@ -70,21 +90,33 @@ def is_username(value: str) -> bool:
     return _USERNAME.fullmatch(value) is not None
 
 
-def clean_password(value: Any, bytes_min: int = limits.PASSWORD_BYTES_MIN) -> str:
-    """Return a password: any text of 8 to 256 bytes in UTF-8. Never shown in a message.
-
-    bytes_min: 0 where one is tried, not chosen: too short is then simply wrong.
-    """
+def tried_password(value: Any) -> str:
+    """Return a password that somebody logs in with: whatever it is, it is simply wrong. Never shown in a message."""
     if not isinstance(value, str):
         raise MalformedError("password must be a text", "password")
     try:
         size_bytes = len(value.encode())
     except UnicodeEncodeError as error:
         raise InvalidError("password must be valid Unicode", "password") from error
+    if size_bytes > limits.PASSWORD_GIVEN_BYTES_MAX:
+        raise InvalidError(f"password has {size_bytes} bytes; no password is that long", "password")
+    return value
+
+
+def new_password(value: Any, bytes_min: int = limits.PASSWORD_BYTES_MIN) -> str:
+    """Return a password that somebody chooses, as it is hashed: 8 to 256 bytes of UTF-8, without control characters.
+
+    Raises MalformedError or InvalidError, which don't show it.
+    """
+    text = tried_password(value)
+    if _CONTROL.search(text):
+        raise InvalidError("password may not contain control characters, such as a tab or a line end", "password")
+    text = prepare_password(text)
+    size_bytes = len(text.encode())
     if not bytes_min <= size_bytes <= limits.PASSWORD_BYTES_MAX:
         bounds = f"{bytes_min} to {limits.PASSWORD_BYTES_MAX} bytes"
         raise InvalidError(f"password must have {bounds}, not {size_bytes}", "password")
-    return value
+    return text
 
 
 def clean_link(value: Any, field: str, chars_max: int) -> str:
@@ -114,18 +146,31 @@ def clean_visibility(values: Values) -> int:
     return VISIBILITIES[value]
 
 
+def clean_medium(value: Any) -> int:
+    """Return the id of a medium. Raises InvalidError that names a medium that can't exist, MalformedError for no id."""
+    number = whole_number(value, ID_MAX)
+    if number is None and not isinstance(value, str):
+        raise MalformedError(f"media_ids must be a list of ids, not of {shown(value)}", "media_ids")
+    if number is None or not 1 <= number <= ID_MAX:
+        trouble = f"there is no medium {shown(value)}: none can be uploaded yet, so leave media_ids out"
+        raise InvalidError(trouble, "media_ids")
+    return number
+
+
 def clean_media_ids(values: Values) -> list[int]:
-    """Return up to four media ids: a list, or in a form also ids with commas between them."""
+    """Return up to four media ids: a list, one alone, or several in a text with commas between them."""
     value = values.get("media_ids")
     if value is None or value == "":
         return []
     if isinstance(value, str):
         value = value.split(",")
+    elif type(value) is int:
+        value = [value]
     if not isinstance(value, list):
         raise MalformedError(f"media_ids must be a list of ids, not {shown(value)}", "media_ids")
     if len(value) > limits.MEDIA_COUNT_MAX:
         raise InvalidError(f"media_ids may have {limits.MEDIA_COUNT_MAX} ids, not {len(value)}", "media_ids")
-    ids = [parse_id(item, "media_ids") for item in value]
+    ids = [clean_medium(item) for item in value]
     if len(set(ids)) != len(ids):
         raise InvalidError("media_ids has an id twice", "media_ids")
     return ids
@@ -157,9 +202,9 @@ def clean_profile_changes(values: Values) -> dict[str, Any]:
     """Return what a profile change asks for. Raises InvalidError when it asks for nothing."""
     changes: dict[str, Any] = {}
     if values.get("display_name") is not None:
-        changes["display_name"] = clean_text(values["display_name"], "display_name", limits.DISPLAY_NAME_CHARS_MAX)
+        changes["display_name"] = clean_display_name(values["display_name"])
     if values.get("bio") is not None:
-        changes["bio"] = clean_text(values["bio"], "bio", limits.BIO_CHARS_MAX, lines=True)
+        changes["bio"] = clean_bio(values["bio"])
     if values.get("location") is not None:
         changes["location"] = clean_text(values["location"], "location", limits.LOCATION_CHARS_MAX)
     if values.get("url") is not None:

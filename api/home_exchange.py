@@ -27,8 +27,9 @@ from typing import TYPE_CHECKING, Any
 from actors.core.errors import RookeryError
 from actors.core.ids import bucket_of_account
 from api.auth import UnprovenToken
+from api.caching import Headers
 from api.direct_exchange import ReadExchange, is_plain_read
-from api.hot import HOME_READS, Headers, HomeRequest, home_answer, home_arguments, parse_home
+from api.hot import HOME_READS, HomeRequest, home_answer, home_arguments, parse_home
 from api.services import Services
 
 if TYPE_CHECKING:
@@ -87,4 +88,4 @@ class HomeExchange(ReadExchange):
         if self._unproven is not None:
             self._services.auth.proven(self._unproven)
             self._services.limiter.check_account(self._request.user_id, False)
-        return home_answer(self._request, self._protocol.scheme or "http", self._path, reply)
+        return home_answer(self._request, self._origin(self._request.host), self._path, reply)

@@ -27,8 +27,9 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from actors.core.errors import RookeryError
-from api.direct_exchange import ReadExchange, Refusal
-from api.errors import error_body, response_for
+from api.caching import PRIVATE
+from api.direct_exchange import DirectExchange, ReadExchange, Refusal
+from api.errors import error_body, log_unexpected, response_for
 from api.home_exchange import HomeExchange
 from api.search_exchange import SearchExchange
 from api.services import Services
@@ -135,7 +136,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.flow.write_paused or self.is_held or services.any_full():
             return False
         self.url = data[4 : -len(self._known_head)]
-        exchange = HomeExchange.of(self, services, True) or SearchExchange.of(self, services, True)
+        try:
+            exchange = HomeExchange.of(self, services, True) or SearchExchange.of(self, services, True)
+        except Exception as error:  # noqa: BLE001 - as in on_headers_complete
+            log_unexpected(error, "")
+            exchange = None
         if exchange is None:
             return False
         if self._read_timer is not None:
@@ -166,11 +171,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._cancel_read_timer()
         services = self._services
         services.connections.begin(self)
-        exchange = (
-            (Refusal.of(self, services) if services.any_full() else None)
-            or HomeExchange.of(self, services)
-            or SearchExchange.of(self, services)
-        )
+        exchange: DirectExchange | None
+        try:
+            exchange = (
+                (Refusal.of(self, services) if services.any_full() else None)
+                or HomeExchange.of(self, services)
+                or SearchExchange.of(self, services)
+            )
+        except Exception as error:  # noqa: BLE001 - a defect of ours: the parser would say that it isn't HTTP, and hang up
+            log_unexpected(error, "")
+            exchange = None  # the long way has an answer to whatever happens
         if exchange is None:
             if len(self.pipeline) >= PIPELINE_COUNT_MAX:
                 self.drop()
@@ -230,8 +240,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _write_and_close(self, status: int, body: bytes, header: bytes) -> None:
         if self.transport.is_closing():
             return
-        head = b"content-type: application/json\r\n%bcontent-length: %d\r\nconnection: close\r\n\r\n" % (
-            header, len(body)
+        head = b"content-type: application/json\r\n%bcontent-length: %d\r\n%b: %b\r\nconnection: close\r\n\r\n" % (
+            header, len(body), *PRIVATE,  # whatever the request was, a token may have been in it
         )  # fmt: skip
         self.transport.write(STATUS_LINE[status] + head + body)
         self.transport.close()

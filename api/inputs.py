@@ -14,6 +14,7 @@ from starlette.requests import Request
 from actors.core.errors import MalformedError
 from api.auth import bearer_of
 from api.body import read_body
+from api.caching import TOKEN_NAME, note_body
 from api.params import Page, optional_id, parse_count, parse_id, parse_page, parse_query, shown
 from api.services import Services
 
@@ -34,7 +35,10 @@ class Inputs:
         if request.method == "GET":
             return cls(request, query, {})
         services: Services = request.app.state.services
-        return cls(request, query, await read_body(request, services.settings.body_bytes_max))
+        note_body(request.scope, None)
+        body = await read_body(request, services.settings.body_bytes_max)
+        note_body(request.scope, body)
+        return cls(request, query, body)
 
     @property
     def token(self) -> str | None:
@@ -42,7 +46,7 @@ class Inputs:
         header = self.request.headers.get("authorization")
         if header is not None:
             return bearer_of(header)
-        token = self.body.get("auth_token", self.query.get("auth_token"))
+        token = self.body.get(TOKEN_NAME, self.query.get(TOKEN_NAME))
         if token is not None and not isinstance(token, str):
             raise MalformedError(f"auth_token must be a text, not {shown(token)}", "auth_token")
         return token or None
@@ -50,6 +54,10 @@ class Inputs:
     def path_id(self, name: str) -> int:
         """Return an id of the path. Raises MalformedError or InvalidError."""
         return parse_id(self.request.path_params[name], name)
+
+    def body_id(self, name: str) -> int:
+        """Return an id of the body, 0 if it isn't given: absent, null, or empty, as forms send what was left blank."""
+        return 0 if self.body.get(name) == "" else optional_id(self.body, name)
 
     def page(self) -> Page:
         """Return the window of a timeline that the query asks for."""
@@ -68,7 +76,7 @@ class Inputs:
         Raises UnauthorizedError, ForbiddenError, or RateLimitedError when that account asks for too much.
         """
         if claimed_id is None:
-            claimed_id = optional_id(self.body if self.body.get("user_id") is not None else self.query, "user_id")
+            claimed_id = self.body_id("user_id") or optional_id(self.query, "user_id")
         account_id = await self.services.auth.actor(self.token, claimed_id)
         self.services.limiter.check_account(account_id, self.request.method != "GET")
         return account_id

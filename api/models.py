@@ -234,19 +234,35 @@ class Health(BaseModel):
     status: Literal["ok"]
 
 
+class Degraded(BaseModel):
+    """Something that doesn't do what it should."""
+
+    part: Literal["replica", "search", "trends"]
+    shard: int | None = Field(description="Of which; `null` for trends, which are of the whole cluster")
+    replica: int | None
+    state: str = Field(description="`away`, `behind`, `starting`, `starting again`, `catching up` or `unknown`")
+    left: int = Field(ge=0, description="Tweets and accounts still to be indexed, while an index is catching up")
+
+
 class Readiness(BaseModel):
-    """Whether every bucket has a live primary."""
+    """Whether everything is served."""
 
     ready: bool
     shards: int = Field(ge=0)
-    unserved_shards: list[int]
+    unserved_shards: list[int] = Field(description="That have no live primary")
+    degraded: list[Degraded]
 
 
-class WithToken(BaseModel):
+class OnlyToken(BaseModel):
+    """The token of who acts, where the path says who that is."""
+
+    auth_token: str | None = Field(default=None, max_length=limits.TOKEN_CHARS_MAX, description="Instead of the header")
+
+
+class WithToken(OnlyToken):
     """Who acts; a token in the Authorization header may stand for both."""
 
     user_id: IdIn | None = None
-    auth_token: str | None = Field(default=None, max_length=limits.TOKEN_CHARS_MAX, description="Instead of the header")
 
 
 class RegisterRequest(BaseModel):
@@ -262,7 +278,7 @@ class LoginRequest(BaseModel):
     """Who wants a token."""
 
     username: str = Field(examples=["ada"])
-    password: str = Field(max_length=limits.PASSWORD_BYTES_MAX, examples=["correct horse"])
+    password: str = Field(max_length=limits.PASSWORD_GIVEN_BYTES_MAX, examples=["correct horse"])
 
 
 class TweetRequest(WithToken):
@@ -273,7 +289,9 @@ class TweetRequest(WithToken):
         description="Counted in code points after NFC; no control characters but the line feed",
         examples=["hello world"],
     )
-    media_ids: list[IdIn] | None = Field(default=None, max_length=limits.MEDIA_COUNT_MAX)
+    media_ids: Annotated[list[IdIn], Field(max_length=limits.MEDIA_COUNT_MAX)] | str | None = Field(
+        default=None, description="A list, or in a text with commas between them; none can be uploaded yet"
+    )
     in_reply_to: IdIn | None = None
     visibility: Literal["public", "followers", "direct"] | None = "public"
 
@@ -285,10 +303,9 @@ class ProfileField(BaseModel):
     value: str = Field(max_length=limits.PROFILE_FIELD_VALUE_CHARS_MAX, examples=["example.org"])
 
 
-class ProfileRequest(BaseModel):
+class ProfileRequest(OnlyToken):
     """What to change; what isn't given stays."""
 
-    auth_token: str | None = Field(default=None, max_length=limits.TOKEN_CHARS_MAX, description="Instead of the header")
     display_name: DisplayName | None = None
     bio: Bio | None = None
     location: Annotated[str, Field(max_length=limits.LOCATION_CHARS_MAX)] | None = None
@@ -297,7 +314,9 @@ class ProfileRequest(BaseModel):
     fields: list[ProfileField] | None = Field(default=None, max_length=limits.PROFILE_FIELD_COUNT_MAX)
 
 
-REQUEST_MODELS: tuple[type[BaseModel], ...] = (WithToken, RegisterRequest, LoginRequest, TweetRequest, ProfileRequest)
+REQUEST_MODELS: tuple[type[BaseModel], ...] = (
+    OnlyToken, WithToken, RegisterRequest, LoginRequest, TweetRequest, ProfileRequest,
+)  # fmt: skip
 
 
 # ---- the paths of DeathStarBench (routes/wrk2.py) ---------------------------------------------------------------

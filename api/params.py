@@ -3,7 +3,8 @@
 Rules of this file
 - A value that can't be read (no number, wrong type, given twice) is `MalformedError` (400); a value that can be read
   but is outside what is allowed, or that is missing, is `InvalidError` (422).
-- Ids come in as decimal strings or JSON integers, 1..2**63-1, and go out as decimal strings.
+- Ids come in as decimal strings or JSON integers, 1..2**63-1, and go out as decimal strings. All numbers are read by
+  `parse_whole`; a number in a query that is given without a value (`count=`) is refused, not taken for absent.
 - A query parameter given twice is refused rather than one of the two picked.
 
 Costs: a query string of one or two plain parameters takes about 1 us; only one with `%` is decoded piece by piece.
@@ -18,7 +19,8 @@ from urllib.parse import unquote_to_bytes
 
 from actors.core.errors import InvalidError, MalformedError
 from actors.core.ids import ID_MAX
-from api.limits import FORM_FIELD_COUNT_MAX, ID_DIGITS_MAX, QUERY_BYTES_MAX
+from actors.core.numbers import whole_number
+from api.limits import FORM_FIELD_COUNT_MAX, QUERY_BYTES_MAX
 
 Values = Mapping[str, Any]
 _VALUE_SHOWN_CHARS_MAX = 40  # of a refused value, in the message
@@ -42,20 +44,23 @@ def shown(value: Any) -> str:
     return text if len(text) <= _VALUE_SHOWN_CHARS_MAX else text[:_VALUE_SHOWN_CHARS_MAX] + "..."
 
 
-def parse_id(value: Any, field: str, least: int = 1) -> int:
-    """Return an id from a decimal string or an integer, least..2**63-1. Raises MalformedError or InvalidError."""
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        digits = value.lstrip("0") or "0"
-        number = int(digits) if len(digits) <= ID_DIGITS_MAX else ID_MAX + 1
-    elif type(value) is int:
-        number = value
-    elif isinstance(value, str) and value[:1] == "-" and value[1:].isascii() and value[1:].isdigit():
-        number = -1
-    else:
-        raise MalformedError(f'{field} must be a decimal id such as "42", not {shown(value)}', field)
-    if not least <= number <= ID_MAX:
-        raise InvalidError(f"{field} must be from {least} to {ID_MAX}, not {shown(value)}", field)
+def parse_whole(value: Any, field: str, least: int, most: int) -> int:
+    """Return a whole number, least..most, from a text or a JSON integer. Raises MalformedError or InvalidError.
+
+    Every number that a client sends is read here, whichever route and whichever way it takes.
+    """
+    number = whole_number(value, most)
+    if number is None:
+        wanted = 'a decimal id such as "42"' if most == ID_MAX else f"a whole number from {least} to {most}"
+        raise MalformedError(f"{field} must be {wanted}, not {shown(value)}", field)
+    if not least <= number <= most:
+        raise InvalidError(f"{field} must be from {least} to {most}, not {shown(value)}", field)
     return number
+
+
+def parse_id(value: Any, field: str, least: int = 1) -> int:
+    """Return an id, least..2**63-1. Raises MalformedError or InvalidError."""
+    return parse_whole(value, field, least, ID_MAX)
 
 
 def required_id(values: Values, field: str) -> int:
@@ -67,22 +72,15 @@ def required_id(values: Values, field: str) -> int:
 
 
 def optional_id(values: Values, field: str, least: int = 1) -> int:
-    """Return an id, or 0 when it isn't given (absent, null or empty)."""
+    """Return an id, or 0 when it isn't given (absent or null)."""
     value = values.get(field)
-    return 0 if value is None or value == "" else parse_id(value, field, least)
+    return 0 if value is None else parse_id(value, field, least)
 
 
 def parse_count(values: Values, default: int, count_max: int) -> int:
     """Return `count`, 1..count_max, or the default when it isn't given."""
     value = values.get("count")
-    if value is None or value == "":
-        return default
-    if not (isinstance(value, str) and value.isascii() and value.lstrip("-").isdigit()):
-        raise MalformedError(f"count must be a whole number from 1 to {count_max}, not {shown(value)}", "count")
-    number = int(value) if len(value) <= ID_DIGITS_MAX else ID_MAX
-    if not 1 <= number <= count_max:
-        raise InvalidError(f"count must be from 1 to {count_max}, not {shown(value)}", "count")
-    return number
+    return default if value is None else parse_whole(value, "count", 1, count_max)
 
 
 def parse_page(values: Values, default: int, count_max: int) -> Page:

@@ -4,6 +4,9 @@ Rules of this file
 - Hashing costs tens of milliseconds by design, so it runs on a few threads (argon2 releases the GIL); what would wait
   behind more than `queue_count_max` others is shed with 503 at once instead of slowing everything down.
 - Checking takes as long for an account that doesn't exist, or that has no password, as for a wrong password.
+- What is hashed is the OpaqueString of RFC 8265: NFC, and every blank of Unicode the plain one, so that a password is
+  the same from every keyboard. Hashes from before that are of what was typed: where the two differ, the second is tried
+  if the first is wrong. Whether they differ depends on what was typed, not on the account, so time tells nothing.
 """
 
 from __future__ import annotations
@@ -14,15 +17,25 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+import regex  # type: ignore[import-untyped]
 import structlog
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from actors.core.errors import OverloadedError
+from actors.core.normal_form import normalize
 from api.settings import PasswordSettings
 
 T = TypeVar("T")
+_BLANK = regex.compile(r"\p{Zs}")
 _log = structlog.get_logger("rookery.api")
+
+
+def prepare_password(password: str) -> str:
+    """Return what is hashed of a password: OpaqueString (RFC 8265, section 4.2.2). Twice is as good as once."""
+    if password.isascii():
+        return password
+    return normalize("NFC", _BLANK.sub(" ", password))
 
 
 class Passwords:
@@ -43,11 +56,12 @@ class Passwords:
 
     async def hash(self, password: str) -> str:
         """Return the encoded hash. Raises OverloadedError when too many wait."""
-        return await self._run(lambda: self._hasher.hash(password))
+        return await self._run(lambda: self._hasher.hash(prepare_password(password)))
 
     async def matches(self, encoded: str | None, password: str) -> bool:
         """Return whether the password is the one that was hashed; None (no such account) takes as long as a miss."""
-        return await self._run(lambda: self._check(encoded, password))
+        tried = dict.fromkeys((prepare_password(password), password))
+        return await self._run(lambda: any(self._check(encoded, each) for each in tried))
 
     def close(self) -> None:
         """Let running work end and start no more."""

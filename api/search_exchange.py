@@ -24,8 +24,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from actors.core.errors import RookeryError
+from api.caching import Headers
 from api.direct_exchange import ReadExchange, is_plain_read
-from api.hot import Headers, parse_sender
+from api.hot import parse_sender
 from api.links import kept_in_links
 from api.params import parse_query
 from api.search_pages import Question
@@ -96,7 +97,7 @@ class SearchExchange(ReadExchange):
             self._take(None, error)
 
     def _answer_with(self, reply: Any) -> tuple[Headers, bytes]:
-        headers = search_headers(reply, self._protocol.scheme or "http", self._path, self._kept, self._host)
+        headers = search_headers(reply, self._origin(self._host) + self._path, self._kept)
         return headers, reply.body
 
 

@@ -17,10 +17,12 @@ from urllib.parse import urlsplit
 import orjson
 
 from actors.core.errors import ConflictError, InvalidError, OverloadedError, RookeryError
+from actors.core.numbers import whole_number
 
 T = TypeVar("T")
 CONNECTION_COUNT = 16  # requests at once: a worker answers a write in 1 to 10 ms
 REQUEST_TIMEOUT_S = 30.0
+PAUSE_S, PAUSE_S_MAX = 1, 60  # before a refused request is sent again
 GIVE_UP_AFTER_S = 300.0  # of waiting for one request to be accepted
 
 
@@ -50,7 +52,7 @@ class HttpApi:
                 return orjson.loads(answer)
             if status not in (429, 503) or time.monotonic() > deadline:
                 raise _error(status, f"{method} {path}: {answer[:300].decode('utf-8', 'replace')}")
-            time.sleep(float(retry_after or 1))
+            time.sleep(wait_of(retry_after))
 
     def _once(self, method: str, path: str, headers: dict[str, str], payload: bytes | None) -> tuple[int, str, bytes]:
         connection = getattr(self._local, "connection", None)
@@ -69,6 +71,12 @@ class HttpApi:
         with ThreadPoolExecutor(CONNECTION_COUNT) as pool:
             for _ in pool.map(work, items):
                 pass
+
+
+def wait_of(retry_after: str) -> int:
+    """Return the seconds that a Retry-After asks for; PAUSE_S for a date, which a proxy may send, or what is none."""
+    seconds = whole_number(retry_after.strip(), PAUSE_S_MAX)
+    return PAUSE_S if seconds is None or seconds < 0 else min(seconds, PAUSE_S_MAX)
 
 
 def _error(status: int, message: str) -> RookeryError:

@@ -4,7 +4,8 @@ Rules of this file
 - A file is read and checked as a whole before anything of it is used: an error names the file and the line, and
   nothing has been loaded.
 - `.gz` and `.zst` are unpacked while reading, block by block; what is in memory is numbers and texts, not the file.
-- Lines that are empty or start with `#` are passed over, in graphs; in texts every line that isn't empty is a tweet.
+- A UTF-8 byte order mark at the beginning is passed over. A line ends with LF, CR LF or CR. In graphs, lines that are
+  empty or start with `#` are passed over; in texts every line that isn't blank is a tweet.
 
 How it works: a block of whole lines is looked at with NumPy. If every line is two runs of digits, the block is parsed
 at once (12 million lines/s); otherwise its lines are gone through one by one, which finds comments and errors.
@@ -26,12 +27,15 @@ import zstandard
 
 from actors.core.errors import InvalidError, RookeryError
 from actors.core.ids import ID_MAX
+from actors.core.numbers import whole_number
 
 Ints = npt.NDArray[np.int64]
 BLOCK_BYTES = 1 << 20  # per read: the temporary arrays of one block take ten times as much
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LINE_BYTES_MAX = 1 << 20  # a file without line ends is not one of ours
+SHOWN_CHARS_MAX = 60  # of what is wrong, in a message
 DIGITS_MAX = 18  # numbers of so many digits fit in int64 whatever they are; longer ones are looked at one by one
-_SPACE, _TAB, _NEWLINE, _RETURN, _ZERO, _NINE = 32, 9, 10, 13, 48, 57
+_SPACE, _TAB, _NEWLINE, _ZERO, _NINE = 32, 9, 10, 48, 57
 
 OnBytes = Callable[[int, int], None]
 """Called with (bytes of the file read so far, bytes of the file)."""
@@ -68,27 +72,46 @@ class ImportedAccount:
 
 
 def read_blocks(path: Path, on_bytes: OnBytes | None = None) -> Iterator[bytes]:
-    """Yield the unpacked file in blocks of whole lines; a last line without an end gets one.
+    """Yield the unpacked file in blocks of whole lines, each with a line feed at its end, whatever the file has there.
 
     Raises InvalidError when the file can't be read or unpacked.
     """
     try:
         size = path.stat().st_size
         with path.open("rb") as raw:
-            stream, rest = _unpacked(raw, path.suffix), b""
-            while block := stream.read(BLOCK_BYTES):
+            stream, rest, held = _unpacked(raw, path.suffix), b"", b""
+            for block in _without_mark(stream):
                 if on_bytes is not None:
                     on_bytes(min(raw.tell(), size), size)
+                if held or b"\r" in block:
+                    block, held = _with_line_feeds(held + block)
                 lines, newline, rest = (rest + block).rpartition(b"\n")
                 if len(rest) > LINE_BYTES_MAX:
                     raise InvalidError(f"{path}: a line of more than {LINE_BYTES_MAX} bytes")
                 if newline:
                     yield lines + newline
-            if rest:
+            if rest or held:
                 yield rest + b"\n"
     except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InvalidError(f"{path} can't be read: {reason}") from error
+
+
+def _without_mark(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield what is in a stream but for a byte order mark at its beginning, which some editors write."""
+    start = b""
+    while len(start) < len(BYTE_ORDER_MARK) and (more := stream.read(len(BYTE_ORDER_MARK) - len(start))):
+        start += more
+    if start := start.removeprefix(BYTE_ORDER_MARK):
+        yield start
+    while block := stream.read(BLOCK_BYTES):
+        yield block
+
+
+def _with_line_feeds(block: bytes) -> tuple[bytes, bytes]:
+    """Return a block whose lines end with line feeds; and a CR at its end, whose line feed may be yet to come."""
+    whole = block.removesuffix(b"\r")
+    return whole.replace(b"\r\n", b"\n").replace(b"\r", b"\n"), block[len(whole) :]
 
 
 def _unpacked(raw: BinaryIO, suffix: str) -> BinaryIO:
@@ -119,7 +142,7 @@ def _parse_fast(block: bytes) -> Ints | None:
     chars = np.frombuffer(block, dtype=np.uint8)
     digit = (chars >= _ZERO) & (chars <= _NINE)
     newline = chars == _NEWLINE
-    if not (digit | newline | (chars == _SPACE) | (chars == _TAB) | (chars == _RETURN)).all():
+    if not (digit | newline | (chars == _SPACE) | (chars == _TAB)).all():
         return None
     edge = np.flatnonzero(np.diff(digit.view(np.int8), prepend=0, append=0))  # where a number starts, where it ends
     starts, ends = edge[::2], edge[1::2]
@@ -149,15 +172,20 @@ def _parse_slowly(path: Path, block: bytes, lines_before: int) -> Ints:
 
 
 def _shown(line: bytes) -> str:
-    text = line.decode("utf-8", "replace").strip()
-    return repr(text if len(text) <= 60 else text[:57] + "...")
+    return repr(_cut(line.decode("utf-8", "replace").strip()))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARS_MAX else text[: SHOWN_CHARS_MAX - 3] + "..."
 
 
 # ---- texts ------------------------------------------------------------------------------------------------------
 
 
 def read_texts(path: Path, clean: Callable[[str], str], on_bytes: OnBytes | None = None) -> list[TextLine]:
-    """Read one tweet a line, UTF-8. clean: returns the text as it will be stored, or raises RookeryError.
+    """Read one tweet a line, UTF-8.
+
+    clean: returns the text as it will be stored, empty if there is none in the line, or raises RookeryError.
 
     Raises InvalidError with file and line for a text that can't be a tweet.
     """
@@ -167,9 +195,10 @@ def read_texts(path: Path, clean: Callable[[str], str], on_bytes: OnBytes | None
         for line in block.split(b"\n")[:-1]:
             number += 1
             try:
-                text = line.removesuffix(b"\r").decode("utf-8")
+                text = line.decode("utf-8")
+                text = clean(text) if text else ""
                 if text:
-                    found.append(TextLine(number, clean(text)))
+                    found.append(TextLine(number, text))
             except UnicodeDecodeError as error:
                 raise InvalidError(f"{path}, line {number}: not UTF-8 at byte {error.start}") from error
             except RookeryError as error:
@@ -182,11 +211,13 @@ def read_texts(path: Path, clean: Callable[[str], str], on_bytes: OnBytes | None
 _ACCOUNT_TEXTS = ("username", "password", "token", "display_name", "bio")
 
 
-def read_accounts(path: Path, check: Callable[[ImportedAccount], None] = lambda _: None) -> list[ImportedAccount]:
+def read_accounts(
+    path: Path, clean: Callable[[ImportedAccount], ImportedAccount] = lambda account: account
+) -> list[ImportedAccount]:
     """Read a JSON list of `{id, username, password?, token?, display_name?, bio?}`; ids are numbers or decimal texts.
 
-    check: raises RookeryError for values that the API would not take either. Raises InvalidError that names the
-    entry: malformed, or an id or name that comes twice.
+    clean: returns an account as it will be stored, or raises RookeryError for values that the API would not take.
+    Raises InvalidError that names the entry: malformed, or an id or name that comes twice.
     """
     try:
         entries = orjson.loads(b"".join(read_blocks(path)))
@@ -198,8 +229,7 @@ def read_accounts(path: Path, check: Callable[[ImportedAccount], None] = lambda 
     seen: set[int | str] = set()
     for index, entry in enumerate(entries):
         try:
-            account = _account(entry)
-            check(account)
+            account = clean(_account(entry))
         except RookeryError as error:
             raise InvalidError(f"{path}, account {index}: {error.message}") from error
         for key in (account.account_id, account.username.lower()):
@@ -217,11 +247,9 @@ def _account(entry: Any) -> ImportedAccount:
     unknown = sorted(set(given) - {"id", *_ACCOUNT_TEXTS})
     if unknown:
         raise InvalidError(f"unknown field {unknown[0]!r}; there are id, {', '.join(_ACCOUNT_TEXTS)}")
-    account_id = given.get("id")
-    if isinstance(account_id, str) and account_id.isascii() and account_id.isdecimal():
-        account_id = int(account_id)
-    if type(account_id) is not int or not 1 <= account_id <= ID_MAX:
-        raise InvalidError(f"id must be 1 to {ID_MAX}, not {given.get('id')!r}")
+    account_id = whole_number(given.get("id"), ID_MAX)
+    if account_id is None or not 1 <= account_id <= ID_MAX:
+        raise InvalidError(f"id must be 1 to {ID_MAX}, not {_cut(repr(given.get('id')))}")
     texts = {name: given.get(name, "") for name in _ACCOUNT_TEXTS}
     wrong = [name for name, value in texts.items() if not isinstance(value, str)]
     if wrong:

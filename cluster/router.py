@@ -84,7 +84,8 @@ class Endpoints:
 class PingAnswer:
     """The outcome of one ping. When the replica answered and listens: where, the term it leads in, its map's epoch.
 
-    moves: what it says of moves of buckets: {"frozen", "arriving", "buckets_crc"}.
+    moves: what it says of moves of buckets: {"frozen", "arriving", "buckets_crc"}; search: of its search engine:
+    {"state", "left", "serves", "has_served"}, None from an older one.
     """
 
     presence: Presence
@@ -92,6 +93,7 @@ class PingAnswer:
     leads: int = 0
     epoch: int = 0
     moves: dict[str, Any] | None = None
+    search: dict[str, Any] | None = None
 
 
 class ReplicaActors(Nodes, Protocol):
@@ -119,6 +121,7 @@ class ReplicaWatch:
     created_count: int = 0
     create_pause_s: float = RECREATE_FIRST_S
     create_after: float = float("-inf")
+    search: dict[str, Any] | None = None  # what this process of it said last
 
 
 class Router:
@@ -195,6 +198,8 @@ class Router:
             node_id=endpoints.node_id,
             pid=endpoints.pid,
         )
+        if new.pid != old.pid:
+            watch.search = None
         if new != old:
             self._change_map(self._map.with_replica(new))
             logger.info("%s listens, pid %d: map epoch %d", new.actor_name, new.pid, self._map.epoch)
@@ -277,6 +282,21 @@ class Router:
         """Whether every bucket has a live primary that answered lately."""
         return not self.missing_shards(now)
 
+    def readiness(self, now: float) -> dict[str, Any]:
+        """Return what `/readyz` judges by: shards that aren't served, and of each replica what it can do.
+
+        Without those that are left stopped on purpose. search: what it said last, None if it isn't live or hasn't yet.
+        """
+        left_stopped = self.draining.report()["left_stopped"]
+        replicas = []
+        for replica in self._map.replicas:
+            if replica.actor_name not in left_stopped:
+                live = self._is_live(replica, now)
+                search = self._watches[replica.shard, replica.index].search if live else None
+                said = {"live": live, "in_sync": replica.in_sync or replica.primary, "search": search}
+                replicas.append({"shard": replica.shard, "replica": replica.index, **said})
+        return {"unserved_shards": self.missing_shards(now), "replicas": replicas}
+
     def _is_there(self, replica: Replica) -> bool:
         return replica.registered and self._watches[replica.shard, replica.index].presence is Presence.ANSWERS
 
@@ -320,6 +340,7 @@ class Router:
                         self.elections.note_ping(current, answer.leads)
                         self._note_moves(current, answer)
                     self.register_replica(replica.shard, replica.index, answer.endpoints, now)
+                    watch.search = answer.search
                     if answer.epoch < self._map.epoch:
                         self._spawn(self._tell(self._map.replica(replica.shard, replica.index), self._map.to_wire()))
             else:

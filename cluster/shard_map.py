@@ -35,6 +35,11 @@ def shard_actor_name(shard: int, index: int) -> str:
     return f"{SHARD_PREFIX}{shard:02d}:replica-{index}"
 
 
+def shard_of_actor(name: str) -> int:
+    """Return the shard of which that actor is a replica."""
+    return int(name.removeprefix(SHARD_PREFIX).partition(":")[0])
+
+
 @dataclass(frozen=True, slots=True)
 class Replica:
     """One copy of a shard: who it is and where its lane listens."""

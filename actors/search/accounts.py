@@ -89,9 +89,8 @@ class AccountIndex:
         return self._find([self._word(word, FUZZY_BOOST) for word in words[:QUERY_WORDS_MAX]], count)
 
     def suggest(self, words: list[str], count: int) -> list[tuple[int, float]]:
-        """Return up to count (account id, score) of those whose words begin so; mistyped if there are none."""
-        found = self._find([self._word(word, 0.0) for word in words[:QUERY_WORDS_MAX]], count)
-        return found or self.search(words, count)
+        """Return up to count (account id, score) of those whose words begin so."""
+        return self._find([self._word(word, 0.0) for word in words[:QUERY_WORDS_MAX]], count)
 
     def _find(self, clauses: list[Any], count: int) -> list[tuple[int, float]]:
         if not clauses:

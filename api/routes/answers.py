@@ -8,6 +8,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.caching import PRIVATE
 from api.hot import ThinRead
 
 
@@ -31,5 +32,6 @@ async def thin_answer(request: Request, read: ThinRead) -> Response:
 
 
 def secret_value(value: dict[str, Any], status: int = 200) -> Response:
-    """Return an answer that holds a token: no cache may keep it."""
-    return Response(orjson.dumps(value), status, {"cache-control": "no-store"}, media_type="application/json")
+    """Return an answer that holds a token: no cache may keep it, though none came with the request."""
+    name, kept = (part.decode() for part in PRIVATE)
+    return Response(orjson.dumps(value), status, {name: kept}, media_type="application/json")

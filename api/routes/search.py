@@ -13,7 +13,7 @@ from actors.core.errors import InvalidError, MalformedError
 from actors.search import text
 from actors.search.query import TERMS_MAX
 from actors.search.text import is_word
-from api.hot import Headers
+from api.caching import Headers
 from api.limits import SEARCH_QUERY_CHARS_MAX, TAG_CHARS_MAX, TAGS_PER_REQUEST_MAX
 from api.links import kept_in_links
 from api.models import AccountsFound, Suggestions, Tweet, TweetsFound
@@ -92,7 +92,7 @@ async def search_accounts(request: Request) -> Response:
 
 async def _read_accounts(services: Services, scope: MutableMapping[str, Any]) -> tuple[Headers, bytes]:
     query = parse_query(scope["query_string"])
-    reader_id, host = await reader_of(services, query, scope["headers"])
+    reader_id = await reader_of(services, query, scope["headers"])
     count = parse_count(query, services.settings.home_count_default, services.settings.home_count_max)
     asked = required_text(query)
     words = list(dict.fromkeys(word for part in asked.replace("@", " ").split() for word in text.words(part)))
@@ -101,7 +101,7 @@ async def _read_accounts(services: Services, scope: MutableMapping[str, Any]) ->
     if len(words) > TERMS_MAX:
         raise MalformedError(f"query has {len(words)} words; at most {TERMS_MAX} are looked for", "query")
     answer = await services.search.accounts(asked, words, count, reader_id)
-    return search_headers(answer, scope["scheme"], scope["path"], kept_in_links(query), host), answer.body
+    return search_headers(answer, services.origins.base(scope), kept_in_links(query)), answer.body
 
 
 @router.get(
@@ -132,7 +132,7 @@ async def hashtag_timeline(request: Request) -> Response:
     """Public tweets with a hashtag, newest first."""
     services: Services = request.app.state.services
     query, groups = _split_tags(request.scope["query_string"])
-    reader_id, host = await reader_of(services, query, request.scope["headers"])
+    reader_id = await reader_of(services, query, request.scope["headers"])
     tags = [[_tag(request.path_params["hashtag"], "hashtag"), *groups["any"]], groups["all"], groups["none"]]
     if sum(map(len, tags)) > TAGS_PER_REQUEST_MAX:
         raise InvalidError(f"at most {TAGS_PER_REQUEST_MAX} hashtags can be combined", "any")
@@ -140,8 +140,7 @@ async def hashtag_timeline(request: Request) -> Response:
     answer = await services.search.tagged(tags, page.max_id, page.since_id, page.min_id, page.count, reader_id)
     response = Response(answer.body)
     kept = {**query, **{f"{name}": ",".join(values) for name, values in groups.items() if values}}
-    scheme, path = request.scope["scheme"], request.scope["path"]
-    response.raw_headers = search_headers(answer, scheme, path, kept_in_links(kept), host)
+    response.raw_headers = search_headers(answer, services.origins.base(request.scope), kept_in_links(kept))
     if answer.shards.answered < answer.shards.of:
         response.headers[PARTIAL_HEADER] = f"{answer.shards.answered}/{answer.shards.of}"
     return response

@@ -46,9 +46,9 @@ async def register(request: Request) -> Response:
     services = inputs.services
     services.limiter.check_register(request.scope)
     username = fields.clean_username(fields.required(inputs.body, "username"))
-    password = fields.clean_password(fields.required(inputs.body, "password"))
-    display_name = fields.optional_text(inputs.body, "display_name", limits.DISPLAY_NAME_CHARS_MAX)
-    bio = fields.optional_text(inputs.body, "bio", limits.BIO_CHARS_MAX, lines=True)
+    password = fields.new_password(fields.required(inputs.body, "password"))
+    display_name = fields.clean_display_name(inputs.body.get("display_name"))
+    bio = fields.clean_bio(inputs.body.get("bio"))
     bucket = bucket_of_name(username)
     account_id = draw_account_id(bucket)
     token, secret_hash = make_token(account_id)
@@ -72,7 +72,7 @@ async def login(request: Request) -> Response:
     inputs = await Inputs.read(request)
     services = inputs.services
     username = fields.clean_text(fields.required(inputs.body, "username"), "username", limits.TOKEN_CHARS_MAX)
-    password = fields.clean_password(fields.required(inputs.body, "password"), bytes_min=0)
+    password = fields.tried_password(fields.required(inputs.body, "password"))
     services.limiter.check_login(request.scope, username)
     account_id, encoded = await _credentials_of(services, username)
     if not await services.passwords.matches(encoded, password):

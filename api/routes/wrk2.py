@@ -31,12 +31,13 @@ from actors.core.errors import ConflictError, ForbiddenError, InvalidError, Malf
 from actors.core.ids import ID_MAX, bucket_of_account, bucket_of_name, ms_of_tweet
 from actors.core.limits import MEDIA_COUNT_MAX, PAGE_COUNT_MAX, TEXT_BYTES_MAX
 from api import body, fields, limits
+from api.caching import PRIVATE, Headers
 from api.entities import Entities, find_mentions, pack_entities, resolve_names
-from api.hot import Headers, ThinRead
+from api.hot import ThinRead
 from api.inputs import Inputs
 from api.models import ComposeForm, EdgeForm, RegisterForm, Wrk2Post
 from api.openapi import errors
-from api.params import Values, parse_id, parse_query, shown
+from api.params import Values, parse_id, parse_query, parse_whole, shown
 from api.routes.tweets import idempotency_key
 from api.services import Services
 
@@ -99,13 +100,7 @@ def _given(values: Values, field: str) -> Any:
 
 
 def _offset(values: Values, field: str) -> int:
-    value = _given(values, field)
-    if not (value.isascii() and value.removeprefix("-").isdigit()):
-        raise MalformedError(f"{field} must be a whole number from 0 to {PAGE_COUNT_MAX}, not {shown(value)}", field)
-    number = int(value) if len(value) <= limits.ID_DIGITS_MAX else ID_MAX
-    if not 0 <= number <= PAGE_COUNT_MAX:
-        raise InvalidError(f"{field} must be from 0 to {PAGE_COUNT_MAX}, not {shown(value)}", field)
-    return number
+    return parse_whole(_given(values, field), field, 0, PAGE_COUNT_MAX)
 
 
 def _json_list(values: Values, field: str) -> list[Any]:
@@ -131,7 +126,7 @@ def _media_ids(values: Values) -> list[int]:
     for kind in types:
         if kind != _MEDIA_TYPE:
             raise InvalidError(f"media_types may have {_MEDIA_TYPE} only, not {shown(kind)}", "media_types")
-    return [parse_id(item, "media_ids") for item in ids]
+    return [fields.clean_medium(item) for item in ids]
 
 
 def _name_field(values: Values, field: str) -> str:
@@ -180,7 +175,7 @@ async def _read(services: Services, scope: MutableMapping[str, Any], op: str, *v
             reply = [b"[]"]
         tweets = orjson.loads(reply[0])
     answer = orjson.dumps([post_of(tweet) for tweet in tweets])
-    return [_JSON, (b"content-length", b"%d" % len(answer)), (b"cache-control", b"private, no-store")], answer
+    return [_JSON, (b"content-length", b"%d" % len(answer)), PRIVATE], answer
 
 
 async def read_home_timeline(services: Services, scope: MutableMapping[str, Any]) -> tuple[Headers, bytes]:
@@ -270,7 +265,7 @@ async def wrk2_register(request: Request) -> Response:
     display_name = " ".join(
         fields.clean_text(_given(values, field), field, _NAME_CHARS_MAX, chars_min=1) for field in _NAMES
     )
-    fields.clean_password(_given(values, "password"), bytes_min=1)
+    fields.new_password(_given(values, "password"), bytes_min=1)
     taken = ConflictError(f"the user name {username} is taken; choose another", "username")
     (holder,) = await services.ask_bucket(bucket_of_name(username), "names", [[username]])
     if holder:

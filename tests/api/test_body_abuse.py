@@ -46,7 +46,7 @@ BODIES = [
     (b'{"status": ' + b"[" * 5_000 + b"]" * 5_000 + b"}", 400),
     (b'{"status": ' + b"9" * 5_000 + b"}", 400),
     (b'{"status": "a", "status": 5}', 400),
-    (b"\xef\xbb\xbf{}", 400),
+    (b"\xef\xbb\xbf{}", 422),  # read, and without a status
     ('{"status": "x"}'.encode("utf-16"), 400),
 ]
 

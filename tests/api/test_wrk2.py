@@ -233,7 +233,7 @@ def test_a_home_read_is_one_lane_request():
         ({"media_ids": '["1"]', "media_types": "[]"}, 422, "media_types"),
         ({"media_ids": '["1"]', "media_types": '["gif"]'}, 422, "media_types"),
         ({"media_ids": '["1"]', "media_types": "[[]]"}, 422, "media_types"),
-        ({"media_ids": '["x"]', "media_types": '["png"]'}, 400, "media_ids"),
+        ({"media_ids": '["x"]', "media_types": '["png"]'}, 422, "media_ids"),
         ({"media_ids": '["0"]', "media_types": '["png"]'}, 422, "media_ids"),
         ({"media_ids": "[1.5]", "media_types": '["png"]'}, 400, "media_ids"),
         ({"media_ids": "[1,2,3,4,5,6]", "media_types": json.dumps(["png"] * 6)}, 422, "media_ids"),

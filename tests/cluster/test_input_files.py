@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,11 @@ def test_the_fast_parser_reads_what_the_plain_one_reads(pairs, comment):
     assert fast is None or np.array_equal(fast, slow)
 
 
-@pytest.mark.parametrize("line", ["1", "1 2 3", "1 x", "0 1", "-1 2", f"1 {ID_MAX + 1}", "1,2", "1 2 # why"])
+@pytest.mark.parametrize(
+    "line",
+    ["1", "1 2 3", "1 x", "0 1", "-1 2", f"1 {ID_MAX + 1}", "1,2", "1 2 # why", "+1 2", "--1 2", "1_0 2", "٥ 2",
+     "1e3 2", "1.0 2", "1 " + "9" * 5_000],
+)  # fmt: skip
 def test_a_bad_line_is_named_with_file_and_line(tmp_path, line):
     path = write(tmp_path / "graph.txt", f"1 2\n3 4\n{line}\n5 6\n".encode())
     with pytest.raises(InvalidError, match=r"graph\.txt, line 3: "):
@@ -64,6 +69,54 @@ def test_a_damaged_file_is_named(tmp_path, name, data):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(InvalidError, match=f"{name} can't be read"):
         read_edges(tmp_path / name)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("name", ["t.txt", "t.gz", "t.zst"])
+@pytest.mark.parametrize("block_bytes", [1, 2, 3, 5, 1 << 20])
+def test_lines_end_as_any_machine_ends_them(tmp_path, monkeypatch, name, end, block_bytes):
+    monkeypatch.setattr(input_files, "BLOCK_BYTES", block_bytes)
+    for last in (b"", end):
+        lines = [b"1 2", b"", b"# comment", b"3 4", b"5 6"]
+        edges = read_edges(write(tmp_path / name, end.join(lines) + last))
+        assert edges.followers.tolist() == [1, 3, 5]
+        texts = read_texts(write(tmp_path / name, end.join(lines) + last), str)
+        assert [line.number for line in texts] == [1, 3, 4, 5]
+        assert texts[-1].text == "5 6"
+        with pytest.raises(InvalidError, match="line 6: "):
+            read_edges(write(tmp_path / name, end.join([*lines, b"oops"]) + last))
+        (account,) = read_accounts(
+            write(tmp_path / name, end.join([b"[", b'{"id":7,', b'"username":"ada"}', b"]"]) + last)
+        )
+        assert account.username == "ada"
+
+
+@pytest.mark.parametrize("block_bytes", [1, 2, 3, 5, 1 << 20])
+@pytest.mark.parametrize("name", ["t.txt", "t.gz", "t.zst"])
+def test_a_byte_order_mark_at_the_beginning_is_passed_over(tmp_path, monkeypatch, name, block_bytes):
+    monkeypatch.setattr(input_files, "BLOCK_BYTES", block_bytes)
+    mark, path = input_files.BYTE_ORDER_MARK, tmp_path / name
+    assert read_edges(write(path, mark + b"1 2\r\n3 4")).followers.tolist() == [1, 3]
+    assert read_edges(write(path, mark + b"# comment\n3 4")).followers.tolist() == [3]
+    assert [line.text for line in read_texts(write(path, mark + "é\n#b".encode()), str)] == ["é", "#b"]
+    assert read_accounts(write(path, mark + b'[{"id":7,"username":"ada"}]'))[0].username == "ada"
+    for nothing in (mark, mark + b"\n", b""):
+        assert read_texts(write(path, nothing), str) == []
+        assert read_edges(write(path, nothing)).followers.tolist() == []
+    for twice in (mark + mark + b"1 2\n", b"1 2\n" + mark + b"3 4\n", mark[:2] + b"1 2\n", mark[:1]):
+        with pytest.raises(InvalidError, match=r"line [12]: expected two account ids"):
+            read_edges(write(path, twice))
+
+
+@given(data=st.text("a\r\n", max_size=12), block_bytes=st.integers(1, 5))
+def test_blocks_hold_the_lines_of_the_file_however_it_is_cut(tmp_path_factory, data, block_bytes):
+    path = tmp_path_factory.mktemp("lines") / "file"
+    path.write_bytes(data.encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(input_files, "BLOCK_BYTES", block_bytes)
+        found = b"".join(input_files.read_blocks(path)).decode()
+    lines = re.split("\r\n|\r|\n", data)
+    assert found.split("\n")[:-1] == (lines[:-1] if not lines[-1] else lines)
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -93,11 +146,16 @@ def test_accounts_are_read(tmp_path):
         (7, "ada", "t", "", ""), (8, "bo", "", "p", "")]  # fmt: skip
 
 
+NINES = "9" * 5_000
+ODD_IDS = ('"+5"', '" 5"', '"5_0"', '"٥"', '"--5"', '"-5"', '""', "5.0", "1e3", "true", f'"{NINES}"', "9" * 30)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("{", "line 2"), ("{}", "a list"), ("[1]", "account 0: must be an object"),
         ('[{"id": 0}]', "account 0: id must"),
+        *((f'[{{"id": {bad}}}]', "account 0: id must be 1 to") for bad in ODD_IDS),
         ('[{"id": 1}]', "username is required"), ('[{"id": 1, "username": "a", "x": 1}]', "unknown field 'x'"),
         ('[{"id": 1, "username": 5}]', "username must be a text"),
         ('[{"id": 1, "username": "a"}, {"id": 2, "username": "A"}]', "account 1: 'a' comes twice"),

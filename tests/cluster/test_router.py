@@ -27,6 +27,7 @@ class FakeActors:
         self.created: list[str] = []
         self.create_error: Exception | None = None
         self.leads: dict[str, int] = {}
+        self.search: dict[str, dict] = {}
 
     async def ask(self, replica, op, args, timeout_s):
         """A replica whose disk is in order: it promises, leads and learns."""
@@ -47,7 +48,10 @@ class FakeActors:
             return PingAnswer(Presence.GONE)
         if not self.answering[actor_name]:
             return PingAnswer(Presence.SILENT)
-        return PingAnswer(Presence.ANSWERS, self.endpoints.get(actor_name), self.leads.get(actor_name, 0))
+        search = self.search.get(actor_name)
+        return PingAnswer(
+            Presence.ANSWERS, self.endpoints.get(actor_name), self.leads.get(actor_name, 0), search=search
+        )
 
     async def create(self, shard, index, actor_name, node_id):
         self.created.append(actor_name)
@@ -300,3 +304,27 @@ def test_status_tells_an_operator_what_is_missing(make_router, actors, register)
     status = router.status(0.0)
     assert status["missing_shards"] == [1]
     assert [(entry["pid"], entry["live"]) for entry in status["replicas"]] == [(5, True), (0, False)]
+
+
+def test_readiness_tells_of_each_replica_what_its_process_said_last(make_router, actors, supervise):
+    ready = {"state": "ready", "left": 0, "serves": True, "has_served": True}
+    router = make_router()
+    supervise(router, 0.0)
+    assert router.readiness(0.0)["unserved_shards"] == [0, 1]
+    supervise(router, 1.0)
+    assert router.readiness(1.0)["unserved_shards"] == []
+    assert [each["search"] for each in router.readiness(1.0)["replicas"]] == [None, None]
+    actors.search = {router.shard_map.primary_of(1).actor_name: ready}
+    supervise(router, 2.0)
+    assert router.readiness(2.0) == {
+        "unserved_shards": [],
+        "replicas": [
+            {"shard": 0, "replica": 0, "live": True, "in_sync": True, "search": None},
+            {"shard": 1, "replica": 0, "live": True, "in_sync": True, "search": ready},
+        ],
+    }
+    router.register_replica(1, 0, endpoints(pid=99, port=4001), 2.1)
+    assert router.readiness(2.1)["replicas"][1]["search"] is None, "that is another process"
+    actors.answering[router.shard_map.primary_of(0).actor_name] = False
+    late = router.readiness(3.0 + ANSWER_FRESH_S)
+    assert (late["unserved_shards"], late["replicas"][0]["live"]) == ([0, 1], False)
