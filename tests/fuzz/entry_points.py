@@ -38,14 +38,17 @@ from actors.search.searches import Searches
 from actors.search.tags import TagRings
 from actors.search.trend_scores import term_keys
 from actors.search.trends import ShardTrends
-from api import auth, body, fields, links, params, positions, search_exchange, search_pages, search_reads
+from api import auth, body, fields, links, params, positions, search_cursor, search_exchange, search_reads
 from api.app import create_app
 from api.edge import allowed_methods
 from api.entities import find_entities, find_mentions, pack_entities
 from api.home_exchange import _PLAIN_URL as _PLAIN_HOME_URL
 from api.http_protocol import BoundedHttpProtocol
 from api.limits import QUERY_BYTES_MAX, SEARCH_QUERY_CHARS_MAX, TAG_CHARS_MAX
+from api.links import cached_origin
 from api.metrics import Metrics
+from api.passwords import prepare_password
+from api.proxies import is_host
 from api.rate_limits import group_of_address
 from api.request_log import RequestLog
 from api.routes import search as search_routes
@@ -136,7 +139,11 @@ def _fields(given: str) -> None:
         lambda: auth.bearer_of(given),
         lambda: auth.parse_token("rk_" + given),
         lambda: group_of_address(given),
-        lambda: search_pages.parse_cursor_of_top(given),
+        lambda: search_cursor.parse_cursor_of_top("t" + given),
+        lambda: search_cursor.parse_cursor_of_top(given),
+        lambda: fields.new_password(given),
+        lambda: prepare_password(given),
+        lambda: fields.clean_medium(given),
         lambda: params.parse_id(given, "id"),
         lambda: params.parse_count({"count": given}, 20, 200),
         lambda: params.parse_page({"max_id": given}, 20, 200),
@@ -182,12 +189,16 @@ def _query_string(given: str) -> None:
 def _head(given: str) -> None:
     raw = _header(given)
     world().log.id_of([(b"x-request-id", raw)])
-    links.base_of("http", given if given.isascii() else raw.decode("latin-1"), _well_formed(given))
+    client, services = ("10.0.0.1", 1), world().services
+    cached_origin.__wrapped__("http", raw)
+    is_host(given)
+    for name in (b"x-forwarded-for", b"x-forwarded-host", b"forwarded"):
+        services.limiter.proxies.client_of(client[0], [(name, raw)])
+        services.limiter.proxies.origin_of(client[0], [(name, raw)])
     allowed_methods(world().app.routes, "/" + given)
     allowed_methods(world().app.routes, "/search/tags/" + given)
     with suppress(RookeryError):
         positions.positions_of([(b"rookery-position", raw)])
-    world().services.limiter.address_of({"client": ("127.0.0.1", 1), "headers": [(b"x-forwarded-for", raw)]})
 
 
 def _bodies(given: str) -> None:
@@ -273,22 +284,27 @@ def _get(target: bytes, *headers: bytes) -> bytes:
     return b"GET %b HTTP/1.1\r\nhost: x\r\n%b\r\n" % (target, b"".join(header + b"\r\n" for header in headers))
 
 
-def _requests(given: str) -> None:
-    raw, line = "".join(f"%{byte:02X}" for byte in _utf8(given[: len(given) // 6])).encode(), _header(given)
-    for request in (
-        _get(b"/search/tags/" + raw),
-        _get(b"/" + raw),
-        _get(b"/" + _utf8(given)),
-        _get(b"/docs-assets/" + _utf8(given)),
-        _get(b"/api/v1/search?query=" + raw),
-        _get(b"/healthz?" + _utf8(given)),
-        _get(b"/1/profile", b"cookie: " + line),
-        _get(b"/1/profile", b'cookie: a="' + line + b'"'),
-        _get(b"/1/profile", b"x-a: " + line, b"authorization: Bearer " + line, b"connection: " + line),
-        _get(b"/1/profile", *(b"x-%d: a" % n for n in range(len(given) // 16))),
-        _get(b"/1/followers", b"host: " + line),
-    ):
-        _sent(request)
+def _paths(given: str) -> None:
+    raw = "".join(f"%{byte:02X}" for byte in _utf8(given[: len(given) // 6])).encode()
+    for path in (b"/search/tags/" + raw, b"/" + raw, b"/" + _utf8(given), b"/" + _utf8(given) + b"/followers"):
+        _sent(_get(path))
+    _sent(_get(b"/docs-assets/" + _utf8(given)))
+
+
+def _queries(given: str) -> None:
+    for path in (b"/api/v1/search", b"/search/tags/a", b"/feed", b"/healthz"):
+        _sent(_get(path + b"?query=" + _utf8(given)))
+
+
+def _cookies(given: str) -> None:
+    _sent(_get(b"/1/profile", b"cookie: " + _header(given), b'cookie: a="' + _header(given) + b'"'))
+
+
+def _headers(given: str) -> None:
+    line = _header(given)
+    _sent(_get(b"/1/profile", b"x-a: " + line, b"authorization: Bearer " + line, b"connection: " + line))
+    _sent(_get(b"/1/profile", *(b"x-%d: a" % n for n in range(len(given) // 16))))
+    _sent(_get(b"/1/followers", b"host: " + line, b"accept: " + line, b"x-request-id: " + line))
 
 
 def _pieces(given: str) -> None:
@@ -445,17 +461,23 @@ ROWS = [
     Row("a query string", _query_string,
         "links: _PLAIN; search_exchange: _PLAIN_URL _PLAIN_WORDS; home_exchange: _PLAIN_URL",
         "parameters, percent codes, hashtags with commas", QUERY_BYTES_MAX // 4),
-    Row("single values", _fields, "fields: _USERNAME _REFUSED _REFUSED_IN_LINE clean_link",
+    Row("single values", _fields,
+        "fields: _USERNAME _REFUSED _REFUSED_IN_LINE _CONTROL clean_link; texts: _UNSEEN; passwords: _BLANK; "
+        "search_cursor: _OLD_FORM",
         "lists with commas, tokens, numbers, cursors"),
     Row("a status", _tweet, "entities: _HASHTAG _HASHTAG_LETTER _MENTION; wrk2: _URL", "what overlaps a link"),
     Row("links", find_urls,
         "text_urls: _HOST_RUN _MAY_PRECEDE _BEGINNING _PROTOCOL _REST _ASCII_CHAIN _ANY_DOT _PUNYCODE _LETTERS "
         "_NO_TLD_BEFORE", "runs, labels, dots, names"),
     Row("normal forms", lambda given: normal_form.normalize("NFKC", given), "normal_form: long_runs"),
-    Row("a head's lines", _head, "request_log: _FIT_REQUEST_ID; positions: _FORM; edge: allowed_methods",
+    Row("a head's lines", _head,
+        "request_log: _FIT_REQUEST_ID; positions: _FORM; edge: allowed_methods; proxies: _HOST _PAIR _BETWEEN",
         "forwarded addresses, the router's patterns"),
     Row("bodies", _bodies, "", "JSON, forms, parts and their headers, lists of one name", weight=2),
-    Row("whole requests", _requests, "", "the HTTP parser, FastAPI's reading of queries and cookies", weight=6),
+    Row("requests: paths", _paths, "", "the HTTP parser, the router", weight=4),
+    Row("requests: queries", _queries, "", "FastAPI's own reading of them", weight=3),
+    Row("requests: cookies", _cookies, "", "FastAPI's own reading of them", weight=2),
+    Row("requests: headers", _headers, "", "the HTTP parser, FastAPI", weight=3),
     Row("requests in pieces", _pieces, "", "heads and bodies byte by byte", weight=32),
     Row("words", text.words,
         "text: _MARKUP _DROPPED _STRAY_JOINER _SCAN _PLAIN _PLAIN_WORD _EXPANDING _ASCII_APOSTROPHE",

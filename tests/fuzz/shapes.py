@@ -16,7 +16,7 @@ _LETTERS = ["é", "e\u0301", "ß", "İ", "ſ", "ш", "й", "ש", "ك", "日", "�
             "½", "…", "’", "。", "．", "＠", "＃"]  # fmt: skip
 _MARKS = ["\u0301", "\u0316\u0300", "\u05b0\u200d\u0591\u200d", "\u0f73", "\u0316\uff9e", "\u200d", "\u200b", "\ufe0f",
           "\u202e", "\u00ad", "\udc80"]  # fmt: skip
-_EMOJI = ["👩", "👩\u200d👩\u200d👧", "👍🏽", "🇩🇪", "🇩", "1️⃣", "\U000e0061"]
+_EMOJI = ["👩", "👩\u200d", "👩\u200d👩\u200d👧", "👍🏽", "🇩🇪", "🇩", "1️⃣", "\U000e0061"]
 _SPEECH = ["@a", "#a", "$A", "@a@a", "#a#a", "#1#1", "#é", "RT @a", "rt@", "don't ", "é'", "a ", "a, ", "日 ", "words "]
 _LINKS = ["a.", "a.a", '".', "日.", "a.com", "a.co ", "é.com", "日a.com", "a.b.c.香港", "http://", "http://a",
           "http://a.co/", "http://a.co/(", "http://a.co/(a)", "a.co/(a)", "a.co/!(a)", "(a)", "(a(b)c)", "a.co?",
@@ -59,12 +59,13 @@ def _shapes() -> dict[str, Shape]:
     shapes = {repr(unit): _of("", unit, "") for unit in UNITS}
     for run in ("a", "1", "é", "日", "\u0301", "a.", "日.", "a ", "ש"):
         shapes |= {f"{run!r} before {after!r}": _of("", run, after) for after in _AFTER}
-    for run in ("a", "é", "日", " ", "(", ".", "\\", "\u0316\u0300"):
+    for run in ("a", "é", "日", " ", "(", "(a)", ".", "\\", "\u0316\u0300"):
         shapes |= {f"{run!r} after {before!r}": _of(before, run, "") for before in _BEFORE}
     chance = random.Random(14)
     for _ in range(_MIXED_COUNT):
         unit = "".join(chance.choice(UNITS) for _ in range(chance.randint(2, 6)))
         shapes[repr(unit)] = _of("", unit, "")
+    shapes["tags that never end"] = lambda size: ("<a" + " " * 1_900 + "<a" * size)[:size]
     shapes["each another"] = lambda size: "".join(chr(0x4E00 + 7 * n % 20_000) for n in range(size))
     shapes["words, each another"] = lambda size: " ".join(f"w{n}" for n in range(size))[:size]
     shapes["names, each another"] = lambda size: " ".join(f"@n{n} #t{n}" for n in range(size))[:size]

@@ -37,11 +37,12 @@ HOPELESS = 3  # times the bound: isn't measured so often
 CALL_CPU_S = 0.5
 ROW_CPU_NS = 150_000_000  # of calls at the large size; those that take longest at the small one come first
 SHAPES_LEAST = 12
+ENOUGH = 3  # shapes that a row fails by
 TWEET_CHARS = 280
 # The most that any tweet may cost, in an ordinary one with links, mentions and hashtags: 5 and 9 times are what we know
 # of. Without the mends it is thousands of times in the worker, 30 times in the engine (api/DESIGN.md has microseconds).
 TWEET_TIMES_MAX = 12
-ENGINE_TIMES_MAX = 16
+ENGINE_TIMES_MAX = 12
 
 
 class TooLong(BaseException):
@@ -105,14 +106,16 @@ def troubles(row: Row, shapes: dict[str, Shape]) -> list[str]:
     found = []
     for size in {SIZE // row.weight, row.chars_max // TIMES} - {0}:
         took: dict[str, int] = {}
-        for name, shape in list(shapes.items()):
+        for name, shape in shapes.items():
+            if len(found) >= ENOUGH:
+                return found
             try:
                 took[name] = measure(row.work, shape(size))
             except TooLong:
                 found.append(f"{name}: {size} characters take more than {CALL_CPU_S} s")
         spent = 0
         for count, name in enumerate(sorted(took, key=lambda name: -took[name])):
-            if spent > ROW_CPU_NS and count >= SHAPES_LEAST:
+            if (spent > ROW_CPU_NS and count >= SHAPES_LEAST) or len(found) >= ENOUGH:
                 break
             begin = time.thread_time_ns()
             try:
@@ -192,9 +195,12 @@ def test_no_tweet_costs_much_more_than_an_ordinary_one(work, times_max):
     units = [*UNITS, *(chance.choice(UNITS) + chance.choice(UNITS) for _ in range(400))]
     texts = [(unit * TWEET_CHARS)[:TWEET_CHARS] for unit in units] + [shape(TWEET_CHARS) for shape in SHAPES.values()]
     bound_ns = times_max * measure(work, ORDINARY, 4 * REPEATS)
-    assert [
-        text for text in texts if measure(work, text) > bound_ns and measure(work, text, 2 * REPEATS) > bound_ns
-    ] == []
+    costly: list[str] = []
+    for text in texts:
+        if measure(work, text) > bound_ns and measure(work, text, 2 * REPEATS) > bound_ns:
+            costly.append(text)
+        assert len(costly) < ENOUGH, costly
+    assert costly == []
 
 
 # ---- the table is whole --------------------------------------------------------------------------------------------
