@@ -106,7 +106,7 @@ class LaneClient(asyncio.Protocol):
                 self._rest = dialled.rest
                 await attach(dialled, self)
             if self.closed:
-                raise ConnectionResetError("the server closed the lane at once")
+                raise LaneProtocolError("the server closed the lane at once")
             self._connected = True
         except BaseException:
             self._shut("the handshake failed")

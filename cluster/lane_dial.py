@@ -103,9 +103,7 @@ async def _connect(loop: asyncio.AbstractEventLoop, address: Address) -> socket.
     raise failure
 
 
-async def _secure(
-    loop: asyncio.AbstractEventLoop, sock: socket.socket, keys: LaneKeys, actor_name: str
-) -> Channel:
+async def _secure(loop: asyncio.AbstractEventLoop, sock: socket.socket, keys: LaneKeys, actor_name: str) -> Channel:
     """Return TLS with the actor that is meant. Raises LaneImpostorError if it is another's."""
     from cluster.lane_tls import Channel, client_context
 

@@ -89,7 +89,9 @@ class Lobby(Generic[T]):
         problems = []
         if len(self._came) > self.count_max:
             problems.append(f"{len(self._came)} are in, but only {self.count_max} may be")
-        if sorted((g, i) for i, (g, _) in self._came.items()) != sorted((g, i) for g in self._groups for i in self._groups[g]):
+        if sorted((g, i) for i, (g, _) in self._came.items()) != sorted(
+            (g, i) for g in self._groups for i in self._groups[g]
+        ):
             problems.append("the groups' members are not those who are in")
         if {g: len(m) for g, m in self._groups.items()} != {g: n for n, groups in self._sizes.items() for g in groups}:
             problems.append("a group is filed under another size")

@@ -193,7 +193,9 @@ class RouterActor:
         actors = RayReplicaActors(namespace, import_factory(shard_factory), shard_settings, replica_count, lanes)
         portable = shard_settings.get("storage", {}).get("backend") == "redis"
         # A local Ray is one node: its lanes are Unix sockets.
-        tls = bool(shard_settings.get("cluster", {}).get("ray_address")) and shard_settings.get("lane", {}).get("tls", True)
+        tls = bool(shard_settings.get("cluster", {}).get("ray_address")) and shard_settings.get("lane", {}).get(
+            "tls", True
+        )
         self._router = Router(Path(data_dir), cluster, shard_count, actors, replica_count, copies, portable, tls)
         self._supervision = asyncio.get_running_loop().create_task(self._supervise_for_ever())
         self._heartbeat.start()

@@ -252,7 +252,9 @@ class Server(Section):
 class Lane(Section):
     """The request channel between API workers and shards."""
 
-    host: Host = Field("127.0.0.1", description="address of the lane's TCP side on a joined Ray cluster; other nodes must reach it")
+    host: Host = Field(
+        "127.0.0.1", description="address of the lane's TCP side on a joined Ray cluster; other nodes must reach it"
+    )
     tls: bool = Field(
         True, description="encrypt lanes between nodes (TLS 1.3); off: nobody else may read or change their traffic"
     )

@@ -104,9 +104,7 @@ class FakeReplicaSet:
         self.shard_map = self.shard_map.with_replica(replace(self.shard_map.replica(0, index), **fields))
 
     async def start(self, index: int):
-        server = self.replicas[index].server = LaneServer(
-            self.replicas[index].handle, KEYS, shard_actor_name(0, index)
-        )
+        server = self.replicas[index].server = LaneServer(self.replicas[index].handle, KEYS, shard_actor_name(0, index))
         path = str(self.folder / f"{index}.sock")
         await server.start_unix(path)
         self.set_replica(index, unix_path=path, node_id="here")

@@ -21,7 +21,7 @@ from cluster.lane_protocol import (
     LaneProtocolError,
     LaneTimeout,
 )
-from tests.cluster.conftest import KEYS, NAME, TLS_KEYS, until
+from tests.cluster.conftest import KEYS, TLS_KEYS, until
 
 
 @pytest.fixture(params=["unix", "tcp", "tls"])

@@ -106,7 +106,7 @@ async def settled(router, work):
 def test_a_new_cluster_gets_an_even_map_an_id_and_a_private_secret(make_router, tmp_path):
     router = make_router(4)
     assert router.shard_map == ShardMap.even("test", 4)
-    assert len(router.secret) == 32
+    assert len(router.keys.secret) == 32
     assert stat.S_IMODE((tmp_path / SECRET_NAME).stat().st_mode) == 0o600
     assert sorted(os.listdir(tmp_path)) == [SECRET_NAME, STATE_NAME]
 
@@ -117,7 +117,7 @@ def test_a_restarted_router_finds_its_map_id_and_secret_again(make_router):
     after = make_router()
     assert after.shard_map == before.shard_map
     assert after.shard_map.epoch == 2
-    assert (after.cluster_id, after.secret) == (before.cluster_id, before.secret)
+    assert (after.cluster_id, after.keys.secret) == (before.cluster_id, before.keys.secret)
 
 
 def test_only_a_change_of_addresses_makes_a_new_epoch(make_router):
@@ -194,10 +194,10 @@ def test_a_crash_between_write_and_rename_leaves_the_old_map(make_router, monkey
 
 
 def test_a_lost_or_cut_secret_is_an_error_and_an_open_one_is_closed(make_router, tmp_path):
-    secret = make_router().secret
+    secret = make_router().keys.secret
     path = tmp_path / SECRET_NAME
     path.chmod(0o644)
-    assert make_router().secret == secret
+    assert make_router().keys.secret == secret
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     path.write_bytes(secret[:10])
     with pytest.raises(RouterStateError, match="has 10 bytes"):
