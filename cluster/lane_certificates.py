@@ -69,8 +69,8 @@ def require_authority(authority: bytes) -> None:
         raise ValueError("its certificate and its key don't belong together")
 
 
-def issue(authority: bytes, use: Use, host_name: str, password: bytes) -> tuple[bytes, bytes]:
-    """Return (certificate and its key as PEM, the certificate's bytes). The key in it is encrypted with the password."""
+def issue(authority: bytes, use: Use, host_name: str, password: bytes) -> bytes:
+    """Return a certificate and its key as PEM; the key is encrypted with the password."""
     signer, key = x509.load_pem_x509_certificate(authority), ec.generate_private_key(ec.SECP256R1())
     issuer_key = signer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     certificate = (
@@ -85,10 +85,7 @@ def issue(authority: bytes, use: Use, host_name: str, password: bytes) -> tuple[
     secret = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(password)
     )
-    return (
-        certificate.public_bytes(serialization.Encoding.PEM) + secret,
-        certificate.public_bytes(serialization.Encoding.DER),
-    )
+    return certificate.public_bytes(serialization.Encoding.PEM) + secret
 
 
 def _key_of(authority: bytes) -> ec.EllipticCurvePrivateKey:

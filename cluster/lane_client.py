@@ -8,11 +8,11 @@ Rules of this file
 - A LaneClient connects once. When the connection is gone it is `closed` for good; whoever routes makes a new one.
 
 How it works
-lane_dial.py connects and shakes hands; this is the protocol of what follows. `send` packs into `_out`, which leaves in one write per loop turn: one system call, one wake-up of the shard, and no
-transport that gathers 32 small buffers (20 % at depth 32). While the server doesn't read (pause_writing) requests stay
-there, up to WRITE_BYTES_MAX. Ids only grow, so "ids up to `_written_id` reached
-the socket" is enough to tell written requests from others. Replies end requests by id, in any order; a reply that
-nobody waits for any more (timed out) is dropped. `request` is `send` with a future.
+lane_dial.py connects and shakes hands; this is the protocol of what follows. `send` packs into `_out`, which leaves in
+one write per loop turn: one system call, one wake-up of the shard, and no transport that gathers 32 small buffers (20 %
+at depth 32). While the server doesn't read (pause_writing) requests stay there, up to WRITE_BYTES_MAX. Ids only grow,
+so "ids up to `_written_id` reached the socket" is enough to tell written requests from others. Replies end requests by
+id, in any order; a reply that nobody waits for any more (timed out) is dropped. `request` is `send` with a future.
 
 Costs: 21 us a round trip alone, 5.4 us a request pipelined (bench/lane.py).
 Not here: which shard to ask, retries (client.py).
@@ -96,8 +96,8 @@ class LaneClient(asyncio.Protocol):
         """Connect, see to it that the actor that is meant is there, and prove who we are.
 
         Raises OSError or TimeoutError when the server can't be reached, LaneImpostorError if it isn't that actor,
-        LaneRefusedError if it doesn't let us in, LaneProtocolError when it isn't a lane. Afterwards the client is closed
-        in all these cases.
+        LaneRefusedError if it doesn't let us in, LaneProtocolError when it isn't a lane. Afterwards the client is
+        closed in all these cases.
         """
         self._loop = asyncio.get_running_loop()
         try:

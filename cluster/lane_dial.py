@@ -2,7 +2,8 @@
 
 Rules of this file
 - Nothing is sent to a Unix socket at which another user listens.
-- With an authority, TCP is TLS: there is no way back to a lane without, whatever the server says.
+- With an authority, nothing but TLS follows our proof at TCP: there is no way back to a lane without, whatever the
+  server says.
 - Until the server has proved itself it gets a nonce from us, and nothing that the secret went into.
 """
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from cluster.lane_tls import Channel
 
 READ_BYTES = 4096
+TLS_HANDSHAKE = 0x16  # what the server's first record of TLS begins with
 
 
 @dataclass(slots=True)
@@ -38,19 +40,26 @@ async def dial(address: Address, keys: LaneKeys, actor_name: str) -> Dialled:
     loop = asyncio.get_running_loop()
     sock = await _connect(loop, address)
     try:
-        channel = None
-        if not isinstance(address, str) and keys.authority:
-            channel = await _secure(loop, sock, keys, actor_name)
-        digest = b"" if channel is None else channel.peer_digest()
-        handshake = ClientHandshake(keys.secret, Meant(actor_name, address, digest))
-        answer = handshake.hello
-        while True:
+        handshake = ClientHandshake(keys.secret, Meant(actor_name, address))
+        channel, answer = None, handshake.hello
+        while not handshake.accepted:
+            if handshake.server_proved and channel is None and not isinstance(address, str) and keys.authority:
+                channel, answer = _begin_tls(keys, actor_name, answer)
             if answer:
-                await loop.sock_sendall(sock, answer if channel is None else channel.send(answer))
-            said = await _hear(loop, sock, channel, handshake.server_proved)
-            answer = handshake.receive(said)
-            if handshake.accepted:
-                return Dialled(sock, channel, handshake.rest)
+                await loop.sock_sendall(sock, answer)
+            data = await loop.sock_recv(sock, READ_BYTES)
+            if not data and handshake.server_proved:
+                raise LaneRefusedError("the shard did not accept our proof, or ended")
+            if not data:
+                raise LaneProtocolError("the server hung up before it had proved itself")
+            if channel is None:
+                answer = handshake.receive(data)
+            elif channel.begun or data[0] == TLS_HANDSHAKE:
+                answer = await _receive_tls(loop, sock, channel, handshake, data)
+            else:
+                handshake.receive(data)  # raises what the server refuses us for, which it says before TLS
+                raise LaneProtocolError("the server doesn't go on with TLS")
+        return Dialled(sock, channel, handshake.rest)
     except BaseException:
         sock.close()
         raise
@@ -62,7 +71,7 @@ async def attach(dialled: Dialled, lane: asyncio.Protocol) -> None:
     if dialled.channel is not None:
         from cluster.lane_tls import TlsProtocol
 
-        protocol = TlsProtocol(lane, dialled.channel)
+        protocol = TlsProtocol(lane, dialled.channel, 0.0)
     try:
         if dialled.sock.family == socket.AF_UNIX:
             await loop.create_unix_connection(lambda: protocol, sock=dialled.sock)
@@ -103,37 +112,25 @@ async def _connect(loop: asyncio.AbstractEventLoop, address: Address) -> socket.
     raise failure
 
 
-async def _secure(loop: asyncio.AbstractEventLoop, sock: socket.socket, keys: LaneKeys, actor_name: str) -> Channel:
-    """Return TLS with the actor that is meant. Raises LaneImpostorError if it is another's."""
+def _begin_tls(keys: LaneKeys, actor_name: str, proof: bytes) -> tuple[Channel, bytes]:
+    """Return TLS, and what to send: its beginning behind our proof."""
     from cluster.lane_tls import Channel, client_context
 
     channel = Channel(client_context(keys.authority), actor_name)
     channel.start()
-    await loop.sock_sendall(sock, channel.outgoing())
-    while not channel.established:
-        data = await loop.sock_recv(sock, READ_BYTES)
-        if not data:
-            raise LaneProtocolError("the server hung up in the middle of TLS")
-        try:
-            channel.receive(data)
-        finally:
-            answer = channel.outgoing()
-            if answer:
-                with contextlib.suppress(OSError):  # an alert, maybe; what is wrong shows when we read
-                    await loop.sock_sendall(sock, answer)
-    return channel
+    return channel, proof + channel.outgoing()
 
 
-async def _hear(
-    loop: asyncio.AbstractEventLoop, sock: socket.socket, channel: Channel | None, server_proved: bool
+async def _receive_tls(
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, channel: Channel, handshake: ClientHandshake, data: bytes
 ) -> bytes:
-    """Return the next of what the lane's server says."""
-    while True:
-        data = await loop.sock_recv(sock, READ_BYTES)
-        if not data and server_proved:
-            raise LaneRefusedError("the shard did not accept our proof, or ended")
-        if not data:
-            raise LaneProtocolError("the server hung up before it had proved itself")
-        said = data if channel is None else channel.receive(data)
-        if said:
-            return said
+    """Take what came over TLS; returns what TLS wants to send."""
+    try:
+        said = channel.receive(data)
+    except LaneProtocolError:
+        with contextlib.suppress(OSError):
+            await loop.sock_sendall(sock, channel.outgoing())  # an alert says why
+        raise
+    if said:
+        handshake.receive(said)
+    return channel.outgoing()

@@ -1,22 +1,19 @@
 """A listening socket of a lane server, and the strangers at it: whoever has connected and not yet proved itself.
 
-    accepted --> silent --its first words--> speaking --its proof--> let in: a LaneConnection with a transport
-                   |                            |
-                   |                            `--> with TLS each step waits for its turn (below)
-                   `--> pushed out, too slow, hung up
+    accepted --> silent --its hello--> speaking --its proof--> let in: a LaneConnection, with TLS between nodes
+                   |                      |
+                   `----------------------`--> pushed out, too slow, wrong, gone
 
 Rules of this file
-- A stranger is a bare socket: no transport, no task, no timer, no TLS state before it has said something. Whoever only
-  connects costs 25 us, and pushes out only those who have said nothing either: a client speaks first, at once.
+- A stranger is a bare socket: no transport, no task, no timer, no TLS. Whoever only connects costs 20 us, and pushes
+  out only those who have said nothing either: a client speaks first, at once.
 - Nothing is logged for a stranger: it is counted.
-- Strangers can't take the loop: so many are accepted in a turn, and TLS, which costs a millisecond, gets a quarter of
-  the time at most, address by address.
-- Each kind of socket has a door of its own, so strangers at the TCP port are none of the Unix socket's.
+- Each listening socket is a door of its own, so strangers at the TCP port are none of the Unix socket's.
 
 How it works
 Two lobbies (lane_lobby.py), of the silent and of the speaking; one look around every so often for those who are too
-slow. Sockets of which there may be many are reset, so that the kernel keeps nothing of them. With TLS, whoever has sent something
-isn't read from until it is its turn: addresses go round, and of each the newest is first, who may still be there.
+slow. Of each stranger no more is read than the handshake still needs. Sockets of which there may be thousands a second
+are reset when they are dropped, so that the kernel keeps nothing of them.
 """
 
 from __future__ import annotations
@@ -24,31 +21,26 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-import ssl
 import struct
-import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from cluster.lane_connection import LaneConnection
 from cluster.lane_handshake import FAREWELL, Address, Meant, ServerHandshake, refusal
 from cluster.lane_lobby import Lobby
 from cluster.lane_peers import address_group, is_ours, peer_user
 from cluster.lane_protocol import LaneProtocolError
-from cluster.lane_tls import Channel, TlsProtocol
 
 if TYPE_CHECKING:
+    import ssl
+
     from cluster.lane_server import LaneServer
 
 BACKLOG_COUNT = 1024  # connections that the kernel keeps until we accept them; it may keep fewer (somaxconn)
-ACCEPT_COUNT_PER_TURN = 16  # 0.4 ms
+ACCEPT_COUNT_PER_TURN = 8  # 0.2 ms
 SILENT_COUNT_MAX = 256  # at a door; a flood of 4,000 a second leaves each 64 ms for its first word
 SPEAKING_COUNT_MAX = 256
 SILENT_TIMEOUT_S = 2.0  # an honest peer speaks as soon as it is connected
 LOOK_S = 0.25  # between looks for those who are too slow
-READ_BYTES = 4096
-STRANGER_BYTES_MAX = 16 << 10  # of all that a stranger says; with TLS some 3 KiB
-PAUSE_TIMES = 3.0  # the pause after a step of TLS, in lengths of it
 NO_FILES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 NO_FILES_PAUSE_S = 0.1
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
@@ -62,33 +54,28 @@ _TO_RESET = frozenset((CROWDED, WRONG))  # those of whom there may be thousands 
 class Stranger:
     """One of them."""
 
-    __slots__ = ("byte_count", "channel", "group", "handshake", "sock")
+    __slots__ = ("group", "handshake", "sock", "spoke")
 
     def __init__(self, sock: socket.socket, group: str, handshake: ServerHandshake) -> None:
         self.sock, self.group, self.handshake = sock, group, handshake
-        self.channel: Channel | None = None  # with TLS, from its first words on
-        self.byte_count = 0  # that it has said
+        self.spoke = False
 
 
 class Door:
     """Accepts at one listening socket, and hands those who prove themselves to the server."""
 
     def __init__(
-        self, server: LaneServer, listener: socket.socket, address: Address,
-        tls: tuple[ssl.SSLContext, bytes] | None = None,
-    ) -> None:  # fmt: skip
-        """address: where clients dial, in the map's words; tls: context and digest of our certificate."""
+        self, server: LaneServer, listener: socket.socket, address: Address, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """address: where clients dial, in the map's words; tls: what those who come in go on with."""
         self.listener = listener
         self.turned_away: Counter[str] = Counter()
         self._server = server
         self._loop = asyncio.get_running_loop()
-        self._context, digest = tls or (None, b"")
-        self._meant = Meant(server.actor_name, address, digest)
+        self._meant, self._tls = Meant(server.actor_name, address), tls
         self._silent: Lobby[Stranger] = Lobby(server.silent_count_max)
         self._speaking: Lobby[Stranger] = Lobby(server.speaking_count_max)
-        self._ready: dict[str, dict[Stranger, None]] = {}  # with TLS: who has sent something, by address
-        self._working = self._looking = False
-        self._free_at = 0.0  # with TLS: when the next step may be
+        self._looking = False
         self._is_unix = listener.family == socket.AF_UNIX
         listener.setblocking(False)
         listener.listen(BACKLOG_COUNT)
@@ -149,41 +136,9 @@ class Door:
     # -- speaking --------------------------------------------------------------------------------------------------
 
     def _readable(self, stranger: Stranger) -> None:
-        if self._context is None:
-            self._step(stranger)
-            return
-        self._loop.remove_reader(stranger.sock.fileno())
-        if self._silent.remove(stranger):
-            self._enter(self._speaking, stranger)
-            if stranger not in self._speaking:
-                return
-        self._ready.setdefault(stranger.group, {})[stranger] = None
-        if not self._working:
-            self._working = True
-            self._loop.call_later(max(self._free_at - self._loop.time(), 0.0), self._work)
-
-    def _work(self) -> None:
-        """With TLS: one step of one stranger, the next after a pause."""
-        if not self._ready:
-            self._working = False
-            return
-        group = next(iter(self._ready))
-        members = self._ready.pop(group)
-        stranger, _ = members.popitem()
-        if members:
-            self._ready[group] = members  # behind the others
-        begin = time.perf_counter()
-        self._step(stranger)
-        if stranger in self._speaking:
-            self._loop.add_reader(stranger.sock.fileno(), self._readable, stranger)
-        pause_s = (time.perf_counter() - begin) * PAUSE_TIMES
-        self._free_at = self._loop.time() + pause_s
-        self._loop.call_later(pause_s, self._work)
-
-    def _step(self, stranger: Stranger) -> None:
-        """Read what a stranger says, and answer."""
+        handshake = stranger.handshake
         try:
-            data = stranger.sock.recv(READ_BYTES)
+            data = stranger.sock.recv(handshake.missing_count)
         except BlockingIOError:
             return
         except OSError:
@@ -191,33 +146,18 @@ class Door:
         if not data:
             self._drop(stranger, GONE)
             return
-        stranger.byte_count += len(data)
-        if stranger.byte_count > STRANGER_BYTES_MAX:
-            self._drop(stranger, WRONG)
-            return
+        stranger.spoke = True
         try:
-            answer = self._answer(stranger, data)
+            answer = handshake.receive(data)
         except LaneProtocolError:
-            alert = b"" if stranger.channel is None else stranger.channel.outgoing()
-            if not alert or self._say(stranger, alert):
-                self._drop(stranger, WRONG)
+            self._drop(stranger, WRONG)
             return
         if answer and not self._say(stranger, answer):
             return
-        if stranger.handshake.proved:
+        if handshake.proved:
             self._let_in(stranger)
-        elif stranger.handshake.greeted and self._silent.remove(stranger):
+        elif handshake.greeted and self._silent.remove(stranger):
             self._enter(self._speaking, stranger)
-
-    def _answer(self, stranger: Stranger, data: bytes) -> bytes:
-        """Return what to send. Raises LaneProtocolError."""
-        if self._context is None:
-            return stranger.handshake.receive(data)
-        if stranger.channel is None:
-            stranger.channel = Channel(self._context)
-        said = stranger.channel.receive(data)
-        answer = stranger.handshake.receive(said) if said else b""
-        return stranger.channel.outgoing() + (stranger.channel.send(answer) if answer else b"")
 
     def _say(self, stranger: Stranger, data: bytes) -> bool:
         """Send something short; a socket on which nothing was sent before has room for it."""
@@ -233,17 +173,11 @@ class Door:
 
     def _let_in(self, stranger: Stranger) -> None:
         if not self._server.has_room:
-            reason = refusal(f"{self._server.connection_count_max} connections are open already")
-            if self._say(stranger, reason if stranger.channel is None else stranger.channel.send(reason)):
-                self.turned_away[FULL] += 1
-                self._forget(stranger)
-                stranger.sock.close()
+            if self._say(stranger, refusal(f"{self._server.connection_count_max} connections are open already")):
+                self._drop(stranger, FULL)
             return
         self._forget(stranger)
-        connection: asyncio.Protocol = LaneConnection(self._server)
-        if stranger.channel is not None:
-            connection = TlsProtocol(connection, stranger.channel)
-        self._server.let_in(stranger.sock, connection)
+        self._server.let_in(stranger.sock, self._tls)
 
     def _drop(self, stranger: Stranger, reason: str = "") -> None:
         """Hang up, and count why."""
@@ -258,11 +192,6 @@ class Door:
         self._loop.remove_reader(stranger.sock.fileno())
         if not self._silent.remove(stranger):
             self._speaking.remove(stranger)
-        members = self._ready.get(stranger.group)
-        if members is not None:
-            members.pop(stranger, None)
-            if not members:
-                del self._ready[stranger.group]
 
     # -- being too slow --------------------------------------------------------------------------------------------
 
@@ -274,7 +203,7 @@ class Door:
     def _look(self) -> None:
         now, timeout_s = self._loop.time(), self._server.handshake_timeout_s
         for stranger in self._silent.late(now - min(SILENT_TIMEOUT_S, timeout_s)):
-            if not stranger.byte_count:
+            if not stranger.spoke:
                 self._say_farewell(stranger)
             self._drop(stranger, SLOW)
         for stranger in self._speaking.late(now - timeout_s):

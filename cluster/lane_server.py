@@ -16,12 +16,13 @@ Not here: routing, retries, who may do what.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import socket
 import stat
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster.lane_connection import LaneConnection, LaneRequest
 from cluster.lane_door import REASONS, SILENT_COUNT_MAX, SPEAKING_COUNT_MAX, Door
@@ -36,6 +37,11 @@ from cluster.lane_protocol import (
     make_packer,
     pack,
 )
+
+if TYPE_CHECKING:
+    import ssl
+
+    from cluster.lane_tls import TlsProtocol
 
 __all__ = ["Handler", "LaneRequest", "LaneServer"]
 
@@ -105,7 +111,7 @@ class LaneServer:
         self.dropped_count = 0  # peers that were let in and then misbehaved
         self.loop: asyncio.AbstractEventLoop
         self._open: set[LaneConnection] = set()
-        self._coming: set[asyncio.Task[None]] = set()  # let in, without a transport yet
+        self._coming: dict[LaneConnection, tuple[asyncio.Task[None], TlsProtocol | None]] = {}  # let in, not open yet
         self._doors: list[Door] = []
         self._unix: list[tuple[str, int]] = []  # (path, inode), so that close() removes only our own socket file
 
@@ -154,8 +160,10 @@ class LaneServer:
         """Stop listening and close every connection; replies already given are sent, unanswered requests are not."""
         for door in self._doors:
             door.close()
-        for task in self._coming:
+        for task, protocol in list(self._coming.values()):
             task.cancel()
+            if protocol is not None:
+                protocol.abort()
         for connection in list(self._open):
             connection.close()
         for path, inode in self._unix:
@@ -168,7 +176,7 @@ class LaneServer:
         return len(self._open)
 
     def strangers(self) -> dict[str, int]:
-        """Return how many are at the doors now (`waiting`), and how many were turned away by reason, since the start."""
+        """Return how many are at the doors now (`waiting`), and how many were turned away so far, by reason."""
         counts: Counter[str] = Counter(dict.fromkeys(REASONS, 0))
         for door in self._doors:
             counts.update(door.turned_away)
@@ -186,24 +194,32 @@ class LaneServer:
         """Whether one more may come in."""
         return len(self._open) + len(self._coming) < self.connection_count_max
 
-    def let_in(self, sock: socket.socket, connection: asyncio.Protocol) -> None:
-        """Give a socket whose peer has proved itself a transport; the connection is told, and calls `admit`."""
-        task = self.loop.create_task(self._take_over(sock, connection))
-        self._coming.add(task)
-        task.add_done_callback(self._coming.discard)
+    def let_in(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
+        """Make a connection of a socket whose peer has proved itself; it calls `admit` when it is one."""
+        connection, secured = LaneConnection(self), None
+        if tls is not None:
+            from cluster.lane_tls import Channel, TlsProtocol
 
-    async def _take_over(self, sock: socket.socket, connection: asyncio.Protocol) -> None:
+            forget = functools.partial(self.forget, connection)
+            secured = TlsProtocol(connection, Channel(tls), self.handshake_timeout_s, forget)
+        task = self.loop.create_task(self._take_over(sock, connection, secured))
+        self._coming[connection] = task, secured
+
+    async def _take_over(self, sock: socket.socket, connection: LaneConnection, secured: TlsProtocol | None) -> None:
         try:
-            await self.loop.connect_accepted_socket(lambda: connection, sock)
+            await self.loop.connect_accepted_socket(lambda: secured or connection, sock)
         except BaseException as error:
+            self.forget(connection)
             sock.close()
             if not isinstance(error, OSError):  # it has gone already
                 raise
 
     def admit(self, connection: LaneConnection) -> None:
         """Count a peer."""
+        self._coming.pop(connection, None)
         self._open.add(connection)
 
     def forget(self, connection: LaneConnection) -> None:
         """Count a peer no more."""
+        self._coming.pop(connection, None)
         self._open.discard(connection)

@@ -5,11 +5,14 @@
 
 Rules of this file
 - TLS 1.3 only, both ends with a certificate of the cluster's authority; the server's must name the actor that is meant.
+- It begins when both ends have proved that they hold the cluster's secret: strangers get none of its costs.
 - A lane without TLS has none of this in its way.
-- The layer is ours and not asyncio's, because strangers mustn't cost more than a socket until they say something: that
-  one makes its state, 50 KB, for everybody who connects, and tells of them only after their handshake.
 
-Costs: a handshake 1.5 ms of the server's processor; a request some us (DESIGN.md). No session tickets: lanes are dialled
+How it works
+The layer is ours and not asyncio's, because the handshake of lane_handshake.py comes first on the same socket. After
+it, a server's TlsProtocol goes on with TLS; a client has finished that when it makes its own.
+
+Costs: a handshake 1 ms of the server's processor; a request some us (DESIGN.md). No session tickets: lanes are dialled
 once and stay.
 """
 
@@ -17,12 +20,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import hashlib
 import os
 import secrets
 import ssl
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from cluster.lane_protocol import LaneImpostorError, LaneProtocolError, LaneRefusedError
@@ -35,13 +37,14 @@ def host_name(actor_name: str) -> str:
     return actor_name.replace(":", ".")
 
 
-def server_context(authority: bytes, actor_name: str) -> tuple[ssl.SSLContext, bytes]:
-    """Return what a shard serves TLS with, and the digest of its certificate. Cost: 3 ms, once a process."""
+def server_context(authority: bytes, actor_name: str) -> ssl.SSLContext:
+    """Return what a shard serves TLS with. Cost: 3 ms, once a process."""
     from cluster.lane_certificates import Use
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.num_tickets = 0
-    return context, _fill(context, authority, Use.SERVER, host_name(actor_name))
+    _fill(context, authority, Use.SERVER, host_name(actor_name))
+    return context
 
 
 @functools.lru_cache(maxsize=2)
@@ -55,7 +58,7 @@ def client_context(authority: bytes) -> ssl.SSLContext:
     return context
 
 
-def _fill(context: ssl.SSLContext, authority: bytes, use: Any, name: str) -> bytes:
+def _fill(context: ssl.SSLContext, authority: bytes, use: Any, name: str) -> None:
     from cluster.lane_certificates import certificate_of, issue
 
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
@@ -63,26 +66,26 @@ def _fill(context: ssl.SSLContext, authority: bytes, use: Any, name: str) -> byt
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.load_verify_locations(cadata=certificate_of(authority).decode())
     password = secrets.token_bytes(32).hex()  # Python reads certificates from files only: what lies there is of no use
-    pem, der = issue(authority, use, name, password.encode())
+    pem = issue(authority, use, name, password.encode())
     with tempfile.NamedTemporaryFile(prefix="rookery-", suffix=".pem", delete=False) as file:
         file.write(pem)
     try:
         context.load_cert_chain(file.name, password=password)
     finally:
         os.unlink(file.name)
-    return hashlib.sha256(der).digest()
 
 
 class Channel:
     """One connection's TLS, in memory: bytes of the socket in, the lane's out, and the other way round."""
 
-    __slots__ = ("_in", "_out", "_tls", "established")
+    __slots__ = ("_in", "_out", "_tls", "begun", "established")
 
     def __init__(self, context: ssl.SSLContext, actor_name: str = "") -> None:
         """actor_name: whom a client means; empty on the server's side."""
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         name = host_name(actor_name) if actor_name else None
         self._tls = context.wrap_bio(self._in, self._out, server_side=not actor_name, server_hostname=name)
+        self.begun = False  # the other end has said something
         self.established = False
 
     def start(self) -> None:
@@ -95,7 +98,7 @@ class Channel:
         Raises LaneProtocolError: LaneImpostorError if the server's certificate isn't the cluster's or of another actor,
         LaneRefusedError if the server doesn't take ours.
         """
-        tls, incoming = self._tls, self._in
+        tls, incoming, self.begun = self._tls, self._in, True
         incoming.write(data)
         if not self.established:
             self._shake_hands()
@@ -122,10 +125,6 @@ class Channel:
     def outgoing(self) -> bytes:
         """Return what TLS itself wants to send."""
         return self._out.read() if self._out.pending else b""
-
-    def peer_digest(self) -> bytes:
-        """Return the digest of the certificate at the other end."""
-        return hashlib.sha256(self._tls.getpeercert(binary_form=True) or b"").digest()
 
     def _shake_hands(self) -> None:
         try:
@@ -178,35 +177,69 @@ class TlsTransport(asyncio.Transport):
 
 
 class TlsProtocol(asyncio.Protocol):
-    """What the event loop takes for the lane: decrypts for the one above."""
+    """What the event loop takes for the lane: decrypts for the one above, who is told of the connection once TLS holds.
 
-    def __init__(self, above: asyncio.Protocol, channel: Channel) -> None:
+    timeout_s: for TLS to hold; the connection is ended then. on_failure() is called if it never does.
+    """
+
+    def __init__(
+        self, above: asyncio.Protocol, channel: Channel, timeout_s: float, on_failure: Callable[[], None] | None = None
+    ) -> None:
         self._above, self._channel = above, channel
+        self._timeout_s, self._on_failure = timeout_s, on_failure
         self._below: asyncio.Transport | None = None
+        self._told = False
+        self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._below = cast(asyncio.Transport, transport)
-        self._above.connection_made(TlsTransport(self._below, self._channel))
+        if self._channel.established:
+            self._tell()
+        else:
+            self._timer = asyncio.get_running_loop().call_later(self._timeout_s, self._below.abort)
+
+    def abort(self) -> None:
+        """End the connection now."""
+        if self._below is not None:
+            self._below.abort()
+
+    def _tell(self) -> None:
+        self._told = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._above.connection_made(TlsTransport(cast(asyncio.Transport, self._below), self._channel))
 
     def data_received(self, data: bytes) -> None:
-        try:
-            plain = self._channel.receive(data)
-        except LaneProtocolError:
-            if self._below is not None:
-                self._below.abort()
+        channel, below = self._channel, self._below
+        if below is None:
             return
-        answer = self._channel.outgoing()
-        if answer and self._below is not None:  # a key update
-            self._below.write(answer)
+        try:
+            plain = channel.receive(data)
+        except LaneProtocolError:
+            below.write(channel.outgoing())  # an alert says why
+            below.close()
+            return
+        answer = channel.outgoing()
+        if answer:
+            below.write(answer)
+        if not self._told and channel.established:
+            self._tell()
         if plain:
             self._above.data_received(plain)
 
     def pause_writing(self) -> None:
-        self._above.pause_writing()
+        if self._told:
+            self._above.pause_writing()
 
     def resume_writing(self) -> None:
-        self._above.resume_writing()
+        if self._told:
+            self._above.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._below = None
-        self._above.connection_lost(exc)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._told:
+            self._above.connection_lost(exc)
+        elif self._on_failure is not None:
+            self._on_failure()

@@ -7,7 +7,7 @@ Rules of this file
 
 How it works
 Under the data directory lie `router.msgpack` (the map and the cluster id, with a checksum, replaced atomically) and
-`cluster.secret` (32 random bytes, made once, with the first map), and `cluster-ca.pem` if nodes are to talk over TLS; see
+`cluster.secret` (32 random bytes, made once, with the first map), and `cluster-ca.pem` where nodes talk over TLS; see
 router_files.py.
 A replica says where its lane listens whenever it has started (`register_replica`); its answer to a ping says the same,
 so a registration that got lost heals by itself. Only a change of addresses makes a new epoch. `supervise_once` pings
