@@ -104,8 +104,9 @@ def present(status: dict[str, Any]) -> list[dict[str, Any]]:
 def roll(namespace: str, with_pauses: bool, say: Say) -> dict[str, Any]:
     """Restart every process of a cluster, one after the other. Returns {"restarted": [...], "seconds"}.
 
-    say: told of every step. Raises ConflictError, with nothing done, if something would be away meanwhile and
-    with_pauses is False, or the cluster speaks another version of the lane than this code; OverloadedError if a process doesn't come back: the rest then stays as it is.
+    say: told of every step. Raises ConflictError, with nothing done, if the cluster speaks another version of the lane
+    than this code, or if something would be away meanwhile and with_pauses is False; OverloadedError if a process
+    doesn't come back: the rest then stays as it is.
     """
     rolling = _Rolling(RunningCluster(namespace), say)
     LaneKeys.from_join(rolling.cluster.ask_router("join"))  # old and new processes talk to each other meanwhile

@@ -10,15 +10,19 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 
 from cluster.lane_client import LaneClient, PushCallback
 from cluster.lane_handshake import Address, LaneKeys
-from cluster.lane_protocol import LaneProtocolError
+from cluster.lane_protocol import LaneImpostorError, LaneProtocolError
 from cluster.shard_map import Replica
 
 DIAL_TIMEOUT_S = 1.0  # connect and authenticate; a live server needs under 1 ms
 REDIAL_INTERVAL_S = 0.1  # between two dials that nobody waits for
+WARN_INTERVAL_S = 60.0  # between two warnings of impostors, who are dialled ten times a second
+
+logger = logging.getLogger("rookery.lane.client")
 
 UNREACHABLE = (OSError, LaneProtocolError)  # what connecting raises; TimeoutError is an OSError
 
@@ -47,6 +51,7 @@ class ReplicaLanes:
         self._lanes: dict[Key, LaneClient] = {}
         self._dials: dict[Key, tuple[Replica, asyncio.Task[LaneClient]]] = {}
         self._dialled_at: dict[Key, float] = {}
+        self._warned_at = float("-inf")
         self._closed = False
 
     def close(self) -> None:
@@ -119,7 +124,11 @@ class ReplicaLanes:
         if address is None:
             raise ConnectionError(f"no lane leads to {replica.actor_name} from this node")
         lane = LaneClient(address, self._keys, replica.actor_name, self._on_push)
-        await lane.connect(DIAL_TIMEOUT_S)
+        try:
+            await lane.connect(DIAL_TIMEOUT_S)
+        except LaneImpostorError as error:
+            self._warn(error)
+            raise
         current = self._find(replica.shard, replica.index)
         if self._closed or current is None or address != self._address(current):
             lane.close()
@@ -127,6 +136,13 @@ class ReplicaLanes:
         self._lanes[replica.shard, replica.index] = lane
         self._on_lane(current, lane)
         return lane
+
+    def _warn(self, error: LaneImpostorError) -> None:
+        """Tell operators that somebody sits where a shard should, however often it is dialled."""
+        now = asyncio.get_running_loop().time()
+        if now - self._warned_at >= WARN_INTERVAL_S:
+            self._warned_at = now
+            logger.warning("somebody else than a shard listens where the map has one: %s", error)
 
     def _address(self, replica: Replica) -> Address | None:
         return replica.address(self._local_node_id)

@@ -269,12 +269,14 @@ async def test_an_actor_that_fails_too_is_an_overload_at_the_deadline(cluster):
     client.close()
 
 
-async def test_a_wrong_secret_never_gets_an_answer(cluster):
+async def test_a_wrong_secret_never_gets_an_answer_and_is_warned_of_once(cluster, caplog):
     client = ClusterClient(cluster.fetch_map, LaneKeys(bytes(32)), "here")
     await client.open()
-    with pytest.raises(OverloadedError, match="secret"):
-        await client.call_shard(0, "status", [], timeout_s=0.2)
+    for _ in range(2):
+        with pytest.raises(OverloadedError, match="secret"):
+            await client.call_shard(0, "status", [], timeout_s=0.2)
     client.close()
+    assert [record.message[:30] for record in caplog.records] == ["somebody else than a shard lis"]  # a minute
 
 
 async def test_without_a_router_opening_fails_and_says_why(cluster):

@@ -9,8 +9,9 @@ import stat
 import pytest
 
 from actors.core.errors import InvalidError
+from cluster.lane_certificates import make_authority
 from cluster.router import ANSWER_FRESH_S, RECREATE_FIRST_S, Endpoints, PingAnswer, Presence, Router
-from cluster.router_files import SECRET_NAME, STATE_NAME, RouterStateError
+from cluster.router_files import AUTHORITY_NAME, SECRET_NAME, STATE_NAME, RouterStateError
 from cluster.shard_map import ShardMap
 
 
@@ -67,8 +68,8 @@ def make_router(tmp_path, actors):
     """Make routers over the same directory; at the end the last one's invariants must hold."""
     made = []
 
-    def make(shard_count=2, cluster="test"):
-        made.append(Router(tmp_path, cluster, shard_count, actors))
+    def make(shard_count=2, cluster="test", **options):
+        made.append(Router(tmp_path, cluster, shard_count, actors, **options))
         return made[-1]
 
     yield make
@@ -206,6 +207,29 @@ def test_a_lost_or_cut_secret_is_an_error_and_an_open_one_is_closed(make_router,
     with pytest.raises(RouterStateError, match="missing"):
         make_router()
     path.write_bytes(secret)
+
+
+def test_an_authority_is_made_once_where_nodes_talk_over_tls_and_is_private(make_router, tmp_path):
+    path = tmp_path / AUTHORITY_NAME
+    assert make_router().keys.authority == b""
+    assert not path.exists()
+    made = make_router(tls=True).keys.authority  # in a folder of before there was one
+    assert made == path.read_bytes()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(0o644)
+    assert make_router(tls=True).keys.authority == made
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert make_router().keys.authority == b""  # lane.tls=false hands none out
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "another's key"])
+def test_a_damaged_authority_is_an_error_that_says_what_to_do(make_router, tmp_path, damage):
+    path = tmp_path / AUTHORITY_NAME
+    made, other = make_router(tls=True).keys.authority, make_authority("another")
+    key = made.index(b"-----BEGIN PRIVATE KEY")
+    path.write_bytes({"empty": b"", "cut": made[:key], "another's key": made[:key] + other[key:]}[damage])
+    with pytest.raises(RouterStateError, match=r"cluster-ca.pem can't be used: .*another one is made"):
+        make_router(tls=True)
 
 
 def test_supervision_creates_missing_actors_and_is_ready_once_they_answer(make_router, actors, supervise):
