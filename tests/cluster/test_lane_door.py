@@ -114,7 +114,7 @@ async def flood(kind, address, seconds=FLOOD_S):
         yield
         assert int(await process.stdout.readline()) > FLOOD_LEAST
     finally:
-        if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
 

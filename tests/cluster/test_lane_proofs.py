@@ -370,7 +370,8 @@ async def test_another_user_who_listens_in_a_writable_folder_is_told_nothing_and
             assert await attacker.stdout.readline() in (b"0\n", b"refused\n")
             assert server.strangers()["other_user"] == 1
         finally:
-            attacker.kill()
+            with contextlib.suppress(ProcessLookupError):
+                attacker.kill()
             await attacker.wait()
 
 
