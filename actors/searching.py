@@ -7,6 +7,7 @@ Rules of this file
 - The engine is a child process: it ends with this one, and is started again when it ends. Whatever it forgets is fed
   again, because contents are compared, not positions.
 - Nothing is fed before it is committed.
+- Until it first answers, an engine has the priority of its shard: the cluster isn't ready before. Then it steps back.
 - A turn of the loop reads at most ROWS_PER_TURN rows; what isn't fed yet waits as keys.
 
 Costs: 3 us a tweet fed, 0.1 s to compare 1,000,000 tweets (on another thread, but for 30 ms).
@@ -32,10 +33,12 @@ from actors.commits import Commits
 from actors.core.errors import MalformedError, OverloadedError, RookeryError
 from actors.core.found import HIDDEN_FLAGS, FoundTweets
 from actors.core.news import News
-from actors.search.documents import CHANGED, CONTENTS_MAX, FOUND, NEW, SOCKET, band_of, digest_of
+from actors.search.documents import CHANGED, CONTENTS_MAX, ENGINE_NAME, FOUND, NEW, SOCKET, band_of, digest_of
 from actors.search_postings import TweetPostings
 from actors.search_rows import SearchRows
+from cluster.heartbeat import slot_for_child
 from cluster.lane_client import LaneClient
+from cluster.lane_handshake import LaneKeys
 from cluster.lane_protocol import LaneDisconnected
 
 Ints = npt.NDArray[np.int64]
@@ -47,6 +50,7 @@ FEED_TIMEOUT_S = 60.0  # a feed may wait for a merge of segments
 START_TIMEOUT_S = 60.0  # of an engine: opening an index of some GB takes seconds
 RESTART_FIRST_S, RESTART_MAX_S = 0.2, 30.0  # pause before an engine is started again, doubling
 HEALTHY_S = 60.0  # an engine that ran so long was healthy: the next pause is short again
+SEARCH_SUFFIX = "-search"  # of the engine's name, as `status` shows it
 FACTS_S = 2.0  # between two looks at the engine's figures
 POPULARITY_S = 30.0  # between two looks for accounts whose followers have doubled
 _COMPARED = ("flags", "author_id", "likes", "reposts", "replies")
@@ -87,6 +91,7 @@ class SearchEngine:
         self.postings = TweetPostings(self.rows, self._committed)
         self._compare = asyncio.Event()  # asked for, by `check --search`
         self._state_of_start = "starting"
+        self.came_up = asyncio.Event()  # searches have been answered since this process began
 
     # ---- life -------------------------------------------------------------------------------------------------
 
@@ -139,7 +144,10 @@ class SearchEngine:
         lane: LaneClient | None = None
         try:
             assert process.stdin is not None
-            given = {"directory": str(self.directory), "secret": secret.hex(), "commit_ms": self.commit_ms}
+            given = {
+                "directory": str(self.directory), "secret": secret.hex(), "commit_ms": self.commit_ms,
+                "heartbeat": slot_for_child(SEARCH_SUFFIX), "nice": self.came_up.is_set(),
+            }  # fmt: skip
             process.stdin.write(json.dumps(given).encode() + b"\n")
             lane = await self._connect(process, secret)
             ask = partial(lane.request, timeout_s=FEED_TIMEOUT_S)
@@ -165,7 +173,7 @@ class SearchEngine:
                 raise TimeoutError(f"the search engine didn't start within {START_TIMEOUT_S} s")
             await asyncio.sleep(0.02)
             if path.exists():
-                lane = LaneClient(str(path), secret)
+                lane = LaneClient(str(path), LaneKeys(secret), ENGINE_NAME)
                 await lane.connect()
                 return lane
 
@@ -175,7 +183,8 @@ class SearchEngine:
         """Bring the index to what memory has, and keep it there."""
         self.state.news = News()
         await self._catch_up(lane, at_start=True)
-        self._lane = lane
+        if self._lane is None:
+            await self._open(lane)
         self.log.info("search is ready", documents=len(self.state.tweets), starts=self.start_count)
         facts_at = popularity_at = 0.0
         while not lane.closed:
@@ -193,6 +202,12 @@ class SearchEngine:
                 continue
             await self._feed_news(lane)
         raise OSError("the search engine has closed its lane")
+
+    async def _open(self, lane: LaneClient) -> None:
+        """Let searches come, to an engine that goes behind home reads from now on."""
+        self._lane = lane
+        self.came_up.set()
+        await lane.request("step_back", [], FEED_TIMEOUT_S)
 
     async def _feed_news(self, lane: LaneClient) -> None:
         news = self.state.news
@@ -294,10 +309,13 @@ class SearchEngine:
     # ---- comparing --------------------------------------------------------------------------------------------
 
     async def compare(self) -> dict[str, int]:
-        """Say how far the index is from memory now; what is fed meanwhile counts as missing."""
+        """Say how far the index is from memory now; what is fed meanwhile counts as missing.
+
+        Not so accounts whose followers have doubled since the last look for them: these are due within POPULARITY_S.
+        """
         if self._lane is None:
             raise OverloadedError(f"the search engine of shard {self.state.shard} is {self._state_of_start}", None, 1.0)
-        counts = (await self._difference(self._lane)).counts()
+        counts = (await self._difference(self._lane, popularity_as_fed=True)).counts()
         return {**counts, "unlisted": await self.postings.missing_count()}
 
     def repair(self) -> None:
@@ -311,13 +329,14 @@ class SearchEngine:
         await self._committed(self.state.position)
         if any(value for name, value in found.counts().items() if name != "indexed"):
             self.log.info("the search index is brought up to date", **found.counts())
-        if at_start and len(found.missing) > FEED_ROWS:
-            self._lane = lane  # it answers with what it has
         work = [(t, CHANGED) for t in found.extra.tolist()] + [(t, CHANGED) for t in found.stale.tolist()]
         work += [(t, FOUND) for t in found.missing.tolist()]
         accounts = found.accounts_missing + found.accounts_extra
+        self.backlog_count = len(work) + len(accounts)
+        if at_start and self.backlog_count > FEED_ROWS:
+            await self._open(lane)  # it answers with what it has
         for tweets, some in _parts(work, accounts):
-            self.backlog_count = len(work) + len(accounts)
+            self.backlog_count = len(tweets) + len(some) + len(work) + len(accounts)
             await self._feed(lane, tweets, some)
             if self.state.news and at_start:
                 await self._feed_news_once(lane)
@@ -338,8 +357,13 @@ class SearchEngine:
         wanted = [(tweet_id, FOUND if is_new else CHANGED) for tweet_id, is_new in taken.tweets.items()]
         await self._feed(lane, wanted, taken.accounts)
 
-    async def _difference(self, lane: LaneClient, forget_news: bool = False) -> Comparison:
-        """Compare. forget_news: what has changed so far is in the difference, and needs no other feed."""
+    async def _difference(
+        self, lane: LaneClient, forget_news: bool = False, popularity_as_fed: bool = False
+    ) -> Comparison:
+        """Compare. forget_news: what has changed so far is in the difference, and needs no other feed.
+
+        popularity_as_fed: an account's popularity is to be what the index was fed, not what it is now.
+        """
         await self._feed(lane, [], [], committed=True)
         columns = await _contents(lane, "tweets") + await _contents(lane, "accounts")
         if forget_news:
@@ -350,15 +374,15 @@ class SearchEngine:
         facts = {name: tweets.columns[name][slots] for name in _COMPARED}
         away = np.fromiter(self.state.people.away, dtype=np.int64, count=len(self.state.people.away))
         missing, extra, stale = await asyncio.to_thread(_compare_tweets, ids, facts, away, *columns[:3])
-        accounts_missing, accounts_extra = await self._compare_accounts(columns[3], columns[4])
+        accounts_missing, accounts_extra = await self._compare_accounts(columns[3], columns[4], popularity_as_fed)
         return Comparison(missing, extra, stale, accounts_missing, accounts_extra, len(columns[0]))
 
-    async def _compare_accounts(self, ids: Ints, digests: Ints) -> tuple[list[int], list[int]]:
+    async def _compare_accounts(self, ids: Ints, digests: Ints, as_fed: bool) -> tuple[list[int], list[int]]:
         known = dict(zip(ids.tolist(), digests.tolist(), strict=True))
         missing = []
         for i, (account_id, row) in enumerate(list(self.state.people.row_of.items())):
             account = self.state.people.accounts[row]
-            band = band_of(self.rows.followers(row))
+            band = int(self._bands[row]) if as_fed and row < len(self._bands) else band_of(self.rows.followers(row))
             if known.pop(account_id, None) != digest_of(account.username, account.display_name, account.bio, band):
                 missing.append(account_id)
             else:
@@ -368,11 +392,24 @@ class SearchEngine:
                 await asyncio.sleep(0)
         return missing, list(known)
 
+    @property
+    def state_name(self) -> str:
+        """`starting`, or `starting again`; `catching up` while it answers with what it has; `ready`."""
+        return self._state_of_start if self._lane is None else "catching up" if self.backlog_count else "ready"
+
+    def readiness(self) -> dict[str, Any]:
+        """Return what `/readyz` judges by: whether it answers, whether it has since this process began, what is left.
+
+        From any thread.
+        """
+        state = self.state_name
+        serves = state in ("ready", "catching up")
+        return {"state": state, "left": self.backlog_count, "serves": serves, "has_served": self.came_up.is_set()}
+
     def figures(self) -> dict[str, Any]:
         """Return what `status` shows of search."""
-        state = self._state_of_start if self._lane is None else "catching up" if self.backlog_count else "ready"
         counted = {"backlog": self.backlog_count, "starts": self.start_count}
-        return {"state": state, **counted, "postings": self.postings.figures(), **self.facts}
+        return {"state": self.state_name, **counted, "postings": self.postings.figures(), **self.facts}
 
 
 async def _contents(lane: LaneClient, kind: str) -> list[Ints]:

@@ -83,10 +83,11 @@ class Metrics:
         tally.counts[bisect_left(_BUCKETS_S, seconds)] += 1
         tally.seconds += seconds
 
-    def steps(self, figures: Mapping[str, float], shards: Mapping[int, Any]) -> Iterator[str]:
+    def steps(self, figures: Mapping[str, float], shards: Mapping[int, Any], hangs: Mapping[str, int]) -> Iterator[str]:
         """Return the Prometheus text, a piece at a time.
 
-        figures: this worker's gauges; shards: `status` by shard, None if unreachable.
+        figures: this worker's gauges; shards: `status` by shard, None if unreachable; hangs: by process of this
+        machine.
         """
         gauges = [
             (f"rookery_http_{name}", _FIGURES[name], "gauge", [(self._label, value)]) for name, value in figures.items()
@@ -94,6 +95,9 @@ class Metrics:
         yield "".join(_family(*gauge) for gauge in gauges)
         yield from self._request_steps()
         yield from _shard_steps(shards)
+        text = "Processes of this machine that were ended because their event loop had stopped"
+        counts = [(f'process="{_escaped(name)}"', float(count)) for name, count in sorted(hangs.items())]
+        yield _family("rookery_process_hangs_total", text, "counter", counts)
         measured = [({"shard": str(n)}, status["metrics"]) for n, status in sorted(shards.items()) if _measured(status)]
         if measured:
             yield from prometheus_steps(measured)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import unicodedata
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
@@ -24,6 +23,7 @@ from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from actors.core.errors import OverloadedError
+from actors.core.normal_form import normalize
 from api.settings import PasswordSettings
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ def prepare_password(password: str) -> str:
     """Return what is hashed of a password: OpaqueString (RFC 8265, section 4.2.2). Twice is as good as once."""
     if password.isascii():
         return password
-    return unicodedata.normalize("NFC", _BLANK.sub(" ", password))
+    return normalize("NFC", _BLANK.sub(" ", password))
 
 
 class Passwords:

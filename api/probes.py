@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from actors.core.errors import NotFoundError, RookeryError
+from api.readiness import degraded
 from api.repeated import Repeated
 from api.settings import Rate
 
@@ -55,22 +56,25 @@ class Probes:
 
     async def _readiness(self) -> tuple[int, bytes]:
         """Return status and body of the answer about readiness."""
-        cluster = self._services.cluster
+        services = self._services
+        cluster = services.cluster
         try:
-            ready = await asyncio.wait_for(cluster.ready(), SHARD_ANSWER_S)
+            said = await asyncio.wait_for(cluster.readiness(), SHARD_ANSWER_S)
         except (TimeoutError, RookeryError):  # not ready, then: that is what the answer says
-            ready = False
-        unserved = []
-        if not ready:
             unserved = [shard for shard, status in (await self._shard_statuses()).items() if status is None]
-        value = {"ready": ready, "shards": cluster.shard_count, "unserved_shards": unserved}
+            ready, troubles = False, []
+        else:
+            unserved, troubles = list(said["unserved_shards"]), degraded(said)
+            ready = services.readiness.judge(said, services.clock())
+        value = {"ready": ready, "shards": cluster.shard_count, "unserved_shards": unserved, "degraded": troubles}
         return 200 if ready else 503, orjson.dumps(value)
 
     async def _figures(self) -> bytes:
         """Return the text for Prometheus."""
         services = self._services
         pieces = []
-        for piece in services.metrics.steps(services.figures(), await self._shard_statuses()):
+        shards, hangs = await self._shard_statuses(), services.cluster.hangs()
+        for piece in services.metrics.steps(services.figures(), shards, hangs):
             pieces.append(piece)
             await asyncio.sleep(0)
         return "".join(pieces).encode()

@@ -4,7 +4,8 @@ Rules of this file
 - A bucket holds up to `burst` tokens and gains `per_s` a second; a request takes one, or is refused with the time
   until there is one (429 and `Retry-After`).
 - The table is bounded: the least recently used bucket is forgotten (it would be nearly full again anyway).
-- Whose address counts, and as what, says `addresses.py`.
+- The address is the socket's, or what trusted proxies say (`proxies.py`): the rightmost that isn't one's. What it
+  counts as, says `addresses.py`.
 
 Cost: 0.7 us a check; 0 when switched off. Each worker counts alone: with W of them a client may get W times as much.
 """
@@ -16,8 +17,8 @@ from collections.abc import Callable, Hashable, MutableMapping
 from typing import Any
 
 from actors.core.errors import RateLimitedError
-from api.addresses import Origins
 from api.probes import CHECKS, SCRAPES
+from api.proxies import TrustedProxies
 from api.settings import Rate, RateLimitSettings
 
 
@@ -28,7 +29,7 @@ class RateLimiter:
         self._settings = settings
         self._clock = clock
         self._buckets: OrderedDict[Hashable, list[float]] = OrderedDict()  # key -> [tokens, when]
-        self._origins = Origins(settings.trusted_proxies, settings.proxy_header)
+        self.proxies = TrustedProxies(settings.trusted_proxies, settings.proxy_header)
         self.refused_count = 0
         self.enabled = settings.enabled
 
@@ -73,12 +74,11 @@ class RateLimiter:
     def address_of(self, scope: MutableMapping[str, Any]) -> str:
         """Return the address (IPv6: the /64) that a request counts for."""
         client = scope.get("client")
-        return self._origins.group_of(client[0] if client else "", scope["headers"])
+        return self.proxies.group_of(client[0] if client else "", scope["headers"])
 
     def connection_address(self, peer: str) -> str | None:
         """Return what a connection from that address counts for; None: nobody (a trusted proxy, or limits are off)."""
-        origin = self._origins.of_peer(peer)
-        return None if not self.enabled or origin.is_trusted else origin.group
+        return None if not self.enabled or self.proxies.trusts(peer) else self.proxies.group_of(peer)
 
     def _take(self, key: Hashable, rate: Rate, who: str, count: float = 1.0) -> None:
         now = self._clock()

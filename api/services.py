@@ -7,16 +7,18 @@ from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
 from actors.core.errors import OverloadedError
-from actors.core.ids import bucket_of_account, bucket_of_tweet
+from actors.core.ids import bucket_of_account
 from api.admission import Gate
 from api.auth import Authenticator
 from api.bodies import Bodies
 from api.connections import Connections
+from api.links import Origins
 from api.metrics import Metrics
 from api.passwords import Passwords
 from api.ports import Cluster
 from api.probes import PROBE_PATHS, Probes
 from api.rate_limits import RateLimiter
+from api.readiness import Readiness
 from api.request_log import RequestLog
 from api.search import Search
 from api.settings import ApiSettings
@@ -41,8 +43,10 @@ class Services:
         self.search = Search(
             cluster, settings.search_timeout_s, settings.search_cache_s, clock, settings.search_beside_home_reads
         )
+        self.clock, self.readiness = clock, Readiness(clock())
         self.passwords = Passwords(settings.passwords)
         self.limiter = RateLimiter(settings.rate_limits, clock)
+        self.origins = Origins(settings.public_url, self.limiter.proxies)
         self.metrics = Metrics(worker)
         self.requests = RequestLog(settings, self.metrics, clock)
         self.reads = Gate(settings.in_flight_count_max)
@@ -103,10 +107,6 @@ class Services:
     async def ask_account(self, account_id: int, op: str, *args: Any) -> Any:
         """One lane request to the shard of an account, whose id is the first argument."""
         return await self.ask_bucket(bucket_of_account(account_id), op, [account_id, *args])
-
-    async def ask_tweet(self, tweet_id: int, op: str, *args: Any) -> Any:
-        """One lane request to the shard of a tweet's author; the tweet's id is the first argument."""
-        return await self.ask_bucket(bucket_of_tweet(tweet_id), op, [tweet_id, *args])
 
     def figures(self) -> dict[str, float]:
         """Return this worker's gauges."""

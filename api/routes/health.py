@@ -24,10 +24,11 @@ async def healthz(request: Request) -> Response:
     READINESS_PATH,
     response_model=Readiness,
     summary="Ready?",
-    responses={503: {"model": Readiness, "description": "Some buckets have no live primary yet"}},
+    responses={503: {"model": Readiness, "description": "A bucket has no live primary, or search isn't there yet"}},
 )
 async def readyz(request: Request) -> Response:
-    """200 once every bucket has a live primary; 503 with the shards that don't answer until then."""
+    """200 once everything that is switched on is served, and as long as every bucket has a live primary; else 503.
+    What has failed since, and can be done without, is told as degraded."""
     services: Services = request.app.state.services
     status, body = await services.probes.readiness.get()
     return json_bytes(body, status)

@@ -94,7 +94,7 @@ async def test_a_start_that_fails_frees_the_port():
 
 
 def test_readiness_names_the_shards_that_are_not_served(anonymous, fake):
-    assert anonymous.get("/readyz").json() == {"ready": True, "shards": 2, "unserved_shards": []}
+    assert anonymous.get("/readyz").json() == {"ready": True, "shards": 2, "unserved_shards": [], "degraded": []}
     fake.is_ready, fake.down = False, {1}
     time.sleep(READINESS_KEEP_S * 1.1)
     reply = anonymous.get("/readyz")
@@ -103,7 +103,7 @@ def test_readiness_names_the_shards_that_are_not_served(anonymous, fake):
     time.sleep(READINESS_KEEP_S * 1.1)
     assert anonymous.get("/readyz").status_code == 200
     assert reply.status_code == 503
-    assert reply.json() == {"ready": False, "shards": 2, "unserved_shards": [1]}
+    assert reply.json() == {"ready": False, "shards": 2, "unserved_shards": [1], "degraded": []}
     assert 'rookery_shard_up{shard="1"} 0.0' in text
 
 
