@@ -42,7 +42,7 @@ class Cluster:
                 return
             if request.args and type(request.args[0]) is int and bucket_of_account(request.args[0]) not in owned:
                 raise MovedError("not mine")
-            request.reply([shard, *request.args])
+            request.reply(self.reply_to(shard, request))
 
         server = self.servers[shard] = LaneServer(handler, KEYS, shard_actor_name(shard, 0))
         replica = self.shard_map.replica(shard, 0)
@@ -53,6 +53,9 @@ class Cluster:
             await server.start_unix(path)
             changed = replace(replica, unix_path=path, node_id="here", pid=replica.pid + 1)
         self.shard_map = self.shard_map.with_replica(changed)
+
+    def reply_to(self, shard, request):
+        return [shard, *request.args]
 
     async def stop_shard(self, shard):
         await self.servers.pop(shard).close()
