@@ -22,6 +22,7 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from actors.core.errors import ConflictError, OverloadedError, RookeryError
 from cluster.connect import api_names, router_handle
+from cluster.lane_handshake import LaneKeys
 from cluster.ray_options import ROUTER_NAME, TRENDS_NAME, api_name_prefix
 
 POLL_S = 0.1
@@ -103,10 +104,12 @@ def present(status: dict[str, Any]) -> list[dict[str, Any]]:
 def roll(namespace: str, with_pauses: bool, say: Say) -> dict[str, Any]:
     """Restart every process of a cluster, one after the other. Returns {"restarted": [...], "seconds"}.
 
-    say: told of every step. Raises ConflictError, with nothing done, if something would be away meanwhile and
-    with_pauses is False; OverloadedError if a process doesn't come back: the rest then stays as it is.
+    say: told of every step. Raises ConflictError, with nothing done, if the cluster speaks another version of the lane
+    than this code, or if something would be away meanwhile and with_pauses is False; OverloadedError if a process
+    doesn't come back: the rest then stays as it is.
     """
     rolling = _Rolling(RunningCluster(namespace), say)
+    LaneKeys.from_join(rolling.cluster.ask_router("join"))  # old and new processes talk to each other meanwhile
     rolling.require_no_pauses(with_pauses)
     begin = time.monotonic()
     status = rolling.cluster.wait(rolling.cluster.settled, "the cluster isn't whole", BACK_S)

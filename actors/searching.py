@@ -33,11 +33,12 @@ from actors.commits import Commits
 from actors.core.errors import MalformedError, OverloadedError, RookeryError
 from actors.core.found import HIDDEN_FLAGS, FoundTweets
 from actors.core.news import News
-from actors.search.documents import CHANGED, CONTENTS_MAX, FOUND, NEW, SOCKET, band_of, digest_of
+from actors.search.documents import CHANGED, CONTENTS_MAX, ENGINE_NAME, FOUND, NEW, SOCKET, band_of, digest_of
 from actors.search_postings import TweetPostings
 from actors.search_rows import SearchRows
 from cluster.heartbeat import slot_for_child
 from cluster.lane_client import LaneClient
+from cluster.lane_handshake import LaneKeys
 from cluster.lane_protocol import LaneDisconnected
 
 Ints = npt.NDArray[np.int64]
@@ -172,7 +173,7 @@ class SearchEngine:
                 raise TimeoutError(f"the search engine didn't start within {START_TIMEOUT_S} s")
             await asyncio.sleep(0.02)
             if path.exists():
-                lane = LaneClient(str(path), secret)
+                lane = LaneClient(str(path), LaneKeys(secret), ENGINE_NAME)
                 await lane.connect()
                 return lane
 

@@ -37,6 +37,7 @@ from actors.core.verify import check, digest
 from actors.exchange import Exchange
 from actors.handover import Handover
 from actors.home_requests import HomeRequests
+from actors.lane_listening import listen
 from actors.metrics import RayExporter, ShardMetrics
 from actors.moves import OPERATIONS as MOVES
 from actors.moves import Moves
@@ -49,6 +50,7 @@ from cluster import spare_workers
 from cluster.code_on_disk import require_current
 from cluster.connect import router_handle
 from cluster.heartbeat import busy
+from cluster.lane_handshake import LaneKeys
 from cluster.lane_server import LaneRequest, LaneServer
 from cluster.liveness import take_part
 from cluster.shard_map import ShardMap, shard_actor_name
@@ -169,24 +171,14 @@ class ShardActor:
     async def _start(self) -> None:
         """Join the cluster: get the secret, open the lane, report where it listens, begin to send."""
         self._joined = joined = await self._call_router("join")
-        lane, self.replication.secret = self.settings.lane, joined["secret"]
+        lane, self.replication.keys = self.settings.lane, LaneKeys.from_join(joined)
         self.lane = LaneServer(
-            self.handle, joined["secret"],
+            self.handle, self.replication.keys, shard_actor_name(self.shard, self.index),
             connection_count_max=lane.connections_max, in_flight_count_max=lane.inflight_max,
         )  # fmt: skip
-        path = str(shard_directory(self.settings.storage.data_dir, self.shard, self.index) / "lane.sock")
-        try:
-            await self.lane.start_unix(path)
-        except ValueError as error:  # the data folder's path is too long for a socket: TCP serves this node too
-            self.log.warning("no Unix socket for the lane", reason=str(error))
-            path = ""
-        port = await self.lane.start_tcp(lane.host)
-        everywhere = lane.host in ("0.0.0.0", "::")  # an address to listen on, not one to dial
         self.replication.node_id = ray.get_runtime_context().get_node_id()
-        self._endpoints = {
-            "unix_path": path, "host": ray.util.get_node_ip_address() if everywhere else lane.host, "port": port,
-            "node_id": self.replication.node_id, "pid": os.getpid(),
-        }  # fmt: skip
+        listening = await listen(self.lane, self.settings, self.storage.directory)
+        self._endpoints = {**listening, "node_id": self.replication.node_id, "pid": os.getpid()}
         self.exchange.start()
         self.search.start()
         self._tasks += [asyncio.create_task(run()) for run in (self._tick, self._flush_counts, self._export)]
@@ -530,6 +522,8 @@ class ShardActor:
         m.rings = state.rings.awake_count
         m.epoch, m.primary = self.replication.term, int(self.replication.role == "primary")
         m.checkpoint_rows = figures["checkpoint_rows"]
+        if self.lane is not None:
+            m.lane_strangers_turned_away = self.lane.turned_away_count
         m.hangs = self._heartbeat.hangs["count"]
         m.measure_memory()
 
@@ -547,6 +541,7 @@ class ShardActor:
             **self.replication.figures(),
             **self.moves.figures(),
             "lane_connections": 0 if self.lane is None else self.lane.connection_count,
+            "lane_strangers": {} if self.lane is None else self.lane.strangers(),
             "tidying": self._tidying,
             "search": self.search.figures(),
             **self.replica.reads.facts(),

@@ -7,7 +7,8 @@ Rules of this file
 
 How it works
 Under the data directory lie `router.msgpack` (the map and the cluster id, with a checksum, replaced atomically) and
-`cluster.secret` (32 random bytes, mode 0600, made once, with the first map); see router_files.py.
+`cluster.secret` (32 random bytes, made once, with the first map), and `cluster-ca.pem` where nodes talk over TLS; see
+router_files.py.
 A replica says where its lane listens whenever it has started (`register_replica`); its answer to a ping says the same,
 so a registration that got lost heals by itself. Only a change of addresses makes a new epoch. `supervise_once` pings
 all replicas at once and judges:
@@ -37,8 +38,9 @@ from actors.core.ids import BUCKET_COUNT
 from actors.core.replication import Member
 from cluster.draining import Draining, Nodes
 from cluster.elections import UNREACHABLE, Elections
+from cluster.lane_handshake import LaneKeys
 from cluster.rebalancer import Rebalancer
-from cluster.router_files import load_or_create_secret, load_state, new_cluster_id, save_state
+from cluster.router_files import load_or_create_authority, load_or_create_secret, load_state, new_cluster_id, save_state
 from cluster.shard_map import Replica, ShardMap, crc_of_buckets
 
 logger = logging.getLogger("rookery.router")
@@ -127,13 +129,14 @@ class ReplicaWatch:
 class Router:
     """See the module header. Constructing it loads the persisted state, or creates it for a new cluster.
 
+    tls: lanes between nodes are encrypted.
     Raises InvalidError if the persisted map has another shard count or cluster name, RouterStateError if its files
     can't be trusted.
     """
 
     def __init__(
         self, data_dir: Path, cluster: str, shard_count: int, actors: ReplicaActors, replica_count: int = 1,
-        copies: int = 1, portable: bool = False,
+        copies: int = 1, portable: bool = False, tls: bool = False,
     ) -> None:  # fmt: skip
         self._data_dir = data_dir
         self._actors = actors
@@ -142,7 +145,7 @@ class Router:
         self._watches: dict[tuple[int, int], ReplicaWatch] = {}
         data_dir.mkdir(parents=True, exist_ok=True)
         state = load_state(data_dir)
-        self.secret = load_or_create_secret(data_dir, create=state is None)
+        secret = load_or_create_secret(data_dir, create=state is None)
         if state is None:
             self.cluster_id = new_cluster_id()
             self._map = ShardMap.even(cluster, shard_count, replica_count)
@@ -152,6 +155,7 @@ class Router:
             self._look_at_shape(cluster, shard_count)
             if replica_count != len(self._map.replicas_of(0)):
                 self._change_map(self._map.with_replica_count(replica_count))
+        self.keys = LaneKeys(secret, load_or_create_authority(data_dir, self.cluster_id) if tls else b"")
         self.elections = Elections(lambda: self._map, self._change_map, actors.ask, copies)
         self._watches = {(replica.shard, replica.index): ReplicaWatch() for replica in self._map.replicas}
         self.draining = Draining(data_dir, lambda: self._map, self.elections, actors, self._is_there, portable)

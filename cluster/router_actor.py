@@ -189,11 +189,15 @@ class RouterActor:
         hang_ms = shard_settings.get("cluster", {}).get("hang_ms", HANG_S_DEFAULT * 1000)
         self._heartbeat = take_part(ROUTER_NAME, namespace, hang_ms / 1000)
         lanes = RouterLanes(
-            lambda: self._router.secret, local_node_id(), lambda replica: self._router.note_lane_lost(replica)
+            lambda: self._router.keys, local_node_id(), lambda replica: self._router.note_lane_lost(replica)
         )
         actors = RayReplicaActors(namespace, import_factory(shard_factory), shard_settings, replica_count, lanes)
         portable = shard_settings.get("storage", {}).get("backend") == "redis"
-        self._router = Router(Path(data_dir), cluster, shard_count, actors, replica_count, copies, portable)
+        # A local Ray is one node: its lanes are Unix sockets.
+        tls = bool(shard_settings.get("cluster", {}).get("ray_address")) and shard_settings.get("lane", {}).get(
+            "tls", True
+        )
+        self._router = Router(Path(data_dir), cluster, shard_count, actors, replica_count, copies, portable, tls)
         self._supervision = asyncio.get_running_loop().create_task(self._supervise_for_ever())
         self._heartbeat.start()
 
@@ -203,9 +207,12 @@ class RouterActor:
             await asyncio.sleep(SUPERVISE_INTERVAL_S)
 
     async def join(self) -> dict[str, Any]:
-        """Return what a process needs to take part: {"cluster_id", "secret": 32 bytes, "map": wire}."""
+        """Return what a process needs to take part: {"cluster_id", "lane": keys in wire form, "map": wire}.
+
+        Version 1 of the lane was handed a "secret". An old process mustn't get it: it would answer whoever listens.
+        """
         router = self._router
-        return {"cluster_id": router.cluster_id, "secret": router.secret, "map": router.shard_map.to_wire()}
+        return {"cluster_id": router.cluster_id, "lane": router.keys.to_wire(), "map": router.shard_map.to_wire()}
 
     async def get_map(self, since_epoch: int = 0) -> list[Any] | None:
         """Return the map in wire form if it is newer than since_epoch, else None."""

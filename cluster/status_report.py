@@ -179,6 +179,13 @@ def print_status(report: dict[str, Any], console: Console) -> None:
     for s in report["shards"]:
         shards.add_row(*[f"{s[name]:,}" if name in s else "-" for name in columns])
     console.print(shards)
+    lanes = Table("lane of shard", "open", "strangers", "turned away")
+    for s in report["shards"]:
+        strangers = dict(s.get("lane_strangers", {}))
+        waiting = strangers.pop("waiting", 0)
+        why = ", ".join(f"{count:,} {reason}" for reason, count in strangers.items() if count)
+        lanes.add_row(str(s["shard"]), str(s.get("lane_connections", "-")), f"{waiting:,}", why or "-")
+    console.print(lanes)
     searching = Table("search", "state", "tweets", "accounts", "waiting", "on disk", "memory", "posting lists")
     for s in report["shards"]:
         search = s.get("search", {})

@@ -268,7 +268,12 @@ class Server(Section):
 class Lane(Section):
     """The request channel between API workers and shards."""
 
-    host: Host = Field("127.0.0.1", description="address of the lane's TCP side; other nodes must reach it")
+    host: Host = Field(
+        "127.0.0.1", description="address of the lane's TCP side on a joined Ray cluster; other nodes must reach it"
+    )
+    tls: bool = Field(
+        True, description="encrypt lanes between nodes (TLS 1.3); off: nobody else may read or change their traffic"
+    )
     inflight_max: int = Field(1_024, ge=1, le=65_536, description="requests in flight on one connection")
     connections_max: int = Field(256, ge=1, le=65_536, description="API workers and tools connected to one shard")
 

@@ -44,13 +44,14 @@ import uvloop
 from actors.core.arguments import an_id
 from actors.core.errors import InvalidError, MalformedError, RookeryError
 from actors.search.accounts import AccountIndex
-from actors.search.documents import CHANGED, SOCKET, TweetFacts, read_tweet
+from actors.search.documents import CHANGED, ENGINE_NAME, SOCKET, TweetFacts, read_tweet
 from actors.search.index import TweetIndex, disk_bytes
 from actors.search.priorities import NICE_BEHIND, set_back, step_back
 from actors.search.searches import LONG, Searches
 from actors.search.terms import terms_of
 from actors.search.trends import ShardTrends
 from cluster.heartbeat import NO_HANGS, Heartbeat, end_with_parent, tell_where_on_signal
+from cluster.lane_handshake import LaneKeys
 from cluster.lane_server import LaneRequest, LaneServer
 
 logger = logging.getLogger("rookery.search")
@@ -196,7 +197,7 @@ class Engine:
         self.helper, self.counting = ThreadPoolExecutor(1, "helper"), ThreadPoolExecutor(1, "counting")
         self.reading = ThreadPoolExecutor(1, "reading", self._begin_reading)
         self._has_stepped_back = False
-        self.lane = LaneServer(self.handle, secret, connection_count_max=4)
+        self.lane = LaneServer(self.handle, LaneKeys(secret), ENGINE_NAME, connection_count_max=4)
         self.trends = ShardTrends(_now_ms())
         self.searches: Searches
         self.hangs = dict(NO_HANGS)  # of the engines before this one

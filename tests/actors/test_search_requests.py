@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors import search_requests
+from actors import search_pages, search_requests
 from actors.core.errors import InvalidError, MalformedError, NotFoundError, OverloadedError, RookeryError
 from actors.core.found import FoundTweets, Weights
 from actors.core.ids import ID_MAX
@@ -183,7 +183,7 @@ def test_the_best_are_looked_through_until_the_page_is_full(world, crowd):
 
 
 def test_where_hardly_anything_is_shown_the_asking_ends_and_says_that_there_may_be_more(world, monkeypatch):
-    monkeypatch.setattr(search_requests, "ROUNDS_MAX", 2)
+    monkeypatch.setattr(search_pages, "ROUNDS_MAX", 2)
     tweet = world.post(world.people[0], "rare finch")
     for n in range(60):
         world.post(world.people[1], f"common finch {n}")
@@ -289,7 +289,8 @@ async def test_a_long_search_ends_when_nobody_waits_for_it_any_more(listed, monk
     for n in range(40):
         listed.post(listed.people[0], f"belated finch {n}")
     clock = SimpleNamespace(seconds=0.0, monotonic=lambda: clock.seconds)
-    monkeypatch.setattr(search_requests, "time", clock)
+    for module in (search_requests, search_pages):
+        monkeypatch.setattr(module, "time", clock)
     turns = Turns()
     requests = SearchRequests(listed.engine, listed.found, Weights(), 200, 1.0, turns)  # type: ignore[arg-type]
     late, request = Request(), Request()

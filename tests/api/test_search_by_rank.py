@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from actors import search_requests
+from actors import search_pages
 from actors.core.limits import RANKED_COUNT_MAX
 from tests.api.conftest import LiveServer, ServerThread, User, assert_error, open_http
 from tests.api.core_cluster import CoreCluster
@@ -196,7 +196,7 @@ def test_candidates_that_may_not_be_shown_do_not_end_the_list(workers, people, c
     while not walk.is_over:
         walk.step()
     assert sorted(walk.seen) == sorted(ids)
-    monkeypatch.setattr(search_requests, "CANDIDATES_MAX", 5)
+    monkeypatch.setattr(search_pages, "CANDIDATES_MAX", 5)
     assert reader.http.get(f"/api/v1/search?query={mine}*&order=top").status_code == 200
 
 

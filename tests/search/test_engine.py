@@ -29,11 +29,12 @@ import pytest_asyncio
 from actors.core.entries import pack_body
 from actors.core.errors import InvalidError, MalformedError, RookeryError
 from actors.search import accounts, index
-from actors.search.documents import SOCKET
+from actors.search.documents import ENGINE_NAME, SOCKET
 from actors.search.engine import FEED_ROWS_MAX, PAUSE_TIMES, TRENDS_FILE, Indexer
 from actors.search.priorities import NICE_ENGINE
 from actors.search.searches import COUNT_MAX
 from cluster.lane_client import LaneClient
+from cluster.lane_handshake import LaneKeys
 from cluster.lane_protocol import LaneDisconnected
 from tests.search.sample_tweets import make_sample, make_texts, samples
 from tests.search.suite import packed
@@ -68,7 +69,7 @@ class Engine:
             assert self.process.returncode is None, f"the engine ended with {self.process.returncode}"
             assert time.monotonic() < deadline, "the engine didn't start"
             await asyncio.sleep(0.01)
-        self.lane = LaneClient(str(path), secret)
+        self.lane = LaneClient(str(path), LaneKeys(secret), ENGINE_NAME)
         await self.lane.connect()
         return self
 
@@ -326,7 +327,7 @@ async def test_rows_that_cannot_be_read_are_left_out_and_the_others_taken_in(eng
 
 
 async def test_whoever_does_not_know_the_secret_is_not_served(engine):
-    stranger = LaneClient(str(engine.directory / SOCKET), secrets.token_bytes(32))
+    stranger = LaneClient(str(engine.directory / SOCKET), LaneKeys(secrets.token_bytes(32)), ENGINE_NAME)
     with pytest.raises(Exception, match="secret"):
         await stranger.connect()
     assert await engine.latest(WHALE) == []
