@@ -175,7 +175,7 @@ REFUSED = [  # query, 0-based position, a part of the message
     (" ".join(f"w{n}" for n in range(TERMS_MAX + 1)), 190, "at most 50"),
     ("日本" * (TERMS_MAX // 2 + 1), 0, "at most 50"),
     ("(" * (DEPTH_MAX + 1) + "a" + ")" * (DEPTH_MAX + 1), DEPTH_MAX, "at most 10"),
-    ("#" + "\ufdfb" * 42, 0, "at most 280"),
+    ("#" + "\ufb01" * 150, 0, "at most 280"),
 ]  # fmt: skip
 
 
