@@ -188,19 +188,20 @@ class SearchEngine:
                 return lane
 
     async def _ask(self, lane: LaneClient, op: str, args: list[Any]) -> Any:
-        """Ask the engine what isn't a search, and wait for it as long as it lives. Raises RookeryError, LaneDisconnected.
+        """Ask the engine what isn't a search, and wait for it as long as it lives.
 
-        Without a heartbeat that could be looked at: for FEED_TIMEOUT_S.
+        Without a heartbeat that could be looked at: for FEED_TIMEOUT_S. Raises RookeryError, LaneDisconnected, or
+        TimeoutError once its heart stands still.
         """
-        reply, beats = lane.request(op, args, FEED_MAX_S), self._beats()
-        while True:
-            done, _ = await asyncio.wait([reply], timeout=FEED_TIMEOUT_S)
-            if done:
-                return reply.result()
-            before, beats = beats, self._beats()
-            if beats == before:
-                reply.cancel()
-                raise TimeoutError(f"the search engine's heart stands still, and it doesn't answer {op}")
+        reply, beats = asyncio.ensure_future(lane.request(op, args, FEED_MAX_S)), self._beats()
+        try:
+            while not (await asyncio.wait([reply], timeout=FEED_TIMEOUT_S))[0]:
+                before, beats = beats, self._beats()
+                if beats == before:
+                    raise TimeoutError(f"the search engine's heart stands still, and it doesn't answer {op}")
+            return reply.result()
+        finally:
+            reply.cancel()
 
     def _beats(self) -> int:
         slot = slot_for_child(SEARCH_SUFFIX)

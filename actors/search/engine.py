@@ -53,7 +53,8 @@ from actors.search.priorities import NICE_BEHIND, set_back, step_back
 from actors.search.searches import LONG, Searches
 from actors.search.terms import terms_of
 from actors.search.trends import ShardTrends
-from cluster.heartbeat import NO_HANGS, Heartbeat, busy, end_with_parent, take, tell_where_on_signal
+from cluster import heartbeat as heartbeats
+from cluster.heartbeat import NO_HANGS, Heartbeat, busy, end_with_parent, tell_where_on_signal
 from cluster.lane_server import LaneRequest, LaneServer
 
 logger = logging.getLogger("rookery.search")
@@ -430,7 +431,7 @@ async def serve(given: dict[str, Any]) -> None:
     if given.get("heartbeat"):
         folder, name = given["heartbeat"]
         heartbeat = Heartbeat(Path(folder), name)
-        take(heartbeat)
+        heartbeats.take(heartbeat)
         heartbeat.start()
         engine.hangs = heartbeat.hangs
     await engine.start()

@@ -362,10 +362,9 @@ class Engine:
 
     postings = TweetPostings(SearchRows(FoundTweets(Shards().replicas[0].reads)), None)  # type: ignore[arg-type]
 
-    facts: dict[str, Any] = {}
-
     def __init__(self) -> None:
         self.waiting: list[Any] = []
+        self.facts: dict[str, Any] = {}
 
     def send(self, op: str, args: list[Any], timeout_s: float, done: Any) -> None:
         self.waiting.append(done)
