@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from actors.core.errors import InvalidError, MalformedError
 from actors.search import text
-from actors.search.query import TERMS_MAX
+from actors.search.costs import TERMS_MAX
 from actors.search.text import is_word
 from api.caching import Headers
 from api.limits import SEARCH_QUERY_CHARS_MAX, TAG_CHARS_MAX, TAGS_PER_REQUEST_MAX
