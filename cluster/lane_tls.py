@@ -12,8 +12,8 @@ How it works
 The layer is ours and not asyncio's, because the handshake of lane_handshake.py comes first on the same socket. After
 it, a server's TlsProtocol goes on with TLS; a client has finished that when it makes its own.
 
-Costs: a handshake 1 to 3 ms of the server's processor; a request some us (DESIGN.md). No session tickets: lanes are dialled
-once and stay.
+Costs: a handshake 1 to 3 ms of the server's processor; a request some us (DESIGN.md). No session tickets: lanes are
+dialled once and stay.
 """
 
 from __future__ import annotations
