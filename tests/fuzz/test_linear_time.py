@@ -39,8 +39,8 @@ ROW_CPU_NS = 150_000_000  # of calls at the large size; those that take longest 
 SHAPES_LEAST = 12
 ENOUGH = 3  # shapes that a row fails by
 TWEET_CHARS = 280
-# The most that any tweet may cost, in an ordinary one with links, mentions and hashtags: 14 and 4 times are what we know
-# of. Without the mends it is thousands of times in the worker, 30 times in the engine (api/DESIGN.md has microseconds).
+# The most that any tweet may cost, in an ordinary one with links, mentions and hashtags: 14 and 4 times are what we
+# know of. Without the mends it is thousands of times in the worker, 30 times in the engine (api/DESIGN.md has microseconds).
 TWEET_TIMES_MAX = 30
 ENGINE_TIMES_MAX = 10
 
