@@ -25,7 +25,7 @@ def test_a_flood_of_dear_searches_uses_up_its_rate_and_no_other():
             for other in ("/api/v1/suggest?query=q", "/api/v1/search/accounts?query=q", "/search/tags/q"):
                 assert http.get(other).status_code == 429
             made = register(http, "reader")
-            assert http.get("/api/v1/timelines/home", headers=bearer(made)).status_code == 200
+            assert http.get(f"/api/v1/home_timeline?user_id={made['user_id']}", headers=bearer(made)).status_code == 200
 
 
 def test_an_account_has_a_rate_of_its_own_whatever_its_address():
