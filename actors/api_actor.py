@@ -70,6 +70,8 @@ def api_settings(settings: Settings) -> dict[str, Any]:
             "account_write": rate("account_writes"),
             "address_read": rate("address_reads"),
             "address_write": rate("address_writes"),
+            "account_search": rate("account_search_units"),
+            "address_search": rate("address_search_units"),
             "login": rate("address_logins"),
             "register": rate("address_registers"),
             "trusted_proxies": list(settings.server.trusted_proxies),

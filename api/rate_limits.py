@@ -2,7 +2,8 @@
 
 Rules of this file
 - A bucket holds up to `burst` tokens and gains `per_s` a second; a request takes one, or is refused with the time
-  until there is one (429 and `Retry-After`).
+  until there is one (429 and `Retry-After`). A search takes as many as it costs, from buckets of their own; one that
+  costs more than a bucket holds takes all of it.
 - The table is bounded: the least recently used bucket is forgotten (it would be nearly full again anyway).
 - The address is the socket's, or what trusted proxies say (`proxies.py`): the rightmost that isn't one's. IPv6
   addresses count by their /64, which is what one subscriber has.
@@ -50,6 +51,14 @@ class RateLimiter:
             rate = self._settings.account_write if write else self._settings.account_read
             self._take((account_id, write), rate, f"account {account_id}")
 
+    def check_search(self, scope: MutableMapping[str, Any], account_id: int, units: int) -> None:
+        """Count what a search costs, of an address and, unless it is 0, of an account. Raises RateLimitedError."""
+        if self.enabled:
+            settings = self._settings
+            self._take(("search", self.address_of(scope)), settings.address_search, "searches of this address", units)
+            if account_id:
+                self._take(("search", account_id), settings.account_search, f"searches of account {account_id}", units)
+
     def check_login(self, scope: MutableMapping[str, Any], username: str) -> None:
         """Count one attempt to log in, by address and by name (which an attacker with many addresses can't change)."""
         if self.enabled:
@@ -75,7 +84,7 @@ class RateLimiter:
         """Return what a connection from that address counts for; None: nobody (a trusted proxy, or limits are off)."""
         return None if not self.enabled or self.proxies.trusts(peer) else self._group_of(peer)
 
-    def _take(self, key: Hashable, rate: Rate, who: str) -> None:
+    def _take(self, key: Hashable, rate: Rate, who: str, units: float = 1.0) -> None:
         now = self._clock()
         bucket = self._buckets.get(key)
         if bucket is None:
@@ -86,12 +95,13 @@ class RateLimiter:
             self._buckets.move_to_end(key)
         tokens = min(rate.burst, bucket[0] + (now - bucket[1]) * rate.per_s)
         bucket[1] = now
-        if tokens < 1.0:
+        wanted = min(units, rate.burst)
+        if tokens < wanted:
             bucket[0] = tokens
             self.refused_count += 1
-            wait_s = (1.0 - tokens) / rate.per_s
+            wait_s = (wanted - tokens) / rate.per_s
             raise RateLimitedError(f"too many requests for {who}; try again in {wait_s:.1f} s", None, wait_s)
-        bucket[0] = tokens - 1.0
+        bucket[0] = tokens - wanted
 
     def check(self) -> None:
         """Assert the invariants: the table is within its bound; no bucket holds a negative number of tokens."""

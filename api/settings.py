@@ -30,6 +30,8 @@ class RateLimitSettings:
     account_write: Rate = Rate(20, 200)
     address_read: Rate = Rate(300, 2_000)
     address_write: Rate = Rate(100, 1_000)
+    account_search: Rate = Rate(300, 3_000)  # units of search: see actors/search/costs.py
+    address_search: Rate = Rate(1_000, 10_000)
     login: Rate = Rate(1, 60)  # per address, and a tenth of both per user name
     register: Rate = Rate(1, 60)  # per address
     table_entries_max: int = 100_000  # least recently used buckets are forgotten: some 20 MB

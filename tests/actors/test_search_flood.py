@@ -62,7 +62,7 @@ class Answered:
         self.order.append(self.name)
 
 
-PREFIXES = ["or", *(["prefix", f"w{letter}"] for letter in "abcdefgh")]
+PREFIXES = ["or", *(["prefix", f"q{letter}"] for letter in "abcdefgh")]
 PHRASE = ["phrase", [WORD, "again"]]
 NOBODY: list[Any] = [0, b"", b""]
 
