@@ -5,25 +5,22 @@ Rules of this file
   until there is one (429 and `Retry-After`). A search takes as many as it costs, from buckets of their own; one that
   costs more than a bucket holds takes all of it.
 - The table is bounded: the least recently used bucket is forgotten (it would be nearly full again anyway).
-- The address is the socket's, or what trusted proxies say (`proxies.py`): the rightmost that isn't one's. IPv6
-  addresses count by their /64, which is what one subscriber has.
+- The address is the socket's, or what trusted proxies say (`proxies.py`): the rightmost that isn't one's. What it
+  counts as, says `addresses.py`.
 
 Cost: 0.7 us a check; 0 when switched off. Each worker counts alone: with W of them a client may get W times as much.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, MutableMapping
-from functools import lru_cache
 from typing import Any
 
 from actors.core.errors import RateLimitedError
+from api.probes import CHECKS, SCRAPES
 from api.proxies import TrustedProxies
 from api.settings import Rate, RateLimitSettings
-
-_ADDRESSES_REMEMBERED = 16_384
 
 
 class RateLimiter:
@@ -33,9 +30,7 @@ class RateLimiter:
         self._settings = settings
         self._clock = clock
         self._buckets: OrderedDict[Hashable, list[float]] = OrderedDict()  # key -> [tokens, when]
-        self.proxies = TrustedProxies(settings.trusted_proxies)
-        self._has_proxies = bool(settings.trusted_proxies)
-        self._group_of = lru_cache(_ADDRESSES_REMEMBERED)(group_of_address)
+        self.proxies = TrustedProxies(settings.trusted_proxies, settings.proxy_header)
         self.refused_count = 0
         self.enabled = settings.enabled
 
@@ -45,11 +40,11 @@ class RateLimiter:
             rate = self._settings.address_write if write else self._settings.address_read
             self._take(("address", write, self.address_of(scope)), rate, "this address")
 
-    def check_account(self, account_id: int, write: bool) -> None:
-        """Count one request of an account. Raises RateLimitedError."""
+    def check_account(self, account_id: int, write: bool, take: bool = True) -> None:
+        """Count one request of an account; take=False: only see whether there is room. Raises RateLimitedError."""
         if self.enabled:
             rate = self._settings.account_write if write else self._settings.account_read
-            self._take((account_id, write), rate, f"account {account_id}")
+            self._take((account_id, write), rate, f"account {account_id}", 1.0 if take else 0.0)
 
     def check_search(self, scope: MutableMapping[str, Any], account_id: int, units: int) -> None:
         """Count what a search costs, of an address and, unless it is 0, of an account. Raises RateLimitedError."""
@@ -72,19 +67,30 @@ class RateLimiter:
         if self.enabled:
             self._take(("register", self.address_of(scope)), self._settings.register, "registering from this address")
 
+    def check_scrape(self, scope: MutableMapping[str, Any]) -> None:
+        """Count one request of an address for figures, also with limits off. Raises RateLimitedError."""
+        self._take(("scrape", self.address_of(scope)), SCRAPES, "figures from this address")
+
+    def may_check_often(self, scope: MutableMapping[str, Any]) -> bool:
+        """Count one health check of an address; whether they are no more than make sense."""
+        try:
+            self._take(("check", self.address_of(scope)), CHECKS, "health checks from this address")
+        except RateLimitedError:  # said to nobody: it is answered, and pauses
+            self.refused_count -= 1
+            return False
+        return True
+
     def address_of(self, scope: MutableMapping[str, Any]) -> str:
         """Return the address (IPv6: the /64) that a request counts for."""
         client = scope.get("client")
-        peer = client[0] if client else ""
-        if self._has_proxies:
-            peer = self.proxies.client_of(peer, scope["headers"])
-        return self._group_of(peer)
+        return self.proxies.group_of(client[0] if client else "", scope["headers"])
 
     def connection_address(self, peer: str) -> str | None:
         """Return what a connection from that address counts for; None: nobody (a trusted proxy, or limits are off)."""
-        return None if not self.enabled or self.proxies.trusts(peer) else self._group_of(peer)
+        return None if not self.enabled or self.proxies.trusts(peer) else self.proxies.group_of(peer)
 
     def _take(self, key: Hashable, rate: Rate, who: str, units: float = 1.0) -> None:
+        """units: what is taken; 0: it is only seen whether there is one."""
         now = self._clock()
         bucket = self._buckets.get(key)
         if bucket is None:
@@ -95,28 +101,15 @@ class RateLimiter:
             self._buckets.move_to_end(key)
         tokens = min(rate.burst, bucket[0] + (now - bucket[1]) * rate.per_s)
         bucket[1] = now
-        wanted = min(units, rate.burst)
-        if tokens < wanted:
+        needed = min(max(units, 1.0), rate.burst)
+        if tokens < needed:
             bucket[0] = tokens
             self.refused_count += 1
-            wait_s = (wanted - tokens) / rate.per_s
+            wait_s = (needed - tokens) / rate.per_s
             raise RateLimitedError(f"too many requests for {who}; try again in {wait_s:.1f} s", None, wait_s)
-        bucket[0] = tokens - wanted
+        bucket[0] = tokens - min(units, rate.burst)
 
     def check(self) -> None:
         """Assert the invariants: the table is within its bound; no bucket holds a negative number of tokens."""
         assert len(self._buckets) <= self._settings.table_entries_max
         assert all(tokens >= 0.0 for tokens, _ in self._buckets.values())
-
-
-def group_of_address(address: str) -> str:
-    """Return what an address counts as: itself, or the /64 of an IPv6 address."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:  # no IP address (a Unix socket): all such count together
-        return "other"
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return address

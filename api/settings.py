@@ -36,6 +36,7 @@ class RateLimitSettings:
     register: Rate = Rate(1, 60)  # per address
     table_entries_max: int = 100_000  # least recently used buckets are forgotten: some 20 MB
     trusted_proxies: tuple[str, ...] = ()  # networks such as "10.0.0.0/8"; see proxies.py
+    proxy_header: Literal["any", "x-forwarded", "forwarded"] = "any"
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ class ApiSettings:
     search_timeout_s: float = 1.0  # how long a search waits for one shard
     search_cache_s: float = 1.0  # how long its answer is repeated; trends too
     search_beside_home_reads: int = 2  # searches under way at once while home timelines are read; 0: any number
+    metrics_shared: bool = True  # /metrics is served at the API's port
+    figures_keep_s: float = 1.0  # how long the text of /metrics is repeated
     keep_alive_s: int = 75
     graceful_shutdown_s: int = 10
     rate_limits: RateLimitSettings = field(default_factory=RateLimitSettings)

@@ -14,7 +14,7 @@ from actors.core.errors import ForbiddenError, OverloadedError, RateLimitedError
 from actors.core.ids import ID_MAX
 from api.auth import Authenticator, make_token, parse_token
 from api.passwords import Passwords
-from api.rate_limits import RateLimiter, group_of_address
+from api.rate_limits import RateLimiter
 from api.settings import ApiSettings, PasswordSettings, Rate, RateLimitSettings
 from tests.api.conftest import CHEAP_PASSWORDS, PASSWORD, ServerThread, assert_error
 from tests.api.fake_cluster import FakeAccount, FakeCluster
@@ -99,12 +99,6 @@ class TestRateLimits:
         assert proxied.address_of(scope("10.1.1.1", "6.6.6.6, 198.51.100.7, 10.2.2.2")) == "198.51.100.7"
         assert proxied.address_of(scope("192.0.2.1", "198.51.100.7")) == "192.0.2.1"
         assert proxied.address_of(scope("10.1.1.1", "garbage")) == "other"
-
-    def test_ipv6_counts_by_subscriber(self):
-        assert (
-            group_of_address("2001:db8::1") == group_of_address("2001:db8::ffff") != group_of_address("2001:db8:1::1")
-        )
-        assert group_of_address("::ffff:192.0.2.1") == "192.0.2.1"
 
 
 class TestTokens:
