@@ -140,7 +140,7 @@ class ApiActor:
         self._started = asyncio.get_running_loop().create_task(self._start())
         self._started.add_done_callback(self._end_if_failed)
 
-    async def _connect(self, drop_token: Callable[[int, bytes], None]) -> ApiCluster:
+    async def _connect(self, drop_token: Callable[[int, bytes | None], None]) -> ApiCluster:
         def on_push(topic: str, value: Any) -> None:
             if topic == "revoked":
                 drop_token(value[0], value[1])

@@ -67,6 +67,7 @@ class Metrics:
                 ("connections_refused", "Connections refused since the start, for being too many"),
                 ("connections_displaced", "Connections closed for newer ones since the start"),
                 ("rate_limited", "Requests refused by a rate limit since the start"),
+                ("passwords_waiting", "Passwords that wait to be hashed"),
                 ("token_cache_hits", "Tokens found in the cache since the start"),
                 ("token_cache_misses", "Tokens asked of their shard since the start"),
                 *CLUSTER_FIGURES,

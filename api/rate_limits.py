@@ -1,9 +1,8 @@
 """Token buckets per account and per address.
 
 Rules of this file
-- A bucket holds up to `burst` tokens and gains `per_s` a second; a request takes one, or is refused with the time
-  until there is one (429 and `Retry-After`).
-- The table is bounded: the least recently used bucket is forgotten (it would be nearly full again anyway).
+- A request takes a token of a bucket (`token_buckets.py`), or is refused with the time until there is one (429 and
+  `Retry-After`). Attempts to log in have rules of their own: `login_attempts.py`.
 - The address is the socket's. `X-Forwarded-For` counts only when the peer is a trusted proxy, and then it is the
   rightmost address that isn't one. IPv6 addresses count by their /64, which is what one subscriber has.
 
@@ -13,13 +12,13 @@ Cost: 0.7 us a check; 0 when switched off. Each worker counts alone: with W of t
 from __future__ import annotations
 
 import ipaddress
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, MutableMapping
 from functools import lru_cache
 from typing import Any
 
 from actors.core.errors import RateLimitedError
 from api.settings import Rate, RateLimitSettings
+from api.token_buckets import TokenBuckets
 
 _ADDRESSES_REMEMBERED = 16_384
 
@@ -29,8 +28,7 @@ class RateLimiter:
 
     def __init__(self, settings: RateLimitSettings, clock: Callable[[], float]) -> None:
         self._settings = settings
-        self._clock = clock
-        self._buckets: OrderedDict[Hashable, list[float]] = OrderedDict()  # key -> [tokens, when]
+        self._buckets = TokenBuckets(settings.table_entries_max, clock)
         self._trusted = [ipaddress.ip_network(network) for network in settings.trusted_proxies]
         self._group_of = lru_cache(_ADDRESSES_REMEMBERED)(group_of_address)
         self.refused_count = 0
@@ -47,14 +45,6 @@ class RateLimiter:
         if self.enabled:
             rate = self._settings.account_write if write else self._settings.account_read
             self._take((account_id, write), rate, f"account {account_id}")
-
-    def check_login(self, scope: MutableMapping[str, Any], username: str) -> None:
-        """Count one attempt to log in, by address and by name (which an attacker with many addresses can't change)."""
-        if self.enabled:
-            login = self._settings.login
-            self._take(("login", self.address_of(scope)), login, "logging in from this address")
-            by_name = Rate(login.per_s / 10, max(1.0, login.burst / 10))
-            self._take(("login-name", username.lower()[:64]), by_name, "logging in to this account")
 
     def check_register(self, scope: MutableMapping[str, Any]) -> None:
         """Count one registration of an address. Raises RateLimitedError."""
@@ -84,27 +74,19 @@ class RateLimiter:
         return any(parsed in network for network in self._trusted)
 
     def _take(self, key: Hashable, rate: Rate, who: str) -> None:
-        now = self._clock()
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = self._buckets[key] = [rate.burst, now]
-            if len(self._buckets) > self._settings.table_entries_max:
-                self._buckets.popitem(last=False)
-        else:
-            self._buckets.move_to_end(key)
-        tokens = min(rate.burst, bucket[0] + (now - bucket[1]) * rate.per_s)
-        bucket[1] = now
-        if tokens < 1.0:
-            bucket[0] = tokens
+        wait_s = self._buckets.take(key, rate)
+        if wait_s:
             self.refused_count += 1
-            wait_s = (1.0 - tokens) / rate.per_s
-            raise RateLimitedError(f"too many requests for {who}; try again in {wait_s:.1f} s", None, wait_s)
-        bucket[0] = tokens - 1.0
+            raise too_many(who, wait_s)
 
     def check(self) -> None:
-        """Assert the invariants: the table is within its bound; no bucket holds a negative number of tokens."""
-        assert len(self._buckets) <= self._settings.table_entries_max
-        assert all(tokens >= 0.0 for tokens, _ in self._buckets.values())
+        """Assert the invariants of the buckets."""
+        self._buckets.check()
+
+
+def too_many(who: str, wait_s: float) -> RateLimitedError:
+    """Return what is said to who has asked for too much."""
+    return RateLimitedError(f"too many requests for {who}; try again in {wait_s:.1f} s", None, wait_s)
 
 
 def group_of_address(address: str) -> str:

@@ -10,10 +10,12 @@ from actors.core.ids import bucket_of_account, bucket_of_tweet
 from api.admission import Gate
 from api.auth import Authenticator
 from api.connections import Connections
+from api.login_attempts import LoginAttempts
 from api.metrics import Metrics
 from api.passwords import Passwords
 from api.ports import Cluster
 from api.rate_limits import RateLimiter
+from api.renewals import Renewals
 from api.request_log import RequestLog
 from api.search import Search
 from api.settings import ApiSettings
@@ -38,8 +40,10 @@ class Services:
         self.search = Search(
             cluster, settings.search_timeout_s, settings.search_cache_s, clock, settings.search_beside_home_reads
         )
-        self.passwords = Passwords(settings.passwords)
         self.limiter = RateLimiter(settings.rate_limits, clock)
+        self.passwords = Passwords(settings.passwords, self.limiter.enabled)
+        self.logins = LoginAttempts(settings.rate_limits, clock)
+        self.renewals = Renewals(self.passwords, self.ask_account)
         self.metrics = Metrics(worker)
         self.requests = RequestLog(settings, self.metrics, clock)
         self.reads = Gate(settings.in_flight_count_max)
@@ -96,13 +100,19 @@ class Services:
         """One lane request to the shard of a tweet's author; the tweet's id is the first argument."""
         return await self.ask_bucket(bucket_of_tweet(tweet_id), op, [tweet_id, *args])
 
+    def close(self) -> None:
+        """End what goes on by itself."""
+        self.renewals.close()
+        self.passwords.close()
+
     def figures(self) -> dict[str, float]:
         """Return this worker's gauges."""
         return {
             "in_flight": self.in_flight_count,
             "reads_bound": self.reads.count_bound,
             "writes_bound": self.writes.count_bound,
-            "rate_limited": self.limiter.refused_count,
+            "rate_limited": self.limiter.refused_count + self.logins.refused_count,
+            "passwords_waiting": self.passwords.line.waiting_count,
             "token_cache_hits": self.auth.hit_count,
             "token_cache_misses": self.auth.miss_count,
             **self.search.figures(),

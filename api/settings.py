@@ -30,7 +30,7 @@ class RateLimitSettings:
     account_write: Rate = Rate(20, 200)
     address_read: Rate = Rate(300, 2_000)
     address_write: Rate = Rate(100, 1_000)
-    login: Rate = Rate(1, 60)  # per address, and a tenth of both per user name
+    login: Rate = Rate(1, 60)  # wrong passwords: see login_attempts.py
     register: Rate = Rate(1, 60)  # per address
     table_entries_max: int = 100_000  # least recently used buckets are forgotten: some 20 MB
     trusted_proxies: tuple[str, ...] = ()  # networks whose X-Forwarded-For is believed, such as "10.0.0.0/8"

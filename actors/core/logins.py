@@ -4,7 +4,7 @@
     login_token  account, token                        the token stands for the account
     revoke_token account, token                        it doesn't
     revoke_tokens account, kept                        of its tokens those of `kept` are left
-    change_password account, hash, kept | None, fresh  the same (None: all are left), and the hash is this, and fresh one
+    change_password account, hash, kept | None, fresh  the same (None: all), and this is the hash, and fresh a token
 
 Rules of this file
 - A command says what holds afterwards, never what to do once more: applied twice it gives what it gives once. No token

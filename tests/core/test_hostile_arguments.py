@@ -314,7 +314,8 @@ MISPLACED = {
     "like": [THERE[0], TWEETS[0]], "follow": [THERE[0], HERE[0]], "post": [THERE[0], "x", 0, 0, 0, b"", [], [], None],
     "delete": [TWEETS[3], THERE[0]], "register": [BASE.name_on(1), 7, "", "", None, []],
     "login_token": [THERE[0], b"x"], "revoke_tokens": [THERE[0], []],
-    "change_password": [THERE[0], "old", "new", None, None], "repost": [THERE[0], ORIGINAL], "update_profile": [THERE[0], {}],
+    "change_password": [THERE[0], "old", "new", None, None], "update_profile": [THERE[0], {}],
+    "repost": [THERE[0], ORIGINAL],
     "account": [THERE[0]], "tweet": [TWEETS[3], 0], "token": [THERE[0], b"x"], "profile": [THERE[0], 0],
     "reader": [THERE[0]], "user_timeline": [THERE[0], 0, 0, 0, 0, 20], "followers": [THERE[0], 0, 0, 20],
 }  # fmt: skip
