@@ -80,8 +80,12 @@ class Limits(Section):
     address_reads_burst: int = Field(3_000, ge=1, description="reads from one address at once")
     address_writes_per_min: int = Field(6_000, ge=1, description="writes from one address, refill rate")
     address_writes_burst: int = Field(600, ge=1, description="writes from one address at once")
-    address_logins_per_min: int = Field(30, ge=1, description="logins from one address, refill rate; a tenth per name")
-    address_logins_burst: int = Field(60, ge=1, description="logins from one address at once; a tenth per user name")
+    address_logins_per_min: int = Field(
+        30, ge=1, description="wrong passwords from one address, refill rate; a tenth for one name"
+    )
+    address_logins_burst: int = Field(
+        60, ge=1, description="wrong passwords from one address at once; a tenth for one name"
+    )
     address_registers_per_min: int = Field(10, ge=1, description="accounts registered from one address, refill rate")
     address_registers_burst: int = Field(50, ge=1, description="accounts registered from one address at once")
     # The largest legal body is a profile with all its free-form fields; a tweet is a few KiB even as \u escapes.

@@ -219,6 +219,15 @@ def test_a_change_that_was_overtaken_is_a_conflict(ada, fake):
         fake.do_change_password = real
 
 
+def test_nobody_is_looked_up_as_often_as_somebody(ada, anonymous, fake):
+    counts = []
+    for name in (ada.username, "nobody_at_all"):
+        fake.calls.clear()
+        assert log_in(anonymous, name, "guess").status_code == 401
+        counts.append(len(fake.calls))
+    assert counts == [2, 2]
+
+
 # ---- hopeless passwords ---------------------------------------------------------------------------------------------
 
 
