@@ -71,8 +71,8 @@ class ClusterClient:
     local_node_id: Ray's id of this node, which decides between Unix socket and TCP; actor_call(actor_name, op, args):
     the way round a broken lane, raising RookeryError for refusals and anything else for "no answer";
     on_push(topic, value): what shards push, but for news of the map, and OPENED with a shard's number when there is a
-    lane where there was none, so that what was pushed meanwhile has been missed; follower_reads: the operations that any replica
-    may be asked. Use from one event loop; `await open()` first, `close()` last.
+    lane where there was none, so that what was pushed meanwhile has been missed; follower_reads: the operations that
+    any replica may be asked. Use from one event loop; `await open()` first, `close()` last.
     """
 
     def __init__(

@@ -202,7 +202,7 @@ async def _credentials_of(services: Services, username: str) -> tuple[int, str |
     bucket = bucket_of_name(username)
     (account_id,) = await services.ask_bucket(bucket, "names", [[username]])
     if not account_id:
-        await services.ask_bucket(bucket, "names", [[username]])  # as many questions as for somebody: time tells nothing
+        await services.ask_bucket(bucket, "names", [[username]])  # as many questions as for somebody
         return 0, None
     (encoded,) = await services.ask_account(account_id, "credentials")
     return account_id, encoded
