@@ -1,12 +1,13 @@
-"""Who is next to have a password hashed: a bounded line that no single address can fill.
+"""Who is next to have a password hashed: a bounded line in which nobody keeps others waiting but himself.
 
 Rules of this file
-- An address has ADDRESS_PLACES places, those at work included, and one name of it half of them: who sends more at once
-  is told 429 and waits by itself. Addresses take turns, whoever has more in line.
+- Addresses take turns, and so do the names that one address asks for. So a flood from one address waits behind itself:
+  whoever comes from elsewhere is next when his turn comes, after one of each address that waits.
 - Where the account has been logged in to from that address before goes first; of four turns one is for the others.
-- When the line is full, who comes takes the place of the newest in line of the address that has the most there, or, if
-  it goes first, of one that doesn't. That one is told 503. If nobody has more, the one who comes is.
-- Hashing runs on a few threads (argon2 releases the GIL) with low priority: it takes what requests and shards leave of
+- The line is bounded. When it is full, who comes takes the place of the newest of the address that has the most in it,
+  or of the name that has the most there, if that is more than his own will have; or, if he goes first, of anybody who
+  doesn't. Whoever has too much in line is told 429; only where nobody has more than one, 503.
+- Hashing runs on threads of the lowest priority (argon2 releases the GIL): it takes what requests and shards leave of
   the processor. Their own Python is microseconds, so that the event loop hardly ever waits for a thread that was put
   aside while it held the GIL.
 
@@ -16,109 +17,152 @@ Use from one event loop. Cost: 20 us a password, beside the hashing.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import threading
-from collections import Counter, OrderedDict, deque
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
-from actors.core.errors import OverloadedError, RateLimitedError
+from actors.core.errors import OverloadedError, RateLimitedError, RookeryError
 
 T = TypeVar("T")
-ADDRESS_PLACES, NAME_PLACES = 4, 2
-NICENESS = 10  # of the hashing threads, above the worker's own: a tenth of the weight of an ordinary thread
+NICENESS = 19  # of the hashing threads: a seventieth of the weight of an ordinary thread; 10 was felt by home reads
 FIRSTS_IN_A_ROW = 3
 _RETRY_AFTER_S = 1.0
 
 
 class Asker(NamedTuple):
-    """For whom a password is hashed. address: "" for nobody's, which has no places of its own."""
+    """For whom a password is hashed: an address and the user name that it says; empty for nobody's."""
 
     address: str = ""
     name: str = ""
     goes_first: bool = False
 
 
-class _Job:
-    __slots__ = ("answer", "asker", "work")
+class _Job(NamedTuple):
+    asker: Asker
+    work: Callable[[], Any]
+    answer: asyncio.Future[Any]
 
-    def __init__(self, asker: Asker, work: Callable[[], Any], answer: asyncio.Future[Any]) -> None:
-        self.asker, self.work, self.answer = asker, work, answer
 
+class _Turns:
+    """Those who wait, by address and name; the ones whose turn is next stand first."""
 
-Line = OrderedDict[str, deque[_Job]]  # by address, whose turn is next first
+    def __init__(self) -> None:
+        self._lines: OrderedDict[str, OrderedDict[str, deque[_Job]]] = OrderedDict()
+        self._counts: dict[str, int] = {}  # by address
+
+    def __len__(self) -> int:
+        return sum(self._counts.values())
+
+    def __iter__(self) -> Iterator[_Job]:
+        return (job for names in self._lines.values() for jobs in names.values() for job in jobs)
+
+    def count_of(self, address: str) -> int:
+        """How many of an address wait."""
+        return self._counts.get(address, 0)
+
+    def fullest(self) -> str:
+        """The address of which the most wait; of several the one whose turn is last. There must be one."""
+        return max(reversed(self._lines), key=self._counts.__getitem__)
+
+    def fullest_name(self, address: str) -> deque[_Job]:
+        """As `fullest`, among the names of an address: those who wait for that name."""
+        return max(reversed(self._lines[address].values()), key=len)
+
+    def name_count(self, asker: Asker) -> int:
+        """How many wait with the same address and name."""
+        return len(self._lines.get(asker.address, {}).get(asker.name, ()))
+
+    def add(self, job: _Job) -> None:
+        """Let a job wait."""
+        address, name, _ = job.asker
+        self._lines.setdefault(address, OrderedDict()).setdefault(name, deque()).append(job)
+        self._counts[address] = self.count_of(address) + 1
+
+    def take(self) -> _Job:
+        """Take out whoever is next. Somebody must wait."""
+        address, names = next(iter(self._lines.items()))
+        name, jobs = next(iter(names.items()))
+        job = jobs[0]
+        self._lines.move_to_end(address)
+        names.move_to_end(name)
+        self.remove(job)
+        return job
+
+    def remove(self, job: _Job) -> None:
+        """Take a job out that waits."""
+        address, name, _ = job.asker
+        names = self._lines[address]
+        names[name].remove(job)
+        if not names[name]:
+            del names[name]
+        self._counts[address] -= 1
+        if not self._counts[address]:
+            del self._counts[address], self._lines[address]
+
+    def check(self) -> None:
+        """Assert the invariants: nobody stands for nothing; counts are those of the lines."""
+        assert self._lines.keys() == self._counts.keys()
+        for address, names in self._lines.items():
+            assert all(names.values())
+            assert self._counts[address] == sum(map(len, names.values()))
 
 
 class PasswordLine:
     """See the head of the file."""
 
-    def __init__(self, threads: int, waiting_max: int, bounds_addresses: bool = True) -> None:
-        self._threads, self._waiting_max, self._bounds_addresses = threads, waiting_max, bounds_addresses
+    def __init__(self, threads: int, waiting_max: int) -> None:
+        self._threads, self._waiting_max = threads, waiting_max
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="argon2", initializer=_be_nice)
-        self._lines: dict[bool, Line] = {True: OrderedDict(), False: OrderedDict()}
-        self._places: Counter[Any] = Counter()  # taken, by address, and by address and name
+        self._turns = {True: _Turns(), False: _Turns()}  # of those who go first, and of the others
         self._firsts = 0  # turns in a row of those who go first
         self.waiting_count = self.running_count = 0
 
     async def run(self, asker: Asker, work: Callable[[], T]) -> T:
         """Return what `work` returns on a thread. Raises RateLimitedError or OverloadedError when there is no place."""
-        self._require_place(asker)
         if self.running_count >= self._threads and self.waiting_count >= self._waiting_max:
             self._make_room(asker)
         job = _Job(asker, work, asyncio.get_running_loop().create_future())
-        self._lines[asker.goes_first].setdefault(asker.address, deque()).append(job)
+        self._turns[asker.goes_first].add(job)
         self.waiting_count += 1
-        self._count(asker, 1)
         self._work_on()
         try:
             answer: T = await job.answer
             return answer
-        finally:
-            if not job.answer.done() or job.answer.cancelled():  # whoever asked has given up
+        except asyncio.CancelledError:
+            if job in self._turns[asker.goes_first]:  # it had not begun, and needn't any more
                 self._leave(job)
+            raise
 
     def close(self) -> None:
         """Let running work end and start no more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _require_place(self, asker: Asker) -> None:
-        if not self._bounds_addresses:
-            return
-        for key, places in ((asker.address, ADDRESS_PLACES), (asker[:2], NAME_PLACES)):
-            if self._places[key] >= places:
-                reason = "passwords of this address are being checked already; try again when they are"
-                raise RateLimitedError(reason, None, _RETRY_AFTER_S)
-
     def _make_room(self, asker: Asker) -> None:
-        """Send the newest of the address away that has the most in line; OverloadedError if that is nobody else."""
-        line = self._lines[False]
-        address, most = max(((a, len(jobs)) for a, jobs in line.items()), key=lambda pair: pair[1], default=("", 0))
-        if not most or (not asker.goes_first and most <= len(line.get(asker.address, ())) + 1):
-            raise OverloadedError("too many passwords are being checked; try again", None, _RETRY_AFTER_S)
-        job = line[address][-1]
-        self._leave(job)
-        job.answer.set_exception(OverloadedError("others wait for fewer passwords; try again", None, _RETRY_AFTER_S))
-
-    def _count(self, asker: Asker, step: int) -> None:
+        """Send somebody away who has more in line than who comes; raise what tells him if nobody has."""
         if not asker.address:
-            return
-        for key in (asker.address, asker[:2]):
-            self._places[key] += step
-            if not self._places[key]:
-                del self._places[key]
+            raise _refusal(0)
+        turns, others = self._turns[asker.goes_first], self._turns[False]
+        own = turns.count_of(asker.address)
+        if asker.goes_first and others:
+            self._displace(others, others.fullest())
+        elif turns and turns.count_of(turns.fullest()) > own + 1:
+            self._displace(turns, turns.fullest())
+        elif own and len(turns.fullest_name(asker.address)) > turns.name_count(asker) + 1:
+            self._displace(turns, asker.address)
+        else:
+            raise _refusal(own)
+
+    def _displace(self, turns: _Turns, address: str) -> None:
+        count, job = turns.count_of(address), turns.fullest_name(address)[-1]
+        self._leave(job)
+        job.answer.set_exception(_refusal(count - 1))
 
     def _leave(self, job: _Job) -> None:
-        """Take a job out of the line, if it is there still."""
-        line = self._lines[job.asker.goes_first]
-        jobs = line.get(job.asker.address, deque())
-        with contextlib.suppress(ValueError):
-            jobs.remove(job)
-            self.waiting_count -= 1
-            self._count(job.asker, -1)
-        if not jobs:
-            line.pop(job.asker.address, None)
+        self._turns[job.asker.goes_first].remove(job)
+        self.waiting_count -= 1
 
     def _work_on(self) -> None:
         while self.waiting_count and self.running_count < self._threads:
@@ -129,42 +173,38 @@ class PasswordLine:
             done.add_done_callback(lambda ended, job=job: self._ended(job, ended))  # type: ignore[misc]
 
     def _next(self) -> _Job:
-        first, others = self._lines[True], self._lines[False]
+        first, others = self._turns[True], self._turns[False]
         goes_first = bool(first) and (not others or self._firsts < FIRSTS_IN_A_ROW)
         self._firsts = self._firsts + 1 if goes_first else 0
-        line = first if goes_first else others
-        address, jobs = next(iter(line.items()))
-        job = jobs.popleft()
-        line.move_to_end(address)
-        if not jobs:
-            del line[address]
-        return job
+        return (first if goes_first else others).take()
 
     def _ended(self, job: _Job, done: asyncio.Future[Any]) -> None:
         self.running_count -= 1
-        self._count(job.asker, -1)
+        error = asyncio.CancelledError() if done.cancelled() else done.exception()
         if not job.answer.done():
-            error = asyncio.CancelledError() if done.cancelled() else done.exception()
             if error is not None:
                 job.answer.set_exception(error)
             else:
                 job.answer.set_result(done.result())
-        elif not done.cancelled():
-            done.exception()  # nobody waits for it any more
         self._work_on()
 
     def check(self) -> None:
         """Assert the invariants: counts are those of the line; everything is within its bound."""
-        jobs = [job for line in self._lines.values() for of_address in line.values() for job in of_address]
-        assert all(of_address for line in self._lines.values() for of_address in line.values())
-        assert len(jobs) == self.waiting_count <= self._waiting_max
+        for turns in self._turns.values():
+            turns.check()
+        assert sum(map(len, self._turns.values())) == self.waiting_count <= self._waiting_max
         assert 0 <= self.running_count <= self._threads
-        for key, count in self._places.items():
-            places = ADDRESS_PLACES if isinstance(key, str) else NAME_PLACES
-            assert 0 < count <= (places if self._bounds_addresses else self._waiting_max + self._threads)
+        assert not self.waiting_count or self.running_count == self._threads
+
+
+def _refusal(own: int) -> RookeryError:
+    """Return what somebody is told who has no place. own: others of the same address that have one."""
+    if own:
+        reason = f"{own} passwords of this address are being checked already; try again when they are"
+        return RateLimitedError(reason, None, _RETRY_AFTER_S)
+    return OverloadedError("too many passwords are being checked; try again", None, _RETRY_AFTER_S)
 
 
 def _be_nice() -> None:
-    """Run this thread with a lower priority than the process; never a higher one."""
-    lowered = min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), lowered)
+    """Run this thread with a low priority, whatever the process has."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

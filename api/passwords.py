@@ -1,8 +1,8 @@
 """Hashes and checks passwords with Argon2id, off the event loop and bounded.
 
 Rules of this file
-- Hashing costs tens of milliseconds by design, so it runs on a few threads of low priority; what would wait behind too
-  many others is refused at once instead of slowing everything down, and no address takes all places
+- Hashing costs tens of milliseconds by design, so it runs on threads of the lowest priority; what would wait behind too
+  many others is refused at once instead of slowing everything down, and nobody's flood is waited for by others
   (`password_line.py`).
 - Checking takes as long for an account that doesn't exist, or that has no password, as for a wrong password.
 - What is hashed is the OpaqueString of RFC 8265: NFC, and every blank of Unicode the plain one, so that a password is
@@ -46,8 +46,7 @@ class Verdict(IntEnum):
 class Passwords:
     """Hashes and checks, one after the other."""
 
-    def __init__(self, settings: PasswordSettings, bounds_addresses: bool = True) -> None:
-        """bounds_addresses: whether an address has a few places in the line only."""
+    def __init__(self, settings: PasswordSettings) -> None:
         self._hasher = PasswordHasher(
             time_cost=settings.time_cost,
             memory_cost=settings.memory_kib,
@@ -55,7 +54,7 @@ class Passwords:
             type=Type.ID,
         )
         self._stand_in = self._hasher.hash("nobody has this password")  # what unknown accounts are checked against
-        self.line = PasswordLine(settings.threads, settings.queue_count_max, bounds_addresses)
+        self.line = PasswordLine(settings.threads, settings.queue_count_max)
 
     async def hash(self, password: str, asker: Asker = NOBODY) -> str:
         """Return the encoded hash. Raises OverloadedError or RateLimitedError when too many wait."""

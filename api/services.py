@@ -41,7 +41,7 @@ class Services:
             cluster, settings.search_timeout_s, settings.search_cache_s, clock, settings.search_beside_home_reads
         )
         self.limiter = RateLimiter(settings.rate_limits, clock)
-        self.passwords = Passwords(settings.passwords, self.limiter.enabled)
+        self.passwords = Passwords(settings.passwords)
         self.logins = LoginAttempts(settings.rate_limits, clock)
         self.renewals = Renewals(self.passwords, self.ask_account)
         self.metrics = Metrics(worker)

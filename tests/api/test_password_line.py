@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core.errors import OverloadedError, RateLimitedError, RookeryError
-from api.password_line import ADDRESS_PLACES, NAME_PLACES, NICENESS, Asker, PasswordLine
+from api.password_line import NICENESS, Asker, PasswordLine
 
 FLOOD, HONEST = "198.51.100.9", "192.0.2.1"
 
@@ -19,8 +18,8 @@ FLOOD, HONEST = "198.51.100.9", "192.0.2.1"
 class Work:
     """A line whose work is done when a test says so; notes in which order it began."""
 
-    def __init__(self, threads=1, waiting_max=32, **more):
-        self.line = PasswordLine(threads, waiting_max, **more)
+    def __init__(self, threads=1, waiting_max=32):
+        self.line = PasswordLine(threads, waiting_max)
         self.began: list[str] = []
         self._may_end = threading.Semaphore(0)
         self.tasks: list[asyncio.Task] = []
@@ -42,7 +41,8 @@ class Work:
 
         task = asyncio.create_task(self.line.run(Asker(address, name, goes_first), work))
         self.tasks.append(task)
-        await asyncio.sleep(0)
+        for _ in range(3):  # also whoever was displaced for it hears of it
+            await asyncio.sleep(0)
         self.line.check()
         return task
 
@@ -63,7 +63,6 @@ class Work:
             await asyncio.sleep(0.001)
         self.line.check()
         assert self.line.waiting_count == self.line.running_count == 0
-        assert not self.line._places
         self.line.close()
 
 
@@ -74,36 +73,38 @@ async def work():
     await made.close()
 
 
-async def refused(task) -> RookeryError | None:
-    await asyncio.sleep(0)
-    return task.exception() if task.done() and not task.cancelled() else None
+def statuses(tasks) -> list[int]:
+    """200 for those who wait or are at work, else what they were told."""
+    return [task.exception().status if task.done() and not task.cancelled() else 200 for task in tasks]
 
 
-async def test_a_flood_of_one_address_waits_by_itself(work):
+async def test_a_flood_of_one_address_waits_behind_itself(work):
     flood = [await work.ask(FLOOD, f"user{n}") for n in range(40)]
-    places = [task for task in flood if not task.done()]
-    assert len(places) == ADDRESS_PLACES
-    assert all(isinstance(task.exception(), RateLimitedError) for task in flood if task.done())
+    assert statuses(flood) == [200] * 33 + [429] * 7
     honest = await work.ask(HONEST, "ada")
+    assert statuses(flood) == [200] * 32 + [429] * 8
     await work.end(2)
     assert work.began[:3] == [f"{FLOOD} user0", f"{FLOOD} user1", f"{HONEST} ada"]
     await work.end()
     assert await honest == "ada"
 
 
-async def test_one_name_takes_half_of_the_places_of_its_address(work):
-    for _ in range(10):
-        await work.ask(FLOOD, "loop")
-    assert work.line.running_count + work.line.waiting_count == NAME_PLACES
-    assert not (await work.ask(FLOOD, "ada")).done()
+async def test_a_flood_for_one_name_waits_behind_itself_at_its_own_address_too(work):
+    flood = [await work.ask(FLOOD, "loop") for _ in range(40)]
+    assert statuses(flood) == [200] * 33 + [429] * 7
+    honest = await work.ask(FLOOD, "ada")
+    await work.end(2)
+    assert work.began[:3] == [f"{FLOOD} loop", f"{FLOOD} loop", f"{FLOOD} ada"]
+    await work.end()
+    assert await honest == "ada"
 
 
-async def test_addresses_take_turns(work):
+async def test_addresses_take_turns_and_so_do_their_names(work):
     for address in ("a", "b", "c"):
-        for n in range(3):
-            await work.ask(address, str(n))
-    await work.end(9)
-    assert work.began == ["a 0", "a 1", "b 0", "c 0", "a 2", "b 1", "c 1", "b 2", "c 2"]
+        for name in "xxxy":
+            await work.ask(address, name)
+    await work.end(12)
+    assert work.began == ["a x", "a x", "b x", "c x", "a y", "b y", "c y", "a x", "b x", "c x", "b x", "c x"]
 
 
 async def test_who_was_there_before_goes_first_but_not_for_ever(work):
@@ -120,20 +121,28 @@ async def test_who_was_there_before_goes_first_but_not_for_ever(work):
 async def test_a_full_line_gives_way_to_whoever_has_less_in_it():
     work = Work(waiting_max=6)
     await work.ask("at work")
-    crowd = [[await work.ask(address, str(n)) for n in range(3)] for address in ("a", "b")]
-    late = await work.ask(HONEST, "ada")
-    assert not late.done()
-    assert isinstance(await refused(crowd[0][2]), OverloadedError)
-    assert await refused(crowd[1][2]) is None
-    for address in ("c", "d", "e"):
-        assert not (await work.ask(address)).done()
-    last = await work.ask("f")  # six addresses are in line, each with one
-    assert isinstance(await refused(last), OverloadedError)
-    known = await work.ask("g", "owner", goes_first=True)
+    crowd = {address: [await work.ask(address, str(n)) for n in range(3)] for address in "ab"}
+    for address in ("c", "d"):
+        await work.ask(address)
+    assert {address: statuses(tasks) for address, tasks in crowd.items()} == {key: [200, 200, 429] for key in "ab"}
+    for address in ("e", "f"):
+        await work.ask(address)
+    late = await work.ask("g")  # six addresses are in line, each with one
+    again = await work.ask("c")
+    assert statuses([late, again]) == [503, 429]
+    known = await work.ask("h", "owner", goes_first=True)
+    assert sorted(statuses(work.tasks)) == [200] * 7 + [429] * 5 + [503] * 2
     assert not known.done()
-    assert work.line.waiting_count == 6
     await work.end(2)
-    assert work.began[:2] == ["at work", "g owner"]
+    assert work.began[:2] == ["at work", "h owner"]
+    await work.close()
+
+
+async def test_a_hundred_addresses_that_were_there_before_are_bounded_too():
+    work = Work(waiting_max=6)
+    for n in range(100):
+        await work.ask(f"a{n}", goes_first=True)
+    assert sorted(statuses(work.tasks)) == [200] * 7 + [503] * 93
     await work.close()
 
 
@@ -159,13 +168,6 @@ async def test_who_gives_up_while_it_is_hashed_keeps_the_thread_busy_and_the_pla
     assert work.line.waiting_count == 1
 
 
-async def test_without_limits_an_address_may_fill_the_line():
-    work = Work(waiting_max=10, bounds_addresses=False)
-    asked = [await work.ask(FLOOD, "loop") for _ in range(12)]
-    assert sum(task.done() for task in asked) == 1
-    await work.close()
-
-
 async def test_an_error_of_the_work_reaches_who_asked():
     line = PasswordLine(1, 1)
     with pytest.raises(ZeroDivisionError):
@@ -185,7 +187,7 @@ async def test_hashing_has_a_low_priority_and_nothing_else_has():
     for _ in range(4):
         name, niceness = await line.run(Asker(), look)
         assert name.startswith("argon2")
-        assert niceness == min(19, own + NICENESS)
+        assert niceness == NICENESS >= 10
     assert os.getpriority(os.PRIO_PROCESS, 0) == own
     line.close()
 
