@@ -147,18 +147,21 @@ class PasswordLine:
         turns, others = self._turns[asker.goes_first], self._turns[False]
         own = turns.count_of(asker.address)
         if asker.goes_first and others:
-            self._displace(others, others.fullest())
+            self._displace(others, others.fullest(), asker)
         elif turns and turns.count_of(turns.fullest()) > own + 1:
-            self._displace(turns, turns.fullest())
+            self._displace(turns, turns.fullest(), asker)
         elif own and len(turns.fullest_name(asker.address)) > turns.name_count(asker) + 1:
-            self._displace(turns, asker.address)
+            self._displace(turns, asker.address, asker)
         else:
-            raise _refusal(own)
+            raise _refusal(self._count_of(asker.address))
 
-    def _displace(self, turns: _Turns, address: str) -> None:
-        count, job = turns.count_of(address), turns.fullest_name(address)[-1]
+    def _displace(self, turns: _Turns, address: str, asker: Asker) -> None:
+        job = turns.fullest_name(address)[-1]
         self._leave(job)
-        job.answer.set_exception(_refusal(count - 1))
+        job.answer.set_exception(_refusal(self._count_of(address) + (address == asker.address)))
+
+    def _count_of(self, address: str) -> int:
+        return sum(turns.count_of(address) for turns in self._turns.values())
 
     def _leave(self, job: _Job) -> None:
         self._turns[job.asker.goes_first].remove(job)
