@@ -1,38 +1,66 @@
-# From nothing but Python 3.11+ and make:   make run    make test
-# Everything is installed into .venv with the versions of constraints.txt. A stamp file per step makes each target
-# idempotent; the steps form one chain, so `make -j` is safe.
+# From nothing but Python 3.11 to 3.13 and make:   make run    make test
+# Everything is installed into .venv with the versions and hashes of constraints.txt. A stamp file per step makes each
+# target idempotent; the steps form one chain, so `make -j` is safe.
 
 VENV := .venv
 PY := $(VENV)/bin/python
 RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
 KERNEL_STAMP := $(VENV)/.kernels-compiled
+FREEZE_STAMP := $(VENV)/.installed-freeze
 KERNELS := $(wildcard actors/core/*kernels.py actors/core/warm.py)
-PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt
 
 # Set PYTHON to choose the interpreter that .venv is made from.
 PYTHON ?=
+# HASHES=off is for mirrors that serve builds of their own, and for platforms without wheels: the same versions, whatever
+# the files hold. Otherwise every file must have a hash that constraints.txt knows, and must be a wheel: building from
+# source runs what the source says and fetches tools for it that nothing pins.
+HASHES ?= on
+ifeq ($(HASHES),on)
+PIP_CHECKS := --require-hashes --only-binary :all:
+CUT_HASHES :=
+PYTHON_VERSIONS := (3, 11) <= sys.version_info < (3, 14)
+PYTHON_WANTED := Python 3.11, 3.12 or 3.13
+else ifeq ($(HASHES),off)
+PIP_CHECKS :=
+CUT_HASHES := -e '/^ *--hash=/d' -e 's/ *\\$$//'
+PYTHON_VERSIONS := (3, 11) <= sys.version_info
+PYTHON_WANTED := Python 3.11 or newer
+else
+$(error HASHES is on or off, not $(HASHES))
+endif
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-input $(PIP_CHECKS)
+HASHES_HINT = echo 'If the hashes differ because your mirror builds its own files: make HASHES=off (docs/deployment.md)' >&2
+# The sections of constraints.txt down to a heading.
+PINS_ABOVE = sed -n $(CUT_HASHES) -e '/^\# == $(1) ==$$/q' -e p constraints.txt
+
 # Arguments for run_cluster.py, pytest and the simulator.
 ARGS ?=
 PYTEST_ARGS ?=
 SEEDS ?= 200
+ONLY ?=
 
 export RAY_USAGE_STATS_ENABLED := 0
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test lint format bench simulate chaos fuzz clean freeze
+.PHONY: help setup setup-dev run test lint format bench simulate chaos stops fuzz clean freeze audit audit-refresh notice
 
 help:
 	@echo 'make setup     create .venv, install the pinned dependencies, compile the kernels'
 	@echo 'make run       setup, then serve a cluster (ARGS="--port 8001 --data /tmp/other")'
 	@echo 'make test      setup, then all tests (PYTEST_ARGS="-k timeline")'
-	@echo 'make lint      ruff, mypy --strict, import-linter'
+	@echo 'make lint      ruff, mypy --strict, import-linter, audit'
+	@echo 'make audit     licences and known holes of what is installed, by lists in the repository: no network'
+	@echo 'make audit-refresh   the list of known holes, anew from OSV'
+	@echo 'make notice    NOTICE, anew from constraints.txt and the policy of licences'
 	@echo 'make format    rewrite the code in the house format'
 	@echo 'make bench     benchmarks (ARGS="read --quick"; all of them by default)'
 	@echo 'make simulate  the seeded whole-cluster simulation (SEEDS=200)'
 	@echo 'make chaos     a real cluster under load, kills and other faults (ARGS="--minutes 5 --seed 7 --replicas 1")'
+	@echo 'make stops     every way to stop a cluster, at every moment of its life (ARGS="loading SIGINT-make")'
 	@echo 'make fuzz      the decoders against damaged and random bytes, for long (PYTEST_ARGS="-k journal")'
+	@echo 'make freeze    renew constraints.txt (ONLY="certifi idna" for these packages alone)'
 	@echo 'make clean     remove .venv and caches; data/ stays'
 
 # --- set-up -----------------------------------------------------------------------------------------------------------
@@ -43,10 +71,10 @@ setup-dev: $(KERNEL_STAMP) $(DEV_STAMP)
 
 $(PY):
 	@for candidate in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
-	    if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$candidate; break; fi; \
+	    if $$candidate -c 'import sys; sys.exit(not $(PYTHON_VERSIONS))' 2>/dev/null; then found=$$candidate; break; fi; \
 	done; \
 	if [ -z "$$found" ]; then \
-	    echo 'Rookery needs Python 3.11 or newer and found none; install one, or name it: make PYTHON=/path/to/python3' >&2; \
+	    echo 'Rookery needs $(PYTHON_WANTED) and found none; install one, or name it: make PYTHON=/path/to/python3' >&2; \
 	    exit 1; \
 	fi; \
 	if ! $$found -c 'import ensurepip, venv' 2>/dev/null; then \
@@ -56,17 +84,21 @@ $(PY):
 	echo "creating $(VENV) with $$($$found --version)"; \
 	$$found -m venv --clear $(VENV)
 
-# pip of Python 3.11 can't read dependency lists from pyproject.toml without a build backend; these two lines can.
-$(RUN_STAMP): pyproject.toml constraints.txt | $(PY)
+$(RUN_STAMP): constraints.txt | $(PY)
 	@echo 'installing dependencies (a minute or two the first time)'
-	@$(PY) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*p["dependencies"], sep="\n")' > $(VENV)/requirements-run.txt
-	@$(PIP) -r $(VENV)/requirements-run.txt
+	@$(call PINS_ABOVE,to develop) > $(VENV)/requirements-run.txt
+	@$(PIP) -r $(VENV)/requirements-run.txt || { $(HASHES_HINT); exit 1; }
 	@touch $@
 
 $(DEV_STAMP): $(RUN_STAMP)
 	@echo 'installing what tests, linters and benchmarks need'
-	@$(PY) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*(name for extra in ("dev", "bench") for name in p["optional-dependencies"][extra]), sep="\n")' > $(VENV)/requirements-dev.txt
-	@$(PIP) -r $(VENV)/requirements-dev.txt
+	@$(call PINS_ABOVE,to renew this file) > $(VENV)/requirements-dev.txt
+	@$(PIP) -r $(VENV)/requirements-dev.txt || { $(HASHES_HINT); exit 1; }
+	@touch $@
+
+$(FREEZE_STAMP): $(DEV_STAMP)
+	@$(call PINS_ABOVE,) > $(VENV)/requirements-freeze.txt
+	@$(PIP) -r $(VENV)/requirements-freeze.txt
 	@touch $@
 
 # Numba's cache looks at the file of the outer kernel only, and kernels call each other across files: hence the rm.
@@ -89,6 +121,9 @@ bench: setup-dev
 simulate: setup-dev
 	@$(PY) run_cluster.py simulate --seeds $(SEEDS) $(ARGS)
 
+stops: setup-dev
+	@$(PY) -m tests.stopping $(ARGS)
+
 chaos: setup-dev
 	@$(PY) -m tests.chaos $(ARGS)
 
@@ -107,16 +142,25 @@ lint: setup-dev
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports
+	@$(MAKE) --no-print-directory audit
+
+audit: setup-dev
+	@$(PY) -m tests.supply_chain.licences
+	@$(PY) -m tests.supply_chain.audit
+
+audit-refresh: setup-dev
+	@$(PY) -m tests.supply_chain.audit --refresh
+
+notice: setup-dev
+	@$(PY) -m tests.supply_chain.licences --notice
 
 format: setup-dev
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
 
-# Renews constraints.txt: newest versions that pyproject.toml allows, names and versions only.
-freeze: setup-dev
-	@$(PY) -m pip install --quiet --disable-pip-version-check --upgrade -r $(VENV)/requirements-run.txt -r $(VENV)/requirements-dev.txt
-	@{ head -n 2 constraints.txt; $(PY) -m pip freeze --exclude pip --exclude setuptools --exclude wheel; } > constraints.new
-	@mv constraints.new constraints.txt
+# Renews constraints.txt: the newest versions that pyproject.toml allows, or of some packages alone (ONLY="certifi idna").
+freeze: $(FREEZE_STAMP)
+	@$(PY) -m tests.supply_chain.freeze $(ONLY)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache

@@ -9,10 +9,17 @@ and `--help` is quick.
 
 from __future__ import annotations
 
+import sys
+
+from actors.signals import end_at_once_when_told
+
+if __name__ == "__main__" and sys.argv[1:2] == ["serve"]:  # before half a second of imports
+    end_at_once_when_told()
+
 import asyncio
 import json
 import logging
-import sys
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -142,8 +149,7 @@ def serve(
     from actors.serving import serve as serve_until_told
 
     with reporting():
-        if not serve_until_told(settings, sample, out, err):
-            raise typer.Exit(1)
+        serve_until_told(settings, sample, out, err)
 
 
 @app.command()
@@ -337,7 +343,8 @@ def check(
         else:
             cluster = joined(data, address)
             page = bulk.http_page(cluster.url, tokens) if http or tokens else None
-            options = bulk.CheckOptions(oracle, given if graph or tweets else None, extra_ok, page, search, repair)
+            files, folder = given if graph or tweets else None, directory if address is None else None
+            options = bulk.CheckOptions(oracle, files, extra_ok, page, search, repair, folder)
             outcome = asyncio.run(bulk.check_running(cluster.namespace, cluster.length, options, err))
     _report(outcome, as_json)
 
@@ -445,4 +452,5 @@ def bench(context: typer.Context) -> None:
 
 
 if __name__ == "__main__":
+    os.umask(0o077)  # journals, backups and tokens are for whoever started this, and nobody else
     app()

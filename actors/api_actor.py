@@ -12,6 +12,7 @@ import asyncio
 import gc
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -26,14 +27,17 @@ from api.worker import ApiWorker
 from cluster.client import CALL_TIMEOUT_S, OPENED, ClusterClient
 from cluster.code_on_disk import require_current
 from cluster.connect import NamedActors, open_client, router_handle
+from cluster.heartbeat import all_hangs
 from cluster.lane_client import Done
+from cluster.liveness import take_part
 from cluster.ray_options import API_METHODS, API_OPTIONS, TRENDS_NAME, api_actor_name, as_actor
 from configs.logging import configure_logging
 from configs.sections import NODE_ADDRESS
 from configs.settings import Settings
 
 RETRY_S = 0.5  # between attempts to start: the router or the port may come a moment later
-READY_TIMEOUT_S = 5.0
+READY_TIMEOUT_S = 1.5  # for the router; probes seldom wait longer than some seconds
+TRENDS_READY_S = 0.4
 TRENDS_TIMEOUT_S = 2.0
 TELL_S = 5.0  # that a worker which can't serve stays, to say why
 
@@ -55,6 +59,7 @@ def api_settings(settings: Settings) -> dict[str, Any]:
         "address_connection_count_max": limits.address_connections_max,
         "token_cache_s": auth.token_cache_s,
         "access_log": settings.server.access_log,
+        "public_url": settings.server.public_url,
         "wrk2_api": settings.server.wrk2_api,
         "search_timeout_s": settings.search.timeout_ms / 1000,
         "search_cache_s": settings.search.cache_ms / 1000,
@@ -80,8 +85,9 @@ def api_settings(settings: Settings) -> dict[str, Any]:
 class ApiCluster:
     """`api.ports.Cluster` over the lane."""
 
-    def __init__(self, client: ClusterClient, namespace: str) -> None:
-        self.client = client
+    def __init__(self, client: ClusterClient, namespace: str, machine: Path, has_trends: bool = True) -> None:
+        """machine: where the heartbeats of this machine's processes lie; has_trends: somebody is to count them."""
+        self.client, self._machine, self._has_trends = client, machine, has_trends
         self.send = client.send  # for home reads that carry no positions
         self.figures = client.figures
         self.shard_of = client.shard_of
@@ -116,14 +122,27 @@ class ApiCluster:
         except (RayError, TimeoutError, ValueError) as error:
             raise OverloadedError(f"trends are not there now ({type(error).__name__})", None, 1.0) from error
 
-    async def ready(self) -> bool:
-        """Whether every bucket has a live primary, as the router sees it."""
+    def hangs(self) -> dict[str, int]:
+        """Return how often processes of this machine were ended for hanging, by actor's name. 0.1 ms."""
+        return all_hangs(self._machine)
+
+    async def readiness(self) -> dict[str, Any] | None:
+        """Return what the router knows of all replicas, and whether trends are counted; None if it doesn't answer."""
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 router = await asyncio.to_thread(router_handle, self._namespace)
-                return bool(await router.ready.remote())
+                said: dict[str, Any] = await router.readiness.remote()
         except (RayError, OverloadedError, TimeoutError):
+            return None
+        return {**said, "trends": await self._counts_trends() if self._has_trends else None}
+
+    async def _counts_trends(self) -> bool:
+        try:
+            async with asyncio.timeout(TRENDS_READY_S):
+                await self.trends("1h", None, None, 1)
+        except (OverloadedError, TimeoutError):
             return False
+        return True
 
 
 class ApiActor:
@@ -134,11 +153,13 @@ class ApiActor:
         self._settings = Settings.from_dict(settings)
         configure_logging(self._settings.log.format, self._settings.log.level, component=name)
         self._log = structlog.get_logger()
-        server = self._settings.server
+        cluster, server = self._settings.cluster, self._settings.server
+        self._heartbeat = take_part(name, cluster.namespace, cluster.hang_ms / 1000)
         host = ray.util.get_node_ip_address() if server.host == NODE_ADDRESS else server.host
         self._worker = ApiWorker(api_settings(self._settings), self._connect, host, server.port, name)
         self._started = asyncio.get_running_loop().create_task(self._start())
         self._started.add_done_callback(self._end_if_failed)
+        self._heartbeat.start()
 
     async def _connect(self, drop_token: Callable[[int, bytes | None], None]) -> ApiCluster:
         def on_push(topic: str, value: Any) -> None:
@@ -151,7 +172,8 @@ class ApiActor:
                 self._worker.drop_searches()
 
         namespace = self._settings.cluster.namespace
-        return ApiCluster(await open_client(namespace, on_push), namespace)
+        client, has_trends = await open_client(namespace, on_push), self._settings.search.enabled
+        return ApiCluster(client, namespace, self._heartbeat.folder, has_trends)
 
     async def _start(self) -> int:
         while True:
@@ -181,13 +203,14 @@ class ApiActor:
         return {
             **await self._worker.stats(), "host": self._worker.host, "pid": process.pid, "niceness": process.nice(),
             "node": ray.get_runtime_context().get_node_id(), "rss_bytes": process.memory_info().rss,
-            "serving": self._started.done() and self._started.exception() is None,
+            "hangs": self._heartbeat.hangs, "serving": self._started.done() and self._started.exception() is None,
         }  # fmt: skip
 
     async def stop(self) -> None:
         """Let running requests end, and close."""
         self._started.cancel()
         await self._worker.stop()
+        self._heartbeat.close()
 
 
 def create_api_actor(node_id: str, index: int, settings: Settings) -> Any:

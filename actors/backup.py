@@ -34,9 +34,10 @@ from actors.core.snapshot import TABLES
 from actors.launch import ClusterInfo, serving_lock
 from actors.offline import stopped_settings
 from actors.progress import Bars
-from actors.storage import open_files, open_redis, shard_directory
+from actors.storage import open_files, open_redis, require_journal, shard_directory
 from api.app import VERSION
 from cluster.connect import NamedActors, local_node_id, make_actor_call, router_handle
+from cluster.lane_handshake import LaneKeys
 from cluster.lane_protocol import LaneDisconnected, LaneProtocolError
 from cluster.ray_options import ROUTER_NAME
 from cluster.router_files import load_state
@@ -57,6 +58,7 @@ REQUEST_TIMEOUT_S = 30.0  # for a part: a disk under load, and a follower that c
 CUT_TIMEOUT_S = 10.0  # for one round of questions: a journal's sync
 CUT_TRIES, CUT_PAUSE_S = 500, 0.005  # rounds of questions, and between them
 REPEATS = 3  # attempts at a request whose answer got lost on the way
+NO_LANE = (ConnectionError, FileNotFoundError, PermissionError, LaneProtocolError)  # none leads there
 UNREACHABLE = (OSError, LaneProtocolError, LaneDisconnected, TimeoutError)
 
 Numbers = dict[str, Any]
@@ -161,8 +163,8 @@ async def consistent_cut(ask_all: Callable[[], Awaitable[Sequence[Numbers]]]) ->
 class _Peers:
     """Replicas of a serving cluster, asked over their lanes, or as actors where no lane leads."""
 
-    def __init__(self, actors: NamedActors, secret: bytes) -> None:
-        self._lanes = RouterLanes(lambda: secret, local_node_id(), lambda replica: None)
+    def __init__(self, actors: NamedActors, keys: LaneKeys) -> None:
+        self._lanes = RouterLanes(lambda: keys, local_node_id(), lambda replica: None)
         self._actor_call = make_actor_call(actors)
 
     async def ask(self, replica: Replica, op: str, args: list[Any], timeout_s: float = REQUEST_TIMEOUT_S) -> Any:
@@ -171,8 +173,8 @@ class _Peers:
         for _ in range(REPEATS):
             try:
                 return await self._lanes.ask(replica, op, args, timeout_s)
-            except ConnectionError:
-                pass  # no lane leads there
+            except NO_LANE:
+                pass
             except UNREACHABLE as error:
                 failure = error
                 continue
@@ -233,7 +235,7 @@ async def backup_serving(namespace: str, length: int, directory: Path, console: 
     await asyncio.to_thread(router_handle, namespace)  # says clearly when there is no cluster
     actors = NamedActors(namespace)
     joined = await actors.call(ROUTER_NAME, "join")
-    peers = _Peers(actors, joined["secret"])
+    peers = _Peers(actors, LaneKeys.from_join(joined))
     try:
         with BackupWriter(directory) as writer, _counting(console) as on_bytes:
             begun_at, shard_map = _now(), ShardMap.from_wire(joined["map"])
@@ -311,8 +313,7 @@ def backup_stopped(data_dir: Path, directory: Path, console: Console) -> dict[st
 def _write_stopped(writer: BackupWriter, settings: Settings, leader: Replica, on_bytes: OnBytes) -> ShardFacts:
     shard, folder = leader.shard, shard_directory(settings.storage.data_dir, leader.shard, leader.index)
     shared = settings.storage.backend == "redis"
-    if not shared and not (folder / "journal").is_dir():
-        raise NotFoundError(f"{folder} holds no journal: a shard of this cluster is not here")
+    require_journal(settings, shard, leader.index)
     folder.mkdir(parents=True, exist_ok=True)
     journal, store, _, release = open_redis(settings, shard) if shared else open_files(folder, shard)
     try:

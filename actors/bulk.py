@@ -52,6 +52,7 @@ from cluster.loading import AccountRow, BulkLoader, Loaded, OnCount, Post, draw_
 from cluster.search_checking import ask_by_actor, check_search
 from cluster.storm import Storm, kill_in_turn
 from configs.settings import Settings
+from persistence.private import open_folders
 
 T = TypeVar("T")
 NO_EDGES = Edges(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
@@ -186,7 +187,7 @@ def summary_of(done: dict[str, Loaded]) -> dict[str, Any]:
 class CheckOptions:
     """oracle: compare timelines; given: compare with files; page: another way to read home pages than the lane.
 
-    search: compare search indexes with memory; repair: and feed what differs.
+    search: compare search indexes with memory; repair: and feed what differs; folder: of the data, if it is here.
     """
 
     oracle: bool = False
@@ -195,6 +196,7 @@ class CheckOptions:
     page: ReadPage | None = None
     search: bool = False
     repair: bool = False
+    folder: Path | None = None
 
 
 async def check_running(namespace: str, length: int, options: CheckOptions, console: Console) -> Outcome:
@@ -203,6 +205,8 @@ async def check_running(namespace: str, length: int, options: CheckOptions, cons
     try:
         loader, outcome = BulkLoader(client), Outcome()
         outcome.add(f"router: {problem}" for problem in await router_handle(namespace).check.remote())
+        if options.folder is not None:
+            outcome.add(open_folders(options.folder))
         statuses = await check_shards(loader, outcome)
         accounts = outcome.figures["accounts"]
         with Bars(console) as bars:

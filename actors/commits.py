@@ -31,6 +31,7 @@ import structlog
 from actors.core.errors import MovedError, OverloadedError, RookeryError
 from actors.metrics import ShardMetrics
 from actors.storage import Storage
+from cluster.heartbeat import busy
 from persistence.checkpointer import Checkpointer
 from persistence.errors import FencedError, JournalLostError, JournalUnavailableError
 from persistence.group_commit import GroupCommit
@@ -38,6 +39,7 @@ from persistence.group_commit import GroupCommit
 FOLD_TIMEOUT_S = (
     60.0  # for the last checkpoint of a clean stop; what isn't folded by then is replayed at the next start
 )
+SEAL_S = 120.0  # that collecting what has changed may hold the loop: a second for a million rows
 WORTH_REPLAYING = 50  # a tail below this share of a segment is replayed within 0.1 s, and isn't worth a fold
 
 
@@ -256,7 +258,9 @@ class Commits:
 
     def _seal(self) -> None:
         self._sealed_position, self._sealed_s = self.state.position, time.monotonic()
-        self._sealed.append((self.state.position, self.replica.seal()))
+        with busy("seal", SEAL_S):
+            changes = self.replica.seal()
+        self._sealed.append((self.state.position, changes))
 
     def _submit_sealed(self) -> None:
         while self._sealed and self._sealed[0][0] <= self.committed_position:

@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import itertools
 import json
+import logging
 import os
 import signal
 import socket
@@ -28,23 +29,27 @@ import ray
 from ray.exceptions import RayError
 
 from actors.core.errors import ConflictError, OverloadedError
-from cluster import spare_workers
-from cluster.connect import api_names, keep_ray_on_loopback, keep_to_loopback_of, local_node_id, router_handle
-from cluster.ray_options import TRENDS_NAME, remove_placement_groups, shard_actor_name
+from cluster.connect import (
+    api_names,
+    local_node_id,
+    shard_names,
+)
+from cluster.ray_options import ROUTER_NAME, TRENDS_NAME, remove_placement_group, shard_actor_name
 from cluster.router_files import load_state
+from cluster.shard_map import shard_of_actor
 from configs.sections import NODE_ADDRESS
 from configs.settings import Settings
+from persistence.private import make_private
 
 if TYPE_CHECKING:
     from actors.api_workers import ApiWorkers
 
 SHARD_FACTORY = "actors.shard_actor:make_shard"
-OBJECT_STORE_BYTES = 128 * 1024 * 1024  # Rookery passes messages, not objects; Ray's default takes 30% of the memory
 READY_POLL_S = 0.1  # between looks at the router and at what failed shards have left word of
+KILLED_PATIENCE_S = 6.0  # processes of a cluster whose `serve` was killed are gone by then
 FAILURE_PATIENCE_S = 6.0  # Ray and the router try a shard again within this time
-DASHBOARD_ATTEMPT_COUNT = 3  # clusters that start at once may find the same port free
-DASHBOARD_PORT_COUNT = 64  # clusters side by side on one machine
 STOP_TIMEOUT_S = 120.0  # folding the last journal records into the checkpoint
+API_SHARE = 0.4  # of a stop's patience, for the API workers to answer what they have begun
 EVERYWHERE = ("0.0.0.0", "::")  # all interfaces
 INFO_FILE, LOCK_FILE = "cluster.json", "serve.lock"
 
@@ -75,7 +80,7 @@ class ClusterInfo:
         """Read `cluster.json`; None when no cluster has been started there. It stays when the cluster stops."""
         try:
             return cls(**json.loads((data_dir / INFO_FILE).read_text(encoding="utf-8")))
-        except (FileNotFoundError, TypeError, ValueError):  # none, or of another version
+        except (FileNotFoundError, NotADirectoryError, TypeError, ValueError):  # none, or of another version
             return None
 
 
@@ -87,7 +92,7 @@ def serving_pid(data_dir: Path) -> int:
     try:
         with open(data_dir / LOCK_FILE, "r+", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return 0
     except BlockingIOError:
         text = (data_dir / LOCK_FILE).read_text(encoding="utf-8").strip()
@@ -95,26 +100,57 @@ def serving_pid(data_dir: Path) -> int:
     return 0
 
 
+def require_unserved(data_dir: Path) -> None:
+    """Raise ConflictError naming the process that serves a data folder. Nothing is made or changed."""
+    if pid := serving_pid(data_dir):
+        raise _served(data_dir, pid)
+
+
+def _served(data_dir: Path, pid: int | str) -> ConflictError:
+    return ConflictError(f"{data_dir} is served by process {pid} already; stop it, or give --data")
+
+
 @contextlib.contextmanager
-def serving_lock(data_dir: Path) -> Iterator[None]:
-    """Hold the data folder while serving. Raises ConflictError naming the process that has it."""
-    data_dir.mkdir(parents=True, exist_ok=True)
+def serving_lock(data_dir: Path) -> Iterator[bool]:
+    """Hold the data folder while serving; gives whether whoever had it before ended without giving it up.
+
+    Raises ConflictError naming the process that has it.
+    """
+    if still_open := make_private(data_dir):
+        logging.getLogger("rookery").warning("%s", still_open)
     with open(data_dir / LOCK_FILE, "a+", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             lock.seek(0)
-            raise ConflictError(
-                f"{data_dir} is served by process {lock.read().strip() or '?'} already; stop it, or give --data"
-            ) from error
+            raise _served(data_dir, lock.read().strip() or "?") from error
+        if not os.fstat(lock.fileno()).st_nlink:  # whoever had it has just taken it away (actors/restore.py)
+            raise ConflictError(f"{data_dir} was given up by somebody else at this moment; try again")
+        lock.seek(0)
+        was_killed = bool(lock.read().strip())
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        yield
+        yield was_killed
+        lock.truncate(0)
 
 
-def require_free_port(host: str, port: int) -> None:
-    """Raise ConflictError if somebody listens there. (Workers share the port, so the kernel would not object.)"""
+def require_free_port(host: str, port: int, patience_s: float = 0.0) -> None:
+    """Raise ConflictError if somebody listens there, still after patience_s.
+
+    Workers share the port, so the kernel would not object.
+    """
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            return _try_port(host, port)
+        except ConflictError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(READY_POLL_S)
+
+
+def _try_port(host: str, port: int) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -136,55 +172,6 @@ def with_stored_shards(settings: Settings) -> Settings:
         return settings
     cluster = settings.cluster.model_copy(update={"shards": state[1].shard_count})
     return settings.model_copy(update={"cluster": cluster})
-
-
-def first_free_port(host: str, port: int) -> int:
-    """Return the first port from `port` on that is free: several clusters on a machine each have a dashboard."""
-    for candidate in range(port, port + DASHBOARD_PORT_COUNT):
-        try:
-            require_free_port(host, candidate)
-        except ConflictError:
-            continue
-        return candidate
-    raise ConflictError(f"no port of {port} to {candidate} is free for the dashboard; set cluster.dashboard_port")
-
-
-def start_ray(settings: Settings, environment: dict[str, str]) -> Any:
-    """Start a local Ray, or join the one that `cluster.ray_address` names. Returns Ray's context.
-
-    environment: what workers need; on a joined cluster whose nodes have the code already, they have that too, and
-    workers without a runtime environment of their own start sooner and can have spares.
-    """
-    c = settings.cluster
-    if c.ray_address:
-        keep_to_loopback_of(c.ray_address)
-        worker = {"env_vars": environment} if environment and not c.code_on_nodes else None
-        return ray.init(
-            address=c.ray_address, namespace=c.namespace, runtime_env=worker, log_to_driver=True,
-            _node_ip_address=c.ray_node_ip or None,
-        )  # fmt: skip
-    keep_ray_on_loopback()
-    # The workers inherit what they need. A runtime environment would start each by way of Ray's agent and of a process
-    # that only imports Ray and starts the next one, 0.8 s in all, and no worker that is idle already would fit it.
-    folders = [environment.get("PYTHONPATH", ""), os.environ.get("PYTHONPATH", "")]
-    os.environ |= {**environment, "PYTHONPATH": os.pathsep.join(filter(None, folders))}
-    spare_workers.arrange(settings.storage.data_dir)
-    # Ray gives its workers niceness 15, so that a desktop stays smooth under batch jobs; ours answer requests.
-    os.environ.setdefault("RAY_worker_niceness", "0")
-    for _ in range(DASHBOARD_ATTEMPT_COUNT):
-        port = first_free_port(c.dashboard_host, c.dashboard_port) if c.dashboard else c.dashboard_port
-        try:
-            return ray.init(
-                address="local", namespace=c.namespace, num_cpus=c.ray_num_cpus or None,
-                log_to_driver=True, include_dashboard=c.dashboard, dashboard_host=c.dashboard_host, dashboard_port=port,
-                object_store_memory=OBJECT_STORE_BYTES,
-            )  # fmt: skip
-        except Exception as error:  # noqa: BLE001  Ray raises bare Exceptions, also when another cluster took the port
-            reason = error
-            ray.shutdown()
-            if "dashboard" not in str(error).lower():
-                break
-    raise ConnectionError(f"Ray did not start: {str(reason).strip()[-1000:]}") from reason
 
 
 def start_actors(settings: Settings, api_workers: ApiWorkers, timeout_s: float) -> str:
@@ -258,29 +245,46 @@ def failures(settings: Settings) -> list[str]:
     return found
 
 
-def stop_actors(namespace: str) -> dict[int, int]:
-    """Stop a cluster's actors cleanly. Returns each shard's last position, all of it durable and checkpointed."""
+def stop_actors(namespace: str, patience_s: float = STOP_TIMEOUT_S) -> dict[int, int]:
+    """Stop a cluster's actors cleanly. Returns each shard's last position, all of it durable and checkpointed.
+
+    patience_s: for all of them together. Who hasn't stopped by then is ended, and missing in what is returned: its
+    journal has everything, and the next start replays it.
+    """
+    deadline = time.monotonic() + patience_s
     names = [*api_names(namespace), TRENDS_NAME]
-    workers = [handle for name in names if (handle := _find(name, namespace)) is not None]
-    _settle([worker.stop.remote() for worker in workers])
-    positions: dict[int, int] = {}
-    router = None
+    ended = [handle for name in names if (handle := _find(name, namespace)) is not None]
+    router, positions, shards = _find(ROUTER_NAME, namespace), {}, set()
     try:
-        router = router_handle(namespace)
-        status = ray.get(router.status.remote(), timeout=STOP_TIMEOUT_S)
-        ray.get(router.stop_supervision.remote(), timeout=STOP_TIMEOUT_S)
-        for primaries in (True, False):  # a primary gives its followers what they lack before it ends
-            replicas = [r for r in status["replicas"] if r["primary"] == primaries]
-            handles = [(r["shard"], h) for r in replicas if (h := _find(r["actor"], namespace)) is not None]
-            stopped = _settle([handle.stop.remote() for _, handle in handles])
-            if primaries:
-                positions = {s: p for (s, _), p in zip(handles, stopped, strict=True) if isinstance(p, int)}
-            workers += [handle for _, handle in handles]
-        remove_placement_groups(namespace, status["shards"])
+        _settle([worker.stop.remote() for worker in ended], min(deadline, time.monotonic() + patience_s * API_SHARE))
+        for primaries in _replicas(router, namespace, deadline):
+            shards.update(shard for shard, _ in primaries)
+            handles = [(shard, handle) for shard, name in primaries if (handle := _find(name, namespace)) is not None]
+            ended += [handle for _, handle in handles]
+            stopped = _settle([handle.stop.remote() for _, handle in handles], deadline)
+            for (shard, _), position in zip(handles, stopped, strict=True):
+                if isinstance(position, int):
+                    positions[shard] = max(position, positions.get(shard, 0))
+        for shard in shards:
+            remove_placement_group(namespace, shard)
     finally:
-        for handle in [*workers, *([router] if router is not None else [])]:
+        for handle in [*ended, *([router] if router is not None else [])]:
             ray.kill(handle, no_restart=True)
     return positions
+
+
+def _replicas(router: Any, namespace: str, deadline: float) -> list[list[tuple[int, str]]]:
+    """Return (shard, name) of the primaries, then of the others; a router that hangs can't say which are which.
+
+    Primaries stop first: they give their followers what these lack. From here on the router starts nobody again.
+    """
+    status: Any = None
+    if router is not None:
+        status, _ = _settle([router.status.remote(), router.stop_supervision.remote()], deadline)
+    if not isinstance(status, dict):
+        return [[(shard_of_actor(name), name) for name in shard_names(namespace)]]
+    replicas = status["replicas"]
+    return [[(r["shard"], r["actor"]) for r in replicas if r["primary"] == primary] for primary in (True, False)]
 
 
 def _find(name: str, namespace: str) -> Any:
@@ -291,12 +295,12 @@ def _find(name: str, namespace: str) -> Any:
         return None
 
 
-def _settle(calls: list[Any]) -> list[Any]:
-    """Wait for all calls; a call that failed gives its error in place of a result."""
+def _settle(calls: list[Any], deadline: float) -> list[Any]:
+    """Wait for all calls until a time of `time.monotonic`; a call that failed gives its error in place of a result."""
     results: list[Any] = []
     for call in calls:
         try:
-            results.append(ray.get(call, timeout=STOP_TIMEOUT_S))
+            results.append(ray.get(call, timeout=max(deadline - time.monotonic(), 0.0)))
         except RayError as error:
             results.append(error)
     return results

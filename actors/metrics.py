@@ -93,6 +93,8 @@ class ShardMetrics:
     journal_records: int = _counter("journal records made durable")
     journal_bytes: int = _counter("bytes of commands handed to the journal")
     checkpoint_rows: int = _counter("changed rows folded into the checkpoint")
+    lane_strangers_turned_away: int = _counter("connections to the lane that ended before they had proved themselves")
+    hangs: int = _counter("times that the replica's process was ended because its event loop had stopped")
 
     mailbox_depth: int = _gauge("requests waiting in the shard")
     delivery_backlog: int = _gauge("tweets whose delivery to many followers is under way")

@@ -23,12 +23,13 @@ from actors.core.ids import bucket_of_account
 from actors.core.verify import check, digest
 from actors.launch import ClusterInfo, serving_lock
 from actors.progress import Bars
-from actors.storage import Storage
+from actors.storage import Storage, require_journal
 from cluster.checking import Outcome, explain
 from cluster.loading import OnCount, message_numbers
 from cluster.oracle import Fact, Facts
 from cluster.router_files import load_state
 from configs.settings import Settings, load_settings
+from persistence.private import open_folders
 
 EXPORT_ACCOUNT_COUNT = 10_000
 FAR_POSITION = 1 << 62  # every message may leave: what was recovered is durable
@@ -38,12 +39,14 @@ class StoppedCluster:
     """All shards of a data folder, recovered into this process."""
 
     def __init__(self, settings: Settings, shard_count: int) -> None:
-        """Open and recover the shards. Raises StorageError that names the file when something is damaged or in use."""
+        """Open and recover the shards. Raises StorageError that names the file when something is damaged or in use,
+        NotFoundError for a shard that isn't here: an empty one would be made."""
         self.storages: list[Storage] = []
         try:
             state = load_state(settings.storage.data_dir)
             for shard in range(shard_count):
                 leader = 0 if state is None else state[1].primary_of(shard).index
+                require_journal(settings, shard, leader)
                 self.storages.append(Storage(settings, shard, leader))
         except BaseException:
             self.close()
@@ -126,6 +129,7 @@ def check_stopped(data_dir: Path, info: ClusterInfo | None, oracle: bool, consol
     settings = stopped_settings(data_dir, info, state[1].shard_count)
     length = settings.timeline.length
     outcome = Outcome()
+    outcome.add(open_folders(data_dir))  # before the lock is taken, which closes it
     with serving_lock(data_dir):
         begin = time.perf_counter()
         with console.status(f"recovering {state[1].shard_count} shards from {data_dir}"):

@@ -41,6 +41,7 @@ from actors.core.replication import Leader, Term, standing_position
 from actors.handover import CATCH_UP_S, PAUSE_S, Handover
 from actors.storage import Storage
 from cluster.lane_client import LaneClient
+from cluster.lane_handshake import LaneKeys
 from cluster.lane_protocol import LaneProtocolError
 from cluster.lane_server import LaneRequest
 from cluster.shard_map import Replica, ShardMap
@@ -62,7 +63,7 @@ UNREACHABLE = (OSError, LaneProtocolError, RookeryError)
 
 
 class Replication:
-    """See the module header. `secret` and `node_id` are set once the actor has joined the cluster."""
+    """See the module header. `keys` and `node_id` are set once the actor has joined the cluster."""
 
     def __init__(
         self, commits: Commits, storage: Storage, index: int, call_router: Callable[..., Awaitable[Any]],
@@ -71,7 +72,7 @@ class Replication:
         self.commits, self.state, self.journal = commits, commits.state, commits.journal
         self.storage, self.file = storage, storage.replica_file
         self.index, self.shard = index, commits.state.shard
-        self.secret, self.node_id = b"", ""
+        self.keys, self.node_id = LaneKeys(b""), ""
         self.role, self.prepared = "waiting", -1
         self.leader: Leader | None = None
         self.writable = False
@@ -507,16 +508,12 @@ class _Link:
             lane.close()
 
     async def _dial(self, peer: Replica) -> LaneClient:
-        failure: Exception = ConnectionError(f"{peer.actor_name} has no lane")
-        for address in peer.addresses(self.replication.node_id):
-            lane = LaneClient(address, self.replication.secret)
-            try:
-                await lane.connect(APPEND_TIMEOUT_S)
-            except UNREACHABLE as error:
-                failure = error
-                continue
-            return lane
-        raise failure
+        address = peer.address(self.replication.node_id)
+        if address is None:
+            raise ConnectionError(f"no lane leads to {peer.actor_name} from this node")
+        lane = LaneClient(address, self.replication.keys, peer.actor_name)
+        await lane.connect(APPEND_TIMEOUT_S)
+        return lane
 
     def _acknowledge(self, position: int) -> None:
         if self.replication.leader is self.leader:

@@ -2,7 +2,8 @@
 
 Rules of this file
 - Every checksum is compared before anything is written.
-- Nothing that holds something is written into: what is in the way is named.
+- Nothing that holds something is written into: what is in the way is named. Whoever is refused finds everything as it
+  was: it is asked before a folder or a lock is made, and what was made nevertheless is taken away.
 - A part of a cluster is never served: a mark in the folder (and in Redis) is there from before the first file until the
   last is durable. `load_state` and `open_redis` refuse what is marked, and a restore begins anew there.
 - The restored cluster is itself again, under a new secret: its id, its accounts, its tokens. Its shards have one log
@@ -14,6 +15,8 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +29,7 @@ from actors.core.errors import RookeryError
 from actors.core.replica import Replica
 from actors.core.snapshot import TABLES
 from actors.core.verify import check, digest
-from actors.launch import LOCK_FILE, ClusterInfo, serving_lock
+from actors.launch import LOCK_FILE, ClusterInfo, require_unserved, serving_lock
 from actors.offline import note_totals
 from actors.progress import Bars
 from actors.storage import open_files, open_redis, shard_directory, tuning_of
@@ -39,7 +42,7 @@ from configs.settings import Settings
 from persistence.backup_format import BackupError, Manifest, load_manifest, verify
 from persistence.backup_shard import checkpoint_of, describe, records_of, write_shard
 from persistence.disk import sync_directory
-from persistence.redis_restore import begin_restore, end_restore
+from persistence.redis_restore import begin_restore, end_restore, key_in_the_way
 from persistence.redis_server import RedisServer, wait_until_open
 
 IGNORED = frozenset((LOCK_FILE, RESTORING_NAME, "lost+found"))  # in a folder that counts as empty
@@ -72,10 +75,14 @@ def restore(directory: Path, settings: Settings, console: Console) -> dict[str, 
     begin = time.monotonic()
     manifest = open_backup(directory, console)
     data_dir, count = settings.storage.data_dir, len(manifest.shards)
+    require_unserved(data_dir)
+    _require_empty(data_dir)
     settings = _with(settings, "cluster", shards=count)
     server = RedisServer(settings.storage.redis_url) if settings.storage.backend == "redis" else None
     try:
-        with serving_lock(data_dir):
+        if server is not None:
+            _require_free_keys(server, settings, count)
+        with _held(data_dir):
             _require_empty(data_dir)
             replace_file(data_dir / RESTORING_NAME, b"a restore goes on, or was interrupted: restore again\n")
             _clear(data_dir)
@@ -112,9 +119,29 @@ def _with(settings: Settings, section: str, **values: Any) -> Settings:
     return settings.model_copy(update={section: getattr(settings, section).model_copy(update=values)})
 
 
+@contextmanager
+def _held(data_dir: Path) -> Iterator[None]:
+    """Hold the data folder, made if it isn't there. A restore that ends without its mark leaves nothing of that."""
+    missing = [path for path in (data_dir, *data_dir.parents) if not path.exists()]
+    is_new = not (data_dir / LOCK_FILE).exists()
+    try:
+        with serving_lock(data_dir):
+            try:
+                yield
+            except BaseException:
+                if is_new and not (data_dir / RESTORING_NAME).exists():
+                    (data_dir / LOCK_FILE).unlink()  # while it is held: nobody else can hold a file that is gone
+                raise
+    except BaseException:
+        for path in missing:
+            with suppress(OSError):  # it holds something, or was never made
+                path.rmdir()
+        raise
+
+
 def _require_empty(data_dir: Path) -> None:
-    if (data_dir / RESTORING_NAME).exists():
-        return  # it was empty when that restore began
+    if not data_dir.exists() or (data_dir / RESTORING_NAME).exists():
+        return  # what a restore has marked was empty when that began
     for path in sorted(data_dir.iterdir()):
         if path.name not in IGNORED:
             raise BackupError(f"{path} is in the way: restore into an empty folder")
@@ -127,15 +154,24 @@ def _clear(data_dir: Path) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _begin_in_redis(server: RedisServer, settings: Settings, count: int) -> None:
+def _require_free_keys(server: RedisServer, settings: Settings, count: int) -> None:
+    """Raise BackupError if another cluster's keys are where this one's would be. Nothing is written."""
     wait_until_open(server.check)
-    in_the_way = wait_until_open(lambda: begin_restore(server, settings.cluster.namespace, count))
-    if in_the_way:
+    if key := wait_until_open(lambda: key_in_the_way(server, settings.cluster.namespace, count)):
+        raise _in_the_way(server, key)
+
+
+def _in_the_way(server: RedisServer, key: str) -> BackupError:
+    return BackupError(
+        f"{server.name}: the key {key} is in the way: restore into an empty database, or under another"
+        " cluster.namespace"
+    )
+
+
+def _begin_in_redis(server: RedisServer, settings: Settings, count: int) -> None:
+    if key := wait_until_open(lambda: begin_restore(server, settings.cluster.namespace, count)):
         (settings.storage.data_dir / RESTORING_NAME).unlink()
-        raise BackupError(
-            f"{server.name}: the key {in_the_way} is in the way: restore into an empty database, or under another"
-            " cluster.namespace"
-        )
+        raise _in_the_way(server, key)
 
 
 def _write_shards(directory: Path, manifest: Manifest, settings: Settings, on_bytes: OnCount) -> None:

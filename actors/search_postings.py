@@ -266,12 +266,10 @@ class TweetPostings:
         self.answered_count += 1
         return self._matches(lists, found[-count:] if min_id else found)
 
-    def best(
-        self, tree: list[Any], at_ms: int, below: tuple[float, int], count: int, viewer: Viewer, weights: Weights
-    ) -> Steps[Matches | None]:
+    def best(self, tree: list[Any], at_ms: int, count: int, viewer: Viewer, weights: Weights) -> Steps[Matches | None]:
         """Return the best `count` matching tweets with their scores, the best first, as `FoundTweets.ranked`.
 
-        below: only those after it in this order, if its id isn't 0. None: that is for the engine to answer.
+        None: that is for the engine to answer.
         """
         lists = self.lists
         query = query_of(tree) if lists is not None else None
@@ -281,7 +279,7 @@ class TweetPostings:
         if asked is None:
             self.answered_count += 1
             return NOTHING
-        rank = partial(self._rank, at_ms, below, viewer, weights)
+        rank = partial(self._rank, at_ms, viewer, weights)
         found = yield from lists.best(asked, query.max_id, query.since_id, count, rank)
         if found is None:
             return None
@@ -300,14 +298,14 @@ class TweetPostings:
         return Matches(ids, places, None if scores is None else scores.tolist())
 
     def _rank(
-        self, at_ms: int, below: tuple[float, int], viewer: Viewer, weights: Weights, found: Ints,
-        scores: npt.NDArray[np.float64], count: int, ids: Ints, slots: Ints,
+        self, at_ms: int, viewer: Viewer, weights: Weights, found: Ints, scores: npt.NDArray[np.float64], count: int,
+        ids: Ints, slots: Ints,
     ) -> int:  # fmt: skip
         c = self.state.tweets.columns
         left: int = ranked(
             found, scores, count, ids, slots, c["tweet_id"], c["likes"], c["reposts"], c["replies"], c["author_id"],
             viewer.following, at_ms, weights.freshness_floor, -1 / weights.half_life_ms, 1 + weights.closeness_bonus,
-            *below, np.empty(count),
+            np.empty(count),
         )  # fmt: skip
         return left
 

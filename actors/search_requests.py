@@ -4,31 +4,37 @@
 
     search           [tree, order, count, cursor, at_ms, reader, highlight]     [rows, edge, highlights]
     search_accounts  [words, count, reader]            [[score, account id, JSON], ...]
-    suggest          [text, count, reader]             [the same, [[hashtag, tweets], ...]]
+    suggest          [text, count, reader]             [the same, [[hashtag, tweets], ...], is near]
     tagged           [any, all, none, max_id, min_id, count, reader]             rows
     corrections      [words]                           {word: [tweets, [[word, mistakes, tweets], ...]]}
     trends           []                                a sketch
     search_check     [repair]                          how far index and memory differ
 
+    near   = whether no name here begins so, and these accounts only resemble it: the API worker decides for all shards
     reader = [account id, following, hidden]: 0 and two empty byte strings for nobody (`reader` of reads.py)
     row    = [score, tweet id, JSON]
     edge   = 0 if there is no more; else how far was looked: what is beyond this id is another page's (of `top`: 1)
-    cursor = [max_id, min_id] for `latest`, [score, tweet id] for `top`, below which the page begins
+    cursor = [max_id, min_id] for `latest`; for `top` the tweets that were shown, which aren't wanted again, as int64s
 
 Rules of this file
 - Any replica answers: its index may lag, its memory decides.
-- No task per request: the engine's answer calls back. IN_FLIGHT_MAX at once, each with a deadline.
-- Posting lists are gone through no longer than API workers wait, which is `search.timeout_ms` there as here. A lane
-  request has no deadline, and its connection outlives clients: a worker has one for all of them.
+- No task per request: the engine's answer calls back. IN_FLIGHT_MAX at once, and of the engine no more than
+  `search_room.py` lets in: the rest is refused at once.
+- A search is worked on no longer than API workers wait, which is `search.timeout_ms` there as here, from its coming on:
+  it isn't begun, gone on with or asked of the engine when it is late, and the engine is told until when. A lane request
+  has no deadline, and its connection outlives clients: a worker has one for all of them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import structlog
@@ -37,20 +43,24 @@ from actors.core.arguments import an_id_or_zero, listed, text, whole
 from actors.core.errors import InvalidError, MalformedError, NotFoundError, OverloadedError, RookeryError
 from actors.core.found import Found, FoundTweets, Viewer, Weights, account_rows
 from actors.core.ids import ID_MAX
-from actors.core.limits import PAGE_COUNT_MAX
+from actors.core.limits import PAGE_COUNT_MAX, SHOWN_COUNT_MAX
 from actors.core.postings import Steps
-from actors.search.query import check_tree, has_follows
+from actors.search.query import check_tree
+from actors.search.text import words as words_in
+from actors.search_pages import SPARE_COUNT, Page, TopPage
 from actors.search_postings import Matches
+from actors.search_room import EngineRoom
 from actors.searching import SearchEngine
 from cluster.lane_protocol import LaneDisconnected, LaneTimeout
 from cluster.turns import Turns
 
+if TYPE_CHECKING:
+    from actors.commits import Commits
+    from actors.core.reads import Reads
+    from configs.sections import Search
+
 IN_FLIGHT_MAX = 256  # searches of one shard under way; an engine carries some 10,000 a second
-SPARE_COUNT = 10  # more ids than asked for: some may not be shown
-LISTED_SPARE_COUNT = 2  # of those that posting lists know: it costs little to ask them again
-ROUNDS_MAX = 8  # questions for one page of which hardly anything may be shown
-BEST_COUNT_MAX = 5_000  # tweets by rank that are looked at for a page
-ROUND_COUNT_MAX = 2_000  # ids in one of them: so a page looks at some 7,000
+FIRST_OF_OLD_WORKERS = [0.0, 0]  # of API workers that are restarted after their shards: for a first page
 QUERY_BYTES_MAX = 4_096
 WORDS_MAX = 50
 ACCOUNTS_BYTES_MAX = 8 * 400_000  # ids of accounts in a request: more than anybody follows, blocks and mutes
@@ -61,6 +71,38 @@ NOBODY = Viewer(0, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
 OPERATIONS = frozenset(("search", "search_accounts", "suggest", "tagged", "corrections", "trends", "search_check"))
 Reply = Callable[[Any], None]
 T = TypeVar("T")
+
+
+class Asked:
+    """A lane request for a search. until_s: on the clock of `time.monotonic`; nobody waits for an answer later."""
+
+    __slots__ = ("_request", "until_s")
+
+    def __init__(self, request: Any, until_s: float) -> None:
+        self._request, self.until_s = request, until_s
+
+    def reply(self, body: Any) -> None:
+        """As `LaneRequest.reply`."""
+        self._request.reply(body)
+
+    def fail(self, error: RookeryError) -> None:
+        """As `LaneRequest.fail`."""
+        self._request.fail(error)
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether whoever asked has gone."""
+        return bool(self._request.is_abandoned)
+
+
+def make_search(settings: Search, commits: Commits, reads: Reads, folder: Path) -> SearchRequests:
+    """Return what answers a replica's searches. folder: of its index."""
+    found, engine = FoundTweets(reads), None
+    weights = Weights(settings.half_life_hours * 3_600_000.0, settings.freshness_floor, settings.closeness_bonus)
+    if settings.enabled:
+        engine = SearchEngine(commits, found, folder, settings.commit_ms)
+        engine.postings.filled = gc.freeze  # half a million names of lists; a collection that meets them takes 50 ms
+    return SearchRequests(engine, found, weights, settings.candidates, settings.timeout_ms / 1000, Turns())
 
 
 class SearchRequests:
@@ -76,7 +118,8 @@ class SearchRequests:
         self.log = structlog.get_logger()
         self.turns = turns
         self.in_flight = 0
-        self.answered = self.failed = 0
+        self.room = EngineRoom()
+        self.answered = self.failed = self.late = 0
         self._operations: dict[str, Callable[..., None]] = {
             "search": self._search, "search_accounts": self._search_accounts, "suggest": self._suggest,
             "tagged": self._tagged, "corrections": self._corrections, "trends": self._trends,
@@ -84,19 +127,51 @@ class SearchRequests:
         }  # fmt: skip
         self._checks: set[asyncio.Task[None]] = set()
 
+    def start(self) -> None:
+        """Start the engine, if there is one."""
+        if self.engine is not None:
+            self.engine.start()
+
+    async def stop(self) -> None:
+        """End the engine."""
+        if self.engine is not None:
+            await self.engine.stop()
+
+    async def wait_until_up(self, timeout_s: float) -> None:
+        """Return once the engine has answered, or after so long."""
+        if self.engine is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.engine.came_up.wait(), timeout_s)
+
+    def readiness(self) -> dict[str, Any]:
+        """Return what `/readyz` judges by; see `SearchEngine.readiness`."""
+        if self.engine is None:
+            return {"state": "off", "left": 0, "serves": False, "has_served": False}
+        return self.engine.readiness()
+
     def handle(self, request: Any, op: str, args: list[Any]) -> None:
         """Have it answered when it is its turn. Raises RookeryError for what can be refused at once."""
         if self.engine is None:
             raise NotFoundError("search is switched off on this cluster (search.enabled)")
         if self.in_flight + len(self.turns) >= IN_FLIGHT_MAX:
             raise OverloadedError(f"{IN_FLIGHT_MAX} searches are under way on this shard", retry_after_s=0.5)
-        self.turns.put(partial(self._guarded, request, op, partial(self._begin, request, op, args)))
+        asked = Asked(request, time.monotonic() + self.timeout_s)
+        self.turns.put(partial(self._guarded, asked, op, partial(self._begin, asked, op, args)))
 
-    def _begin(self, request: Any, op: str, args: list[Any]) -> None:
+    def _begin(self, request: Asked, op: str, args: list[Any]) -> None:
+        self._left_s(request)
         try:
             self._operations[op](request, *args)
         except TypeError as error:
             raise MalformedError(f"arguments of {op} don't fit: {str(error)[:200]}") from error
+
+    def _left_s(self, request: Asked) -> float:
+        """Return how long somebody waits yet. Raises OverloadedError when nobody does."""
+        left_s = request.until_s - time.monotonic()
+        if left_s <= 0 or request.is_abandoned:
+            self.late += 1
+            raise OverloadedError(f"the search took more than {self.timeout_s} s", retry_after_s=1.0)
+        return left_s
 
     def _guarded(self, request: Any, op: str, work: Callable[[], None]) -> None:
         """Do some work on a request when it is its turn; whatever it raises is the answer."""
@@ -112,7 +187,10 @@ class SearchRequests:
         """Return what `status` shows."""
         if self.engine is None:
             return {"state": "off"}
-        counted = {"in_flight": self.in_flight, "answered": self.answered, "failed": self.failed}
+        counted = {
+            "in_flight": self.in_flight, "answered": self.answered, "failed": self.failed,
+            "dropped_late": self.late + int(self.engine.facts.get("late", 0)), "shed": self.room.refused_count,
+        }  # fmt: skip
         return {**self.engine.figures(), **counted}
 
     # ---- tweets -----------------------------------------------------------------------------------------------
@@ -132,11 +210,7 @@ class SearchRequests:
                 page.ask_before(max_id)
         elif order == "top":
             whole(at_ms, 0, ID_MAX, "at_ms")
-            score, tweet_id = _pair(cursor)
-            if type(score) not in (int, float) or score != score:
-                raise MalformedError("a cursor of top is [score, tweet id]")
-            below = (float(score), an_id_or_zero(tweet_id, "cursor"))
-            TopPage(self, request, tree, viewer, count, bool(highlight), at_ms, below).ask()
+            TopPage(self, request, tree, viewer, count, bool(highlight), at_ms, _shown(cursor)).ask()
         else:
             raise InvalidError('order must be "latest" or "top"', "order")
 
@@ -178,9 +252,18 @@ class SearchRequests:
         text(query, QUERY_BYTES_MAX, "query")
         viewer = _viewer(reader)
         count = whole(count, 1, PAGE_COUNT_MAX, "count")
+        words = [] if query.startswith("#") else words_in(query)[:WORDS_MAX]
 
         def answer(body: Any) -> None:
-            request.reply([self._accounts(body[0], viewer)[:count], body[1][:count]])
+            accounts, tags = self._accounts(body[0], viewer)[:count], body[1]
+            if accounts or not words:
+                request.reply([accounts, tags, False])
+            else:  # or none that this reader may see
+                resembling = partial(answer_near, tags)
+                self.ask(request, "accounts", [words, count + SPARE_COUNT], resembling)
+
+        def answer_near(tags: Any, body: Any) -> None:
+            request.reply([self._accounts(body, viewer)[:count], tags, True])
 
         self.ask(request, "suggest", [query, count + SPARE_COUNT], answer)
 
@@ -237,8 +320,7 @@ class SearchRequests:
         except StopIteration as end:
             found: T = end.value
         else:
-            if time.monotonic() >= page.until_s:
-                raise OverloadedError(f"the search took more than {self.timeout_s} s", retry_after_s=1.0)
+            self._left_s(page.request)
             self.turns.put(partial(self._guarded, page.request, op, partial(self.in_turns, page, op, steps, then)))
             return
         then(found)
@@ -246,11 +328,14 @@ class SearchRequests:
     # ---- the engine -------------------------------------------------------------------------------------------
 
     def ask(self, request: Any, op: str, args: list[Any], then: Reply) -> None:
-        """Ask the engine, and go on with its answer. Raises OverloadedError when it is away."""
+        """Ask the engine, and go on with its answer. Raises OverloadedError when it is away or full, or it is late."""
         assert self.engine is not None
+        left_s = self._left_s(request)
+        units = self.room.take(op, args)
 
         def done(body: Any, error: Exception | None) -> None:
             self.in_flight -= 1
+            self.room.give(units)
             if error is None:
                 try:
                     then(body)
@@ -264,148 +349,12 @@ class SearchRequests:
             self.failed += 1
             request.fail(_refusal(error))
 
-        self.engine.send(op, args, self.timeout_s, done)
+        try:
+            self.engine.send(op, args, left_s, done)
+        except BaseException:
+            self.room.give(units)
+            raise
         self.in_flight += 1
-
-
-class Page:
-    """A page of ids that the engine knows to sort, of which not all may be shown: asked for until it is full."""
-
-    __slots__ = ("_rounds", "count", "highlight", "request", "requests", "rows", "tags", "tree", "until_s", "viewer")
-
-    def __init__(
-        self, requests: SearchRequests, request: Any, tree: Any, viewer: Viewer, count: int, highlight: bool
-    ) -> None:
-        self.requests, self.request, self.tree, self.viewer = requests, request, tree, viewer
-        self.count, self.highlight = count, highlight
-        self.tags: list[Any] | None = None  # instead of a tree: any, all, none
-        self.rows: list[Found] = []
-        self._rounds = 0
-        self.until_s = time.monotonic() + requests.timeout_s
-
-    def ask_before(self, max_id: int) -> None:
-        """Ask for what is older than max_id (0: the newest)."""
-
-        def take(matches: Matches, wanted: int) -> None:
-            ids = matches.ids
-            missing = self.count + 1 - len(self.rows)
-            self.rows += self.requests.found.rows(ids, self.viewer, missing, None, matches.arrivals)
-            self._rounds += 1
-            more = len(ids) == wanted
-            if len(self.rows) > self.count:
-                del self.rows[self.count :]
-                self._reply(self.rows[-1][1])
-            elif more and self._rounds < ROUNDS_MAX:
-                self.ask_before(ids[-1])
-            else:
-                self._reply(ids[-1] if more else 0)
-
-        self._ask(max_id, 0, take)
-
-    def ask_after(self, max_id: int, min_id: int) -> None:
-        """Ask for what is right after min_id."""
-
-        def take(matches: Matches, wanted: int) -> None:
-            ids = matches.ids
-            self.rows = self.requests.found.rows(ids, self.viewer, wanted, None, matches.arrivals) + self.rows
-            self._rounds += 1
-            more = len(ids) == wanted
-            if len(self.rows) > self.count:
-                del self.rows[: -self.count]
-                self._reply(self.rows[0][1])
-            elif more and self._rounds < ROUNDS_MAX:
-                self.ask_after(max_id, ids[0])
-            else:
-                self._reply(ids[0] if more else 0)
-
-        self._ask(max_id, min_id, take)
-
-    def _ask(self, max_id: int, min_id: int, take: Callable[[Matches, int], None]) -> None:
-        """Ask posting lists, or else the engine; take(matches, how many were asked for)."""
-        if self.tags is not None:
-            wanted = self._wanted(SPARE_COUNT)
-            self._ask_engine("tag", [*self.tags, max_id, min_id, wanted], wanted, take)
-            return
-        listed_count = self._wanted(LISTED_SPARE_COUNT)
-
-        def listed(found: Matches | None) -> None:
-            if found is not None:
-                take(found, listed_count)
-                return
-            wanted = self._wanted(SPARE_COUNT)
-            follows = follows_in(self.tree, self.viewer)
-            self._ask_engine("latest", [self.tree, max_id, wanted, min_id, follows], wanted, take)
-
-        self.requests.newest(self, max_id, min_id, listed_count, listed)
-
-    def _ask_engine(self, op: str, args: list[Any], wanted: int, take: Callable[[Matches, int], None]) -> None:
-        self.requests.ask(self.request, op, args, lambda ids: take(Matches(ids, None), wanted))
-
-    def _wanted(self, spare_count: int) -> int:
-        """Return how many ids to ask for: twice as many each round, as it seems that few may be shown."""
-        return min((self.count + 1 - len(self.rows) + spare_count) << self._rounds, ROUND_COUNT_MAX)
-
-    def _reply(self, edge: int) -> None:
-        """edge: how far was looked, 0 if to the end."""
-        self.requests.reply_page(self.request, self.tree, self.rows, edge, self.highlight)
-
-
-class TopPage:
-    """A page of the best. A class, as functions that call themselves would be garbage that only a collection finds."""
-
-    __slots__ = ("at_ms", "below", "count", "highlight", "request", "requests", "tree", "until_s", "viewer")
-
-    def __init__(
-        self, requests: SearchRequests, request: Any, tree: Any, viewer: Viewer, count: int, highlight: bool,
-        at_ms: int, below: tuple[float, int],
-    ) -> None:  # fmt: skip
-        """below: score and id that those of the page come after; an id of 0 for none."""
-        self.requests, self.request, self.tree, self.viewer = requests, request, tree, viewer
-        self.count, self.highlight, self.at_ms, self.below = count, highlight, at_ms, below
-        self.until_s = time.monotonic() + requests.timeout_s
-
-    def ask(self) -> None:
-        """Ask posting lists, or else the engine."""
-        self._ask_lists(self.count + 1 + LISTED_SPARE_COUNT)
-
-    def _ask_lists(self, wanted: int) -> None:
-        """Ask for as many as likely make a page; for more if few of them may be shown."""
-        requests = self.requests
-        assert requests.engine is not None
-        postings = requests.engine.postings
-        best = postings.best(self.tree, self.at_ms, self.below, wanted, self.viewer, requests.weights)
-        requests.in_turns(self, "top", best, partial(self._take, wanted))
-
-    def _take(self, wanted: int, best: Matches | None) -> None:
-        requests = self.requests
-        if best is None:
-            args = [self.tree, requests.candidates, follows_in(self.tree, self.viewer)]
-            requests.ask(self.request, "top", args, self._rank)
-        elif self._show(best, len(best.ids) == wanted <= BEST_COUNT_MAX):
-            requests.answered += 1
-        else:
-            self._ask_lists(8 * wanted)
-
-    def _rank(self, body: Any) -> None:
-        requests, below = self.requests, self.below
-        ranked = requests.found.ranked(body[0], body[1], self.at_ms, self.viewer, requests.weights)
-        if below[1]:
-            ranked = [each for each in ranked if each < below]
-        self._show(Matches([tweet_id for _, tweet_id in ranked], None, [score for score, _ in ranked]), False)
-
-    def _show(self, matches: Matches, whole_page: bool) -> bool:
-        """Answer with the first that may be seen, unless a whole page is wanted and there are fewer."""
-        count = self.count
-        rows = self.requests.found.rows(matches.ids, self.viewer, count + 1, matches.scores, matches.arrivals)
-        if whole_page and len(rows) <= count:
-            return False
-        self.requests.reply_page(self.request, self.tree, rows[:count], int(len(rows) > count), self.highlight)
-        return True
-
-
-def follows_in(tree: Any, viewer: Viewer) -> bytes:
-    """Return what the engine has to know of whom the reader follows: nothing, if the query doesn't ask."""
-    return viewer.following.astype("<i8").tobytes() if has_follows(tree) else b""
 
 
 def _refusal(error: Exception) -> RookeryError:
@@ -418,6 +367,15 @@ def _pair(value: Any) -> list[Any]:
     if not isinstance(value, list) or len(value) != 2:
         raise MalformedError("a cursor is a list of two")
     return value
+
+
+def _shown(cursor: Any) -> frozenset[int]:
+    """Return the tweets that a cursor of `top` names. Raises MalformedError."""
+    if cursor == FIRST_OF_OLD_WORKERS:
+        return frozenset()
+    if type(cursor) is not bytes or len(cursor) % 8 or len(cursor) > 8 * SHOWN_COUNT_MAX:
+        raise MalformedError(f"a cursor of top is int64 bytes of at most {SHOWN_COUNT_MAX} tweets")
+    return frozenset(np.frombuffer(cursor, dtype="<i8").tolist())
 
 
 def _viewer(reader: Any) -> Viewer:

@@ -7,6 +7,9 @@ Rules of this file
 - The engine is a child process: it ends with this one, and is started again when it ends. Whatever it forgets is fed
   again, because contents are compared, not positions.
 - Nothing is fed before it is committed.
+- Whether it lives, its heartbeat says, and nothing else: what hangs is ended by a watchdog (cluster/watchdog.py). An
+  engine that is asked for more than it can answer is slow, and lives. Only where nobody watches does its silence count.
+- Until it first answers, an engine has the priority of its shard: the cluster isn't ready before. Then it steps back.
 - A turn of the loop reads at most ROWS_PER_TURN rows; what isn't fed yet waits as keys.
 
 Costs: 3 us a tweet fed, 0.1 s to compare 1,000,000 tweets (on another thread, but for 30 ms).
@@ -16,10 +19,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,21 +36,26 @@ from actors.commits import Commits
 from actors.core.errors import MalformedError, OverloadedError, RookeryError
 from actors.core.found import HIDDEN_FLAGS, FoundTweets
 from actors.core.news import News
-from actors.search.documents import CHANGED, CONTENTS_MAX, FOUND, NEW, SOCKET, band_of, digest_of
+from actors.search.documents import CHANGED, CONTENTS_MAX, ENGINE_NAME, FOUND, NEW, SOCKET, band_of, digest_of
 from actors.search_postings import TweetPostings
 from actors.search_rows import SearchRows
+from cluster.heartbeat import beats_of, slot_for_child
 from cluster.lane_client import LaneClient
+from cluster.lane_handshake import LaneKeys
 from cluster.lane_protocol import LaneDisconnected
 
 Ints = npt.NDArray[np.int64]
+Ask = Callable[[str, list[Any]], Awaitable[Any]]
 FEED_ROWS = 400  # rows in one feed: 15 ms of the engine's indexing thread
 FEED_BYTES = 1 << 20  # of bodies in one feed: a lane's frame takes 8 MiB, of which 400 profiles may fill 6.5
 ROWS_PER_TURN = 50  # read in one turn of the loop: 0.2 ms
 IDLE_S = 0.02  # between two looks for news
-FEED_TIMEOUT_S = 60.0  # a feed may wait for a merge of segments
+FEED_TIMEOUT_S = 60.0  # a feed may wait for a merge of segments; longer, if the engine lives
+FEED_MAX_S = 600.0  # its heart beats, and yet it takes nothing in: it is started again
 START_TIMEOUT_S = 60.0  # of an engine: opening an index of some GB takes seconds
 RESTART_FIRST_S, RESTART_MAX_S = 0.2, 30.0  # pause before an engine is started again, doubling
 HEALTHY_S = 60.0  # an engine that ran so long was healthy: the next pause is short again
+SEARCH_SUFFIX = "-search"  # of the engine's name, as `status` shows it
 FACTS_S = 2.0  # between two looks at the engine's figures
 POPULARITY_S = 30.0  # between two looks for accounts whose followers have doubled
 _COMPARED = ("flags", "author_id", "likes", "reposts", "replies")
@@ -82,11 +91,13 @@ class SearchEngine:
         self.backlog_count = 0
         self.start_count = 0
         self._lane: LaneClient | None = None
+        self._pid = 0
         self._task: asyncio.Task[None] | None = None
         self._bands = np.zeros(0, dtype=np.int64)  # by row: the popularity that was fed
         self.postings = TweetPostings(self.rows, self._committed)
         self._compare = asyncio.Event()  # asked for, by `check --search`
         self._state_of_start = "starting"
+        self.came_up = asyncio.Event()  # searches have been answered since this process began
 
     # ---- life -------------------------------------------------------------------------------------------------
 
@@ -101,11 +112,14 @@ class SearchEngine:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def send(self, op: str, args: list[Any], timeout_s: float, done: Callable[[Any, Exception | None], None]) -> None:
-        """Ask the engine; done(body, None) or done(None, error) is called later. Raises OverloadedError: it is away."""
+        """Ask the engine; done(body, None) or done(None, error) is called later. Raises OverloadedError: it is away.
+
+        The engine doesn't begin what it gets to later than timeout_s from now.
+        """
         if self._lane is None:
             raise OverloadedError(f"the search engine of shard {self.state.shard} is {self._state_of_start}", None, 1.0)
         try:
-            self._lane.send(op, args, timeout_s, done)
+            self._lane.send("within", [time.monotonic() + timeout_s, op, args], timeout_s, done)
         except LaneDisconnected as error:
             raise OverloadedError(f"the search engine of shard {self.state.shard} has ended", None, 1.0) from error
 
@@ -136,14 +150,19 @@ class SearchEngine:
             sys.executable, "-m", "actors.search", cwd=REPOSITORY, stdin=asyncio.subprocess.PIPE
         )
         self.start_count += 1
+        self._pid = process.pid
         lane: LaneClient | None = None
         try:
             assert process.stdin is not None
-            given = {"directory": str(self.directory), "secret": secret.hex(), "commit_ms": self.commit_ms}
+            given = {
+                "directory": str(self.directory), "secret": secret.hex(), "commit_ms": self.commit_ms,
+                "heartbeat": slot_for_child(SEARCH_SUFFIX), "nice": self.came_up.is_set(),
+            }  # fmt: skip
             process.stdin.write(json.dumps(given).encode() + b"\n")
             lane = await self._connect(process, secret)
-            ask = partial(lane.request, timeout_s=FEED_TIMEOUT_S)
-            filling = asyncio.get_running_loop().create_task(self.postings.run(ask))
+            if slot_for_child(SEARCH_SUFFIX):
+                lane.stall_timeout_s = math.inf
+            filling = asyncio.get_running_loop().create_task(self.postings.run(partial(self._ask, lane)))
             try:
                 await self._feed_on(lane)
             finally:
@@ -165,9 +184,29 @@ class SearchEngine:
                 raise TimeoutError(f"the search engine didn't start within {START_TIMEOUT_S} s")
             await asyncio.sleep(0.02)
             if path.exists():
-                lane = LaneClient(str(path), secret)
+                lane = LaneClient(str(path), LaneKeys(secret), ENGINE_NAME)
                 await lane.connect()
                 return lane
+
+    async def _ask(self, lane: LaneClient, op: str, args: list[Any]) -> Any:
+        """Ask the engine what isn't a search, and wait for it as long as it lives.
+
+        Without a heartbeat that could be looked at: for FEED_TIMEOUT_S. Raises RookeryError, LaneDisconnected, or
+        TimeoutError once its heart stands still.
+        """
+        reply, beats = asyncio.ensure_future(lane.request(op, args, FEED_MAX_S)), self._beats()
+        try:
+            while not (await asyncio.wait([reply], timeout=FEED_TIMEOUT_S))[0]:
+                before, beats = beats, self._beats()
+                if beats == before:
+                    raise TimeoutError(f"the search engine's heart stands still, and it doesn't answer {op}")
+            return reply.result()
+        finally:
+            reply.cancel()
+
+    def _beats(self) -> int:
+        slot = slot_for_child(SEARCH_SUFFIX)
+        return beats_of(Path(slot[0]), slot[1], self._pid) if slot else -1
 
     # ---- feeding ----------------------------------------------------------------------------------------------
 
@@ -175,14 +214,15 @@ class SearchEngine:
         """Bring the index to what memory has, and keep it there."""
         self.state.news = News()
         await self._catch_up(lane, at_start=True)
-        self._lane = lane
+        if self._lane is None:
+            await self._open(lane)
         self.log.info("search is ready", documents=len(self.state.tweets), starts=self.start_count)
         facts_at = popularity_at = 0.0
         while not lane.closed:
             now = time.monotonic()
             if now - facts_at >= FACTS_S:
                 facts_at = now
-                self.facts = await lane.request("facts", [], FEED_TIMEOUT_S)
+                self.facts = await self._ask(lane, "facts", [])
             if now - popularity_at >= POPULARITY_S:
                 popularity_at = now
                 self._note_popularity()
@@ -193,6 +233,12 @@ class SearchEngine:
                 continue
             await self._feed_news(lane)
         raise OSError("the search engine has closed its lane")
+
+    async def _open(self, lane: LaneClient) -> None:
+        """Let searches come, to an engine that goes behind home reads from now on."""
+        self._lane = lane
+        self.came_up.set()
+        await self._ask(lane, "step_back", [])
 
     async def _feed_news(self, lane: LaneClient) -> None:
         news = self.state.news
@@ -253,7 +299,7 @@ class SearchEngine:
     async def _send(self, lane: LaneClient, feed: list[Any]) -> None:
         """Have a feed taken in. What the engine can't read is left out; the rest is to be found all the same."""
         try:
-            self.postings.take(await lane.request("feed", feed, FEED_TIMEOUT_S))
+            self.postings.take(await self._ask(lane, "feed", feed))
             self.postings.gone(feed[1])
         except MalformedError as error:
             self.log.error("some tweets or accounts can't be indexed", reason=str(error)[:300])
@@ -294,10 +340,13 @@ class SearchEngine:
     # ---- comparing --------------------------------------------------------------------------------------------
 
     async def compare(self) -> dict[str, int]:
-        """Say how far the index is from memory now; what is fed meanwhile counts as missing."""
+        """Say how far the index is from memory now; what is fed meanwhile counts as missing.
+
+        Not so accounts whose followers have doubled since the last look for them: these are due within POPULARITY_S.
+        """
         if self._lane is None:
             raise OverloadedError(f"the search engine of shard {self.state.shard} is {self._state_of_start}", None, 1.0)
-        counts = (await self._difference(self._lane)).counts()
+        counts = (await self._difference(self._lane, popularity_as_fed=True)).counts()
         return {**counts, "unlisted": await self.postings.missing_count()}
 
     def repair(self) -> None:
@@ -311,13 +360,14 @@ class SearchEngine:
         await self._committed(self.state.position)
         if any(value for name, value in found.counts().items() if name != "indexed"):
             self.log.info("the search index is brought up to date", **found.counts())
-        if at_start and len(found.missing) > FEED_ROWS:
-            self._lane = lane  # it answers with what it has
         work = [(t, CHANGED) for t in found.extra.tolist()] + [(t, CHANGED) for t in found.stale.tolist()]
         work += [(t, FOUND) for t in found.missing.tolist()]
         accounts = found.accounts_missing + found.accounts_extra
+        self.backlog_count = len(work) + len(accounts)
+        if at_start and self.backlog_count > FEED_ROWS:
+            await self._open(lane)  # it answers with what it has
         for tweets, some in _parts(work, accounts):
-            self.backlog_count = len(work) + len(accounts)
+            self.backlog_count = len(tweets) + len(some) + len(work) + len(accounts)
             await self._feed(lane, tweets, some)
             if self.state.news and at_start:
                 await self._feed_news_once(lane)
@@ -338,10 +388,17 @@ class SearchEngine:
         wanted = [(tweet_id, FOUND if is_new else CHANGED) for tweet_id, is_new in taken.tweets.items()]
         await self._feed(lane, wanted, taken.accounts)
 
-    async def _difference(self, lane: LaneClient, forget_news: bool = False) -> Comparison:
-        """Compare. forget_news: what has changed so far is in the difference, and needs no other feed."""
+    async def _difference(
+        self, lane: LaneClient, forget_news: bool = False, popularity_as_fed: bool = False
+    ) -> Comparison:
+        """Compare. forget_news: what has changed so far is in the difference, and needs no other feed.
+
+        popularity_as_fed: an account's popularity is to be what the index was fed, not what it is now.
+        """
         await self._feed(lane, [], [], committed=True)
-        columns = await _contents(lane, "tweets") + await _contents(lane, "accounts")
+        columns = [
+            column for kind in ("tweets", "accounts") for column in await _contents(partial(self._ask, lane), kind)
+        ]
         if forget_news:
             self.state.news = News()
         tweets = self.state.tweets
@@ -350,15 +407,15 @@ class SearchEngine:
         facts = {name: tweets.columns[name][slots] for name in _COMPARED}
         away = np.fromiter(self.state.people.away, dtype=np.int64, count=len(self.state.people.away))
         missing, extra, stale = await asyncio.to_thread(_compare_tweets, ids, facts, away, *columns[:3])
-        accounts_missing, accounts_extra = await self._compare_accounts(columns[3], columns[4])
+        accounts_missing, accounts_extra = await self._compare_accounts(columns[3], columns[4], popularity_as_fed)
         return Comparison(missing, extra, stale, accounts_missing, accounts_extra, len(columns[0]))
 
-    async def _compare_accounts(self, ids: Ints, digests: Ints) -> tuple[list[int], list[int]]:
+    async def _compare_accounts(self, ids: Ints, digests: Ints, as_fed: bool) -> tuple[list[int], list[int]]:
         known = dict(zip(ids.tolist(), digests.tolist(), strict=True))
         missing = []
         for i, (account_id, row) in enumerate(list(self.state.people.row_of.items())):
             account = self.state.people.accounts[row]
-            band = band_of(self.rows.followers(row))
+            band = int(self._bands[row]) if as_fed and row < len(self._bands) else band_of(self.rows.followers(row))
             if known.pop(account_id, None) != digest_of(account.username, account.display_name, account.bio, band):
                 missing.append(account_id)
             else:
@@ -368,19 +425,32 @@ class SearchEngine:
                 await asyncio.sleep(0)
         return missing, list(known)
 
+    @property
+    def state_name(self) -> str:
+        """`starting`, or `starting again`; `catching up` while it answers with what it has; `ready`."""
+        return self._state_of_start if self._lane is None else "catching up" if self.backlog_count else "ready"
+
+    def readiness(self) -> dict[str, Any]:
+        """Return what `/readyz` judges by: whether it answers, whether it has since this process began, what is left.
+
+        From any thread.
+        """
+        state = self.state_name
+        serves = state in ("ready", "catching up")
+        return {"state": state, "left": self.backlog_count, "serves": serves, "has_served": self.came_up.is_set()}
+
     def figures(self) -> dict[str, Any]:
         """Return what `status` shows of search."""
-        state = self._state_of_start if self._lane is None else "catching up" if self.backlog_count else "ready"
         counted = {"backlog": self.backlog_count, "starts": self.start_count}
-        return {"state": state, **counted, "postings": self.postings.figures(), **self.facts}
+        return {"state": self.state_name, **counted, "postings": self.postings.figures(), **self.facts}
 
 
-async def _contents(lane: LaneClient, kind: str) -> list[Ints]:
+async def _contents(ask: Ask, kind: str) -> list[Ints]:
     """Return what the index has of tweets (ids, likes, engagement) or accounts (ids, digests)."""
     parts: list[list[Ints]] = []
     below = 0
     while True:
-        packed = await lane.request("contents", [kind, below], FEED_TIMEOUT_S)
+        packed = await ask("contents", [kind, below])
         parts.append([np.frombuffer(column, dtype="<i8").astype(np.int64) for column in packed])
         ids = parts[-1][0]
         if len(ids) < CONTENTS_MAX:

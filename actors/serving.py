@@ -1,9 +1,7 @@
 """`serve`: a whole cluster's life in one process, from the first lock to the last checkpoint.
 
 Rules of this file
-- Until everything serves, SIGINT and SIGTERM end the start; what was started is taken down again. Journals make
-  that safe at any point.
-- While serving, the first signal stops cleanly, the second is answered with "still stopping", the third gives up.
+- What signals mean at each moment says signals.py. A stop takes `cluster.stop_ms` at most, and GIVE_UP_S for Ray's end.
 - A local Ray lives and dies with this process: if it is killed, Ray's own reaper ends the rest. On a joined Ray
   cluster only our actors are ended, and with `cluster.outlive_serve` not even these. Then a node can be taken away with
   the `serve` on it, and another `serve` finds what runs.
@@ -14,10 +12,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
-import threading
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import ray
@@ -26,20 +24,26 @@ from rich.table import Table
 
 from actors.api_workers import ApiWorkers
 from actors.launch import (
+    KILLED_PATIENCE_S,
+    READY_POLL_S,
     ClusterInfo,
     require_free_port,
     serving_lock,
     start_actors,
-    start_ray,
     stop_actors,
     with_stored_shards,
 )
+from actors.local_ray import remove_ray_folder, require_ray_token, start_ray
 from actors.progress import Bars
 from actors.ray_token import TOKEN_FILE, write_private
+from actors.signals import Signals
 from actors.storage import storage_warning
 from api.auth import make_token
 from api.entities import find_entities, pack_entities
+from api.readiness import START_PATIENCE_S
 from cluster.connect import open_client
+from cluster.heartbeat import remove, remove_stale
+from cluster.liveness import machine_folder
 from cluster.loading import BulkLoader
 from cluster.sample import SAMPLE_READER, load_sample, sample_size
 from configs.explain import mask_url
@@ -48,50 +52,23 @@ from configs.settings import Settings
 REPOSITORY = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 300.0  # recovery of a large shard; progress is in the log
 SAMPLE_FILE = "sample.json"
-GIVE_UP_SIGNAL_COUNT = 3
+READY_PATIENCE_S = START_PATIENCE_S + 30.0  # API workers wait no longer for search either
+READY_ANSWER_S = 5.0
+GIVE_UP_S = 2.0  # for Ray itself to end, after the actors
 
 
-class Signals:
-    """What SIGINT and SIGTERM mean at the moment."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._told = threading.Event()
-        self._count = 0
-        self.starting = True
-
-    def install(self) -> None:
-        """Take over both signals; again after Ray's start, which sets its own handlers."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._handle)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._count += 1
-        if (self.starting and self._count == 1) or self._count >= GIVE_UP_SIGNAL_COUNT:
-            raise KeyboardInterrupt
-        if self._told.is_set():
-            self._console.print("still stopping; once more to give up waiting", style="yellow")
-        self._told.set()
-
-    def wait(self) -> None:
-        """Return when told to stop."""
-        self.starting = False
-        while not self._told.wait(1.0):
-            continue
-
-
-def serve(settings: Settings, sample: bool, out: Console, err: Console) -> bool:
-    """Run a cluster until told to stop; returns whether it came up. Raises RookeryError, RayError, ConnectionError."""
-    signals = Signals(err)
+def serve(settings: Settings, sample: bool, out: Console, err: Console) -> None:
+    """Run a cluster until told to stop, also while it starts. Raises RookeryError, RayError, ConnectionError."""
+    signals = Signals(lambda line: err.print(line, style="yellow"))
     signals.install()
     data_dir = settings.storage.data_dir
-    with serving_lock(data_dir):
+    with serving_lock(data_dir) as was_killed:
         asked, settings = settings.cluster.shards, with_stored_shards(settings)
         if settings.cluster.shards != asked:
             note = f"{data_dir} has {settings.cluster.shards} shards; `rebalance --shards {asked}` makes them {asked}"
             err.print(note, highlight=False, soft_wrap=True)
         if not settings.cluster.ray_address:  # else the port may be that of workers which run already
-            require_free_port(settings.server.host, settings.server.port)
+            require_free_port(settings.server.host, settings.server.port, KILLED_PATIENCE_S if was_killed else 0.0)
         with err.status(f"asking {settings.storage.backend} what it keeps"):
             warning = storage_warning(settings)
         if warning:
@@ -100,36 +77,69 @@ def serve(settings: Settings, sample: bool, out: Console, err: Console) -> bool:
             _serve(settings, sample, signals, out, err)
         except (KeyboardInterrupt, SystemExit):  # SystemExit: SIGTERM while Ray's own handler was in place
             err.print("interrupted; what was acknowledged is in the journals", style="yellow")
-            return not signals.starting
-        return True
 
 
 def _serve(settings: Settings, sample: bool, signals: Signals, out: Console, err: Console) -> None:
     data_dir, c = settings.storage.data_dir, settings.cluster
-    clean, api_workers = c.outlive_serve, ApiWorkers(settings)
+    started, api_workers = False, ApiWorkers(settings)
     try:
         with err.status("starting Ray"):
             context = start_ray(settings, {"PYTHONPATH": str(REPOSITORY)})
         signals.install()
+        if c.require_ray_token:
+            require_ray_token(context.address_info["gcs_address"])
+        remove_stale(machine_folder(c.namespace))
         with err.status(f"starting {c.shards} shards, recovering from {data_dir}"):
             url = start_actors(settings, api_workers, START_TIMEOUT_S)
+        started = True
         if c.ray_address:
             api_workers.watch()
         info = _save_info(settings, context, url)
         reader = asyncio.run(_sample(settings, err)) if sample else {}
+        with err.status("waiting until everything is served"):
+            trouble = wait_until_ready(url, READY_PATIENCE_S)
+        if trouble:
+            err.print(f"warning: {url}/readyz isn't 200 yet: {trouble}", style="yellow", highlight=False)
         _welcome(info, data_dir, reader, out)
         signals.wait()
-        api_workers.end()
-        if not c.outlive_serve:
-            with err.status("stopping: finishing requests, folding the journal into the checkpoint"):
-                positions = stop_actors(c.namespace)
-            clean = True
-            err.print(f"stopped; shards at positions {positions}", highlight=False)
     finally:
-        api_workers.end()
-        if c.ray_address and not clean and ray.is_initialized():
-            stop_actors(c.namespace)
-        ray.shutdown()
+        if signals.told:
+            signals.stop_within(c.stop_ms / 1000 + GIVE_UP_S)
+        _stop(settings, api_workers, started, err)
+
+
+def wait_until_ready(url: str, patience_s: float) -> str:
+    """Return "" once `/readyz` answers 200; after so long, what it said last: the rest is served all the same."""
+    deadline, said = time.monotonic() + patience_s, ""
+    ask = urllib.request.build_opener(urllib.request.ProxyHandler({})).open  # whatever the environment says of proxies
+    while True:
+        try:
+            with ask(f"{url}/readyz", timeout=READY_ANSWER_S) as answer:
+                answer.read()
+                return ""
+        except urllib.error.HTTPError as error:
+            said = error.read().decode(errors="replace")
+        except OSError as error:
+            said = str(error)
+        if time.monotonic() >= deadline:
+            return said
+        time.sleep(READY_POLL_S)
+
+
+def _stop(settings: Settings, api_workers: ApiWorkers, started: bool, err: Console) -> None:
+    """Take down what was started. started: whether all actors have come up, and can be asked to stop."""
+    c = settings.cluster
+    machine = machine_folder(c.namespace) if ray.is_initialized() else None
+    api_workers.end()
+    # A local Ray ends with its actors, and those that recover can't be asked: they would be waited for in vain.
+    if ray.is_initialized() and (started or c.ray_address) and not (started and c.outlive_serve):
+        with err.status("stopping: finishing requests, folding the journal into the checkpoint"):
+            positions = stop_actors(c.namespace, c.stop_ms / 1000)
+        err.print(f"stopped; shards at positions {positions}", highlight=False)
+    ray.shutdown()
+    if machine is not None and not c.ray_address:
+        remove(machine)
+        remove_ray_folder(settings.storage.data_dir)
 
 
 def _save_info(settings: Settings, context: Any, url: str) -> ClusterInfo:

@@ -32,27 +32,28 @@ from actors.core import limits, warm
 from actors.core.arguments import id_list
 from actors.core.deliveries import PIECE_FOLLOWERS
 from actors.core.errors import FrozenError, InvalidError, MalformedError, MovedError, OverloadedError, RookeryError
-from actors.core.found import FoundTweets, Weights
 from actors.core.replica import READS, WRITES
 from actors.core.verify import check, digest
 from actors.exchange import Exchange
 from actors.handover import Handover
 from actors.home_requests import HomeRequests
+from actors.lane_listening import listen
 from actors.metrics import RayExporter, ShardMetrics
 from actors.moves import OPERATIONS as MOVES
 from actors.moves import Moves
 from actors.replication import OPERATIONS as REPLICATION
 from actors.replication import Replication
 from actors.search_requests import OPERATIONS as SEARCH
-from actors.search_requests import SearchRequests
-from actors.searching import SearchEngine
+from actors.search_requests import make_search
 from actors.storage import Storage, failure_file, open_storage, shard_directory
 from cluster import spare_workers
 from cluster.code_on_disk import require_current
 from cluster.connect import router_handle
+from cluster.heartbeat import busy
+from cluster.lane_handshake import LaneKeys
 from cluster.lane_server import LaneRequest, LaneServer
+from cluster.liveness import take_part
 from cluster.shard_map import ShardMap, shard_actor_name
-from cluster.turns import Turns
 from configs.logging import configure_logging
 from configs.settings import Settings
 
@@ -71,9 +72,11 @@ PIECE_PAUSE_S, REQUESTS_WITHIN_S = 0.001, 0.02
 IMPATIENT_AUTHORS = 8  # whose large deliveries wait: then no more pauses
 SPARE_LOOK_S = 10.0  # between looks whether the node has its spare workers
 SPARE_PAUSE_S = 1.0  # before the first: readers catch up
+SPARE_SEARCH_S = 30.0  # that one waits for the search engine to come up, at most
 SPARE_STAGGER_S = 0.5  # between the looks of two shards, so that the later one sees what the earlier one asked for
 ROUTER_ANSWER_S = 2.0  # one call to the router
 STOP_PATIENCE_S = 5.0  # that a clean stop waits for followers to have everything
+WALK_S = 300.0  # that a walk over the whole state may hold the loop: some seconds for a million accounts
 TOUCHED_MAX = 100_000  # accounts in one message of who has read
 REJOIN_S = 0.5  # between attempts to reach the router while it restarts
 
@@ -95,6 +98,8 @@ class ShardActor:
         configure_logging(self.settings.log.format, self.settings.log.level, component=shard_actor_name(shard, index))
         self.log = structlog.get_logger()
         self.shard, self.index = shard, index
+        cluster = self.settings.cluster
+        self._heartbeat = take_part(shard_actor_name(shard, index), cluster.namespace, cluster.hang_ms / 1000)
         storage = self._recover()
         self.storage, self.replica, self.state = storage, storage.replica, storage.replica.state
         self.metrics = ShardMetrics()
@@ -111,7 +116,7 @@ class ShardActor:
             self.commits, self.metrics, self.settings.cluster.namespace, lambda: self.replication.leads
         )
         self.homes = HomeRequests(self.commits, self.exchange, self.metrics)
-        self.search = self._make_search()
+        self.search = make_search(self.settings.search, self.commits, self.replica.reads, storage.directory / "search")
         self.commits.on_applied = self._announce
         self.lane: LaneServer | None = None
         self._stopping = self._delivering = self._tidying = False
@@ -122,6 +127,7 @@ class ShardActor:
         self._reads, self._writes = frozenset(READS), frozenset(WRITES)
         self._loop = asyncio.get_running_loop()
         self._tasks = [self._loop.create_task(self._start_or_end())]
+        self._heartbeat.start()
 
     # ---- life -------------------------------------------------------------------------------------------------
 
@@ -147,15 +153,6 @@ class ShardActor:
         )  # fmt: skip
         return storage
 
-    def _make_search(self) -> SearchRequests:
-        search, found = self.settings.search, FoundTweets(self.replica.reads)
-        weights = Weights(search.half_life_hours * 3_600_000.0, search.freshness_floor, search.closeness_bonus)
-        engine = SearchEngine(self.commits, found, self.storage.directory / "search", search.commit_ms)
-        engine.postings.filled = gc.freeze  # half a million names of lists; a collection that meets them takes 50 ms
-        return SearchRequests(
-            engine if search.enabled else None, found, weights, search.candidates, search.timeout_ms / 1000, Turns()
-        )
-
     def _leave_word(self, error: Exception) -> None:
         path = failure_file(self.settings.storage.data_dir, self.shard, self.index)
         path.write_text(f"{type(error).__name__}: {error}\n", encoding="utf-8")
@@ -174,27 +171,16 @@ class ShardActor:
     async def _start(self) -> None:
         """Join the cluster: get the secret, open the lane, report where it listens, begin to send."""
         self._joined = joined = await self._call_router("join")
-        lane, self.replication.secret = self.settings.lane, joined["secret"]
+        lane, self.replication.keys = self.settings.lane, LaneKeys.from_join(joined)
         self.lane = LaneServer(
-            self.handle, joined["secret"],
+            self.handle, self.replication.keys, shard_actor_name(self.shard, self.index),
             connection_count_max=lane.connections_max, in_flight_count_max=lane.inflight_max,
         )  # fmt: skip
-        path = str(shard_directory(self.settings.storage.data_dir, self.shard, self.index) / "lane.sock")
-        try:
-            await self.lane.start_unix(path)
-        except ValueError as error:  # the data folder's path is too long for a socket: TCP serves this node too
-            self.log.warning("no Unix socket for the lane", reason=str(error))
-            path = ""
-        port = await self.lane.start_tcp(lane.host)
-        everywhere = lane.host in ("0.0.0.0", "::")  # an address to listen on, not one to dial
         self.replication.node_id = ray.get_runtime_context().get_node_id()
-        self._endpoints = {
-            "unix_path": path, "host": ray.util.get_node_ip_address() if everywhere else lane.host, "port": port,
-            "node_id": self.replication.node_id, "pid": os.getpid(),
-        }  # fmt: skip
+        listening = await listen(self.lane, self.settings, self.storage.directory)
+        self._endpoints = {**listening, "node_id": self.replication.node_id, "pid": os.getpid()}
         self.exchange.start()
-        if self.search.engine is not None:
-            self.search.engine.start()
+        self.search.start()
         self._tasks += [asyncio.create_task(run()) for run in (self._tick, self._flush_counts, self._export)]
         wire = await self._call_router("register_replica", self.shard, self.index, self._endpoints)
         self.replication.learn(ShardMap.from_wire(wire))
@@ -203,6 +189,7 @@ class ShardActor:
     async def _keep_spares(self) -> None:
         """See to it that this node has workers that are ready to become a shard."""
         pause = SPARE_PAUSE_S + SPARE_STAGGER_S * self.shard
+        await self.search.wait_until_up(SPARE_SEARCH_S)  # loading a spare takes a processor 2 s
         while self.settings.cluster.spares:
             await asyncio.sleep(pause)
             try:
@@ -261,21 +248,22 @@ class ShardActor:
         replication = self.replication
         leads = replication.term if replication.role == "primary" else 0
         epoch = 0 if replication.shard_map is None else replication.shard_map.epoch
-        return {**self._endpoints, "leads": leads, "epoch": epoch, "moves": self.moves.figures()}
+        said = {"moves": self.moves.figures(), "search": self.search.readiness()}
+        return {**self._endpoints, "leads": leads, "epoch": epoch, **said}
 
     async def stop(self) -> int:
         """End cleanly: no more requests, everything durable and folded into the checkpoint. Returns the position."""
         if not self._stopping:
             await self._stop_serving(STOP_PATIENCE_S)
             await self.commits.close()
+            self._heartbeat.close()
         return self.state.position
 
     async def _stop_serving(self, followers_s: float) -> None:
         """Take no more requests. followers_s: how long followers are given to get what they lack."""
         self._stopping = True
         await self.replication.stop(followers_s)
-        if self.search.engine is not None:
-            await self.search.engine.stop()
+        await self.search.stop()
         self.exchange.stop()
         for task in self._tasks:
             task.cancel()
@@ -394,9 +382,11 @@ class ShardActor:
         elif op == "status":
             request.reply(self.status())
         elif op == "check":
-            request.reply(check(self.state))
+            with busy("check", WALK_S):
+                request.reply(check(self.state))
         elif op == "digest":
-            request.reply(digest(self.state))
+            with busy("digest", WALK_S):
+                request.reply(digest(self.state))
         elif op == "home_ids":
             if len(request.args) != 3:
                 raise InvalidError("home_ids takes [account_id, max_id, count]")
@@ -532,6 +522,9 @@ class ShardActor:
         m.rings = state.rings.awake_count
         m.epoch, m.primary = self.replication.term, int(self.replication.role == "primary")
         m.checkpoint_rows = figures["checkpoint_rows"]
+        if self.lane is not None:
+            m.lane_strangers_turned_away = self.lane.turned_away_count
+        m.hangs = self._heartbeat.hangs["count"]
         m.measure_memory()
 
     def status(self) -> dict[str, Any]:
@@ -542,11 +535,13 @@ class ShardActor:
             "replica": self.index,
             "primary": self.replication.role == "primary",
             "pid": os.getpid(),
+            "hangs": self._heartbeat.hangs,
             "rss_bytes": self.metrics.memory_bytes,
             "epoch": self.storage.journal.epoch,
             **self.replication.figures(),
             **self.moves.figures(),
             "lane_connections": 0 if self.lane is None else self.lane.connection_count,
+            "lane_strangers": {} if self.lane is None else self.lane.strangers(),
             "tidying": self._tidying,
             "search": self.search.figures(),
             **self.replica.reads.facts(),
@@ -558,6 +553,7 @@ class ShardActor:
 class _CallRequest:
     """A lane request that came as an actor call."""
 
+    is_abandoned = False  # nobody can tell
     __slots__ = ("answer", "args", "op")
 
     def __init__(self, op: str, args: list[Any]) -> None:

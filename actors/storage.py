@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from actors.core import limits
+from actors.core.errors import NotFoundError
 from actors.core.replica import Replica
 from actors.core.snapshot import TABLES
 from actors.core.tables import TableChange
@@ -18,6 +19,7 @@ from configs.settings import Settings
 from persistence.duckdb_checkpoint import DuckDBCheckpointStore
 from persistence.errors import CheckpointDamagedError, JournalCorruptError, PositionGapError, ReplicaFileError
 from persistence.file_journal import FileJournal
+from persistence.private import make_private
 from persistence.protocols import CheckpointStore, Journal
 from persistence.recovery import RecoveryReport, recover
 from persistence.redis_checkpoint import SETTLE_SECONDS, RedisCheckpointStore
@@ -37,6 +39,13 @@ def shard_directory(data_dir: Path, shard: int, index: int = 0) -> Path:
     """Return where a replica of a shard keeps its journal and checkpoint."""
     directory = data_dir / f"shard-{shard:02d}"
     return directory / f"replica-{index}" if index else directory
+
+
+def require_journal(settings: Settings, shard: int, index: int) -> None:
+    """Raise NotFoundError if a replica's files aren't in the data folder: whoever opened it would make an empty one."""
+    folder = shard_directory(settings.storage.data_dir, shard, index)
+    if settings.storage.backend != "redis" and not (folder / JOURNAL_DIRECTORY).is_dir():
+        raise NotFoundError(f"{folder} holds no journal: a shard of this cluster is not here")
 
 
 def failure_file(data_dir: Path, shard: int, index: int = 0) -> Path:
@@ -64,7 +73,7 @@ class Storage:
     def __init__(self, settings: Settings, shard: int, index: int = 0) -> None:
         """Open and recover one replica. Raises StorageError that names what is damaged, in use or out of reach."""
         self.directory = shard_directory(settings.storage.data_dir, shard, index)
-        self.directory.mkdir(parents=True, exist_ok=True)
+        make_private(self.directory)
         self._shard = shard
         self.journal: Journal
         self.store: CheckpointStore

@@ -34,6 +34,7 @@ from actors.search.trend_scores import AUTHORS_MIN, HASHTAG, KINDS, LINK, ScoreS
 from actors.search.trends import WINDOWS, Snapshot, merge, read_snapshot
 from cluster.code_on_disk import require_current
 from cluster.connect import open_client
+from cluster.liveness import HANG_S_DEFAULT, take_part
 from cluster.ray_options import TRENDS_METHODS, TRENDS_NAME, TRENDS_OPTIONS, as_actor
 from configs.logging import configure_logging
 from configs.settings import Settings
@@ -224,15 +225,29 @@ def create_trends_actor(settings: Settings) -> Any:
     namespace, search = settings.cluster.namespace, settings.search
     actor_class = as_actor(LoggingTrendsActor, TRENDS_NAME, namespace, TRENDS_OPTIONS, TRENDS_METHODS)
     log = (settings.log.format, settings.log.level)
-    return actor_class.remote(namespace, search.trend_authors_min, search.trend_interval_ms / 1000, log)
+    hang_s = settings.cluster.hang_ms / 1000
+    return actor_class.remote(namespace, search.trend_authors_min, search.trend_interval_ms / 1000, log, hang_s)
 
 
 class LoggingTrendsActor(TrendsActor):
-    """As Ray runs it: with the cluster's logging."""
+    """As Ray runs it: with the cluster's logging, and watched."""
 
-    def __init__(self, namespace: str, authors_min: int, interval_s: float, log: tuple[str, str]) -> None:
+    def __init__(
+        self, namespace: str, authors_min: int, interval_s: float, log: tuple[str, str], hang_s: float = HANG_S_DEFAULT
+    ) -> None:
         configure_logging(*log, component=TRENDS_NAME)
+        self._heartbeat = take_part(TRENDS_NAME, namespace, hang_s)
         super().__init__(namespace, authors_min, interval_s)
+        self._heartbeat.start()
+
+    async def ping(self) -> dict[str, Any]:
+        """Return the actor's figures."""
+        return {**await super().ping(), "hangs": self._heartbeat.hangs}
+
+    async def stop(self) -> None:
+        """End the rounds, and close."""
+        await super().stop()
+        self._heartbeat.close()
 
 
 def rank_all(snapshots: list[Snapshot], now_ms: int, settings: ScoreSettings) -> Lists:

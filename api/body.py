@@ -24,14 +24,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
-from python_multipart.exceptions import FormParserError
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from actors.core.errors import MalformedError, TooLargeError
 from api.errors import UnsupportedMediaError
-from api.limits import FORM_FIELD_COUNT_MAX
 from api.params import split_pairs
+from api.text_parts import parse_parts
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
@@ -104,19 +102,11 @@ def _parse_json(raw: bytes, kind: str) -> dict[str, Any]:
 
 
 async def _multipart_pairs(request: Request, raw: bytes) -> list[tuple[str, str]]:
-    async def stream() -> AsyncIterator[bytes]:
-        yield raw
-
     try:
         raw.decode()  # there are no files, so all of it is text; the parser would guess Latin-1 instead of refusing
     except UnicodeDecodeError as error:
         raise MalformedError(f"the multipart form is not UTF-8: {error.reason}") from error
-    parser = MultiPartParser(request.headers, stream(), max_files=0, max_fields=FORM_FIELD_COUNT_MAX)  # type: ignore[arg-type]
-    try:
-        form = await parser.parse()
-    except (MultiPartException, FormParserError, UnicodeDecodeError, LookupError) as error:
-        raise MalformedError(f"the multipart form can't be read: {getattr(error, 'message', error)}") from error
-    return [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+    return await parse_parts(request.headers["content-type"], raw)
 
 
 def _gather(pairs: list[tuple[str, str]]) -> dict[str, Any]:

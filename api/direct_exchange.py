@@ -136,6 +136,11 @@ class ReadExchange(DirectExchange):
             return False
         return True
 
+    def _origin(self, host: bytes) -> str:
+        """Return what links begin with. host: the Host header."""
+        protocol = self._protocol
+        return self._services.origins.of(protocol.scheme or "http", host, protocol.client, self._headers)
+
     def _answer_with(self, reply: Any) -> tuple[Headers, bytes]:
         """Return headers and body for what the shards said. May raise anything."""
         raise NotImplementedError

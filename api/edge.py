@@ -8,6 +8,9 @@ Rules of this file
 - Every request has a deadline (503), and exactly one answer, whatever happens inside.
 - No cache may keep an answer in which a token had a part: `caching.py`.
 - HEAD is answered as GET (the server drops the body); OPTIONS lists the methods of a path.
+- FastAPI parses query and cookies of every request, whether a route wants them or not, and Python's parser of quoted
+  cookies was quadratic until 3.11.10 and 3.12.6: 8 s for 64 KB. So no route is shown a cookie (none reads any), nor a
+  query string beyond our bounds.
 - Ordinary home reads and searches don't come here: the HTTP protocol answers them (`home_exchange.py`,
   `search_exchange.py`), by the same rules.
 """
@@ -27,6 +30,7 @@ from api.admission import Gate
 from api.caching import is_private, keep_private
 from api.errors import response_for
 from api.hot import ThinRead
+from api.params import check_query_size
 from api.positions import position_header, positions_of, positions_of_request
 from api.services import Services
 
@@ -115,6 +119,8 @@ class Edge:
             await answer.send({"type": "http.response.start", "status": 200, "headers": headers})
             await answer.send({"type": "http.response.body", "body": body})
             return
+        check_query_size(scope["query_string"])
+        scope["headers"] = [header for header in scope["headers"] if header[0] != b"cookie"]
         async with asyncio.timeout(services.settings.request_timeout_s):
             await self._app(scope, receive, answer.send)
 

@@ -20,6 +20,7 @@ import orjson
 
 from actors.core.errors import InvalidError, MalformedError
 from actors.core.ids import ID_MAX
+from actors.core.normal_form import SHRINKS_MAX, normalize
 from actors.core.numbers import whole_number
 from api import limits
 from api.hopeless import why_hopeless
@@ -49,7 +50,7 @@ def clean_text(
         name = unicodedata.name(found.group(), "control character")
         point = f"U+{ord(found.group()):04X}"
         raise InvalidError(f"{field} may not contain {point} ({name.lower()}), found at index {found.start()}", field)
-    text = unicodedata.normalize("NFC", value)
+    text = normalize("NFC", value) if len(value) <= SHRINKS_MAX * chars_max else value  # else it is too long, anyway
     if not chars_min <= len(text) <= chars_max:
         raise InvalidError(f"{field} must have {chars_min} to {chars_max} characters, not {len(text)}", field)
     if text and (seen or chars_min) and is_blank(text):

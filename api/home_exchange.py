@@ -88,4 +88,4 @@ class HomeExchange(ReadExchange):
         if self._unproven is not None:
             self._services.auth.proven(self._unproven)
             self._services.limiter.check_account(self._request.user_id, False)
-        return home_answer(self._request, self._protocol.scheme or "http", self._path, reply)
+        return home_answer(self._request, self._origin(self._request.host), self._path, reply)

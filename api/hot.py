@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from api.auth import bearer_of
 from api.caching import PRIVATE, TOKEN_NAME, Headers
-from api.links import cached_base, timeline_links
+from api.links import timeline_links
 from api.params import parse_page, parse_query, required_id
 from api.services import Services
 
@@ -64,12 +64,11 @@ def home_arguments(services: Services, account_id: int, query: dict[str, str]) -
     return [account_id, page.max_id, page.since_id, page.min_id, page.count]
 
 
-def home_answer(request: HomeRequest, scheme: str, path: str, reply: Any) -> tuple[Headers, bytes]:
-    """Return headers and body of the answer. reply: the lane's."""
+def home_answer(request: HomeRequest, origin: str, path: str, reply: Any) -> tuple[Headers, bytes]:
+    """Return headers and body of the answer. origin: see `Origins`; reply: the lane's."""
     body, newest_id, oldest_id = reply
     headers: Headers = [JSON, (b"content-length", b"%d" % len(body)), PRIVATE]
-    base = cached_base(scheme, request.host.decode("latin-1"), path)
-    link = timeline_links(base, request.query, newest_id, oldest_id)
+    link = timeline_links(origin + path, request.query, newest_id, oldest_id)
     if link is not None:
         headers.append((b"link", link.encode("latin-1")))
     return headers, body
@@ -83,7 +82,8 @@ async def read_home(services: Services, scope: MutableMapping[str, Any]) -> tupl
     services.search.queue.home_read(time.perf_counter())
     arguments = home_arguments(services, account_id, request.query)
     reply = await services.ask_account(account_id, "home", *arguments[1:])
-    return home_answer(request, scope["scheme"], scope["path"], reply)
+    origin = services.origins.of(scope["scheme"], request.host, scope.get("client"), scope["headers"])
+    return home_answer(request, origin, scope["path"], reply)
 
 
 HOME_READS: dict[str, ThinRead] = {"/api/v1/home_timeline": read_home, "/feed": read_home}

@@ -2,8 +2,8 @@
 
 Rules of this file
 - A client that doesn't do its part holds neither memory nor a connection for long: a head has at most HEAD_BYTES_MAX
-  bytes and HEADER_COUNT_MAX headers and is complete within HEAD_S; so is what is left of a body after its request was
-  answered; an answer is read within WRITE_STALL_S.
+  bytes (OPEN_HEAD_BYTES_MAX as long as it isn't complete) and HEADER_COUNT_MAX headers and is complete within HEAD_S;
+  so is what is left of a body after its request was answered; an answer is read within WRITE_STALL_S.
 - At most PIPELINE_COUNT_MAX requests wait behind the one under way: a chunk of 256 KiB can hold 14,000, of 3 KB each
   once they are parsed. Who sends more is hung up on.
 - A connection on which something was refused is read again after a pause, so that who doesn't heed `Retry-After` gets
@@ -35,6 +35,7 @@ from api.search_exchange import SearchExchange
 from api.services import Services
 
 HEAD_BYTES_MAX = 512 * 1024  # counted in chunks as they are read (256 KiB at most), which may hold part of a body
+OPEN_HEAD_BYTES_MAX = 128 * 1024  # of one that isn't complete: what comes next is appended to a copy of its last line
 HEADER_COUNT_MAX = 128
 HEAD_S = 20.0
 PIPELINE_COUNT_MAX = 64
@@ -107,8 +108,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 self.send_400_response(f"the head of the request has more than {HEAD_BYTES_MAX} bytes")
                 return
         super().data_received(data)
-        if self._head_open and self._head_bytes and self._read_timer is None:
-            self._arm_read_timer()
+        if self._head_open and self._head_bytes:
+            if self._head_bytes > OPEN_HEAD_BYTES_MAX:
+                self.send_400_response(f"the head of the request has more than {OPEN_HEAD_BYTES_MAX} bytes so far")
+                return
+            if self._read_timer is None:
+                self._arm_read_timer()
         begun: object = self.cycle
         if is_first and begun is not before and isinstance(begun, ReadExchange) and len(data) <= KNOWN_HEAD_BYTES_MAX:
             self._learn(data)

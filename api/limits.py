@@ -25,11 +25,9 @@ MENTION_COUNT_MAX: Final = 64  # different accounts in one tweet; the shards' ow
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 128
 TOKEN_CHARS_MAX: Final = 256  # ours have 57; imported ones may be of another make
 REQUEST_ID_CHARS_MAX: Final = 64  # a longer one from a client is replaced, not refused
-QUERY_BYTES_MAX: Final = 8_192  # a search of 500 characters, each of which may take 12 bytes, and its parameters
+QUERY_BYTES_MAX: Final = 12_288  # a search of 500 characters, each of which may take 12 bytes, and the longest cursor
 FORM_FIELD_COUNT_MAX: Final = 64
 NAMES_PER_CALL_MAX: Final = 64  # docs/lane.md
-LINK_LABEL_COUNT_MAX: Final = 16  # dots in one word that is searched for links: the library is quadratic in them
-LINK_WORD_CHARS_MAX: Final = 1_000  # and in the length of a word; 16 dots in 1,000 characters take some 5 ms
 POSITION_COUNT_MAX: Final = 8  # shards in a Rookery-Position; an account's writes touch one or two
 SHARD_GAUGE_COUNT_MAX: Final = 128  # figures of one shard shown in /metrics: bounds their cardinality
 

@@ -86,12 +86,17 @@ class Metrics:
         tally.counts[bisect_left(_BUCKETS_S, seconds)] += 1
         tally.seconds += seconds
 
-    def render(self, figures: Mapping[str, float], shards: Mapping[int, Any]) -> bytes:
-        """Return the Prometheus text. figures: this worker's gauges; shards: `status` by shard, None if unreachable."""
+    def render(self, figures: Mapping[str, float], shards: Mapping[int, Any], hangs: Mapping[str, int]) -> bytes:
+        """Return the Prometheus text.
+
+        figures: this worker's gauges; shards: `status` by shard, None if unreachable; hangs: by process of this
+        machine.
+        """
         for name, value in figures.items():
             self._gauges[name].set(value)
         shard_registry = CollectorRegistry()
         shard_registry.register(_ShardFigures(shards))
+        shard_registry.register(_Hangs(hangs))
         measured = [({"shard": str(n)}, status["metrics"]) for n, status in sorted(shards.items()) if _measured(status)]
         text = render_prometheus(measured).encode() if measured else b""
         return generate_latest(self.registry) + generate_latest(shard_registry) + text
@@ -150,6 +155,22 @@ class _ShardFigures:
                 family = families.setdefault(name, GaugeMetricFamily(name, "Reported by the shard", labels=("shard",)))
                 family.add_metric((str(shard),), value)
         return families.values()
+
+
+class _Hangs:
+    """How often processes of this machine were ended for hanging."""
+
+    def __init__(self, hangs: Mapping[str, int]) -> None:
+        self._hangs = hangs
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        family = CounterMetricFamily(
+            "rookery_process_hangs", "Processes of this machine that were ended because their event loop had stopped",
+            labels=("process",),
+        )  # fmt: skip
+        for name, count in sorted(self._hangs.items()):
+            family.add_metric((name,), count)
+        return [family]
 
 
 def _without_metrics(status: Any) -> Any:

@@ -249,12 +249,23 @@ class Health(BaseModel):
     status: Literal["ok"]
 
 
+class Degraded(BaseModel):
+    """Something that doesn't do what it should."""
+
+    part: Literal["replica", "search", "trends"]
+    shard: int | None = Field(description="Of which; `null` for trends, which are of the whole cluster")
+    replica: int | None
+    state: str = Field(description="`away`, `behind`, `starting`, `starting again`, `catching up` or `unknown`")
+    left: int = Field(ge=0, description="Tweets and accounts still to be indexed, while an index is catching up")
+
+
 class Readiness(BaseModel):
-    """Whether every bucket has a live primary."""
+    """Whether everything is served."""
 
     ready: bool
     shards: int = Field(ge=0)
-    unserved_shards: list[int]
+    unserved_shards: list[int] = Field(description="That have no live primary")
+    degraded: list[Degraded]
 
 
 class OnlyToken(BaseModel):

@@ -111,8 +111,7 @@ def parse_query(raw: bytes) -> dict[str, str]:
     """Return the parameters of a query string. Raises MalformedError: too long, not UTF-8, given twice."""
     if not raw:
         return {}
-    if len(raw) > QUERY_BYTES_MAX:
-        raise MalformedError(f"the query string has {len(raw)} bytes; at most {QUERY_BYTES_MAX} are read")
+    check_query_size(raw)
     values: dict[str, str] = {}
     for name, value in split_pairs(raw, "the query string"):
         if name in values:
@@ -121,16 +120,27 @@ def parse_query(raw: bytes) -> dict[str, str]:
     return values
 
 
+def check_query_size(raw: bytes) -> None:
+    """Raise MalformedError for a query string that is too long, or has too many parameters, to be looked at."""
+    if len(raw) > QUERY_BYTES_MAX:
+        raise MalformedError(f"the query string has {len(raw)} bytes; at most {QUERY_BYTES_MAX} are read")
+    _check_count(raw, "the query string")
+
+
+def _check_count(raw: bytes, where: str) -> None:
+    count = raw.count(b"&") + 1
+    if count > FORM_FIELD_COUNT_MAX:
+        raise MalformedError(f"{where} has {count} parameters; at most {FORM_FIELD_COUNT_MAX} are read")
+
+
 def split_pairs(raw: bytes, where: str) -> list[tuple[str, str]]:
     """Return the name-value pairs of URL-encoded bytes. Raises MalformedError when they aren't UTF-8."""
-    pieces = raw.split(b"&")
-    if len(pieces) > FORM_FIELD_COUNT_MAX:
-        raise MalformedError(f"{where} has {len(pieces)} parameters; at most {FORM_FIELD_COUNT_MAX} are read")
+    _check_count(raw, where)
     if b"%" not in raw and raw.isascii():
         plain = raw.replace(b"+", b" ").decode().split("&")
         return [(name, value) for name, _, value in [piece.partition("=") for piece in plain if piece]]
     pairs = []
-    for piece in pieces:
+    for piece in raw.split(b"&"):
         if piece:
             name, _, value = piece.partition(b"=")
             pairs.append((_decode(name, where), _decode(value, where)))

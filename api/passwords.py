@@ -12,7 +12,6 @@ Rules of this file
 
 from __future__ import annotations
 
-import unicodedata
 from enum import IntEnum
 
 import regex  # type: ignore[import-untyped]
@@ -20,6 +19,7 @@ import structlog
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from actors.core.normal_form import normalize
 from api.password_line import Asker, PasswordLine
 from api.settings import PasswordSettings
 
@@ -32,7 +32,7 @@ def prepare_password(password: str) -> str:
     """Return what is hashed of a password: OpaqueString (RFC 8265, section 4.2.2). Twice is as good as once."""
     if password.isascii():
         return password
-    return unicodedata.normalize("NFC", _BLANK.sub(" ", password))
+    return normalize("NFC", _BLANK.sub(" ", password))
 
 
 class Verdict(IntEnum):

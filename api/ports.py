@@ -51,6 +51,16 @@ class Cluster(Protocol):
         """Return what the client has counted of reads from replicas, by the names of `api.metrics.CLUSTER_FIGURES`."""
         ...
 
-    async def ready(self) -> bool:
-        """Return whether every bucket has a live primary."""
+    def hangs(self) -> Mapping[str, int]:
+        """Return how often processes of this machine were ended because their event loops hung, by actor's name."""
+        ...
+
+    async def readiness(self) -> Mapping[str, Any] | None:
+        """Return what is served, None if nobody can tell now:
+
+        "unserved_shards": shards without a live primary; "trends": whether they are counted, None where search is off;
+        "replicas": of each {"shard", "replica", "live", "in_sync", "search"}, the last None if it isn't known, else
+        {"state", "left", "serves", "has_served"}: whether its search engine answers, and whether it has since that
+        process began. States are "off", "starting", "starting again", "catching up" and "ready".
+        """
         ...

@@ -3,8 +3,8 @@
 Rules of this file
 - A request takes a token of a bucket (`token_buckets.py`), or is refused with the time until there is one (429 and
   `Retry-After`). Attempts to log in have rules of their own: `login_attempts.py`.
-- The address is the socket's. `X-Forwarded-For` counts only when the peer is a trusted proxy, and then it is the
-  rightmost address that isn't one. IPv6 addresses count by their /64, which is what one subscriber has.
+- The address is the socket's, or what trusted proxies say (`proxies.py`): the rightmost that isn't one's. IPv6
+  addresses count by their /64, which is what one subscriber has.
 
 Cost: 0.7 us a check; 0 when switched off. Each worker counts alone: with W of them a client may get W times as much.
 """
@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 from actors.core.errors import RateLimitedError
+from api.proxies import TrustedProxies
 from api.settings import Rate, RateLimitSettings
 from api.token_buckets import TokenBuckets
 
@@ -29,7 +30,8 @@ class RateLimiter:
     def __init__(self, settings: RateLimitSettings, clock: Callable[[], float]) -> None:
         self._settings = settings
         self._buckets = TokenBuckets(settings.table_entries_max, clock)
-        self._trusted = [ipaddress.ip_network(network) for network in settings.trusted_proxies]
+        self.proxies = TrustedProxies(settings.trusted_proxies)
+        self._has_proxies = bool(settings.trusted_proxies)
         self._group_of = lru_cache(_ADDRESSES_REMEMBERED)(group_of_address)
         self.refused_count = 0
         self.enabled = settings.enabled
@@ -55,23 +57,13 @@ class RateLimiter:
         """Return the address (IPv6: the /64) that a request counts for."""
         client = scope.get("client")
         peer = client[0] if client else ""
-        if self._trusted and self._is_trusted(peer):
-            for forwarded in reversed(_forwarded_addresses(scope)):
-                peer = forwarded
-                if not self._is_trusted(forwarded):
-                    break
+        if self._has_proxies:
+            peer = self.proxies.client_of(peer, scope["headers"])
         return self._group_of(peer)
 
     def connection_address(self, peer: str) -> str | None:
         """Return what a connection from that address counts for; None: nobody (a trusted proxy, or limits are off)."""
-        return None if not self.enabled or self._is_trusted(peer) else self._group_of(peer)
-
-    def _is_trusted(self, address: str) -> bool:
-        try:
-            parsed = ipaddress.ip_address(address)
-        except ValueError:  # not an address at all (a Unix socket, or made up by a client): nobody that we trust
-            return False
-        return any(parsed in network for network in self._trusted)
+        return None if not self.enabled or self.proxies.trusts(peer) else self._group_of(peer)
 
     def _take(self, key: Hashable, rate: Rate, who: str) -> None:
         wait_s = self._buckets.take(key, rate)
@@ -100,8 +92,3 @@ def group_of_address(address: str) -> str:
             return str(parsed.ipv4_mapped)
         return str(ipaddress.ip_network((parsed, 64), strict=False))
     return address
-
-
-def _forwarded_addresses(scope: MutableMapping[str, Any]) -> list[str]:
-    values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
-    return [item.strip() for value in values for item in value.split(",") if item.strip()]

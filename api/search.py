@@ -8,6 +8,8 @@ Rules of this file
 - A shard that doesn't answer in time, or fails, is left out, and the answer says so; only if none answers it is a 503.
   One that fails when it is asked on counts as left out, though its first tweets are in the answer.
   The reader's shard, and those of names in the query, must answer: without them nobody knows what may be shown.
+- What is done because nobody has something (a query is corrected, accounts are suggested that only resemble it) is
+  decided once, for all shards, and only if all have answered: the one that is missing may have it.
 - Tweets come as ready JSON, which is joined and never parsed.
 - Answers are repeated for `search_cache_s` to whoever asks the same, each reader apart (`search_cache.py`); all are
   dropped when a shard says that a tweet was deleted or somebody blocked.
@@ -35,11 +37,23 @@ from actors.search.query import corrected_text, names_of, replace_words, resolve
 from api.entities import resolve_names
 from api.ports import Cluster
 from api.search_cache import Answer, SearchCache, Shards, Told, answer_of, tell
-from api.search_pages import Found, Gathering, Question, answer_with, bounds, by_id, by_score, cut, is_suspect
+from api.search_pages import (
+    Found,
+    Gathering,
+    Question,
+    answer_with,
+    bounds,
+    by_id,
+    by_score,
+    cut,
+    is_suspect,
+    suggested_accounts,
+)  # fmt: skip
 from api.search_queue import SearchQueue
 from cluster.turns import Turns
 
 SERVER_FAULT_STATUS = 500  # and above: the shard's fault, not the question's
+CORRECTED_WORDS_MAX = 8  # of a query; a shard compares each with all that it knows: 10 ms
 NOBODY: list[Any] = [0, b"", b""]
 
 
@@ -125,13 +139,15 @@ class Search:
         return found
 
     async def _corrections(self, tree: list[Any]) -> dict[str, str]:
-        """Return what may have been meant; nothing if no shard can tell: what was found is an answer without it."""
-        words = words_of(tree)
+        """Return what may have been meant; nothing unless all shards can tell: what was found is an answer without."""
+        words = words_of(tree)[:CORRECTED_WORDS_MAX]
         if not words:
             return {}
         try:
-            answers, _ = await self._ask_all("corrections", [words])
+            answers, shards = await self._ask_all("corrections", [words])
         except OverloadedError:
+            return {}
+        if shards.is_partial:
             return {}
         return choose({word: [answer[word] for answer in answers if word in answer] for word in words})
 
@@ -176,7 +192,7 @@ class Search:
         async def make() -> Answer:
             reader = await self._reader(reader_id)
             answers, shards = await self._ask_all("suggest", [query, count, reader])
-            rows = sorted((row for answer in answers for row in answer[0]), key=by_score, reverse=True)[:count]
+            rows = sorted(suggested_accounts(answers, shards), key=by_score, reverse=True)[:count]
             tweets: dict[str, int] = {}
             for answer in answers:
                 for tag, found in answer[1]:
@@ -341,7 +357,8 @@ class TweetSearch:
     def _ask_on(self, ends: list[tuple[int, Any, int]]) -> None:
         """Ask shards for what they have beyond their edges."""
         asked = [
-            (shard, self._gathering.question_beyond(self.tree, self.reader, edge, count)) for shard, edge, count in ends
+            (shard, self._gathering.question_beyond(self.tree, self.reader, shard, edge, count))
+            for shard, edge, count in ends
         ]
         self._search.ask_each("search", asked, partial(self._take_on, [shard for shard, _ in asked]))
 

@@ -53,7 +53,8 @@ class Shards(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A finished answer. newest_id, oldest_id: of a page of `latest`, for links.
+    """A finished answer. newest_id, oldest_id: of a page of `latest`, for links; corrected: the query that these are to
+    repeat, if not the one that was asked.
 
     is_full: a page with as many tweets as fit. Only such answers are repeated: they are those of popular queries, and
     whoever waits for a tweet with a rare word finds it as soon as the index does.
@@ -64,6 +65,7 @@ class Answer(NamedTuple):
     oldest_id: int
     shards: Shards
     is_full: bool = True
+    corrected: str | None = None
 
 
 Told = Callable[[Any, Exception | None], None]  # (body, None) or (None, error), once

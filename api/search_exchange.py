@@ -97,7 +97,7 @@ class SearchExchange(ReadExchange):
             self._take(None, error)
 
     def _answer_with(self, reply: Any) -> tuple[Headers, bytes]:
-        headers = search_headers(reply, self._protocol.scheme or "http", self._path, self._kept, self._host)
+        headers = search_headers(reply, self._origin(self._host) + self._path, self._kept)
         return headers, reply.body
 
 

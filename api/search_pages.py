@@ -10,8 +10,6 @@ Rules of this file
 
 from __future__ import annotations
 
-import re
-from contextlib import suppress
 from functools import lru_cache
 from math import comb
 from operator import itemgetter
@@ -19,9 +17,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from actors.core.errors import MalformedError
 from actors.core.ids import ID_MAX
+from actors.core.limits import RANKED_COUNT_MAX
 from api.search_cache import Answer, Shards
+from api.search_cursor import cursor_of_top, pack_ids
 
 TOO_FEW_COUNT = 3  # found tweets below which a typo is suspected
 SHORT_SHARE_MAX = 0.05  # of pages for which a shard has to be asked on, if a tweet is on any shard alike
@@ -29,7 +28,6 @@ Row = list[Any]  # [score, id, JSON]
 Key = Any  # by which rows are sorted: the id, or (score, id)
 by_id, by_score = itemgetter(1), itemgetter(0, 1)
 # Neither int nor float.fromhex decides what a number may look like: they take blanks, signs, all scripts, "nan".
-_CURSOR_OF_TOP = re.compile(r"([0-9]{1,19})_(inf|-?0x[01](?:\.[0-9a-f]{1,13})?p[+-]?[0-9]{1,4})_([0-9]{1,19})")
 
 
 class Question(NamedTuple):
@@ -42,7 +40,7 @@ class Question(NamedTuple):
     since_id: int
     min_id: int
     at_ms: int
-    below: tuple[float, int]  # of `top`: score and id of the last page's last
+    shown: bytes  # of `top`: the tweets of the pages before, as int64s (`search_cursor.py`)
     exact: bool
     highlights: bool
     reader: int
@@ -60,27 +58,33 @@ class Found(NamedTuple):
 class Gathering:
     """The tweets of one page as the answers of shards bring them."""
 
-    __slots__ = ("_asked", "_edges", "_key", "_places", "_rows", "_since_id", "is_forward", "shard_count")
+    __slots__ = (
+        "_asked", "_count", "_edges", "_first", "_key", "_places", "_rows", "_since_id", "is_forward", "shard_count",
+    )  # fmt: skip
 
     def __init__(self, asked: Question, shard_count: int) -> None:
         min_id, self._since_id = bounds(asked.since_id, asked.min_id)
         self._asked, self.shard_count = asked, shard_count
         self.is_forward = bool(min_id)
         self._key = by_score if asked.order == "top" else by_id
+        self._count = min(asked.count_max, RANKED_COUNT_MAX - len(asked.shown) // 8)  # tweets that the page may have
         self._rows: list[Row] = []  # sorted once `open_ends` or `found` was called
         self._edges: dict[int, Key] = {}  # of shards that have more: how far their rows are known
+        self._first: dict[int, list[int]] = {}  # of `top`: what a shard has given of the page, if it has more
         self._places: dict[int, Any] = {}  # highlights by tweet id
 
     def question(self, tree: list[Any], reader: list[Any]) -> list[Any]:
         """Return the arguments of the lane's `search` that every shard is asked first."""
         asked = self._asked
-        window = [asked.max_id, bounds(asked.since_id, asked.min_id)[0]]
-        below: list[Any] = list(asked.below) if asked.order == "top" else window
-        share = asked.count_max if self.is_forward else share_of(asked.count_max, self.shard_count)
-        return [tree, asked.order, share, below, asked.at_ms, reader, asked.highlights]
+        cursor: Any = asked.shown
+        if asked.order != "top":
+            cursor = [asked.max_id, bounds(asked.since_id, asked.min_id)[0]]
+        share = self._count if self.is_forward else share_of(self._count, self.shard_count)
+        return [tree, asked.order, share, cursor, asked.at_ms, reader, asked.highlights]
 
     def take(self, shard: int, answer: Any) -> None:
-        """Take in a shard's answer, [rows, edge, highlights]; of its second what isn't here yet, as ranks change."""
+        """Take in a shard's answer, [rows, edge, highlights]; of its second what isn't here yet: a tweet may have moved
+        to another shard meanwhile."""
         rows, edge, *more = answer
         if self._asked.highlights:
             self._places |= {row[1]: place for row, place in zip(rows, *more, strict=False)}
@@ -93,6 +97,7 @@ class Gathering:
             self._edges[shard] = edge
         elif rows:
             self._edges[shard] = by_score(rows[-1])
+            self._first[shard] = [row[1] for row in rows]
         self._rows += [row for row in rows if row[1] > self._since_id] if self._since_id else rows
 
     def open_ends(self) -> list[tuple[int, Key, int]]:
@@ -100,7 +105,7 @@ class Gathering:
         how many."""
         if self.is_forward or not self._edges:
             return []
-        rows, key, count = self._sorted(), self._key, self._asked.count_max
+        rows, key, count = self._sorted(), self._key, self._count
         last = key(rows[count - 1]) if len(rows) >= count else None
         ends = []
         for shard, edge in self._edges.items():
@@ -108,11 +113,14 @@ class Gathering:
                 ends.append((shard, edge, count - sum(key(row) >= edge for row in rows)))
         return ends
 
-    def question_beyond(self, tree: list[Any], reader: list[Any], edge: Key, count: int) -> list[Any]:
-        """Return the arguments of the lane's `search` for what lies beyond an edge."""
+    def question_beyond(self, tree: list[Any], reader: list[Any], shard: int, edge: Key, count: int) -> list[Any]:
+        """Return the arguments of the lane's `search` for what lies beyond a shard's edge: of `top`, for what it hasn't
+        given yet."""
         asked = self._asked
-        below = [edge, 0] if self._key is by_id else list(edge)
-        return [tree, asked.order, count, below, asked.at_ms, reader, asked.highlights]
+        cursor: Any = [edge, 0]
+        if self._key is by_score:
+            cursor = asked.shown + pack_ids(self._first[shard])
+        return [tree, asked.order, count, cursor, asked.at_ms, reader, asked.highlights]
 
     def found(self, shards: Shards) -> Found:
         """Return the page."""
@@ -120,13 +128,14 @@ class Gathering:
         cursor = None
         if self._key is by_score:
             edge = max(self._edges.values(), default=None)
-            page = rows[: asked.count_max]
+            page = rows[: self._count]
             if edge is not None and page and by_score(page[-1]) < edge:
                 page = [row for row in page if by_score(row) >= edge]
-            if page and (len(rows) > len(page) or self._edges):
-                cursor = cursor_of_top(asked.at_ms, page[-1][0], page[-1][1])
+            ends = len(asked.shown) // 8 + len(page) >= RANKED_COUNT_MAX
+            if page and not ends and (len(rows) > len(page) or self._edges or shards.is_partial):
+                cursor = cursor_of_top(asked.at_ms, asked.shown, [row[1] for row in page])
         else:
-            page, edge = cut(rows, list(self._edges.values()), asked.count_max, self.is_forward)
+            page, edge = cut(rows, list(self._edges.values()), self._count, self.is_forward)
             if edge > self._since_id and not self.is_forward:
                 cursor = str(edge)
         spans = {str(row[1]): self._places.get(row[1], []) for row in page} if asked.highlights else {}
@@ -157,13 +166,24 @@ def share_of(count: int, shard_count: int) -> int:
 
 def is_suspect(asked: Question, found: Found) -> bool:
     """Return whether so little was found that something may be mistyped. Of a full page there can't be more.
-    With a cursor there is more: few may be shown, or a shard has failed when it was asked on."""
+    With a cursor there is more: few may be shown. A shard that doesn't answer may have what is missing."""
     return (
         len(found.rows) < min(TOO_FEW_COUNT, asked.count_max)
         and found.cursor is None
+        and not found.shards.is_partial
         and not asked.exact
-        and not (asked.max_id or asked.since_id or asked.min_id or asked.below[1])  # only on the first page
+        and not (asked.max_id or asked.since_id or asked.min_id or asked.shown)  # only on the first page
     )
+
+
+def suggested_accounts(answers: list[Any], shards: Shards) -> list[Row]:
+    """Return the accounts to suggest, in no order: those whose names begin so, on whatever shard; if none does, and all
+    shards have said so, those that resemble it.
+
+    answers: [accounts, hashtags, whether the accounts only resemble it]; a shard of an older version hasn't the last.
+    """
+    begin = [row for accounts, _, *near in answers if not any(near) for row in accounts]
+    return begin if begin or shards.is_partial else [row for accounts, *_ in answers for row in accounts]
 
 
 def answer_with(asked: Question, found: Found, corrected: str | None = None) -> Answer:
@@ -177,7 +197,7 @@ def answer_with(asked: Question, found: Found, corrected: str | None = None) -> 
     )
     body = b'{"tweets":[' + b",".join([row[2] for row in rows]) + tail
     newest_id, oldest_id = (rows[0][1], rows[-1][1]) if rows and asked.order == "latest" else (0, 0)
-    return Answer(body, newest_id, oldest_id, shards, len(rows) >= asked.count_max)
+    return Answer(body, newest_id, oldest_id, shards, len(rows) >= asked.count_max, corrected)
 
 
 def bounds(since_id: int, min_id: int) -> tuple[int, int]:
@@ -207,17 +227,3 @@ def cut(rows: list[Row], edges: list[int], count: int, forward: bool) -> tuple[l
     if len(rows) > len(page):
         edge = page[0 if forward else -1][1]
     return page, edge
-
-
-def cursor_of_top(at_ms: int, score: float, tweet_id: int) -> str:
-    """Return where the next page of `top` begins: as of when, below which score and id."""
-    return f"{at_ms}_{score.hex()}_{tweet_id}"
-
-
-def parse_cursor_of_top(cursor: str) -> tuple[int, float, int]:
-    """Return (at_ms, score, tweet id) of a cursor. Raises MalformedError."""
-    found = _CURSOR_OF_TOP.fullmatch(cursor)
-    if found is not None:
-        with suppress(OverflowError):  # an exponent that no score has
-            return int(found[1]), float.fromhex(found[2]), int(found[3])
-    raise MalformedError("cursor must be a `next_cursor` of a page of order=top", "cursor")

@@ -10,7 +10,9 @@ Rules of this file
 - Whoever has entered leaves, exactly once. As long as somebody waits, somebody is under way.
 - A search that waits for a shard that hangs takes no processor, and mustn't keep the others: where nobody has left for
   STALL_S, as many more are let in.
-- WAITING_MAX wait, in the order of their coming; more are refused.
+- They begin in the order of their coming: one for whom there is room at once waits behind those that were let in before
+  and whose turn hasn't come.
+- WAITING_MAX wait; more are refused.
 
 Cost: 0.2 us a search that needn't wait.
 """
@@ -42,6 +44,7 @@ class SearchQueue:
         after so long."""
         self._turns, self._bound, self._clock, self._later = turns, beside_home_reads, clock, later
         self._waiting: deque[Callable[[], None]] = deque()
+        self._let_in_count = 0  # searches that were let in and whose turn hasn't come; they are among `count`
         self._home_reads_until_s = float("-inf")
         self._left_count, self._looks = 0, False  # searches that have left; whether somebody looks for a stall
         self.count = 0  # under way
@@ -60,8 +63,11 @@ class SearchQueue:
         """Have work() called with the context variables of now: at once, or when it is its turn. Whoever is called has
         entered, and has to leave. Raises OverloadedError when too many wait."""
         if not self._waiting and self._has_room():
-            self.count += 1
-            work()
+            if self._let_in_count:
+                self._let_in(partial(copy_context().run, work))
+            else:
+                self.count += 1
+                work()
         elif len(self._waiting) < WAITING_MAX:
             self._waiting.append(partial(copy_context().run, work))
             if not self._looks:
@@ -75,11 +81,17 @@ class SearchQueue:
         self.count -= 1
         self._left_count += 1
         while self._waiting and self._has_room():
-            self._let_in()
+            self._let_in(self._waiting.popleft())
 
-    def _let_in(self) -> None:
+    def _let_in(self, work: Callable[[], None]) -> None:
+        """Have what has waited begin in its turn."""
         self.count += 1
-        self._turns.put(self._waiting.popleft())
+        self._let_in_count += 1
+        self._turns.put(partial(self._begin, work))
+
+    def _begin(self, work: Callable[[], None]) -> None:
+        self._let_in_count -= 1
+        work()
 
     def _look_later(self) -> None:
         self._looks = True
@@ -90,7 +102,7 @@ class SearchQueue:
         self._looks = False
         if self._left_count == left_count:
             for _ in range(min(self._bound, len(self._waiting))):
-                self._let_in()
+                self._let_in(self._waiting.popleft())
         if self._waiting:
             self._look_later()
 

@@ -16,16 +16,16 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from actors.core.errors import InvalidError, MalformedError
-from actors.core.ids import ID_MAX
 from actors.search import text
 from actors.search.query import has_follows, names_of, parse
 from api.caching import PRIVATE, TOKEN_NAME, Headers
 from api.hot import JSON, ThinRead, parse_sender
 from api.limits import SEARCH_QUERY_CHARS_MAX
-from api.links import cached_base, kept_in_links, page_links
+from api.links import kept_in_links, kept_with, page_links
 from api.params import Page, parse_count, parse_flag, parse_id, parse_page, parse_query, shown
 from api.search_cache import Answer
-from api.search_pages import Question, parse_cursor_of_top
+from api.search_cursor import parse_cursor_of_top
+from api.search_pages import Question
 from api.services import Services
 from api.texts import is_blank
 
@@ -70,16 +70,13 @@ def parse_question(query: dict[str, str], count_default: int, count_max: int, re
     if order not in ("latest", "top"):
         raise InvalidError(f'order must be "latest" or "top", not {shown(order)}', "order")
     page = parse_page(query, count_default, count_max)
-    at_ms, below = now_ms, (0.0, 0)
+    at_ms, shown_ids = now_ms, b""
     cursor = query.get("cursor")
     if order == "top":
         if page.max_id or page.since_id or page.min_id:
             raise InvalidError("order=top has no max_id, since_id or min_id; give `next_cursor` as cursor", "max_id")
         if cursor is not None:
-            at_ms, score, tweet_id = parse_cursor_of_top(cursor)
-            if not (0 < at_ms <= ID_MAX and 0 < tweet_id <= ID_MAX and score == score):
-                raise MalformedError("cursor must be a `next_cursor` of a page of order=top", "cursor")
-            below = (score, tweet_id)
+            at_ms, shown_ids = parse_cursor_of_top(cursor)
         else:
             at_ms -= at_ms % 1000  # so that the answer can be repeated within the second
     elif cursor is not None:
@@ -88,7 +85,7 @@ def parse_question(query: dict[str, str], count_default: int, count_max: int, re
     else:
         at_ms = 0
     return Question(
-        required_text(query), order, page.count, page.max_id, page.since_id, page.min_id, at_ms, below,
+        required_text(query), order, page.count, page.max_id, page.since_id, page.min_id, at_ms, shown_ids,
         parse_flag(query, "exact"), parse_flag(query, "highlights"), reader_id,
     )  # fmt: skip
 
@@ -108,7 +105,7 @@ class Shape(NamedTuple):
         asked = self.asked
         at_ms = now_ms - now_ms % 1000 if asked.order == "top" and not asked.at_ms else asked.at_ms
         return Question(
-            text, asked.order, asked.count_max, asked.max_id, asked.since_id, asked.min_id, at_ms, asked.below,
+            text, asked.order, asked.count_max, asked.max_id, asked.since_id, asked.min_id, at_ms, asked.shown,
             asked.exact, asked.highlights, reader_id,
         )  # fmt: skip
 
@@ -133,22 +130,21 @@ def require_reader(meaning: Parsed, reader_id: int) -> None:
         raise InvalidError("filter:follows needs a token: whose follows are meant?", "query")
 
 
-async def reader_of(
-    services: Services, query: dict[str, str], headers: Iterable[tuple[bytes, bytes]]
-) -> tuple[int, bytes]:
-    """Return (who reads, 0 for nobody; the Host header). Raises UnauthorizedError, RateLimitedError."""
-    token, host = parse_sender(query, headers)
+async def reader_of(services: Services, query: dict[str, str], headers: Iterable[tuple[bytes, bytes]]) -> int:
+    """Return who reads, 0 for nobody. Raises UnauthorizedError, RateLimitedError."""
+    token, _ = parse_sender(query, headers)
     reader_id = await services.auth.viewer(token)
     if reader_id:
         services.limiter.check_account(reader_id, False)
-    return reader_id, host
+    return reader_id
 
 
-def search_headers(answer: Answer, scheme: str, path: str, kept: str, host: bytes) -> Headers:
-    """Return the headers of what was found. kept: see `kept_in_links`."""
+def search_headers(answer: Answer, base: str, kept: str) -> Headers:
+    """Return the headers of what was found. base: the address without its query; kept: see `kept_in_links`."""
     headers: Headers = [JSON, (b"content-length", b"%d" % len(answer.body)), PRIVATE]
     if answer.newest_id:
-        base = cached_base(scheme, host.decode("latin-1"), path)
+        if answer.corrected is not None:
+            kept = kept_with(kept, "query", answer.corrected)
         link = page_links(base, kept, answer.newest_id, answer.oldest_id)
         headers.append((b"link", link.encode("latin-1")))
     return headers
@@ -157,23 +153,23 @@ def search_headers(answer: Answer, scheme: str, path: str, kept: str, host: byte
 async def read_search(services: Services, scope: MutableMapping[str, Any]) -> tuple[Headers, bytes]:
     """Return headers and JSON of a search for tweets. Raises a RookeryError for every refusal."""
     query = parse_query(scope["query_string"])
-    reader_id, host = await reader_of(services, query, scope["headers"])
+    reader_id = await reader_of(services, query, scope["headers"])
     settings = services.settings
     now_ms = int(time.time() * 1000)
     asked = parse_question(query, settings.home_count_default, settings.home_count_max, reader_id, now_ms)
     meaning = parsed(asked.text)
     require_reader(meaning, reader_id)
     answer = await services.search.tweets(asked, meaning.tree)
-    return search_headers(answer, scope["scheme"], scope["path"], kept_in_links(query), host), answer.body
+    return search_headers(answer, services.origins.base(scope), kept_in_links(query)), answer.body
 
 
 async def read_suggest(services: Services, scope: MutableMapping[str, Any]) -> tuple[Headers, bytes]:
     """Return headers and JSON of suggestions. Raises a RookeryError for every refusal."""
     query = parse_query(scope["query_string"])
-    reader_id, host = await reader_of(services, query, scope["headers"])
+    reader_id = await reader_of(services, query, scope["headers"])
     count = parse_count(query, 10, services.settings.home_count_max)
     answer = await services.search.suggest(required_text(query), count, reader_id)
-    return search_headers(answer, scope["scheme"], scope["path"], kept_in_links(query), host), answer.body
+    return search_headers(answer, services.origins.base(scope), kept_in_links(query)), answer.body
 
 
 SEARCH_PATH = "/api/v1/search"

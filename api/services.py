@@ -6,15 +6,17 @@ from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from actors.core.errors import OverloadedError
-from actors.core.ids import bucket_of_account, bucket_of_tweet
+from actors.core.ids import bucket_of_account
 from api.admission import Gate
 from api.auth import Authenticator
 from api.connections import Connections
+from api.links import Origins
 from api.login_attempts import LoginAttempts
 from api.metrics import Metrics
 from api.passwords import Passwords
 from api.ports import Cluster
 from api.rate_limits import RateLimiter
+from api.readiness import Readiness
 from api.renewals import Renewals
 from api.request_log import RequestLog
 from api.search import Search
@@ -40,10 +42,12 @@ class Services:
         self.search = Search(
             cluster, settings.search_timeout_s, settings.search_cache_s, clock, settings.search_beside_home_reads
         )
-        self.limiter = RateLimiter(settings.rate_limits, clock)
+        self.clock, self.readiness = clock, Readiness(clock())
         self.passwords = Passwords(settings.passwords)
+        self.limiter = RateLimiter(settings.rate_limits, clock)
         self.logins = LoginAttempts(settings.rate_limits, clock)
         self.renewals = Renewals(self.passwords, self.ask_account)
+        self.origins = Origins(settings.public_url, self.limiter.proxies)
         self.metrics = Metrics(worker)
         self.requests = RequestLog(settings, self.metrics, clock)
         self.reads = Gate(settings.in_flight_count_max)
@@ -95,10 +99,6 @@ class Services:
     async def ask_account(self, account_id: int, op: str, *args: Any) -> Any:
         """One lane request to the shard of an account, whose id is the first argument."""
         return await self.ask_bucket(bucket_of_account(account_id), op, [account_id, *args])
-
-    async def ask_tweet(self, tweet_id: int, op: str, *args: Any) -> Any:
-        """One lane request to the shard of a tweet's author; the tweet's id is the first argument."""
-        return await self.ask_bucket(bucket_of_tweet(tweet_id), op, [tweet_id, *args])
 
     def close(self) -> None:
         """End what goes on by itself."""

@@ -34,7 +34,7 @@ class RateLimitSettings:
     login: Rate = Rate(1, 60)  # wrong passwords: see login_attempts.py
     register: Rate = Rate(1, 60)  # per address
     table_entries_max: int = 100_000  # least recently used buckets are forgotten: some 20 MB
-    trusted_proxies: tuple[str, ...] = ()  # networks whose X-Forwarded-For is believed, such as "10.0.0.0/8"
+    trusted_proxies: tuple[str, ...] = ()  # networks such as "10.0.0.0/8"; see proxies.py
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ class ApiSettings:
     token_cache_entries_max: int = 100_000
     access_log: Literal["all", "writes", "off"] = "off"  # failures (5xx) and slow requests are logged in any case
     slow_request_s: float = 1.0
+    public_url: str = ""  # what links begin with, such as "https://example.org"; empty: what requests and proxies say
     wrk2_api: bool = False  # the paths of DeathStarBench's social network; they answer only with auth_mode "open"
     search_timeout_s: float = 1.0  # how long a search waits for one shard
     search_cache_s: float = 1.0  # how long its answer is repeated; trends too

@@ -1,11 +1,12 @@
 """How fast is the lane itself? Server and client in two processes, 4 KB bodies.
 
-    python -m bench.lane [--seconds 3] [--depth 32] [--tcp] [--client plain|cluster]
+    python -m bench.lane [--seconds 3] [--depth 32] [--tcp [--tls]] [--client plain|cluster]
 
 `bench lane` measures home reads of a real shard with the same client.
 
-Prints p50 and p99 of one request at a time, and requests per second at the given depth. `--client cluster` measures
-ClusterClient.call (routing, deadline) on top of the same lane.
+Prints how long a new lane takes, p50 and p99 of one request at a time, and requests per second at the given depth.
+`--client cluster` measures ClusterClient.call (routing, deadline) on top of the same lane. `--tls` encrypts it, as
+between nodes.
 """
 
 from __future__ import annotations
@@ -21,33 +22,44 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 import uvloop
 
 from bench.processes import BenchError
 from cluster.client import ClusterClient
-from cluster.lane_client import LaneClient
-from cluster.lane_protocol import REPLY_BODY, auth_message, nonce_of_greeting, pack
+from cluster.lane_certificates import make_authority
+from cluster.lane_client import Address, LaneClient
+from cluster.lane_handshake import ClientHandshake, LaneKeys, Meant
+from cluster.lane_protocol import REPLY_BODY, pack
 from cluster.lane_server import LaneRequest, LaneServer
-from cluster.shard_map import Replica, ShardMap
+from cluster.shard_map import Replica, ShardMap, shard_actor_name
 
-SECRET = bytes(32)
+KEYS = LaneKeys(bytes(32))
+NAME = shard_actor_name(0, 0)
 BODY = os.urandom(4096)
 REQUEST_TIMEOUT_S = 5.0
 
 Call = Callable[[], Awaitable[Any]]
 
 
-def serve(path: str, ready: Any) -> None:
+class LaneTarget(NamedTuple):
+    """What a lane leads to."""
+
+    address: Address
+    keys: LaneKeys
+    actor_name: str
+
+
+def serve(path: str, keys: LaneKeys, ready: Any) -> None:
     """Run a server that answers everything with 4 KB, until killed."""
 
     def handler(request: LaneRequest) -> None:
         request.reply(BODY)
 
     async def main() -> None:
-        server = LaneServer(handler, SECRET)
+        server = LaneServer(handler, keys, NAME)
         await server.start_unix(path)
         ready.put(await server.start_tcp("127.0.0.1"))
         await asyncio.Event().wait()
@@ -85,25 +97,34 @@ def request_in_turn(lane: LaneClient, op: str, arguments: Sequence[list[Any]]) -
     return lambda: lane.request(op, next(endless), REQUEST_TIMEOUT_S)
 
 
-async def make_call(client: str, path: str, port: int, tcp: bool) -> Call:
+async def dial_once(address: Address, keys: LaneKeys) -> None:
+    """Make a lane and close it."""
+    lane = LaneClient(address, keys, NAME)
+    await lane.connect()
+    lane.close()
+
+
+async def make_call(client: str, path: str, port: int, tcp: bool, keys: LaneKeys) -> Call:
     """Return a function that makes one request through the chosen client."""
     if client == "plain":
-        lane = LaneClient(("127.0.0.1", port) if tcp else path, SECRET)
+        lane = LaneClient(("127.0.0.1", port) if tcp else path, keys, NAME)
         await lane.connect()
         return request_in_turn(lane, "home", [[123, 0, 0, 0, 20]])
-    replica = Replica("bench", 0, 0, "" if tcp else path, "127.0.0.1", port, "node", os.getpid(), True)
+    replica = Replica(NAME, 0, 0, "" if tcp else path, "127.0.0.1", port, "node", os.getpid(), True)
     shard_map = ShardMap.even("bench", 1, 1).with_replica(replica)
 
     async def fetch_map() -> Any:
         return shard_map.to_wire()
 
-    cluster = ClusterClient(fetch_map, SECRET, "node")
+    cluster = ClusterClient(fetch_map, keys, "node")
     return lambda: cluster.account(123, "home", 0, 0, 0, 20)
 
 
-async def measure(path: str, port: int, arguments: argparse.Namespace) -> None:
+async def measure(path: str, port: int, keys: LaneKeys, arguments: argparse.Namespace) -> None:
     """Measure and print."""
-    call = await make_call(arguments.client, path, port, arguments.tcp)
+    dials = await time_alone(lambda: dial_once(("127.0.0.1", port) if arguments.tcp else path, keys), 0.5)
+    print(f"a new lane: p50 {statistics.median(dials) / 1000:.2f} ms")
+    call = await make_call(arguments.client, path, port, arguments.tcp, keys)
     await time_alone(call, 0.3)
     samples = await time_alone(call, arguments.seconds)
     p50, p99 = statistics.median(samples), statistics.quantiles(samples, n=100)[98]
@@ -115,12 +136,17 @@ async def measure(path: str, port: int, arguments: argparse.Namespace) -> None:
 
 
 @contextmanager
-def lane_socket(path: str, secret: bytes) -> Iterator[socket.socket]:
+def lane_socket(target: LaneTarget) -> Iterator[socket.socket]:
     """Yield a blocking socket that a lane server has let in."""
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.connect(path)
-        sock.sendall(auth_message(secret, nonce_of_greeting(_answer(sock)[0])))
-        _answer(sock)
+        sock.connect(target.address)
+        handshake = ClientHandshake(target.keys.secret, Meant(target.actor_name, target.address))
+        sock.sendall(handshake.hello)
+        while not handshake.accepted:
+            said = sock.recv(1 << 12)
+            if not said:
+                raise BenchError("the lane server has closed the connection")
+            sock.sendall(handshake.receive(said))
         yield sock
 
 
@@ -192,15 +218,19 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--depth", type=int, default=32)
     parser.add_argument("--tcp", action="store_true")
+    parser.add_argument("--tls", action="store_true", help="with --tcp")
     parser.add_argument("--client", choices=("plain", "cluster"), default="plain")
     arguments = parser.parse_args()
+    if arguments.tls and not arguments.tcp:
+        parser.error("--tls needs --tcp: a Unix socket is never encrypted")
+    keys = LaneKeys(KEYS.secret, make_authority("bench")) if arguments.tls else KEYS
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "lane.sock")
         ready: Any = multiprocessing.Queue()
-        server = multiprocessing.Process(target=serve, args=(path, ready), daemon=True)
+        server = multiprocessing.Process(target=serve, args=(path, keys, ready), daemon=True)
         server.start()
         try:
-            uvloop.run(measure(path, ready.get(timeout=20), arguments))
+            uvloop.run(measure(path, ready.get(timeout=20), keys, arguments))
         finally:
             server.terminate()
             server.join()

@@ -26,10 +26,12 @@ import ray
 import uvloop
 
 from bench.dataset import Ints, Network
+from bench.lane import LaneTarget
 from bench.processes import BenchError, free_port, running
 from cluster.checking import for_each
 from cluster.connect import NamedActors, connect, open_client
 from cluster.input_files import Edges
+from cluster.lane_handshake import LaneKeys
 from cluster.loading import BulkLoader, OnCount, Post
 from cluster.ray_options import ROUTER_NAME
 
@@ -67,10 +69,11 @@ class RookeryCluster:
         finally:
             ray.shutdown()
 
-    async def lane_of(self, loader: BulkLoader, shard: int) -> tuple[str, bytes]:
-        """Return where a shard's lane listens (a Unix socket), and the cluster's secret; for use by `with_loader`."""
+    async def lane_of(self, loader: BulkLoader, shard: int) -> LaneTarget:
+        """Return what a lane to a shard leads to (a Unix socket); for use by `with_loader`."""
         joined = await NamedActors(self.namespace).call(ROUTER_NAME, "join")
-        return loader.client.shard_map.primary_of(shard).unix_path, joined["secret"]
+        primary = loader.client.shard_map.primary_of(shard)
+        return LaneTarget(primary.unix_path, LaneKeys.from_join(joined), primary.actor_name)
 
     def home(self, client: httpx.Client, account_id: int, token: str) -> bytes:
         """Return one home timeline as served."""

@@ -27,7 +27,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgpack
 import numpy as np
 import uvloop
 
@@ -36,14 +35,13 @@ from actors.core.replica import READS, WRITES, Replica
 from actors.metrics import ShardMetrics
 from actors.shard_actor import ShardActor
 from bench.dataset import Network, make_network
-from bench.lane import Job, lane_requests, lane_socket
+from bench.lane import KEYS, NAME, Job, LaneTarget, lane_requests, lane_socket
 from bench.pairs import Spread, alternate
 from bench.peer_redis import load_peer, redis_server
 from cluster.lane_connection import LaneConnection
-from cluster.lane_protocol import auth_message, frame_page, nonce_of_greeting, pack
+from cluster.lane_protocol import frame_page, pack
 from cluster.lane_server import LaneServer
 
-SECRET = bytes(32)
 REQUESTS = 20_000  # made beforehand, then sent again and again
 START_MS = 1_700_000_000_000
 NO_ENTITIES = pack({"mentions": [], "hashtags": [], "urls": []})
@@ -127,15 +125,10 @@ class NullTransport(asyncio.Transport):
 
 async def cpu_us(shard: BareShard, job: Job, depth: int, seconds: float) -> Spread:
     """Return CPU times of one read in this process, `depth` of them in each chunk from the peer."""
-    server = LaneServer(shard.handle, SECRET)
+    server = LaneServer(shard.handle, KEYS, NAME)
     server.loop = asyncio.get_running_loop()
     connection = LaneConnection(server)
-    nonces: list[bytes] = []
-    transport = NullTransport()
-    transport.write = nonces.append  # type: ignore[method-assign]
-    connection.connection_made(transport)
-    connection.data_received(auth_message(SECRET, nonce_of_greeting(msgpack.unpackb(nonces[0]))))
-    del transport.write  # type: ignore[method-assign]
+    connection.connection_made(NullTransport())
     chunks = [b"".join(job.requests[i : i + depth]) for i in range(0, len(job.requests), depth)]
     rounds, end = [], time.perf_counter() + seconds
     while time.perf_counter() < end:
@@ -155,7 +148,7 @@ def serve(shard: BareShard, path: str) -> None:
     gc.freeze()
 
     async def main() -> None:
-        server = LaneServer(shard.handle, SECRET)
+        server = LaneServer(shard.handle, KEYS, NAME)
         await server.start_unix(path)
         await asyncio.Event().wait()
 
@@ -170,7 +163,7 @@ def served(shard: BareShard, path: str) -> Iterator[socket.socket]:
     try:
         while not os.path.exists(path):
             time.sleep(0.01)
-        with lane_socket(path, SECRET) as sock:
+        with lane_socket(LaneTarget(path, KEYS, NAME)) as sock:
             yield sock
     finally:
         process.terminate()

@@ -39,6 +39,7 @@ from typing import Any
 from actors.core.errors import InvalidError, MovedError, OverloadedError, RookeryError
 from actors.core.ids import BUCKET_COUNT, bucket_of_account, bucket_of_name, bucket_of_tweet
 from cluster.lane_client import Done, LaneClient, PushCallback
+from cluster.lane_handshake import LaneKeys
 from cluster.lane_protocol import LaneDisconnected
 from cluster.map_cache import FetchMap, MapCache
 from cluster.positions import SeenPositions, WritePositions
@@ -67,7 +68,7 @@ _NO_ANSWER = object()
 class ClusterClient:
     """Routes requests to shards.
 
-    fetch_map(): the router's current map in wire form, or None for "no news"; secret: the cluster's 32 bytes;
+    fetch_map(): the router's current map in wire form, or None for "no news"; keys: the cluster's;
     local_node_id: Ray's id of this node, which decides between Unix socket and TCP; actor_call(actor_name, op, args):
     the way round a broken lane, raising RookeryError for refusals and anything else for "no answer";
     on_push(topic, value): what shards push, but for news of the map, and OPENED with a shard's number when there is a
@@ -78,7 +79,7 @@ class ClusterClient:
     def __init__(
         self,
         fetch_map: FetchMap,
-        secret: bytes,
+        keys: LaneKeys,
         local_node_id: str,
         actor_call: ActorCall | None = None,
         on_push: PushCallback | None = None,
@@ -88,7 +89,7 @@ class ClusterClient:
         self._on_push = on_push
         self._follower_reads = follower_reads
         self._maps = MapCache(fetch_map, self._take_map)
-        self._replica_lanes = ReplicaLanes(secret, local_node_id, self._take_push, self._find, self._take_lane)
+        self._replica_lanes = ReplicaLanes(keys, local_node_id, self._take_push, self._find, self._take_lane)
         self._replicas: dict[tuple[int, int], Replica] = {}  # the map's, by shard and index
         self._buckets = bytes(BUCKET_COUNT)
         self._lanes: list[LaneClient | None] = [None]  # by shard; None also where a shard has several replicas

@@ -19,6 +19,7 @@ from ray.exceptions import ActorDiedError
 from actors.core.errors import OverloadedError
 from cluster.client import ActorCall, ClusterClient, FetchMap
 from cluster.lane_client import PushCallback
+from cluster.lane_handshake import LaneKeys
 from cluster.lane_protocol import REPLY_ERROR, error_from_reply
 from cluster.ray_options import API_PREFIX, DEFAULT_NAMESPACE, ROUTER_NAME, SHARD_PREFIX
 
@@ -167,15 +168,15 @@ async def _join(actors: NamedActors, namespace: str) -> dict[str, Any]:
 
 
 async def open_client(namespace: str = DEFAULT_NAMESPACE, on_push: PushCallback | None = None) -> ClusterClient:
-    """Return an open ClusterClient; the secret and the map come from the router through Ray.
+    """Return an open ClusterClient; the keys and the map come from the router through Ray.
 
     While the router is away a shard hands them out. Call connect() (or be a Ray actor) first. Raises OverloadedError
-    when there is no router, or neither it nor a shard answers.
+    when there is no router, or neither it nor a shard answers; ConflictError if it speaks another version of the lane.
     """
     await asyncio.to_thread(router_handle, namespace)  # says clearly when there is no cluster
     actors = NamedActors(namespace)
     joined = await _join(actors, namespace)
     fetch_map, actor_call = make_fetch_map(actors, joined["map"]), make_actor_call(actors)
-    client = ClusterClient(fetch_map, joined["secret"], local_node_id(), actor_call, on_push)
+    client = ClusterClient(fetch_map, LaneKeys.from_join(joined), local_node_id(), actor_call, on_push)
     await client.open()
     return client

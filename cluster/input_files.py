@@ -4,8 +4,8 @@ Rules of this file
 - A file is read and checked as a whole before anything of it is used: an error names the file and the line, and
   nothing has been loaded.
 - `.gz` and `.zst` are unpacked while reading, block by block; what is in memory is numbers and texts, not the file.
-- A line ends with LF, CR LF or CR. In graphs, lines that are empty or start with `#` are passed over; in texts every
-  line that isn't blank is a tweet.
+- A UTF-8 byte order mark at the beginning is passed over. A line ends with LF, CR LF or CR. In graphs, lines that are
+  empty or start with `#` are passed over; in texts every line that isn't blank is a tweet.
 
 How it works: a block of whole lines is looked at with NumPy. If every line is two runs of digits, the block is parsed
 at once (12 million lines/s); otherwise its lines are gone through one by one, which finds comments and errors.
@@ -31,6 +31,7 @@ from actors.core.numbers import whole_number
 
 Ints = npt.NDArray[np.int64]
 BLOCK_BYTES = 1 << 20  # per read: the temporary arrays of one block take ten times as much
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LINE_BYTES_MAX = 1 << 20  # a file without line ends is not one of ours
 SHOWN_CHARS_MAX = 60  # of what is wrong, in a message
 DIGITS_MAX = 18  # numbers of so many digits fit in int64 whatever they are; longer ones are looked at one by one
@@ -79,7 +80,7 @@ def read_blocks(path: Path, on_bytes: OnBytes | None = None) -> Iterator[bytes]:
         size = path.stat().st_size
         with path.open("rb") as raw:
             stream, rest, held = _unpacked(raw, path.suffix), b"", b""
-            while block := stream.read(BLOCK_BYTES):
+            for block in _without_mark(stream):
                 if on_bytes is not None:
                     on_bytes(min(raw.tell(), size), size)
                 if held or b"\r" in block:
@@ -94,6 +95,17 @@ def read_blocks(path: Path, on_bytes: OnBytes | None = None) -> Iterator[bytes]:
     except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InvalidError(f"{path} can't be read: {reason}") from error
+
+
+def _without_mark(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield what is in a stream but for a byte order mark at its beginning, which some editors write."""
+    start = b""
+    while len(start) < len(BYTE_ORDER_MARK) and (more := stream.read(len(BYTE_ORDER_MARK) - len(start))):
+        start += more
+    if start := start.removeprefix(BYTE_ORDER_MARK):
+        yield start
+    while block := stream.read(BLOCK_BYTES):
+        yield block
 
 
 def _with_line_feeds(block: bytes) -> tuple[bytes, bytes]:

@@ -8,11 +8,11 @@ Rules of this file
 - A LaneClient connects once. When the connection is gone it is `closed` for good; whoever routes makes a new one.
 
 How it works
-`send` packs into `_out`, which leaves in one write per loop turn: one system call, one wake-up of the shard, and no
-transport that gathers 32 small buffers (20 % at depth 32). While the server doesn't read (pause_writing) requests stay
-there, up to WRITE_BYTES_MAX. Ids only grow, so "ids up to `_written_id` reached
-the socket" is enough to tell written requests from others. Replies end requests by id, in any order; a reply that
-nobody waits for any more (timed out) is dropped. `request` is `send` with a future.
+lane_dial.py connects and shakes hands; this is the protocol of what follows. `send` packs into `_out`, which leaves in
+one write per loop turn: one system call, one wake-up of the shard, and no transport that gathers 32 small buffers (20 %
+at depth 32). While the server doesn't read (pause_writing) requests stay there, up to WRITE_BYTES_MAX. Ids only grow,
+so "ids up to `_written_id` reached the socket" is enough to tell written requests from others. Replies end requests by
+id, in any order; a reply that nobody waits for any more (timed out) is dropped. `request` is `send` with a future.
 
 Costs: 21 us a round trip alone, 5.4 us a request pipelined (bench/lane.py).
 Not here: which shard to ask, retries (client.py).
@@ -28,6 +28,8 @@ from typing import Any, cast
 
 from actors.core.errors import InvalidError, OverloadedError, TooLargeError
 from cluster.lane_connection import keep_tcp_alive
+from cluster.lane_dial import attach, dial
+from cluster.lane_handshake import Address, LaneKeys
 from cluster.lane_protocol import (
     DECODE_ERRORS,
     FRAME_BYTES_MAX,
@@ -41,17 +43,15 @@ from cluster.lane_protocol import (
     FrameDecoder,
     LaneDisconnected,
     LaneProtocolError,
-    LaneRefusedError,
     LaneTimeout,
-    auth_message,
     error_from_reply,
     make_packer,
-    nonce_of_greeting,
 )
 
 logger = logging.getLogger("rookery.lane.client")
 
-Address = str | tuple[str, int]
+__all__ = ["Address", "Done", "LaneClient", "PushCallback", "settle"]
+
 PushCallback = Callable[[str, Any], None]
 Done = Callable[[Any, Exception | None], None]  # (body, None) or (None, error)
 
@@ -63,18 +63,19 @@ STALL_TIMEOUT_S = 5.0  # when a request times out and nothing at all came for so
 class LaneClient(asyncio.Protocol):
     """A lane to one shard replica.
 
-    address: a Unix socket path or (host, port); secret: the cluster's 32 bytes; on_push(topic, value) gets what the
-    server pushes; on_close() is called once when a connected lane is gone. `await connect()`, then
-    `await request(...)` from any number of tasks of the same loop.
+    address: a Unix socket path or (host, port); keys: the cluster's; actor_name: the replica that is meant, and no
+    other is talked to; on_push(topic, value) gets what the server pushes; on_close() is called once when a connected
+    lane is gone. `await connect()`, then `await request(...)` from any number of tasks of the same loop.
     """
 
     def __init__(
-        self, address: Address, secret: bytes, on_push: PushCallback | None = None,
+        self, address: Address, keys: LaneKeys, actor_name: str, on_push: PushCallback | None = None,
         on_close: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
         self.address = address
         self.closed = False
-        self._secret = secret
+        self.stall_timeout_s = STALL_TIMEOUT_S  # inf: somebody else looks whether the peer lives
+        self._keys, self._actor_name = keys, actor_name
         self._on_push, self._on_close = on_push, on_close
         self._loop: asyncio.AbstractEventLoop
         self._transport: asyncio.Transport | None = None
@@ -87,28 +88,27 @@ class LaneClient(asyncio.Protocol):
         self._out_bytes = 0
         self._flush_scheduled = self._write_paused = self._ticking = False
         self._heard_at = 0.0
-        self._greeted: asyncio.Future[None] | None = None  # settled by the end of the handshake
-        self._nonce_seen = self._greeted_ok = False
-        self._close_reason = "the server closed the lane"
+        self._connected = False
+        self._rest = b""  # what came with the end of the handshake
 
     # -- life ----------------------------------------------------------------------------------------------------
 
     async def connect(self, timeout_s: float = HANDSHAKE_TIMEOUT_S) -> None:
-        """Connect and authenticate.
+        """Connect, see to it that the actor that is meant is there, and prove who we are.
 
-        Raises OSError or TimeoutError when the server can't be reached, LaneRefusedError when it closes on our
-        proof, LaneProtocolError when it isn't a lane. Afterwards the client is closed in all these cases.
+        Raises OSError or TimeoutError when the server can't be reached, LaneImpostorError if it isn't that actor,
+        LaneRefusedError if it doesn't let us in, LaneProtocolError when it isn't a lane. Afterwards the client is
+        closed in all these cases.
         """
         self._loop = asyncio.get_running_loop()
-        self._greeted = self._loop.create_future()
-        self._greeted.add_done_callback(_retrieve)
         try:
             async with asyncio.timeout(timeout_s):
-                if isinstance(self.address, str):
-                    await self._loop.create_unix_connection(lambda: self, self.address)
-                else:
-                    await self._loop.create_connection(lambda: self, *self.address)
-                await self._greeted
+                dialled = await dial(self.address, self._keys, self._actor_name)
+                self._rest = dialled.rest
+                await attach(dialled, self)
+            if self.closed:
+                raise LaneProtocolError("the server closed the lane at once")
+            self._connected = True
         except BaseException:
             self._shut("the handshake failed")
             raise
@@ -119,33 +119,34 @@ class LaneClient(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
+        if self.closed:  # given up meanwhile
+            transport.abort()
+            return
         self._transport = transport
         self._heard_at = self._loop.time()
         transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES)
         keep_tcp_alive(transport)
+        rest, self._rest = self._rest, b""
+        if rest:
+            self.data_received(rest)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._shut(self._close_reason if exc is None else f"{self._close_reason} ({exc})")
+        reason = "the server closed the lane"
+        self._shut(reason if exc is None else f"{reason} ({exc})")
 
     def _shut(self, reason: str) -> None:
-        """End the lane once: fail the handshake and everything in flight, saying what was written."""
+        """End the lane once: fail everything in flight, saying what was written."""
         if self.closed:
             return
         self.closed = True
         if self._transport is not None:
             self._transport.abort()
             self._transport = None
-        if self._greeted is not None and not self._greeted.done():
-            if self._nonce_seen:
-                error: Exception = LaneRefusedError("the lane server did not accept the cluster secret")
-            else:
-                error = LaneProtocolError(f"no greeting from {self.address}: {reason}")
-            self._greeted.set_exception(error)
         self._out.clear()
         pending, self._pending = self._pending, {}
         for request_id, (done, _) in pending.items():
             _end(done, None, LaneDisconnected(reason, written=request_id <= self._written_id))
-        if self._greeted_ok and self._on_close is not None:
+        if self._connected and self._on_close is not None:
             self._on_close()
 
     # -- requests ------------------------------------------------------------------------------------------------
@@ -173,7 +174,7 @@ class LaneClient(asyncio.Protocol):
         the server's RookeryError, LaneTimeout, or LaneDisconnected.
         Cost: 2 us here, and as much for the reply.
         """
-        if self.closed or self._transport is None or not self._greeted_ok:
+        if self.closed or self._transport is None:
             raise LaneDisconnected("the lane is not connected", written=False)
         pending = self._pending
         if len(pending) >= IN_FLIGHT_COUNT_MAX:
@@ -231,8 +232,8 @@ class LaneClient(asyncio.Protocol):
         late = [request_id for request_id, (_, deadline) in pending.items() if deadline <= now]
         for request_id in late:
             _end(pending.pop(request_id)[0], None, LaneTimeout("the shard did not answer in time"))
-        if late and now - self._heard_at > STALL_TIMEOUT_S:
-            self._shut(f"the shard has sent nothing for {STALL_TIMEOUT_S} s")
+        if late and now - self._heard_at > self.stall_timeout_s:
+            self._shut(f"the shard has sent nothing for {self.stall_timeout_s} s")
         self._loop.call_later(TICK_S, self._tick)
 
     # -- replies -------------------------------------------------------------------------------------------------
@@ -244,9 +245,6 @@ class LaneClient(asyncio.Protocol):
             decoder.feed(data)
             for message in decoder.unpacker:
                 decoder.partial_bytes = 0
-                if not self._greeted_ok:
-                    self._shake_hands(message)
-                    continue
                 request_id, kind, body = message
                 entry = pending.pop(request_id, None)
                 if kind == REPLY_BODY:
@@ -265,19 +263,6 @@ class LaneClient(asyncio.Protocol):
         except DECODE_ERRORS as error:
             logger.warning("lane to %s sent what is not a reply: %s", self.address, error)
             self._shut(f"the server broke the lane protocol: {error}")
-
-    def _shake_hands(self, message: Any) -> None:
-        if not self._nonce_seen:
-            nonce = nonce_of_greeting(message)
-            self._nonce_seen = True
-            if self._transport is not None:
-                self._transport.write(auth_message(self._secret, nonce))
-        elif message == ["ok"] and self._greeted is not None:
-            self._greeted_ok = True
-            if not self._greeted.done():
-                self._greeted.set_result(None)
-        else:
-            raise LaneProtocolError("the server must answer the proof with ['ok']")
 
     def _receive_other(self, entry: tuple[Done, float] | None, kind: Any, body: Any) -> None:
         """A refusal or a push."""
@@ -314,9 +299,3 @@ def _end(done: Done, body: Any, error: Exception | None) -> None:
         done(body, error)
     except Exception:
         logger.exception(_CALLBACK_FAILED)
-
-
-def _retrieve(future: asyncio.Future[None]) -> None:
-    """Mark the handshake's exception as seen: connect() may have given up (timeout) before it is set."""
-    if not future.cancelled():
-        future.exception()

@@ -1,17 +1,16 @@
-"""One peer of a lane server: authentication, decoding, replies and back-pressure.
+"""One peer of a lane server that has proved itself: decoding, replies and back-pressure.
 
 Rules of this file
 - Hot path: one request costs one small object, one handler call and one pack. No tasks, no futures, no locks.
-- Nothing that a peer sends may raise out of here, and nothing it fails to do (read, answer, authenticate) may hold
-  more than the limits of lane_protocol.py or slow another connection.
+- Nothing that a peer sends may raise out of here, and nothing it fails to do (read, answer) may hold more than the
+  limits of lane_protocol.py or slow another connection.
 
 How it works
-A connection is `greeted` (nonce sent; a timer runs) and then `open`. An auth message has one possible length, so until
-it has arrived we keep at most those 40 bytes and never build a decoder. Afterwards each chunk is decoded and handed
-request by request to the handler, which answers at once or later. Answers given while a chunk is being handled leave
-in one write at its end (or when they exceed WRITE_HIGH_BYTES); those given later share one write per loop turn. Reading
-stops while either too many requests are unanswered or the peer doesn't take its replies, and goes on when both are
-over; decoded-but-unhandled bytes wait in the decoder meanwhile.
+The door (lane_door.py) has shaken hands; what is left is to say `ok`. Then each chunk is decoded and handed request by
+request to the handler, which answers at once or later. Answers given while a chunk is being handled leave in one write
+at its end (or when they exceed WRITE_HIGH_BYTES); those given later share one write per loop turn. Reading stops while
+either too many requests are unanswered or the peer doesn't take its replies, and goes on when both are over;
+decoded-but-unhandled bytes wait in the decoder meanwhile.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from actors.core.errors import RookeryError, TooLargeError
+from cluster.lane_handshake import OK
 from cluster.lane_protocol import (
-    AUTH_MESSAGE_BYTES,
     DECODE_ERRORS,
     FRAME_BYTES_MAX,
     JOIN_BYTES_MAX,
@@ -36,9 +35,6 @@ from cluster.lane_protocol import (
     LaneProtocolError,
     check_request,
     frame_page,
-    greeting,
-    is_authentic,
-    make_nonce,
     make_packer,
     pack,
 )
@@ -87,6 +83,11 @@ class LaneRequest:
         """Whether reply or fail was called."""
         return self._answered
 
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the peer has gone: an answer would be dropped."""
+        return self._connection.is_gone
+
     def _settle(self) -> None:
         if self._answered:
             raise RuntimeError(f"lane request {self.op} was already answered")
@@ -94,25 +95,23 @@ class LaneRequest:
 
 
 class LaneConnection(asyncio.Protocol):
-    """One peer. See the module header for its two states."""
+    """One peer. See the module header."""
 
     __slots__ = (
-        "_decoder", "_flush_scheduled", "_handshake", "_in_chunk", "_in_flight", "_nonce", "_out", "_out_bytes",
-        "_reading", "_server", "_timer", "_transport", "_write_paused",
+        "_decoder", "_flush_scheduled", "_in_chunk", "_in_flight", "_out", "_out_bytes", "_reading", "_server",
+        "_timer", "_transport", "_write_paused",
     )  # fmt: skip
 
     def __init__(self, server: LaneServer) -> None:
         self._server = server
         self._transport: asyncio.Transport | None = None
-        self._decoder: FrameDecoder | None = None  # None until the peer has proved that it holds the secret
-        self._handshake = b""
-        self._nonce = b""
+        self._decoder: FrameDecoder | None = FrameDecoder()  # None once the connection is gone
         self._out: list[bytes] = []
         self._out_bytes = 0
         self._in_flight = 0
         self._in_chunk = self._flush_scheduled = self._write_paused = False
         self._reading = True
-        self._timer: asyncio.TimerHandle | None = None  # handshake first, later a peer that doesn't read
+        self._timer: asyncio.TimerHandle | None = None  # for a peer that doesn't read
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -121,10 +120,8 @@ class LaneConnection(asyncio.Protocol):
         self._transport = transport
         transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES)
         keep_tcp_alive(transport)
-        self._server.admit(self)
-        self._nonce = make_nonce()
-        self._timer = self._server.loop.call_later(self._server.handshake_timeout_s, self.drop, "no handshake in time")
-        transport.write(greeting(self._nonce))
+        self._server.admit(self)  # pushes come from here on: behind the ok
+        transport.write(OK)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_timer()
@@ -132,6 +129,11 @@ class LaneConnection(asyncio.Protocol):
         self._decoder = None
         self._out.clear()
         self._server.forget(self)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the peer has gone."""
+        return self._transport is None
 
     def drop(self, reason: str) -> None:
         """Close now, unsent replies included."""
@@ -155,7 +157,6 @@ class LaneConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._decoder is None:
-            self._authenticate(data)
             return
         try:
             self._decoder.feed(data)
@@ -163,21 +164,6 @@ class LaneConnection(asyncio.Protocol):
             self.drop(str(error))
             return
         self._handle_buffered()
-
-    def _authenticate(self, data: bytes) -> None:
-        self._handshake += data[: AUTH_MESSAGE_BYTES + 1 - len(self._handshake)]
-        if len(self._handshake) < AUTH_MESSAGE_BYTES or self._transport is None or self._transport.is_closing():
-            return
-        if not is_authentic(self._handshake, self._server.secret, self._nonce):
-            self.drop("the peer does not hold the cluster secret")
-            return
-        if not self._server.promote(self):
-            self.drop(f"{self._server.connection_count_max} connections are open already")
-            return
-        self._cancel_timer()
-        self._handshake = b""
-        self._decoder = FrameDecoder()
-        self._transport.write(pack(["ok"]))
 
     def _handle_buffered(self) -> None:
         """Handle every whole request in the decoder, or as many as the limits allow."""

@@ -1,4 +1,4 @@
-"""The lane's bytes: handshake, limits, framing and errors that both ends share (docs/lane.md is the law).
+"""The lane's bytes: limits, framing and errors that both ends share (docs/lane.md is the law).
 
 Rules of this file
 - No sockets and no event loop: what is here can be fuzzed as plain functions.
@@ -6,9 +6,7 @@ Rules of this file
 - Garbage raises LaneProtocolError and nothing else; whoever reads the socket closes the connection.
 
 How it works
-    server -> ["rookery-lane", 1, nonce]      fresh 32 random bytes a connection
-    client -> ["auth", HMAC-SHA256(secret, nonce)]
-    server -> ["ok"]                          or it closes
+    the handshake of lane_handshake.py, then
     client -> [id, op, args] ...              server -> [id, 0, body] | [id, 1, error] | [0, 2, [topic, value]]
 
 msgpack frames itself. Its C Unpacker keeps the parsed part of an unfinished value as Python objects, *outside* the
@@ -17,14 +15,11 @@ the bytes since the last whole value too. An array header of 5 bytes makes the U
 once, hence ARRAY_COUNT_MAX.
 
 Costs: FrameDecoder.feed 0.2 us a chunk; everything else runs once a connection.
-Not here: encryption. The secret is never sent, but requests travel in the clear: TCP lanes belong on a trusted network.
+Not here: encryption (lane_tls.py).
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import os
 import struct
 from typing import Any
 
@@ -32,18 +27,12 @@ import msgpack
 
 from actors.core.errors import OverloadedError, RookeryError, from_wire
 
-LANE_NAME = "rookery-lane"
-LANE_VERSION = 1
-NONCE_BYTES = 32
-SECRET_BYTES = 32
-
 FRAME_BYTES_MAX = 8 << 20  # one request or reply; the largest, post_many with 1,000 posts, is about 2 MiB
 READ_CHUNK_BYTES = 256 << 10  # uvloop reads at most this much at once, so it can stand behind a whole frame
 ARRAY_COUNT_MAX = 4096  # items; the longest array on the lane is register_many's 2,000
 MAP_COUNT_MAX = 1024  # entries; the largest map is the answer to `status`
 IN_FLIGHT_COUNT_MAX = 1024  # requests a connection; above that the server stops reading and the client refuses
 CONNECTION_COUNT_MAX = 256  # authenticated peers a server; one per API worker and some for tools
-PENDING_CONNECTION_COUNT_MAX = 64  # unauthenticated peers; the oldest is thrown out for the newest
 HANDSHAKE_TIMEOUT_S = 5.0  # an honest peer needs milliseconds
 WRITE_HIGH_BYTES = 1 << 20  # unsent replies above which a peer isn't read from any more
 WRITE_BYTES_MAX = 32 << 20  # unsent bytes above which a connection is dropped (server) or refused (client)
@@ -64,7 +53,11 @@ class LaneProtocolError(Exception):
 
 
 class LaneRefusedError(LaneProtocolError):
-    """The server did not accept our proof of the cluster secret."""
+    """The server, which has proved itself, did not let us in: it has too many peers, or doesn't accept our proof."""
+
+
+class LaneImpostorError(LaneProtocolError):
+    """Whoever listens there can't prove that it is the actor that was meant; it was told nothing."""
 
 
 class LaneDisconnected(OverloadedError):
@@ -150,50 +143,6 @@ def frame_page(request_id: int, body: Any) -> tuple[bytes, bytes, bytes] | None:
         return None
 
 
-def make_nonce() -> bytes:
-    """Return 32 fresh random bytes."""
-    return os.urandom(NONCE_BYTES)
-
-
-def greeting(nonce: bytes) -> bytes:
-    """Return the server's first message."""
-    return pack([LANE_NAME, LANE_VERSION, nonce])
-
-
-def proof(secret: bytes, nonce: bytes) -> bytes:
-    """Return what a client that holds the secret answers to a nonce."""
-    return hmac.digest(secret, nonce, hashlib.sha256)
-
-
-def auth_message(secret: bytes, nonce: bytes) -> bytes:
-    """Return the client's answer to the greeting."""
-    return pack(["auth", proof(secret, nonce)])
-
-
-def nonce_of_greeting(value: Any) -> bytes:
-    """Check the server's greeting and return its nonce. Raises LaneProtocolError saying what is wrong with it."""
-    if not isinstance(value, list) or len(value) != 3 or value[0] != LANE_NAME:
-        raise LaneProtocolError("this is not a Rookery lane")
-    if value[1] != LANE_VERSION:
-        raise LaneProtocolError(f"the server speaks lane version {value[1]!r}, this client {LANE_VERSION}")
-    if not isinstance(value[2], bytes) or len(value[2]) != NONCE_BYTES:
-        raise LaneProtocolError(f"the nonce must be {NONCE_BYTES} bytes")
-    return value[2]
-
-
-def is_authentic(message: bytes, secret: bytes, nonce: bytes) -> bool:
-    """Return whether these bytes are exactly one auth message with the right proof; compares in constant time."""
-    try:
-        value = msgpack.unpackb(
-            message, raw=False, max_array_len=2, max_map_len=0, max_ext_len=0, max_str_len=8, max_bin_len=NONCE_BYTES
-        )
-    except DECODE_ERRORS:
-        return False
-    if not isinstance(value, list) or len(value) != 2 or value[0] != "auth" or not isinstance(value[1], bytes):
-        return False
-    return hmac.compare_digest(value[1], proof(secret, nonce))
-
-
 def check_request(message: Any) -> tuple[int, str, list[Any]]:
     """Return the parts of a request. Raises LaneProtocolError if it isn't `[id > 0, op: str, args: list]`."""
     if type(message) is not list or len(message) != 3:
@@ -202,9 +151,6 @@ def check_request(message: Any) -> tuple[int, str, list[Any]]:
     if type(request_id) is not int or request_id <= PUSH_REQUEST_ID or type(op) is not str or type(args) is not list:
         raise LaneProtocolError("a request must be [id: uint above 0, op: str, args: list]")
     return request_id, op, args
-
-
-AUTH_MESSAGE_BYTES = len(auth_message(b"", b""))  # there is one shortest way to write it: 40 bytes
 
 
 def error_from_reply(body: Any) -> RookeryError:

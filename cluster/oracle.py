@@ -1,7 +1,10 @@
 """The definition of a home timeline, by brute force, from plain facts.
 
     home(u) = the newest H tweets, by id, whose author is u or is followed by u now, that u may see, that are not
-    deleted, and that no filter of u's removes (blocks, mutes, reply rule, repost rule)
+    deleted, and that no filter of u's removes (mutes, reply rule, repost rule)
+
+u may see a tweet that is u's own, or visible to u and by nobody whom a block keeps from u, whichever of the two made
+it; and a repost only if u may see the original too.
 
 Rules: this is the oracle, so it shares nothing with the code that serves timelines: dicts, lists and loops. It is slow
 on purpose.
@@ -31,7 +34,10 @@ class Fact:
 
 @dataclass(slots=True)
 class Facts:
-    """Everything that the definition needs. hidden: per account, whom it blocks or mutes, or who blocks it."""
+    """Everything that the definition needs. hidden: per account, whom it blocks or mutes, or who blocks it.
+
+    Mutes needn't be told from blocks: at home they remove the same.
+    """
 
     following: dict[int, set[int]] = field(default_factory=dict)
     tweets_by: dict[int, list[Fact]] = field(default_factory=dict)
@@ -46,17 +52,23 @@ class Facts:
         """Return the ids of all tweets."""
         return {fact.tweet_id for facts in self.tweets_by.values() for fact in facts}
 
+    def may_see(self, account_id: int, fact: Fact) -> bool:
+        """Whether an account that follows a tweet's author may see it, and hasn't muted whom it is by."""
+        hidden = self.hidden.get(account_id, set())
+        if fact.flags & REPOST and fact.orig_author != account_id and fact.orig_author in hidden:
+            return False
+        if fact.author_id == account_id:
+            return True
+        is_let_in = not fact.flags & DIRECT or account_id in fact.mention_ids
+        return is_let_in and fact.author_id not in hidden
+
     def candidates(self, account_id: int) -> list[Fact]:
         """Return the tweets that pass every rule but the repost rule, newest first."""
-        following, hidden = self.following.get(account_id, set()), self.hidden.get(account_id, set())
+        following = self.following.get(account_id, set())
         found = []
         for author in following | {account_id}:
             for fact in self.tweets_by.get(author, ()):
-                if author != account_id and author in hidden:
-                    continue
-                if fact.flags & REPOST and fact.orig_author in hidden:
-                    continue
-                if fact.flags & DIRECT and author != account_id and account_id not in fact.mention_ids:
+                if not self.may_see(account_id, fact):
                     continue
                 answers_known = fact.reply_author in following or fact.reply_author in (account_id, author)
                 if fact.flags & REPLY and author != account_id and not answers_known:

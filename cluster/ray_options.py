@@ -25,7 +25,7 @@ from cluster.shard_map import SHARD_PREFIX, shard_actor_name
 
 __all__ = [
     "API_PREFIX", "DEFAULT_NAMESPACE", "ROUTER_NAME", "SHARD_PREFIX", "TRENDS_NAME", "api_actor_name",
-    "api_name_prefix", "as_actor", "in_placement_group", "remove_placement_groups", "shard_actor_name",
+    "api_name_prefix", "as_actor", "in_placement_group", "remove_placement_group", "shard_actor_name",
 ]  # fmt: skip
 
 DEFAULT_NAMESPACE = "rookery"
@@ -60,6 +60,7 @@ ROUTER_METHODS: dict[str, dict[str, Any]] = {
     "register_replica": _QUIET,
     "change_in_sync": _QUIET,
     "ready": {**_QUIET, "concurrency_group": "health"},
+    "readiness": {**_QUIET, "concurrency_group": "health"},
     "status": {"concurrency_group": "health"},
 }
 SHARD_METHODS: dict[str, dict[str, Any]] = {
@@ -93,7 +94,7 @@ def placement_group_name(namespace: str, shard: int) -> str:
 def in_placement_group(namespace: str, shard: int, index: int, count: int) -> PlacementGroupSchedulingStrategy:
     """Return the place of one of a shard's replicas: on another node than the others, as long as there are enough.
 
-    Blocks. The group is made if there is none, and stays until `remove_placement_groups`.
+    Blocks. The group is made if there is none, and stays until `remove_placement_group`.
     """
     name = placement_group_name(namespace, shard)
     logging.getLogger("ray.actor").addFilter(_unlike_the_group_warning)
@@ -108,12 +109,6 @@ def in_placement_group(namespace: str, shard: int, index: int, count: int) -> Pl
 def _unlike_the_group_warning(record: logging.LogRecord) -> bool:
     """Leave out Ray's warning that removing a group ends its actors: they have been stopped by then."""
     return "detached actor with a placement group" not in record.getMessage()
-
-
-def remove_placement_groups(namespace: str, shard_count: int) -> None:
-    """Remove a stopped cluster's placement groups. Blocks."""
-    for shard in range(shard_count):
-        remove_placement_group(namespace, shard)
 
 
 def remove_placement_group(namespace: str, shard: int) -> None:

@@ -33,7 +33,7 @@ READ_TIME_SHARE = 0.95  # of a read's time, for asking: what a follower has refu
 FOLLOWER_READS = frozenset(
     (
         "home", "tweet", "tweet_ref", "user_timeline", "pull", "pull_after", "account", "cards", "names", "profile",
-        "followers", "following", "credentials", "token", "token_owner", "reader", *ENGINE_READS,
+        "followers", "following", "credentials", "token", "token_owner", "reader", "blocked_among", *ENGINE_READS,
     )
 )  # fmt: skip
 # Never from a follower while the primary can be reached: what decides about access (so does `home`, if it carries a

@@ -10,15 +10,19 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
-import os
+import logging
 from collections.abc import Callable, Iterable
 
-from cluster.lane_client import Address, LaneClient, PushCallback
-from cluster.lane_protocol import LaneProtocolError
+from cluster.lane_client import LaneClient, PushCallback
+from cluster.lane_handshake import Address, LaneKeys
+from cluster.lane_protocol import LaneImpostorError, LaneProtocolError
 from cluster.shard_map import Replica
 
 DIAL_TIMEOUT_S = 1.0  # connect and authenticate; a live server needs under 1 ms
 REDIAL_INTERVAL_S = 0.1  # between two dials that nobody waits for
+WARN_INTERVAL_S = 60.0  # between two warnings of impostors, who are dialled ten times a second
+
+logger = logging.getLogger("rookery.lane.client")
 
 UNREACHABLE = (OSError, LaneProtocolError)  # what connecting raises; TimeoutError is an OSError
 
@@ -33,13 +37,13 @@ class ReplicaLanes:
 
     def __init__(
         self,
-        secret: bytes,
+        keys: LaneKeys,
         local_node_id: str,
         on_push: PushCallback,
         find: Callable[[int, int], Replica | None],
         on_lane: Callable[[Replica, LaneClient], None],
     ) -> None:
-        self._secret = secret
+        self._keys = keys
         self._local_node_id = local_node_id
         self._on_push = on_push
         self._find = find
@@ -47,6 +51,7 @@ class ReplicaLanes:
         self._lanes: dict[Key, LaneClient] = {}
         self._dials: dict[Key, tuple[Replica, asyncio.Task[LaneClient]]] = {}
         self._dialled_at: dict[Key, float] = {}
+        self._warned_at = float("-inf")
         self._closed = False
 
     def close(self) -> None:
@@ -96,12 +101,12 @@ class ReplicaLanes:
         """Close the lanes, and end the dials, that lead where a new map no longer has their replica."""
         for key, lane in list(self._lanes.items()):
             replica = self._find(*key)
-            if lane.closed or replica is None or lane.address not in self._addresses(replica):
+            if lane.closed or replica is None or lane.address != self._address(replica):
                 del self._lanes[key]
                 lane.close()
         for key, (dialled, dial) in list(self._dials.items()):
             replica = self._find(*key)
-            if replica is None or self._addresses(replica) != self._addresses(dialled):
+            if replica is None or self._address(replica) != self._address(dialled):
                 dial.cancel()
                 del self._dials[key]
         self._dialled_at.clear()  # what couldn't be reached may be elsewhere now
@@ -114,28 +119,30 @@ class ReplicaLanes:
             dial.exception()
 
     async def _dial(self, replica: Replica) -> LaneClient:
-        """Connect to one replica, by the best address that works, and install the lane."""
-        failure: Exception = ConnectionError(f"{replica.actor_name} has not registered a lane")
-        for address in self._addresses(replica):
-            lane = LaneClient(address, self._secret, self._on_push)
-            try:
-                await lane.connect(DIAL_TIMEOUT_S)
-            except UNREACHABLE as error:
-                failure = error
-                continue
-            current = self._find(replica.shard, replica.index)
-            if self._closed or current is None or address not in self._addresses(current):
-                lane.close()
-                raise ConnectionError(f"the map changed while connecting to {replica.actor_name}")
-            self._lanes[replica.shard, replica.index] = lane
-            self._on_lane(current, lane)
-            return lane
-        raise failure
+        """Connect to one replica and install the lane."""
+        address = self._address(replica)
+        if address is None:
+            raise ConnectionError(f"no lane leads to {replica.actor_name} from this node")
+        lane = LaneClient(address, self._keys, replica.actor_name, self._on_push)
+        try:
+            await lane.connect(DIAL_TIMEOUT_S)
+        except LaneImpostorError as error:
+            self._warn(error)
+            raise
+        current = self._find(replica.shard, replica.index)
+        if self._closed or current is None or address != self._address(current):
+            lane.close()
+            raise ConnectionError(f"the map changed while connecting to {replica.actor_name}")
+        self._lanes[replica.shard, replica.index] = lane
+        self._on_lane(current, lane)
+        return lane
 
-    def _addresses(self, replica: Replica) -> list[Address]:
-        addresses: list[Address] = []
-        if replica.unix_path and replica.node_id == self._local_node_id and os.path.exists(replica.unix_path):
-            addresses.append(replica.unix_path)
-        if replica.port:
-            addresses.append((replica.host, replica.port))
-        return addresses
+    def _warn(self, error: LaneImpostorError) -> None:
+        """Tell operators that somebody sits where a shard should, however often it is dialled."""
+        now = asyncio.get_running_loop().time()
+        if now - self._warned_at >= WARN_INTERVAL_S:
+            self._warned_at = now
+            logger.warning("somebody else than a shard listens where the map has one: %s", error)
+
+    def _address(self, replica: Replica) -> Address | None:
+        return replica.address(self._local_node_id)

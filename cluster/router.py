@@ -7,7 +7,8 @@ Rules of this file
 
 How it works
 Under the data directory lie `router.msgpack` (the map and the cluster id, with a checksum, replaced atomically) and
-`cluster.secret` (32 random bytes, mode 0600, made once, with the first map); see router_files.py.
+`cluster.secret` (32 random bytes, made once, with the first map), and `cluster-ca.pem` where nodes talk over TLS; see
+router_files.py.
 A replica says where its lane listens whenever it has started (`register_replica`); its answer to a ping says the same,
 so a registration that got lost heals by itself. Only a change of addresses makes a new epoch. `supervise_once` pings
 all replicas at once and judges:
@@ -37,8 +38,9 @@ from actors.core.ids import BUCKET_COUNT
 from actors.core.replication import Member
 from cluster.draining import Draining, Nodes
 from cluster.elections import UNREACHABLE, Elections
+from cluster.lane_handshake import LaneKeys
 from cluster.rebalancer import Rebalancer
-from cluster.router_files import load_or_create_secret, load_state, new_cluster_id, save_state
+from cluster.router_files import load_or_create_authority, load_or_create_secret, load_state, new_cluster_id, save_state
 from cluster.shard_map import Replica, ShardMap, crc_of_buckets
 
 logger = logging.getLogger("rookery.router")
@@ -84,7 +86,8 @@ class Endpoints:
 class PingAnswer:
     """The outcome of one ping. When the replica answered and listens: where, the term it leads in, its map's epoch.
 
-    moves: what it says of moves of buckets: {"frozen", "arriving", "buckets_crc"}.
+    moves: what it says of moves of buckets: {"frozen", "arriving", "buckets_crc"}; search: of its search engine:
+    {"state", "left", "serves", "has_served"}, None from an older one.
     """
 
     presence: Presence
@@ -92,6 +95,7 @@ class PingAnswer:
     leads: int = 0
     epoch: int = 0
     moves: dict[str, Any] | None = None
+    search: dict[str, Any] | None = None
 
 
 class ReplicaActors(Nodes, Protocol):
@@ -119,18 +123,20 @@ class ReplicaWatch:
     created_count: int = 0
     create_pause_s: float = RECREATE_FIRST_S
     create_after: float = float("-inf")
+    search: dict[str, Any] | None = None  # what this process of it said last
 
 
 class Router:
     """See the module header. Constructing it loads the persisted state, or creates it for a new cluster.
 
+    tls: lanes between nodes are encrypted.
     Raises InvalidError if the persisted map has another shard count or cluster name, RouterStateError if its files
     can't be trusted.
     """
 
     def __init__(
         self, data_dir: Path, cluster: str, shard_count: int, actors: ReplicaActors, replica_count: int = 1,
-        copies: int = 1, portable: bool = False,
+        copies: int = 1, portable: bool = False, tls: bool = False,
     ) -> None:  # fmt: skip
         self._data_dir = data_dir
         self._actors = actors
@@ -139,7 +145,7 @@ class Router:
         self._watches: dict[tuple[int, int], ReplicaWatch] = {}
         data_dir.mkdir(parents=True, exist_ok=True)
         state = load_state(data_dir)
-        self.secret = load_or_create_secret(data_dir, create=state is None)
+        secret = load_or_create_secret(data_dir, create=state is None)
         if state is None:
             self.cluster_id = new_cluster_id()
             self._map = ShardMap.even(cluster, shard_count, replica_count)
@@ -149,6 +155,7 @@ class Router:
             self._look_at_shape(cluster, shard_count)
             if replica_count != len(self._map.replicas_of(0)):
                 self._change_map(self._map.with_replica_count(replica_count))
+        self.keys = LaneKeys(secret, load_or_create_authority(data_dir, self.cluster_id) if tls else b"")
         self.elections = Elections(lambda: self._map, self._change_map, actors.ask, copies)
         self._watches = {(replica.shard, replica.index): ReplicaWatch() for replica in self._map.replicas}
         self.draining = Draining(data_dir, lambda: self._map, self.elections, actors, self._is_there, portable)
@@ -195,6 +202,8 @@ class Router:
             node_id=endpoints.node_id,
             pid=endpoints.pid,
         )
+        if new.pid != old.pid:
+            watch.search = None
         if new != old:
             self._change_map(self._map.with_replica(new))
             logger.info("%s listens, pid %d: map epoch %d", new.actor_name, new.pid, self._map.epoch)
@@ -277,6 +286,21 @@ class Router:
         """Whether every bucket has a live primary that answered lately."""
         return not self.missing_shards(now)
 
+    def readiness(self, now: float) -> dict[str, Any]:
+        """Return what `/readyz` judges by: shards that aren't served, and of each replica what it can do.
+
+        Without those that are left stopped on purpose. search: what it said last, None if it isn't live or hasn't yet.
+        """
+        left_stopped = self.draining.report()["left_stopped"]
+        replicas = []
+        for replica in self._map.replicas:
+            if replica.actor_name not in left_stopped:
+                live = self._is_live(replica, now)
+                search = self._watches[replica.shard, replica.index].search if live else None
+                said = {"live": live, "in_sync": replica.in_sync or replica.primary, "search": search}
+                replicas.append({"shard": replica.shard, "replica": replica.index, **said})
+        return {"unserved_shards": self.missing_shards(now), "replicas": replicas}
+
     def _is_there(self, replica: Replica) -> bool:
         return replica.registered and self._watches[replica.shard, replica.index].presence is Presence.ANSWERS
 
@@ -320,6 +344,7 @@ class Router:
                         self.elections.note_ping(current, answer.leads)
                         self._note_moves(current, answer)
                     self.register_replica(replica.shard, replica.index, answer.endpoints, now)
+                    watch.search = answer.search
                     if answer.epoch < self._map.epoch:
                         self._spawn(self._tell(self._map.replica(replica.shard, replica.index), self._map.to_wire()))
             else:
@@ -363,6 +388,7 @@ class Router:
                     "presence": watch.presence.value,
                     "live": self._is_live(replica, now),
                     "created_count": watch.created_count,
+                    "search": None if watch.search is None else watch.search["state"],
                 }
             )
         return {

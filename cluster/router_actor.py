@@ -9,7 +9,8 @@ Rules of this file
   as function(shard, index, settings) it returns (plain class, keyword arguments of its constructor).
 
 What a shard actor must offer (all async)
-    ping() -> {"unix_path", "host", "port", "node_id", "pid", "leads", "epoch"} | None     None = no lane yet
+    ping() -> {"unix_path", "host", "port", "node_id", "pid", "leads", "epoch", "moves", "search"} | None
+                                                                                           None = no lane yet
     lane_call(op, args) -> [0, body] | [1, [code, message, field, retry_after_s]]    the way round a broken lane
 and it should call `router.register_replica.remote(shard, index, endpoints)` as soon as its lane listens, which makes a
 restart visible at once; without it, the next ping does. On its lane it must answer prepare, lead and learn_map
@@ -36,6 +37,7 @@ from actors.core.replication import Member
 from cluster.code_on_disk import require_current
 from cluster.connect import api_names, living_nodes, local_node_id
 from cluster.draining import Node
+from cluster.liveness import HANG_S_DEFAULT, take_part
 from cluster.ray_options import (
     DEFAULT_NAMESPACE,
     ROUTER_METHODS,
@@ -106,7 +108,7 @@ class RayReplicaActors:
             return PingAnswer(Presence.ANSWERS)
         return PingAnswer(
             Presence.ANSWERS, Endpoints.from_wire(wire), int(wire.get("leads", 0)), int(wire.get("epoch", 0)),
-            wire.get("moves"),
+            wire.get("moves"), wire.get("search"),
         )  # fmt: skip
 
     async def create(self, shard: int, index: int, actor_name: str, node_id: str) -> None:
@@ -184,13 +186,20 @@ class RouterActor:
         copies: int = 1,
     ) -> None:
         require_current()
+        hang_ms = shard_settings.get("cluster", {}).get("hang_ms", HANG_S_DEFAULT * 1000)
+        self._heartbeat = take_part(ROUTER_NAME, namespace, hang_ms / 1000)
         lanes = RouterLanes(
-            lambda: self._router.secret, local_node_id(), lambda replica: self._router.note_lane_lost(replica)
+            lambda: self._router.keys, local_node_id(), lambda replica: self._router.note_lane_lost(replica)
         )
         actors = RayReplicaActors(namespace, import_factory(shard_factory), shard_settings, replica_count, lanes)
         portable = shard_settings.get("storage", {}).get("backend") == "redis"
-        self._router = Router(Path(data_dir), cluster, shard_count, actors, replica_count, copies, portable)
+        # A local Ray is one node: its lanes are Unix sockets.
+        tls = bool(shard_settings.get("cluster", {}).get("ray_address")) and shard_settings.get("lane", {}).get(
+            "tls", True
+        )
+        self._router = Router(Path(data_dir), cluster, shard_count, actors, replica_count, copies, portable, tls)
         self._supervision = asyncio.get_running_loop().create_task(self._supervise_for_ever())
+        self._heartbeat.start()
 
     async def _supervise_for_ever(self) -> None:
         while True:
@@ -198,9 +207,12 @@ class RouterActor:
             await asyncio.sleep(SUPERVISE_INTERVAL_S)
 
     async def join(self) -> dict[str, Any]:
-        """Return what a process needs to take part: {"cluster_id", "secret": 32 bytes, "map": wire}."""
+        """Return what a process needs to take part: {"cluster_id", "lane": keys in wire form, "map": wire}.
+
+        Version 1 of the lane was handed a "secret". An old process mustn't get it: it would answer whoever listens.
+        """
         router = self._router
-        return {"cluster_id": router.cluster_id, "secret": router.secret, "map": router.shard_map.to_wire()}
+        return {"cluster_id": router.cluster_id, "lane": router.keys.to_wire(), "map": router.shard_map.to_wire()}
 
     async def get_map(self, since_epoch: int = 0) -> list[Any] | None:
         """Return the map in wire form if it is newer than since_epoch, else None."""
@@ -219,9 +231,13 @@ class RouterActor:
         """Whether every bucket has a live primary that answered lately."""
         return self._router.ready(time.monotonic())
 
+    async def readiness(self) -> dict[str, Any]:
+        """Return what `/readyz` judges by; see Router.readiness."""
+        return self._router.readiness(time.monotonic())
+
     async def status(self) -> dict[str, Any]:
         """Return the router's pid, the map's epoch and each replica's state; see Router.status."""
-        return {**self._router.status(time.monotonic()), "pid": os.getpid()}
+        return {**self._router.status(time.monotonic()), "pid": os.getpid(), "hangs": self._heartbeat.hangs}
 
     async def hand_over(self, shard: int) -> int:
         """Give a shard another leader, in sync and not on a drained node; returns its index.

@@ -1,4 +1,4 @@
-"""The router's two files: the persisted shard map and the cluster secret.
+"""The router's files: the persisted shard map, the cluster secret and the certificate authority of lanes.
 
 Rules of this file
 - A file is replaced whole or not at all: write a temporary, fsync, rename, fsync the directory.
@@ -20,11 +20,13 @@ from pathlib import Path
 import msgpack
 
 from actors.core.errors import InvalidError, RookeryError
-from cluster.lane_protocol import SECRET_BYTES, pack
+from cluster.lane_handshake import SECRET_BYTES
+from cluster.lane_protocol import pack
 from cluster.shard_map import ShardMap
 
 STATE_NAME = "router.msgpack"
 SECRET_NAME = "cluster.secret"
+AUTHORITY_NAME = "cluster-ca.pem"
 RESTORING_NAME = "restore.unfinished"  # there while a restore fills the folder, and after one that was interrupted
 FILE_NAME = "rookery-router"
 FILE_VERSION = 1
@@ -110,6 +112,33 @@ def load_or_create_secret(data_dir: Path, create: bool) -> bytes:
     secret = path.read_bytes()
     if len(secret) != SECRET_BYTES:
         raise RouterStateError(f"{path} has {len(secret)} bytes; the secret has {SECRET_BYTES}. Restore the file")
+    _close_to_others(path)
+    return secret
+
+
+def load_or_create_authority(data_dir: Path, cluster_id: str) -> bytes:
+    """Return certificate and key of the cluster's authority; made when there is none, as in folders of older versions.
+
+    Raises RouterStateError if it can't be used. A file that others may read is closed to them. A new one is another
+    authority: processes that joined before it was lost and those that join afterwards reach each other by actor calls
+    only, until the former have restarted.
+    """
+    from cluster.lane_certificates import make_authority, require_authority
+
+    path = data_dir / AUTHORITY_NAME
+    if not path.exists():
+        replace_file(path, make_authority(cluster_id), 0o600)
+    authority = path.read_bytes()
+    try:
+        require_authority(authority)
+    except ValueError as error:
+        raise RouterStateError(
+            f"{path} can't be used: {error}. Move it away and restart the whole cluster: another one is made"
+        ) from error
+    _close_to_others(path)
+    return authority
+
+
+def _close_to_others(path: Path) -> None:
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         path.chmod(0o600)
-    return secret

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cluster.lane_client import LaneClient
-from cluster.lane_protocol import LaneProtocolError
+from cluster.lane_handshake import LaneKeys
 from cluster.shard_map import Replica
 
 DIAL_TIMEOUT_S = 1.0
@@ -19,8 +19,8 @@ DIAL_TIMEOUT_S = 1.0
 class RouterLanes:
     """One lane to each replica, dialled when needed. on_lost(replica): its lane is gone."""
 
-    def __init__(self, secret: Callable[[], bytes], node_id: str, on_lost: Callable[[Replica], None]) -> None:
-        self._secret, self._node_id, self._on_lost = secret, node_id, on_lost
+    def __init__(self, keys: Callable[[], LaneKeys], node_id: str, on_lost: Callable[[Replica], None]) -> None:
+        self._keys, self._node_id, self._on_lost = keys, node_id, on_lost
         self._lanes: dict[tuple[int, int], tuple[int, LaneClient]] = {}
         self._dials: dict[tuple[int, int], asyncio.Lock] = {}
 
@@ -41,16 +41,12 @@ class RouterLanes:
             return self._lanes[key][1]
 
     async def _dial(self, replica: Replica) -> LaneClient:
-        failure: Exception = ConnectionError(f"{replica.actor_name} has no lane")
-        for address in replica.addresses(self._node_id):
-            lane = LaneClient(address, self._secret(), on_close=lambda: self._on_lost(replica))
-            try:
-                await lane.connect(DIAL_TIMEOUT_S)
-            except (OSError, LaneProtocolError) as error:
-                failure = error
-                continue
-            return lane
-        raise failure
+        address = replica.address(self._node_id)
+        if address is None:
+            raise ConnectionError(f"no lane leads to {replica.actor_name} from this node")
+        lane = LaneClient(address, self._keys(), replica.actor_name, on_close=lambda: self._on_lost(replica))
+        await lane.connect(DIAL_TIMEOUT_S)
+        return lane
 
     def close(self) -> None:
         """Close them all."""

@@ -35,6 +35,11 @@ def shard_actor_name(shard: int, index: int) -> str:
     return f"{SHARD_PREFIX}{shard:02d}:replica-{index}"
 
 
+def shard_of_actor(name: str) -> int:
+    """Return the shard of which that actor is a replica."""
+    return int(name.removeprefix(SHARD_PREFIX).partition(":")[0])
+
+
 @dataclass(frozen=True, slots=True)
 class Replica:
     """One copy of a shard: who it is and where its lane listens."""
@@ -56,14 +61,14 @@ class Replica:
         """Whether it has said where it listens."""
         return bool(self.unix_path) or self.port > 0
 
-    def addresses(self, node_id: str) -> list[str | tuple[str, int]]:
-        """Return where to dial its lane from a node, best first: the Unix socket on the same one, else TCP."""
-        found: list[str | tuple[str, int]] = []
+    def address(self, node_id: str) -> str | tuple[str, int] | None:
+        """Return where to dial its lane from a node: the Unix socket on its own, and nothing else there; else TCP.
+
+        None if no lane leads there. Anybody on the node may listen at a TCP port, and only we at the socket.
+        """
         if self.unix_path and self.node_id == node_id:
-            found.append(self.unix_path)
-        if self.port:
-            found.append((self.host, self.port))
-        return found
+            return self.unix_path
+        return (self.host, self.port) if self.port else None
 
 
 @dataclass(frozen=True, slots=True)

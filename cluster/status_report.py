@@ -21,6 +21,7 @@ from rich.table import Table
 from actors.core.errors import RookeryError
 from cluster.client import ClusterClient
 from cluster.connect import api_names, local_node_id, router_handle
+from cluster.heartbeat import NO_HANGS
 from cluster.ray_options import ROUTER_NAME, TRENDS_NAME
 
 CALL_TIMEOUT_S = 5.0
@@ -31,7 +32,8 @@ async def collect_status(client: ClusterClient, namespace: str) -> dict[str, Any
     handle = router_handle(namespace)
     router = await handle.status.remote()
     shards: list[dict[str, Any]] = []
-    processes = [_process("router", router["pid"], await asyncio.to_thread(_node_of, handle), ROUTER_NAME)]
+    own = _process("router", router["pid"], await asyncio.to_thread(_node_of, handle), ROUTER_NAME)
+    processes = [{**own, "hangs": _hangs(router)}]
     for replica in router["replicas"]:
         shard = replica["shard"]
         figures: dict[str, Any] = {}
@@ -41,11 +43,11 @@ async def collect_status(client: ClusterClient, namespace: str) -> dict[str, Any
             figures = {"error": error.message}
         process = _process("shard", replica["pid"], replica["node"], name=replica["actor"])
         process |= {"shard": shard, "replica": replica["index"], "primary": replica["primary"], "live": replica["live"]}
-        process["rss_bytes"] = figures.get("rss_bytes", process["rss_bytes"])
+        process |= {"rss_bytes": figures.get("rss_bytes", process["rss_bytes"]), "hangs": _hangs(figures)}
         processes.append(process)
         if replica["primary"] and figures.get("search", {}).get("pid"):
             engine = _process("search", figures["search"]["pid"], replica["node"], f"{replica['actor']}-search")
-            sizes = {"rss_bytes": figures["search"]["rss_bytes"]}
+            sizes = {"rss_bytes": figures["search"]["rss_bytes"], "hangs": _hangs(figures["search"])}
             processes.append(engine | sizes | {"shard": shard, "replica": replica["index"]})
         if replica["primary"]:
             buckets = len(client.shard_map.buckets_of_shard(shard))
@@ -68,7 +70,12 @@ def _process(role: str, pid: int, node: str, name: str) -> dict[str, Any]:
         except psutil.Error:
             rss = 0
     return {"role": role, "name": name, "shard": None, "replica": None, "primary": None, "live": True, "pid": pid,
-            "node": node, "rss_bytes": rss}  # fmt: skip
+            "node": node, "rss_bytes": rss, "hangs": dict(NO_HANGS)}  # fmt: skip
+
+
+def _hangs(figures: dict[str, Any]) -> dict[str, Any]:
+    """Return how often a process of that name was ended for hanging; an older one doesn't say."""
+    return figures.get("hangs", dict(NO_HANGS))
 
 
 async def _trends(namespace: str) -> list[dict[str, Any]]:
@@ -84,7 +91,7 @@ async def _trends(namespace: str) -> list[dict[str, Any]]:
     except (RayError, TimeoutError):
         return [{**_process("trends", 0, node, TRENDS_NAME), "live": False}]
     process = _process("trends", int(figures["pid"]), node, TRENDS_NAME)
-    return [{**process, "rss_bytes": figures["rss_bytes"], "trends": figures}]
+    return [{**process, "rss_bytes": figures["rss_bytes"], "hangs": _hangs(figures), "trends": figures}]
 
 
 async def _api_workers(namespace: str) -> list[dict[str, Any]]:
@@ -96,7 +103,8 @@ async def _api_workers(namespace: str) -> list[dict[str, Any]]:
         except (RayError, ValueError, TimeoutError):
             return {**_process("api", 0, "", name), "live": False}
         process = _process("api", int(ping["pid"]), ping["node"], name)
-        return process | {name: ping[name] for name in ("host", "port", "niceness", "rss_bytes")}
+        said = {name: ping[name] for name in ("host", "port", "niceness", "rss_bytes")}
+        return process | said | {"hangs": _hangs(ping)}
 
     return await asyncio.gather(*(ask(name) for name in await asyncio.to_thread(api_names, namespace)))
 
@@ -148,10 +156,13 @@ def memory_per_item(shards: list[dict[str, Any]]) -> dict[str, float]:
 def print_status(report: dict[str, Any], console: Console) -> None:
     """Show a report as tables."""
     title = f"{report['cluster']}  epoch {report['epoch']}  {'ready' if report['ready'] else 'NOT READY'}"
-    processes = Table("process", "shard", "replica", "primary", "live", "pid", "node", "memory", title=title)
+    columns_of_processes = ("process", "shard", "replica", "primary", "live", "pid", "node", "memory", "hangs")
+    processes = Table(*columns_of_processes, title=title)
     for p in report["processes"]:
         cells = [p["name"], p["shard"], p["replica"], p["primary"], p["live"], p["pid"] or None, p["node"][:8]]
-        processes.add_row(*["-" if c is None else str(c) for c in cells], _bytes(p["rss_bytes"]))
+        hangs = p["hangs"]
+        told = f"{hangs['count']}, last {hangs['at']}: {hangs['how']}" if hangs["count"] else "-"
+        processes.add_row(*["-" if c is None else str(c) for c in cells], _bytes(p["rss_bytes"]), told)
     console.print(processes)
     if len(report["nodes"]) > 1:
         nodes = Table("node", "address", "live", "CPUs", "shards", "API workers")
@@ -168,6 +179,13 @@ def print_status(report: dict[str, Any], console: Console) -> None:
     for s in report["shards"]:
         shards.add_row(*[f"{s[name]:,}" if name in s else "-" for name in columns])
     console.print(shards)
+    lanes = Table("lane of shard", "open", "strangers", "turned away")
+    for s in report["shards"]:
+        strangers = dict(s.get("lane_strangers", {}))
+        waiting = strangers.pop("waiting", 0)
+        why = ", ".join(f"{count:,} {reason}" for reason, count in strangers.items() if count)
+        lanes.add_row(str(s["shard"]), str(s.get("lane_connections", "-")), f"{waiting:,}", why or "-")
+    console.print(lanes)
     searching = Table("search", "state", "tweets", "accounts", "waiting", "on disk", "memory", "posting lists")
     for s in report["shards"]:
         search = s.get("search", {})

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from configs.settings import Settings
 
 
+HANG_MS_MIN = 2_000
+LOGINS_PER_MIN_MAX = 120  # from one address: many people behind one, and still years for a thousand passwords a name
+
+
 class Finding(NamedTuple):
     """What a rule found: the field to change, what is wrong, and what to do."""
 
@@ -59,6 +63,17 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+@rule("cluster.hang_ms")
+def a_hang_is_longer_than_a_pause(s: Settings) -> Finding | None:
+    if not 0 < s.cluster.hang_ms < HANG_MS_MIN:
+        return None
+    return Finding(
+        "cluster.hang_ms",
+        f"is {s.cluster.hang_ms}, and a process that is only busy may pause for that long",
+        f"set cluster.hang_ms={HANG_MS_MIN} or more, or 0 to end nobody",
+    )
+
+
 @rule("auth.mode", "server.host")
 def open_mode_stays_on_loopback(s: Settings) -> Finding | None:
     if s.auth.mode != "open" or is_loopback(s.server.host):
@@ -67,6 +82,21 @@ def open_mode_stays_on_loopback(s: Settings) -> Finding | None:
         "auth.mode",
         f"believes any user_id, and server.host is {s.server.host}, which other machines can reach",
         "set auth.mode=token, or server.host=127.0.0.1",
+    )
+
+
+@rule("limits.enabled", "limits.address_logins_per_min", "server.host", "auth.mode", "cluster.ray_address")
+def logins_are_limited_where_others_reach_them(s: Settings) -> Finding | None:
+    """A profile for one machine isn't silently taken elsewhere; limits that are switched off are somebody's choice."""
+    logins, host = s.limits.address_logins_per_min, s.server.host
+    if is_loopback(host) or not s.limits.enabled or logins <= LOGINS_PER_MIN_MAX:
+        return None
+    if s.auth.mode == "open" or (host == NODE_ADDRESS and not s.cluster.ray_address):
+        return None  # other rules refuse that
+    return Finding(
+        "limits.address_logins_per_min",
+        f"is {logins}, made for one machine, and server.host is {host}, which other machines can reach",
+        f"set limits.address_logins_per_min={LOGINS_PER_MIN_MAX} (as --profile cluster does), or server.host=127.0.0.1",
     )
 
 

@@ -13,6 +13,7 @@ What it costs: validated once at start-up; afterwards attribute access on frozen
 from __future__ import annotations
 
 import ipaddress
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,8 +26,9 @@ SECRET = {"secret": True}  # marks a field whose value may hold a password
 
 
 def _absolute(value: object) -> object:
-    """Make a path absolute at load: Ray's workers run in other working directories."""
-    return Path(value).expanduser().resolve() if isinstance(value, str | Path) and str(value).strip() else None
+    """Make a path absolute at load: Ray's workers run in other working directories. None: it can't be a folder."""
+    path = Path(value).expanduser().resolve() if isinstance(value, str | Path) and str(value).strip() else None
+    return None if path is not None and os.path.isfile(path) else path
 
 
 def _networks(value: object) -> object:
@@ -40,6 +42,9 @@ def _networks(value: object) -> object:
 
 NETWORKS_EXPECTED = "networks with a comma between them, such as 10.0.0.0/8,fd00::/8"
 Networks = Annotated[tuple[str, ...], BeforeValidator(_networks)]
+PUBLIC_URL_CHARS_MAX = 300  # it goes into the header of every page, twice
+PUBLIC_URL_PATTERN = r"^(https?://([A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~%\-]+)*/?)?$"
+PublicUrl = Annotated[str, Field(pattern=PUBLIC_URL_PATTERN)]
 Port = Annotated[int, Field(ge=PORT_MIN, le=PORT_MAX)]
 NODE_ADDRESS = "node"  # a host that is not a name: the address by which Ray knows the node
 HOST_PATTERN = r"^[A-Za-z0-9._:\-]+$"
@@ -181,6 +186,9 @@ class Cluster(Section):
         description="address of this machine's node of a joined Ray cluster; empty: Ray finds it",
         json_schema_extra={"expected": "an IP address, as in ray start --node-ip-address"},
     )
+    require_ray_token: bool = Field(
+        True, description="refuse to serve on a Ray that answers without a token: whoever reaches it can run code"
+    )
     code_on_nodes: bool = Field(
         False,
         description="nodes of a joined Ray cluster were started with this code in PYTHONPATH; false: its path is sent",
@@ -188,6 +196,16 @@ class Cluster(Section):
     outlive_serve: bool = Field(
         False, description="on a joined Ray cluster, shards and API workers go on when serve ends, until stop --address"
     )
+    # Beats come twice a second. Below two seconds a busy disk or a full collection would look like a hang.
+    hang_ms: int = Field(
+        3_500, ge=0, le=600_000,
+        description="silence of a process's event loop after which it is ended and started again; 0: never",
+    )  # fmt: skip
+    # Process managers that wait for ten seconds before they kill are common; journals make a kill safe all the same.
+    stop_ms: int = Field(
+        7_000, ge=100, le=3_600_000,
+        description="time for a clean stop to answer what is under way and fold journals; what is left is replayed",
+    )  # fmt: skip
     ray_num_cpus: int = Field(0, ge=0, le=4_096, description="CPUs that a local Ray may count on; 0: all there are")
     dashboard: bool = Field(True, description="Ray dashboard of a local Ray, on or off")
     # The dashboard can run code and asks nobody who they are.
@@ -233,7 +251,15 @@ class Server(Section):
         10_000, ge=100, le=600_000, description="how long a request waits for its shard before it is told 503"
     )
     trusted_proxies: Networks = Field(
-        (), description="networks whose X-Forwarded-For is believed", json_schema_extra={"expected": NETWORKS_EXPECTED}
+        (),
+        description="networks whose X-Forwarded-For, -Proto and -Host, or Forwarded, are believed",
+        json_schema_extra={"expected": NETWORKS_EXPECTED},
+    )
+    public_url: PublicUrl = Field(
+        "",
+        max_length=PUBLIC_URL_CHARS_MAX,
+        description="address by which clients know the API, for links; empty: what requests and trusted proxies say",
+        json_schema_extra={"expected": "a URL such as https://example.org, without ? and #"},
     )
     access_log: Literal["all", "writes", "off"] = Field(
         "off", description="which requests are logged; failures (5xx) and slow ones are in any case"
@@ -246,7 +272,12 @@ class Server(Section):
 class Lane(Section):
     """The request channel between API workers and shards."""
 
-    host: Host = Field("127.0.0.1", description="address of the lane's TCP side; other nodes must reach it")
+    host: Host = Field(
+        "127.0.0.1", description="address of the lane's TCP side on a joined Ray cluster; other nodes must reach it"
+    )
+    tls: bool = Field(
+        True, description="encrypt lanes between nodes (TLS 1.3); off: nobody else may read or change their traffic"
+    )
     inflight_max: int = Field(1_024, ge=1, le=65_536, description="requests in flight on one connection")
     connections_max: int = Field(256, ge=1, le=65_536, description="API workers and tools connected to one shard")
 

@@ -209,7 +209,7 @@ def _profile_layer(profile: str) -> dict[str, Given]:
         fix = f"use one of {', '.join(profile_names())}, or the path of a TOML file{nearest(profile, profile_names())}"
         raise SettingsError([Problem("profile", shown(profile), "command line", "does not exist", fix)])
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise SettingsError(
             [Problem("profile", shown(str(path)), "command line", f"can't be read: {error}", "")]

@@ -31,6 +31,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from persistence.disk import make_directory, sync_directory
 from persistence.errors import StorageError
+from persistence.private import make_private
 
 FORMAT, VERSION = "rookery-backup", 1
 MANIFEST_NAME, SUM_NAME = "manifest.json", "manifest.json.sha256"
@@ -165,6 +166,7 @@ class BackupWriter:
         with _writing(self._partial):
             self._require_empty()
             make_directory(self._partial)
+            make_private(self._partial)
             self._lock_fd = os.open(self._partial, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -37,19 +37,30 @@ def require_whole(server: RedisServer, namespace: str, shard: int) -> None:
         )
 
 
+def key_in_the_way(server: RedisServer, namespace: str, shard_count: int) -> str:
+    """Return a key of a cluster that a restore would write into, "" if there is none. Nothing is changed.
+
+    Raises what `RedisServer.translating` raises.
+    """
+    with server.translating("looking for what is in the way of a restore"):
+        for shard in range(shard_count):
+            there = [key for name in _LASTING if server.client.exists(key := shard_key(namespace, shard, name))]
+            if there and not server.client.exists(shard_key(namespace, shard, MARK)):
+                return there[0]
+    return ""
+
+
 def begin_restore(server: RedisServer, namespace: str, shard_count: int) -> str:
     """Mark the shards, and remove what an interrupted restore left there. Returns "" or, if nothing was done, the key
     that is in the way.
 
     Raises what `RedisServer.translating` raises.
     """
+    if key := key_in_the_way(server, namespace, shard_count):
+        return key
     with server.translating("marking a restore"):
         client = server.client
         marks = [shard_key(namespace, shard, MARK) for shard in range(shard_count)]
-        for shard, mark in enumerate(marks):
-            there = [key for name in _LASTING if client.exists(key := shard_key(namespace, shard, name))]
-            if there and not client.exists(mark):
-                return there[0]
         client.mset(dict.fromkeys(marks, "1"))
         for shard in range(shard_count):
             for key in _keys(server, namespace, shard):

@@ -25,6 +25,7 @@ from bench.processes import REPOSITORY, free_port
 
 START_TIMEOUT_S, COMMAND_TIMEOUT_S = 90, 120
 END_TIMEOUT_S = 60.0  # a clean stop folds the journals into the checkpoints
+PATIENT = "cluster.hang_ms=60000"  # for tests that stop processes themselves, for as long as they need
 T = TypeVar("T")
 
 
@@ -98,10 +99,10 @@ class ServedCluster:
 
 
 @contextmanager
-def served(*sets: str) -> Iterator[ServedCluster]:
+def served(*sets: str, environ: Mapping[str, str] = {}) -> Iterator[ServedCluster]:
     """Serve a cluster in a folder of its own while the block runs."""
     folder = Path(tempfile.mkdtemp(prefix="rk-"))
-    made = ServedCluster(folder / "data", *sets)
+    made = ServedCluster(folder / "data", *sets, environ=environ)
     try:
         made.start()
         yield made

@@ -13,6 +13,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from actors.core import flags as bits
 from actors.core import ids, limits
 from actors.core.entries import Entry, unpack
@@ -21,6 +23,7 @@ from actors.core.people import PROFILE_FIELDS
 from actors.core.render import render_entities, render_tweet
 
 UTF8_BYTES_MAX = 4  # of one character
+ID_BYTES = 8
 COUNT_MAX = (1 << 31) - 1  # replies, reposts and likes rest in int32 columns
 ENTITIES_CACHED_BYTES_MAX = 64  # most tweets have none; those needn't be rendered anew each time
 _render_again = lru_cache(maxsize=256)(render_entities)
@@ -82,6 +85,22 @@ def blob(value: Any, bytes_min: int, bytes_max: int, field: str) -> bytes:
         given = f"{len(value)}" if type(value) is bytes else shown(value)
         raise InvalidError(f"{field} must be {bytes_min} to {bytes_max} bytes, not {given}", field)
     return value
+
+
+def pair(value: Any, field: str) -> list[Any]:
+    """Take a list of two."""
+    if type(value) is not list or len(value) != 2:
+        raise InvalidError(f"{field} must be a list of two, not {shown(value)}", field)
+    return value
+
+
+def packed_ids(value: Any, count_max: int, field: str) -> list[int]:
+    """Take ids as little-endian int64 bytes; of which numbers they are isn't looked at."""
+    packed = blob(value, 0, ID_BYTES * count_max, field)
+    if len(packed) % ID_BYTES:
+        raise InvalidError(f"{field} must be whole numbers of {ID_BYTES} bytes, not {len(packed)} bytes", field)
+    found: list[int] = np.frombuffer(packed, dtype="<i8").tolist()
+    return found
 
 
 def secret(value: Any) -> bytes:

@@ -2,7 +2,7 @@
 
 Rules of this file
 - The search index is a copy that lags; nothing of it is believed but ids and word scores. A tweet that has gone, isn't
-  public, or whose author and reader a block stands between, isn't answered.
+  public, or that the reader may not see (`visibility.py`), isn't answered.
 - Counts for ranking are those of this moment; the JSON's follow with the next flush, as on timelines.
 
     score = BM25 x engagement x freshness x closeness
@@ -15,7 +15,7 @@ Costs: 1 us a tweet with its JSON ready, 0.15 if it is known where; 0.7 us to ra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from math import log2
@@ -25,16 +25,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from actors.core import kernels
 from actors.core.entries import unpack
-from actors.core.graph import BLOCK, BLOCKED_BY
+from actors.core.flags import FLAGS_PRIVATE
 from actors.core.render import render_card
+from actors.core.visibility import ReaderFacts
 
 if TYPE_CHECKING:
     from actors.core.reads import Reads
 
 Ints = npt.NDArray[np.int64]
-HIDDEN_FLAGS = kernels.FLAG_FOLLOWERS | kernels.FLAG_DIRECT
+HIDDEN_FLAGS = FLAGS_PRIVATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,10 @@ class Viewer:
     account_id: int
     following: Ints
     hidden: Ints
+
+    def facts(self) -> ReaderFacts:
+        """Return what decides who may see what: all that the reader's shard knows was asked, mutes included."""
+        return ReaderFacts(self.account_id, set(self.hidden.tolist()), None)
 
 
 Found = tuple[float, int, bytes]  # (score, tweet id, JSON)
@@ -75,14 +79,10 @@ class FoundTweets:
             self._state.people.row_of
         )
 
-    def _is_hidden_from(self, slot: int, viewer: Viewer, hidden: set[int]) -> bool:
-        """Whether the public tweet of a slot is kept from a reader. hidden: authors."""
-        columns = self._state.tweets.columns
-        author = columns["author_id"].item(slot)
-        graph, row, reader = self._state.graph, self._state.people.row_of[author], viewer.account_id
-        if graph.related(row, BLOCK, reader) or graph.related(row, BLOCKED_BY, reader):
-            return True
-        return author in hidden or columns["orig_author"].item(slot) in hidden
+    def count_here(self, tweet_ids: Iterable[int]) -> int:
+        """Return how many of some tweets are here."""
+        slot_of = self._state.tweets.slot_of
+        return sum(tweet_id in slot_of for tweet_id in tweet_ids)
 
     def rows(
         self, tweet_ids: Sequence[int], viewer: Viewer, count: int, scores: Sequence[float] | None = None,
@@ -100,15 +100,16 @@ class FoundTweets:
                 cards = itemgetter(*places)(state.arrivals.rendered)
                 if None not in cards:
                     return list(zip(scores or repeat(0.0), tweet_ids, cards, strict=False))
-        hidden = set(viewer.hidden.tolist()) if viewer.account_id else set()
+        facts, may_see = viewer.facts(), self.reads.visibility.may_see
         tweets, row_of = state.tweets, state.people.row_of
         slot_of, flags, authors = tweets.slot_of, tweets.columns["flags"], tweets.columns["author_id"]
+        orig_authors = tweets.columns["orig_author"]
         found: list[Found] = []
         for i, tweet_id in enumerate(tweet_ids):
             slot = slot_of.get(tweet_id)
             if slot is None or flags.item(slot) & HIDDEN_FLAGS or authors.item(slot) not in row_of:
                 continue
-            if viewer.account_id and self._is_hidden_from(slot, viewer, hidden):
+            if facts.reader and not may_see(facts, authors.item(slot), 0, orig_authors.item(slot), []):
                 continue
             found.append((0.0 if scores is None else scores[i], tweet_id, self.json(tweet_id)))
             if len(found) == count:
@@ -161,13 +162,11 @@ class FoundTweets:
 
 def account_rows(reads: Reads, account_ids: list[int], viewer: Viewer) -> list[tuple[int, bytes]]:
     """Return (account id, JSON of the card) of accounts that are here and that no block hides from the viewer."""
-    hidden = set(viewer.hidden.tolist())
+    facts, is_hidden = viewer.facts(), reads.visibility.is_hidden
     found = []
     for account_id in account_ids:
         row = reads.state.people.row_of.get(account_id)
-        if row is None or account_id in hidden:
-            continue
-        if viewer.account_id and reads.is_hidden_from(viewer.account_id, row):
+        if row is None or is_hidden(facts, account_id):
             continue
         found.append((account_id, render_card(reads.state.people.accounts[row])))
     return found

@@ -16,9 +16,11 @@ from __future__ import annotations
 import numpy as np
 
 from actors.core.arena_kernels import grow_row, move, njit, njit_making_arrays, prefetch
-from actors.core.flags import FLAG_DELETED, FLAG_DIRECT, FLAG_FOLLOWERS, FLAG_REPLY, FLAG_REPOST
+from actors.core.flags import FLAG_DELETED, FLAG_DIRECT, FLAG_FOLLOWERS, FLAG_REPLY, FLAG_REPOST, FLAG_UNCOUNTED
 
-__all__ = ["FLAG_DELETED", "FLAG_DIRECT", "FLAG_FOLLOWERS", "FLAG_REPLY", "FLAG_REPOST"]  # for those who import kernels
+__all__ = [  # for those who import kernels
+    "FLAG_DELETED", "FLAG_DIRECT", "FLAG_FOLLOWERS", "FLAG_REPLY", "FLAG_REPOST", "FLAG_UNCOUNTED",
+]  # fmt: skip
 
 NO_BUDGET = 1 << 62
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PAGE_COUNT_MAX = 800  # entries in one answer of a timeline; the HTTP API allows 200, the oracle reads whole timelines
+RANKED_COUNT_MAX = 500  # tweets in the pages of a list by rank: a cursor names those that were shown, in 7 bytes each
+SHOWN_COUNT_MAX = RANKED_COUNT_MAX + PAGE_COUNT_MAX  # of which a shard is told; also those of the page that it began
 CARDS_COUNT_MAX = 200  # accounts in one `cards` request: one page of a follower list
 NAMES_COUNT_MAX = 64  # names in one `names` request: more mentions than 280 characters can hold
 REGISTER_COUNT_MAX = 2_000  # accounts in one journal record: about 0.5 MB, a few ms to apply
@@ -26,6 +28,7 @@ ENTRY_BYTES_MAX = TEXT_BYTES_MAX + PROFILE_BYTES_MAX + 2048  # a packed tweet: t
 REPOST_WINDOW_COUNT = 40  # candidates just older than a repost that may hide it (Mastodon's REBLOG_FALLOFF)
 FOLLOWING_COUNT_MAX = 100_000  # followees of one account: bounds the work of waking it
 LIKES_COUNT_MAX = 200_000  # standing likes of one account: 20 MB; without it one client could fill a shard
+ASKED_COUNT_MAX = 200_000  # accounts that one read asks the reader's shard about: 1.6 MB, with a page of reposts 20
 RELATED_COUNT_MAX = 100_000  # accounts that one account blocks, or mutes, for the same reason
 BATCH_BYTES_MAX = 4 * 1024 * 1024  # one actor call between shards: Ray inlines less, and 4 MB packs in about 5 ms
 BATCH_COUNT_MAX = 1_024  # messages in one such call: one apply holds the event loop for about 20 ms at most

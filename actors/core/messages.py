@@ -33,6 +33,7 @@ from actors.core import ids, kernels, limits
 from actors.core.entries import Entry, TweetBatch, unpack
 from actors.core.graph import BLOCK, BLOCKED_BY
 from actors.core.people import Account
+from actors.core.visibility import is_for
 
 if TYPE_CHECKING:
     from actors.core.state import ShardState
@@ -90,7 +91,7 @@ def on_deleted(state: ShardState, source: int, tweet_id: int) -> None:
 def newest_entries(
     state: ShardState, reader: int, authors: list[int], max_id: int, since_id: int, count: int
 ) -> tuple[list[Entry], int]:
-    """Collect the newest tweets of some own accounts that `reader`, who follows them, may see.
+    """Collect the newest tweets of some own accounts that may be in the ring of `reader`, who follows them.
 
     Ids within (since_id, max_id); authors that don't live here are passed over.
     Returns (at most count entries, newest first; the floor above which they are complete, 0 if nothing is left).
@@ -105,12 +106,7 @@ def newest_entries(
     newest = np.sort(out[:found])[::-1]
     floor = int(newest[count - 1]) - 1 if len(newest) > count else 0
     entries = [e for t in newest[:count].tolist() if (e := state.tweets.get(t)) is not None]
-    return [e for e in entries if _may_read(reader, e)], floor
-
-
-def _may_read(reader: int, entry: Entry) -> bool:
-    """Whether a follower may see a tweet: a direct one only if it is theirs or mentions them."""
-    return not entry.flags & kernels.FLAG_DIRECT or entry.author_id == reader or reader in entry.mention_ids
+    return [e for e in entries if is_for(reader, e.author_id, e.flags, e.mention_ids)], floor
 
 
 # ---- follow edges -----------------------------------------------------------------------------------------
@@ -281,6 +277,10 @@ def on_reposted(state: ShardState, source: int, tweet_id: int, repost_id: int, s
 
 
 def on_replied(state: ShardState, source: int, tweet_id: int, step: int) -> None:
+    """Count a reply, 1 or -1. 0 is what one that isn't public leaves: a message that changes no count.
+
+    It is sent, and handled like any other, so that replicas of two versions number their messages alike.
+    """
     _count(state, tweet_id, "replies", step)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from actors.core import arguments, ids, kernels, limits
+from actors.core import arguments, flags, ids, kernels, limits
 from actors.core.entries import Entry, unpack
 from actors.core.errors import InvalidError
 from actors.core.people import PROFILE_FIELDS, Account
@@ -20,7 +20,6 @@ from actors.core.render import render_tweet
 PART_BYTES_MAX = 4 << 20  # of a lane's request, less than its frame
 NUMBER_BYTES = 8
 COUNTS_MAX = 1 << 20  # things of one kind in a part
-FLAGS_MAX = 15
 
 
 class PartCheck:
@@ -87,7 +86,8 @@ class PartCheck:
             if ids.bucket_of_tweet(entry.tweet_id) != ids.bucket_of_account(entry.author_id):
                 raise InvalidError(f"tweet {entry.tweet_id} is not of account {entry.author_id}", "part")
             arguments.an_id_or_zero(entry.reply_author, "reply_author")
-            arguments.whole(entry.flags, 0, FLAGS_MAX, "flags")
+            if arguments.whole(entry.flags, 0, flags.FLAGS_STORED, "flags") & ~flags.FLAGS_STORED:
+                raise InvalidError(f"tweet {entry.tweet_id} has flags {entry.flags}, which no tweet has", "flags")
             for count in (entry.replies, entry.reposts, entry.likes):
                 arguments.whole(count, 0, arguments.COUNT_MAX, "counts")
             arguments.id_list(entry.mention_ids, limits.MENTIONS_COUNT_MAX, "mention_ids")

@@ -329,12 +329,12 @@ def _engagements(found, count, ids, slots, tweet_ids, likes, reposts, replies, e
 @njit
 def ranked(
     found, scores, count, ids, slots, tweet_ids, likes, reposts, replies, authors, following, now_ms, floor, rate,
-    bonus, below_score, below_id, engagements,
+    bonus, engagements,
 ):  # fmt: skip
-    """Turn BM25 into the rank of `top` (see `found.py`), in place; keep those below a cursor; return how many.
+    """Turn BM25 into the rank of `top` (see `found.py`), in place; return of how many: of those that haven't gone.
 
     slots: where a document's tweet rests in tweet_ids and the columns after it; one that
-    rests there no more has gone. following: author ids ascending; below_id: 0 for no cursor; engagements: scratch.
+    rests there no more has gone. following: author ids ascending; engagements: scratch.
     """
     _engagements(found, count, ids, slots, tweet_ids, likes, reposts, replies, engagements)
     kept = 0
@@ -353,8 +353,6 @@ def ranked(
             place = np.searchsorted(following, author)
             if place < following.shape[0] and following[place] == author:
                 score *= bonus
-        if below_id and not (score < below_score or (score == below_score and tweet_id < below_id)):
-            continue
         found[kept] = document
         scores[kept] = score
         kept += 1

@@ -1,11 +1,17 @@
 """Questions to one shard that change nothing. Each method is one lane operation of docs/lane.md.
 
-Rules: arguments come from a trusted caller but may be nonsense, so each is checked; nothing here waits for anybody
-(the home timeline, which may, is in `home.py`). A viewer of 0 is nobody: it sees what is public.
+Rules
+- Arguments come from a trusted caller but may be nonsense, so each is checked; nothing here waits for anybody (the home
+  timeline, which may, is in `home.py`).
+- A viewer of 0 is nobody: it sees what is public. Who may see what is decided in `visibility.py`, and nowhere here.
+- Where that takes what only the viewer's shard knows, and the request brought facts along, the answer is
+  `[None, accounts]`: ask `blocked_among` about these, and then again with all that has been asked. A request without
+  facts isn't asked back; it is shown nothing that isn't sure.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,19 +19,26 @@ import numpy as np
 from actors.core import arguments, ids, kernels, limits
 from actors.core.entries import Entry, pack, visibility_of
 from actors.core.errors import MovedError, NotFoundError, UnauthorizedError
-from actors.core.graph import BLOCK, BLOCKED_BY
 from actors.core.home import PULL_COUNT_MAX, HomeTimelines
 from actors.core.messages import newest_entries
 from actors.core.people import Account
 from actors.core.render import render_card, render_profile, render_tweet
+from actors.core.visibility import ReaderFacts, Visibility, reader_facts
 
 if TYPE_CHECKING:
     from actors.core.state import ShardState
+
+ASKED_AGAIN = 8  # tweets that are looked at before the next question about blocks, for each account asked about so far
 
 
 def page_count(count: Any) -> int:
     """Check a page size."""
     return arguments.whole(count, 1, limits.PAGE_COUNT_MAX, "count")
+
+
+def question(account_ids: Iterable[int]) -> list[Any]:
+    """Return the answer to who has to ask the viewer's shard first."""
+    return [None, np.array(sorted(account_ids), dtype="<i8").tobytes()]
 
 
 class Reads:
@@ -34,6 +47,7 @@ class Reads:
     def __init__(self, state: ShardState, home: HomeTimelines) -> None:
         self.state = state
         self.home = home
+        self.visibility = Visibility(state)
 
     # ---- looking things up ------------------------------------------------------------------------------------
 
@@ -47,33 +61,39 @@ class Reads:
             raise NotFoundError(f"account {account_id} does not exist", "user_id")
         return row
 
-    def entry(self, tweet_id: int, viewer: int) -> Entry:
-        """Return a tweet of this shard that `viewer` may see. Raises NotFoundError."""
+    def stored(self, tweet_id: int) -> Entry:
+        """Return a tweet of this shard, whoever may see it. Raises NotFoundError."""
         arguments.an_id(tweet_id, "tweet_id")
-        arguments.an_id_or_zero(viewer, "viewer")
         if self.state.shard_of_tweet(tweet_id) != self.state.shard:
             raise MovedError(f"tweet {tweet_id} is not on shard {self.state.shard}")
         entry = self.state.tweets.get(tweet_id)
-        if entry is None or not self.may_see(viewer, self.state.people.row_of[entry.author_id], entry):
+        if entry is None:
             raise NotFoundError(f"tweet {tweet_id} does not exist", "tweet_id")
         return entry
 
-    def may_see(self, viewer: int, author_row: int, entry: Entry) -> bool:
-        """Whether `viewer` may see an own account's tweet. Asked on the author's shard, which knows its followers."""
-        if viewer == entry.author_id:
-            return True
-        if self.is_hidden_from(viewer, author_row):
-            return False
-        if entry.flags & kernels.FLAG_DIRECT:
-            return viewer in entry.mention_ids
-        if entry.flags & kernels.FLAG_FOLLOWERS:
-            return viewer in entry.mention_ids or self.state.graph.followers.contains(author_row, viewer)
-        return True
+    def entry(self, tweet_id: int, viewer: int, facts: Any) -> tuple[Entry, list[Any] | None]:
+        """Return a tweet of this shard, which the viewer may see, and None; or what has to be asked first.
 
-    def is_hidden_from(self, viewer: int, row: int) -> bool:
-        """Whether a block stands between an own account and a viewer."""
-        graph = self.state.graph
-        return bool(viewer) and (graph.related(row, BLOCK, viewer) or graph.related(row, BLOCKED_BY, viewer))
+        Raises NotFoundError.
+        """
+        known, entry = reader_facts(viewer, facts), self.stored(tweet_id)
+        seen = self.may_see(known, entry)
+        if seen is None and facts is not None:
+            return entry, question([entry.orig_author])
+        if not seen:
+            raise NotFoundError(f"tweet {tweet_id} does not exist", "tweet_id")
+        return entry, None
+
+    def may_see(self, facts: ReaderFacts, entry: Entry) -> bool | None:
+        """Whether a reader may see an own account's tweet; None: the reader's shard has to be asked."""
+        return self.visibility.may_see(facts, entry.author_id, entry.flags, entry.orig_author, entry.mention_ids)
+
+    def seen_row(self, account_id: int, viewer: int) -> int:
+        """Return the row of an account of this shard that isn't hidden from a viewer. Raises NotFoundError."""
+        row = self.row(account_id)
+        if self.visibility.is_hidden(reader_facts(viewer), account_id):
+            raise NotFoundError(f"account {account_id} does not exist", "user_id")
+        return row
 
     # ---- tweets -----------------------------------------------------------------------------------------------
 
@@ -84,41 +104,47 @@ class Reads:
             return self.home.rendered(n)
         return render_tweet(entry, self.home.original(entry) if entry.orig is not None else None)
 
-    def tweet(self, tweet_id: int, viewer: int) -> bytes:
+    def tweet(self, tweet_id: int, viewer: int, facts: Any = None) -> bytes | list[Any]:
         """One tweet."""
-        return self.render(self.entry(tweet_id, viewer))
+        entry, asked = self.entry(tweet_id, viewer, facts)
+        return self.render(entry) if asked is None else asked
 
-    def tweet_ref(self, tweet_id: int, viewer: int) -> list[Any]:
-        """What a like, repost or reply needs to know of a tweet. A repost refers to its original's entry."""
-        entry = self.entry(tweet_id, viewer)
+    def tweet_ref(self, tweet_id: int, viewer: int, facts: Any = None) -> list[Any]:
+        """What a like, repost or reply needs to know of a tweet. A repost refers to its original's entry.
+
+        With facts, the id of the original as well: its own shard knows best whether it may be reposted.
+        """
+        entry, asked = self.entry(tweet_id, viewer, facts)
+        if asked is not None:
+            return asked
         author = self.state.people.accounts[self.state.people.row_of[entry.author_id]]
         packed = entry.orig if entry.orig is not None else pack(list(entry))
-        return [entry.author_id, author.username, visibility_of(entry.flags), packed]
+        found = [entry.author_id, author.username, visibility_of(entry.flags), packed]
+        return found if facts is None else [*found, entry.orig_id]
 
     def user_timeline(
-        self, account_id: int, viewer: int, max_id: int, since_id: int, min_id: int, count: int, skip: int = 0
-    ) -> list[Any]:
+        self, account_id: int, viewer: int, max_id: int, since_id: int, min_id: int, count: int, skip: int = 0,
+        facts: Any = None,
+    ) -> list[Any]:  # fmt: skip
         """A page of one account's tweets that `viewer` may see: `[json array, newest_id, oldest_id]`.
 
         skip: of the count tweets the newest so many are left out.
         """
         row, count = self.row(account_id), page_count(count)
+        known = reader_facts(viewer, facts)
         arguments.an_id_or_zero(skip, "skip")
-        for value, field in ((viewer, "viewer"), (max_id, "max_id"), (since_id, "since_id"), (min_id, "min_id")):
+        for value, field in ((max_id, "max_id"), (since_id, "since_id"), (min_id, "min_id")):
             arguments.an_id_or_zero(value, field)
-        if self.state.tweets.log.klass[row] < 0 or self.is_hidden_from(viewer, row):
+        if self.state.tweets.log.klass[row] < 0 or self.visibility.is_hidden(known, account_id):
             return [b"[]", 0, 0]
         log = self.state.tweets.log.view(row)
         hi = int(np.searchsorted(log, max_id or ids.ID_MAX, side="left"))
         lo = int(np.searchsorted(log, max(since_id, min_id), side="right"))
         order = range(lo, hi) if min_id else range(hi - 1, lo - 1, -1)
-        found: list[Entry] = []
-        for i in order:
-            entry = self.state.tweets.get(int(log[i]))
-            if entry is not None and self.may_see(viewer, row, entry):
-                found.append(entry)
-                if len(found) == count:
-                    break
+        unsure_max = max(count, ASKED_AGAIN * len(known.asked or ())) if facts is not None else len(log) + 1
+        found, unknown = self._seen_of_log((int(log[i]) for i in order), known, count, unsure_max)
+        if unknown and facts is not None:
+            return question(unknown)
         if min_id:
             found.reverse()
         found = found[skip:]
@@ -126,6 +152,29 @@ class Reads:
             return [b"[]", 0, 0]
         body = b"[" + b",".join([self.render(e) for e in found]) + b"]"
         return [body, found[0].tweet_id, found[-1].tweet_id]
+
+    def _seen_of_log(
+        self, tweet_ids: Iterable[int], facts: ReaderFacts, count: int, unsure_max: int
+    ) -> tuple[list[Entry], set[int]]:
+        """Return the first `count` tweets that a reader may see, and of which accounts his shard has to be asked first.
+
+        unsure_max: tweets after which that is asked; more with each question, so that there are few of them even where
+        hardly anything is shown.
+        """
+        found: list[Entry] = []
+        unknown: set[int] = set()
+        unsure = 0
+        for tweet_id in tweet_ids:
+            entry = self.state.tweets.get(tweet_id)
+            seen = entry is not None and self.may_see(facts, entry)
+            if seen and entry is not None:
+                found.append(entry)
+            elif seen is None and entry is not None:
+                unknown.add(entry.orig_author)
+                unsure += 1
+            if len(found) == count or unsure == unsure_max:
+                break
+        return found, unknown
 
     def pull(self, reader: int, authors: bytes, max_id: int, count: int) -> list[Any]:
         """Newest tweets of followees below max_id, for a page below a ring's floor: `[packed entries, floor]`."""
@@ -164,13 +213,17 @@ class Reads:
         found = self.state.people.accounts[self.row(account_id)]
         return [found.account_id, found.username, found.display_name]
 
-    def cards(self, account_ids: list[int]) -> list[bytes | bool | None]:
-        """What a list of users shows of each, None for one that doesn't exist, False for another shard's.
+    def cards(self, account_ids: list[int], viewer: int = 0) -> list[bytes | bool | None]:
+        """What a list of users shows `viewer` of each, None for one that he doesn't see, False for another shard's.
 
         Raises MovedError if the first is another shard's.
         """
-        wanted = arguments.id_list(account_ids, limits.CARDS_COUNT_MAX, "account_ids")
-        found: list[Account | None] = [self.state.people.get(a) for a in wanted]
+        wanted, facts = arguments.id_list(account_ids, limits.CARDS_COUNT_MAX, "account_ids"), reader_facts(viewer)
+        hidden = self.visibility.is_hidden
+        found: list[Account | None] = [
+            account if (account := self.state.people.get(a)) is not None and not hidden(facts, a) else None
+            for a in wanted
+        ]
         if None not in found:
             return [render_card(a) for a in found if a is not None]
         own = [self.state.shard_of_account(a) == self.state.shard for a in wanted]
@@ -196,14 +249,12 @@ class Reads:
         return [account_id if confirmed else 0 for account_id, confirmed in held]
 
     def profile(self, account_id: int, viewer: int) -> bytes:
-        """A profile with its totals; one who is blocked doesn't see it."""
-        row = self.row(account_id)
-        if self.is_hidden_from(arguments.an_id_or_zero(viewer, "viewer"), row):
-            raise NotFoundError(f"account {account_id} does not exist", "user_id")
-        graph = self.state.graph
+        """A profile with its totals, of tweets those that `viewer` may know of; one who is blocked doesn't see it."""
+        row, graph = self.seen_row(account_id, viewer), self.state.graph
         return render_profile(
             self.state.people.accounts[row],
-            int(graph.followers.length[row]), int(graph.following.length[row]), int(self.state.tweets.log.length[row]),
+            int(graph.followers.length[row]), int(graph.following.length[row]),
+            self.visibility.tweet_count(viewer, row),
         )  # fmt: skip
 
     def followers(self, account_id: int, viewer: int, cursor: int, count: int) -> list[Any]:
@@ -216,10 +267,8 @@ class Reads:
 
     def _edges(self, arena: Any, account_id: int, viewer: int, cursor: int, count: int) -> list[Any]:
         """cursor: how many of the oldest are still to come; 0 = start with the newest."""
-        row, count = self.row(account_id), page_count(count)
+        row, count = self.seen_row(account_id, viewer), page_count(count)
         arguments.an_id_or_zero(cursor, "cursor")
-        if self.is_hidden_from(arguments.an_id_or_zero(viewer, "viewer"), row):
-            raise NotFoundError(f"account {account_id} does not exist", "user_id")
         everyone = arena.view(row)
         end = min(cursor, len(everyone)) if cursor else len(everyone)
         start = max(0, end - count)
@@ -251,6 +300,15 @@ class Reads:
         row = self.row(account_id)
         graph = self.state.graph
         return [np.sort(graph.following.view(row)).astype("<i8").tobytes(), graph.hidden(row).astype("<i8").tobytes()]
+
+    def blocked_among(self, account_id: int, others: bytes) -> bytes:
+        """Those of some accounts (int64 bytes) between which and this one a block stands, whoever of the two made it.
+
+        What a read on another shard has to know of its viewer.
+        """
+        row = self.row(account_id)
+        asked = arguments.packed_ids(others, limits.ASKED_COUNT_MAX, "others")
+        return np.array(self.visibility.blocked_among(row, asked), dtype="<i8").tobytes()
 
     # ---- for operators ----------------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from actors.core.tables import Checkpoint, TableChange
 
 READS = (
     "tweet", "tweet_ref", "user_timeline", "pull", "pull_after", "account", "cards", "names", "profile",
-    "followers", "following", "credentials", "token", "token_owner", "reader", "export",
+    "followers", "following", "credentials", "token", "token_owner", "reader", "blocked_among", "export",
 )  # fmt: skip
 WRITES = tuple(OPERATIONS)
 MOVES = mover.OPERATIONS

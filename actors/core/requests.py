@@ -30,6 +30,8 @@ from actors.core.errors import (
 )
 from actors.core.graph import BLOCK, BLOCKED_BY, MUTE
 from actors.core.reads import Reads
+from actors.core.render import render_tweet
+from actors.core.visibility import ReaderFacts
 
 if TYPE_CHECKING:
     from actors.core.state import ShardState
@@ -208,7 +210,9 @@ class Requests:
         arguments.an_id_or_zero(reply_author, "reply_author")
         mentions = arguments.id_list(mention_ids, limits.MENTIONS_COUNT_MAX, "mention_ids")
         media = arguments.id_list(media_ids, limits.MEDIA_COUNT_MAX, "media_ids")
-        flags = VISIBILITY_FLAGS[visibility] | (kernels.FLAG_REPLY if in_reply_to else 0)
+        flags = VISIBILITY_FLAGS[visibility]
+        if in_reply_to:
+            flags |= kernels.FLAG_REPLY | (kernels.FLAG_UNCOUNTED if flags else 0)
         tweet_id = self._next_tweet_id(author_id, now_ms)
         body = pack_body(text, self.state.people.accounts[row].username, in_reply_to, media, entities)
         return [tweet_id, author_id, flags, reply_author, in_reply_to, body, mentions, key]
@@ -222,11 +226,16 @@ class Requests:
         self.state.clock.observe(tweet_id)
         return tweet_id
 
-    def delete(self, now_ms: int, tweet_id: int, actor: int) -> Prepared:
-        entry = self.reads.entry(tweet_id, actor)
-        if entry.author_id != actor:
+    def delete(self, now_ms: int, tweet_id: int, actor: int, facts: Any = None) -> Prepared:
+        """Delete an own tweet. The answer is what it was, without an original that the actor may no longer see."""
+        entry = self.reads.stored(tweet_id)
+        if entry.author_id != arguments.an_id(actor, "actor"):
+            _, asked = self.reads.entry(tweet_id, actor, facts)
+            if asked is not None:
+                return nothing(asked)
             raise ForbiddenError(f"tweet {tweet_id} is not yours to delete", "tweet_id")
-        rendered = self.reads.render(entry)
+        seen = self.reads.may_see(ReaderFacts(actor), entry)
+        rendered = self.reads.render(entry) if seen else render_tweet(entry)
         return Prepared(["delete", tweet_id], lambda _: rendered)
 
     def like(self, now_ms: int, account_id: int, tweet_id: int) -> Prepared:
@@ -248,6 +257,8 @@ class Requests:
     def repost(self, now_ms: int, account_id: int, packed: bytes) -> Prepared:
         row = self.reads.row(account_id)
         orig = arguments.original(packed)
+        if self.reads.visibility.is_hidden(ReaderFacts(account_id), orig.author_id):
+            raise NotFoundError(f"tweet {orig.tweet_id} does not exist", "tweet_id")
         repost_id = self.state.reposts.get(row, {}).get(orig.tweet_id)
 
         def finish(made: int) -> bytes:

@@ -302,7 +302,7 @@ class ShardState:
             )
             self.publish(entry)
             if in_reply_to:
-                self.send(self.shard_of_tweet(in_reply_to), ["replied", in_reply_to, 1])
+                self._reply(in_reply_to, flags, 1)
             if key is not None:
                 self._remember_key(author_id, key, tweet_id)
         return [row[0] for row in rows]
@@ -330,9 +330,18 @@ class ShardState:
                     self.send(shard, ["tweets", *batch.take(chosen[part : part + MESSAGE_COUNT_MAX]).to_message()])
         for row in rows:
             if row[4]:
-                self.send(self.shard_of_tweet(row[4]), ["replied", row[4], 1])
+                self._reply(row[4], row[2], 1)
             if row[7] is not None:
                 self._remember_key(row[1], row[7], row[0])
+
+    def _reply(self, in_reply_to: int, flags: int, step: int) -> None:
+        """Have a reply counted by the shard of what it answers, or no longer counted.
+
+        Whether it counts stands in its own flags, since the command that made it: journals from before that flag count
+        what isn't public as well, and what was counted then is taken back when it is deleted.
+        """
+        counted = 0 if flags & kernels.FLAG_UNCOUNTED else step
+        self.send(self.shard_of_tweet(in_reply_to), ["replied", in_reply_to, counted])
 
     def publish(self, entry: Entry) -> None:
         """Store a tweet or repost of an own account and send it to every shard that holds a follower."""
@@ -380,8 +389,7 @@ class ShardState:
             self.unlist_repost(entry.orig_id, tweet_id)
             self.send(self.shard_of_tweet(entry.orig_id), ["reposted", entry.orig_id, tweet_id, -1])
         elif entry.flags & kernels.FLAG_REPLY:
-            in_reply_to = unpack(entry.body)[2]
-            self.send(self.shard_of_tweet(in_reply_to), ["replied", in_reply_to, -1])
+            self._reply(unpack(entry.body)[2], entry.flags, -1)
         self.send_all(list(range(self.shard_count)), ["deleted", tweet_id])
         return True
 

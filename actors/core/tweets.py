@@ -1,7 +1,8 @@
 """The tweets of a shard's own accounts: the authoritative copy, and each author's log.
 
 Numbers rest in columns by slot (slots are reused after a delete), the facts of a tweet (`body`) as packed bytes that
-only a renderer opens. An author's log is its tweet ids ascending, reposts included, in a block arena.
+only a renderer opens. An author's log is its tweet ids ascending, reposts included, in a block arena. How many of them
+aren't public is counted beside it, as profiles mustn't tell.
 Costs: 75 bytes a tweet plus its body (150 to 300 bytes); find by id O(1); newest k of a log O(k).
 Deliberately not: leaving memory. A shard refuses new tweets at `tweets_max` instead.
 """
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from actors.core import flags as bits
 from actors.core.arena import TIDY_FROM_ELEMENTS, BlockArena
 from actors.core.entries import BYTES_OBJECT, NO_MENTIONS, NUMBERS, Entry, TweetBatch, pack, unpack
 
@@ -35,6 +37,7 @@ class OwnTweets:
         self.body: list[bytes] = []
         self.orig: dict[int, bytes] = {}
         self.mentions: dict[int, list[int]] = {}
+        self.private: dict[int, tuple[int, int]] = {}  # by row: how many are for followers, and direct; if any
         self._free: list[int] = []
         self._body_bytes = 0
 
@@ -62,7 +65,21 @@ class OwnTweets:
             self.orig[slot] = entry.orig
         if entry.mention_ids:
             self.mentions[slot] = entry.mention_ids
+        if entry.flags & bits.FLAGS_PRIVATE:
+            self._count_private(row, entry.flags, 1)
         self.log.append(row, entry.tweet_id)
+
+    def _count_private(self, row: int, flags: int, step: int) -> None:
+        """Count one that isn't public, or no longer."""
+        for_followers, direct = self.private.get(row, (0, 0))
+        if flags & bits.FLAG_DIRECT:
+            direct += step
+        else:
+            for_followers += step
+        if for_followers or direct:
+            self.private[row] = for_followers, direct
+        else:
+            self.private.pop(row, None)
 
     def add_many(self, rows: Ints, batch: TweetBatch) -> None:
         """As `add` for a batch of plain tweets; rows[i] is the row of its author. 1 us each."""
@@ -80,6 +97,7 @@ class OwnTweets:
         self.slot_of.update(zip(batch.id_list, range(first, end), strict=True))
         for i, mentions in batch.mentions.items():
             self.mentions[first + i] = mentions
+        self._count_all_private(rows, batch.flags)
         self.log.append_many(rows, batch.tweet_id)
 
     def load(self, rows: Ints, columns: dict[str, Any], order: npt.NDArray[np.intp]) -> None:
@@ -98,7 +116,13 @@ class OwnTweets:
         self.orig = {slot: orig[i] for slot, i in enumerate(taken) if orig[i] is not None}
         self.mentions = {slot: unpack(mentions[i]) for slot, i in enumerate(taken) if mentions[i] != NO_MENTIONS}
         self.slot_of = dict(zip(self.columns["tweet_id"][:count].tolist(), range(count), strict=True))
+        self._count_all_private(rows, columns["flags"][order])
         self.log.fill(rows, columns["tweet_id"][order])
+
+    def _count_all_private(self, rows: Ints, flags: npt.NDArray[Any]) -> None:
+        """As `_count_private` for tweets that are new, most of them public as a rule."""
+        for i in np.nonzero(flags & bits.FLAGS_PRIVATE)[0].tolist():
+            self._count_private(int(rows[i]), int(flags[i]), 1)
 
     def _grow(self, slots: int) -> None:
         room = max(slots, len(self.columns["tweet_id"]) * 3 // 2) - len(self.columns["tweet_id"])
@@ -119,6 +143,9 @@ class OwnTweets:
 
     def remove(self, row: int, tweet_id: int) -> None:
         """Take a tweet out of the store and its author's log."""
+        flags = self.columns["flags"].item(self.slot_of[tweet_id])
+        if flags & bits.FLAGS_PRIVATE:
+            self._count_private(row, flags, -1)
         self._free_slot(tweet_id)
         self.log.remove(row, tweet_id)
 
@@ -133,6 +160,7 @@ class OwnTweets:
 
     def remove_all(self, row: int) -> None:
         """Take all tweets of an author out."""
+        self.private.pop(row, None)
         if self.log.klass[row] >= 0:
             for tweet_id in self.log.view(row).tolist():
                 self._free_slot(tweet_id)
@@ -179,11 +207,19 @@ class OwnTweets:
             if int(self.columns["tweet_id"][slot]) != tweet_id:
                 problems.append(f"slot {slot} holds tweet {self.columns['tweet_id'][slot]}, not {tweet_id}")
         logged: list[int] = []
+        private: dict[int, tuple[int, int]] = {}
         for row in np.nonzero(self.log.length)[0]:
             ids = self.log.view(int(row)).tolist()
             logged += ids
+            flags = self.columns["flags"][[self.slot_of[t] for t in ids if t in self.slot_of]]
+            direct = int(np.count_nonzero(flags & bits.FLAG_DIRECT))
+            count = int(np.count_nonzero(flags & bits.FLAGS_PRIVATE))
+            if count:
+                private[int(row)] = count - direct, direct
             if any(a >= b for a, b in itertools.pairwise(ids)):
                 problems.append(f"the tweet log of row {row} is not ascending")
+        if private != self.private:
+            problems.append(f"{len(private)} authors have tweets that aren't public, but the counts say otherwise")
         if sorted(logged) != sorted(self.slot_of):
             problems.append(f"author logs hold {len(logged)} tweets, the store {len(self.slot_of)}")
         return problems

@@ -117,7 +117,7 @@ def _search(day: _Day) -> None:
         left: int = postings_kernels.ranked(
             found, scores, count, ids, slots, c["tweet_id"], c["likes"], c["reposts"], c["replies"], c["author_id"],
             np.array([BOB], dtype=np.int64), day.now_ms, weights.freshness_floor, -1 / weights.half_life_ms,
-            1 + weights.closeness_bonus, 0.0, 0, np.empty(count),
+            1 + weights.closeness_bonus, np.empty(count),
         )  # fmt: skip
         return left
 

@@ -2,7 +2,8 @@
 
 Rules of this file
 - A suggestion is made of the words that tweets have, weighed by how many have it: a rare word is seldom what was meant.
-- Suggestions are counted, not chosen: each shard tells what it has, the API worker adds up and decides (`choose`).
+- Suggestions are counted, not chosen: each shard tells what it has, the API worker adds up and decides (`choose`), also
+  whether it is a word.
 
 How it works: the vocabulary is read from the index when it is needed, but not all the time. rapidfuzz compares the word
 with all of it (optimal string alignment: two neighbours swapped count once).
@@ -25,8 +26,8 @@ REFRESH_TIMES = 50  # so many times as long as the last one took: 2 % of a core
 WORD_CHARS_MIN = 3  # shorter words have too many neighbours
 DISTANCE_TWO_CHARS_MIN = 6  # from this length on two mistakes are corrected, below one
 VOCABULARY_COUNT_MAX = 200_000  # words kept, the most frequent: some 20 MB
-KNOWN_TWEETS = 5  # of a shard that have a word: then it is one, and isn't compared
-SUGGESTION_COUNT_MAX = 8  # of one word and shard
+KNOWN_TWEETS = 5  # that have a word, on all shards: then it is one. Where one shard has so many it needn't compare it
+SUGGESTION_COUNT_MAX = 32  # of one word and shard: what is frequent on all shards is among each one's
 PENALTY = 3.0  # a mistake costs as much as being e^3 = 20 times rarer
 FIRST_LETTER_PENALTY = 2.0  # seldom is the first letter wrong
 
@@ -72,13 +73,15 @@ def likelihood(word: str, other: str, distance: int, tweets: int) -> float:
 
 
 def choose(answers: dict[str, list[list[Any]]]) -> dict[str, str]:
-    """Return word -> what it is replaced by: where no tweet has it, or something else was likelier meant.
+    """Return word -> what it is replaced by: where no tweet has it, or few, and something else was likelier meant.
 
     answers: per word, from each shard, [tweets that have it, [[suggestion, mistakes, tweets], ...]].
     """
     chosen = {}
     for word, of_shards in answers.items():
         own = sum(answer[0] for answer in of_shards)
+        if own >= KNOWN_TWEETS:
+            continue
         distance: dict[str, int] = {}
         tweets: dict[str, int] = {}
         for _, suggestions in of_shards:

@@ -28,6 +28,7 @@ from actors.search import text
 
 CHANGED, NEW, FOUND = 0, 1, 2
 SOCKET = "search.sock"  # of the engine, in its folder
+ENGINE_NAME = "search-engine"  # of whoever listens there
 CONTENTS_MAX = 200_000  # tweets or accounts in one part of the contents: 4.8 MB of the 8 that a lane's frame takes
 FLAGS_MAX = 255  # they rest in a byte
 UNREADABLE = (TypeError, ValueError, LookupError, AttributeError, OverflowError, RookeryError)  # what a bad row raises

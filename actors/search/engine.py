@@ -2,9 +2,10 @@
 
     shard --stdin--> {"directory", "secret", ...}          once; the engine ends when its standard input does
     shard --lane---> search.sock: feed, latest, top, accounts, suggest, tag, corrections, highlight, trends, ...
+                                  within [until, operation, arguments]: the same, but dropped once it is late
 
-    loop thread       lane, searches, tag rings
-    indexing thread   fed rows -> documents -> tantivy; commits        (the lowest priority)
+    loop thread       lane, searches (one a turn: `line.py`), tag rings
+    indexing thread   fed rows -> documents -> tantivy; commits        (the lowest priority, with tantivy's own)
     helper thread     what takes long and is rare: contents, corrections
     counting thread   the sketches of trends
     reading thread    the terms of tweets for the shard's posting lists (lowest priority)
@@ -13,6 +14,7 @@ Rules of this file
 - Nothing here is true by itself: the shard feeds, and checks each answer against its memory.
 - One shard, one connection, one feed under way: what isn't taken in yet waits in the shard, as keys. The shard has
   checked what a client said; here only the shape is looked at.
+- Priorities are low from the first `step_back` on: until it answers, the cluster waits for it.
 - A fault of the index ends the process; the shard starts another one. A row that can't be read is no such fault: it is
   left out, the rest of its feed taken in, and the feed refused.
 
@@ -25,8 +27,10 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -42,21 +46,27 @@ import uvloop
 from actors.core.arguments import an_id
 from actors.core.errors import InvalidError, MalformedError, RookeryError
 from actors.search.accounts import AccountIndex
-from actors.search.documents import CHANGED, SOCKET, TweetFacts, read_tweet
+from actors.search.documents import CHANGED, ENGINE_NAME, SOCKET, TweetFacts, read_tweet
 from actors.search.index import TweetIndex, disk_bytes
+from actors.search.line import SearchLine, late
+from actors.search.priorities import NICE_BEHIND, set_back, step_back
 from actors.search.searches import LONG, Searches
 from actors.search.terms import terms_of
 from actors.search.trends import ShardTrends
+from cluster import heartbeat as heartbeats
+from cluster.heartbeat import NO_HANGS, Heartbeat, busy, end_with_parent, tell_where_on_signal
+from cluster.lane_handshake import LaneKeys
 from cluster.lane_server import LaneRequest, LaneServer
 
 logger = logging.getLogger("rookery.search")
 
-NICE_ENGINE, NICE_INDEXING = 10, 15  # home reads first, then searches, then what gets the index and the lists ready
 SWITCH_INTERVAL_S = 0.0005  # a search waits no longer for the indexing thread's Python
 TRENDS_FILE = "trends.bin"
 TRENDS_SAVE_S = 60.0  # what a crash may make trends forget
-PAUSE_TIMES = 3.0  # a commit takes at most a quarter of the thread's time: under a bulk load they come less often
+PAUSE_TIMES = 3.0  # a commit takes at most a quarter of the processor's time: under a bulk load they come less often
 FEED_ROWS_MAX = 2_000  # rows in one feed
+SEARCH_S_MAX = 30.0  # of one search: 50 ms an index of 500,000 tweets, and no reason to kill an engine with a huge one
+BEHIND = frozenset(("indexing", "reading_0"))  # threads that others go before
 
 
 @dataclass(slots=True)
@@ -102,7 +112,6 @@ class Indexer(threading.Thread):
     def run(self) -> None:
         """Index until None comes; the first fault ends the process."""
         try:
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE_INDEXING)
             self.tweets, self.accounts = TweetIndex(self.directory), AccountIndex(self.directory)
             self.ready.set()
             while self._step():
@@ -169,7 +178,7 @@ class Indexer(threading.Thread):
             feed.terms.append(terms_of(facts))
 
     def _commit(self) -> None:
-        begin = time.monotonic()
+        begin, worked = time.monotonic(), time.process_time()
         seq, waiting = self.seq, self._waiting
         self._waiting = []
         if self.tweets.uncommitted_count:
@@ -177,7 +186,9 @@ class Indexer(threading.Thread):
         if self.accounts.uncommitted_count:
             self.accounts.commit()
         now = time.monotonic()
-        self._due_s = now + max(self.commit_s, PAUSE_TIMES * (now - begin))
+        # Of a commit that waited for a processor that others had, only its own work counts: it took nobody's time.
+        took_s = min(now - begin, time.process_time() - worked)
+        self._due_s = now + max(self.commit_s, PAUSE_TIMES * took_s)
         self.engine.tell(self.engine.committed, seq, waiting)
 
 
@@ -189,10 +200,13 @@ class Engine:
         self.loop = asyncio.get_running_loop()
         self.indexer = Indexer(directory, commit_ms / 1000, self)
         self.helper, self.counting = ThreadPoolExecutor(1, "helper"), ThreadPoolExecutor(1, "counting")
-        self.reading = ThreadPoolExecutor(1, "reading", _be_nice)
-        self.lane = LaneServer(self.handle, secret, connection_count_max=4)
+        self.reading = ThreadPoolExecutor(1, "reading", self._begin_reading)
+        self._has_stepped_back = False
+        self.lane = LaneServer(self.handle, LaneKeys(secret), ENGINE_NAME, connection_count_max=4)
         self.trends = ShardTrends(_now_ms())
         self.searches: Searches
+        self.hangs = dict(NO_HANGS)  # of the engines before this one
+        self.line = SearchLine()
         self.search_count = 0
         self.search_seconds = 0.0
         self._saved_at = time.monotonic()
@@ -279,33 +293,53 @@ class Engine:
     # ---- requests ---------------------------------------------------------------------------------------------
 
     def handle(self, request: LaneRequest) -> None:
-        """Answer one request of the shard."""
-        op, args = request.op, request.args
+        """Answer one request of the shard, or have it answered."""
+        op, args, until_s = request.op, request.args, math.inf
         try:
+            if op == "within":
+                until_s, op, args = _within(*args)
             if op == "feed":
                 self._feed(request, *args)
-                return
-            if op == "facts":
+            elif op == "facts":
                 request.reply(self._facts())
+            elif op == "step_back":
+                self._has_stepped_back = True
+                step_back(BEHIND)
+                request.reply(True)
             elif op == "trends":
-                self._start(request, self.counting, self._trends)
+                self._start(request, self.counting, until_s, self._trends)
             elif op == "terms":
-                self._start(request, self.reading, lambda: _terms_of_rows(*args))
+                self._start(request, self.reading, until_s, lambda: _terms_of_rows(*args))
             elif op in LONG:
-                self._start(request, self.helper, lambda: self.searches.answer(op, args))
+                self._start(request, self.helper, until_s, lambda: self.searches.answer(op, args))
             else:
-                begin = time.perf_counter()
-                request.reply(self.searches.answer(op, args))
-                self.search_count += 1
-                self.search_seconds += time.perf_counter() - begin
+                self.line.put(request, until_s, lambda: self._search(request, op, args))
         except RookeryError as error:
             request.fail(error)
         except TypeError as error:
             request.fail(MalformedError(f"arguments of {op[:40]} don't fit: {str(error)[:200]}"))
 
-    def _start(self, request: LaneRequest, thread: ThreadPoolExecutor, answer: Callable[[], Any]) -> None:
-        """Have another thread answer."""
-        future = self.loop.run_in_executor(thread, answer)
+    def _search(self, request: LaneRequest, op: str, args: list[Any]) -> None:
+        """Answer a search when it is its turn. Raises RookeryError."""
+        begin = time.perf_counter()
+        with busy("a search", SEARCH_S_MAX):
+            answer = self.searches.answer(op, args)
+        request.reply(answer)
+        self.search_count += 1
+        self.search_seconds += time.perf_counter() - begin
+
+    def _start(
+        self, request: LaneRequest, thread: ThreadPoolExecutor, until_s: float, answer: Callable[[], Any]
+    ) -> None:
+        """Have another thread answer, unless it is too late by then."""
+
+        def answer_in_time() -> Any:
+            if time.monotonic() >= until_s:
+                self.tell(self._note_late)
+                raise late()
+            return answer()
+
+        future = self.loop.run_in_executor(thread, answer_in_time)
         self._asked.add(future)
 
         def tell(done: asyncio.Future[Any]) -> None:
@@ -338,12 +372,20 @@ class Engine:
         feed = Feed(tweets, gone, accounts, gone_accounts, done, committed, with_terms)
         self.indexer.queue.put(feed)
 
+    def _note_late(self) -> None:
+        self.line.late_count += 1
+
+    def _begin_reading(self) -> None:
+        if self._has_stepped_back:
+            set_back(0, NICE_BEHIND)
+
     def _trends(self) -> bytes:
         return self.trends.snapshot(_now_ms())
 
     def _facts(self) -> dict[str, Any]:
         return {
             "pid": os.getpid(),
+            "hangs": self.hangs,
             "rss_bytes": psutil.Process().memory_info().rss,
             "disk_bytes": disk_bytes(self.directory),
             **self.indexer.tweets.figures(),
@@ -352,12 +394,17 @@ class Engine:
             "unreadable": self.indexer.unreadable_count,
             "tag_rings": len(self.searches.tags),
             "searches": self.search_count,
+            "searches_waiting": len(self.line),
+            "late": self.line.late_count,
             "search_seconds": self.search_seconds,
         }
 
 
-def _be_nice() -> None:
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE_INDEXING)
+def _within(until_s: Any, op: Any, args: Any) -> tuple[float, str, list[Any]]:
+    """Return the arguments of `within`. Raises MalformedError."""
+    if type(until_s) is not float or type(op) is not str or not isinstance(args, list):
+        raise MalformedError("within takes a time, an operation and its arguments")
+    return until_s, op, args
 
 
 def _terms_of_rows(rows: list[Any]) -> list[list[Any]]:
@@ -381,6 +428,13 @@ def _now_ms() -> int:
 async def serve(given: dict[str, Any]) -> None:
     """Serve until standard input ends."""
     engine = Engine(Path(given["directory"]), bytes.fromhex(given["secret"]), given["commit_ms"])
+    heartbeat = None
+    if given.get("heartbeat"):
+        folder, name = given["heartbeat"]
+        heartbeat = Heartbeat(Path(folder), name)
+        heartbeats.take(heartbeat)
+        heartbeat.start()
+        engine.hangs = heartbeat.hangs
     await engine.start()
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -392,12 +446,19 @@ async def serve(given: dict[str, Any]) -> None:
     threading.Thread(target=read, name="parent", daemon=True).start()
     await ended.wait()
     await engine.stop()
+    if heartbeat is not None:
+        heartbeat.close()
 
 
 def main() -> None:
     """Read what the shard says, and serve."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to a whole group; we end when our shard has let us
+        signal.signal(number, signal.SIG_IGN)
+    end_with_parent()
+    tell_where_on_signal()
     given = json.loads(sys.stdin.buffer.readline())
-    os.nice(NICE_ENGINE)
+    if given.get("nice", True):
+        step_back(BEHIND)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     logging.basicConfig(level=logging.WARNING, format="search %(levelname)s %(message)s")
     uvloop.run(serve(given))

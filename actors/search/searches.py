@@ -28,6 +28,7 @@ COUNT_MAX = 2_000  # ids in one answer
 WORDS_MAX = 50  # words in one question for corrections
 BODIES_MAX = 1_000  # texts in one question for highlights
 TAGS_MAX = 20  # hashtags in one question
+HASHTAGS_COUNT = 200  # that are told of those that begin so: of the best of all shards each has some among its own
 LONG = frozenset(("contents", "corrections"))  # what takes long and is rare
 
 
@@ -68,12 +69,15 @@ class Searches:
         return [list(each) for each in self.accounts.search(_texts(words), whole(count, 1, COUNT_MAX, "count"))]
 
     def _suggest(self, query: Any, count: Any) -> list[list[list[Any]]]:
-        """[accounts with scores, hashtags with how many tweets have them]."""
+        """[accounts with scores, hashtags with how many tweets have them]: what begins so.
+
+        More hashtags than are asked for, as whoever adds up those of all shards chooses.
+        """
         if type(query) is not str:
             raise MalformedError("suggest takes a text")
         count = whole(count, 1, COUNT_MAX, "count")
         prefix = text.fold(query.strip().lstrip("#\uff03"))
-        tags = [] if not prefix or query.startswith("@") else self.tweets.hashtags(prefix, count)
+        tags = [] if not prefix or query.startswith("@") else self.tweets.hashtags(prefix, max(count, HASHTAGS_COUNT))
         words = text.words(query)[:WORDS_MAX]
         accounts = [] if query.startswith("#") else self.accounts.suggest(words, count)
         return [[list(each) for each in accounts], [list(each) for each in tags]]

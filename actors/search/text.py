@@ -21,6 +21,9 @@ How it works
   characters and then the last character alone: 日本語 is 日本, 本語, 語. A query's run without its last token is found
   inside any text that has the run.
 
+- Some characters stand for many: U+FDFA for four words. They become these, too, unless a text is so full of them that
+  it would grow much longer (`EXPANDED_...`): then they are blanks, in every way to the words.
+
 Three ways to the words: ASCII without markup (one translation table), texts whose folded form is all Latin, Greek or
 Cyrillic (`re`), and everything else (`regex`). `tokens` keeps the offsets by folding each grapheme cluster by itself;
 no normalisation reaches across clusters.
@@ -49,6 +52,9 @@ import fasttext  # type: ignore[import-untyped]
 import regex  # type: ignore[import-untyped]
 import Stemmer  # type: ignore[import-not-found]
 
+from actors.core import normal_form
+from actors.core.normal_form import MAY_BE_MARKS, long_runs
+
 WORD_CHARS_MAX: Final = 64  # longer ones are cut: no language has them, and an index keeps every word it has seen
 TAG_CHARS_MAX: Final = 280  # in a hashtag: a tweet's usual length; bounds what a query may carry
 NAME_CHARS_MAX: Final = 30  # in a user name, as the API allows them
@@ -58,6 +64,9 @@ LANGUAGE_CHARS_MAX: Final = 500  # letters; more say nothing new
 LANGUAGE_SCORE_MIN: Final = 0.4  # probability, 0..1
 STEM_CACHE_WORDS: Final = 10_000  # per language and thread, some 100 bytes each: the words that make up most text
 QUERY_STEM_CACHE_WORDS: Final = 16_384  # 2 kB each at most; a word's stems take 15 us
+EXPANDING_CHARS_MIN: Final = 3  # that one character is folded to, to be one that stands for many
+EXPANDED_CHARS_MAX: Final = 128  # more in a folded text than in the text and
+EXPANDED_SHARE_MAX: Final = 0.25  # of it: 280 of U+FDFA, which stands for four words, would make 5,040 to go through
 FOLD_ROUNDS_MAX: Final = 4  # two are the most that a character needs, and one more shows that nothing changes
 UNKNOWN_LANGUAGE: Final = "und"
 
@@ -70,6 +79,9 @@ STEMMERS: Final[dict[str, str]] = {
     "pt": "portuguese", "ro": "romanian", "ru": "russian", "sr": "serbian", "sv": "swedish", "ta": "tamil",
     "tr": "turkish", "yi": "yiddish",
 }  # fmt: skip
+
+
+Normalize = Callable[[Any, str], str]
 
 
 class Token(NamedTuple):
@@ -90,6 +102,7 @@ _UNSEEN = r"\u00ad\u034f\u061c\u180b-\u180f\u200c\u200e\u200f\u202a-\u202e\u2060
 _DROPPED = re.compile(
     rf"[\u0300-\u0305\u0307-\u036f\u02bb\u02bc\u20d0-\u20f0{_UNSEEN}\U000e0100-\U000e01ef]|(?<!\u0438)\u0306"
 )
+_MANY_MARKS = long_runs(rf"{MAY_BE_MARKS}{_UNSEEN}\u200d\u02bb\u02bc")  # or what is dropped from between them
 _STRAY_JOINER = regex.compile(r"(?<![\p{ExtPict}\p{EMod}\ufe0f])\u200d")
 
 _PAIRED = (
@@ -138,11 +151,16 @@ _NOT_LANGUAGE = re.compile(r"(?:https?://|www\.)\S*|[@＠#＃$]\w+|\s+")
 # -- folding -----------------------------------------------------------------------------------------------------------
 
 
-def _fold_once(text: str) -> str:
-    text = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text).casefold().replace("ı", "i"))
+def _fold_once(text: str, normalize: Normalize = unicodedata.normalize) -> str:
+    text = unicodedata.normalize("NFD", normalize("NFKC", text).casefold().replace("ı", "i"))  # in order already
     if "\u200d" in text:
         text = _STRAY_JOINER.sub("", text)
-    return unicodedata.normalize("NFC", _DROPPED.sub("", text))
+    return normalize("NFC", _DROPPED.sub("", text))
+
+
+def _normalize_for(text: str) -> Normalize:
+    """Return how to normalise a text in linear time, however often it is folded: Python's way unless marks abound."""
+    return normal_form.normalize if _MANY_MARKS.search(text) else unicodedata.normalize
 
 
 def _is_plain(code: int) -> bool:
@@ -164,14 +182,35 @@ _PLAIN_WORD = re.compile(r"\w+(?:['’]\w+)*")
 
 def _folded(text: str) -> tuple[str, bool]:
     """Return the text in its final form, and whether it is plain (see _is_plain)."""
+    normalize = _normalize_for(text)
+    folded = _fold_once(text, normalize)
+    if len(folded) > len(text) and (fewer := _without_flood(text, folded)) is not text:
+        text, folded = fewer, _fold_once(fewer, normalize)
     for _ in range(FOLD_ROUNDS_MAX):
-        folded = _fold_once(text)
         if _PLAIN.fullmatch(folded):
             return folded, True
         if folded == text:
             break
-        text = folded
-    return text, False
+        text, folded = folded, _fold_once(folded, normalize)
+    return folded, False
+
+
+_EXPANDING_RANGES = (range(0xA0, 0x3400), range(0xFB00, 0xFE50), range(0x1D100, 0x1D200), range(0x1F100, 0x1F300))
+_EXPANDING = re.compile(
+    "["
+    + "".join(
+        re.escape(char)
+        for char in map(chr, itertools.chain(*_EXPANDING_RANGES))
+        if unicodedata.decomposition(char) and len(_fold_once(char)) >= EXPANDING_CHARS_MIN
+    )
+    + "]"
+)
+
+
+def _without_flood(text: str, folded: str) -> str:
+    """Return a text; with blanks for what stands for many characters if folding has made it much longer."""
+    is_flood = len(folded) - len(text) > EXPANDED_SHARE_MAX * len(text) + EXPANDED_CHARS_MAX
+    return _EXPANDING.sub(" ", text) if is_flood else text
 
 
 def fold(text: str) -> str:
@@ -213,12 +252,14 @@ def tokens(text: str) -> list[Token]:
     125 us for other text; linear in the text.
     """
     plain_text, starts, ends = _without_markup(text)
+    normalize = _normalize_for(plain_text)
+    plain_text = _without_flood(plain_text, _fold_once(plain_text, normalize))
     for _ in range(FOLD_ROUNDS_MAX):
         folded, starts, ends = _folded_clusters(plain_text, starts, ends)
-        if folded == plain_text:
+        if folded == plain_text or _fold_once(folded, normalize) == folded:  # which costs a tenth of the other
             break
         plain_text = folded
-    return [Token(word, starts[start], ends[end - 1]) for word, start, end in _scan(plain_text)]
+    return [Token(word, starts[start], ends[end - 1]) for word, start, end in _scan(folded)]
 
 
 def is_pair(word: str) -> bool:
@@ -297,7 +338,7 @@ def _folded_clusters(text: str, starts: list[int], ends: list[int]) -> tuple[str
     for match in _CLUSTER.finditer(text):
         start, end = match.span()
         cluster = match.group()
-        piece = _fold_cluster(cluster) if len(cluster) <= WORD_CHARS_MAX else _fold_once(cluster)
+        piece = _fold_cluster(cluster) if len(cluster) <= WORD_CHARS_MAX else _fold_once(cluster, normal_form.normalize)
         pieces.append(piece)
         new_starts += [starts[start]] * len(piece)
         new_ends += [ends[end - 1]] * len(piece)

@@ -8,16 +8,18 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from actors.core.errors import InvalidError, NotFoundError
+from actors.core.errors import InvalidError, NotFoundError, RookeryError
 from actors.core.ids import bucket_of_account
 from api.inputs import Inputs
-from api.links import base_of, cursor_link
+from api.links import cursor_link
 from api.models import AccountPage, BlockState, FollowState, MuteState, OnlyToken
 from api.openapi import CURSOR, errors, operation, path_id
 from api.routes.answers import json_bytes, json_value
 from api.services import Services
 
 router = APIRouter(tags=["follows"])
+_BLOCK_WAIT_S = 1.0  # for the other one's shard; a message between two that are up takes some milliseconds
+_BLOCK_POLL_S = 0.002  # doubling
 _USER_ID = path_id("user_id", "Who")
 _EDGE = operation(
     path_id("user_id", "Who acts; must be the token's account"),
@@ -47,7 +49,28 @@ async def _change_edge(request: Request, op: str, state: str, holds: bool) -> Re
         except NotFoundError as error:
             raise NotFoundError(error.message, "id") from error
     await services.ask_account(actor, op, target_id)
+    if op == "block":
+        await _wait_for_block(services, actor, target_id)
     return json_value({"user_id": str(actor), "target_id": str(target_id), state: holds})
+
+
+async def _wait_for_block(services: Services, actor: int, target_id: int) -> None:
+    """Wait until the other one's shard knows of a block too: when it is answered, it holds on both sides.
+
+    It is durable already, and its message arrives whatever happens; so a shard that isn't there is not waited for.
+    """
+    bucket = bucket_of_account(target_id)
+    loop = asyncio.get_running_loop()
+    deadline, pause_s = loop.time() + _BLOCK_WAIT_S, _BLOCK_POLL_S
+    asked = actor.to_bytes(8, "little")
+    while (left_s := deadline - loop.time()) > 0:
+        try:
+            if await services.cluster.call(bucket, "blocked_among", [target_id, asked], left_s):
+                return
+        except RookeryError:  # see above
+            return
+        await asyncio.sleep(pause_s)
+        pause_s *= 2
 
 
 @router.post(
@@ -139,15 +162,15 @@ async def _list_accounts(request: Request, op: str) -> Response:
     user_id, viewer = inputs.path_id("user_id"), await inputs.viewer()
     cursor, count = inputs.cursor_page()
     ids, next_cursor = await inputs.services.ask_account(user_id, op, viewer, cursor, count)
-    cards = await hydrate_cards(inputs.services, ids)
+    cards = await hydrate_cards(inputs.services, ids, viewer)
     tail = f'"{next_cursor}"' if next_cursor else "null"
     body = b'{"users":[' + b",".join(cards) + b'],"next_cursor":' + tail.encode() + b"}"
-    base = base_of(request.url.scheme, request.headers.get("host", ""), request.url.path)
+    base = inputs.services.origins.base(request.scope)
     return json_bytes(body, link=cursor_link(base, inputs.query, next_cursor))
 
 
-async def hydrate_cards(services: Services, ids: list[int]) -> list[bytes]:
-    """Return the cards of accounts in the same order, without those that are gone.
+async def hydrate_cards(services: Services, ids: list[int], viewer: int) -> list[bytes]:
+    """Return the cards of accounts in the same order, without those that are gone, or hidden from a viewer (0: nobody).
 
     Cost: one lane request per shard, in parallel.
     """
@@ -156,7 +179,7 @@ async def hydrate_cards(services: Services, ids: list[int]) -> list[bytes]:
         by_shard.setdefault(services.cluster.shard_of(bucket_of_account(account_id)), []).append(account_id)
     groups = list(by_shard.values())
     replies = await asyncio.gather(
-        *(services.ask_bucket(bucket_of_account(group[0]), "cards", [group]) for group in groups)
+        *(services.ask_bucket(bucket_of_account(group[0]), "cards", [group, viewer]) for group in groups)
     )
     card_of = {
         account_id: card
@@ -165,11 +188,12 @@ async def hydrate_cards(services: Services, ids: list[int]) -> list[bytes]:
     }
     elsewhere = [account_id for account_id in ids if card_of[account_id] is False]  # their bucket has just moved
     if elsewhere:
-        card_of |= dict(zip(elsewhere, await asyncio.gather(*(_card(services, a) for a in elsewhere)), strict=True))
+        cards_there = await asyncio.gather(*(_card(services, a, viewer) for a in elsewhere))
+        card_of |= dict(zip(elsewhere, cards_there, strict=True))
     return [card_of[account_id] for account_id in ids if card_of[account_id] is not None]
 
 
-async def _card(services: Services, account_id: int) -> bytes | None:
-    (card,) = await services.ask_bucket(bucket_of_account(account_id), "cards", [[account_id]])
+async def _card(services: Services, account_id: int, viewer: int) -> bytes | None:
+    (card,) = await services.ask_bucket(bucket_of_account(account_id), "cards", [[account_id], viewer])
     found: bytes | None = card
     return found

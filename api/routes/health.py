@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from actors.core.errors import RookeryError
 from api.models import Health, Readiness
+from api.readiness import degraded
 from api.routes.answers import json_value
 from api.services import Services
 
@@ -28,21 +29,25 @@ async def healthz(request: Request) -> Response:
     "/readyz",
     response_model=Readiness,
     summary="Ready?",
-    responses={503: {"model": Readiness, "description": "Some buckets have no live primary yet"}},
+    responses={503: {"model": Readiness, "description": "A bucket has no live primary, or search isn't there yet"}},
 )
 async def readyz(request: Request) -> Response:
-    """200 once every bucket has a live primary; 503 with the shards that don't answer until then."""
+    """200 once everything that is switched on is served, and as long as every bucket has a live primary; else 503.
+    What has failed since, and can be done without, is told as degraded."""
     services: Services = request.app.state.services
     cluster = services.cluster
-    unserved: list[int] = []
     try:
-        ready = await asyncio.wait_for(cluster.ready(), _SHARD_ANSWER_S)
+        said = await asyncio.wait_for(cluster.readiness(), _SHARD_ANSWER_S)
     except (TimeoutError, RookeryError):  # not ready, then: that is what the answer says
-        ready = False
-    if not ready:
+        said = None
+    ready = said is not None and services.readiness.judge(said, services.clock())
+    if said is None:
         statuses = await shard_statuses(services)
         unserved = [shard for shard, status in statuses.items() if status is None]
-    value = {"ready": ready, "shards": cluster.shard_count, "unserved_shards": unserved}
+    else:
+        unserved = list(said["unserved_shards"])
+    troubles = [] if said is None else degraded(said)
+    value = {"ready": ready, "shards": cluster.shard_count, "unserved_shards": unserved, "degraded": troubles}
     return json_value(value, 200 if ready else 503)
 
 
@@ -55,7 +60,8 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """This worker's requests, and the figures that each shard reports."""
     services: Services = request.app.state.services
-    text = services.metrics.render(services.figures(), await shard_statuses(services))
+    shards, hangs = await shard_statuses(services), services.cluster.hangs()
+    text = services.metrics.render(services.figures(), shards, hangs)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 

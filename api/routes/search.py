@@ -11,10 +11,10 @@ from starlette.responses import Response
 
 from actors.core.errors import InvalidError, MalformedError
 from actors.search import text
-from actors.search.query import TERMS_MAX
+from actors.search.costs import TERMS_MAX
 from actors.search.text import is_word
 from api.caching import Headers
-from api.limits import QUERY_BYTES_MAX, SEARCH_QUERY_CHARS_MAX, TAG_CHARS_MAX, TAGS_PER_REQUEST_MAX
+from api.limits import SEARCH_QUERY_CHARS_MAX, TAG_CHARS_MAX, TAGS_PER_REQUEST_MAX
 from api.links import kept_in_links
 from api.models import AccountsFound, Suggestions, Tweet, TweetsFound
 from api.openapi import PAGE, PARTIAL_HEADER, errors, operation
@@ -30,7 +30,9 @@ _QUERY: dict[str, Any] = {
 }  # fmt: skip
 _COUNT = PAGE[-1]
 
-_FITS_TAG = re.compile(r"(?:\w|[^\x00-\x7f])+")  # more than a hashtag may be made of, but no ASCII that it can't
+# More than a hashtag may be made of, but no ASCII that it can't. One set, not a choice of two: `(?:\w|[^\x00-\x7f])+`
+# takes each "é" in two ways, and 40 of them before a "!" in 2**40.
+_FITS_TAG = re.compile(r"[\w\u0080-\U0010ffff]+")
 
 
 def _flag(name: str, description: str) -> dict[str, Any]:
@@ -90,7 +92,7 @@ async def search_accounts(request: Request) -> Response:
 
 async def _read_accounts(services: Services, scope: MutableMapping[str, Any]) -> tuple[Headers, bytes]:
     query = parse_query(scope["query_string"])
-    reader_id, host = await reader_of(services, query, scope["headers"])
+    reader_id = await reader_of(services, query, scope["headers"])
     count = parse_count(query, services.settings.home_count_default, services.settings.home_count_max)
     asked = required_text(query)
     words = list(dict.fromkeys(word for part in asked.replace("@", " ").split() for word in text.words(part)))
@@ -99,7 +101,7 @@ async def _read_accounts(services: Services, scope: MutableMapping[str, Any]) ->
     if len(words) > TERMS_MAX:
         raise MalformedError(f"query has {len(words)} words; at most {TERMS_MAX} are looked for", "query")
     answer = await services.search.accounts(asked, words, count, reader_id)
-    return search_headers(answer, scope["scheme"], scope["path"], kept_in_links(query), host), answer.body
+    return search_headers(answer, services.origins.base(scope), kept_in_links(query)), answer.body
 
 
 @router.get(
@@ -130,7 +132,7 @@ async def hashtag_timeline(request: Request) -> Response:
     """Public tweets with a hashtag, newest first."""
     services: Services = request.app.state.services
     query, groups = _split_tags(request.scope["query_string"])
-    reader_id, host = await reader_of(services, query, request.scope["headers"])
+    reader_id = await reader_of(services, query, request.scope["headers"])
     tags = [[_tag(request.path_params["hashtag"], "hashtag"), *groups["any"]], groups["all"], groups["none"]]
     if sum(map(len, tags)) > TAGS_PER_REQUEST_MAX:
         raise InvalidError(f"at most {TAGS_PER_REQUEST_MAX} hashtags can be combined", "any")
@@ -138,8 +140,7 @@ async def hashtag_timeline(request: Request) -> Response:
     answer = await services.search.tagged(tags, page.max_id, page.since_id, page.min_id, page.count, reader_id)
     response = Response(answer.body)
     kept = {**query, **{f"{name}": ",".join(values) for name, values in groups.items() if values}}
-    scheme, path = request.scope["scheme"], request.scope["path"]
-    response.raw_headers = search_headers(answer, scheme, path, kept_in_links(kept), host)
+    response.raw_headers = search_headers(answer, services.origins.base(request.scope), kept_in_links(kept))
     if answer.shards.answered < answer.shards.of:
         response.headers[PARTIAL_HEADER] = f"{answer.shards.answered}/{answer.shards.of}"
     return response
@@ -150,15 +151,16 @@ def _split_tags(raw: bytes) -> tuple[dict[str, str], dict[str, list[str]]]:
 
     Raises InvalidError, MalformedError.
     """
-    if len(raw) > QUERY_BYTES_MAX:
-        raise MalformedError(f"the query string has {len(raw)} bytes; at most {QUERY_BYTES_MAX} are read")
     groups: dict[str, list[str]] = {"any": [], "all": [], "none": []}
     rest = []
     for piece in raw.split(b"&"):
         name = piece.partition(b"=")[0].replace(b"%5B", b"[").replace(b"%5b", b"[").split(b"[")[0].decode("latin-1")
         if name in groups:
             for _, value in split_pairs(piece, "the query string"):
-                groups[name] += [_tag(tag, name) for tag in value.split(",") if tag.strip()]
+                tags = [tag for tag in value.split(",") if tag.strip()]
+                if sum(map(len, (tags, *groups.values()))) > TAGS_PER_REQUEST_MAX:  # before each is folded
+                    raise InvalidError(f"at most {TAGS_PER_REQUEST_MAX} hashtags can be combined", name)
+                groups[name] += [_tag(tag, name) for tag in tags]
         else:
             rest.append(piece)
     return parse_query(b"&".join(rest)), groups
@@ -167,7 +169,8 @@ def _split_tags(raw: bytes) -> tuple[dict[str, str], dict[str, list[str]]]:
 def _tag(given: str, field: str) -> str:
     """Return a hashtag as the index has it. Raises InvalidError."""
     bare = given.strip().lstrip("#\uff03")
-    tag = text.fold(bare)  # which would leave blanks out
-    if not is_word(bare, SEARCH_QUERY_CHARS_MAX) or not is_word(tag, TAG_CHARS_MAX) or not _FITS_TAG.fullmatch(tag):
-        raise InvalidError(f"{shown(given)} is no hashtag: letters, digits and _, at most {TAG_CHARS_MAX}", field)
-    return tag
+    if is_word(bare, SEARCH_QUERY_CHARS_MAX):  # which is asked first: folding leaves blanks out, and takes its time
+        tag = text.fold(bare)
+        if is_word(tag, TAG_CHARS_MAX) and _FITS_TAG.fullmatch(tag):
+            return tag
+    raise InvalidError(f"{shown(given)} is no hashtag: letters, digits and _, at most {TAG_CHARS_MAX}", field)

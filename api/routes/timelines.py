@@ -7,11 +7,12 @@ from starlette.responses import Response
 
 from api.hot import read_home
 from api.inputs import Inputs
-from api.links import base_of, timeline_links
+from api.links import timeline_links
 from api.models import Tweet
 from api.openapi import PAGE, errors, operation, query_id
 from api.params import required_id
 from api.routes.answers import json_bytes, thin_answer
+from api.visible import ask_user_timeline
 
 router = APIRouter(tags=["timelines"])
 _HOME = operation(query_id("user_id", "Whose; must be the token's account", required=True), *PAGE, token="required")
@@ -49,8 +50,8 @@ async def user_timeline(request: Request) -> Response:
     inputs = await Inputs.read(request)
     viewer = await inputs.viewer()
     account_id, page = required_id(inputs.query, "user_id"), inputs.page()
-    body, newest_id, oldest_id = await inputs.services.ask_account(
-        account_id, "user_timeline", viewer, page.max_id, page.since_id, page.min_id, page.count
+    body, newest_id, oldest_id = await ask_user_timeline(
+        inputs.services, account_id, viewer, page.max_id, page.since_id, page.min_id, page.count
     )
-    base = base_of(request.url.scheme, request.headers.get("host", ""), request.url.path)
+    base = inputs.services.origins.base(request.scope)
     return json_bytes(body, link=timeline_links(base, inputs.query, newest_id, oldest_id))

@@ -18,6 +18,7 @@ from api.models import LikeState, RepostState, Tweet, TweetRequest, WithToken
 from api.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
 from api.routes.answers import json_bytes, json_value
 from api.services import Services
+from api.visible import ask_tweet, find_original, find_tweet
 
 router = APIRouter(tags=["tweets"])
 _KEY_BYTES = 16
@@ -84,10 +85,9 @@ async def _author_of(services: Services, tweet_id: int, viewer: int) -> int:
     if not tweet_id:
         return 0
     try:
-        author_id, _, _, _ = await services.ask_tweet(tweet_id, "tweet_ref", viewer)
+        return (await find_tweet(services, tweet_id, viewer)).author_id
     except NotFoundError as error:
         raise NotFoundError(error.message, "in_reply_to") from error
-    return int(author_id)
 
 
 @router.get(
@@ -101,7 +101,7 @@ async def get_tweet(request: Request) -> Response:
     """Return a tweet; one that you may not see does not exist."""
     inputs = await Inputs.read(request)
     tweet_id = inputs.path_id("tweet_id")
-    return json_bytes(await inputs.services.ask_tweet(tweet_id, "tweet", await inputs.viewer()))
+    return json_bytes(await ask_tweet(inputs.services, tweet_id, "tweet", await inputs.viewer()))
 
 
 @router.delete(
@@ -115,7 +115,7 @@ async def delete_tweet(request: Request) -> Response:
     """Delete a tweet of yours, and with it all its reposts. The answer is what was deleted."""
     inputs = await Inputs.read(request)
     actor = await inputs.actor()
-    return json_bytes(await inputs.services.ask_tweet(inputs.path_id("tweet_id"), "delete", actor))
+    return json_bytes(await ask_tweet(inputs.services, inputs.path_id("tweet_id"), "delete", actor))
 
 
 @router.post(
@@ -130,7 +130,7 @@ async def like(request: Request) -> Response:
     inputs = await Inputs.read(request)
     services, actor = inputs.services, await inputs.actor()
     tweet_id = inputs.path_id("tweet_id")
-    await services.ask_tweet(tweet_id, "tweet_ref", actor)
+    await find_tweet(services, tweet_id, actor)
     await services.ask_account(actor, "like", tweet_id)
     return json_value({"user_id": str(actor), "tweet_id": str(tweet_id), "liked": True})
 
@@ -163,10 +163,10 @@ async def repost(request: Request) -> Response:
     inputs = await Inputs.read(request)
     services, actor = inputs.services, await inputs.actor()
     tweet_id = inputs.path_id("tweet_id")
-    _, _, visibility, entry = await services.ask_tweet(tweet_id, "tweet_ref", actor)
-    if visibility != fields.VISIBILITIES["public"]:
+    original = await find_original(services, tweet_id, actor)
+    if original.visibility != fields.VISIBILITIES["public"]:
         raise ForbiddenError(f"tweet {tweet_id} is not public, so it can't be reposted", "tweet_id")
-    return json_bytes(await services.ask_account(actor, "repost", entry))
+    return json_bytes(await services.ask_account(actor, "repost", original.entry))
 
 
 @router.delete(

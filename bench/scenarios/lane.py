@@ -5,7 +5,7 @@ read, as redis-benchmark does; the shard is one of a real `serve`. Beside it the
 what an API worker uses and costs Python as much as the shard does.
 Redis: redis-benchmark with as many connections, LRANGE of 20 ids and MGET of 20 bodies of the same bytes, one after the
 other; a home read needs both, so home reads/s = 1 / (1 / LRANGE rate + 1 / MGET rate). That leaves out what a client
-would still do between the two. Both over a Unix socket, nothing checked but the lane's secret.
+would still do between the two. Both over a Unix socket, nothing checked but the lane's proofs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import orjson
 import uvloop
 
 from bench.dataset import Network, make_network
-from bench.lane import Job, lane_requests, lane_socket, rate_at_depth, request_in_turn
+from bench.lane import Job, LaneTarget, lane_requests, lane_socket, rate_at_depth, request_in_turn
 from bench.machine import busy_percent
 from bench.pairs import alternate
 from bench.peer_redis import Batches, homes_of, redis_server
@@ -67,23 +67,23 @@ def run(options: Options, progress: Progress) -> Result:
             return await tweets_of(loader, network.accounts.tolist()), await cluster.lane_of(loader, 0)
 
         progress("loading both")
-        tweets, (lane_path, secret) = cluster.with_loader(load)
+        tweets, target = cluster.with_loader(load)
         fill_redis(store, network, tweets)
         accounts = random.Random(4).sample(network.accounts.tolist(), len(network.accounts))
         first = int(network.accounts[0])
         keys = {account: home_key(account - first) for account in accounts}
-        page_bytes = compare(store, keys, with_lane(lane_path, secret, lambda lane: read_pages(lane, accounts)))
+        page_bytes = compare(store, keys, with_lane(target, lambda lane: read_pages(lane, accounts)))
         arguments = [[account, 0, 0, 0, COUNT] for account in accounts]
         benchmark = RedisBenchmark(redis_path, len(accounts), len(tweets))
 
-        sock = stack.enter_context(lane_socket(lane_path, secret))
+        sock = stack.enter_context(lane_socket(target))
         job = Job.learn(sock, lane_requests("home", arguments))
 
         def through_client(depth: int, seconds: float) -> Reads:
             async def measure(lane: LaneClient) -> float:
                 return await rate_at_depth(request_in_turn(lane, "home", arguments), seconds, depth)
 
-            return Reads(with_lane(lane_path, secret, measure))
+            return Reads(with_lane(target, measure))
 
         rates = result.plot(
             Plot("throughput", "Home reads of 20 tweets, no HTTP", "requests under way", "home reads per second", True)
@@ -121,11 +121,11 @@ def run(options: Options, progress: Progress) -> Result:
 # ---- ours -------------------------------------------------------------------------------------------------------
 
 
-def with_lane(path: str, secret: bytes, work: Callable[[LaneClient], Any]) -> Any:
+def with_lane(target: LaneTarget, work: Callable[[LaneClient], Any]) -> Any:
     """Run something with a connected lane on a loop of its own."""
 
     async def main() -> Any:
-        lane = LaneClient(path, secret)
+        lane = LaneClient(*target)
         await lane.connect()
         try:
             return await work(lane)

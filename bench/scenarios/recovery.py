@@ -36,6 +36,7 @@ from actors.core.errors import MovedError, OverloadedError
 from actors.core.ids import bucket_of_account
 from bench import crowd as network
 from bench.crowd import LENGTH, ROUNDS_FULL, Crowd, served_ids, timeline_of
+from bench.lane import LaneTarget
 from bench.machine import busy_percent
 from bench.pairs import Spread, Turns, alternate
 from bench.peer_redis import Batches
@@ -88,8 +89,7 @@ class Restart:
 class Shards:
     """Where the shards listen, and what a sample of their accounts is served: account -> ids, newest first."""
 
-    paths: list[str]
-    secret: bytes
+    targets: list[LaneTarget]
     samples: list[dict[int, list[int]]]
 
 
@@ -203,7 +203,7 @@ async def _load(
             sample[account] = await served_ids(loader, account)
             if sample[account][::-1] != [i for i, _ in timeline_of(crowd, posted, account)]:
                 raise BenchError(f"the home timeline of {account} isn't what was written")
-    return Shards([path for path, _ in lanes], lanes[0][1], samples)
+    return Shards(lanes, samples)
 
 
 def _fill_redis(
@@ -282,8 +282,8 @@ async def until_served(shards: Shards, begin: float) -> Back:
     firsts: list[float] = []
     behind: list[int] = []
 
-    async def one(path: str, sample: dict[int, list[int]]) -> float:
-        lane = await _dial(path, shards.secret)
+    async def one(target: LaneTarget, sample: dict[int, list[int]]) -> float:
+        lane = await _dial(target)
         try:
             await _ask(lane, "home", [next(iter(sample)), 0, 0, 0, COUNT])
             firsts.append(time.perf_counter() - begin)
@@ -293,7 +293,7 @@ async def until_served(shards: Shards, begin: float) -> Back:
         finally:
             lane.close()
 
-    lasts = await asyncio.gather(*(one(p, s) for p, s in zip(shards.paths, shards.samples, strict=True)))
+    lasts = await asyncio.gather(*(one(p, s) for p, s in zip(shards.targets, shards.samples, strict=True)))
     return Back(min(firsts), max(lasts), sum(behind))
 
 
@@ -314,16 +314,16 @@ async def _wait_for(lane: LaneClient, account: int, expected: list[int]) -> bool
     return looks > 0
 
 
-async def _dial(path: str, secret: bytes) -> LaneClient:
-    """Return a lane to whoever listens at the path, as soon as somebody does."""
+async def _dial(target: LaneTarget) -> LaneClient:
+    """Return a lane to a shard, as soon as it listens."""
     end = time.perf_counter() + GIVE_UP_AFTER_S
     while True:
-        lane = LaneClient(path, secret)
+        lane = LaneClient(*target)
         try:
             await lane.connect()
         except (OSError, LaneProtocolError) as error:
             if time.perf_counter() > end:
-                raise BenchError(f"nobody listens at {path} after {GIVE_UP_AFTER_S:.0f} s") from error
+                raise BenchError(f"nobody listens at {target.address} after {GIVE_UP_AFTER_S:.0f} s") from error
             await asyncio.sleep(DIAL_POLL_S)
         else:
             return lane

@@ -199,7 +199,7 @@ class World:
         if found is None:
             return None
         assert self.postings.lists.check() == []
-        ranked = whole(self.postings.best(["word", WORD], self.core.now_ms, (0.0, 0), EVERYTHING, NOBODY, Weights()))
+        ranked = whole(self.postings.best(["word", WORD], self.core.now_ms, EVERYTHING, NOBODY, Weights()))
         seen, best = ([i for i in ids if self.rows.tweet(i, FOUND)] for ids in (found.ids, ranked.ids))
         assert sorted(best, reverse=True) == seen
         return seen

@@ -5,6 +5,7 @@ whole or not there.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -365,6 +366,7 @@ def test_a_target_that_holds_something_is_refused_and_named(storage_settings, da
         )
         with pytest.raises(BackupError, match="owner is in the way"):
             restore.restore(data_dir / "backup", elsewhere, SILENT)
+        assert not elsewhere.storage.data_dir.exists()
         assert not (data_dir / "new" / RESTORING_NAME).exists()
     assert digests_of(before.storage.data_dir) == digests
 
@@ -427,6 +429,71 @@ def test_a_folder_without_a_cluster_or_without_a_shard_is_not_backed_up(backed_u
     with pytest.raises(NotFoundError, match="shard-01 holds no journal"):
         backup.backup_stopped(data_dir / "b", data_dir / "again", SILENT)
     assert not (data_dir / "again").exists()
+
+
+def tree(folder: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Everything below a folder: mode, time of the last change, content."""
+    return {
+        str(path): (path.stat().st_mode, path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
+        for path in [folder, *folder.rglob("*")]
+    }
+
+
+def restoring_into(folder: Path) -> Settings:
+    return load_settings("test", overrides={"storage": {"data_dir": folder}}, environ={})
+
+
+def test_a_refused_restore_leaves_the_folder_as_it_was(backed_up, data_dir):
+    for name in ("photo.jpg", "router.msgpack", "shard-00"):
+        folder = data_dir / f"with-{name}"
+        folder.mkdir(mode=0o755)
+        (folder / name).write_text("theirs", encoding="utf-8")
+        before = tree(folder)
+        with pytest.raises(BackupError, match=f"{name} is in the way"):
+            restore.restore(backed_up, restoring_into(folder), SILENT)
+        assert tree(folder) == before
+
+
+@pytest.mark.parametrize("trouble", [BackupError("just now"), OSError(28, "No space left"), KeyboardInterrupt()])
+def test_a_restore_that_ends_before_it_began_takes_away_what_it_made(backed_up, data_dir, monkeypatch, trouble):
+    def refuse(path: Path, *_: object) -> None:
+        assert path.with_name("serve.lock").exists()
+        raise trouble
+
+    monkeypatch.setattr(restore, "replace_file", refuse)
+    before = tree(data_dir)
+    for folder in (data_dir / "new", data_dir / "a" / "b" / "c"):
+        with pytest.raises(type(trouble)):
+            restore.restore(backed_up, restoring_into(folder), SILENT)
+        assert tree(data_dir).keys() == before.keys()
+    folder.mkdir(parents=True)
+    for lock in ([], ["serve.lock"]):  # one from a cluster that was served here stays
+        for each in lock:
+            (folder / each).touch()
+        with pytest.raises(type(trouble)):
+            restore.restore(backed_up, restoring_into(folder), SILENT)
+        assert [path.name for path in folder.iterdir()] == lock
+
+
+def test_a_lock_that_was_taken_away_under_our_hands_is_none(data_dir, monkeypatch):
+    lock = data_dir / "serve.lock"
+    real = fcntl.flock
+
+    def taken_away(*args: Any) -> None:
+        real(*args)
+        lock.unlink()
+
+    monkeypatch.setattr(fcntl, "flock", taken_away)
+    with pytest.raises(ConflictError, match="try again"), serving_lock(data_dir):
+        pytest.fail("two may hold it")
+
+
+def test_a_check_makes_no_shard_that_is_not_there(backed_up, data_dir):
+    del backed_up
+    (data_dir / "b" / "shard-01").rename(data_dir / "elsewhere")
+    with pytest.raises(NotFoundError, match="shard-01 holds no journal"):
+        check_stopped(data_dir / "b", ClusterInfo.load(data_dir / "b"), False, SILENT)
+    assert not (data_dir / "b" / "shard-01").exists()
 
 
 def test_nothing_is_written_from_a_damaged_backup(backed_up, data_dir):

@@ -180,7 +180,7 @@ async def test_another_tweet_in_the_place_of_a_deleted_one_is_not_taken_for_it()
         other = world.core.post(2, "other words")
         assert world.state.tweets.slot_of[other] == slot
         await world.eventually(lambda: world.postings.lists.place(other) >= 0)
-        scored = whole(world.postings.best(["word", WORD], world.core.now_ms, (0.0, 0), 9, NOBODY, Weights()))
+        scored = whole(world.postings.best(["word", WORD], world.core.now_ms, 9, NOBODY, Weights()))
         assert not {gone, other} & {*scored.ids}
 
 
@@ -469,7 +469,7 @@ async def test_figures_tell_what_there_is():
     ids = world.posts(9)
     assert world.postings.figures() == {"state": "empty"}
     assert whole(world.postings.newest(["word", WORD], 0, 0, 5)) is None
-    assert whole(world.postings.best(["word", WORD], 0, (0.0, 0), 5, NOBODY, Weights())) is None
+    assert whole(world.postings.best(["word", WORD], 0, 5, NOBODY, Weights())) is None
     world.start()
     world.engine.hold()
     await world.eventually(lambda: world.engine.asked)

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors import search_requests
+from actors import search_pages, search_requests
 from actors.core.errors import InvalidError, MalformedError, NotFoundError, OverloadedError, RookeryError
 from actors.core.found import FoundTweets, Weights
 from actors.core.ids import ID_MAX
@@ -26,6 +26,7 @@ from actors.search_postings import TweetPostings
 from actors.search_requests import IN_FLIGHT_MAX, OPERATIONS, SearchRequests
 from actors.search_rows import SearchRows
 from api.entities import find_entities, pack_entities
+from api.search_cursor import pack_ids
 from cluster.lane_protocol import LaneDisconnected, LaneTimeout
 from cluster.turns import Turns
 from tests.core.harness import Shards
@@ -36,6 +37,8 @@ NOBODY: list[Any] = [0, b"", b""]
 
 class Request:
     """A lane request that remembers how it ended, and that it ended once."""
+
+    is_abandoned = False
 
     def __init__(self) -> None:
         self.body: Any = None
@@ -103,6 +106,11 @@ class World:
         return [row[1] for row in rows], bool(more)
 
 
+def first_page(world: World, order: str) -> list[Any]:
+    """Return a search's cursor, and of when ages count."""
+    return [b"", world.shards.now_ms] if order == "top" else [[0, 0], 0]
+
+
 def tree_of(text: str) -> list[Any]:
     return resolve(parse(text).tree, {})
 
@@ -168,18 +176,16 @@ def test_a_hashtags_page_is_asked_for_until_it_is_full(world, crowd):
 def test_the_best_are_looked_through_until_the_page_is_full(world, crowd):
     reader, now_ms = world.reader(world.people[2]), world.shards.now_ms
     seen: list[int] = []
-    below: list[Any] = [0, 0]
     for more_expected in (True, True, False):
-        rows, more, _ = world.ask("search", tree_of("finch"), "top", 2, below, now_ms, reader, False)
+        rows, more, _ = world.ask("search", tree_of("finch"), "top", 2, pack_ids(seen), now_ms, reader, False)
         assert len(rows) == 2
         assert more or not more_expected
         seen += [row[1] for row in rows]
-        below = rows[-1][:2]
     assert sorted(seen, reverse=True) == crowd
 
 
 def test_where_hardly_anything_is_shown_the_asking_ends_and_says_that_there_may_be_more(world, monkeypatch):
-    monkeypatch.setattr(search_requests, "ROUNDS_MAX", 2)
+    monkeypatch.setattr(search_pages, "ROUNDS_MAX", 2)
     tweet = world.post(world.people[0], "rare finch")
     for n in range(60):
         world.post(world.people[1], f"common finch {n}")
@@ -202,16 +208,16 @@ def test_what_the_index_still_has_and_memory_no_longer_is_not_shown(world, monke
     monkeypatch.setattr(world.engine, "feed", lambda: None)
     world.shards.do("delete", gone, world.people[0])
     assert world.latest("auk", 5) == ([kept], False)
-    rows, _, spans = world.ask("search", tree_of("auk"), "top", 5, [0, 0], world.shards.now_ms, NOBODY, True)
+    rows, _, spans = world.ask("search", tree_of("auk"), "top", 5, b"", world.shards.now_ms, NOBODY, True)
     assert ([row[1] for row in rows], spans) == ([kept], [[[6, 9], [11, 14]]])
     assert [row[1] for row in world.ask("tagged", ["auk"], [], [], 0, 0, 5, NOBODY)[0]] == [kept]
 
 
 def test_what_is_asked_of_nothing_is_answered_with_nothing(world):
     assert world.latest("finch", 5) == ([], False)
-    assert world.ask("search", tree_of("finch"), "top", 5, [0, 0], 0, NOBODY, True) == [[], False, []]
+    assert world.ask("search", tree_of("finch"), "top", 5, b"", 0, NOBODY, True) == [[], False, []]
     assert world.ask("tagged", ["finch"], [], [], 0, 0, 5, NOBODY) == [[], False, []]
-    assert world.ask("suggest", "fin", 5, NOBODY) == [[], []]
+    assert world.ask("suggest", "fin", 5, NOBODY) == [[], [], True]
     assert world.ask("corrections", ["finch"]) == {"finch": [0, []]}
     assert isinstance(world.ask("trends"), bytes)
 
@@ -227,11 +233,9 @@ def test_posting_lists_fill_a_page_and_ask_no_engine(listed):
     assert listed.latest("finch", 9, reader, min_id=ID_MAX) == ([], False)
     assert listed.latest("finch unheard", 20, reader) == ([], False)
     seen: list[int] = []
-    below: list[Any] = [0, 0]
     for _ in range(3):
-        rows, _, _ = listed.ask("search", tree_of("finch"), "top", 2, below, now_ms, reader, False)
+        rows, _, _ = listed.ask("search", tree_of("finch"), "top", 2, pack_ids(seen), now_ms, reader, False)
         seen += [row[1] for row in rows]
-        below = rows[-1][:2]
     assert sorted(seen, reverse=True) == crowd
     with pytest.raises(OverloadedError):
         listed.latest("finch OR auk", 2)
@@ -245,7 +249,7 @@ def test_a_search_leaves_nothing_behind_that_only_a_collection_finds(tmp_path, o
     world = World(tmp_path, has_lists)
     for n in range(30):
         world.post(world.people[0], f"tidy finch {n}")
-    args = [tree_of("tidy finch"), order, 5, [0, 0], world.shards.now_ms if order == "top" else 0, NOBODY, False]
+    args = [tree_of("tidy finch"), order, 5, *first_page(world, order), NOBODY, False]
     for _ in range(3):
         world.ask("search", *args)
     gc.collect()
@@ -268,8 +272,7 @@ async def test_a_long_search_lets_others_go_first_between_its_steps(listed, monk
     turns = Turns()
     requests = SearchRequests(listed.engine, listed.found, Weights(), 200, 1.0, turns)  # type: ignore[arg-type]
     long, short, done = Request(), Request(), []
-    at_ms = listed.shards.now_ms if order == "top" else 0
-    requests.handle(long, "search", [tree_of("endless finch"), order, 9, [0, 0], at_ms, NOBODY, False])
+    requests.handle(long, "search", [tree_of("endless finch"), order, 9, *first_page(listed, order), NOBODY, False])
     requests.handle(short, "search", [tree_of("wren"), "latest", 9, [0, 0], 0, NOBODY, False])
     while len(turns):
         done.append((long.ended, short.ended))
@@ -292,13 +295,12 @@ async def test_a_long_search_ends_when_nobody_waits_for_it_any_more(listed, monk
     turns = Turns()
     requests = SearchRequests(listed.engine, listed.found, Weights(), 200, 1.0, turns)  # type: ignore[arg-type]
     late, request = Request(), Request()
-    at_ms = listed.shards.now_ms if order == "top" else 0
-    requests.handle(late, "search", [tree_of("belated finch"), order, 40, [0, 0], at_ms, NOBODY, False])
+    requests.handle(late, "search", [tree_of("belated finch"), order, 40, *first_page(listed, order), NOBODY, False])
     for _ in range(9):
         await asyncio.sleep(0)
         clock.seconds += 0.1
     assert late.ended == 0
-    requests.handle(request, "search", [tree_of("belated finch"), order, 40, [0, 0], at_ms, NOBODY, False])
+    requests.handle(request, "search", [tree_of("belated finch"), order, 40, *first_page(listed, order), NOBODY, False])
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     clock.seconds += 0.2
@@ -348,7 +350,7 @@ def test_posting_lists_show_nothing_that_memory_no_longer_has(listed):
     again = listed.post(listed.people[1], "another auk")  # in the place of the one that has gone
     assert listed.latest("auk", 5) == ([again, kept], False)
     now_ms = listed.shards.now_ms
-    rows, more, _ = listed.ask("search", tree_of("auk"), "top", 5, [0, 0], now_ms, NOBODY, False)
+    rows, more, _ = listed.ask("search", tree_of("auk"), "top", 5, b"", now_ms, NOBODY, False)
     assert (sorted(row[1] for row in rows), more) == ([kept, again], 0)
 
 
@@ -362,6 +364,7 @@ class Engine:
 
     def __init__(self) -> None:
         self.waiting: list[Any] = []
+        self.facts: dict[str, Any] = {}
 
     def send(self, op: str, args: list[Any], timeout_s: float, done: Any) -> None:
         self.waiting.append(done)
@@ -387,6 +390,7 @@ def slow(engine) -> SearchRequests:
     return SearchRequests(engine, found, Weights(), 200, 1.0, Turns())
 
 
+QUIET = {"dropped_late": 0, "shed": 0}
 SEARCH = [["word", "finch"], "latest", 5, [0, 0], 0, NOBODY, False]
 
 
@@ -394,12 +398,12 @@ def test_no_more_searches_are_under_way_than_there_is_room_for(slow, engine):
     requests = [carried_out(slow, "search", list(SEARCH)) for _ in range(IN_FLIGHT_MAX)]
     with pytest.raises(OverloadedError, match="256 searches"):
         slow.handle(Request(), "suggest", ["fin", 5, NOBODY])
-    assert slow.figures() == {"state": "ready", "in_flight": IN_FLIGHT_MAX, "answered": 0, "failed": 0}
+    assert slow.figures() == {"state": "ready", "in_flight": IN_FLIGHT_MAX, "answered": 0, "failed": 0} | QUIET
     engine.waiting.pop(0)([], None)
     requests.append(carried_out(slow, "search", list(SEARCH)))
     for done in engine.waiting:
         done(None, LaneTimeout("no answer within 1 s"))
-    assert slow.figures() == {"state": "ready", "in_flight": 0, "answered": 1, "failed": IN_FLIGHT_MAX}
+    assert slow.figures() == {"state": "ready", "in_flight": 0, "answered": 1, "failed": IN_FLIGHT_MAX} | QUIET
     assert all(request.ended == 1 for request in requests)
 
 
@@ -479,7 +483,7 @@ TYPICAL: dict[str, list[Any]] = {
     "search_accounts": [["user", "ada"], 5, READER], "suggest": ["use", 5, READER], "corrections": [["finhc", "akk"]],
     "trends": [], "search_check": [False],
 }  # fmt: skip
-TOP = [TREE, "top", 5, [1.5, 9], 1_700_000_000_000, READER, True]
+TOP = [TREE, "top", 5, pack_ids([9, 1 << 60]), 1_700_000_000_000, READER, True]
 EDGES = [-(1 << 63), -1, 0, 1, 2, 800, 801, 2_000, 1 << 31, (1 << 63) - 1, 1 << 63, (1 << 64) - 1]
 NASTY: list[Any] = [
     None, True, False, *EDGES, 1.5, float("nan"), float("inf"), -1e300, "", "x", "latest", "top", "(", ".*", "a b",

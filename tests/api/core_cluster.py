@@ -21,16 +21,20 @@ from actors.core.replica import READS, home_reply
 from actors.search_requests import OPERATIONS as SEARCH
 from actors.search_requests import SearchRequests
 from cluster.turns import Turns
-from tests.api.fake_cluster import TrendsAndSends, tell_when_called
+from tests.api.fake_cluster import TrendsAndSends, all_served, tell_when_called
 from tests.search.in_process import InProcessEngine
 from tests.sim.cluster import SimCluster
 
+TUNING = limits.Tuning(arrivals_max=1 << 12)
+STEPS = 30  # events of the simulation at a request: enough for a message to arrive
 CANDIDATES = 200  # as by default
 SEARCH_TIMEOUT_S = 5.0
 
 
 class SearchRequest:
     """A lane request of a search, of which the answer is waited for."""
+
+    is_abandoned = False
 
     def __init__(self) -> None:
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -47,13 +51,15 @@ class SearchRequest:
 class CoreCluster(TrendsAndSends):
     """Shards of the simulation, asked one request at a time."""
 
-    def __init__(self, shard_count: int = 2, has_search: bool = True) -> None:
-        self.sim = SimCluster(1, shard_count, limits.Tuning(arrivals_max=1 << 12), faults=False)
+    def __init__(self, shard_count: int = 2, has_search: bool = True, tuning: limits.Tuning = TUNING) -> None:
+        self.sim = SimCluster(1, shard_count, tuning, faults=False)
         self.on_revoked: Any = None
         self.has_search = has_search
         self.down: set[int] = set()  # shards that answer no search
         self.slow: set[int] = set()  # shards whose searches take longer than anybody waits
         self.searched: list[str] = []  # operations asked of shards
+        self.asked: list[str] = []  # operations asked by bucket
+        self.drains = True  # after a write; else messages stay under way, and go on with each request
         self._requests: dict[int, SearchRequests] = {}
         self._engines: list[InProcessEngine] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -65,11 +71,14 @@ class CoreCluster(TrendsAndSends):
     def shard_of(self, bucket: int) -> int:
         return self.sim.owner[bucket]
 
+    def hangs(self) -> dict[str, int]:
+        return {"rookery:router": 1}
+
     def figures(self) -> dict[str, float]:
         return {}
 
-    async def ready(self) -> bool:
-        return True
+    async def readiness(self) -> dict[str, Any] | None:
+        return all_served(self.shard_count)
 
     def end_search(self) -> None:
         """Give the indexes' folders back. (`close` is what a worker calls when it ends; several may share this.)"""
@@ -118,6 +127,9 @@ class CoreCluster(TrendsAndSends):
 
     async def call(self, bucket: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
         args = msgpack.unpackb(msgpack.packb(args))  # as if it had crossed the lane
+        self.asked.append(op)
+        for _ in range(0 if self.drains else STEPS):
+            self.sim.step()
         replica = self.sim.shards[self.shard_of(bucket)].replica
         if op == "home":
             return self._home(args)
@@ -125,7 +137,10 @@ class CoreCluster(TrendsAndSends):
             return replica.read(op, args)
         answers: list[Any] = []
         self.sim.write(bucket, op, args, answers.append)
-        self.sim.drain()
+        if self.drains:
+            self.sim.drain()
+        else:
+            self.sim.run_until(lambda: bool(answers))
         if isinstance(answers[0], RookeryError):
             raise answers[0]
         return answers[0]

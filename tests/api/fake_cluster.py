@@ -25,6 +25,7 @@ from actors.core.errors import (
     UnauthorizedError,
 )
 from actors.core.ids import bucket_of_account, bucket_of_name, bucket_of_tweet, make_tweet_id, ms_of_tweet
+from api.search_cursor import unpack_ids
 
 PUBLIC, FOLLOWERS, DIRECT = 0, 1, 2
 SEARCHES = ("search", "tagged", "search_accounts", "suggest", "corrections")
@@ -56,6 +57,15 @@ class FakeTweet:
     media_ids: list[int]
     mention_ids: list[int]
     repost_of: int = 0
+
+
+def all_served(shard_count: int) -> dict[str, Any]:
+    """Return what `Cluster.readiness` tells of a cluster that lacks nothing."""
+    search = {"state": "ready", "left": 0, "serves": True, "has_served": True}
+    replicas = [
+        {"shard": shard, "replica": 0, "live": True, "in_sync": True, "search": search} for shard in range(shard_count)
+    ]
+    return {"unserved_shards": [], "replicas": replicas, "trends": True}
 
 
 def tell_when_called(call: Any, done: Any) -> None:
@@ -108,6 +118,7 @@ class FakeCluster(TrendsAndSends):
         self.keys: dict[tuple[int, bytes], int] = {}
         self.calls: list[str] = []
         self.is_ready = True
+        self.said = all_served(shard_count)
         self.down: set[int] = set()
         self.delay_s = 0.0
         self.on_revoked: Any = None
@@ -121,11 +132,14 @@ class FakeCluster(TrendsAndSends):
     def shard_of(self, bucket: int) -> int:
         return bucket % self._shard_count
 
+    def hangs(self) -> dict[str, int]:
+        return {"rookery:router": 1}
+
     def figures(self) -> dict[str, float]:
         return {"follower_reads": 3, "stalled_lanes": 1}
 
-    async def ready(self) -> bool:
-        return self.is_ready
+    async def readiness(self) -> dict[str, Any] | None:
+        return self.said if self.is_ready else None
 
     async def call(self, bucket: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
         self.calls.append(op)
@@ -233,16 +247,20 @@ class FakeCluster(TrendsAndSends):
         user_id = str(account.account_id)
         return {"user_id": user_id, "username": account.username, "display_name": account.display_name}
 
-    def do_cards(self, account_ids: list[int]) -> list[bytes | None]:
-        return [orjson.dumps(self._card(self.accounts[a])) if a in self.accounts else None for a in account_ids]
+    def do_cards(self, account_ids: list[int], viewer: int = 0) -> list[bytes | None]:
+        shown = [a in self.accounts and not self._blocked(a, viewer) for a in account_ids]
+        return [
+            orjson.dumps(self._card(self.accounts[a])) if is_shown else None
+            for a, is_shown in zip(account_ids, shown, strict=True)
+        ]
 
     def do_profile(self, account_id: int, viewer: int) -> bytes:
-        account = self._account(account_id)
+        account = self._unhidden(account_id, viewer)
         return orjson.dumps(
             self._card(account)
             | {"bio": account.bio, "location": account.location, "url": account.url, "avatar": account.avatar}
             | {"fields": [{"name": n, "value": v} for n, v in account.fields]}
-            | {"counts": {"followers": sum(1 for _, v in self.follows if v == account_id)}}
+            | {"counts": self._totals(account_id, viewer)}
         )
 
     def do_update_profile(self, account_id: int, changes: dict[str, Any]) -> bytes:
@@ -250,7 +268,28 @@ class FakeCluster(TrendsAndSends):
             setattr(self._account(account_id), name, value)
         return self.do_profile(account_id, account_id)
 
+    def _totals(self, account_id: int, viewer: int) -> dict[str, int]:
+        told = {PUBLIC} | ({FOLLOWERS} if (viewer, account_id) in self.follows else set())
+        told |= {FOLLOWERS, DIRECT} if viewer == account_id else set()
+        return {
+            "followers": sum(1 for _, v in self.follows if v == account_id),
+            "following": sum(1 for u, _ in self.follows if u == account_id),
+            "tweets": sum(t.author_id == account_id and t.visibility in told for t in self.tweets.values()),
+        }
+
     # edges
+    def _blocked(self, one: int, other: int) -> bool:
+        return bool({(one, other), (other, one)} & self.blocks)
+
+    def _unhidden(self, account_id: int, viewer: int) -> FakeAccount:
+        if self._blocked(account_id, viewer):
+            raise NotFoundError(f"account {account_id} does not exist", "user_id")
+        return self._account(account_id)
+
+    def do_blocked_among(self, account_id: int, others: bytes) -> bytes:
+        asked = [others[at : at + 8] for at in range(0, len(others), 8)]
+        return b"".join(packed for packed in asked if self._blocked(account_id, int.from_bytes(packed, "little")))
+
     def _change(self, edges: set[tuple[int, int]], who: int, whom: int, holds: bool) -> bool:
         self._account(who)
         before = (who, whom) in edges
@@ -287,16 +326,18 @@ class FakeCluster(TrendsAndSends):
         return [[account_id for _, account_id in page], page[-1][0] if len(rows) > count else 0]
 
     def do_followers(self, account_id: int, viewer: int, cursor: int, count: int) -> list[Any]:
-        self._account(account_id)
+        self._unhidden(account_id, viewer)
         return self._listed([(o, who) for (who, whom), o in self.follows.items() if whom == account_id], cursor, count)
 
     def do_following(self, account_id: int, viewer: int, cursor: int, count: int) -> list[Any]:
-        self._account(account_id)
+        self._unhidden(account_id, viewer)
         return self._listed([(o, whom) for (who, whom), o in self.follows.items() if who == account_id], cursor, count)
 
     # tweets
     def _visible(self, tweet: FakeTweet, viewer: int) -> bool:
-        if viewer and ((viewer, tweet.author_id) in self.blocks or (tweet.author_id, viewer) in self.blocks):
+        if self._blocked(viewer, tweet.author_id):
+            return False
+        if tweet.repost_of and not self._visible(self.tweets[tweet.repost_of], viewer):
             return False
         if tweet.author_id == viewer or viewer in tweet.mention_ids or tweet.visibility == PUBLIC:
             return True
@@ -311,7 +352,7 @@ class FakeCluster(TrendsAndSends):
     def _render(self, tweet: FakeTweet) -> dict[str, Any]:
         at = datetime.fromtimestamp(ms_of_tweet(tweet.tweet_id) / 1000, UTC)
         counts = {
-            "replies": sum(t.in_reply_to == tweet.tweet_id for t in self.tweets.values()),
+            "replies": sum(t.in_reply_to == tweet.tweet_id and t.visibility == PUBLIC for t in self.tweets.values()),
             "reposts": sum(t.repost_of == tweet.tweet_id for t in self.tweets.values()),
             "likes": sum(t == tweet.tweet_id for _, t in self.likes),
         }
@@ -343,18 +384,24 @@ class FakeCluster(TrendsAndSends):
             self.tweets[tweet_id] = FakeTweet(tweet_id, author, text, visibility, reply, facts, media_ids, mention_ids)
         return orjson.dumps(self._render(self.tweets[tweet_id]))
 
-    def do_tweet(self, tweet_id: int, viewer: int) -> bytes:
+    def do_tweet(self, tweet_id: int, viewer: int, facts: Any = None) -> bytes:
         return orjson.dumps(self._render(self._tweet(tweet_id, viewer)))
 
-    def do_tweet_ref(self, tweet_id: int, viewer: int) -> list[Any]:
+    def do_tweet_ref(self, tweet_id: int, viewer: int, facts: Any = None) -> list[Any]:
         tweet = self._tweet(tweet_id, viewer)
-        return [tweet.author_id, self.accounts[tweet.author_id].username, tweet.visibility, msgpack.packb(tweet_id)]
+        orig_id = tweet.repost_of or tweet_id
+        found = [tweet.author_id, self.accounts[tweet.author_id].username, tweet.visibility, msgpack.packb(orig_id)]
+        return found if facts is None else [*found, orig_id]
 
-    def do_delete(self, tweet_id: int, actor: int) -> bytes:
-        tweet = self._tweet(tweet_id, actor)
-        if tweet.author_id != actor:
+    def do_delete(self, tweet_id: int, actor: int, facts: Any = None) -> bytes:
+        tweet = self.tweets.get(tweet_id)
+        if tweet is None or tweet.author_id != actor:
+            self._tweet(tweet_id, actor)
             raise ForbiddenError(f"tweet {tweet_id} is not yours", "tweet_id")
-        body = orjson.dumps(self._render(tweet))
+        rendered = self._render(tweet)
+        if not self._visible(tweet, actor):
+            del rendered["repost_of"]
+        body = orjson.dumps(rendered)
         for other in [t for t in self.tweets.values() if t.repost_of == tweet_id]:
             del self.tweets[other.tweet_id]
         del self.tweets[tweet_id]
@@ -369,6 +416,7 @@ class FakeCluster(TrendsAndSends):
     def do_repost(self, who: int, entry: bytes) -> bytes:
         original = msgpack.unpackb(entry)
         self._account(who)
+        self._tweet(original, who)
         for tweet in self.tweets.values():
             if tweet.author_id == who and tweet.repost_of == original:
                 return orjson.dumps(self._render(tweet))
@@ -406,13 +454,14 @@ class FakeCluster(TrendsAndSends):
             if (t.author_id == account_id or (account_id, t.author_id) in self.follows)
             and self._visible(t, account_id)
             and (account_id, t.author_id) not in self.mutes
+            and (not t.repost_of or (account_id, self.tweets[t.repost_of].author_id) not in self.mutes)
         ]
         return self._page(shown, *window)
 
-    def do_user_timeline(self, account_id: int, viewer: int, *window: int) -> list[Any]:
+    def do_user_timeline(self, account_id: int, viewer: int, *window: Any) -> list[Any]:
         self._account(account_id)
         shown = [t for t in self.tweets.values() if t.author_id == account_id and self._visible(t, viewer)]
-        return self._page(shown, *window)
+        return self._page(shown, *window[:5])
 
     # searches: a word is found wherever it stands in the text, everything is worth 1
     def _public(self, shard: int, reader: list[Any]) -> list[FakeTweet]:
@@ -432,11 +481,13 @@ class FakeCluster(TrendsAndSends):
         return [rows, len(inside) > len(page)]
 
     def search_search(
-        self, shard: int, tree: Any, order: str, count: int, cursor: list[Any], at_ms: int, reader: Any, spans: bool
+        self, shard: int, tree: Any, order: str, count: int, cursor: Any, at_ms: int, reader: Any, spans: bool
     ) -> list[Any]:
         found = [t for t in self._public(shard, reader) if self._matches(t, tree, reader)]
         top = order == "top"
-        rows, more = self._rows(found, cursor[1] if top else cursor[0], 0 if top else cursor[1], count, top)
+        if top:
+            found, cursor = [t for t in found if t.tweet_id not in unpack_ids(cursor)], [0, 0]
+        rows, more = self._rows(found, *cursor, count, top)
         edge = 0 if not more else rows[-1][1] if not rows or top or not cursor[1] else rows[0][1]
         return [rows, edge, [[[0, 1]] for _ in rows] if spans else []]
 

@@ -94,6 +94,36 @@ def test_unreadable_multipart_is_refused(ada, content_type, body):
     assert_error(reply, reply.status_code)
 
 
+def test_a_multipart_form_is_utf_8_whatever_it_calls_itself(ada):
+    """Any codec of Python's could be named: punycode decodes in quadratic time, unicode_escape makes other text."""
+    body = b'--b\r\nContent-Disposition: form-data; name="status"\r\n\r\nb\\u0041-\xc3\xa9\r\n--b--\r\n'
+    for charset in ("punycode", "unicode_escape", "utf-16", "latin-1", "nonsense"):
+        content_type = f"multipart/form-data; boundary=b; charset={charset}"
+        reply = ada.http.post("/tweet", content=body, headers={"content-type": content_type})
+        assert (reply.status_code, reply.json()["status"]) == (201, "b\\u0041-é")
+
+
+@pytest.mark.parametrize("boundary", ["b", '"a b"', '"a\\\\b"', '"it\'s"'])
+def test_boundaries_may_be_quoted(ada, boundary):
+    bare = boundary.strip('"').replace("\\\\", "\\").encode()
+    body = b'--%b\r\nContent-Disposition: form-data; name="status"\r\n\r\nhello\r\n--%b--\r\n' % (bare, bare)
+    reply = ada.http.post("/tweet", content=body, headers={"content-type": f"multipart/form-data; boundary={boundary}"})
+    assert (reply.status_code, reply.json().get("status")) == (201, "hello")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "disposition", "says"),
+    [
+        ('multipart/form-data; boundary="' + ";" * 600, 'name="status"', "Content-Type"),
+        ("multipart/form-data; boundary=b", 'name="' + ";" * 1_100 + '"', "header"),
+    ],
+)
+def test_headers_that_take_long_to_split_are_refused(ada, content_type, disposition, says):
+    body = f"--b\r\nContent-Disposition: form-data; {disposition}\r\n\r\nx\r\n--b--\r\n".encode()
+    error = assert_error(ada.http.post("/tweet", content=body, headers={"content-type": content_type}), 400)
+    assert says in error["message"]
+
+
 @pytest.mark.parametrize("content_type", ["text/plain", "application/xml", "nonsense", "application/json5"])
 def test_other_content_types_are_415(ada, content_type):
     assert_error(ada.http.post("/tweet", content=b"x", headers={"content-type": content_type}), 415)
@@ -150,6 +180,14 @@ def test_a_head_without_end_is_cut_off(base_url):
     assert _answer_to(base_url, endless)[:12] in (b"HTTP/1.1 400", b"")
     many = [b"GET /healthz HTTP/1.1\r\n" + b"".join(b"X-%d: y\r\n" % n for n in range(500)) + b"\r\n"]
     assert _answer_to(base_url, many).startswith(b"HTTP/1.1 400")
+
+
+def test_a_head_is_not_appended_to_without_end(base_url, monkeypatch):
+    """Each piece of an unfinished line is appended to a copy of what there is of it: n pieces cost n * n."""
+    monkeypatch.setattr("api.http_protocol.OPEN_HEAD_BYTES_MAX", 1_000)
+    whole = b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 2_000 + b"\r\n\r\n"
+    assert _answer_to(base_url, [whole]).startswith(b"HTTP/1.1 200")
+    assert _answer_to(base_url, [whole[:1_500]]).startswith(b"HTTP/1.1 400")
 
 
 def test_a_head_that_takes_for_ever_is_cut_off(base_url, monkeypatch):

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.entities import find_entities, pack_entities, resolve_names
+from api.entities import _find_hashtags, find_entities, find_mentions, pack_entities, resolve_names
+from api.text_urls import find_urls
 from tests.api.fake_cluster import FakeAccount, FakeCluster
 
 MENTIONS = [
@@ -84,14 +85,13 @@ def test_offsets_point_at_what_was_found_and_nothing_overlaps(text):
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(every))
 
 
-@pytest.mark.parametrize(
-    "text", ["a." * 140, "http://" + "a." * 136, ("日" + "a.b.c.d.e.f.") * 20, "x" * 2_000 + ".com"]
-)
-def test_words_that_would_take_the_link_library_long_are_not_given_to_it(text, monkeypatch):
-    given_words = []
-    monkeypatch.setattr("api.entities.extract_urls_with_indices", lambda word: given_words.append(word) or [])
-    assert find_entities(text + " example.com").urls == []
-    assert given_words == ["example.com"]
+@given(st.lists(st.sampled_from(["@ada", "#tag", "a.co", "a.co/@ada", "a.co/#tag", "#a.co", "@a.co", " ", "日", "."])))
+def test_what_overlaps_a_link_is_no_mention_and_no_hashtag(pieces):
+    text = "".join(pieces)
+    found, links = find_entities(text), find_urls(text)
+    for spans, alone in ((found.mentions, find_mentions(text)), (found.hashtags, _find_hashtags(text))):
+        apart = [span for span in alone if all(span[2] <= start or end <= span[1] for _, start, end in links)]
+        assert spans == apart
 
 
 async def test_names_are_resolved_once_each_and_unknown_ones_left_out():

@@ -15,7 +15,7 @@ import pytest
 from api.http_protocol import BoundedHttpProtocol
 from tests.api.conftest import LiveServer, ServerThread
 from tests.api.test_home_exchange import get, read_answers
-from tests.api.test_search_exchange import FOUND, NAMED, REFUSED, bearer, register, tweet
+from tests.api.test_search_exchange import FOUND, NAMED, REFUSED, bearer, cursor_after, register, tweet
 
 HOMES = ["/feed?user_id={ada}", "/feed?user_id={ada}&count=1", "/feed?user_id={bob}", "/feed?user_id={ada}&max_id=x",
          "/feed", "/feed?user_id={ada}&user_id={ada}", "/api/v1/home_timeline?user_id={ada}", "/feed?user_id=%31",
@@ -67,7 +67,7 @@ def token_of(made: dict[str, Any]) -> str:
 def test_the_answer_is_that_of_a_new_connection(world, path):
     live, ada, bob, middle = world
     path = path.format(ada=ada["user_id"], bob=bob["user_id"], middle=middle, name="ada",
-                       below=f"1790000000000_0x1p0_{middle}")  # fmt: skip
+                       cursor=cursor_after(middle))  # fmt: skip
     for headers in ([], [token_of(ada)], [token_of(bob), "accept: */*"]):
         with connected(live) as sock:
             wanted = ask(sock, get(path, *headers))

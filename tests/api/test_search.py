@@ -13,7 +13,6 @@ import pytest
 from actors.core.errors import MalformedError, OverloadedError, RookeryError
 from actors.core.ids import ID_MAX, bucket_of_account
 from actors.search.query import parse
-from api.search_pages import cursor_of_top, parse_cursor_of_top
 from api.search_reads import parsed
 from tests.api.conftest import LiveServer, ServerThread, User, assert_error
 from tests.api.core_cluster import CoreCluster
@@ -253,11 +252,6 @@ def test_the_first_link_back_from_a_later_page_has_no_cursor(anonymous, herd):
     reply = anonymous.get(f"/api/v1/search?query=wildebeest&count=5&cursor={herd[9]}")
     back = httpx.get(reply.links["prev"]["url"]).json()["tweets"]
     assert [tweet["tweet_id"] for tweet in back] == herd[5:10]
-
-
-def test_a_cursor_of_top_is_read_as_it_was_written():
-    for score in (0.0, 1.5, 1e-300, float("inf")):
-        assert parse_cursor_of_top(cursor_of_top(5, score, 7)) == (5, score, 7)
 
 
 # ---- typos and highlights -----------------------------------------------------------------------------------------
@@ -523,7 +517,7 @@ def test_what_is_no_hashtag_or_too_many_is_refused(anonymous, path, field):
 
 
 def test_a_query_string_full_of_hashtags_is_not_read(anonymous):
-    assert_error(anonymous.get("/search/tags/a?" + "&".join(["any=b"] * 1_800)), 400)
+    assert_error(anonymous.get("/search/tags/a?" + "&".join(["any=b"] * 2_600)), 400)
 
 
 def test_a_query_of_plain_words_has_the_tree_that_the_parser_gives():

@@ -28,9 +28,9 @@ class Stumbling(FakeCluster):
     error: RookeryError | None = None
 
     def search_search(
-        self, shard: int, tree: Any, order: str, count: int, cursor: list[Any], at_ms: int, reader: Any, spans: bool
+        self, shard: int, tree: Any, order: str, count: int, cursor: Any, at_ms: int, reader: Any, spans: bool
     ) -> list[Any]:
-        if cursor[0] and self.error is not None:
+        if any(cursor) and self.error is not None:
             raise self.error
         return super().search_search(shard, tree, order, count, cursor, at_ms, reader, spans)
 

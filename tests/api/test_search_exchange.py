@@ -23,6 +23,7 @@ from actors.core.ids import bucket_of_account
 from api.admission import Gate
 from api.auth import make_token
 from api.positions import positions_of_request
+from api.search_cursor import cursor_of_top
 from api.search_exchange import SearchExchange
 from api.services import Services
 from api.settings import Rate
@@ -92,14 +93,16 @@ FOUND = [
     "query=word&max_id={middle}&since_id=1", "query=word&cursor={middle}", "query=word&highlights=true&count=2",
     "query=word&highlights=1&order=top", "query=nothing_of_it", "query=nothing&exact=1", "query=word&x=y%20z&count=1",
     "query=word&max_id=1", "query=%23tag", "query=wor*", "query=word+-number", "query=%22word+number%22&count=1",
-    "query=(word+OR+x)+number", "query=w%C3%B6rd", "query=since:2012-01-01+word", "query=word&order=top&cursor={below}",
+    "query=(word+OR+x)+number", "query=w%C3%B6rd", "query=since:2012-01-01+word",
+    "query=word&order=top&cursor={cursor}",
     "query=word&exact=TRUE", "query=word&", "query=word&count=2&count2=%2B+%26%3D", "query=word&auth_token=",
 ]  # fmt: skip
 REFUSED = [
     "", "query=", "query=%20", "query=-a", "query=a)", "query=!!!", "query=a+OR", "query=" + "a" * 501,
     "query=a&order=odd", "query=a&exact=perhaps", "query=a&highlights=2", "query=a&count=0", "query=a&count=201",
     "query=a&count=x", "query=a&max_id=x", "query=a&max_id=9223372036854775808", "query=a&cursor=1_2",
-    "query=a&order=top&max_id=5", "query=a&order=top&cursor=5", "query=a&order=top&cursor=1_nan_5", "query=a&query=b",
+    "query=a&order=top&max_id=5", "query=a&order=top&cursor=5", "query=a&order=top&cursor=1_nan_5",
+    "query=a&order=top&cursor=1_0x1p0_5", "query=a&order=top&cursor=tAAAA", "query=a&query=b",
     "query=%ED%A0%80", "query=%ff", "query=size:3", "query=a&auth_token=nonsense", "count=1",
     "query=a&max_id=&count=", "query=a&cursor=", "query=a&order=top&cursor=",
 ]  # fmt: skip
@@ -116,12 +119,16 @@ def page() -> Iterator[tuple[LiveServer, httpx.Client, dict[str, str], dict[str,
         yield live, http, ada, bob, ids[2]
 
 
+def cursor_after(tweet_id: str) -> str:
+    """Return a cursor of `order=top` of a page with that tweet."""
+    return cursor_of_top(1_790_000_000_000, b"", [int(tweet_id)])
+
+
 @pytest.mark.usefixtures("still")
 @pytest.mark.parametrize("query", [*FOUND, *REFUSED, *NAMED, "query=filter:follows+word"])
 def test_both_ways_give_the_same_answer(page, query):
     _, http, ada, bob, middle = page
-    below = f"1790000000000_0x1p0_{middle}"
-    url = "/api/v1/search?" + query.format(middle=middle, name="ada", below=below)
+    url = "/api/v1/search?" + query.format(middle=middle, name="ada", cursor=cursor_after(middle))
     unknown = [make_token(int(ada["user_id"]))[0], "rk_nonsense", "x" * 5_000]
     sent = [{}, bearer(ada), bearer(bob), {"authorization": "Basic x"}]
     for headers in sent + [{"authorization": f"Bearer {token}"} for token in unknown]:
@@ -134,7 +141,7 @@ def test_both_ways_give_the_same_answer(page, query):
 @pytest.mark.parametrize("query", FOUND)
 def test_what_is_found_without_names_goes_the_short_way(page, short_ways, query):
     _, http, ada, _, middle = page
-    url = "/api/v1/search?" + query.format(middle=middle, below=f"1790000000000_0x1p0_{middle}")
+    url = "/api/v1/search?" + query.format(middle=middle, cursor=cursor_after(middle))
     http.get(url, headers={**bearer(ada), **LONG_WAY})  # so that the token is known
     for headers in ({}, bearer(ada)):
         assert http.get(url, headers=headers).status_code == 200

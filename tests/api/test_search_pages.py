@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import comb
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.search_cache import Shards
+from api.search_cursor import parse_cursor_of_top, unpack_ids
 from api.search_pages import Found, Gathering, Question, share_of
 
 NOBODY: list[Any] = [0, b"", b""]
@@ -27,7 +29,7 @@ def question(order: str, count: int, **more: Any) -> Question:
         "since_id": 0,
         "min_id": 0,
         "at_ms": 7,
-        "below": (0.0, 0),
+        "shown": b"",
         "exact": False,
         "highlights": False,
     }
@@ -45,7 +47,8 @@ class Shard:
         _, order, count, cursor, _, _, highlight = args
         self.asked += 1
         if order == "top":
-            found = sorted((t for t in self.tweets if not cursor[1] or t < tuple(cursor)), reverse=True)
+            shown = unpack_ids(cursor)
+            found = sorted((t for t in self.tweets if t[1] not in shown), reverse=True)
         else:
             max_id, min_id = cursor
             found = [t for t in self.tweets if (not max_id or t[1] < max_id) and t[1] > min_id]
@@ -57,20 +60,25 @@ class Shard:
         edge = rows[-1][1] if is_more else looked[-1][1] if len(looked) < len(found) else 0
         if order == "top":
             edge = int(is_more)
-        elif cursor[1]:
+        elif min_id:
             rows.reverse()
         return [[[score, i, b"%d" % i] for score, i in rows], edge, [[i] for _, i in rows] if highlight else []]
 
 
-def page(shards: list[Shard], asked: Question, failing: tuple[int, ...] = ()) -> Found:
-    """Return a page as `TweetSearch` makes it. failing: shards that don't answer a second time."""
+def page(
+    shards: list[Shard], asked: Question, failing: tuple[int, ...] = (), meanwhile: Callable[[], None] = lambda: None
+) -> Found:
+    """Return a page as `TweetSearch` makes it. failing: shards that don't answer a second time; meanwhile(): is called
+    between the two questions."""
     gathering = Gathering(asked, len(shards))
     args = gathering.question(TREE, NOBODY)
     for i, shard in enumerate(shards):
         gathering.take(i, shard.search(args))
-    for i, edge, count in gathering.open_ends():
+    ends = gathering.open_ends()
+    meanwhile()
+    for i, edge, count in ends:
         if i not in failing:
-            gathering.take(i, shards[i].search(gathering.question_beyond(TREE, NOBODY, edge, count)))
+            gathering.take(i, shards[i].search(gathering.question_beyond(TREE, NOBODY, i, edge, count)))
     return gathering.found(Shards(len(shards), len(shards)))
 
 
@@ -79,8 +87,8 @@ def next_of(asked: Question, found: Found) -> Question | None:
         return None
     if asked.order == "latest":
         return asked._replace(max_id=int(found.cursor))
-    at_ms, score, tweet_id = found.cursor.split("_")
-    return asked._replace(at_ms=int(at_ms), below=(float.fromhex(score), int(tweet_id)))
+    at_ms, shown = parse_cursor_of_top(found.cursor)
+    return asked._replace(at_ms=at_ms, shown=shown)
 
 
 @pytest.mark.parametrize("order", ["latest", "top"])
@@ -139,17 +147,108 @@ def test_highlights_are_those_of_the_page(tweets, count, order):
     assert found.spans == {str(row[1]): [row[1]] for row in found.rows}
 
 
+# ---- ranks that move -------------------------------------------------------------------------------------------------
+
+
+class Moving:
+    """Shards whose tweets come, go, and change their ranks."""
+
+    def __init__(self, shards: list[Shard]) -> None:
+        self.shards = shards
+        self.stayed = {i for shard in shards for _, i in shard.tweets}  # that were there all the time
+        self.unmoved = set(self.stayed)  # and whose ranks never changed
+        self._next_id = 200
+
+    def change(self, what: str, n: int, score: float) -> None:
+        shard = self.shards[n % len(self.shards)]
+        if what == "comes":
+            shard.tweets.append((score, self._next_id))
+            self._next_id += 1
+        elif shard.tweets:
+            _, tweet_id = shard.tweets.pop(n % len(shard.tweets))
+            self.unmoved.discard(tweet_id)
+            if what == "goes":
+                self.stayed.discard(tweet_id)
+            else:
+                shard.tweets.append((score, tweet_id))
+
+
+changes = st.lists(
+    st.lists(st.tuples(st.sampled_from(("moves", "moves", "goes", "comes")), st.integers(0, 60), st.floats(0, 3)),
+             max_size=6),
+    max_size=40,
+)  # fmt: skip
+failures = st.lists(st.sets(st.integers(0, 3)), max_size=20)
+
+
+@given(tweets=shards_of_tweets, count=st.integers(1, 25), between=changes, within=changes, failing=failures)
+def test_pages_by_rank_repeat_nothing_and_leave_nothing_out_whatever_moves(tweets, count, between, within, failing):
+    moving = Moving([Shard(part, set()) for part in tweets])
+    asked: Question | None = question("top", count)
+    seen: list[int] = []
+    for n in range(400):
+
+        def meanwhile(n: int = n) -> None:
+            for each in within[n] if n < len(within) else ():
+                moving.change(*each)
+
+        found = page(moving.shards, asked, tuple(failing[n]) if n < len(failing) else (), meanwhile)
+        assert len(found.rows) <= count
+        assert [row[:2] for row in found.rows] == sorted((row[:2] for row in found.rows), reverse=True)
+        seen += [row[1] for row in found.rows]
+        asked = next_of(asked, found)
+        if asked is None:
+            break
+        for each in between[n] if n < len(between) else ():
+            moving.change(*each)
+    assert len(seen) == len(set(seen))
+    assert moving.stayed <= set(seen)
+
+
+@given(tweets=shards_of_tweets, count=st.integers(1, 25), between=changes, most=st.integers(1, 30))
+def test_a_list_by_rank_has_so_many_tweets_and_what_stayed_as_it_was_comes_in_its_place(tweets, count, between, most):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("api.search_pages.RANKED_COUNT_MAX", most)
+        moving = Moving([Shard(part, set()) for part in tweets])
+        asked: Question | None = question("top", count)
+        seen: list[int] = []
+        least = float("inf")
+        for n in range(100):
+            found = page(moving.shards, asked)
+            seen += [row[1] for row in found.rows]
+            least = min([least, *(row[0] for row in found.rows)])
+            asked = next_of(asked, found)
+            if asked is None:
+                break
+            for each in between[n] if n < len(between) else ():
+                moving.change(*each)
+    scores = {i: score for shard in moving.shards for score, i in shard.tweets}
+    assert len(seen) == len(set(seen)) <= most
+    if len(seen) < most:
+        assert moving.stayed <= set(seen)
+    assert all(scores[i] <= least for i in moving.unmoved - set(seen))
+
+
 def test_a_tweet_whose_rank_has_fallen_meanwhile_is_on_the_page_once():
     first, second = Shard([(9.0, i) for i in range(100, 140)], set()), Shard([], set())
-    gathering = Gathering(question("top", 20), 2)
-    for i, shard in enumerate((first, second)):
-        gathering.take(i, shard.search(gathering.question(TREE, NOBODY)))
-    first.tweets = [(8.0, 139), *first.tweets[:-1]]
-    for i, edge, count in gathering.open_ends():
-        first.tweets = [(8.0, 139), *((9.0, j) for j in range(100, 102))]
-        gathering.take(i, first.search(gathering.question_beyond(TREE, NOBODY, edge, count)))
-    ids = [row[1] for row in gathering.found(Shards(2, 2)).rows]
+
+    def fall() -> None:
+        first.tweets = [(8.0, 139), *((9.0, i) for i in range(100, 102))]
+
+    ids = [row[1] for row in page([first, second], question("top", 20), (), fall).rows]
     assert len(ids) == len(set(ids))
+
+
+def test_a_tweet_whose_rank_has_risen_meanwhile_is_on_this_page_or_on_the_next():
+    first, second = Shard([(9.0 - n, 100 + n) for n in range(40)], set()), Shard([], set())
+
+    def rise() -> None:
+        first.tweets[30] = (99.0, 130)
+
+    asked = question("top", 20)
+    found = page([first, second], asked, (), rise)
+    again = page([first, second], next_of(asked, found))
+    assert sorted(row[1] for row in [*found.rows, *again.rows]) == list(range(100, 140))
 
 
 def test_a_shard_is_asked_for_what_it_likely_has_of_a_page():

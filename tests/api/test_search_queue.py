@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from actors.core.errors import InvalidError, OverloadedError
@@ -51,6 +51,8 @@ def queue_of(bound: int) -> tuple[SearchQueue, Later, list[float], Later]:
     bound=st.integers(0, 3),
     events=st.lists(st.sampled_from(["enter", "leave", "turn", "home", "later", "look"]), max_size=60),
 )
+@example(bound=1, events=["home", "enter", "enter", "leave", "later", "later", "enter"])  # the third before the second
+@example(bound=2, events=["home", *["enter"] * 3, "leave", "leave", "enter"])
 def test_all_go_on_in_their_order_and_few_at_once_while_there_are_home_reads(bound: int, events: list[str]) -> None:
     queue, turns, now, looks = queue_of(bound)
     begun: list[int] = []
@@ -90,6 +92,31 @@ def test_all_go_on_in_their_order_and_few_at_once_while_there_are_home_reads(bou
         left += 1
     assert begun == list(range(asked))
     assert (queue.count, queue.waiting_count) == (0, 0)
+
+
+@pytest.mark.parametrize("opens", ["home reads end", "others leave", "nobody moves"])
+def test_whoever_comes_when_room_has_opened_begins_behind_those_that_were_let_in_before(opens: str) -> None:
+    queue, turns, now, looks = queue_of(2)
+    queue.home_read(0.0)
+    begun: list[int] = []
+    for n in range(3):
+        queue.enter(lambda n=n: begun.append(n))  # type: ignore[misc]
+    if opens == "nobody moves":
+        looks.come()
+    else:
+        queue.leave()
+    if opens == "others leave":
+        queue.leave()
+    else:
+        now[0] += HOME_READS_S
+    queue.enter(lambda: begun.append(3))
+    assert (begun, queue.waiting_count) == ([0, 1], 0)
+    turns.come()
+    assert begun == [0, 1, 2, 3]
+    assert queue.count == len(begun) - (0 if opens == "nobody moves" else 2 if opens == "others leave" else 1)
+    now[0] += HOME_READS_S
+    queue.enter(lambda: begun.append(4))
+    assert begun == [0, 1, 2, 3, 4], "nobody is ahead of it"
 
 
 def test_who_has_waited_goes_on_with_the_context_it_came_with() -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import urllib.parse
+from typing import NoReturn
 
 import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from actors.core.errors import InvalidError
 from actors.core.ids import ID_MAX
+from api.routes.search import _tag
+from api.search_cursor import cursor_of_top
 from tests.api.conftest import assert_error
 from tests.api.test_search import SEARCH_PATHS, core, healthy, herd, server  # noqa: F401 - fixtures of this module, too
 
@@ -30,7 +35,7 @@ from tests.api.test_search import SEARCH_PATHS, core, healthy, herd, server  # n
      ("query=a&cursor=1_2", 400, "cursor", "id"), ("query=a&cursor=0", 422, "cursor", "from 1"),
      ("query=a&order=top&max_id=5", 422, "max_id", "cursor"), ("query=a&order=top&cursor=5", 400, "cursor", "cursor"),
      ("query=a&order=top&cursor=1_nan_5", 400, "cursor", "cursor"),
-     ("query=a&order=top&cursor=9223372036854775808_0x1p0_5", 400, "cursor", "cursor"),
+     ("query=a&order=top&cursor=1790000000000_0x1p0_5", 400, "cursor", "begin again"),
      ("query=a&order=top&cursor=1_0x1p99999_5", 400, "cursor", "cursor"),
      ("query=a&query=b", 400, "query", "twice"), ("query=%ED%A0%80", 400, None, "UTF-8"),
      ("query=a&auth_token=nonsense", 401, None, ""), ("query=filter:follows", 422, "query", "token")],
@@ -72,7 +77,9 @@ ODD = st.sampled_from(
      ".*", "[a", "{2}", "+", "\ufeff", "wildebeest", "a"]
 )  # fmt: skip
 QUERY = st.lists(ODD | st.text(max_size=5), max_size=12).map("".join)
-VALUE = QUERY | st.sampled_from(["-1", "0", "1", str(ID_MAX), str(ID_MAX + 1), "9" * 400, "1_0x1p0_1", "true"])
+VALUE = QUERY | st.sampled_from(
+    ["-1", "0", "1", str(ID_MAX), str(ID_MAX + 1), "9" * 400, "1_0x1p0_1", cursor_of_top(1, b"", [1]), "true"]
+)
 PATHS = st.sampled_from(
     ["/api/v1/search", "/api/v1/suggest", "/api/v1/search/accounts", "/search/tags/x", "/search/tags/"]
 )
@@ -107,3 +114,23 @@ def test_a_query_string_of_whatever_bytes_is_answered_or_refused(anonymous):
             assert reply.status_code in (200, 400, 422), (reply.status_code, reply.text)
 
     ask()
+
+
+def test_a_hashtag_that_is_none_is_refused_at_once(anonymous):
+    """Forty of `é` before a `!` kept the pattern busy for hours, and with it the worker."""
+
+    def interrupt(*_: object) -> NoReturn:
+        raise TimeoutError("the hashtag is being read for more than 2 s of this process's time")
+
+    before = signal.signal(signal.SIGPROF, interrupt)
+    signal.setitimer(signal.ITIMER_PROF, 2.0)  # of CPU time: a busy machine doesn't count
+    try:
+        for letter in ("é", "a", "_", "٣", "日", "\u093f"):
+            with pytest.raises(InvalidError, match="is no hashtag"):
+                _tag(letter * 40 + "!", "hashtag")
+            assert _tag(letter * 40, "hashtag")
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+    assert_error(anonymous.get("/search/tags/" + "%C3%A9" * 40 + "!"), 422, "hashtag")
+    assert_error(anonymous.get("/search/tags/a?none=" + "%C3%A9" * 40 + "!"), 422, "none")

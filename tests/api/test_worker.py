@@ -86,13 +86,13 @@ async def test_a_start_that_fails_frees_the_port():
 
 
 def test_readiness_names_the_shards_that_are_not_served(anonymous, fake):
-    assert anonymous.get("/readyz").json() == {"ready": True, "shards": 2, "unserved_shards": []}
+    assert anonymous.get("/readyz").json() == {"ready": True, "shards": 2, "unserved_shards": [], "degraded": []}
     fake.is_ready, fake.down = False, {1}
     reply = anonymous.get("/readyz")
     text = anonymous.get("/metrics").text
     fake.is_ready, fake.down = True, set()
     assert reply.status_code == 503
-    assert reply.json() == {"ready": False, "shards": 2, "unserved_shards": [1]}
+    assert reply.json() == {"ready": False, "shards": 2, "unserved_shards": [1], "degraded": []}
     assert 'rookery_shard_up{shard="1"} 0.0' in text
 
 

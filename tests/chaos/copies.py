@@ -19,6 +19,7 @@ from actors.storage import REPLICA_FILE, Storage, shard_directory
 from cluster.checking import Outcome as Found
 from cluster.elections import UNREACHABLE
 from cluster.lane_client import LaneClient
+from cluster.lane_handshake import LaneKeys
 from cluster.router_files import SECRET_NAME, load_state
 from cluster.shard_map import Replica, ShardMap
 from configs.settings import load_settings
@@ -73,8 +74,8 @@ def promised_term(data: Path, shard: int, index: int) -> int:
     return ReplicaFile.load_or_create(shard_directory(data, shard, index) / REPLICA_FILE, there_is_none).promised
 
 
-async def _ask(replica: Replica, secret: bytes, *ops: str) -> list[Any]:
-    lane = LaneClient(replica.unix_path or (replica.host, replica.port), secret)
+async def _ask(replica: Replica, keys: LaneKeys, *ops: str) -> list[Any]:
+    lane = LaneClient(replica.unix_path or (replica.host, replica.port), keys, replica.actor_name)
     await lane.connect()
     try:
         return [await lane.request(op, [], ASK_TIMEOUT_S) for op in ops]
@@ -84,13 +85,13 @@ async def _ask(replica: Replica, secret: bytes, *ops: str) -> list[Any]:
 
 async def compare_copies(data: Path, found: Found) -> int:
     """Compare the digests of all replicas that serve, once all are in sync and at rest; returns how many there are."""
-    secret = (data / SECRET_NAME).read_bytes()
+    keys = LaneKeys((data / SECRET_NAME).read_bytes())
     deadline = time.monotonic() + SETTLE_TIMEOUT_S
     while True:
         shard_map = map_on_disk(data)
         answers: list[list[Any]] = []
         with contextlib.suppress(*UNREACHABLE):
-            answers = [await _ask(replica, secret, "status", "digest", "status") for replica in shard_map.replicas]
+            answers = [await _ask(replica, keys, "status", "digest", "status") for replica in shard_map.replicas]
         seen = [(before["shard"], before["position"], after["position"], value) for before, value, after in answers]
         at_rest = bool(seen) and all(before == after for _, before, after, _ in seen)
         alike = len({(shard, position) for shard, position, _, _ in seen}) == shard_map.shard_count

@@ -7,7 +7,6 @@ Rules of this file
   socket goes by its inode. A replica that restarts puts its own socket back; `watch` takes its place again.
 - Bytes pass as they are or not at all: a lane is authenticated, and what a wrong byte does to it is tested elsewhere.
 - Lanes that were dialled before a socket was taken aren't met: few go through here at first, after some restarts most.
-- Whoever can't dial by the path within a second dials by TCP, which isn't met. So new lanes pass while others are cut.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ from tests.chaos.ledger import Ledger, Register
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.processes import Processes
 from tests.chaos.proxy import Proxy
-from tests.serving import COMMAND_TIMEOUT_S, ServedCluster
+from tests.serving import COMMAND_TIMEOUT_S, PATIENT, ServedCluster
 
 SHARDS = 2  # what ServedCluster serves
 TIMELINE_LENGTH = 300  # short enough that rings overflow within a run
@@ -131,6 +131,8 @@ def run(options: Options) -> Report:
         sets = [*SETTINGS, *(f"cluster.{name}={value}" for name, value in cluster_sets.items())]
         if options.replicas > 1:
             sets.append("durability.ack=replica")
+            if "damage" in options.kinds:  # a replica stands still until it can be spared, and nobody brings it back
+                sets.append(PATIENT)
         else:
             report.left_out += [f"{kind}: there is a single copy" for kind in OF_REPLICAS if kind in options.kinds]
         cluster = ServedCluster(folder / "data", *sets, environ=environ)

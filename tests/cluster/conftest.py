@@ -8,10 +8,15 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import uvloop
 
+from cluster.lane_certificates import make_authority
 from cluster.lane_client import LaneClient
+from cluster.lane_handshake import LaneKeys
 from cluster.lane_server import LaneRequest, LaneServer
+from cluster.shard_map import shard_actor_name
 
-SECRET = bytes(range(32))
+KEYS = LaneKeys(bytes(range(32)))
+TLS_KEYS = LaneKeys(KEYS.secret, make_authority("tests"))
+NAME = shard_actor_name(0, 0)
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Callable]:
@@ -38,8 +43,8 @@ async def make_server() -> AsyncIterator[Callable[..., LaneServer]]:
     """Make lane servers; all are closed at the end, and none may keep a connection then."""
     servers: list[LaneServer] = []
 
-    def make(handler=echo, secret: bytes = SECRET, **limits) -> LaneServer:
-        servers.append(LaneServer(handler, secret, **limits))
+    def make(handler=echo, keys: LaneKeys = KEYS, actor_name: str = NAME, **limits) -> LaneServer:
+        servers.append(LaneServer(handler, keys, actor_name, **limits))
         return servers[-1]
 
     yield make
@@ -54,8 +59,8 @@ async def connect() -> AsyncIterator[Callable]:
     """Connect lane clients; all are closed at the end."""
     clients: list[LaneClient] = []
 
-    async def make(address, secret: bytes = SECRET, on_push=None) -> LaneClient:
-        clients.append(LaneClient(address, secret, on_push))
+    async def make(address, keys: LaneKeys = KEYS, on_push=None, actor_name: str = NAME) -> LaneClient:
+        clients.append(LaneClient(address, keys, actor_name, on_push))
         await clients[-1].connect(2.0)
         return clients[-1]
 

@@ -14,8 +14,8 @@ from actors.core.replication import Term
 from cluster.client import ClusterClient
 from cluster.lane_server import LaneRequest, LaneServer
 from cluster.replica_group import FOLLOWER_READS, TRACKED_WRITES
-from cluster.shard_map import ShardMap
-from tests.cluster.conftest import SECRET
+from cluster.shard_map import ShardMap, shard_actor_name
+from tests.cluster.conftest import KEYS
 
 
 class FakeReplica:
@@ -104,7 +104,7 @@ class FakeReplicaSet:
         self.shard_map = self.shard_map.with_replica(replace(self.shard_map.replica(0, index), **fields))
 
     async def start(self, index: int):
-        server = self.replicas[index].server = LaneServer(self.replicas[index].handle, SECRET)
+        server = self.replicas[index].server = LaneServer(self.replicas[index].handle, KEYS, shard_actor_name(0, index))
         path = str(self.folder / f"{index}.sock")
         await server.start_unix(path)
         self.set_replica(index, unix_path=path, node_id="here")
@@ -135,7 +135,7 @@ class FakeReplicaSet:
         return self.shard_map.to_wire()
 
     async def open_client(self, **options) -> ClusterClient:
-        client = ClusterClient(self.fetch_map, SECRET, "here", **options)
+        client = ClusterClient(self.fetch_map, KEYS, "here", **options)
         await client.open()
         return client
 

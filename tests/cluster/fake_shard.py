@@ -9,8 +9,9 @@ from typing import Any
 import ray
 
 from cluster.connect import router_handle
+from cluster.lane_handshake import LaneKeys
 from cluster.lane_server import LaneRequest, LaneServer
-from cluster.shard_map import ShardMap
+from cluster.shard_map import ShardMap, shard_actor_name
 
 
 class FakeShardActor:
@@ -28,8 +29,8 @@ class FakeShardActor:
 
     async def start(self) -> None:
         router = await asyncio.to_thread(router_handle, self.namespace)
-        secret = (await router.join.remote())["secret"]
-        self.server = LaneServer(self.handle, secret)
+        keys = LaneKeys.from_join(await router.join.remote())
+        self.server = LaneServer(self.handle, keys, shard_actor_name(self.shard, self.index))
         path = os.path.join(self.folder, f"{self.shard}.sock")
         await self.server.start_unix(path)
         port = await self.server.start_tcp("127.0.0.1")

@@ -13,7 +13,7 @@ async def test_a_request_reads_on_one_worker_what_it_wrote_on_another(tmp_path):
     shard = FakeReplicaSet(tmp_path, 3)
     for index in range(3):
         await shard.start(index)
-    one, other = [ApiCluster(await shard.open_client(), "test") for _ in range(2)]
+    one, other = [ApiCluster(await shard.open_client(), "test", tmp_path) for _ in range(2)]
     bucket = bucket_of_account(7)
 
     written: dict[int, int] = {}

@@ -10,9 +10,10 @@ import pytest
 from actors.core.errors import InvalidError, MovedError, NotFoundError, OverloadedError, RookeryError
 from actors.core.ids import bucket_of_account, bucket_of_name, bucket_of_tweet, make_tweet_id
 from cluster.client import OPENED, ClusterClient
+from cluster.lane_handshake import LaneKeys
 from cluster.lane_server import LaneServer
-from cluster.shard_map import ShardMap
-from tests.cluster.conftest import SECRET
+from cluster.shard_map import ShardMap, shard_actor_name
+from tests.cluster.conftest import KEYS
 
 
 class Cluster:
@@ -42,7 +43,7 @@ class Cluster:
                 raise MovedError("not mine")
             request.reply([shard, *request.args])
 
-        server = self.servers[shard] = LaneServer(handler, SECRET)
+        server = self.servers[shard] = LaneServer(handler, KEYS, shard_actor_name(shard, 0))
         replica = self.shard_map.replica(shard, 0)
         if tcp:
             changed = replace(replica, unix_path="", host="127.0.0.1", port=await server.start_tcp("127.0.0.1"))
@@ -83,7 +84,7 @@ async def cluster(tmp_path):
 
 @pytest.fixture
 async def client(cluster):
-    made = ClusterClient(cluster.fetch_map, SECRET, "here")
+    made = ClusterClient(cluster.fetch_map, KEYS, "here")
     await made.open()
     yield made
     made.close()
@@ -228,10 +229,10 @@ async def test_the_other_shards_answer_while_one_and_the_router_are_away(cluster
     assert await stuck == [0]
 
 
-async def test_tcp_is_used_for_another_node_and_when_there_is_no_socket_file(cluster):
+async def test_tcp_is_used_for_another_node(cluster):
     await cluster.stop_shard(1)
     await cluster.start_shard(1, tcp=True)
-    elsewhere = ClusterClient(cluster.fetch_map, SECRET, "another node")
+    elsewhere = ClusterClient(cluster.fetch_map, KEYS, "another node")
     await elsewhere.open()
     assert await elsewhere.call_shard(1, "status", []) == [1]
     with pytest.raises(OverloadedError):  # its only address is a socket on a node that this client isn't on
@@ -248,7 +249,7 @@ async def test_the_actor_answers_when_the_lane_cannot_be_reached(cluster):
             raise NotFoundError("no such account")
         return ["by actor", *args]
 
-    client = ClusterClient(cluster.fetch_map, SECRET, "another node", actor_call)
+    client = ClusterClient(cluster.fetch_map, KEYS, "another node", actor_call)
     await client.open()
     assert await client.call_shard(2, "status", ["x"]) == ["by actor", "x"]
     assert asked == ["rookery:shard-02:replica-0"]
@@ -261,24 +262,26 @@ async def test_an_actor_that_fails_too_is_an_overload_at_the_deadline(cluster):
     async def actor_call(actor_name, op, args):
         raise RuntimeError("actor is dead")
 
-    client = ClusterClient(cluster.fetch_map, SECRET, "another node", actor_call)
+    client = ClusterClient(cluster.fetch_map, KEYS, "another node", actor_call)
     await client.open()
     with pytest.raises(OverloadedError):
         await client.call_shard(2, "status", [], timeout_s=0.2)
     client.close()
 
 
-async def test_a_wrong_secret_never_gets_an_answer(cluster):
-    client = ClusterClient(cluster.fetch_map, bytes(32), "here")
+async def test_a_wrong_secret_never_gets_an_answer_and_is_warned_of_once(cluster, caplog):
+    client = ClusterClient(cluster.fetch_map, LaneKeys(bytes(32)), "here")
     await client.open()
-    with pytest.raises(OverloadedError, match="secret"):
-        await client.call_shard(0, "status", [], timeout_s=0.2)
+    for _ in range(2):
+        with pytest.raises(OverloadedError, match="secret"):
+            await client.call_shard(0, "status", [], timeout_s=0.2)
     client.close()
+    assert [record.message[:30] for record in caplog.records] == ["somebody else than a shard lis"]  # a minute
 
 
 async def test_without_a_router_opening_fails_and_says_why(cluster):
     cluster.router_is_up = False
-    client = ClusterClient(cluster.fetch_map, SECRET, "here")
+    client = ClusterClient(cluster.fetch_map, KEYS, "here")
     with pytest.raises(OverloadedError, match="the router is away"):
         await client.open(timeout_s=0.2)
     with pytest.raises(RookeryError):
@@ -293,7 +296,7 @@ async def test_closing_the_client_ends_a_call_that_is_still_connecting(cluster):
     port = silent.sockets[0].getsockname()[1]
     replica = replace(cluster.shard_map.replica(0, 0), unix_path="", host="127.0.0.1", port=port)
     cluster.shard_map = cluster.shard_map.with_replica(replica)
-    client = ClusterClient(cluster.fetch_map, SECRET, "here")
+    client = ClusterClient(cluster.fetch_map, KEYS, "here")
     await client.open()
     call = asyncio.create_task(client.call_shard(0, "status", []))
     await asyncio.sleep(0.05)
@@ -316,7 +319,7 @@ async def test_an_older_map_never_replaces_a_newer_one(cluster, client):
 
 async def test_pushes_from_every_shard_arrive(cluster):
     got = []
-    client = ClusterClient(cluster.fetch_map, SECRET, "here", on_push=lambda topic, value: got.append((topic, value)))
+    client = ClusterClient(cluster.fetch_map, KEYS, "here", on_push=lambda topic, value: got.append((topic, value)))
     await client.open()
     await client.scatter("status", {0: [], 1: [], 2: []})
     got.clear()
@@ -329,7 +332,7 @@ async def test_pushes_from_every_shard_arrive(cluster):
 
 async def test_a_lane_that_was_away_has_missed_pushes_and_says_so(cluster):
     got = []
-    client = ClusterClient(cluster.fetch_map, SECRET, "here", on_push=lambda *push: got.append(push))
+    client = ClusterClient(cluster.fetch_map, KEYS, "here", on_push=lambda *push: got.append(push))
     await client.open()
     await client.call_shard(1, "status", [])
     await client.call_shard(1, "status", [])

@@ -91,6 +91,23 @@ def test_lines_end_as_any_machine_ends_them(tmp_path, monkeypatch, name, end, bl
         assert account.username == "ada"
 
 
+@pytest.mark.parametrize("block_bytes", [1, 2, 3, 5, 1 << 20])
+@pytest.mark.parametrize("name", ["t.txt", "t.gz", "t.zst"])
+def test_a_byte_order_mark_at_the_beginning_is_passed_over(tmp_path, monkeypatch, name, block_bytes):
+    monkeypatch.setattr(input_files, "BLOCK_BYTES", block_bytes)
+    mark, path = input_files.BYTE_ORDER_MARK, tmp_path / name
+    assert read_edges(write(path, mark + b"1 2\r\n3 4")).followers.tolist() == [1, 3]
+    assert read_edges(write(path, mark + b"# comment\n3 4")).followers.tolist() == [3]
+    assert [line.text for line in read_texts(write(path, mark + "é\n#b".encode()), str)] == ["é", "#b"]
+    assert read_accounts(write(path, mark + b'[{"id":7,"username":"ada"}]'))[0].username == "ada"
+    for nothing in (mark, mark + b"\n", b""):
+        assert read_texts(write(path, nothing), str) == []
+        assert read_edges(write(path, nothing)).followers.tolist() == []
+    for twice in (mark + mark + b"1 2\n", b"1 2\n" + mark + b"3 4\n", mark[:2] + b"1 2\n", mark[:1]):
+        with pytest.raises(InvalidError, match=r"line [12]: expected two account ids"):
+            read_edges(write(path, twice))
+
+
 @given(data=st.text("a\r\n", max_size=12), block_bytes=st.integers(1, 5))
 def test_blocks_hold_the_lines_of_the_file_however_it_is_cut(tmp_path_factory, data, block_bytes):
     path = tmp_path_factory.mktemp("lines") / "file"

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import stat
+from dataclasses import replace
 
 import pytest
 
@@ -16,16 +17,20 @@ from cluster.lane_protocol import (
     PAGE_BYTES_MAX,
     PAGE_BYTES_MIN,
     LaneDisconnected,
+    LaneImpostorError,
     LaneProtocolError,
-    LaneRefusedError,
     LaneTimeout,
 )
-from tests.cluster.conftest import until
+from tests.cluster.conftest import KEYS, TLS_KEYS, until
 
 
-@pytest.fixture(params=["unix", "tcp"])
+@pytest.fixture(params=["unix", "tcp", "tls"])
 def transport(request):
     return request.param
+
+
+def keys_of(transport):
+    return TLS_KEYS if transport == "tls" else KEYS
 
 
 async def start(server, transport, tmp_path):
@@ -33,16 +38,17 @@ async def start(server, transport, tmp_path):
         path = str(tmp_path / "lane.sock")
         await server.start_unix(path)
         return path
+    server.keys = keys_of(transport)
     return ("127.0.0.1", await server.start_tcp("127.0.0.1"))
 
 
 async def test_a_request_gets_its_reply(make_server, connect, transport, tmp_path):
-    client = await connect(await start(make_server(), transport, tmp_path))
+    client = await connect(await start(make_server(), transport, tmp_path), keys_of(transport))
     assert await client.request("home", [1, "ü", b"\x00", None, 2**63]) == ["home", [1, "ü", b"\x00", None, 2**63]]
 
 
 async def test_thousand_pipelined_requests_get_their_own_replies(make_server, connect, transport, tmp_path):
-    client = await connect(await start(make_server(), transport, tmp_path))
+    client = await connect(await start(make_server(), transport, tmp_path), keys_of(transport))
     replies = await asyncio.gather(*(client.request("n", [n, bytes(4096)]) for n in range(1000)))
     assert [reply[1][0] for reply in replies] == list(range(1000))
 
@@ -129,7 +135,7 @@ async def test_arguments_that_cannot_travel_are_refused_before_anything_is_sent(
 
 
 async def test_the_largest_frame_passes_both_ways(make_server, connect, transport, tmp_path):
-    client = await connect(await start(make_server(), transport, tmp_path))
+    client = await connect(await start(make_server(), transport, tmp_path), keys_of(transport))
     blob = os.urandom(FRAME_BYTES_MAX - 100)
     assert await client.request("n", [blob], 20.0) == ["n", [blob]]
 
@@ -180,7 +186,7 @@ async def test_a_cancelled_caller_leaves_the_lane_usable(make_server, connect, t
 
 async def test_what_is_in_flight_when_the_lane_drops_has_an_unknown_outcome(make_server, connect, transport, tmp_path):
     server = make_server(lambda request: None)
-    client = await connect(await start(server, transport, tmp_path))
+    client = await connect(await start(server, transport, tmp_path), keys_of(transport))
     futures = [client.request("post", [n]) for n in range(10)]
     await asyncio.sleep(0.05)
     await server.close()
@@ -275,8 +281,8 @@ async def test_the_server_reads_no_further_than_its_in_flight_limit(make_server,
 
 async def test_a_wrong_secret_is_refused(make_server, connect, transport, tmp_path):
     address = await start(make_server(), transport, tmp_path)
-    with pytest.raises(LaneRefusedError):
-        await connect(address, secret=bytes(32))
+    with pytest.raises(LaneImpostorError, match="secret"):
+        await connect(address, replace(keys_of(transport), secret=bytes(32)))
 
 
 async def test_a_client_notices_that_the_other_end_is_no_lane(connect):

@@ -13,36 +13,51 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cluster.lane_client import LaneClient
+from cluster.lane_handshake import (
+    ANSWER_BYTES,
+    FAREWELL,
+    HELLO_HEAD,
+    OK,
+    PROOF_HEAD,
+    PROOF_MESSAGE_BYTES,
+    ClientHandshake,
+    Meant,
+    ServerHandshake,
+)
 from cluster.lane_protocol import (
-    AUTH_MESSAGE_BYTES,
     DECODE_ERRORS,
     FRAME_BYTES_MAX,
     READ_CHUNK_BYTES,
     FrameDecoder,
     LaneProtocolError,
-    auth_message,
+    LaneRefusedError,
     check_request,
-    is_authentic,
 )
 from cluster.lane_server import LaneServer
-from tests.cluster.conftest import SECRET, echo
+from tests.cluster.conftest import KEYS, NAME, echo, until
 
 
 async def dial(path):
-    """Connect without authenticating; return (reader, writer, nonce)."""
+    """Connect and say hello; return (reader, writer, the message that would let us in)."""
     reader, writer = await asyncio.open_unix_connection(path, limit=1 << 26)
-    unpacker = msgpack.Unpacker(raw=False)
-    while True:
-        unpacker.feed(await reader.read(100))
-        for greeting in unpacker:
-            return reader, writer, greeting[2]
+    handshake = ClientHandshake(KEYS.secret, Meant(NAME, path))
+    writer.write(handshake.hello)
+    return reader, writer, handshake.receive(await reader.readexactly(ANSWER_BYTES))
 
 
 async def dial_authenticated(path):
-    reader, writer, nonce = await dial(path)
-    writer.write(auth_message(SECRET, nonce))
-    assert msgpack.unpackb(await reader.readexactly(4)) == ["ok"]
+    reader, writer, proof = await dial(path)
+    writer.write(proof)
+    assert await reader.readexactly(len(OK)) == OK
     return reader, writer
+
+
+async def answer_honestly(reader, writer):
+    """The server's part of a handshake, over TCP."""
+    handshake = ServerHandshake(KEYS.secret, Meant(NAME, writer.get_extra_info("sockname")))
+    while not handshake.proved:
+        writer.write(handshake.receive(await reader.read(1000)))
+    writer.write(OK)
 
 
 async def is_closed(reader) -> bool:
@@ -66,45 +81,82 @@ async def served(make_server, tmp_path):
     return server, path
 
 
-async def test_a_stranger_who_says_nothing_is_sent_away(served):
+async def test_a_stranger_who_says_nothing_is_sent_away_and_told_the_version(served, caplog):
     server, path = served
-    reader, _writer, _ = await dial(path)
+    reader, _ = await asyncio.open_unix_connection(path)
+    assert await reader.read() == FAREWELL
+    assert server.strangers() == {**dict.fromkeys(server.strangers(), 0), "slow": 1}
+    assert not caplog.records
+
+
+async def test_a_stranger_who_stops_in_the_middle_is_sent_away(served):
+    server, path = served
+    reader, writer, _ = await dial(path)
     assert await is_closed(reader)
-    assert server.dropped_count == 1
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(HELLO_HEAD)
+    assert await reader.read() == b""
+    assert (server.strangers()["slow"], server.strangers()["waiting"]) == (2, 0)
 
 
 @pytest.mark.parametrize(
-    "message", [bytes(AUTH_MESSAGE_BYTES), b"\xc1" * 40, auth_message(SECRET, bytes(32)), b"A" * 9999]
+    "message", [b"GET / HTTP/1.1\r\n", b"\xc1", b"\x93\xacrookery-lane\x01", HELLO_HEAD + bytes(33)]
 )
-async def test_a_stranger_with_a_wrong_proof_is_sent_away(served, message):
+async def test_a_stranger_without_a_hello_is_sent_away_at_once(served, message):
+    server, path = served
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(message)
+    assert await is_closed(reader)
+    assert server.strangers()["wrong"] == 1
+
+
+@pytest.mark.parametrize("message", [bytes(PROOF_MESSAGE_BYTES), b"\xc1" * 40, PROOF_HEAD + bytes(32), b"A" * 9999])
+async def test_a_stranger_with_a_wrong_proof_is_sent_away(served, message, caplog):
     server, path = served
     reader, writer, _ = await dial(path)
     writer.write(message)
     assert await is_closed(reader)
     assert server.connection_count == 0
+    assert server.strangers()["wrong"] == 1
+    assert not caplog.records
 
 
-async def test_a_proof_that_trickles_in_byte_by_byte_is_accepted(served):
+async def test_what_comes_behind_the_proof_is_the_lanes(served):
     _, path = served
-    reader, writer, nonce = await dial(path)
-    for byte in auth_message(SECRET, nonce):
-        writer.write(bytes([byte]))
-        await writer.drain()
-        await asyncio.sleep(0)
-    assert msgpack.unpackb(await reader.readexactly(4)) == ["ok"]
+    reader, writer, proof = await dial(path)
+    writer.write(proof + msgpack.packb([1, "home", []]))
+    assert await reader.readexactly(len(OK) + 10) == OK + msgpack.packb([1, 0, ["home", []]])
+    writer.close()
+
+
+async def test_a_handshake_that_trickles_in_byte_by_byte_is_accepted(served):
+    _, path = served
+    reader, writer = await asyncio.open_unix_connection(path)
+    handshake = ClientHandshake(KEYS.secret, Meant(NAME, path))
+    answer = handshake.hello
+    while not handshake.accepted:
+        for byte in answer:
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0)
+        answer = handshake.receive(await reader.read(1))
     writer.close()
 
 
 async def test_strangers_push_out_strangers_and_nobody_else(make_server, connect, tmp_path):
-    server = make_server(pending_connection_count_max=4)
+    server = make_server(silent_count_max=4, speaking_count_max=4)
     path = str(tmp_path / "lane.sock")
     await server.start_unix(path)
     client = await connect(path)
-    strangers = [await dial(path) for _ in range(20)]
-    assert server.dropped_count == 16
+    half_way = [await dial(path) for _ in range(4)]
+    silent = [await asyncio.open_unix_connection(path) for _ in range(20)]
+    await until(lambda: server.strangers()["crowded"] == 16)
     assert await client.request("n", [1]) == ["n", [1]]
-    assert await (await connect(path)).request("n", [2]) == ["n", [2]]
-    for _, writer, _ in strangers:
+    assert await (await connect(path)).request("n", [2]) == ["n", [2]]  # which pushes one out who says nothing ...
+    reader, writer, proof = half_way[1]
+    writer.write(proof)
+    assert await reader.readexactly(len(OK)) == OK  # ... and one who had begun
+    for _, writer, *_ in [*silent, *half_way]:
         writer.close()
 
 
@@ -113,8 +165,9 @@ async def test_no_more_peers_than_the_limit(make_server, connect, tmp_path):
     path = str(tmp_path / "lane.sock")
     await server.start_unix(path)
     first, _ = await connect(path), await connect(path)
-    with pytest.raises(LaneProtocolError):
+    with pytest.raises(LaneRefusedError, match="2 connections are open already"):
         await connect(path)
+    assert server.strangers()["full"] == 1
     assert await first.request("n", [1]) == ["n", [1]]
 
 
@@ -194,12 +247,6 @@ def test_any_bytes_in_any_pieces_raise_only_what_is_named(data, cuts):
         pass
 
 
-@given(st.binary(max_size=100))
-def test_no_bytes_but_the_right_ones_are_authentic(message):
-    nonce = bytes(32)
-    assert is_authentic(message, SECRET, nonce) == (message == auth_message(SECRET, nonce))
-
-
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text() | st.integers(0, 9), inner, max_size=4),
@@ -212,9 +259,9 @@ values = st.recursive(
 def test_garbage_on_a_real_socket_never_harms_another_connection(tmp_path_factory, pieces, authenticated):
     async def scenario():
         path = str(tmp_path_factory.mktemp("lane") / "s")
-        server = LaneServer(echo, SECRET)
+        server = LaneServer(echo, KEYS, NAME)
         await server.start_unix(path)
-        honest = LaneClient(path, SECRET)
+        honest = LaneClient(path, KEYS, NAME)
         await honest.connect()
         _, writer = await dial_authenticated(path) if authenticated else (await dial(path))[:2]
         for piece in pieces:
@@ -232,15 +279,13 @@ def test_garbage_on_a_real_socket_never_harms_another_connection(tmp_path_factor
 def test_garbage_from_a_server_fails_requests_and_never_hangs_a_client(pieces):
     async def scenario():
         async def answer(reader, writer):
-            writer.write(msgpack.packb(["rookery-lane", 1, bytes(32)]))
-            await reader.readexactly(AUTH_MESSAGE_BYTES)
-            writer.write(msgpack.packb(["ok"]))
+            await answer_honestly(reader, writer)
             for piece in pieces:
                 writer.write(piece)
             writer.close()
 
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        client = LaneClient(server.sockets[0].getsockname(), SECRET)
+        client = LaneClient(server.sockets[0].getsockname(), KEYS, NAME)
 
         async def ask():
             await client.connect(2.0)
@@ -298,9 +343,7 @@ async def test_a_client_of_a_server_that_does_not_read_keeps_bounded_memory(conn
 
     async def answer(reader, writer):
         accepted.append(writer)
-        writer.write(msgpack.packb(["rookery-lane", 1, bytes(32)]))
-        await reader.readexactly(AUTH_MESSAGE_BYTES)
-        writer.write(msgpack.packb(["ok"]))
+        await answer_honestly(reader, writer)
         writer.transport.pause_reading()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0, limit=1024)
@@ -337,5 +380,5 @@ async def test_connections_that_come_and_go_at_random_leave_nothing_behind(serve
             await asyncio.sleep(0.001)
     assert await (await connect(path)).request("n", [1]) == ["n", [1]]
     await asyncio.sleep(0.3)
-    assert len(server._pending) == 0
+    assert server.strangers()["waiting"] == 0
     assert server.connection_count == 1

@@ -104,7 +104,7 @@ async def test_a_killed_shard_comes_back_registers_and_answers_again(client, rou
 
 async def test_a_killed_router_is_on_nobodys_path_and_remembers_everything(client, router, namespace):
     before = status(router)
-    secret = ray.get(router.join.remote())["secret"]
+    keys = ray.get(router.join.remote())["lane"]
     os.kill(before["pid"], signal.SIGKILL)
     answers = [await client.call_shard(shard, "pid", [], timeout_s=1.0) for shard in range(SHARD_COUNT)]
     assert [answer[0] for answer in answers] == ["lane", "lane"]
@@ -113,7 +113,7 @@ async def test_a_killed_router_is_on_nobodys_path_and_remembers_everything(clien
     assert (after["epoch"], after["cluster_id"]) == (before["epoch"], before["cluster_id"])
     wait_until_ready(router_handle(namespace), 30.0)
     joined = ray.get(router.join.remote())
-    assert joined["secret"] == secret
+    assert joined["lane"] == keys
     assert ray.get(router.check.remote()) == []
     assert [entry["pid"] for entry in status(router)["replicas"]] == [answer[2] for answer in answers]
 

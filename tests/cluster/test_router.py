@@ -9,8 +9,9 @@ import stat
 import pytest
 
 from actors.core.errors import InvalidError
+from cluster.lane_certificates import make_authority
 from cluster.router import ANSWER_FRESH_S, RECREATE_FIRST_S, Endpoints, PingAnswer, Presence, Router
-from cluster.router_files import SECRET_NAME, STATE_NAME, RouterStateError
+from cluster.router_files import AUTHORITY_NAME, SECRET_NAME, STATE_NAME, RouterStateError
 from cluster.shard_map import ShardMap
 
 
@@ -27,6 +28,7 @@ class FakeActors:
         self.created: list[str] = []
         self.create_error: Exception | None = None
         self.leads: dict[str, int] = {}
+        self.search: dict[str, dict] = {}
 
     async def ask(self, replica, op, args, timeout_s):
         """A replica whose disk is in order: it promises, leads and learns."""
@@ -47,7 +49,10 @@ class FakeActors:
             return PingAnswer(Presence.GONE)
         if not self.answering[actor_name]:
             return PingAnswer(Presence.SILENT)
-        return PingAnswer(Presence.ANSWERS, self.endpoints.get(actor_name), self.leads.get(actor_name, 0))
+        search = self.search.get(actor_name)
+        return PingAnswer(
+            Presence.ANSWERS, self.endpoints.get(actor_name), self.leads.get(actor_name, 0), search=search
+        )
 
     async def create(self, shard, index, actor_name, node_id):
         self.created.append(actor_name)
@@ -67,8 +72,8 @@ def make_router(tmp_path, actors):
     """Make routers over the same directory; at the end the last one's invariants must hold."""
     made = []
 
-    def make(shard_count=2, cluster="test"):
-        made.append(Router(tmp_path, cluster, shard_count, actors))
+    def make(shard_count=2, cluster="test", **options):
+        made.append(Router(tmp_path, cluster, shard_count, actors, **options))
         return made[-1]
 
     yield make
@@ -106,7 +111,7 @@ async def settled(router, work):
 def test_a_new_cluster_gets_an_even_map_an_id_and_a_private_secret(make_router, tmp_path):
     router = make_router(4)
     assert router.shard_map == ShardMap.even("test", 4)
-    assert len(router.secret) == 32
+    assert len(router.keys.secret) == 32
     assert stat.S_IMODE((tmp_path / SECRET_NAME).stat().st_mode) == 0o600
     assert sorted(os.listdir(tmp_path)) == [SECRET_NAME, STATE_NAME]
 
@@ -117,7 +122,7 @@ def test_a_restarted_router_finds_its_map_id_and_secret_again(make_router):
     after = make_router()
     assert after.shard_map == before.shard_map
     assert after.shard_map.epoch == 2
-    assert (after.cluster_id, after.secret) == (before.cluster_id, before.secret)
+    assert (after.cluster_id, after.keys.secret) == (before.cluster_id, before.keys.secret)
 
 
 def test_only_a_change_of_addresses_makes_a_new_epoch(make_router):
@@ -194,10 +199,10 @@ def test_a_crash_between_write_and_rename_leaves_the_old_map(make_router, monkey
 
 
 def test_a_lost_or_cut_secret_is_an_error_and_an_open_one_is_closed(make_router, tmp_path):
-    secret = make_router().secret
+    secret = make_router().keys.secret
     path = tmp_path / SECRET_NAME
     path.chmod(0o644)
-    assert make_router().secret == secret
+    assert make_router().keys.secret == secret
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     path.write_bytes(secret[:10])
     with pytest.raises(RouterStateError, match="has 10 bytes"):
@@ -206,6 +211,29 @@ def test_a_lost_or_cut_secret_is_an_error_and_an_open_one_is_closed(make_router,
     with pytest.raises(RouterStateError, match="missing"):
         make_router()
     path.write_bytes(secret)
+
+
+def test_an_authority_is_made_once_where_nodes_talk_over_tls_and_is_private(make_router, tmp_path):
+    path = tmp_path / AUTHORITY_NAME
+    assert make_router().keys.authority == b""
+    assert not path.exists()
+    made = make_router(tls=True).keys.authority  # in a folder of before there was one
+    assert made == path.read_bytes()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(0o644)
+    assert make_router(tls=True).keys.authority == made
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert make_router().keys.authority == b""  # lane.tls=false hands none out
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "another's key"])
+def test_a_damaged_authority_is_an_error_that_says_what_to_do(make_router, tmp_path, damage):
+    path = tmp_path / AUTHORITY_NAME
+    made, other = make_router(tls=True).keys.authority, make_authority("another")
+    key = made.index(b"-----BEGIN PRIVATE KEY")
+    path.write_bytes({"empty": b"", "cut": made[:key], "another's key": made[:key] + other[key:]}[damage])
+    with pytest.raises(RouterStateError, match=r"cluster-ca.pem can't be used: .*another one is made"):
+        make_router(tls=True)
 
 
 def test_supervision_creates_missing_actors_and_is_ready_once_they_answer(make_router, actors, supervise):
@@ -300,3 +328,27 @@ def test_status_tells_an_operator_what_is_missing(make_router, actors, register)
     status = router.status(0.0)
     assert status["missing_shards"] == [1]
     assert [(entry["pid"], entry["live"]) for entry in status["replicas"]] == [(5, True), (0, False)]
+
+
+def test_readiness_tells_of_each_replica_what_its_process_said_last(make_router, actors, supervise):
+    ready = {"state": "ready", "left": 0, "serves": True, "has_served": True}
+    router = make_router()
+    supervise(router, 0.0)
+    assert router.readiness(0.0)["unserved_shards"] == [0, 1]
+    supervise(router, 1.0)
+    assert router.readiness(1.0)["unserved_shards"] == []
+    assert [each["search"] for each in router.readiness(1.0)["replicas"]] == [None, None]
+    actors.search = {router.shard_map.primary_of(1).actor_name: ready}
+    supervise(router, 2.0)
+    assert router.readiness(2.0) == {
+        "unserved_shards": [],
+        "replicas": [
+            {"shard": 0, "replica": 0, "live": True, "in_sync": True, "search": None},
+            {"shard": 1, "replica": 0, "live": True, "in_sync": True, "search": ready},
+        ],
+    }
+    router.register_replica(1, 0, endpoints(pid=99, port=4001), 2.1)
+    assert router.readiness(2.1)["replicas"][1]["search"] is None, "that is another process"
+    actors.answering[router.shard_map.primary_of(0).actor_name] = False
+    late = router.readiness(3.0 + ANSWER_FRESH_S)
+    assert (late["unserved_shards"], late["replicas"][0]["live"]) == ([0, 1], False)

@@ -14,13 +14,20 @@ def problems_of(*sets: str) -> list:
     return caught.value.problems
 
 
+LIMITED = "limits.address_logins_per_min=120"
+
+
 @pytest.mark.parametrize(
     ("sets", "field", "words", "fixed"),
     [
-        (["auth.mode=open", "server.host=0.0.0.0"], "auth.mode", "other machines can reach", ["auth.mode=token"]),
+        (["auth.mode=open", "server.host=0.0.0.0"], "auth.mode", "can reach", ["auth.mode=token", LIMITED]),
         (["auth.mode=open", "server.host=0.0.0.0"], "auth.mode", "0.0.0.0", ["server.host=127.0.0.1"]),
         (["auth.mode=open", "server.host=node", "cluster.ray_address=auto"], "auth.mode", "node", ["server.host=::1"]),
-        (["server.host=node"], "server.host", "no Ray cluster to join", ["cluster.ray_address=auto"]),
+        (["server.host=node"], "server.host", "no Ray cluster to join", ["cluster.ray_address=auto", LIMITED]),
+        (["server.host=0.0.0.0"], "limits.address_logins_per_min", "is 600, made for one machine", [LIMITED]),
+        (["server.host=::"], "limits.address_logins_per_min", "other machines", ["limits.enabled=false"]),
+        (["cluster.hang_ms=500"], "cluster.hang_ms", "only busy may pause", ["cluster.hang_ms=2000"]),
+        (["cluster.hang_ms=1999"], "cluster.hang_ms", "is 1999", ["cluster.hang_ms=0"]),
         (["cluster.outlive_serve=true"], "cluster.outlive_serve", "ends with serve", ["cluster.ray_address=auto"]),
         (["auth.mode=open", "server.host=example.org"], "auth.mode", "example.org", ["server.host=::1"]),
         (["server.wrk2_api=true"], "server.wrk2_api", "auth.mode=open, which is token", ["auth.mode=open"]),

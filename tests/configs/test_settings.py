@@ -71,6 +71,12 @@ def test_text_becomes_the_type_of_the_setting(tmp_path):
     assert settings.server.trusted_proxies == ("10.0.0.0/8", "::1")
 
 
+def test_a_profile_may_begin_with_a_byte_order_mark(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"\xef\xbb\xbf[server]\r\nport = 8003\r\n")
+    assert load(profile=str(path)).server.port == 8003
+
+
 def test_a_value_may_contain_an_equals_sign():
     assert load("storage.redis_url=redis://h/0?db=3").storage.redis_url == "redis://h/0?db=3"
 

@@ -32,6 +32,7 @@ class Shards:
         self.replicas = [Replica(n, self.owner, tuning) for n in range(count)]
         self.journals: list[list[bytes]] = [[] for _ in range(count)]
         self.now_ms = NOW_MS
+        self.question_count = 0
 
     # ---- places -----------------------------------------------------------------------------------------------
 
@@ -127,6 +128,18 @@ class Shards:
 
     def read(self, op: str, *args: Any) -> Any:
         return self.replicas[self.shard_for(op, list(args))].read(op, list(args))
+
+    def ask_as(self, viewer: int, op: str, *args: Any) -> Any:
+        """Ask what a viewer is to see, as API workers do; args: without the facts. Counts the questions."""
+        asked = hidden = b""
+        self.question_count, ask = 0, self.do if op == "delete" else self.read
+        while True:
+            reply = ask(op, *args, [asked, hidden])
+            if not (isinstance(reply, list) and reply[0] is None):
+                return reply
+            self.question_count += 1
+            asked += reply[1]
+            hidden += self.read("blocked_among", viewer, reply[1])
 
     def home(
         self, account_id: int, count: int = 20, max_id: int = 0, since_id: int = 0, min_id: int = 0, skip: int = 0

@@ -90,6 +90,7 @@ def spoilt(draw, fitting):
     return args
 
 
+FACTS = st.none() | st.tuples(IDS, IDS).map(list)
 PAGE = (st.integers(0, 1 << 63), st.integers(0, 3), st.integers(0, 3))
 FITTING = {
     "register": REGISTRATION, "register_many": rows(REGISTRATION), "login_token": st.tuples(ACCOUNT, st.binary()),
@@ -99,12 +100,14 @@ FITTING = {
         st.none() | st.binary(),
     ),
     "revoke_token": st.tuples(ACCOUNT, st.binary()), "update_profile": st.tuples(ACCOUNT, PROFILE), "post": POST,
-    "post_many": rows(POST), "delete": st.tuples(TWEET, ACCOUNT), "like": st.tuples(ACCOUNT, TWEET),
+    "post_many": rows(POST), "delete": st.tuples(TWEET, ACCOUNT, FACTS), "like": st.tuples(ACCOUNT, TWEET),
     "unlike": st.tuples(ACCOUNT, TWEET), "repost": st.tuples(ACCOUNT, ENTRY), "unrepost": st.tuples(ACCOUNT, TWEET),
     "follow_many": st.tuples(IDS, IDS),
-    "tweet": st.tuples(TWEET, ACCOUNT), "tweet_ref": st.tuples(TWEET, ACCOUNT),
-    "user_timeline": st.tuples(ACCOUNT, ACCOUNT, *PAGE, COUNT, COUNT), "pull": st.tuples(ACCOUNT, IDS, TWEET, COUNT),
-    "pull_after": st.tuples(ACCOUNT, IDS, TWEET, COUNT), "account": st.tuples(ACCOUNT), "cards": st.tuples(ACCOUNTS),
+    "tweet": st.tuples(TWEET, ACCOUNT, FACTS), "tweet_ref": st.tuples(TWEET, ACCOUNT, FACTS),
+    "user_timeline": st.tuples(ACCOUNT, ACCOUNT, *PAGE, COUNT, COUNT, FACTS),
+    "pull": st.tuples(ACCOUNT, IDS, TWEET, COUNT), "pull_after": st.tuples(ACCOUNT, IDS, TWEET, COUNT),
+    "account": st.tuples(ACCOUNT),
+    "cards": st.tuples(ACCOUNTS, ACCOUNT | st.just(0)), "blocked_among": st.tuples(ACCOUNT, IDS),
     "names": st.tuples(st.lists(NAME, max_size=3)), "credentials": st.tuples(ACCOUNT),
     "reader": st.tuples(ACCOUNT),
     "token": st.tuples(ACCOUNT, st.binary()), "token_owner": st.tuples(st.binary()), "export": st.tuples(COUNT, COUNT),
@@ -119,7 +122,7 @@ TYPICAL = {
     "register": [BASE.name_on(0), 500, "Ada", "bio", "hash", [b"x"]], "login_token": [HERE[0], b"x"],
     "register_many": [[[BASE.name_on(0), 500, "Ada", "bio", "hash", [b"x"]]]], "revoke_token": [HERE[0], b"x"],
     "revoke_tokens": [HERE[0], [b"kept"]], "change_password": [HERE[0], "old hash", "new hash", [b"kept"], b"fresh"],
-    "update_profile": [HERE[0], {"bio": "x", "fields": [["a", "b"]]}], "delete": [TWEETS[0], HERE[0]],
+    "update_profile": [HERE[0], {"bio": "x", "fields": [["a", "b"]]}], "delete": [TWEETS[0], HERE[0], [b"", b""]],
     "post": [HERE[0], "x", 0, TWEETS[0], HERE[0], b"", [1], [THERE[0]], b"key"], "like": [HERE[0], TWEETS[1]],
     "post_many": [[[HERE[0], "x", 0, TWEETS[0], HERE[0], b"", [1], [THERE[0]], b"key"]]],
     "unlike": [HERE[0], TWEETS[3]], "repost": [HERE[0], ORIGINAL], "unrepost": [HERE[2], TWEETS[0]],
@@ -317,7 +320,8 @@ MISPLACED = {
     "change_password": [THERE[0], "old", "new", None, None], "update_profile": [THERE[0], {}],
     "repost": [THERE[0], ORIGINAL],
     "account": [THERE[0]], "tweet": [TWEETS[3], 0], "token": [THERE[0], b"x"], "profile": [THERE[0], 0],
-    "reader": [THERE[0]], "user_timeline": [THERE[0], 0, 0, 0, 0, 20], "followers": [THERE[0], 0, 0, 20],
+    "reader": [THERE[0]], "blocked_among": [THERE[0], b""], "user_timeline": [THERE[0], 0, 0, 0, 0, 20],
+    "followers": [THERE[0], 0, 0, 20],
 }  # fmt: skip
 
 

@@ -13,22 +13,31 @@ from hypothesis import strategies as st
 from actors.core.errors import RookeryError
 from cluster.lane_client import LaneClient
 from cluster.lane_connection import LaneConnection
+from cluster.lane_handshake import (
+    ANSWER_BYTES,
+    ANSWER_HEAD,
+    HELLO_BYTES,
+    HELLO_HEAD,
+    OK,
+    PROOF_HEAD,
+    PROOF_MESSAGE_BYTES,
+    ClientHandshake,
+    Meant,
+    ServerHandshake,
+)
 from cluster.lane_protocol import (
     ARRAY_COUNT_MAX,
     DECODE_ERRORS,
     FRAME_BYTES_MAX,
     FrameDecoder,
     LaneProtocolError,
-    auth_message,
     check_request,
     error_from_reply,
-    greeting,
-    is_authentic,
-    nonce_of_greeting,
     pack,
 )
 from cluster.lane_server import LaneServer
-from tests.cluster.conftest import SECRET
+from cluster.lane_tls import Channel, client_context, server_context
+from tests.cluster.conftest import KEYS, NAME, TLS_KEYS
 from tests.fuzz.mutations import mutated, peak_bytes
 
 # Python objects are larger than their msgpack: an empty list or map of one byte takes 64 and a place of 8.
@@ -129,11 +138,11 @@ def test_the_smallest_values_take_no_more_than_was_said():
 def test_a_server_answers_the_requests_before_what_is_none_and_then_hangs_up(data, sizes):
     loop = asyncio.new_event_loop()
     try:
-        server = LaneServer(lambda request: request.reply(request.op), SECRET)
+        server = LaneServer(lambda request: request.reply(request.op), KEYS, NAME)
         server.loop = loop
         connection, socket = LaneConnection(server), Socket()
         connection.connection_made(socket)  # type: ignore[arg-type]
-        connection.data_received(auth_message(SECRET, connection._nonce))
+        assert socket.sent == OK
         socket.sent = b""
         for piece in in_pieces(data, sizes):
             if not socket.aborted:
@@ -152,28 +161,93 @@ def test_a_server_answers_the_requests_before_what_is_none_and_then_hangs_up(dat
         loop.close()
 
 
-@given(mutated(auth_message(SECRET, bytes(32))) | st.binary(max_size=80), st.lists(st.integers(0, 20), max_size=4))
-@example(auth_message(SECRET, bytes(32)), [7])
-@example(auth_message(SECRET, bytes(32)) + b"\xc1", [40])  # in, and out again
-@example(auth_message(SECRET, bytes(32)) + b"\xc1", [])
-def test_a_server_lets_nobody_in_without_the_very_proof(message, sizes):
-    loop = asyncio.new_event_loop()
+MEANT = Meant(NAME, ("127.0.0.1", 4000))
+hellos = st.just(HELLO_HEAD + bytes(32))
+proofs = st.just(PROOF_HEAD + bytes(32))
+
+
+@given(mutated(HELLO_HEAD + bytes(32)) | hellos | st.binary(max_size=80), st.lists(st.integers(0, 20), max_size=4))
+@example(HELLO_HEAD + bytes(32), [7])
+@example(HELLO_HEAD + bytes(33), [])
+def test_a_server_answers_nothing_but_a_hello_and_that_once(message, sizes):
+    handshake, answers = ServerHandshake(KEYS.secret, MEANT), b""
     try:
-        server = LaneServer(lambda request: request.reply(None), SECRET)
-        server.loop = loop
-        connection, socket = LaneConnection(server), Socket()
-        connection.connection_made(socket)  # type: ignore[arg-type]
-        connection._nonce = bytes(32)
-        for piece in in_pieces(message, sizes):
-            if not socket.aborted:
-                connection.data_received(piece)
-        if socket.aborted:
-            connection.connection_lost(None)  # as a transport tells it
-        right = message[: len(auth_message(SECRET, bytes(32)))] == auth_message(SECRET, bytes(32))
-        assert server.connection_count == (right and not socket.aborted)
-        assert right or not is_authentic(message, SECRET, bytes(32))
-    finally:
-        loop.close()
+        for piece in filter(None, in_pieces(message, sizes)):
+            answers += handshake.receive(piece)
+    except LaneProtocolError:
+        assert not (message.startswith(HELLO_HEAD) and len(message) == HELLO_BYTES)
+    else:
+        assert handshake.missing_count > 0
+    assert len(answers) in (0, ANSWER_BYTES)
+    if answers:
+        assert message.startswith(HELLO_HEAD)
+    assert not handshake.proved
+
+
+@given(st.data(), st.lists(st.integers(0, 20), max_size=4))
+def test_a_server_lets_nobody_in_without_the_very_proof(data, sizes):
+    server, client = ServerHandshake(KEYS.secret, MEANT), ClientHandshake(KEYS.secret, MEANT)
+    right = client.receive(server.receive(client.hello))
+    message = data.draw(mutated(right) | proofs | st.just(right) | st.binary(max_size=80))
+    try:
+        for piece in filter(None, in_pieces(message, sizes)):
+            assert server.receive(piece) == b""
+    except LaneProtocolError:
+        assert message != right
+        assert not server.proved or len(message) > PROOF_MESSAGE_BYTES  # in, and out again
+    else:
+        assert server.proved == (message == right)
+
+
+@given(st.data(), st.lists(st.integers(0, 40), max_size=4))
+def test_a_client_gives_its_proof_for_nothing_but_the_servers(data, sizes):
+    server, client = ServerHandshake(KEYS.secret, MEANT), ClientHandshake(KEYS.secret, MEANT)
+    right = server.receive(client.hello)
+    old = pack(["rookery-lane", 1, bytes(32)])
+    fake = st.binary(min_size=66, max_size=66).map(lambda end: ANSWER_HEAD + end)
+    message = data.draw(mutated(right) | st.just(right) | fake | mutated(old) | st.binary(max_size=120))
+    said = b""
+    try:
+        for piece in filter(None, in_pieces(message, sizes)):
+            said += client.receive(piece)
+    except LaneProtocolError:
+        assert message != right
+    assert (said != b"") == (message[:ANSWER_BYTES] == right)
+    assert not client.accepted or message != right
+
+
+@given(mutated(OK) | mutated(pack(["refused", "there is no room"])) | values.map(pack) | st.binary(max_size=500))
+@example(OK + b"rest")
+def test_a_clients_handshake_ends_with_ok_or_an_error(message):
+    server, client = ServerHandshake(KEYS.secret, MEANT), ClientHandshake(KEYS.secret, MEANT)
+    client.receive(server.receive(client.hello))
+    try:
+        assert client.receive(message) == b""
+    except LaneProtocolError:
+        assert not message.startswith(OK)
+    assert client.accepted == message.startswith(OK)
+    assert client.rest == (message[len(OK) :] if client.accepted else b"")
+
+
+SERVER_TLS = server_context(TLS_KEYS.authority, NAME)
+
+
+def first_words() -> bytes:
+    """What a client begins TLS with."""
+    channel = Channel(client_context(TLS_KEYS.authority), NAME)
+    channel.start()
+    return channel.outgoing()
+
+
+@given(mutated(first_words()) | st.binary(max_size=300), st.lists(st.integers(0, 200), max_size=4))
+def test_no_bytes_make_tls_raise_anything_else_or_hold_what_is_no_lanes(message, sizes):
+    channel = Channel(SERVER_TLS)
+    try:
+        for piece in filter(None, in_pieces(message, sizes)):
+            assert channel.receive(piece) == b""
+    except LaneProtocolError:
+        channel.outgoing()
+    assert not channel.established
 
 
 replies = st.tuples(st.integers(0, 3), st.integers(0, 3), values).map(lambda parts: pack(list(parts)))
@@ -182,39 +256,27 @@ replies = st.tuples(st.integers(0, 3), st.integers(0, 3), values).map(lambda par
 answers_of_a_server = st.lists(replies | st.binary(max_size=40) | values.map(pack), max_size=6).map(b"".join)
 
 
-@given(answers_of_a_server, st.booleans(), st.lists(st.integers(0, 30), max_size=4))
-@example(b"\x93\x01\x01\xc0", True, [])  # an error that is none, for a request that waits
-@example(b"\x93\x01\x02\x92\xa0\xc0", True, [])  # a push that answers a request
-@example(b"\x93\x01\x07\xc0", True, [])  # an answer of no kind
-def test_a_client_takes_any_bytes_from_a_server_and_settles_what_it_asked_for(data, greeted, sizes):
+@given(answers_of_a_server, st.just(b"") | answers_of_a_server, st.lists(st.integers(0, 30), max_size=4))
+@example(b"\x93\x01\x01\xc0", b"", [])  # an error that is none, for a request that waits
+@example(b"\x93\x01\x02\x92\xa0\xc0", b"", [])  # a push that answers a request
+@example(b"\x93\x01\x07\xc0", b"", [])  # an answer of no kind
+def test_a_client_takes_any_bytes_from_a_server_and_settles_what_it_asked_for(data, rest, sizes):
     loop = asyncio.new_event_loop()
     try:
-        client, socket, settled = LaneClient("nowhere", SECRET, lambda topic, value: None), Socket(), []
-        client._loop, client._greeted = loop, loop.create_future()
+        client, socket, settled = LaneClient("nowhere", KEYS, NAME, lambda topic, value: None), Socket(), []
+        client._loop, client._rest = loop, rest
         client.connection_made(socket)  # type: ignore[arg-type]
-        if greeted:
-            client.data_received(greeting(bytes(32)) + pack(["ok"]))
-            for _ in range(3):
-                client.send("op", [], 5.0, lambda body, error: settled.append(error))
+        for _ in range(0 if client.closed else 3):
+            client.send("op", [], 5.0, lambda body, error: settled.append(error))
+        asked = client.in_flight_count
         for piece in in_pieces(data, sizes):
             if not client.closed:
                 client.data_received(piece)
         client.close()
-        assert len(settled) == (3 if greeted else 0)
+        assert len(settled) == asked
         assert all(error is None or isinstance(error, RookeryError) for error in settled)
-        if not greeted:
-            assert client._greeted.done()
-            client._greeted.exception()
     finally:
         loop.close()
-
-
-@given(values | mutated(pack(["rookery-lane", 1, bytes(32)])).map(lambda data: (decode_all(data) or [None])[0]))
-def test_a_greeting_gives_a_nonce_or_is_none(value):
-    try:
-        assert len(nonce_of_greeting(value)) == 32
-    except LaneProtocolError:
-        return
 
 
 WIRE = ["unavailable", "full", None, 1.0]

@@ -1,18 +1,32 @@
-"""A cluster that two files use, one after the other: six replicas take longest to start."""
+"""Clusters that two files use, one after the other."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
-from tests.serving import ServedCluster, served
+from bench.processes import REPOSITORY
+from tests.serving import PATIENT, ServedCluster, served
 
 REPLICAS = 3
 
 
 @pytest.fixture(scope="session")
+def watched() -> Iterator[ServedCluster]:
+    """Yield a cluster with all that can hang, started by somebody whose umask lets everybody read."""
+    umask = os.umask(0o022)
+    try:
+        environ = {"PYTHONPATH": str(REPOSITORY / "tests" / "hang")}
+        with served("search.enabled=true", "cluster.workers=2", environ=environ) as made:
+            yield made
+    finally:
+        os.umask(umask)
+
+
+@pytest.fixture(scope="session")
 def three_replicas() -> Iterator[ServedCluster]:
     """Yield a cluster with three replicas of each shard; a test that stops it must be the last (tests/conftest.py)."""
-    with served(f"cluster.replicas={REPLICAS}", "durability.ack=replica") as made:
+    with served(f"cluster.replicas={REPLICAS}", "durability.ack=replica", PATIENT) as made:
         yield made

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.chaos.copies import map_on_disk
-from tests.serving import ServedCluster, served, wait_for
+from tests.serving import PATIENT, ServedCluster, served, wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -23,7 +23,8 @@ PAUSE_S = 0.02  # between a client's requests: the machine has other things to d
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[ServedCluster]:
-    with served(f"cluster.replicas={REPLICAS}", "durability.ack=replica", f"cluster.workers={API_WORKERS}") as made:
+    sets = (f"cluster.replicas={REPLICAS}", "durability.ack=replica", f"cluster.workers={API_WORKERS}", PATIENT)
+    with served(*sets) as made:
         wait_for(lambda: all(replica.in_sync for replica in map_on_disk(made.data).replicas))
         yield made
 

@@ -16,9 +16,11 @@ import psutil
 import pytest
 
 from bench.processes import free_port
+from cluster.lane_certificates import make_authority
 from cluster.lane_client import LaneClient
-from cluster.lane_protocol import AUTH_MESSAGE_BYTES, FRAME_BYTES_MAX, SECRET_BYTES, LaneRefusedError, pack
-from cluster.router_files import SECRET_NAME
+from cluster.lane_handshake import ANSWER_BYTES, SECRET_BYTES, ClientHandshake, LaneKeys, Meant
+from cluster.lane_protocol import FRAME_BYTES_MAX, LaneImpostorError, LaneProtocolError, pack
+from cluster.router_files import AUTHORITY_NAME, SECRET_NAME
 from tests.persistence.redis_processes import RedisProcess
 from tests.ray_cluster.ray_nodes import ADDRESSES, HEAD, SECOND, THIRD, ManyNodes, Person, many_nodes, nodes_of
 from tests.serving import command, wait_for
@@ -85,28 +87,36 @@ def test_a_node_serves_the_accounts_of_the_others_over_tcp(cluster, people):
             assert lanes & connected == {lane for lane in lanes if lane[0] != process["host"]}, process["host"]
 
 
-async def test_a_lane_between_nodes_wants_the_cluster_secret(cluster):
-    secret = (cluster.data / SECRET_NAME).read_bytes()
+async def test_a_lane_between_nodes_wants_proofs_and_is_encrypted(cluster):
+    secret, authority = [(cluster.data / name).read_bytes() for name in (SECRET_NAME, AUTHORITY_NAME)]
+    keys = LaneKeys(secret, authority)
     for replica in cluster.shard_map().replicas:
-        address = (replica.host, replica.port)
-        known = LaneClient(address, secret)
+        address, name = (replica.host, replica.port), replica.actor_name
+        known = LaneClient(address, keys, name)
         await known.connect()
         assert (await known.request("status", []))["shard"] == replica.shard
         known.close()
-        with pytest.raises(LaneRefusedError):
-            await LaneClient(address, bytes(SECRET_BYTES)).connect()
-    assert await asyncio.to_thread(answer_without_proof, address) == b""
+        for wrong, meant in (
+            (LaneKeys(bytes(SECRET_BYTES), authority), name), (keys, f"{name}0"),
+            (LaneKeys(secret, make_authority("another")), name),
+        ):  # fmt: skip
+            with pytest.raises(LaneImpostorError):
+                await LaneClient(address, wrong, meant).connect()
+        with pytest.raises((LaneProtocolError, TimeoutError)):
+            await LaneClient(address, LaneKeys(secret), name).connect(0.5)  # without TLS
+    assert await asyncio.to_thread(answer_without_proof, address, name) == b""
 
 
-def answer_without_proof(address: tuple[str, int]) -> bytes:
-    """Send a request in place of the proof, and longer; return what comes after the greeting until the server hangs up.
-
-    It would wait for more of a shorter one, until it takes too long: see tests/cluster/test_lane_abuse.py.
-    """
+def answer_without_proof(address: tuple[str, int], name: str) -> bytes:
+    """Send a request in place of the proof; return what comes behind the server's until it hangs up."""
     with socket.create_connection(address, timeout=10) as peer:
-        peer.recv(FRAME_BYTES_MAX)
-        peer.sendall(pack([1, "status", [bytes(AUTH_MESSAGE_BYTES)]]))
-        return b"".join(iter(lambda: peer.recv(FRAME_BYTES_MAX), b""))
+        peer.sendall(ClientHandshake(bytes(SECRET_BYTES), Meant(name, address)).hello)
+        assert len(peer.recv(FRAME_BYTES_MAX)) == ANSWER_BYTES
+        peer.sendall(pack([1, "status", []]))
+        try:
+            return b"".join(iter(lambda: peer.recv(FRAME_BYTES_MAX), b""))
+        except ConnectionResetError:
+            return b""
 
 
 def test_a_killed_node_costs_nothing_that_was_acknowledged(cluster):

@@ -12,6 +12,7 @@ import httpx
 import psutil
 import pytest
 
+from cluster.router_files import AUTHORITY_NAME, load_state
 from persistence.segment_format import FRAME_HEADER_BYTES
 from persistence.segment_format import SEGMENT_HEADER_BYTES as FIRST_FRAME_AT
 from tests.serving import ServedCluster, command, served, wait_for
@@ -56,6 +57,14 @@ def test_status_names_every_process(cluster, files):
     assert all(p["pid"] and p["rss_bytes"] > 1e6 for p in report["processes"])
     assert report["memory"]["edge_bytes_per_follow_edge"] > 0
     assert sum(shard["buckets"] for shard in report["shards"]) == 1024
+
+
+def test_lanes_of_one_node_are_unix_sockets_and_nobody_else_finds_a_port(cluster):
+    found = load_state(cluster.data)
+    assert found is not None
+    assert [(replica.port, bool(replica.unix_path)) for replica in found[1].replicas] == [(0, True)] * 2
+    assert not (cluster.data / AUTHORITY_NAME).exists()
+    assert all(set(shard["lane_strangers"]) >= {"waiting", "other_user"} for shard in cluster.run("status")["shards"])
 
 
 def test_nothing_acknowledged_is_lost_or_doubled_when_shards_are_killed(cluster, files):

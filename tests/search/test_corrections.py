@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.search.corrections import REFRESH_LEAST_S, SUGGESTION_COUNT_MAX, Vocabulary, choose
+from actors.search.corrections import KNOWN_TWEETS, REFRESH_LEAST_S, SUGGESTION_COUNT_MAX, Vocabulary, choose
 
 WORDS = [("hello", 900), ("world", 800), ("help", 300), ("hell", 200), ("cello", 40), ("tomorrow", 100), ("rare", 1)]
 
@@ -33,6 +33,18 @@ def test_what_no_shard_has_often_enough_all_of_them_may_have_together():
     assert corrected("hullo", shards=shards) == {"hullo": "hello"}
 
 
+@pytest.mark.parametrize("spread", [(8, 0), (4, 4), (0, 8), (3, 5), (2, 2, 2, 2)])
+def test_what_enough_tweets_have_is_a_word_however_they_are_spread_over_shards(spread):
+    shards = [[("color", 1_000), ("colour", count)] if count else [("color", 1_000)] for count in spread]
+    assert corrected("colour", shards=shards) == {}
+
+
+@pytest.mark.parametrize("spread", [(KNOWN_TWEETS - 1, 0), (2, 2)])
+def test_what_few_tweets_have_gives_way_however_they_are_spread_over_shards(spread):
+    shards = [[("color", 1_000), ("colour", count)] if count else [("color", 1_000)] for count in spread]
+    assert corrected("colour", shards=shards) == {"colour": "color"}
+
+
 def test_a_rare_spelling_gives_way_only_to_a_much_more_frequent_one():
     assert corrected("colour", shards=[[("color", 50), ("colour", 30)]]) == {}
     assert corrected("colour", shards=[[("color", 500), ("colour", 3)]]) == {"colour": "color"}
@@ -52,5 +64,5 @@ def test_the_vocabulary_is_read_again_only_after_a_while():
 
 
 def test_suggestions_are_bounded():
-    many = [(f"hell{chr(97 + i)}", 5 + i) for i in range(26)]
-    assert len(Vocabulary(lambda: many).suggest("hell0", 0.0)[1]) == SUGGESTION_COUNT_MAX
+    many = [(f"h{chr(97 + i)}llo{chr(97 + j)}", 5 + i) for i in range(26) for j in range(2)]
+    assert len(Vocabulary(lambda: many).suggest("hxllo0", 0.0)[1]) == SUGGESTION_COUNT_MAX

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,12 @@ import pytest_asyncio
 from actors.core.entries import pack_body
 from actors.core.errors import InvalidError, MalformedError, RookeryError
 from actors.search import accounts, index
-from actors.search.documents import SOCKET
-from actors.search.engine import FEED_ROWS_MAX, NICE_ENGINE, TRENDS_FILE
+from actors.search.documents import ENGINE_NAME, SOCKET
+from actors.search.engine import FEED_ROWS_MAX, PAUSE_TIMES, TRENDS_FILE, Indexer
+from actors.search.priorities import NICE_ENGINE
 from actors.search.searches import COUNT_MAX
 from cluster.lane_client import LaneClient
+from cluster.lane_handshake import LaneKeys
 from cluster.lane_protocol import LaneDisconnected
 from tests.search.sample_tweets import make_sample, make_texts, samples
 from tests.search.suite import packed
@@ -66,7 +69,7 @@ class Engine:
             assert self.process.returncode is None, f"the engine ended with {self.process.returncode}"
             assert time.monotonic() < deadline, "the engine didn't start"
             await asyncio.sleep(0.01)
-        self.lane = LaneClient(str(path), secret)
+        self.lane = LaneClient(str(path), LaneKeys(secret), ENGINE_NAME)
         await self.lane.connect()
         return self
 
@@ -324,7 +327,7 @@ async def test_rows_that_cannot_be_read_are_left_out_and_the_others_taken_in(eng
 
 
 async def test_whoever_does_not_know_the_secret_is_not_served(engine):
-    stranger = LaneClient(str(engine.directory / SOCKET), secrets.token_bytes(32))
+    stranger = LaneClient(str(engine.directory / SOCKET), LaneKeys(secrets.token_bytes(32)), ENGINE_NAME)
     with pytest.raises(Exception, match="secret"):
         await stranger.connect()
     assert await engine.latest(WHALE) == []
@@ -396,3 +399,31 @@ async def test_a_folder_that_cannot_be_made_ends_the_process_with_an_error(tmp_p
     _, errors = await asyncio.wait_for(process.communicate(json.dumps(given).encode() + b"\n"), START_S)
     assert process.returncode
     assert b"NotADirectoryError" in errors
+
+
+class SlowIndex:
+    """An index whose commit takes a while: of a processor's time, or of waiting for one."""
+
+    def __init__(self, works: bool) -> None:
+        self.works, self.uncommitted_count = works, 1
+
+    def commit(self) -> None:
+        end = time.process_time() + 0.1
+        while self.works and time.process_time() < end:
+            pass
+        if not self.works:
+            time.sleep(0.1)
+        self.uncommitted_count = 0
+
+
+async def test_after_a_commit_that_waited_for_others_the_next_is_soon_and_after_one_that_worked_it_is_not(tmp_path):
+    pauses = []
+    for works in (False, True):
+        indexer = Indexer(tmp_path, 0.05, SimpleNamespace(tell=lambda *_: None, committed=None))
+        indexer.tweets, indexer.accounts = SlowIndex(works), SimpleNamespace(uncommitted_count=0)
+        worked, begin = time.process_time(), time.monotonic()
+        indexer._commit()
+        took_s = min(time.process_time() - worked, time.monotonic() - begin)
+        pauses.append(indexer._due_s - time.monotonic())
+        assert pauses[-1] <= max(0.05, PAUSE_TIMES * took_s)
+    assert pauses[0] < pauses[1]

@@ -339,6 +339,21 @@ class SimCluster:
                 self.run_until(lambda a=asked: all(s.leads for s in a))
                 answer = {s: self.shards[s].replica.read(op, args) for s, (op, args) in need.questions.items()}
 
+    def read_as(self, viewer: int, bucket: int, op: str, args: list[Any]) -> Any:
+        """Ask a shard what a viewer is to see, as API workers do: it may have to be told what the viewer's own knows.
+
+        Raises NotFoundError. args: without the facts.
+        """
+        asked = hidden = b""
+        while True:
+            reply = self.shards[self.owner[bucket]].replica.read(op, [*args, [asked, hidden]])
+            if not (isinstance(reply, list) and reply[0] is None):
+                return reply
+            assert reply[1], "a shard asks about nobody"
+            asked += reply[1]
+            own = self.shards[self.owner[ids.bucket_of_account(viewer)]].replica
+            hidden += own.read("blocked_among", [viewer, reply[1]])
+
     # ---- the end ----------------------------------------------------------------------------------------------
 
     def drain(self) -> None:

@@ -9,6 +9,8 @@ What "when things die" promises in docs/architecture.md, and the mechanisms that
     a message is repeated or lost               numbers, once and in order
     a client's retry                            the key that a tweet is posted with
     a bucket moves                              freezing, draining, tails, counts per shard, pull logs
+
+and what is private stays so on every shard, whatever moves: asking the reader's shard, flags of replies.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ from actors.core import moving, replication
 from actors.core.outbox import Outbox
 from actors.core.requests import nothing
 from actors.core.state import COMMANDS, ShardState
+from actors.core.visibility import Visibility
 from tests.sim import cluster, replicas
-from tests.sim.test_simulation import check_counts, run, verify
+from tests.sim.test_simulation import check_counts, check_visible, run, verify
 
 SEEDS_MAX = 60
 STEPS = 250
@@ -123,10 +126,23 @@ def leave_the_counts(patch):
     patch.setattr(moving, "_recount", lambda *args: None)
 
 
+def ask_no_reader(patch):
+    """A repost is shown whatever stands between its reader and the original's author."""
+    original = Visibility.is_hidden
+    patch.setattr(Visibility, "is_hidden", lambda self, facts, account_id: bool(original(self, facts, account_id)))
+
+
+def count_what_is_private(patch):
+    """Replies are counted, whoever may see them."""
+    original = ShardState._reply
+    patch.setattr(ShardState, "_reply", lambda self, tweet_id, flags, step: original(self, tweet_id, flags & 15, step))
+
+
 # mutant -> the seed to begin with: moves that finish are rare in the simulation, and those that go wrong rarer
 MUTANTS = {
     acknowledge_alone: 0, elect_anybody: 0, keep_what_was_never_agreed: 0, send_before_durable: 1,
     answer_before_durable: 0, break_promises: 0, forget_the_map: 0, take_every_message: 0, forget_keys: 0,
+    ask_no_reader: 0, count_what_is_private: 0,
     go_on_while_frozen: 39, move_before_messages_have_drained: 43, move_without_a_tail: 10, leave_the_counts: 0,
 }  # fmt: skip
 
@@ -136,6 +152,7 @@ def fails(seed):
         work = run(seed, STEPS)
         verify(work)
         check_counts(work)
+        check_visible(work)
         work.sim.check()
     except Exception:  # noqa: BLE001  a mutant may fail in any way, and that is what is wanted
         return True

@@ -8,8 +8,9 @@ import random
 import pytest
 
 from actors.core import ids, limits
-from actors.core.entries import pack
-from actors.core.errors import RookeryError
+from actors.core.entries import pack, unpack
+from actors.core.errors import NotFoundError, RookeryError
+from actors.core.graph import BLOCK
 from cluster import rebalancing
 from tests.sim.cluster import SimCluster
 
@@ -265,6 +266,21 @@ def check_pages(work: Workload, account_id: int, everything: list[int]) -> None:
         assert sim.home(account_id, count, since_id=start) == newer[:count]
 
 
+def count_answers(work: Workload) -> tuple[dict[int, int], dict[int, int]]:
+    """Return how many public replies and how many reposts of each tweet there are."""
+    replies: dict[int, int] = {}
+    reposts: dict[int, int] = {}
+    for shard in work.sim.shards:
+        tweets = shard.replica.state.tweets
+        for entry in map(tweets.get, tweets.slot_of):
+            if entry.is_repost:
+                reposts[entry.orig_id] = reposts.get(entry.orig_id, 0) + 1
+            elif entry.flags & 15 == 1:  # a reply, neither for followers nor direct
+                answered = unpack(entry.body)[2]
+                replies[answered] = replies.get(answered, 0) + 1
+    return replies, reposts
+
+
 def check_counts(work: Workload) -> None:
     """What timelines show equals what the authors' shards counted, and what accounts did."""
     work.sim.drain()  # waking accounts has asked for counts
@@ -273,16 +289,67 @@ def check_counts(work: Workload) -> None:
         for mine in shard.replica.state.likes.values():
             for tweet_id in mine:
                 likes[tweet_id] = likes.get(tweet_id, 0) + 1
+    replies, reposts = count_answers(work)
     for shard in work.sim.shards:
         state = shard.replica.state
         for tweet_id in state.tweets.slot_of:
             entry = state.tweets.get(tweet_id)
             assert entry.likes == likes.get(tweet_id, 0)
+            assert entry.replies == replies.get(tweet_id, 0), f"replies to {tweet_id}"
+            assert entry.reposts == reposts.get(tweet_id, 0), f"reposts of {tweet_id}"
             for other in work.sim.shards:
                 n = other.replica.state.arrivals.number_of.get(tweet_id)
                 if n is not None:
                     held = other.replica.state.arrivals.entry(n)
                     assert held[6:9] == entry[6:9], f"counts of {tweet_id} on shard {other.number}"
+
+
+def check_visible(work: Workload) -> None:
+    """Who sees which tweet, by its id, in its author's timeline, and counted in the profile."""
+    sim = work.sim
+    states = [shard.replica.state for shard in sim.shards]
+    blocks, follows = set(), set()
+    tweets: dict[int, list] = {account_id: [] for account_id in work.accounts}
+    for state in states:
+        for account_id, row in state.people.row_of.items():
+            blocks |= {frozenset((account_id, other)) for other in state.graph.relations[BLOCK].get(row, ())}
+            follows |= {(account_id, other) for other in state.graph.following.view(row).tolist()}
+        for entry in map(state.tweets.get, sorted(state.tweets.slot_of, reverse=True)):
+            tweets[entry.author_id].append(entry)
+
+    def may_see(reader: int, author: int, flags: int, mentions: list[int]) -> bool:
+        if reader == author:
+            return True
+        if frozenset((reader, author)) in blocks:
+            return False
+        public, direct = flags & 12 == 0, flags & 8
+        return public or reader in mentions or bool(not direct and (reader, author) in follows)
+
+    for author, written in tweets.items():
+        bucket = ids.bucket_of_account(author)
+        for reader in [0, *work.accounts]:
+            seen = [
+                e for e in written
+                if may_see(reader, author, e.flags, e.mention_ids) and may_see(reader, e.orig_author, 0, [])
+            ]  # fmt: skip
+            page = [author, reader, 0, 0, 0, 500, 0]
+            body, newest, _ = sim.read_as(reader, bucket, "user_timeline", page)
+            hidden = frozenset((reader, author)) in blocks
+            assert (newest, body.count(b'{"created_at"')) == (
+                (seen[0].tweet_id, sum(1 + e.is_repost for e in seen)) if seen else (0, 0)
+            ), f"what {reader} sees of {author}"
+            for entry in written[:5]:
+                try:
+                    sim.read_as(reader, bucket, "tweet", [entry.tweet_id, reader])
+                    shown = True
+                except NotFoundError:
+                    shown = False
+                assert shown == (entry in seen), f"{reader} and tweet {entry.tweet_id} of {author}"
+            if not hidden:
+                untold = 0 if reader == author else 8 if (reader, author) in follows else 12
+                told = [e for e in written if not e.flags & untold]
+                profile = sim.shards[sim.owner[bucket]].replica.read("profile", [author, reader])
+                assert profile.endswith(b'"tweets":%d}}' % len(told))
 
 
 @pytest.mark.parametrize("seed", [*range(FIRST, FIRST + SEEDS), *FOUND_BUGS])
@@ -291,8 +358,10 @@ def test_home_timelines_meet_their_definition_whatever_happens(seed: int) -> Non
         work = run(seed, 250)
         verify(work)
         check_counts(work)
+        check_visible(work)
         work.sim.check()
         verify(work)
+        check_visible(work)
     except BaseException:
         print(f"replay with: ROOKERY_SIM_FIRST={seed} ROOKERY_SIM_SEEDS=1 pytest tests/sim/test_simulation.py")
         raise

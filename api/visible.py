@@ -1,0 +1,77 @@
+"""Asking for tweets that somebody in particular reads or acts on.
+
+Rules of this file
+- The shards decide who may see what (`actors/core/visibility.py`). A tweet's shard may have to know of its reader what
+  only the reader's shard does: whether a block stands between him and the author of what is reposted. It says so, and
+  is asked again with the answer.
+- What a shard may be asked about is what its page holds, not all that a reader has blocked or that have blocked him:
+  nobody bounds how many those are.
+
+Costs: one lane request as a rule, three where reposts are shown of accounts that live neither there nor where the
+reader does.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from actors.core.errors import NotFoundError
+from actors.core.ids import bucket_of_account, bucket_of_tweet
+from api.services import Services
+
+ROUNDS_MAX = 64  # questions for one page; each asks about more accounts than the last, so some ten cover a long log
+
+
+class TweetReference(NamedTuple):
+    """What an action has to know of a tweet. entry: what a repost of it carries; orig_id: its own id, or of what it
+    reposts."""
+
+    author_id: int
+    username: str
+    visibility: int
+    entry: bytes
+    orig_id: int
+
+
+async def ask_for_viewer(services: Services, bucket: int, op: str, args: list[Any], viewer: int) -> Any:
+    """Ask for something that a viewer (0: nobody) is to see. args: all but the facts, which are the last one's."""
+    if not viewer:
+        return await services.ask_bucket(bucket, op, args)
+    asked, hidden = b"", b""
+    for _ in range(ROUNDS_MAX):
+        reply = await services.ask_bucket(bucket, op, [*args, [asked, hidden]])
+        if not (type(reply) is list and reply[0] is None):
+            return reply
+        asked += reply[1]
+        hidden += await services.ask_account(viewer, "blocked_among", reply[1])
+    return await services.ask_bucket(bucket, op, args)  # without facts nothing is shown that isn't sure
+
+
+async def ask_tweet(services: Services, tweet_id: int, op: str, viewer: int) -> Any:
+    """As `ask_for_viewer`, for an operation on one tweet."""
+    return await ask_for_viewer(services, bucket_of_tweet(tweet_id), op, [tweet_id, viewer], viewer)
+
+
+async def ask_user_timeline(services: Services, account_id: int, viewer: int, *page: int) -> Any:
+    """As `ask_for_viewer`, for a page of an account's own tweets. page: max_id, since_id, min_id, count."""
+    args = [account_id, viewer, *page, 0]
+    return await ask_for_viewer(services, bucket_of_account(account_id), "user_timeline", args, viewer)
+
+
+async def find_tweet(services: Services, tweet_id: int, actor: int) -> TweetReference:
+    """Return what an action on a tweet has to know. Raises NotFoundError if the actor may not see it."""
+    return TweetReference(*await ask_tweet(services, tweet_id, "tweet_ref", actor))
+
+
+async def find_original(services: Services, tweet_id: int, actor: int) -> TweetReference:
+    """As `find_tweet`; of a repost what it reposts, which the actor must be allowed to see by its own id as well.
+
+    So its own shard is asked, which knows of a block before any other, and what its author has deleted.
+    """
+    found = await find_tweet(services, tweet_id, actor)
+    if found.orig_id == tweet_id:
+        return found
+    try:
+        return await find_tweet(services, found.orig_id, actor)
+    except NotFoundError as error:  # of the id that was asked for
+        raise NotFoundError(f"tweet {tweet_id} does not exist", "tweet_id") from error

@@ -1,0 +1,1 @@
+"""What is installed from elsewhere: exact versions with hashes, licences, known holes."""

@@ -1,0 +1,188 @@
+"""The licences of what is installed, compared with licences.toml; and NOTICE, which is made from both.
+
+    python -m tests.supply_chain.licences            says what isn't allowed, with status 1
+    python -m tests.supply_chain.licences --notice   writes NOTICE
+
+A licence is an SPDX expression. It comes from the metadata's License-Expression, else from the classifier or the
+License field, where these are plain; else a person has read the text and written it down in licences.toml.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
+from tests.supply_chain.pins import CONSTRAINTS, ROOT, SECTIONS, Pin, read_pins
+
+POLICY = Path(__file__).parent / "licences.toml"
+NOTICE = ROOT / "NOTICE"
+
+# Words of metadata that mean one licence and no other.
+WORDS = {
+    "3-Clause BSD License": "BSD-3-Clause",
+    "Apache 2": "Apache-2.0",
+    "Apache 2.0": "Apache-2.0",
+    "Apache License 2.0": "Apache-2.0",
+    "Apache License, Version 2.0": "Apache-2.0",
+    "BSD 2-Clause License": "BSD-2-Clause",
+    "BSD 3-Clause License": "BSD-3-Clause",
+    "ISC License": "ISC",
+    "MIT License": "MIT",
+}
+CLASSIFIERS = {
+    "Apache Software License": "Apache-2.0",
+    "ISC License (ISCL)": "ISC",
+    "MIT License": "MIT",
+    "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
+    "Python Software Foundation License": "PSF-2.0",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """licences.toml."""
+
+    allowed: frozenset[str]
+    exceptions: tuple[dict[str, Any], ...]
+    read: dict[str, str]
+    elsewhere: dict[str, str]
+    carried: tuple[dict[str, str], ...]
+
+    @classmethod
+    def load(cls, path: Path = POLICY) -> Policy:
+        """Read it."""
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return cls(
+            frozenset(data["allowed"]),
+            tuple(data["exception"]),
+            data["read"],
+            data["elsewhere"],
+            tuple(data["carried"]),
+        )
+
+    def allowed_for(self, package: str) -> frozenset[str]:
+        """Return the identifiers that one package may have."""
+        return self.allowed | {e["licence"] for e in self.exceptions if package in e["packages"]}
+
+
+def stated_licence(metadata: importlib.metadata.PackageMetadata) -> str | None:
+    """Return the SPDX expression that metadata states, None where its words don't tell."""
+    if expression := metadata.get("License-Expression"):
+        return canonicalize_license_expression(expression)
+    lines = (metadata.get("License") or "").strip().splitlines() or [""]
+    classifiers = [
+        line.removeprefix("License :: OSI Approved :: ")
+        for line in metadata.get_all("Classifier") or []
+        if line.startswith("License :: OSI Approved :: ")
+    ]
+    if len(classifiers) == 1 and classifiers[0] in CLASSIFIERS:
+        return CLASSIFIERS[classifiers[0]]
+    try:
+        return WORDS.get(lines[0]) or canonicalize_license_expression(lines[0])
+    except InvalidLicenseExpression:
+        return None
+
+
+def satisfied(expression: str, allowed: frozenset[str]) -> bool:
+    """Say whether one may use something under this expression with these licences alone; OR leaves the choice to us."""
+    tokens = re.findall(r"[()]|\bAND\b|\bOR\b|[^\s()]+(?: WITH [^\s()]+)?", expression)
+
+    def alternatives() -> bool:
+        found = conjunction()
+        while tokens and tokens[0] == "OR":
+            tokens.pop(0)
+            found = conjunction() or found
+        return found
+
+    def conjunction() -> bool:
+        found = one()
+        while tokens and tokens[0] == "AND":
+            tokens.pop(0)
+            found = one() and found
+        return found
+
+    def one() -> bool:
+        token = tokens.pop(0)
+        if token != "(":
+            return token in allowed
+        found = alternatives()
+        tokens.pop(0)
+        return found
+
+    return alternatives()
+
+
+def licence_of(name: str, policy: Policy) -> str:
+    """Return a package's expression; raises LookupError with what to do if nobody knows it."""
+    try:
+        metadata = importlib.metadata.metadata(name)
+    except importlib.metadata.PackageNotFoundError:
+        if name in policy.elsewhere:
+            return policy.elsewhere[name]
+        raise LookupError(f"{name}: not installed here; look into its wheel, and write it under [elsewhere]") from None
+    stated = stated_licence(metadata) if name not in policy.read else policy.read[name]
+    if stated is None:
+        raise LookupError(f"{name}: the metadata doesn't say which licence; read its text, and write it under [read]")
+    return stated
+
+
+def problems(pins: list[Pin], policy: Policy) -> list[str]:
+    """Return what is unknown or not allowed, a line each."""
+    found = []
+    for pin in pins:
+        try:
+            licence = licence_of(pin.name, policy)
+        except LookupError as error:
+            found.append(str(error))
+            continue
+        if not satisfied(licence, policy.allowed_for(pin.name)):
+            found.append(f"{pin.name}: {licence} is not allowed; replace it, or give a reason in licences.toml")
+    return found
+
+
+def notice(pins: list[Pin], policy: Policy) -> str:
+    """Return the text of NOTICE."""
+    parts = [
+        "Rookery\nCopyright 2026 the authors of Rookery\n\n"
+        "Licensed under the Apache License, Version 2.0 (LICENSE). What is named below is of others: `make setup`\n"
+        "downloads it into .venv, and the container image holds it. Whoever passes either on passes these on, under\n"
+        "their own licences, whose texts lie in the *.dist-info folders of .venv.\n"
+        "Made by `make notice` from constraints.txt and tests/supply_chain/licences.toml.\n"
+    ]
+    parts.append("\nInside packages, with terms of their own\n----------------------------------------\n")
+    for item in policy.carried:
+        parts.append(
+            f"\n{item['name']} (in {item['package']})\n    {item['licence']}\n    {item['holder']}\n"
+            f"    {item['where']}\n    {item['note']}\n"
+        )
+    for section, title in zip(SECTIONS, ("To run", "To develop only", "To renew constraints.txt only"), strict=True):
+        by_licence: dict[str, list[str]] = {}
+        for pin in pins:
+            if pin.section == section:
+                by_licence.setdefault(licence_of(pin.name, policy), []).append(pin.name)
+        parts.append(f"\n{title}\n{'-' * len(title)}\n")
+        for licence, names in sorted(by_licence.items()):
+            parts.append(f"\n{licence}\n" + "".join(f"    {name}\n" for name in sorted(names)))
+    return "".join(parts)
+
+
+def main() -> int:
+    """Check, or write NOTICE; returns the exit status."""
+    pins, policy = read_pins(CONSTRAINTS.read_text(encoding="utf-8")), Policy.load()
+    found = problems(pins, policy)
+    for line in found:
+        print(line, file=sys.stderr)
+    if not found and sys.argv[1:] == ["--notice"]:
+        NOTICE.write_text(notice(pins, policy), encoding="utf-8")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
