@@ -23,14 +23,12 @@ from api.caching import PRIVATE, TOKEN_NAME, Headers
 from api.hot import JSON, ThinRead, parse_sender
 from api.limits import SEARCH_QUERY_CHARS_MAX
 from api.links import kept_in_links, kept_with, page_links
-from api.params import Page, parse_count, parse_id, parse_page, parse_query, shown
+from api.params import Page, parse_count, parse_flag, parse_id, parse_page, parse_query, shown
 from api.search_cache import Answer
 from api.search_cursor import parse_cursor_of_top
 from api.search_pages import Question
 from api.services import Services
 from api.texts import is_blank
-
-_FLAGS = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 _PLAIN_WORDS = re.compile(rf"[a-z0-9]{{1,{text.WORD_CHARS_MAX}}}(?: [a-z0-9]{{1,{text.WORD_CHARS_MAX}}}){{1,7}}")
 
@@ -61,14 +59,6 @@ def parsed(query: str) -> Parsed:
             return Parsed(["and", *[["word", word] for word in words]], False, False, len(words))
     tree = parse(query).tree
     return Parsed(tree, bool(names_of(tree)), has_follows(tree), cost_of_tree(tree, "latest"))
-
-
-def parse_flag(query: dict[str, str], name: str) -> bool:
-    """Return a switch. Raises MalformedError."""
-    value = query.get(name, "").lower()
-    if value not in _FLAGS:
-        raise MalformedError(f'{name} must be "true" or "false", not {shown(value)}', name)
-    return _FLAGS[value]
 
 
 def required_text(query: dict[str, str]) -> str:

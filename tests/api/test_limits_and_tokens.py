@@ -191,7 +191,7 @@ class TestPasswords:
             PasswordSettings(time_cost=4, memory_kib=8_192, parallelism=1, threads=1, queue_count_max=2)
         )
         results = await asyncio.gather(*(passwords.hash(PASSWORD) for _ in range(6)), return_exceptions=True)
-        assert sum(isinstance(result, OverloadedError) for result in results) == 4
+        assert sum(isinstance(result, OverloadedError) for result in results) == 3  # one at work, two wait
         assert (await passwords.hash(PASSWORD)).startswith("$argon2id$")
         passwords.close()
 
