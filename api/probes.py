@@ -1,8 +1,8 @@
 """What `/healthz`, `/readyz` and `/metrics` answer, and what they may cost: they ask nobody who he is.
 
 Rules of this file
-- Readiness is found out at most once in READINESS_KEEP_S, figures once in `figures_keep_s`; who asks meanwhile gets the
-  same. To make figures takes milliseconds, so it is done in steps between which requests are answered.
+- Readiness is found out at most once in `readiness_keep_s`, figures once in `figures_keep_s`; who asks meanwhile gets
+  the same. To make figures takes milliseconds, so it is done in steps between which requests are answered.
 - An address gets figures SCRAPES.per_s times a second: they have 100 KB. More are refused (429).
 - Health checks are never refused for their number, or a stranger could have this worker taken for dead; but the
   connection of who asks more often than CHECKS.per_s pauses.
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 HEALTH_PATH, READINESS_PATH, FIGURES_PATH = "/healthz", "/readyz", "/metrics"
 PROBE_PATHS = frozenset((HEALTH_PATH, READINESS_PATH, FIGURES_PATH))
-READINESS_KEEP_S = 0.2  # somebody waits for it
 CHECKS = Rate(50, 200)  # of one address
 SCRAPES = Rate(5, 20)  # of one address
 SHARD_ANSWER_S = 2.0  # a probe's own deadline is rarely longer than a few seconds
@@ -42,7 +41,9 @@ class Probes:
     def __init__(self, services: Services, clock: Callable[[], float]) -> None:
         self._services = services
         self.port_of_figures = 0  # if they have one of their own
-        self.readiness: Repeated[tuple[int, bytes]] = Repeated(self._readiness, READINESS_KEEP_S, clock)
+        self.readiness: Repeated[tuple[int, bytes]] = Repeated(
+            self._readiness, services.settings.readiness_keep_s, clock
+        )
         self.figures: Repeated[bytes] = Repeated(self._figures, services.settings.figures_keep_s, clock)
 
     def is_at_figures(self, server: Any) -> bool:
@@ -61,6 +62,8 @@ class Probes:
         try:
             said = await asyncio.wait_for(cluster.readiness(), SHARD_ANSWER_S)
         except (TimeoutError, RookeryError):  # not ready, then: that is what the answer says
+            said = None
+        if said is None:
             unserved = [shard for shard, status in (await self._shard_statuses()).items() if status is None]
             ready, troubles = False, []
         else:

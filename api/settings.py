@@ -77,6 +77,7 @@ class ApiSettings:
     search_beside_home_reads: int = 2  # searches under way at once while home timelines are read; 0: any number
     metrics_shared: bool = True  # /metrics is served at the API's port
     figures_keep_s: float = 1.0  # how long the text of /metrics is repeated
+    readiness_keep_s: float = 0.2  # how long the answer of /readyz is; somebody waits for it
     keep_alive_s: int = 75
     graceful_shutdown_s: int = 10
     rate_limits: RateLimitSettings = field(default_factory=RateLimitSettings)

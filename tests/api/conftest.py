@@ -24,6 +24,7 @@ from tests.api.fake_cluster import FakeCluster
 PASSWORD = "correct horse battery"
 CHEAP_PASSWORDS = {"time_cost": 1, "memory_kib": 8, "parallelism": 1}
 NO_LIMITS = {"enabled": False}
+ASKED_ANEW = {"figures_keep_s": 0.0, "readiness_keep_s": 0.0}
 _names = itertools.count(1)
 
 
@@ -66,7 +67,7 @@ class ServerThread:
         self._settings = {
             "passwords": CHEAP_PASSWORDS,
             "rate_limits": NO_LIMITS,
-            "figures_keep_s": 0.0,
+            **ASKED_ANEW,
             **(settings or {}),
         }
         self._loop = uvloop.new_event_loop()

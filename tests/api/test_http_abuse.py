@@ -300,7 +300,7 @@ def test_no_route_parses_cookies_or_a_query_beyond_the_bounds(monkeypatch):
     parsed: list[str] = []
     monkeypatch.setattr("starlette.requests.cookie_parser", lambda text: parsed.append(text) or {})
     monkeypatch.setattr("starlette.datastructures.parse_qsl", lambda query, **_: parsed.append(query) or [])
-    cookie = 'a="' + "\\" * 60_000 + '"'
+    cookie = 'a="' + "\\" * 30_000 + '"'
     with serving() as live, httpx.Client(base_url=live.base_url, timeout=30) as http:
         for path in (
             "/healthz",
@@ -312,7 +312,7 @@ def test_no_route_parses_cookies_or_a_query_beyond_the_bounds(monkeypatch):
         ):
             assert http.get(path, headers={"cookie": cookie}).status_code in (200, 404)
         for path in ("/healthz", "/1/profile", "/api/v1/tweet/1", "/search/tags/a", "/api/v1/search", "/feed"):
-            assert_error(http.get(f"{path}?" + "a&" * 30_000), 400)
+            assert_error(http.get(f"{path}?" + "a&" * 7_000), 400)
             assert_error(http.get(f"{path}?" + "&".join(f"a{n}=b" for n in range(65))), 400)
     assert [query for query in parsed if query not in ("", "query=a")] == []
 

@@ -14,9 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from actors.api_actor import metrics_address, metrics_are_shared
 from actors.metrics import ShardMetrics
 from api.metrics import Metrics
-from api.probes import CHECKS, READINESS_KEEP_S, SCRAPES
+from api.probes import CHECKS, SCRAPES
 from api.repeated import Repeated
 from api.services import PROBE_COUNT_MAX
+from api.settings import ApiSettings
 from api.worker import ApiWorker
 from configs.settings import load_settings
 from tests.api.conftest import LiveServer, ServerThread, assert_error
@@ -118,24 +119,23 @@ def test_readiness_is_asked_of_the_router_some_times_a_second():
     class Asked(FakeCluster):
         count = 0
 
-        async def ready(self) -> bool:
+        async def readiness(self):
             self.count += 1
-            return True
+            return await super().readiness()
 
-    with ServerThread(fake=Asked()) as live, dial(live) as sock:
-        worker_of(live)._services.probes.readiness._keep_s = 60.0
+    with ServerThread({"readiness_keep_s": 60.0}, Asked()) as live, dial(live) as sock:
         for _ in range(50):
             sock.sendall(get("/readyz"))
             assert read_answers(sock, 1)[0][0] == 200
         assert live.fake.count == 1
-    assert READINESS_KEEP_S < 1.0
+    assert 0.0 < ApiSettings().readiness_keep_s <= ApiSettings().figures_keep_s
 
 
 def test_as_many_probes_as_there_are_places_for_are_under_way():
     class Stuck(FakeCluster):
-        async def ready(self) -> bool:
+        async def readiness(self):
             await asyncio.sleep(1.0)
-            return True
+            return await super().readiness()
 
     with ServerThread(fake=Stuck()) as live, contextlib.ExitStack() as opened:
         socks = [opened.enter_context(dial(live)) for _ in range(PROBE_COUNT_MAX + 6)]
@@ -153,7 +153,7 @@ def test_the_text_is_made_in_steps_none_of_which_has_many_shards():
     shards = {
         n: {"accounts": n, "journal": {"lag": 1.5}, "metrics": ShardMetrics(reads=n).snapshot()} for n in range(8)
     }
-    steps = list(metrics.steps({"in_flight": 3, "shard_probes": 1}, {**shards, 8: None}))
+    steps = list(metrics.steps({"in_flight": 3, "shard_probes": 1}, {**shards, 8: None}, {"x": 2}))
     assert max(map(len, steps)) < len("".join(steps)) / 4
     families = {family.name: family for family in text_string_to_metric_families("".join(steps))}
     up = {sample.labels["shard"]: sample.value for sample in families["rookery_shard_up"].samples}
@@ -245,7 +245,7 @@ async def test_a_port_that_is_taken_is_named_with_the_setting():
     ],
 )
 def test_figures_are_where_the_setting_says_by_default_not_where_strangers_are(sets, shared, addresses):
-    settings = load_settings("laptop", sets, environ={})
+    settings = load_settings("laptop", ["limits.enabled=false", *sets], environ={})
     assert metrics_are_shared(settings) == shared
     assert [metrics_address(settings, index) for index in range(2)] == addresses
 

@@ -43,9 +43,10 @@ from api.addresses import parse_address
 from api.app import create_app
 from api.edge import allowed_methods
 from api.entities import find_entities, find_mentions, pack_entities
+from api.heads import problem_of
 from api.home_exchange import _PLAIN_URL as _PLAIN_HOME_URL
 from api.http_protocol import BoundedHttpProtocol
-from api.limits import QUERY_BYTES_MAX, SEARCH_QUERY_CHARS_MAX, TAG_CHARS_MAX
+from api.limits import HOST_BYTES_MAX, QUERY_BYTES_MAX, SEARCH_QUERY_CHARS_MAX, TAG_CHARS_MAX
 from api.links import cached_origin
 from api.metrics import Metrics
 from api.passwords import prepare_password
@@ -139,6 +140,7 @@ def _fields(given: str) -> None:
         lambda: auth.bearer_of(given),
         lambda: auth.parse_token("rk_" + given),
         lambda: parse_address(given),
+        lambda: parse_address(f"[{given}]:80"),
         lambda: search_cursor.parse_cursor_of_top("t" + given),
         lambda: search_cursor.parse_cursor_of_top(given),
         lambda: fields.new_password(given),
@@ -191,6 +193,8 @@ def _head(given: str) -> None:
     world().log.id_of([(b"x-request-id", raw)])
     client, services = ("10.0.0.1", 1), world().services
     cached_origin.__wrapped__("http", raw)
+    problem_of(b"/" + raw, [(b"host", raw), (b"content-type", raw)], False)
+    problem_of(b"/" + raw, [(b"host", raw[:HOST_BYTES_MAX]), (b"content-type", raw[:512])], False)
     is_host(given)
     for name in (b"x-forwarded-for", b"x-forwarded-host", b"forwarded"):
         services.limiter.proxies.client_of(client[0], [(name, raw)])
@@ -249,7 +253,10 @@ class _Wire(asyncio.Transport):
     def close(self) -> None:
         self.is_closed = True
 
-    abort = close
+    abort = write_eof = close
+
+    def can_write_eof(self) -> bool:
+        return True
 
     def pause_reading(self) -> None:
         self.is_paused = True
@@ -279,9 +286,10 @@ def _sent(*pieces: bytes) -> bytes:
     return world().loop.run_until_complete(exchange())
 
 
-def _get(target: bytes, *headers: bytes) -> bytes:
+def _get(target: bytes, *headers: bytes, host: bytes = b"x") -> bytes:
     target = target.replace(b" ", b"+").replace(b"\n", b"+").replace(b"\t", b"+").replace(b"\r", b"+")
-    return b"GET %b HTTP/1.1\r\nhost: x\r\n%b\r\n" % (target, b"".join(header + b"\r\n" for header in headers))
+    lines = b"".join(header + b"\r\n" for header in headers)
+    return b"GET %b HTTP/1.1\r\nhost: %b\r\n%b\r\n" % (target, host, lines)
 
 
 def _paths(given: str) -> None:
@@ -304,7 +312,7 @@ def _headers(given: str) -> None:
     line = _header(given)
     _sent(_get(b"/1/profile", b"x-a: " + line, b"authorization: Bearer " + line, b"connection: " + line))
     _sent(_get(b"/1/profile", *(b"x-%d: a" % n for n in range(len(given) // 16))))
-    _sent(_get(b"/1/followers", b"host: " + line, b"accept: " + line, b"x-request-id: " + line))
+    _sent(_get(b"/1/followers", b"accept: " + line, b"x-request-id: " + line, host=line))
 
 
 def _pieces(given: str) -> None:
@@ -463,7 +471,7 @@ ROWS = [
         "parameters, percent codes, hashtags with commas", QUERY_BYTES_MAX // 4),
     Row("single values", _fields,
         "fields: _USERNAME _REFUSED _REFUSED_IN_LINE _CONTROL clean_link; texts: _UNSEEN; passwords: _BLANK; "
-        "search_cursor: _OLD_FORM",
+        "search_cursor: _OLD_FORM; addresses: _BRACKETED _IPV4_WITH_PORT",
         "lists with commas, tokens, numbers, cursors"),
     Row("a status", _tweet, "entities: _HASHTAG _HASHTAG_LETTER _MENTION; wrk2: _URL", "what overlaps a link"),
     Row("links", find_urls,
@@ -471,7 +479,8 @@ ROWS = [
         "_NO_TLD_BEFORE", "runs, labels, dots, names"),
     Row("normal forms", lambda given: normal_form.normalize("NFKC", given), "normal_form: long_runs"),
     Row("a head's lines", _head,
-        "request_log: _FIT_REQUEST_ID; positions: _FORM; edge: allowed_methods; proxies: _HOST _PAIR _BETWEEN",
+        "request_log: _FIT_REQUEST_ID; positions: _FORM; edge: allowed_methods; proxies: _HOST _PAIR _BETWEEN; "
+        "heads: _AUTHORITY",
         "forwarded addresses, the router's patterns"),
     Row("bodies", _bodies, "", "JSON, forms, parts and their headers, lists of one name", weight=2),
     Row("requests: paths", _paths, "", "the HTTP parser, the router", weight=4),
