@@ -30,7 +30,9 @@ from cluster.connect import NamedActors, open_client, router_handle
 from cluster.heartbeat import all_hangs
 from cluster.lane_client import Done
 from cluster.liveness import take_part
+from cluster.log_bound import LogBound
 from cluster.ray_options import API_METHODS, API_OPTIONS, TRENDS_NAME, api_actor_name, as_actor
+from configs.checks import is_loopback
 from configs.logging import configure_logging
 from configs.sections import NODE_ADDRESS
 from configs.settings import Settings
@@ -61,6 +63,7 @@ def api_settings(settings: Settings) -> dict[str, Any]:
         "access_log": settings.server.access_log,
         "public_url": settings.server.public_url,
         "wrk2_api": settings.server.wrk2_api,
+        "metrics_shared": metrics_are_shared(settings),
         "search_timeout_s": settings.search.timeout_ms / 1000,
         "search_cache_s": settings.search.cache_ms / 1000,
         "search_beside_home_reads": settings.search.beside_home_reads,
@@ -70,9 +73,12 @@ def api_settings(settings: Settings) -> dict[str, Any]:
             "account_write": rate("account_writes"),
             "address_read": rate("address_reads"),
             "address_write": rate("address_writes"),
+            "account_search": rate("account_search_units"),
+            "address_search": rate("address_search_units"),
             "login": rate("address_logins"),
             "register": rate("address_registers"),
             "trusted_proxies": list(settings.server.trusted_proxies),
+            "proxy_header": settings.server.proxy_header,
         },
         "passwords": {
             "time_cost": auth.argon2_time_cost,
@@ -80,6 +86,26 @@ def api_settings(settings: Settings) -> dict[str, Any]:
             "parallelism": auth.argon2_parallelism,
         },
     }
+
+
+def metrics_are_shared(settings: Settings) -> bool:
+    """Whether the API's port serves figures, too. They are for operators: by default not where strangers can ask."""
+    place = settings.metrics.http
+    return place == "shared" or (place == "auto" and is_loopback(settings.server.host))
+
+
+def metrics_address(settings: Settings, index: int) -> tuple[str, int] | None:
+    """Return where worker `index` of this node serves figures, if they have ports of their own.
+
+    Workers don't share it, or a scrape would meet any of them and the others' counters would seem to jump.
+    """
+    address = settings.metrics.address
+    return None if address is None else (node_host(address[0]), address[1] + index)
+
+
+def node_host(host: str) -> str:
+    """Return an address to listen on; NODE_ADDRESS stands for the one by which Ray knows this node."""
+    return str(ray.util.get_node_ip_address()) if host == NODE_ADDRESS else host
 
 
 class ApiCluster:
@@ -90,6 +116,7 @@ class ApiCluster:
         self.client, self._machine, self._has_trends = client, machine, has_trends
         self.send = client.send  # for home reads that carry no positions
         self.figures = client.figures
+        self.share_places = client.share_places
         self.shard_of = client.shard_of
         self.close = client.close
         self._namespace = namespace
@@ -148,15 +175,18 @@ class ApiCluster:
 class ApiActor:
     """One API worker, serving from its construction on."""
 
-    def __init__(self, name: str, settings: dict[str, Any]) -> None:
+    def __init__(self, name: str, settings: dict[str, Any], index: int = 0) -> None:
+        """index: among the workers of its node."""
         require_current()
         self._settings = Settings.from_dict(settings)
-        configure_logging(self._settings.log.format, self._settings.log.level, component=name)
+        configure_logging(self._settings.log.format, self._settings.log.level, component=name, bound=LogBound())
         self._log = structlog.get_logger()
         cluster, server = self._settings.cluster, self._settings.server
         self._heartbeat = take_part(name, cluster.namespace, cluster.hang_ms / 1000)
-        host = ray.util.get_node_ip_address() if server.host == NODE_ADDRESS else server.host
-        self._worker = ApiWorker(api_settings(self._settings), self._connect, host, server.port, name)
+        self._worker = ApiWorker(
+            api_settings(self._settings), self._connect, node_host(server.host), server.port, name,
+            metrics_address(self._settings, index),
+        )  # fmt: skip
         self._started = asyncio.get_running_loop().create_task(self._start())
         self._started.add_done_callback(self._end_if_failed)
         self._heartbeat.start()
@@ -218,4 +248,4 @@ def create_api_actor(node_id: str, index: int, settings: Settings) -> Any:
     name = api_actor_name(node_id, index)
     pinned = {"scheduling_strategy": NodeAffinitySchedulingStrategy(node_id=node_id, soft=False)}
     actor_class = as_actor(ApiActor, name, settings.cluster.namespace, {**API_OPTIONS, **pinned}, API_METHODS)
-    return actor_class.remote(name, settings.to_dict())
+    return actor_class.remote(name, settings.to_dict(), index)

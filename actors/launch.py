@@ -135,7 +135,7 @@ def serving_lock(data_dir: Path) -> Iterator[bool]:
         lock.truncate(0)
 
 
-def require_free_port(host: str, port: int, patience_s: float = 0.0) -> None:
+def require_free_port(host: str, port: int, patience_s: float = 0.0, option: str = "--port") -> None:
     """Raise ConflictError if somebody listens there, still after patience_s.
 
     Workers share the port, so the kernel would not object.
@@ -143,14 +143,14 @@ def require_free_port(host: str, port: int, patience_s: float = 0.0) -> None:
     deadline = time.monotonic() + patience_s
     while True:
         try:
-            return _try_port(host, port)
+            return _try_port(host, port, option)
         except ConflictError:
             if time.monotonic() >= deadline:
                 raise
             time.sleep(READY_POLL_S)
 
 
-def _try_port(host: str, port: int) -> None:
+def _try_port(host: str, port: int, option: str) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -158,7 +158,7 @@ def _try_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise ConflictError(
-                f"{host}:{port} can't be used ({error.strerror}); choose another with --port"
+                f"{host}:{port} can't be used ({error.strerror}); choose another with {option}"
             ) from error
 
 

@@ -153,18 +153,22 @@ def _histogram_numbers(name: str, histogram: Histogram) -> dict[str, float]:
 
 def render_prometheus(snapshots: Iterable[tuple[Mapping[str, str], Mapping[str, float]]]) -> str:
     """Return the text that Prometheus scrapes, from (labels, `ShardMetrics.snapshot()`) pairs, one per replica."""
+    return "".join(prometheus_steps(snapshots))
+
+
+def prometheus_steps(snapshots: Iterable[tuple[Mapping[str, str], Mapping[str, float]]]) -> Iterator[str]:
+    """Return the same text a metric at a time, for a caller with other work to do in between."""
     pairs = [(",".join(f'{key}="{value}"' for key, value in labels.items()), numbers) for labels, numbers in snapshots]
-    lines: list[str] = []
     for metric in fields(ShardMetrics):
         kind: Kind = metric.metadata["kind"]
         name = NAME_PREFIX + metric.name + ("_total" if kind == "counter" else "")
-        lines += [f"# HELP {name} {metric.metadata['help']}", f"# TYPE {name} {kind}"]
+        lines = [f"# HELP {name} {metric.metadata['help']}", f"# TYPE {name} {kind}"]
         for labels, numbers in pairs:
             if kind == "histogram":
                 lines += _histogram_lines(name, metric.name, labels, numbers)
             elif metric.name in numbers:
                 lines.append(f"{name}{{{labels}}} {numbers[metric.name]:.17g}")
-    return "\n".join(lines) + "\n"
+        yield "\n".join(lines) + "\n"
 
 
 def _histogram_lines(name: str, key: str, labels: str, numbers: Mapping[str, float]) -> list[str]:

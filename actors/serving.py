@@ -22,6 +22,7 @@ import ray
 from rich.console import Console
 from rich.table import Table
 
+from actors.api_actor import metrics_are_shared
 from actors.api_workers import ApiWorkers
 from actors.launch import (
     KILLED_PATIENCE_S,
@@ -68,7 +69,9 @@ def serve(settings: Settings, sample: bool, out: Console, err: Console) -> None:
             note = f"{data_dir} has {settings.cluster.shards} shards; `rebalance --shards {asked}` makes them {asked}"
             err.print(note, highlight=False, soft_wrap=True)
         if not settings.cluster.ray_address:  # else the port may be that of workers which run already
-            require_free_port(settings.server.host, settings.server.port, KILLED_PATIENCE_S if was_killed else 0.0)
+            patience_s = KILLED_PATIENCE_S if was_killed else 0.0
+            require_free_port(settings.server.host, settings.server.port, patience_s)
+            _require_free_metrics(settings, patience_s)
         with err.status(f"asking {settings.storage.backend} what it keeps"):
             warning = storage_warning(settings)
         if warning:
@@ -100,7 +103,7 @@ def _serve(settings: Settings, sample: bool, signals: Signals, out: Console, err
             trouble = wait_until_ready(url, READY_PATIENCE_S)
         if trouble:
             err.print(f"warning: {url}/readyz isn't 200 yet: {trouble}", style="yellow", highlight=False)
-        _welcome(info, data_dir, reader, out)
+        _welcome(info, settings, reader, out)
         signals.wait()
     finally:
         if signals.told:
@@ -182,10 +185,29 @@ async def _sample(settings: Settings, err: Console) -> dict[str, str]:
         client.close()
 
 
-def _welcome(info: ClusterInfo, data_dir: Path, reader: dict[str, str], out: Console) -> None:
+def _require_free_metrics(settings: Settings, patience_s: float) -> None:
+    """Raise ConflictError if figures can't be served where they are to be."""
+    for index in range(settings.cluster.workers):
+        if (address := settings.metrics.address) is not None:
+            require_free_port(address[0], address[1] + index, patience_s, "--set metrics.http=HOST:PORT")
+
+
+def _metrics_place(settings: Settings, url: str) -> str:
+    if metrics_are_shared(settings):
+        return f"{url}/metrics"
+    if (address := settings.metrics.address) is None:
+        return "off (metrics.http)"
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    last = address[1] + settings.cluster.workers - 1
+    return f"http://{host}:{address[1]}/metrics" + (f" to :{last}" if last > address[1] else "")
+
+
+def _welcome(info: ClusterInfo, settings: Settings, reader: dict[str, str], out: Console) -> None:
+    data_dir = settings.storage.data_dir
     table = Table.grid(padding=(0, 2))
     table.add_row("API", info.url)
     table.add_row("docs", f"{info.url}/docs")
+    table.add_row("metrics", _metrics_place(settings, info.url))
     table.add_row("Ray dashboard", info.dashboard_url or "off")
     token = data_dir.resolve() / TOKEN_FILE
     if info.dashboard_url and os.environ.get("RAY_AUTH_TOKEN_PATH") == str(token):

@@ -53,6 +53,7 @@ from cluster.heartbeat import busy
 from cluster.lane_handshake import LaneKeys
 from cluster.lane_server import LaneRequest, LaneServer
 from cluster.liveness import take_part
+from cluster.log_bound import LogBound
 from cluster.shard_map import ShardMap, shard_actor_name
 from configs.logging import configure_logging
 from configs.settings import Settings
@@ -95,7 +96,8 @@ class ShardActor:
     def __init__(self, shard: int, index: int, settings: dict[str, Any]) -> None:
         require_current()
         self.settings = Settings.from_dict(settings)
-        configure_logging(self.settings.log.format, self.settings.log.level, component=shard_actor_name(shard, index))
+        log = self.settings.log
+        configure_logging(log.format, log.level, component=shard_actor_name(shard, index), bound=LogBound())
         self.log = structlog.get_logger()
         self.shard, self.index = shard, index
         cluster = self.settings.cluster

@@ -35,6 +35,7 @@ from actors.search.trends import WINDOWS, Snapshot, merge, read_snapshot
 from cluster.code_on_disk import require_current
 from cluster.connect import open_client
 from cluster.liveness import HANG_S_DEFAULT, take_part
+from cluster.log_bound import LogBound
 from cluster.ray_options import TRENDS_METHODS, TRENDS_NAME, TRENDS_OPTIONS, as_actor
 from configs.logging import configure_logging
 from configs.settings import Settings
@@ -235,7 +236,7 @@ class LoggingTrendsActor(TrendsActor):
     def __init__(
         self, namespace: str, authors_min: int, interval_s: float, log: tuple[str, str], hang_s: float = HANG_S_DEFAULT
     ) -> None:
-        configure_logging(*log, component=TRENDS_NAME)
+        configure_logging(*log, component=TRENDS_NAME, bound=LogBound())
         self._heartbeat = take_part(TRENDS_NAME, namespace, hang_s)
         super().__init__(namespace, authors_min, interval_s)
         self._heartbeat.start()

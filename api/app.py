@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -83,6 +84,11 @@ def create_app(
     app.state.drop_token = services.auth.drop_token
     for module in modules:
         app.router.routes.extend(module.router.routes)  # include_router wraps each again: 40 us a request
+    services.token_paths = [
+        route.path_regex
+        for route in app.routes
+        if isinstance(route, APIRoute) and "security" in (route.openapi_extra or {})
+    ]
     _install_error_mapping(app)
     install_openapi(app)
     return app
@@ -95,7 +101,7 @@ def _install_error_mapping(app: FastAPI) -> None:
     async def on_framework_error(request: Request, error: Exception) -> Response:
         if not isinstance(error, HTTPException) or error.status_code != 405:
             return await on_error(request, error)
-        methods = allowed_methods(app.routes, request.url.path)
+        methods = allowed_methods(app.routes, request.scope["path"])  # .url is made of Host, and kept
         if request.method == "OPTIONS":
             return options_response(methods)
         refusal = MethodNotAllowedError(f"this path takes {', '.join(methods)}, not {request.method[:20]}")

@@ -9,7 +9,7 @@ Rules of this file
   A body without a Content-Type is read as JSON.
 - An empty body is an empty dict, whatever it is called: there is nothing in it to be of a wrong kind (clients such as
   aiohttp call it application/octet-stream). Where something is needed, what is missing is named.
-- The size limit holds while the body streams in, whatever Content-Length says (413).
+- A body is complete before a route is asked (`http_protocol.py`), and within the size limit (413).
 - JSON is strict (orjson): no NaN, no lone surrogates, no nesting beyond 1,024; of a key given twice the last counts.
 - In forms a name given twice, or one that ends in `[]`, makes a list.
 
@@ -18,9 +18,6 @@ What it deliberately doesn't do: files. A multipart part with a file name is ref
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -36,8 +33,6 @@ MULTIPART = "multipart/form-data"
 JSON = "application/json"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _JSON_BLANKS = b" \t\r\n"  # RFC 8259, section 2
-DISCARD_BYTES_MAX = 4 * 1024 * 1024  # of a body that is too large; who sends more may see a reset instead of the 413
-DISCARD_S = 2.0
 
 
 async def read_body(request: Request, bytes_max: int) -> dict[str, Any]:
@@ -63,31 +58,14 @@ def is_json_object(raw: bytes) -> bool:
 
 
 async def _read_bytes(request: Request, bytes_max: int) -> bytes:
-    declared = request.headers.get("content-length", "")
-    stream = request.stream()
-    if declared.isascii() and declared.isdigit() and int(declared[:19]) > bytes_max:
-        await _discard(stream)
-        raise TooLargeError(f"the body has {declared[:19]} bytes; at most {bytes_max} are read")
     pieces: list[bytes] = []
     size_bytes = 0
-    async for piece in stream:
+    async for piece in request.stream():
         size_bytes += len(piece)
-        if size_bytes > bytes_max:
-            await _discard(stream)
+        if size_bytes > bytes_max:  # the protocol has refused it already
             raise TooLargeError(f"the body has more than {bytes_max} bytes")
         pieces.append(piece)
     return b"".join(pieces)
-
-
-async def _discard(stream: AsyncIterator[bytes]) -> None:
-    """Read on for a while and keep nothing: closing on a client that still sends would destroy our answer under way."""
-    size_bytes = 0
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(DISCARD_S):
-            async for piece in stream:
-                size_bytes += len(piece)
-                if size_bytes > DISCARD_BYTES_MAX:
-                    return
 
 
 def _parse_json(raw: bytes, kind: str) -> dict[str, Any]:

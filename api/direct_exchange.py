@@ -30,6 +30,8 @@ from api.errors import response_for
 from api.services import Services, overloaded
 
 if TYPE_CHECKING:
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
     from api.http_protocol import BoundedHttpProtocol
 
 _PAUSED_AFTER = (429, 503)
@@ -104,7 +106,7 @@ class DirectExchange:
             parts += (b"\r\n\r\n", body)
             protocol.transport.write(b"".join(parts))
             if not self.keep_alive:
-                protocol.transport.close()
+                protocol.end()
             protocol.on_response_complete()
             if status in _PAUSED_AFTER:
                 protocol.hold()
@@ -178,7 +180,7 @@ class Refusal(DirectExchange):
         if not services.is_full(services.reads if reads else services.writes) or method not in _REFUSABLE:
             return None
         path = protocol.url.partition(b"?")[0].decode("latin-1")
-        if services.gate_of("GET", path) is services.probes or not is_plain(protocol):
+        if services.gate_of("GET", path) is services.probe_gate or not is_plain(protocol):
             return None
         return cls(protocol, services)
 
@@ -189,6 +191,27 @@ class Refusal(DirectExchange):
         method, path = protocol.parser.get_method().decode(), protocol.url.partition(b"?")[0].decode("latin-1")
         route = path if path in self._services.thin_paths else UNMATCHED
         self.answer(method, route, _REFUSAL.status_code, _REFUSAL.raw_headers, bytes(_REFUSAL.body))
+
+
+class BodyRefusal(DirectExchange):
+    """What a request gets in place of the app's answer, before all of its body has come."""
+
+    __slots__ = ("_error", "_method")
+
+    def __init__(
+        self, protocol: BoundedHttpProtocol, services: Services, error: RookeryError, replaced: RequestResponseCycle,
+        closing: bool,
+    ) -> None:  # fmt: skip
+        """replaced: what uvicorn has made for it, and the app was not given."""
+        super().__init__(protocol, services)
+        self._error, self._method = error, replaced.scope["method"]
+        self.keep_alive = replaced.keep_alive and not closing
+
+    def start(self) -> None:
+        """Refuse."""
+        self.begin()
+        status, headers, body = self.fail(self._error)
+        self.answer(self._method, UNMATCHED, status, keep_private(headers), body)  # a token may be in what has come
 
 
 def is_plain_read(protocol: BoundedHttpProtocol) -> bool:

@@ -2,8 +2,9 @@
 
 Rules of this file
 - Every request has an id, a count and perhaps a log entry: `request_log.py`.
-- Too many requests at once are shed with 503 before anything is read (`Services.admit`); health checks and metrics have
-  places of their own. Most are shed before they come here (`direct_exchange.py`).
+- Requests come here complete. Too many at once are shed with 503 before anything else (`Services.admit`); health checks
+  and metrics have places of their own. Most are shed before they come here (`direct_exchange.py`), and after those that
+  are shed here their connection pauses, too.
 - What a request must see of earlier writes is read here, what it has written is added to its answer: `positions.py`.
 - Every request has a deadline (503), and exactly one answer, whatever happens inside.
 - No cache may keep an answer in which a token had a part: `caching.py`.
@@ -26,6 +27,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from actors.core.errors import NotFoundError
 from api.admission import Gate
 from api.caching import is_private, keep_private
 from api.errors import response_for
@@ -35,7 +37,10 @@ from api.positions import position_header, positions_of, positions_of_request
 from api.services import Services
 
 UNMATCHED = "unmatched"
-_CLIENT_GONE_STATUS = 499  # in the log and the metrics only; nobody is there to get it
+HOLD = "hold"  # in a scope's state: what makes its connection pause
+HOLD_COST = 4  # of a refusal that comes out of here, in those of direct_exchange.py
+_HELD_AFTER = (429, 503)
+CLIENT_GONE_STATUS = 499  # in the log and the metrics only; nobody is there to get it
 
 
 class Answer:
@@ -91,10 +96,12 @@ class Edge:
         gate = services.gate_of(method, scope["path"])
         gate.count += 1
         try:
+            if gate is not services.probe_gate and services.probes.is_at_figures(scope.get("server")):
+                raise NotFoundError("figures are served at this port, and nothing else")
             services.admit(scope, gate)
             await self._serve(inner, receive, answer, gate)
         except ClientDisconnect:
-            answer.status = answer.status or _CLIENT_GONE_STATUS
+            answer.status = answer.status or CLIENT_GONE_STATUS
         except Exception as error:  # noqa: BLE001 - the last line: whatever happens gets one answer and one log entry
             response = response_for(error, request_id)  # logs what is unexpected
             if not answer.status:
@@ -105,12 +112,14 @@ class Edge:
             seconds = now_s - started_s
             if 200 <= answer.status < 300:
                 gate.note(seconds, now_s)
+            elif answer.status in _HELD_AFTER and HOLD in scope["state"]:
+                scope["state"][HOLD](HOLD_COST)
             services.requests.note(method, self._route_of(inner), answer.status, seconds, request_id)
 
     async def _serve(self, scope: Scope, receive: Receive, answer: Answer, gate: Gate) -> None:
         services = self._services
         path, method = scope["path"], scope["method"]
-        if gate is not services.probes:
+        if gate is not services.probe_gate:
             answer.given = positions_of(scope["headers"])
             answer.positions = dict(answer.given)
         positions_of_request.set(answer.positions)

@@ -5,7 +5,7 @@ Rules of this file
   `RookeryError`s carry code and status; the framework's 404, 405 and validation errors are translated.
 - 429 and 503 always carry `Retry-After` in whole seconds, rounded up.
 - Anything unexpected is logged with the request id and answered 500 with a fixed sentence: no traceback, no value.
-  Input must never lead there.
+  Input must never lead there; if it does, the log is bounded (`log_unexpected`).
 """
 
 from __future__ import annotations
@@ -22,17 +22,40 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from actors.core.errors import MalformedError, OverloadedError, RookeryError
+from cluster.log_bound import Budget
 
 RETRY_AFTER_DEFAULT_S = 1.0
 _STATUSES_TO_RETRY = (429, 503)
+_STATUSES_TO_CLOSE = (408, 413, 414, 431)
 _FRAMEWORK_CODES = {400: "malformed", 401: "unauthorized", 403: "forbidden", 404: "not_found", 413: "too_large"}
+FRAMES_MAX = 20  # of a traceback, the innermost: a recursion has a thousand
+DEFECTS_PER_S_MAX = 10  # that are logged, of one kind one: whoever finds a way to cause them would fill the disk
 _log = structlog.get_logger("rookery.api")
+_defects = Budget(kind_max=1, all_max=DEFECTS_PER_S_MAX)
 
 
 class UnsupportedMediaError(RookeryError):
     """A body of a content type that no call takes."""
 
     code, status = "unsupported_media_type", 415
+
+
+class TooSlowError(RookeryError):
+    """A request of which not all has come in time."""
+
+    code, status = "request_timeout", 408
+
+
+class HeadTooLargeError(RookeryError):
+    """A request's head, or one line of it, that is larger than any that makes sense."""
+
+    code, status = "head_too_large", 431
+
+
+class UriTooLongError(RookeryError):
+    """A path that is longer than any there is."""
+
+    code, status = "uri_too_long", 414
 
 
 class MethodNotAllowedError(RookeryError):
@@ -63,9 +86,20 @@ def response_for(error: BaseException, request_id: str) -> Response:
 
 
 def log_unexpected(error: BaseException, request_id: str) -> None:
-    """Log a defect of ours: frames without their locals and without the message, as both may hold a token or a text."""
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    _log.error("unexpected_error", request_id=request_id, error=type(error).__name__, frames=frames)
+    """Log a defect of ours: frames without their locals and without the message, as both may hold a token or a text.
+
+    Defects of one kind come from one line. What is beyond the bounds is counted, and never rendered.
+    """
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    where = (last.tb_frame.f_code.co_filename, last.tb_lineno) if last is not None else None
+    left_out = _defects.take((type(error).__name__, where))
+    if left_out < 0:
+        return
+    frames = "".join(traceback.format_tb(error.__traceback__, -FRAMES_MAX))
+    more = {"left_out_before": left_out} if left_out else {}
+    _log.error("unexpected_error", request_id=request_id, error=type(error).__name__, frames=frames, **more)
 
 
 def _known(error: RookeryError) -> Response:
@@ -75,8 +109,8 @@ def _known(error: RookeryError) -> Response:
         headers["retry-after"] = str(max(1, math.ceil(wait_s)))
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
-    if error.status == 413:
-        headers["connection"] = "close"  # the rest of the body is not read
+    if error.status in _STATUSES_TO_CLOSE:
+        headers["connection"] = "close"  # the rest is not read
     code = "unavailable" if error.code == "moved" else error.code
     return _json(error.status, error_body(code, error.message, error.field), headers)
 

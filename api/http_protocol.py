@@ -1,122 +1,140 @@
 """uvicorn's HTTP/1.1 protocol with the bounds that it lacks, and with refusals in our error shape.
 
 Rules of this file
-- A client that doesn't do its part holds neither memory nor a connection for long: a head has at most HEAD_BYTES_MAX
-  bytes (OPEN_HEAD_BYTES_MAX as long as it isn't complete) and HEADER_COUNT_MAX headers and is complete within HEAD_S;
-  so is what is left of a body after its request was answered; an answer is read within WRITE_STALL_S.
+- Nothing is worked on, or kept, before its size is known: a head has at most HEAD_BYTES_MAX bytes and HEADER_COUNT_MAX
+  headers, and is looked at (`heads.py`) before anything is made of it. How long a client may take, and how a connection
+  ends, is said in `http_connection.py`.
+- A request goes to the app when all of it is there. What hasn't come waits for its client (`body_wait.py`) and is
+  bounded for all connections together (`bodies.py`).
+- A body may take twice the bytes that are in it, and a head's more: chunks have sizes, extensions and trailers without
+  an end. Trailers are read past (RFC 9110, section 6.5.1): they are nobody's token and no host.
 - At most PIPELINE_COUNT_MAX requests wait behind the one under way: a chunk of 256 KiB can hold 14,000, of 3 KB each
   once they are parsed. Who sends more is hung up on.
-- A connection on which something was refused is read again after a pause, so that who doesn't heed `Retry-After` gets
-  REFUSALS_PER_S refusals at most, however many connections there are. To refuse takes half as long as to answer:
-  without the pause clients at three times the capacity kept this worker from answering anything.
-- How many connections there may be, and which of them goes first, is decided by `connections.py`.
-- What isn't HTTP gets the same JSON error as everything else.
+- Answers stay in order: a refusal that would overtake another answer isn't written; the connection ends after that one.
+- Nobody asks for another protocol: the request is answered, and the connection ends. With a body it is refused, since
+  the parser takes that for the other protocol and a proxy before us may not.
 - Ordinary home reads and searches are answered right here (`home_exchange.py`, `search_exchange.py`), and so are
-  requests that this worker has no place for (`direct_exchange.py`); everything else is uvicorn's and the app's.
+  health checks (`probe_exchange.py`) and requests that this worker has no place for (`direct_exchange.py`); everything
+  else is uvicorn's and the app's.
 - A connection's next home read or search whose head is the last one's but for the URL goes past the parser.
 
-Cost: two method calls and a few comparisons per chunk read and request, 0.5 us; 0.6 us to see that a request is
-neither a home read nor a search.
+Cost: two method calls and a few comparisons per chunk read and request, 0.5 us; 1.2 us to see that a request is well
+formed, and neither a home read nor a search.
 """
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+import httptools
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from actors.core.errors import RookeryError
-from api.caching import PRIVATE
-from api.direct_exchange import DirectExchange, ReadExchange, Refusal
-from api.errors import error_body, log_unexpected, response_for
+from actors.core.errors import MalformedError, OverloadedError, RookeryError, TooLargeError
+from api import heads
+from api.body_wait import BodyWait
+from api.direct_exchange import BodyRefusal, DirectExchange, ReadExchange, Refusal
+from api.edge import CLIENT_GONE_STATUS, HOLD, UNMATCHED
+from api.errors import HeadTooLargeError, log_unexpected
 from api.home_exchange import HomeExchange
+from api.http_connection import DISCARD_BYTES_MAX, BoundedConnection
+from api.limits import HEAD_BYTES_MAX, HEADER_COUNT_MAX
+from api.probe_exchange import ProbeExchange
 from api.search_exchange import SearchExchange
 from api.services import Services
 
-HEAD_BYTES_MAX = 512 * 1024  # counted in chunks as they are read (256 KiB at most), which may hold part of a body
-OPEN_HEAD_BYTES_MAX = 128 * 1024  # of one that isn't complete: what comes next is appended to a copy of its last line
-HEADER_COUNT_MAX = 128
-HEAD_S = 20.0
+SLICE_BYTES = 16 * 1024  # that the parser is given at once: so exactly is known how much of a head has come
 PIPELINE_COUNT_MAX = 64
-REFUSALS_PER_S = 8_000  # a fifth of this worker's time
 KNOWN_HEAD_BYTES_MAX = 4 * 1024
-HOLD_S_LEAST = 0.001  # shorter pauses aren't worth a timer
-WRITE_STALL_S = 20.0  # an answer has a few hundred KiB at most
+_BODY_HEADERS = (b"content-length", b"transfer-encoding")
 
 
-class BoundedHttpProtocol(HttpToolsProtocol):
+class BoundedHttpProtocol(BoundedConnection):
     """See the head of the file."""
 
     def __init__(self, *args: Any, services: Services, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._services = services
-        self._refused = self.is_held = False
-        self._head_open = True
-        self._head_bytes = 0
+        super().__init__(*args, services=services, **kwargs)
+        self._head_bytes = 0  # of the head that has begun, at least; those before it in the same slice are counted, too
+        self._slice_bytes = 0
         self._known_head = b""  # of the last read answered here, URL excluded; `headers` and `scope` are its
-        self._read_timer: asyncio.TimerHandle | None = None  # for a head, or the rest of a body
-        self._write_timer: asyncio.TimerHandle | None = None  # for an answer to be read
-        self._under_way: RequestResponseCycle | None = None  # the last that the app was given; later ones wait
+        self._under_way: RequestResponseCycle | DirectExchange | None = None  # later ones wait
+        self._incomplete: tuple[RequestResponseCycle, Any] | None = None  # the app's next, but for its body
+        self._wait: BodyWait | None = None  # for that body
+        self._body_bytes = 0  # of bodies that the app wasn't given yet
+        self._holds_body = False  # whether `Bodies` knows of some
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start to wait for the first head, if there is room for one more connection."""
-        super().connection_made(transport)
-        peer = self.client[0] if self.client else ""
-        refusal = self._services.connections.admit(self, self._services.limiter.connection_address(peer))
-        if refusal is not None:
-            self._refuse(refusal)
-            return
-        self._arm_read_timer()
+    # -- its end ------------------------------------------------------------------------------------------------------
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
-        self._services.connections.forget(self)
-        self._cancel_read_timer()
-        self._cancel_write_timer()
+        if self._incomplete is not None:
+            self._services.requests.note(self.scope["method"], UNMATCHED, CLIENT_GONE_STATUS, 0.0, "")
+        self._give_up_waiting()
         if self._under_way is not None and not self._under_way.response_complete:
             self._under_way.disconnected = True  # uvicorn tells the newest only, and this one would write to nobody
             self._under_way.message_event.set()
-        self.pipeline.clear()
         super().connection_lost(exc)
 
-    def hold(self) -> None:
-        """Something was refused: read nothing for a while."""
-        pause_s = self._services.connections.open_count / REFUSALS_PER_S
-        if pause_s >= HOLD_S_LEAST and not self.is_held:
-            self.is_held = True
-            self.flow.pause_reading()
-            self.loop.call_later(pause_s, self._release)
+    def shutdown(self) -> None:
+        """Close when what is under way has been answered; a request of which not all has come isn't waited for."""
+        if self._incomplete is not None:
+            self.turn_away(OverloadedError("this worker ends", None, 1.0), closing=True)
+        else:
+            super().shutdown()
 
-    def _release(self) -> None:
-        self.is_held = False
-        if not self.transport.is_closing():
-            self.flow.resume_reading()
-
-    def drop(self) -> None:
-        """Close now, whatever hasn't been sent."""
-        self.transport.abort()
+    # -- what comes in -------------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, unless the head or the pipeline has grown too large."""
-        if self._refused or (self._known_head and data.endswith(self._known_head) and self._repeat(data)):
+        if self._refused:
+            self._discard(len(data))
+            return
+        if self._known_head and data.endswith(self._known_head) and self._repeat(data):
             return
         before, is_first = self.cycle, self._head_open and not self._head_bytes
-        if self._head_open:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES_MAX:
-                self.send_400_response(f"the head of the request has more than {HEAD_BYTES_MAX} bytes")
-                return
-        super().data_received(data)
-        if self._head_open and self._head_bytes:
-            if self._head_bytes > OPEN_HEAD_BYTES_MAX:
-                self.send_400_response(f"the head of the request has more than {OPEN_HEAD_BYTES_MAX} bytes so far")
-                return
-            if self._read_timer is None:
-                self._arm_read_timer()
+        if len(data) <= SLICE_BYTES:
+            self._feed(data)
+        else:
+            for at in range(0, len(data), SLICE_BYTES):
+                if not self._refused and not self.transport.is_closing():
+                    self._feed(data[at : at + SLICE_BYTES])
+        if self._incomplete is not None or self._body_bytes or self._holds_body:
+            self._look_at_bodies()
+        if self._head_open and self._head_bytes and self._read_timer is None:
+            self._arm_read_timer()
         begun: object = self.cycle
         if is_first and begun is not before and isinstance(begun, ReadExchange) and len(data) <= KNOWN_HEAD_BYTES_MAX:
             self._learn(data)
+
+    def _feed(self, data: bytes) -> None:
+        """Parse a slice of what has come."""
+        self._slice_bytes = len(data)
+        if self._head_open:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES_MAX + SLICE_BYTES:
+                self.turn_away(heads.too_large())
+                return
+        else:
+            self._rest_bytes += len(data)
+            if self._rest_bytes > self._rest_bytes_max():
+                self._refuse_rest()
+                return
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:  # what else there is the parser takes for another protocol
+            self._refused = True
+            self.cycle.keep_alive = False
+        except httptools.HttpParserError as error:
+            self._refuse_unparsed(error)
+
+    def _refuse_unparsed(self, error: httptools.HttpParserError) -> None:
+        """Refuse what the parser, or one of the callbacks below, has refused."""
+        cause = error.__context__
+        if not isinstance(cause, RookeryError):
+            if cause is not None and not isinstance(cause, httptools.HttpParserError):
+                log_unexpected(cause, "")
+            cause = MalformedError("this is not a request of HTTP/1.1")
+        self.turn_away(cause, closing=True)
 
     def _learn(self, data: bytes) -> None:
         """Keep the head of a read that was answered here, if it was all of what has come."""
@@ -148,52 +166,90 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         services.connections.begin(self)
         self._unset_keepalive_if_required()
         exchange.more_body = False
-        self.cycle = exchange  # type: ignore[assignment]
+        self.cycle = self._under_way = exchange  # type: ignore[assignment]
         exchange.start()
         return True
+
+    # -- what the parser says ------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         """What the parser reads now replaces the headers that were known."""
         self._known_head = b""
+        if not self._head_bytes:  # behind another request in the same slice
+            self._head_bytes = self._slice_bytes
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header; too many are no valid request."""
-        if len(self.headers) >= HEADER_COUNT_MAX:
-            raise ValueError(f"more than {HEADER_COUNT_MAX} headers")  # the parser wraps it: answered with 400
-        super().on_header(name, value)
+        """Take one header, but no trailer; too many are no valid request."""
+        if self._head_open:
+            if len(self.headers) >= HEADER_COUNT_MAX:
+                raise HeadTooLargeError(f"the request has more than {HEADER_COUNT_MAX} headers")
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is complete: its clock stops."""
-        self._head_open = False
-        self._head_bytes = 0
+        """The head is complete: its clock stops, and it is looked at. Raising ends the parsing of this slice."""
         if self._read_timer is not None:
             self._cancel_read_timer()
+        if self._head_bytes > HEAD_BYTES_MAX and heads.size_of(self.url, self.headers) > HEAD_BYTES_MAX:
+            raise heads.too_large()
+        problem = heads.problem_of(self.url, self.headers, self.parser.get_http_version() == "1.0")
+        if problem is not None:
+            raise problem
         services = self._services
-        services.connections.begin(self)
         exchange: DirectExchange | None
         try:
-            exchange = (
-                (Refusal.of(self, services) if services.any_full() else None)
-                or HomeExchange.of(self, services)
-                or SearchExchange.of(self, services)
-            )
+            if self._is_at_figures:
+                exchange = ProbeExchange.of(self, services)
+            else:
+                exchange = (
+                    (Refusal.of(self, services) if services.any_full() else None)
+                    or HomeExchange.of(self, services)
+                    or SearchExchange.of(self, services)
+                    or ProbeExchange.of(self, services)
+                )
         except Exception as error:  # noqa: BLE001 - a defect of ours: the parser would say that it isn't HTTP, and hang up
             log_unexpected(error, "")
             exchange = None  # the long way has an answer to whatever happens
         if exchange is None:
             if len(self.pipeline) >= PIPELINE_COUNT_MAX:
                 self.drop()
-                raise ValueError(f"more than {PIPELINE_COUNT_MAX} requests wait")  # ends the parsing of this chunk
-            super().on_headers_complete()
+                raise MalformedError(f"more than {PIPELINE_COUNT_MAX} requests wait")
+            if self.parser.should_upgrade() and any(name in _BODY_HEADERS for name, _ in self.headers):
+                raise MalformedError("this server speaks HTTP/1.1: a request with a body can't ask for more")
+            super().on_headers_complete()  # raises if the URL is none
+            self._end_head()
             return
+        self._end_head()
+        services.connections.begin(self)
         self._unset_keepalive_if_required()  # armed if the request before in the same chunk was refused at once
-        self.cycle = exchange  # type: ignore[assignment]
+        self.cycle = self._under_way = exchange  # type: ignore[assignment]
         exchange.start()
 
+    def _end_head(self) -> None:
+        self._head_open = False
+        self._head_bytes = self._rest_bytes = 0
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """It is the turn of a request: give it to the app, if it is complete."""
+        if cycle.more_body:
+            self._incomplete = cycle, app
+            return
+        self._body_bytes -= len(cycle.body)
         self._under_way = cycle
+        cycle.scope["state"][HOLD] = self.hold  # type: ignore[typeddict-item]
+        self._services.connections.begin(self)
         super()._start_asgi_task(cycle, app)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body. Of a request that was refused it is read past."""
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.body += body
+        self._body_bytes += len(body)
+        most = self._services.settings.body_bytes_max
+        if len(cycle.body) > most:
+            raise TooLargeError(f"the body has more than {most} bytes")
 
     def on_message_complete(self) -> None:
         """The next byte belongs to another request's head."""
@@ -201,65 +257,86 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._read_timer is not None:
             self._cancel_read_timer()
         super().on_message_complete()
+        if self._incomplete is not None:
+            (cycle, app), self._incomplete = self._incomplete, None
+            self._end_wait()
+            self._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         """Wait for the next request; the rest of one that was answered early has to come soon."""
         super().on_response_complete()
         if self.transport.is_closing():
             self._arm_write_timer()
-        elif self.cycle.response_complete:  # the newest request; others may wait in the pipeline before it
-            self._services.connections.end(self)
-            if not self._head_open and self._read_timer is None:
-                self._arm_read_timer()
-
-    def pause_writing(self) -> None:
-        """The client doesn't read as fast as we write."""
-        super().pause_writing()
-        self._arm_write_timer()
-
-    def resume_writing(self) -> None:
-        """It has read."""
-        super().resume_writing()
-        self._cancel_write_timer()
-
-    def timeout_keep_alive_handler(self) -> None:
-        """No request for a long time: close, and wait for nothing."""
-        self.drop()
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what can't be read as HTTP, and close."""
-        self._write_and_close(400, error_body("malformed", msg), b"")
-
-    def _refuse(self, error: RookeryError) -> None:
-        """Answer a connection that there is no room for, and close it."""
-        self._refused = True
-        response = response_for(error, "")
-        retry_after = b"retry-after: %b\r\n" % response.headers["retry-after"].encode()
-        self._write_and_close(response.status_code, bytes(response.body), retry_after)
-
-    def _write_and_close(self, status: int, body: bytes, header: bytes) -> None:
-        if self.transport.is_closing():
             return
-        head = b"content-type: application/json\r\n%bcontent-length: %d\r\n%b: %b\r\nconnection: close\r\n\r\n" % (
-            header, len(body), *PRIVATE,  # whatever the request was, a token may have been in it
-        )  # fmt: skip
-        self.transport.write(STATUS_LINE[status] + head + body)
-        self.transport.close()
-        self._arm_write_timer()
+        if self._incomplete is not None or self.cycle.response_complete:  # the newest; others may be before it
+            self._services.connections.end(self)
+            if not self._head_open and self._incomplete is None and self._read_timer is None:
+                self._arm_read_timer()
+        if self._incomplete is not None or self._holds_body:
+            self._look_at_bodies()
 
-    def _arm_read_timer(self) -> None:
-        self._read_timer = self.loop.call_later(HEAD_S, self.drop)
+    # -- what isn't complete, and what is refused ----------------------------------------------------------------------
 
-    def _cancel_read_timer(self) -> None:
-        if self._read_timer is not None:
-            self._read_timer.cancel()
-            self._read_timer = None
+    def _look_at_bodies(self) -> None:
+        """Begin to wait for a body, and say how much of bodies this connection holds."""
+        services = self._services
+        if self._incomplete is not None and self._wait is None:
+            self._wait = BodyWait(self, services, self._incomplete[0])
+            self._wait.begin()
+        if self._incomplete is not None or self._body_bytes:
+            address = "" if self._holds_body else services.limiter.address_of(self.scope)  # type: ignore[arg-type]
+            self._holds_body = True
+            services.bodies.hold(self, address, self._body_bytes)
+        elif self._holds_body:
+            self._holds_body = False
+            services.bodies.forget(self)
 
-    def _arm_write_timer(self) -> None:
-        self._cancel_write_timer()
-        self._write_timer = self.loop.call_later(WRITE_STALL_S, self.drop)
+    def displace(self) -> None:
+        """Give up what waits on this connection: there is too much."""
+        self.turn_away(OverloadedError("too many requests wait for their bodies; try again", None, 1.0), closing=True)
 
-    def _cancel_write_timer(self) -> None:
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-            self._write_timer = None
+    def turn_away(self, error: RookeryError, closing: bool = False) -> None:
+        """Refuse the newest request, of which not all has come, and what waits before it; or what is none.
+
+        closing: whether the connection ends then, as it does after some errors anyway.
+        """
+        under_way, incomplete = self._under_way, self._incomplete
+        self._incomplete = None
+        self._give_up_waiting()
+        if incomplete is not None:
+            exchange = BodyRefusal(self, self._services, error, incomplete[0], closing)
+            self.cycle = self._under_way = exchange  # type: ignore[assignment]
+            exchange.start()
+        elif under_way is not None and not under_way.response_complete:
+            self._refused = True
+            self.cycle = under_way  # type: ignore[assignment]
+            under_way.keep_alive = False
+        elif self._head_open:
+            self._write_and_close(error, lingering=True)
+        else:  # its request has its answer
+            self.drop()
+
+    def _give_up_waiting(self) -> None:
+        if self._wait is not None:
+            self._end_wait()
+        self.pipeline.clear()
+        self._body_bytes = 0
+        if self._holds_body:
+            self._holds_body = False
+            self._services.bodies.forget(self)
+
+    def _end_wait(self) -> None:
+        if self._wait is not None:
+            self._wait.end()
+            self._wait = None
+
+    def _rest_bytes_max(self) -> int:
+        if self.cycle.response_complete:
+            return DISCARD_BYTES_MAX
+        return 2 * self._services.settings.body_bytes_max + HEAD_BYTES_MAX
+
+    def _refuse_rest(self) -> None:
+        if self.cycle.response_complete:
+            self.drop()
+        else:
+            self.turn_away(TooLargeError("the body takes too many bytes for what is in it"), closing=True)

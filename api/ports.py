@@ -12,6 +12,12 @@ from typing import Any, Protocol
 Done = Callable[[Any, Exception | None], None]
 
 
+class Bound(Protocol):
+    """How many requests of a kind there may be, which changes."""
+
+    count_bound: int
+
+
 class Cluster(Protocol):
     """The way to the shards."""
 
@@ -47,8 +53,15 @@ class Cluster(Protocol):
         """Return the shard that owns a bucket, as far as this client knows."""
         ...
 
+    def share_places(self, reads: Bound, writes: Bound) -> None:
+        """Have so many requests under way at most, of which those to one shard hold half.
+
+        Of a shard that has stopped answering, too, callers are told at once, with OverloadedError.
+        """
+        ...
+
     def figures(self) -> Mapping[str, float]:
-        """Return what the client has counted of reads from replicas, by the names of `api.metrics.CLUSTER_FIGURES`."""
+        """Return what the client has counted, by the names of `api.metrics.CLUSTER_FIGURES`."""
         ...
 
     def hangs(self) -> Mapping[str, int]:

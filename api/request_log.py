@@ -23,11 +23,13 @@ import structlog
 from api.limits import REQUEST_ID_CHARS_MAX
 from api.metrics import Metrics
 from api.settings import ApiSettings
+from cluster.log_bound import Budget
 
 _FIT_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,%d}" % REQUEST_ID_CHARS_MAX)
 _READS = ("GET", "HEAD")
 UNASKED_PER_S_MAX = 20  # log entries of failed and slow requests: 2 ms of the event loop a second
 _log = structlog.get_logger("rookery.api")
+_access_log = structlog.get_logger("rookery.access")  # what an operator has asked for: in no other bound
 
 
 class RequestLog:
@@ -37,8 +39,7 @@ class RequestLog:
         """clock: seconds that only grow."""
         self._settings = settings
         self._metrics = metrics
-        self._clock = clock
-        self._second, self._unasked_count, self._left_out_count = 0, 0, 0
+        self._unasked = Budget(UNASKED_PER_S_MAX, UNASKED_PER_S_MAX, clock)
         self._id_prefix = secrets.token_hex(6)
         self._id_numbers = itertools.count(1)
 
@@ -54,15 +55,15 @@ class RequestLog:
         self._metrics.observe(method, route, status, seconds)
         wanted = self._settings.access_log
         slow = seconds > self._settings.slow_request_s
+        log, left_out = _access_log, 0
         if wanted == "off" or (wanted == "writes" and method in _READS):
             if not slow and status < 500:
                 return
-            if not self._may_log_unasked():
-                self._left_out_count += 1
+            log, left_out = _log, self._unasked.take("request")
+            if left_out < 0:
                 return
-        more = {"left_out_before": self._left_out_count} if self._left_out_count else {}
-        self._left_out_count = 0
-        _log.info(
+        more = {"left_out_before": left_out} if left_out else {}
+        log.info(
             "slow_request" if slow else "request",
             method=method,
             route=route,
@@ -71,11 +72,3 @@ class RequestLog:
             request_id=request_id,
             **more,
         )
-
-    def _may_log_unasked(self) -> bool:
-        """Count one more entry that nobody asked for; whether this second has room for it."""
-        second = int(self._clock())
-        if second != self._second:
-            self._second, self._unasked_count = second, 0
-        self._unasked_count += 1
-        return self._unasked_count <= UNASKED_PER_S_MAX

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+import re
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
 from actors.core.errors import OverloadedError
 from actors.core.ids import bucket_of_account
 from api.admission import Gate
 from api.auth import Authenticator
+from api.bodies import Bodies
 from api.connections import Connections
 from api.links import Origins
 from api.login_attempts import LoginAttempts
 from api.metrics import Metrics
 from api.passwords import Passwords
 from api.ports import Cluster
+from api.probes import PROBE_PATHS, Probes
 from api.rate_limits import RateLimiter
 from api.readiness import Readiness
 from api.renewals import Renewals
@@ -22,8 +25,8 @@ from api.request_log import RequestLog
 from api.search import Search
 from api.settings import ApiSettings
 
-PROBE_PATHS = frozenset(("/healthz", "/readyz", "/metrics"))
 PROBE_COUNT_MAX = 64  # health checks and scrapes under way; they are let in whatever else there is
+ADDRESS_COUNTED = "address_counted"  # in a scope's state: its address's rate was taken from already
 _READ_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
@@ -52,9 +55,13 @@ class Services:
         self.requests = RequestLog(settings, self.metrics, clock)
         self.reads = Gate(settings.in_flight_count_max)
         self.writes = Gate(-(-settings.in_flight_count_max // 2))  # when the disk is slow, half stays for reads
-        self.probes = Gate(PROBE_COUNT_MAX)
+        cluster.share_places(self.reads, self.writes)
+        self.probe_gate = Gate(PROBE_COUNT_MAX)
+        self.probes = Probes(self, clock)
         self._in_flight_count_max = settings.in_flight_count_max
         self.connections = Connections(settings.connection_count_max, settings.address_connection_count_max)
+        self.bodies = Bodies(settings.connection_count_max, settings.body_bytes_max)
+        self.token_paths: Sequence[re.Pattern[str]] = ()  # of routes that take a token
 
     @property
     def in_flight_count(self) -> int:
@@ -64,7 +71,7 @@ class Services:
     def gate_of(self, method: str, path: str) -> Gate:
         """Return what a request counts in."""
         if path in PROBE_PATHS:
-            return self.probes
+            return self.probe_gate
         return self.reads if method in _READ_METHODS else self.writes
 
     def any_full(self) -> bool:
@@ -79,18 +86,23 @@ class Services:
     def is_full(self, gate: Gate) -> bool:
         """Whether the next request of that kind would be refused."""
         return gate.count >= gate.count_bound or (
-            gate is not self.probes and self.in_flight_count >= self._in_flight_count_max
+            gate is not self.probe_gate and self.in_flight_count >= self._in_flight_count_max
         )
+
+    def takes_token(self, path: str) -> bool:
+        """Whether there is such a route, and it looks at a token. Cost: 10 us."""
+        return any(pattern.match(path) for pattern in self.token_paths)
 
     def admit(self, scope: MutableMapping[str, Any], gate: Gate) -> None:
         """Let a request in that its gate counts already. Raises OverloadedError or RateLimitedError."""
         if gate.count > gate.count_bound:
             raise overloaded()
-        if gate is self.probes:
+        if gate is self.probe_gate:
             return
         if self.reads.count + self.writes.count > self._in_flight_count_max:
             raise overloaded()
-        self.limiter.check_address(scope, gate is self.writes)
+        if ADDRESS_COUNTED not in scope["state"]:
+            self.limiter.check_address(scope, gate is self.writes)
 
     async def ask_bucket(self, bucket: int, op: str, args: list[Any]) -> Any:
         """One lane request by bucket, within the request's deadline."""
@@ -117,6 +129,7 @@ class Services:
             "token_cache_misses": self.auth.miss_count,
             **self.search.figures(),
             **self.connections.figures(),
+            **self.bodies.figures(),
             **self.cluster.figures(),
         }
 

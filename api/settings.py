@@ -31,10 +31,13 @@ class RateLimitSettings:
     account_write: Rate = Rate(20, 200)
     address_read: Rate = Rate(300, 2_000)
     address_write: Rate = Rate(100, 1_000)
+    account_search: Rate = Rate(300, 3_000)  # units of search: see actors/search/costs.py
+    address_search: Rate = Rate(1_000, 10_000)
     login: Rate = Rate(1, 60)  # wrong passwords: see login_attempts.py
     register: Rate = Rate(1, 60)  # per address
     table_entries_max: int = 100_000  # least recently used buckets are forgotten: some 20 MB
     trusted_proxies: tuple[str, ...] = ()  # networks such as "10.0.0.0/8"; see proxies.py
+    proxy_header: Literal["any", "x-forwarded", "forwarded"] = "any"
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ class ApiSettings:
     search_timeout_s: float = 1.0  # how long a search waits for one shard
     search_cache_s: float = 1.0  # how long its answer is repeated; trends too
     search_beside_home_reads: int = 2  # searches under way at once while home timelines are read; 0: any number
+    metrics_shared: bool = True  # /metrics is served at the API's port
+    figures_keep_s: float = 1.0  # how long the text of /metrics is repeated
     keep_alive_s: int = 75
     graceful_shutdown_s: int = 10
     rate_limits: RateLimitSettings = field(default_factory=RateLimitSettings)

@@ -9,7 +9,7 @@ Rules of this file
   is asked of what becomes a link, not of all that is glued to it, and asked of UTS #46 (as browsers do; pydantic has it
   in Rust). The library's `idna` codec of 2003 is quadratic in a label's distinct characters: 10 ms for 280 of them.
   And a path belongs to the host that it follows; the library gives it to the last name of ASCII before it, whatever
-  stands between.
+  stands between. An i with another number of dots is none.
 
 How it works
 A host is labels with dots between, and the text after one of the dots is a top-level domain. So a text is cut into runs
@@ -17,8 +17,9 @@ of what hosts are made of, and only those count that have such a dot. In a run, 
 to which dot a host that begins with it may reach; then, from left to right, the first place where a host can begin gets
 the longest that it can have. Each character is looked at a fixed number of times.
 
-    see  foo_bar.example.com日本.jp/a   the run: foo_bar.example.com日本.jp, with two top-level domains, com and jp
-              reaches ->      |     |   the host: foo_bar.example.com日本.jp; in it, without https://, the ASCII name
+    foo_bar.example.com日本.jp/a     one run; com and jp are top-level domains, so there are two dots that count
+    |---------------------> jp|      the host that begins with its first label: it goes as far as it can
+            |---------> com          the name in it that is a link if no http:// stands before
 
 Without `http://` or `https://` only names of ASCII and Latin letters are links: those inside of the host.
 

@@ -21,8 +21,11 @@ class TokenBuckets:
         self._entries_max, self._clock = entries_max, clock
         self._buckets: OrderedDict[Hashable, list[float]] = OrderedDict()  # key -> [tokens, when]
 
-    def take(self, key: Hashable, rate: Rate) -> float:
-        """Take one token and return 0.0, or the seconds until there is one."""
+    def take(self, key: Hashable, rate: Rate, units: float = 1.0) -> float:
+        """Take tokens and return 0.0, or the seconds until there are as many. units: 0 only looks whether there is one.
+
+        Who asks for more than a bucket holds takes all of it.
+        """
         now = self._clock()
         bucket = self._buckets.get(key)
         if bucket is None:
@@ -33,10 +36,11 @@ class TokenBuckets:
             self._buckets.move_to_end(key)
         tokens = min(rate.burst, bucket[0] + (now - bucket[1]) * rate.per_s)
         bucket[1] = now
-        if tokens < 1.0:
+        needed = min(max(units, 1.0), rate.burst)
+        if tokens < needed:
             bucket[0] = tokens
-            return (1.0 - tokens) / rate.per_s
-        bucket[0] = tokens - 1.0
+            return (needed - tokens) / rate.per_s
+        bucket[0] = tokens - min(units, rate.burst)
         return 0.0
 
     def give_back(self, key: Hashable, rate: Rate) -> None:

@@ -4,6 +4,7 @@ Rules of this file
 - A plain class; the Ray shell is elsewhere. It opens its own listening socket with SO_REUSEPORT, so that the kernel
   spreads connections over the workers of a node.
 - `auth_mode="open"` believes every client, so it listens on loopback only.
+- Figures may have an address of their own. No other worker shares it: a scrape is to meet the one that it means.
 - No signal handlers: whoever starts the worker stops it.
 """
 
@@ -44,16 +45,18 @@ class ApiWorker:
         host: str = "127.0.0.1",
         port: int = 8000,
         name: str = "api-0",
+        figures_at: tuple[str, int] | None = None,
     ) -> None:
         """settings: what ApiSettings.from_mapping takes. connect: makes the cluster client; it is given the function to
         call with `(account_id, secret_hash or None)` for every `revoked` push. port: 0 takes a free one (see `port`).
+        figures_at: address of their own at which figures are served; its port may be 0, too.
 
         Raises ValueError for an unknown setting, or for a host that isn't loopback with auth_mode "open".
         """
         self.settings = ApiSettings.from_mapping(settings)
         if self.settings.auth_mode == "open" and not is_loopback(host):
             raise ValueError(f'auth_mode "open" believes every client: listen on loopback, not on {host}')
-        self.host, self.port, self.name = host, port, name
+        self.host, self.port, self.name, self.figures_at = host, port, name, figures_at
         self._connect = connect
         self._cluster: Cluster | None = None
         self._services: Services | None = None
@@ -69,10 +72,14 @@ class ApiWorker:
         listeners = [listener, *(listener.dup() for _ in range(_ACCEPTS_PER_TURN - 1))]
         self.port = int(listener.getsockname()[1])
         try:
+            if self.figures_at is not None:
+                listeners.append(_open_figures(*self.figures_at))
+                self.figures_at = self.figures_at[0], int(listeners[-1].getsockname()[1])
             self._cluster = await self._connect(self._drop_token)
             app = create_app(self._cluster, self.settings, worker=self.name)
             self._services = app.state.services
             self._services.connections.allow_files()
+            self._services.probes.port_of_figures = self.figures_at[1] if self.figures_at else 0
             self._server = _QuietServer(self._server_config(app, self._services))
             self._serving = asyncio.create_task(self._server.serve(sockets=listeners))
             while not self._server.started:
@@ -150,8 +157,8 @@ class _QuietServer(uvicorn.Server):
         yield
 
 
-def open_listener(host: str, port: int) -> socket.socket:
-    """Return a bound socket that other workers may share the port of.
+def open_listener(host: str, port: int, shared: bool = True) -> socket.socket:
+    """Return a bound socket; shared: other workers may share its port.
 
     It doesn't listen before the server serves: while this worker waits for the cluster, the kernel would give it its
     share of the connections.
@@ -160,13 +167,22 @@ def open_listener(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shared))
         listener.bind((host, port))
         listener.setblocking(False)
     except OSError:
         listener.close()
         raise
     return listener
+
+
+def _open_figures(host: str, port: int) -> socket.socket:
+    """Return a bound socket of this worker alone."""
+    try:
+        return open_listener(host, port, shared=False)
+    except OSError as error:
+        reason = f"figures can't be served at {host}:{port} ({error.strerror}); metrics.http says where they are to be"
+        raise OSError(error.errno, reason) from error
 
 
 def is_loopback(host: str) -> bool:

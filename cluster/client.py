@@ -7,6 +7,8 @@ Rules of this file
 - Every operation of docs/lane.md may be sent again after a lost connection: they are idempotent by nature, and `post`
   by its idempotency key. So a call is retried until its deadline even when the outcome of an attempt is unknown. A
   caller who posts without a key accepts that such a retry may post twice.
+- Of the places that requests have (`share_places`), those to one shard hold half, and a shard that doesn't answer is
+  asked no more but for a probe a second: shard_places.py. Tools that share nothing wait.
 - Only "not the owner" and "can't be reached" are retried. A refusal, OverloadedError included, goes to the caller:
   repeating what a full queue has refused makes the queue no shorter. (What a follower refuses is asked again at the
   primary: read_routing.py.)
@@ -32,6 +34,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import asdict
 from typing import Any
@@ -47,6 +50,7 @@ from cluster.read_routing import ReadFigures, Unanswered
 from cluster.replica_group import FOLLOWER_READS, TRACKED_WRITES, ReplicaGroup, Request
 from cluster.replica_lanes import UNREACHABLE, ReplicaLanes
 from cluster.shard_map import Replica, ShardMap
+from cluster.shard_places import LATE_SHARE, Bound, Places, ShardPlaces, UnreachableError
 
 logger = logging.getLogger("rookery.client")
 
@@ -96,6 +100,7 @@ class ClusterClient:
         self._groups: list[ReplicaGroup | None] = [None]  # by shard; None where it has one replica
         self._figures = ReadFigures()
         self._positions = WritePositions()
+        self._places = ShardPlaces(follower_reads, time.monotonic)
         self._actor_call_count = 0
         self._finishing: set[asyncio.Task[None]] = set()  # the event loop holds tasks only weakly
         self._closed = False
@@ -141,7 +146,11 @@ class ClusterClient:
     def figures(self) -> dict[str, int]:
         """Return what was counted of shards with several replicas; the names are those of docs/operations.md."""
         stalled_count = sum(group.reads.stalled_count for group in self._groups if group is not None)
-        return {**asdict(self._figures), "stalled_lanes": stalled_count}
+        return {**asdict(self._figures), "stalled_lanes": stalled_count, **self._places.figures()}
+
+    def share_places(self, reads: Bound, writes: Bound) -> None:
+        """Have so many requests under way at most, of which those to one shard hold half; see shard_places.py."""
+        self._places.share(reads, writes)
 
     async def call(
         self,
@@ -159,14 +168,9 @@ class ClusterClient:
         Raises what the shard refuses with (a RookeryError), or OverloadedError with retry_after_s when no owner could
         be reached in time; then the outcome of a write is unknown, and sending it again is safe (module header).
         """
+        shard = self._buckets[bucket]
         deadline = asyncio.get_running_loop().time() + timeout_s
-        lane = self._lanes[self._buckets[bucket]]
-        if lane is not None and not lane.closed:
-            try:
-                return await lane.request(op, args, timeout_s)
-            except (MovedError, LaneDisconnected) as error:
-                return await self._call_until(Request(bucket, None, op, args, deadline, fresh, seen), error)
-        return await self._call(Request(bucket, None, op, args, deadline, fresh, seen))
+        return await self._ask(shard, timeout_s, Request(bucket, None, op, args, deadline, fresh, seen))
 
     def send(
         self,
@@ -182,49 +186,13 @@ class ClusterClient:
 
         The error is what `call` would raise. Cost: 1 us over LaneClient.send while the lane is up and the map right.
         """
-        shard = self._buckets[bucket]
-        lane = self._lanes[shard]
-        if lane is not None and not lane.closed:
-            deadline = lane.time() + timeout_s
-
-            def take(body: Any, error: Exception | None) -> None:
-                if isinstance(error, (MovedError, LaneDisconnected)):
-                    request = Request(bucket, None, op, args, deadline, fresh, seen)
-                    self._finish(self._call_until(request, error), done)
-                else:
-                    done(body, error)
-
-            try:
-                lane.send(op, args, timeout_s, take)
-                return
-            except RookeryError as error:  # nothing was sent: `call` finds out the same, and what to do about it
-                logger.debug("lane to shard %d takes no request: %s", shard, error)
-        deadline = asyncio.get_running_loop().time() + timeout_s
-        self._send(Request(bucket, None, op, args, deadline, fresh, seen), self._groups[shard], done)
+        self._send(self._buckets[bucket], bucket, None, op, args, timeout_s, done, fresh, seen)
 
     def send_shard(
         self, shard: int, op: str, args: list[Any], timeout_s: float, done: Done, seen: SeenPositions | None = None
     ) -> None:
         """As `send`, to a shard by number: for questions that all shards are asked at once."""
-        lane = self._lanes[shard] if 0 <= shard < len(self._lanes) else None
-        if lane is not None and not lane.closed:
-            deadline = lane.time() + timeout_s
-
-            def take(body: Any, error: Exception | None) -> None:
-                if isinstance(error, (MovedError, LaneDisconnected)):
-                    request = Request(None, shard, op, args, deadline, False, seen)
-                    self._finish(self._call_until(request, error), done)
-                else:
-                    done(body, error)
-
-            try:
-                lane.send(op, args, timeout_s, take)
-                return
-            except RookeryError as error:  # as in `send`
-                logger.debug("lane to shard %d takes no request: %s", shard, error)
-        deadline = asyncio.get_running_loop().time() + timeout_s
-        group = self._groups[shard] if 0 <= shard < len(self._groups) else None
-        self._send(Request(None, shard, op, args, deadline, False, seen), group, done)
+        self._send(shard, None, shard, op, args, timeout_s, done, False, seen)
 
     async def call_shard(
         self,
@@ -237,13 +205,7 @@ class ClusterClient:
     ) -> Any:
         """Ask a shard by number; for operations on many keys. Arguments and errors are those of `call`."""
         deadline = asyncio.get_running_loop().time() + timeout_s
-        lane = self._lanes[shard] if 0 <= shard < len(self._lanes) else None
-        if lane is not None and not lane.closed:
-            try:
-                return await lane.request(op, args, timeout_s)
-            except (MovedError, LaneDisconnected) as error:
-                return await self._call_until(Request(None, shard, op, args, deadline, fresh, seen), error)
-        return await self._call(Request(None, shard, op, args, deadline, fresh, seen))
+        return await self._ask(shard, timeout_s, Request(None, shard, op, args, deadline, fresh, seen))
 
     async def scatter(
         self, op: str, args_by_shard: dict[int, list[Any]], timeout_s: float = CALL_TIMEOUT_S
@@ -273,47 +235,99 @@ class ClusterClient:
         """Call the holder of a user name with `[username, *args]`."""
         return self.call(bucket_of_name(username), op, [username, *args], timeout_s)
 
-    # -- shards with several replicas ------------------------------------------------------------------------------
+    # -- the quick path --------------------------------------------------------------------------------------------
 
-    async def _call(self, request: Request) -> Any:
-        """Ask what is connected; if that settles nothing, go the slow way."""
-        shard = self._buckets[request.bucket] if request.bucket is not None else request.shard
-        group = self._groups[shard] if shard is not None and 0 <= shard < len(self._groups) else None
-        if group is None:
-            return await self._call_until(request, None)
+    async def _ask(self, shard: int, timeout_s: float, request: Request) -> Any:
+        """Ask what is connected; if that settles nothing, go the slow way. The request holds a place meanwhile."""
+        op = request.op
+        places = self._places.of(shard, op)
+        places.enter()
         try:
-            return await group.ask(request)
-        except _TRY_AGAIN as error:
-            return await self._call_until(request, error)
+            lane = self._lanes[shard] if 0 <= shard < len(self._lanes) else None
+            try:
+                if lane is not None and not lane.closed:
+                    body = await lane.request(op, request.args, timeout_s)
+                else:
+                    group = self._groups[shard] if 0 <= shard < len(self._groups) else None
+                    body = await (self._call_until(request, None) if group is None else group.ask(request))
+            except _TRY_AGAIN as error:
+                body = await self._call_until(request, error)
+        except asyncio.CancelledError:
+            left_s = request.deadline - asyncio.get_running_loop().time()
+            places.give_up(op, left_s <= (1.0 - LATE_SHARE) * timeout_s)
+            raise
+        except BaseException as error:
+            places.leave(op, error)
+            raise
+        places.leave(op, None)
+        return body
 
-    def _send(self, request: Request, group: ReplicaGroup | None, done: Done) -> None:
-        """As `_call`, without a task unless the slow way is needed."""
+    def _send(
+        self, shard: int, bucket: int | None, shard_asked: int | None, op: str, args: list[Any], timeout_s: float,
+        done: Done, fresh: bool, seen: SeenPositions | None,
+    ) -> None:  # fmt: skip
+        """As `_ask`, without a task unless the slow way is needed. Either bucket or shard_asked is given."""
+        places = self._places.of(shard, op)
+        try:
+            places.enter()
+        except OverloadedError as error:
+            asyncio.get_running_loop().call_soon(done, None, error)
+            return
+        lane = self._lanes[shard] if 0 <= shard < len(self._lanes) else None
+        if lane is not None and not lane.closed:
+            deadline = lane.time() + timeout_s
+
+            def take(body: Any, error: Exception | None) -> None:
+                if isinstance(error, (MovedError, LaneDisconnected)):
+                    request = Request(bucket, shard_asked, op, args, deadline, fresh, seen)
+                    self._finish(self._call_until(request, error), places, op, done)
+                else:
+                    places.leave(op, error)
+                    done(body, error)
+
+            try:
+                lane.send(op, args, timeout_s, take)
+                return
+            except RookeryError as error:  # nothing was sent: the slow way finds out the same, and what to do about it
+                logger.debug("lane to shard %d takes no request: %s", shard, error)
+        request = Request(
+            bucket, shard_asked, op, args, asyncio.get_running_loop().time() + timeout_s, fresh, seen
+        )  # fmt: skip
+        group = self._groups[shard] if 0 <= shard < len(self._groups) else None
+        self._send_to_group(request, group, places, done)
+
+    def _send_to_group(self, request: Request, group: ReplicaGroup | None, places: Places, done: Done) -> None:
+        """Ask the replicas of a shard; without any, go the slow way."""
+        op = request.op
         if group is None:
-            self._finish(self._call_until(request, None), done)
+            self._finish(self._call_until(request, None), places, op, done)
             return
 
         def take(body: Any, error: Exception | None) -> None:
             if isinstance(error, _TRY_AGAIN):
-                self._finish(self._call_until(request, error), done)
+                self._finish(self._call_until(request, error), places, op, done)
             else:
+                places.leave(op, error)
                 done(body, error)
 
         try:
             group.send(request, take)
         except _TRY_AGAIN as error:
-            self._finish(self._call_until(request, error), done)
+            self._finish(self._call_until(request, error), places, op, done)
         except RookeryError as error:
-            asyncio.get_running_loop().call_soon(done, None, error)
+            asyncio.get_running_loop().call_soon(take, None, error)
 
-    def _finish(self, call: Coroutine[Any, Any, Any], done: Done) -> None:
-        """Carry out a call in a task of its own, and tell `done` how it ended."""
+    def _finish(self, call: Coroutine[Any, Any, Any], places: Places, op: str, done: Done) -> None:
+        """Carry out a call in a task of its own, give its place back, and tell `done` how it ended."""
 
         async def run() -> None:
             try:
                 body = await call
             except Exception as error:  # noqa: BLE001  it is done's to judge
+                places.leave(op, error)
                 done(None, error)
             else:
+                places.leave(op, None)
                 done(body, None)
 
         task = asyncio.get_running_loop().create_task(run())
@@ -360,7 +374,7 @@ class ClusterClient:
             raise refusal
         why = "this client is closed" if error is None else f"{type(error).__name__}: {error}"
         message = f"shard {self._target(request)} can't be reached ({why}); the request may have been carried out"
-        raise OverloadedError(message, None, RETRY_AFTER_S) from error
+        raise UnreachableError(message, None, RETRY_AFTER_S) from error
 
     async def _connect_and_ask(self, request: Request, shard: int) -> Any:
         """One attempt, dialling where it must. Raises _TRY_AGAIN or UNREACHABLE for "not this time"."""
@@ -458,6 +472,7 @@ class ClusterClient:
         for group in old_groups:
             if group is not None and group not in self._groups:
                 group.close()
+        self._places.resize(new.shard_count)
         if old is not None and old.buckets != new.buckets:
             self._positions.forget(b for b in range(BUCKET_COUNT) if old.buckets[b] != new.buckets[b])
         self._buckets = new.buckets
@@ -467,6 +482,7 @@ class ClusterClient:
             self._on_push(OPENED, replica.shard)
         if replica.shard >= len(self._groups):  # the shard was given up meanwhile
             return
+        self._places.is_new(replica.shard)
         group = self._groups[replica.shard]
         if group is not None:
             group.reads.connect(replica.index, lane)

@@ -12,7 +12,7 @@ import ipaddress
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from configs.sections import NODE_ADDRESS
+from configs.sections import NODE_ADDRESS, PORT_MAX, PORT_MIN
 
 if TYPE_CHECKING:
     from configs.settings import Settings
@@ -203,3 +203,32 @@ def ports_do_not_collide(s: Settings) -> Finding | None:
         "is also cluster.dashboard_port",
         f"set cluster.dashboard_port={s.server.port - 1 if s.server.port > 1 else s.server.port + 1}",
     )
+
+
+@rule(
+    "metrics.http",
+    "server.port",
+    "cluster.workers",
+    "cluster.ray_address",
+    "cluster.dashboard",
+    "cluster.dashboard_port",
+)
+def metrics_have_ports_of_their_own(s: Settings) -> Finding | None:
+    if s.metrics.address is None:
+        return None
+    host, first = s.metrics.address
+    if host == NODE_ADDRESS and not s.cluster.ray_address:
+        return Finding(
+            "metrics.http", "is at the node's address, but there is no Ray cluster to join", f"set 127.0.0.1:{first}"
+        )
+    last = first + s.cluster.workers - 1
+    if not PORT_MIN <= first <= last <= PORT_MAX:
+        wanted = f"ports {first} to {last}, one for each of cluster.workers, which there aren't"
+        return Finding("metrics.http", f"needs {wanted}", f"set a port of at most {PORT_MAX - s.cluster.workers + 1}")
+    taken = {s.server.port: "server.port"}
+    if s.cluster.dashboard:
+        taken[s.cluster.dashboard_port] = "cluster.dashboard_port"
+    for port, name in taken.items():
+        if first <= port <= last:
+            return Finding("metrics.http", f"would take {port}, which is {name}", f"set its port above {port}")
+    return None

@@ -6,6 +6,8 @@ Rules of this file
 - Redaction is the last step before rendering, so it also sees what libraries log, formatted tracebacks and bound
   context. It works on names (a closed list below) and on shapes inside any text: bearer headers, secrets in query
   strings, passwords in URLs. Callers needn't remember it.
+- How many entries there are in a second is bounded by the filter that a process gives (`cluster/log_bound.py`), how
+  large one is by TEXT_CHARS_MAX.
 - Logs go to stderr; stdout belongs to data. Inside a Ray actor Ray carries stderr to its session logs and, where that
   is on, to the driver.
 
@@ -30,6 +32,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 REDACTED = "[redacted]"
 DEPTH_MAX = 6  # containers inside containers that are searched; deeper ones are left out whole
+TEXT_CHARS_MAX = 16_384  # of one text: a long traceback has half of that
 
 # Names whose value is a secret, whole. Compared in lower case with - as _.
 _SECRET_NAMES = frozenset(
@@ -62,7 +65,12 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 
 
 def redact_text(text: str) -> str:
-    """Return text without bearer tokens, secrets in query strings or `name=value` pairs, and passwords in URLs."""
+    """Return text without bearer tokens, secrets in query strings or `name=value` pairs, and passwords in URLs.
+
+    Of more than TEXT_CHARS_MAX characters the rest is left out.
+    """
+    if len(text) > TEXT_CHARS_MAX:
+        text = f"{text[:TEXT_CHARS_MAX]}... ({len(text) - TEXT_CHARS_MAX} characters more)"
     for shape, replacement in _SHAPES:
         text = shape.sub(replacement, text)
     return text
@@ -114,11 +122,12 @@ def configure_logging(
     *,
     component: str | None = None,
     stream: TextIO | None = None,
+    bound: logging.Filter | None = None,
 ) -> None:
     """Set up this process's logs; calling it again replaces the set-up.
 
     component: readable name of the process, such as `rookery:shard-00:replica-0`, on every line.
-    stream: where to write; the current `sys.stderr` if not given.
+    stream: where to write; the current `sys.stderr` if not given. bound: says of each record whether it is written.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -140,6 +149,8 @@ def configure_logging(
             ],
         )
     )
+    if bound is not None:
+        handler.addFilter(bound)
     _take_over_stdlib(handler, level.upper())
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

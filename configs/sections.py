@@ -49,6 +49,13 @@ Port = Annotated[int, Field(ge=PORT_MIN, le=PORT_MAX)]
 NODE_ADDRESS = "node"  # a host that is not a name: the address by which Ray knows the node
 HOST_PATTERN = r"^[A-Za-z0-9._:\-]+$"
 Host = Annotated[str, Field(pattern=HOST_PATTERN, json_schema_extra={"expected": "a host name or an IP address"})]
+MetricsPlace = Annotated[
+    str,
+    Field(
+        pattern=r"^(auto|shared|off|([A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5})$",
+        json_schema_extra={"expected": "auto, shared, off, or HOST:PORT such as 127.0.0.1:9464"},
+    ),
+]
 DataDir = Annotated[Path, BeforeValidator(_absolute)]
 
 
@@ -85,6 +92,11 @@ class Limits(Section):
     address_reads_burst: int = Field(3_000, ge=1, description="reads from one address at once")
     address_writes_per_min: int = Field(6_000, ge=1, description="writes from one address, refill rate")
     address_writes_burst: int = Field(600, ge=1, description="writes from one address at once")
+    # A unit is one word of a search for tweets, newest first; a prefix is 5, by rank all of it is 3 times as much.
+    account_search_units_per_min: int = Field(6_000, ge=1, description="cost of an account's searches, refill rate")
+    account_search_units_burst: int = Field(1_200, ge=1, description="cost of an account's searches at once")
+    address_search_units_per_min: int = Field(18_000, ge=1, description="cost of an address's searches, refill rate")
+    address_search_units_burst: int = Field(3_000, ge=1, description="cost of an address's searches at once")
     address_logins_per_min: int = Field(
         30, ge=1, description="wrong passwords from one address, refill rate; a tenth for one name"
     )
@@ -255,6 +267,10 @@ class Server(Section):
         description="networks whose X-Forwarded-For, -Proto and -Host, or Forwarded, are believed",
         json_schema_extra={"expected": NETWORKS_EXPECTED},
     )
+    # A proxy that writes the one hands on what its clients wrote in the other.
+    proxy_header: Literal["any", "x-forwarded", "forwarded"] = Field(
+        "any", description="which of these headers count; any: the first, or Forwarded where there is none of them"
+    )
     public_url: PublicUrl = Field(
         "",
         max_length=PUBLIC_URL_CHARS_MAX,
@@ -303,5 +319,16 @@ class Log(Section):
 class Metrics(Section):
     """Metrics."""
 
+    http: MetricsPlace = Field(
+        "auto",
+        description="where /metrics is: shared (the API's port), off, HOST:PORT (worker n of a node: PORT + n); "
+        "auto: shared if server.host is loopback, else off",
+    )
     ray_export: bool = Field(True, description="publish metrics through Ray's metrics endpoints")
     flush_ms: int = Field(1_000, ge=100, le=60_000, description="how often a process hands its metrics to Ray")
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port of their own, of the first worker of a node, if they have one."""
+        host, _, port = self.http.rpartition(":")
+        return (host.strip("[]"), int(port)) if host else None

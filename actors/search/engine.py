@@ -57,6 +57,7 @@ from cluster import heartbeat as heartbeats
 from cluster.heartbeat import NO_HANGS, Heartbeat, busy, end_with_parent, tell_where_on_signal
 from cluster.lane_handshake import LaneKeys
 from cluster.lane_server import LaneRequest, LaneServer
+from cluster.log_bound import LogBound
 
 logger = logging.getLogger("rookery.search")
 
@@ -461,4 +462,6 @@ def main() -> None:
         step_back(BEHIND)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     logging.basicConfig(level=logging.WARNING, format="search %(levelname)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(LogBound())
     uvloop.run(serve(given))

@@ -61,9 +61,14 @@ class ServerThread:
     number, and answers of two parts then wait for the client's delayed acknowledgement: 44 ms each.
     """
 
-    def __init__(self, settings: Mapping[str, Any] | None = None, fake: Any = None) -> None:
-        self.fake = fake or FakeCluster()
-        self._settings = {"passwords": CHEAP_PASSWORDS, "rate_limits": NO_LIMITS, **(settings or {})}
+    def __init__(self, settings: Mapping[str, Any] | None = None, fake: Any = None, host: str = "127.0.0.1") -> None:
+        self.fake, self._host = fake or FakeCluster(), host
+        self._settings = {
+            "passwords": CHEAP_PASSWORDS,
+            "rate_limits": NO_LIMITS,
+            "figures_keep_s": 0.0,
+            **(settings or {}),
+        }
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -73,9 +78,10 @@ class ServerThread:
 
     def __enter__(self) -> LiveServer:
         self._thread.start()
-        self.worker = ApiWorker(self._settings, self._connect, port=0)
+        self.worker = ApiWorker(self._settings, self._connect, self._host, 0)
         port = asyncio.run_coroutine_threadsafe(self.worker.start(), self._loop).result(10)
-        return LiveServer(f"http://127.0.0.1:{port}", self.fake, self.worker)
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return LiveServer(f"http://{host}:{port}", self.fake, self.worker)
 
     def __exit__(self, *_: object) -> None:
         asyncio.run_coroutine_threadsafe(self.worker.stop(), self._loop).result(20)

@@ -189,7 +189,7 @@ def test_heads_that_come_byte_by_byte_are_cut_off(monkeypatch):
             for byte in b"GET /feed":
                 for sock in slow:
                     sock.sendall(bytes([byte]))
-        monkeypatch.setattr("api.http_protocol.HEAD_S", 0.2)
+        monkeypatch.setattr("api.http_connection.HEAD_S", 0.2)
         late = opened.enter_context(dial(live))
         with contextlib.suppress(ConnectionError):
             for byte in b"GET /feed?user_id=1 HTTP/1.1\r\nhost: x\r\n" * 2:  # never quiet for as long as the clock runs
@@ -198,9 +198,10 @@ def test_heads_that_come_byte_by_byte_are_cut_off(monkeypatch):
         assert is_gone(late)
 
 
-def test_a_body_that_trickles_is_refused_at_the_deadline_and_cut_off_later(monkeypatch):
-    monkeypatch.setattr("api.http_protocol.HEAD_S", 0.5)
-    with serving(request_timeout_s=0.3) as live, dial(live) as sock:
+def test_a_body_that_trickles_is_refused_and_cut_off(monkeypatch):
+    monkeypatch.setattr("api.body_wait.GRACE_S", 0.3)
+    monkeypatch.setattr("api.http_connection.LINGER_S", 0.5)
+    with serving() as live, dial(live) as sock:
         head = b"POST /tweet HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 5000\r\n\r\n"
         sock.sendall(head)
         sock.settimeout(0.05)
@@ -217,13 +218,13 @@ def test_a_body_that_trickles_is_refused_at_the_deadline_and_cut_off_later(monke
                 break
             said += more
         assert time.monotonic() < deadline, "it holds its connection for ever"
-        assert said.startswith(b"HTTP/1.1 503 ")
+        assert said.startswith(b"HTTP/1.1 408 ")
         wait_for_in_flight(worker_of(live)._services, 0)
 
 
 @pytest.mark.parametrize("header", [[], ["content-length: 0"]], ids=["direct", "through the app"])
 def test_clients_that_do_not_read_their_pages_are_dropped_and_hold_no_place(monkeypatch, header):
-    monkeypatch.setattr("api.http_protocol.WRITE_STALL_S", 1.0)
+    monkeypatch.setattr("api.http_connection.WRITE_STALL_S", 1.0)
     with serving(in_flight_count_max=8) as live, contextlib.ExitStack() as opened:
         deaf = [opened.enter_context(dial(live)) for _ in range(12)]
         for sock in deaf:

@@ -14,7 +14,7 @@ from actors.core.errors import ForbiddenError, OverloadedError, RateLimitedError
 from actors.core.ids import ID_MAX
 from api.auth import Authenticator, make_token, parse_token
 from api.passwords import Passwords
-from api.rate_limits import RateLimiter, group_of_address
+from api.rate_limits import RateLimiter
 from api.settings import ApiSettings, PasswordSettings, Rate, RateLimitSettings
 from tests.api.conftest import CHEAP_PASSWORDS, PASSWORD, ServerThread, assert_error
 from tests.api.fake_cluster import FakeAccount, FakeCluster
@@ -65,6 +65,24 @@ class TestRateLimits:
         assert allowed <= 4 + 2 * (clock.now_s - 100.0) + 1e-6
         limiter.check()
 
+    def test_a_search_takes_what_it_costs_and_never_more_than_a_bucket_holds(self):
+        clock = Clock()
+        limiter = RateLimiter(RateLimitSettings(address_search=Rate(2, 20), account_search=Rate(1, 10)), clock)
+        limiter.check_search(scope("192.0.2.1"), 0, 15)
+        with pytest.raises(RateLimitedError, match="searches of this address") as refusal:
+            limiter.check_search(scope("192.0.2.1"), 0, 9)
+        assert refusal.value.retry_after_s == 2.0
+        clock.now_s += 2.0
+        limiter.check_search(scope("192.0.2.1"), 0, 9)
+        clock.now_s += 1000.0
+        limiter.check_search(scope("192.0.2.1"), 0, 500)  # all that it holds
+        limiter.check_search(scope("192.0.2.2"), 7, 10)
+        with pytest.raises(RateLimitedError, match="searches of account 7"):
+            limiter.check_search(scope("192.0.2.3"), 7, 1)
+        limiter.check_address(scope("192.0.2.1"), False)
+        limiter.check_account(7, False)
+        limiter.check()
+
     def test_the_table_forgets_the_least_recently_used(self):
         limiter = RateLimiter(RateLimitSettings(account_read=Rate(1, 1), table_entries_max=2), Clock())
         for account in (1, 2, 3):
@@ -81,12 +99,6 @@ class TestRateLimits:
         assert proxied.address_of(scope("10.1.1.1", "6.6.6.6, 198.51.100.7, 10.2.2.2")) == "198.51.100.7"
         assert proxied.address_of(scope("192.0.2.1", "198.51.100.7")) == "192.0.2.1"
         assert proxied.address_of(scope("10.1.1.1", "garbage")) == "other"
-
-    def test_ipv6_counts_by_subscriber(self):
-        assert (
-            group_of_address("2001:db8::1") == group_of_address("2001:db8::ffff") != group_of_address("2001:db8:1::1")
-        )
-        assert group_of_address("::ffff:192.0.2.1") == "192.0.2.1"
 
 
 class TestTokens:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 
 import httpx
 import pytest
 import structlog
 
 from actors.core.errors import OverloadedError
+from api.errors import DEFECTS_PER_S_MAX, log_unexpected
+from api.probes import READINESS_KEEP_S
+from api.request_log import UNASKED_PER_S_MAX
 from api.settings import ApiSettings, Rate
 from api.worker import ApiWorker
+from cluster.log_bound import Budget
 from tests.api.conftest import CHEAP_PASSWORDS, NO_LIMITS, ServerThread, assert_error
 from tests.api.fake_cluster import FakeCluster
+from tests.api.test_home_exchange import get
+from tests.api.test_http_abuse import dial, is_gone, serving, worker_of
 
 SETTINGS = {"passwords": CHEAP_PASSWORDS, "rate_limits": NO_LIMITS}
 
@@ -88,9 +96,12 @@ async def test_a_start_that_fails_frees_the_port():
 def test_readiness_names_the_shards_that_are_not_served(anonymous, fake):
     assert anonymous.get("/readyz").json() == {"ready": True, "shards": 2, "unserved_shards": [], "degraded": []}
     fake.is_ready, fake.down = False, {1}
+    time.sleep(READINESS_KEEP_S * 1.1)
     reply = anonymous.get("/readyz")
     text = anonymous.get("/metrics").text
     fake.is_ready, fake.down = True, set()
+    time.sleep(READINESS_KEEP_S * 1.1)
+    assert anonymous.get("/readyz").status_code == 200
     assert reply.status_code == 503
     assert reply.json() == {"ready": False, "shards": 2, "unserved_shards": [1], "degraded": []}
     assert 'rookery_shard_up{shard="1"} 0.0' in text
@@ -139,3 +150,60 @@ def test_open_mode_needs_no_token():
         assert len(http.get("/feed", params={"user_id": user_id}).json()) == 1
         assert_error(http.post("/tweet", json={"status": "x"}), 422, "user_id")
         assert_error(http.get("/feed"), 422, "user_id")
+
+
+def test_defects_are_logged_some_a_second_and_the_rest_is_counted(monkeypatch):
+    """Each of them is 4 KB: whoever finds a way to cause one would fill the disk."""
+    now_s = 5.0
+    monkeypatch.setattr("api.errors._defects", Budget(1, DEFECTS_PER_S_MAX, lambda: now_s))
+    fake = FakeCluster()
+    fake.do_profile = lambda *_: 1 / 0  # type: ignore[method-assign]
+    fake.do_home = lambda *_: [].pop()  # type: ignore[method-assign]
+    with (
+        structlog.testing.capture_logs() as entries,
+        ServerThread({"auth_mode": "open"}, fake) as live,
+        httpx.Client(base_url=live.base_url) as http,
+    ):
+        for _ in range(50):
+            assert http.get("/1/profile").status_code == 500
+        assert http.get("/feed?user_id=1").status_code == 500
+        now_s = 6.0
+        assert http.get("/1/profile").status_code == 500
+    defects = [entry for entry in entries if entry["event"] == "unexpected_error"]
+    assert [entry["error"] for entry in defects] == ["ZeroDivisionError", "IndexError", "ZeroDivisionError"]
+    assert sum(entry.get("left_out_before", 0) for entry in defects) == 49
+    assert len([entry for entry in entries if entry["event"] == "request"]) <= 3 * UNASKED_PER_S_MAX
+
+
+def test_the_frames_of_a_recursion_are_its_last():
+    def endless() -> None:
+        endless()
+
+    with structlog.testing.capture_logs() as entries:
+        try:
+            endless()
+        except RecursionError as error:
+            log_unexpected(error, "r")
+    assert len(entries[0]["frames"]) < 8_000
+
+
+def test_what_is_no_http_is_counted_and_not_logged():
+    with structlog.testing.capture_logs() as entries, serving() as live:
+        records: list[logging.LogRecord] = []
+        handler = logging.Handler()
+        handler.emit = records.append  # type: ignore[method-assign]
+        logging.getLogger().addHandler(handler)
+        try:
+            for _ in range(20):
+                with dial(live) as sock:
+                    sock.sendall(b"NONSENSE\r\n\r\n")
+                    assert is_gone(sock)
+                with dial(live) as sock:
+                    sock.sendall(get("/healthz", "connection: upgrade", "upgrade: websocket"))
+                    assert is_gone(sock)
+        finally:
+            logging.getLogger().removeHandler(handler)
+        tallies = worker_of(live)._services.metrics._tallies
+        assert sum(tallies["other", "unmatched", 400].counts) == 20
+    assert not records
+    assert not entries

@@ -26,6 +26,7 @@ class Cluster:
         self.fetch_count = 0
         self.router_is_up = True
         self.asked: list[tuple[int, str]] = []
+        self.hang: set[int] = set()  # shards that answer nothing
         self.owned: dict[int, set[int]] = {}  # what each shard itself believes that it owns
 
     async def start_shard(self, shard, tcp=False):
@@ -37,7 +38,7 @@ class Cluster:
                 raise NotFoundError("no such account")
             if request.op == "full":
                 raise OverloadedError("queue full", None, 0.5)
-            if request.op == "hang":
+            if request.op == "hang" or shard in self.hang:
                 return
             if request.args and type(request.args[0]) is int and bucket_of_account(request.args[0]) not in owned:
                 raise MovedError("not mine")

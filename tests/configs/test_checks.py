@@ -35,6 +35,15 @@ LIMITED = "limits.address_logins_per_min=120"
         (["cluster.replicas=2", "storage.backend=redis"], "cluster.replicas", "of its own", ["cluster.replicas=1"]),
         (["durability.ack=replica"], "durability.ack", "at least 2, which is 1", ["durability.ack=journal"]),
         (["durability.ack=majority"], "durability.ack", "at least 2, which is 1", ["durability.ack=journal"]),
+        (["metrics.http=127.0.0.1:8000"], "metrics.http", "which is server.port", ["metrics.http=127.0.0.1:9464"]),
+        (
+            ["metrics.http=127.0.0.1:8263", "cluster.workers=3"],
+            "metrics.http",
+            "8265, which is cluster.dashboard_port",
+            ["metrics.http=127.0.0.1:8266"],
+        ),
+        (["metrics.http=[::1]:65535", "cluster.workers=2"], "metrics.http", "to 65536", ["metrics.http=[::1]:9464"]),
+        (["metrics.http=node:9464"], "metrics.http", "no Ray cluster to join", ["metrics.http=127.0.0.1:9464"]),
         (["timeline.arrivals_max=1000"], "timeline.arrivals_max", "power of two", ["timeline.arrivals_max=1024"]),
         (["timeline.arrivals_max=512"], "timeline.arrivals_max", "timeline.length", ["timeline.arrivals_max=1024"]),
         (

@@ -39,6 +39,7 @@ from actors.search.tags import TagRings
 from actors.search.trend_scores import term_keys
 from actors.search.trends import ShardTrends
 from api import auth, body, fields, links, params, positions, search_cursor, search_exchange, search_reads
+from api.addresses import parse_address
 from api.app import create_app
 from api.edge import allowed_methods
 from api.entities import find_entities, find_mentions, pack_entities
@@ -49,7 +50,6 @@ from api.links import cached_origin
 from api.metrics import Metrics
 from api.passwords import prepare_password
 from api.proxies import is_host
-from api.rate_limits import group_of_address
 from api.request_log import RequestLog
 from api.routes import search as search_routes
 from api.routes import wrk2
@@ -138,7 +138,7 @@ def _fields(given: str) -> None:
         lambda: idempotency_key(given, 1),
         lambda: auth.bearer_of(given),
         lambda: auth.parse_token("rk_" + given),
-        lambda: group_of_address(given),
+        lambda: parse_address(given),
         lambda: search_cursor.parse_cursor_of_top("t" + given),
         lambda: search_cursor.parse_cursor_of_top(given),
         lambda: fields.new_password(given),
