@@ -24,7 +24,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors.core.errors import OverloadedError
 from api.positions import positions_of_request
 from api.worker import ApiWorker
-from cluster.client import CALL_TIMEOUT_S, ClusterClient
+from cluster.client import CALL_TIMEOUT_S, OPENED, ClusterClient
 from cluster.code_on_disk import require_current
 from cluster.connect import NamedActors, open_client, router_handle
 from cluster.heartbeat import all_hangs
@@ -73,6 +73,8 @@ def api_settings(settings: Settings) -> dict[str, Any]:
             "account_write": rate("account_writes"),
             "address_read": rate("address_reads"),
             "address_write": rate("address_writes"),
+            "account_search": rate("account_search_units"),
+            "address_search": rate("address_search_units"),
             "login": rate("address_logins"),
             "register": rate("address_registers"),
             "trusted_proxies": list(settings.server.trusted_proxies),
@@ -189,11 +191,14 @@ class ApiActor:
         self._started.add_done_callback(self._end_if_failed)
         self._heartbeat.start()
 
-    async def _connect(self, drop_token: Callable[[int, bytes], None]) -> ApiCluster:
+    async def _connect(self, drop_token: Callable[[int, bytes | None], None]) -> ApiCluster:
         def on_push(topic: str, value: Any) -> None:
             if topic == "revoked":
                 drop_token(value[0], value[1])
             elif topic == "hidden":
+                self._worker.drop_searches()
+            elif topic == OPENED:  # what was revoked or hidden while there was no lane, nobody has told us
+                self._worker.drop_tokens()
                 self._worker.drop_searches()
 
         namespace = self._settings.cluster.namespace

@@ -5,7 +5,8 @@
     drain   tells the router, which does it (cluster/draining.py), and watches until nothing lives on the node
 
 Rules of this file
-- One process at a time is away; before the next one everything is there again: every shard led, every replica in sync.
+- One process at a time is away; before the next one everything is there again: every shard led, every replica in sync,
+  its searches answered.
 - Nothing is remembered here. A `roll` or `drain` that was interrupted has left a cluster that serves; run it again.
 - A process is ended as a crash would end it, and Ray starts the actor again, in a process with the code on disk
   (cluster/code_on_disk.py): recovery is the way that is tested most. API workers answer what they have begun first.
@@ -31,6 +32,8 @@ HAND_OVER_S = 15.0  # with the votes of replicas that don't answer
 HAND_OVER_TRIES = 5  # a follower that is just behind may have caught up a second later
 STOP_S = 60.0  # for an API worker's running requests
 BACK_S = 300.0  # for a process to be back and in sync: a large shard recovers, or is filled from the leader
+SEARCH_BACK_S = 60.0  # for its search engine to answer; a roll goes on without
+SEARCH_AWAY = (None, "starting", "starting again")  # None: it hasn't said yet. A router of an older version never does
 DRAIN_S = 900.0  # for all that lived on a node to live, in sync, elsewhere
 Say = Callable[[str], None]
 T = TypeVar("T")
@@ -161,14 +164,19 @@ class _Rolling:
                 return
 
     def restart_replica(self, name: str) -> None:
-        def pid_in(status: dict[str, Any]) -> int:
-            return next(int(r["pid"]) for r in status["replicas"] if r["actor"] == name)
+        def of(status: dict[str, Any]) -> dict[str, Any]:
+            found: dict[str, Any] = next(r for r in status["replicas"] if r["actor"] == name)
+            return found
 
         def back() -> int | None:
             status = self.cluster.settled()
-            return None if status is None or pid_in(status) == old else pid_in(status)
+            if status is None or of(status)["pid"] == old:
+                return None
+            if of(status).get("search", "off") in SEARCH_AWAY and time.monotonic() < begin + SEARCH_BACK_S:
+                return None  # or searches would lack this shard's part when the next replica goes
+            return int(of(status)["pid"])
 
-        old = pid_in(self.cluster.wait(self.cluster.settled, "the cluster isn't whole", BACK_S))
+        old = int(of(self.cluster.wait(self.cluster.settled, "the cluster isn't whole", BACK_S))["pid"])
         begin = time.monotonic()
         ray.kill(self.cluster.actor(name), no_restart=False)
         self._note(name, old, self.cluster.wait(back, f"{name} is not back and in sync", BACK_S), begin)

@@ -8,7 +8,6 @@ Rules of this file
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -41,7 +40,7 @@ class Page:
         self.tags: list[Any] | None = None  # instead of a tree: any, all, none
         self.rows: list[Found] = []
         self._rounds = 0
-        self.until_s = time.monotonic() + requests.timeout_s
+        self.until_s = request.until_s
 
     def ask_before(self, max_id: int) -> None:
         """Ask for what is older than max_id (0: the newest)."""
@@ -129,7 +128,7 @@ class TopPage:
         self.requests, self.request, self.tree, self.viewer = requests, request, tree, viewer
         self.count, self.highlight, self.at_ms, self.shown = count, highlight, at_ms, shown
         self.shown_here = requests.found.count_here(shown)
-        self.until_s = time.monotonic() + requests.timeout_s
+        self.until_s = request.until_s
 
     def ask(self) -> None:
         """Ask posting lists, or else the engine."""

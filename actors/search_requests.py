@@ -18,9 +18,11 @@
 
 Rules of this file
 - Any replica answers: its index may lag, its memory decides.
-- No task per request: the engine's answer calls back. IN_FLIGHT_MAX at once, each with a deadline.
-- Posting lists are gone through no longer than API workers wait, which is `search.timeout_ms` there as here. A lane
-  request has no deadline, and its connection outlives clients: a worker has one for all of them.
+- No task per request: the engine's answer calls back. IN_FLIGHT_MAX at once, and of the engine no more than
+  `search_room.py` lets in: the rest is refused at once.
+- A search is worked on no longer than API workers wait, which is `search.timeout_ms` there as here, from its coming on:
+  it isn't begun, gone on with or asked of the engine when it is late, and the engine is told until when. A lane request
+  has no deadline, and its connection outlives clients: a worker has one for all of them.
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ from actors.search.query import check_tree
 from actors.search.text import words as words_in
 from actors.search_pages import SPARE_COUNT, Page, TopPage
 from actors.search_postings import Matches
+from actors.search_room import EngineRoom
 from actors.searching import SearchEngine
 from cluster.lane_protocol import LaneDisconnected, LaneTimeout
 from cluster.turns import Turns
@@ -68,6 +71,28 @@ NOBODY = Viewer(0, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
 OPERATIONS = frozenset(("search", "search_accounts", "suggest", "tagged", "corrections", "trends", "search_check"))
 Reply = Callable[[Any], None]
 T = TypeVar("T")
+
+
+class Asked:
+    """A lane request for a search. until_s: on the clock of `time.monotonic`; nobody waits for an answer later."""
+
+    __slots__ = ("_request", "until_s")
+
+    def __init__(self, request: Any, until_s: float) -> None:
+        self._request, self.until_s = request, until_s
+
+    def reply(self, body: Any) -> None:
+        """As `LaneRequest.reply`."""
+        self._request.reply(body)
+
+    def fail(self, error: RookeryError) -> None:
+        """As `LaneRequest.fail`."""
+        self._request.fail(error)
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether whoever asked has gone."""
+        return bool(self._request.is_abandoned)
 
 
 def make_search(settings: Search, commits: Commits, reads: Reads, folder: Path) -> SearchRequests:
@@ -93,7 +118,8 @@ class SearchRequests:
         self.log = structlog.get_logger()
         self.turns = turns
         self.in_flight = 0
-        self.answered = self.failed = 0
+        self.room = EngineRoom()
+        self.answered = self.failed = self.late = 0
         self._operations: dict[str, Callable[..., None]] = {
             "search": self._search, "search_accounts": self._search_accounts, "suggest": self._suggest,
             "tagged": self._tagged, "corrections": self._corrections, "trends": self._trends,
@@ -129,13 +155,23 @@ class SearchRequests:
             raise NotFoundError("search is switched off on this cluster (search.enabled)")
         if self.in_flight + len(self.turns) >= IN_FLIGHT_MAX:
             raise OverloadedError(f"{IN_FLIGHT_MAX} searches are under way on this shard", retry_after_s=0.5)
-        self.turns.put(partial(self._guarded, request, op, partial(self._begin, request, op, args)))
+        asked = Asked(request, time.monotonic() + self.timeout_s)
+        self.turns.put(partial(self._guarded, asked, op, partial(self._begin, asked, op, args)))
 
-    def _begin(self, request: Any, op: str, args: list[Any]) -> None:
+    def _begin(self, request: Asked, op: str, args: list[Any]) -> None:
+        self._left_s(request)
         try:
             self._operations[op](request, *args)
         except TypeError as error:
             raise MalformedError(f"arguments of {op} don't fit: {str(error)[:200]}") from error
+
+    def _left_s(self, request: Asked) -> float:
+        """Return how long somebody waits yet. Raises OverloadedError when nobody does."""
+        left_s = request.until_s - time.monotonic()
+        if left_s <= 0 or request.is_abandoned:
+            self.late += 1
+            raise OverloadedError(f"the search took more than {self.timeout_s} s", retry_after_s=1.0)
+        return left_s
 
     def _guarded(self, request: Any, op: str, work: Callable[[], None]) -> None:
         """Do some work on a request when it is its turn; whatever it raises is the answer."""
@@ -151,7 +187,10 @@ class SearchRequests:
         """Return what `status` shows."""
         if self.engine is None:
             return {"state": "off"}
-        counted = {"in_flight": self.in_flight, "answered": self.answered, "failed": self.failed}
+        counted = {
+            "in_flight": self.in_flight, "answered": self.answered, "failed": self.failed,
+            "dropped_late": self.late + int(self.engine.facts.get("late", 0)), "shed": self.room.refused_count,
+        }  # fmt: skip
         return {**self.engine.figures(), **counted}
 
     # ---- tweets -----------------------------------------------------------------------------------------------
@@ -281,8 +320,7 @@ class SearchRequests:
         except StopIteration as end:
             found: T = end.value
         else:
-            if time.monotonic() >= page.until_s:
-                raise OverloadedError(f"the search took more than {self.timeout_s} s", retry_after_s=1.0)
+            self._left_s(page.request)
             self.turns.put(partial(self._guarded, page.request, op, partial(self.in_turns, page, op, steps, then)))
             return
         then(found)
@@ -290,11 +328,14 @@ class SearchRequests:
     # ---- the engine -------------------------------------------------------------------------------------------
 
     def ask(self, request: Any, op: str, args: list[Any], then: Reply) -> None:
-        """Ask the engine, and go on with its answer. Raises OverloadedError when it is away."""
+        """Ask the engine, and go on with its answer. Raises OverloadedError when it is away or full, or it is late."""
         assert self.engine is not None
+        left_s = self._left_s(request)
+        units = self.room.take(op, args)
 
         def done(body: Any, error: Exception | None) -> None:
             self.in_flight -= 1
+            self.room.give(units)
             if error is None:
                 try:
                     then(body)
@@ -308,7 +349,11 @@ class SearchRequests:
             self.failed += 1
             request.fail(_refusal(error))
 
-        self.engine.send(op, args, self.timeout_s, done)
+        try:
+            self.engine.send(op, args, left_s, done)
+        except BaseException:
+            self.room.give(units)
+            raise
         self.in_flight += 1
 
 

@@ -7,6 +7,8 @@ Rules of this file
 - The engine is a child process: it ends with this one, and is started again when it ends. Whatever it forgets is fed
   again, because contents are compared, not positions.
 - Nothing is fed before it is committed.
+- Whether it lives, its heartbeat says, and nothing else: what hangs is ended by a watchdog (cluster/watchdog.py). An
+  engine that is asked for more than it can answer is slow, and lives. Only where nobody watches does its silence count.
 - Until it first answers, an engine has the priority of its shard: the cluster isn't ready before. Then it steps back.
 - A turn of the loop reads at most ROWS_PER_TURN rows; what isn't fed yet waits as keys.
 
@@ -17,10 +19,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,17 +39,19 @@ from actors.core.news import News
 from actors.search.documents import CHANGED, CONTENTS_MAX, ENGINE_NAME, FOUND, NEW, SOCKET, band_of, digest_of
 from actors.search_postings import TweetPostings
 from actors.search_rows import SearchRows
-from cluster.heartbeat import slot_for_child
+from cluster.heartbeat import beats_of, slot_for_child
 from cluster.lane_client import LaneClient
 from cluster.lane_handshake import LaneKeys
 from cluster.lane_protocol import LaneDisconnected
 
 Ints = npt.NDArray[np.int64]
+Ask = Callable[[str, list[Any]], Awaitable[Any]]
 FEED_ROWS = 400  # rows in one feed: 15 ms of the engine's indexing thread
 FEED_BYTES = 1 << 20  # of bodies in one feed: a lane's frame takes 8 MiB, of which 400 profiles may fill 6.5
 ROWS_PER_TURN = 50  # read in one turn of the loop: 0.2 ms
 IDLE_S = 0.02  # between two looks for news
-FEED_TIMEOUT_S = 60.0  # a feed may wait for a merge of segments
+FEED_TIMEOUT_S = 60.0  # a feed may wait for a merge of segments; longer, if the engine lives
+FEED_MAX_S = 600.0  # its heart beats, and yet it takes nothing in: it is started again
 START_TIMEOUT_S = 60.0  # of an engine: opening an index of some GB takes seconds
 RESTART_FIRST_S, RESTART_MAX_S = 0.2, 30.0  # pause before an engine is started again, doubling
 HEALTHY_S = 60.0  # an engine that ran so long was healthy: the next pause is short again
@@ -86,6 +91,7 @@ class SearchEngine:
         self.backlog_count = 0
         self.start_count = 0
         self._lane: LaneClient | None = None
+        self._pid = 0
         self._task: asyncio.Task[None] | None = None
         self._bands = np.zeros(0, dtype=np.int64)  # by row: the popularity that was fed
         self.postings = TweetPostings(self.rows, self._committed)
@@ -106,11 +112,14 @@ class SearchEngine:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def send(self, op: str, args: list[Any], timeout_s: float, done: Callable[[Any, Exception | None], None]) -> None:
-        """Ask the engine; done(body, None) or done(None, error) is called later. Raises OverloadedError: it is away."""
+        """Ask the engine; done(body, None) or done(None, error) is called later. Raises OverloadedError: it is away.
+
+        The engine doesn't begin what it gets to later than timeout_s from now.
+        """
         if self._lane is None:
             raise OverloadedError(f"the search engine of shard {self.state.shard} is {self._state_of_start}", None, 1.0)
         try:
-            self._lane.send(op, args, timeout_s, done)
+            self._lane.send("within", [time.monotonic() + timeout_s, op, args], timeout_s, done)
         except LaneDisconnected as error:
             raise OverloadedError(f"the search engine of shard {self.state.shard} has ended", None, 1.0) from error
 
@@ -141,6 +150,7 @@ class SearchEngine:
             sys.executable, "-m", "actors.search", cwd=REPOSITORY, stdin=asyncio.subprocess.PIPE
         )
         self.start_count += 1
+        self._pid = process.pid
         lane: LaneClient | None = None
         try:
             assert process.stdin is not None
@@ -150,8 +160,9 @@ class SearchEngine:
             }  # fmt: skip
             process.stdin.write(json.dumps(given).encode() + b"\n")
             lane = await self._connect(process, secret)
-            ask = partial(lane.request, timeout_s=FEED_TIMEOUT_S)
-            filling = asyncio.get_running_loop().create_task(self.postings.run(ask))
+            if slot_for_child(SEARCH_SUFFIX):
+                lane.stall_timeout_s = math.inf
+            filling = asyncio.get_running_loop().create_task(self.postings.run(partial(self._ask, lane)))
             try:
                 await self._feed_on(lane)
             finally:
@@ -177,6 +188,26 @@ class SearchEngine:
                 await lane.connect()
                 return lane
 
+    async def _ask(self, lane: LaneClient, op: str, args: list[Any]) -> Any:
+        """Ask the engine what isn't a search, and wait for it as long as it lives.
+
+        Without a heartbeat that could be looked at: for FEED_TIMEOUT_S. Raises RookeryError, LaneDisconnected, or
+        TimeoutError once its heart stands still.
+        """
+        reply, beats = asyncio.ensure_future(lane.request(op, args, FEED_MAX_S)), self._beats()
+        try:
+            while not (await asyncio.wait([reply], timeout=FEED_TIMEOUT_S))[0]:
+                before, beats = beats, self._beats()
+                if beats == before:
+                    raise TimeoutError(f"the search engine's heart stands still, and it doesn't answer {op}")
+            return reply.result()
+        finally:
+            reply.cancel()
+
+    def _beats(self) -> int:
+        slot = slot_for_child(SEARCH_SUFFIX)
+        return beats_of(Path(slot[0]), slot[1], self._pid) if slot else -1
+
     # ---- feeding ----------------------------------------------------------------------------------------------
 
     async def _feed_on(self, lane: LaneClient) -> None:
@@ -191,7 +222,7 @@ class SearchEngine:
             now = time.monotonic()
             if now - facts_at >= FACTS_S:
                 facts_at = now
-                self.facts = await lane.request("facts", [], FEED_TIMEOUT_S)
+                self.facts = await self._ask(lane, "facts", [])
             if now - popularity_at >= POPULARITY_S:
                 popularity_at = now
                 self._note_popularity()
@@ -207,7 +238,7 @@ class SearchEngine:
         """Let searches come, to an engine that goes behind home reads from now on."""
         self._lane = lane
         self.came_up.set()
-        await lane.request("step_back", [], FEED_TIMEOUT_S)
+        await self._ask(lane, "step_back", [])
 
     async def _feed_news(self, lane: LaneClient) -> None:
         news = self.state.news
@@ -268,7 +299,7 @@ class SearchEngine:
     async def _send(self, lane: LaneClient, feed: list[Any]) -> None:
         """Have a feed taken in. What the engine can't read is left out; the rest is to be found all the same."""
         try:
-            self.postings.take(await lane.request("feed", feed, FEED_TIMEOUT_S))
+            self.postings.take(await self._ask(lane, "feed", feed))
             self.postings.gone(feed[1])
         except MalformedError as error:
             self.log.error("some tweets or accounts can't be indexed", reason=str(error)[:300])
@@ -365,7 +396,9 @@ class SearchEngine:
         popularity_as_fed: an account's popularity is to be what the index was fed, not what it is now.
         """
         await self._feed(lane, [], [], committed=True)
-        columns = await _contents(lane, "tweets") + await _contents(lane, "accounts")
+        columns = [
+            column for kind in ("tweets", "accounts") for column in await _contents(partial(self._ask, lane), kind)
+        ]
         if forget_news:
             self.state.news = News()
         tweets = self.state.tweets
@@ -412,12 +445,12 @@ class SearchEngine:
         return {"state": self.state_name, **counted, "postings": self.postings.figures(), **self.facts}
 
 
-async def _contents(lane: LaneClient, kind: str) -> list[Ints]:
+async def _contents(ask: Ask, kind: str) -> list[Ints]:
     """Return what the index has of tweets (ids, likes, engagement) or accounts (ids, digests)."""
     parts: list[list[Ints]] = []
     below = 0
     while True:
-        packed = await lane.request("contents", [kind, below], FEED_TIMEOUT_S)
+        packed = await ask("contents", [kind, below])
         parts.append([np.frombuffer(column, dtype="<i8").astype(np.int64) for column in packed])
         ids = parts[-1][0]
         if len(ids) < CONTENTS_MAX:

@@ -555,6 +555,7 @@ class ShardActor:
 class _CallRequest:
     """A lane request that came as an actor call."""
 
+    is_abandoned = False  # nobody can tell
     __slots__ = ("answer", "args", "op")
 
     def __init__(self, op: str, args: list[Any]) -> None:

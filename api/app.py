@@ -30,7 +30,7 @@ _DESCRIPTION = """Timelines over HTTP. Ids are decimal strings. Bodies may be JS
 `{"error": {"code", "message", "field"}}`. Register with `POST /api/v1/users`, then send the token as
 `Authorization: Bearer TOKEN`."""
 _TAGS = [
-    {"name": "accounts", "description": "Register, log in, log out"},
+    {"name": "accounts", "description": "Register, log in, log out; passwords"},
     {"name": "tweets", "description": "Write, read, delete, like, repost"},
     {"name": "timelines", "description": "Home, and one account's own"},
     {"name": "search", "description": "Tweets, accounts, hashtags, suggestions, trends"},
@@ -50,7 +50,7 @@ def create_app(
 
     cluster: the way to the shards; clock: seconds that only grow (rate limits, token cache);
     worker: its name in metrics.
-    `app.state.drop_token(account_id, secret_hash)` is to be called for every `revoked` push of a shard.
+    `app.state.drop_token(account_id, secret_hash or None)` is to be called for every `revoked` push of a shard.
     """
     modules = [
         tweets,

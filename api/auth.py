@@ -6,7 +6,8 @@ Rules of this file
 - Imported accounts may bring tokens of another make. Those don't say whose they are, so they work only where the
   request names the account (`user_id`); their secret is the whole token.
 - Unknown token: 401. A token of another account than the one acted for: 403.
-- A verified token is believed for `token_cache_s`, and dropped at once when its shard pushes `revoked`. An answer
+- A verified token is believed for `token_cache_s`, and dropped at once when its shard pushes `revoked`: one token, or
+  all of an account. What could have been missed because a lane was away makes all tokens be looked up again. An answer
   that was on its way while something was dropped is not cached, so a revoked token can't slip back in.
 - `auth_mode="open"` takes `user_id` at its word; a token given without one is still checked.
 
@@ -54,8 +55,12 @@ class UnprovenToken(NamedTuple):
 def make_token(account_id: int) -> tuple[str, bytes]:
     """Return a fresh token of an account, and the hash that its shard stores."""
     secret = secrets.token_bytes(_SECRET_BYTES)
-    packed = base64.urlsafe_b64encode(account_id.to_bytes(_ID_BYTES, "big") + secret).rstrip(b"=")
-    return TOKEN_PREFIX + packed.decode(), hashlib.sha256(secret).digest()
+    packed = _packed(account_id.to_bytes(_ID_BYTES, "big") + secret)
+    return TOKEN_PREFIX + packed, hashlib.sha256(secret).digest()
+
+
+def _packed(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def parse_token(token: str) -> ParsedToken:
@@ -67,7 +72,8 @@ def parse_token(token: str) -> ParsedToken:
         except binascii.Error:  # not one of ours after all: it is hashed whole, and no account will have it
             raw = b""
         account_id = int.from_bytes(raw[:_ID_BYTES], "big")
-        if len(raw) == _ID_BYTES + _SECRET_BYTES and 1 <= account_id <= ID_MAX:
+        # One token, one spelling: base64 has spare bits at its end and two alphabets, and the cache goes by spelling.
+        if len(raw) == _ID_BYTES + _SECRET_BYTES and 1 <= account_id <= ID_MAX and _packed(raw) == packed:
             return ParsedToken(account_id, hashlib.sha256(raw[_ID_BYTES:]).digest())
     return ParsedToken(0, hashlib.sha256(token.encode(errors="surrogatepass")).digest())
 
@@ -95,7 +101,7 @@ class Authenticator:
         self._settings = settings
         self._clock = clock
         self._verified: OrderedDict[str, tuple[int, bytes, float]] = OrderedDict()  # id, hash, believed until
-        self._key_of: dict[tuple[int, bytes], str] = {}  # the same the other way round, for drop
+        self._keys_of: dict[int, dict[bytes, str]] = {}  # account -> hash -> token: the same, for drop
         self._drop_count = 0
         self.hit_count = 0
         self.miss_count = 0
@@ -197,24 +203,39 @@ class Authenticator:
         self.hit_count += 1
         return known_id
 
-    def drop_token(self, account_id: int, secret_hash: bytes) -> None:
-        """Forget a token that was revoked, here or on another worker."""
+    def drop_token(self, account_id: int, secret_hash: bytes | None) -> None:
+        """Forget a token that was revoked, here or on another worker; None: all of the account's."""
         self._drop_count += 1
-        key = self._key_of.pop((account_id, secret_hash), None)
-        if key is not None:
-            self._verified.pop(key, None)
+        keys = self._keys_of.get(account_id)
+        if keys is not None:
+            for known in list(keys) if secret_hash is None else [secret_hash]:
+                key = keys.pop(known, None)
+                if key is not None:
+                    del self._verified[key]
+            if not keys:
+                del self._keys_of[account_id]
+
+    def drop_all(self) -> None:
+        """Look every token up again: some may have been revoked without our being told."""
+        self._drop_count += 1
+        self._verified.clear()
+        self._keys_of.clear()
 
     def check(self) -> None:
         """Assert the invariants: the cache is within its bound, and its two maps are each other's inverse."""
         assert len(self._verified) <= self._settings.token_cache_entries_max
+        assert all(self._keys_of.values())
         assert {key: (entry[0], entry[1]) for key, entry in self._verified.items()} == {
-            key: pair for pair, key in self._key_of.items()
+            key: (account_id, known) for account_id, keys in self._keys_of.items() for known, key in keys.items()
         }
 
     def _remember(self, key: str, account_id: int, secret_hash: bytes) -> None:
         self._verified[key] = (account_id, secret_hash, self._clock() + self._settings.token_cache_s)
         self._verified.move_to_end(key)
-        self._key_of[account_id, secret_hash] = key
+        self._keys_of.setdefault(account_id, {})[secret_hash] = key
         if len(self._verified) > self._settings.token_cache_entries_max:
             _, (oldest_id, oldest_hash, _) = self._verified.popitem(last=False)
-            self._key_of.pop((oldest_id, oldest_hash), None)
+            keys = self._keys_of[oldest_id]
+            del keys[oldest_hash]
+            if not keys:
+                del self._keys_of[oldest_id]

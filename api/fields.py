@@ -23,6 +23,7 @@ from actors.core.ids import ID_MAX
 from actors.core.normal_form import SHRINKS_MAX, normalize
 from actors.core.numbers import whole_number
 from api import limits
+from api.hopeless import why_hopeless
 from api.params import Values, shown
 from api.passwords import prepare_password
 from api.texts import is_blank, with_line_feeds
@@ -90,32 +91,40 @@ def is_username(value: str) -> bool:
     return _USERNAME.fullmatch(value) is not None
 
 
-def tried_password(value: Any) -> str:
+def tried_password(value: Any, field: str = "password") -> str:
     """Return a password that somebody logs in with: whatever it is, it is simply wrong. Never shown in a message."""
     if not isinstance(value, str):
-        raise MalformedError("password must be a text", "password")
+        raise MalformedError(f"{field} must be a text", field)
     try:
         size_bytes = len(value.encode())
     except UnicodeEncodeError as error:
-        raise InvalidError("password must be valid Unicode", "password") from error
+        raise InvalidError(f"{field} must be valid Unicode", field) from error
     if size_bytes > limits.PASSWORD_GIVEN_BYTES_MAX:
-        raise InvalidError(f"password has {size_bytes} bytes; no password is that long", "password")
+        raise InvalidError(f"{field} has {size_bytes} bytes; no password is that long", field)
     return value
 
 
-def new_password(value: Any, bytes_min: int = limits.PASSWORD_BYTES_MIN) -> str:
-    """Return a password that somebody chooses, as it is hashed: 8 to 256 bytes of UTF-8, without control characters.
+def new_password(value: Any, bytes_min: int = limits.PASSWORD_BYTES_MIN, field: str = "password") -> str:
+    """Return a password that an account may have, as it is hashed: 8 to 256 bytes of UTF-8, without control characters.
 
     Raises MalformedError or InvalidError, which don't show it.
     """
-    text = tried_password(value)
+    text = tried_password(value, field)
     if _CONTROL.search(text):
-        raise InvalidError("password may not contain control characters, such as a tab or a line end", "password")
+        raise InvalidError(f"{field} may not contain control characters, such as a tab or a line end", field)
     text = prepare_password(text)
     size_bytes = len(text.encode())
     if not bytes_min <= size_bytes <= limits.PASSWORD_BYTES_MAX:
         bounds = f"{bytes_min} to {limits.PASSWORD_BYTES_MAX} bytes"
-        raise InvalidError(f"password must have {bounds}, not {size_bytes}", "password")
+        raise InvalidError(f"{field} must have {bounds}, not {size_bytes}", field)
+    return text
+
+
+def chosen_password(values: Values, field: str, username: str) -> str:
+    """Return a password that somebody chooses: a new one, and none that is tried first. Raises as `new_password`."""
+    text = new_password(required(values, field), field=field)
+    if trouble := why_hopeless(text, username):
+        raise InvalidError(f"{field} {trouble}; choose another", field)
     return text
 
 

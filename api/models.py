@@ -188,6 +188,21 @@ class LoggedOut(BaseModel):
     revoked: Literal[True]
 
 
+class PasswordChanged(BaseModel):
+    """The new password holds. auth_token: a fresh token, the only one now; null if the old ones were kept."""
+
+    user_id: IdOut
+    auth_token: str | None = Field(examples=["rk_AAAAAAAAACo..."])
+    revoked: int = Field(ge=0, description="How many tokens stopped working")
+
+
+class LoginsEnded(BaseModel):
+    """The tokens no longer work."""
+
+    user_id: IdOut
+    revoked: int = Field(ge=0, description="How many tokens stopped working")
+
+
 class FollowState(BaseModel):
     """What holds now between the two."""
 
@@ -274,6 +289,20 @@ class RegisterRequest(BaseModel):
     bio: Bio | None = None
 
 
+class PasswordRequest(OnlyToken):
+    """A new password, by who knows the old one."""
+
+    password: str = Field(max_length=limits.PASSWORD_GIVEN_BYTES_MAX, examples=["correct horse"])
+    new_password: Password
+    keep_tokens: bool | None = Field(default=False, description="Leave everybody logged in")
+
+
+class EndLoginsRequest(OnlyToken):
+    """Which tokens end."""
+
+    keep_own: bool | None = Field(default=False, description="Leave the token that this request carries")
+
+
 class LoginRequest(BaseModel):
     """Who wants a token."""
 
@@ -315,7 +344,8 @@ class ProfileRequest(OnlyToken):
 
 
 REQUEST_MODELS: tuple[type[BaseModel], ...] = (
-    OnlyToken, WithToken, RegisterRequest, LoginRequest, TweetRequest, ProfileRequest,
+    OnlyToken, WithToken, RegisterRequest, LoginRequest, PasswordRequest, EndLoginsRequest, TweetRequest,
+    ProfileRequest,
 )  # fmt: skip
 
 

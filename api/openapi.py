@@ -29,7 +29,7 @@ _MEANINGS = {
     401: "No token, or an unknown one",
     403: "A valid token, but not of the account that this concerns",
     404: "There is no such account or tweet, or you may not see it",
-    409: "The name is taken",
+    409: "The name is taken, or the password was changed meanwhile",
     413: "The body is too large",
     415: "The body has a content type that isn't taken",
     422: "A value is missing or outside what is allowed",

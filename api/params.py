@@ -23,6 +23,7 @@ from actors.core.numbers import whole_number
 from api.limits import FORM_FIELD_COUNT_MAX, QUERY_BYTES_MAX
 
 Values = Mapping[str, Any]
+_FLAGS = {"true": True, "1": True, "false": False, "0": False, "": False}
 _VALUE_SHOWN_CHARS_MAX = 40  # of a refused value, in the message
 
 
@@ -81,6 +82,17 @@ def parse_count(values: Values, default: int, count_max: int) -> int:
     """Return `count`, 1..count_max, or the default when it isn't given."""
     value = values.get("count")
     return default if value is None else parse_whole(value, "count", 1, count_max)
+
+
+def parse_flag(values: Values, field: str) -> bool:
+    """Return a switch from a text or a JSON boolean, False when it isn't given. Raises MalformedError."""
+    value = values.get(field)
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    flag = _FLAGS.get(str(value).lower())
+    if flag is None:
+        raise MalformedError(f'{field} must be "true" or "false", not {shown(value)}', field)
+    return flag
 
 
 def parse_page(values: Values, default: int, count_max: int) -> Page:

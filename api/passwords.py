@@ -1,8 +1,9 @@
 """Hashes and checks passwords with Argon2id, off the event loop and bounded.
 
 Rules of this file
-- Hashing costs tens of milliseconds by design, so it runs on a few threads (argon2 releases the GIL); what would wait
-  behind more than `queue_count_max` others is shed with 503 at once instead of slowing everything down.
+- Hashing costs tens of milliseconds by design, so it runs on threads of the lowest priority; what would wait behind too
+  many others is refused at once instead of slowing everything down, and nobody's flood is waited for by others
+  (`password_line.py`).
 - Checking takes as long for an account that doesn't exist, or that has no password, as for a wrong password.
 - What is hashed is the OpaqueString of RFC 8265: NFC, and every blank of Unicode the plain one, so that a password is
   the same from every keyboard. Hashes from before that are of what was typed: where the two differ, the second is tried
@@ -11,22 +12,18 @@ Rules of this file
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from enum import IntEnum
 
 import regex  # type: ignore[import-untyped]
 import structlog
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from actors.core.errors import OverloadedError
 from actors.core.normal_form import normalize
+from api.password_line import Asker, PasswordLine
 from api.settings import PasswordSettings
 
-T = TypeVar("T")
+NOBODY = Asker()
 _BLANK = regex.compile(r"\p{Zs}")
 _log = structlog.get_logger("rookery.api")
 
@@ -38,11 +35,18 @@ def prepare_password(password: str) -> str:
     return normalize("NFC", _BLANK.sub(" ", password))
 
 
+class Verdict(IntEnum):
+    """What a password is. Only a wrong one is false. OUTDATED: right, but its hash is to be made anew."""
+
+    WRONG = 0
+    RIGHT = 1
+    OUTDATED = 2
+
+
 class Passwords:
-    """A bounded pool that hashes and checks."""
+    """Hashes and checks, one after the other."""
 
     def __init__(self, settings: PasswordSettings) -> None:
-        self._settings = settings
         self._hasher = PasswordHasher(
             time_cost=settings.time_cost,
             memory_cost=settings.memory_kib,
@@ -50,22 +54,30 @@ class Passwords:
             type=Type.ID,
         )
         self._stand_in = self._hasher.hash("nobody has this password")  # what unknown accounts are checked against
-        self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="argon2")
-        self._lock = threading.Lock()
-        self._pending_count = 0
+        self.line = PasswordLine(settings.threads, settings.queue_count_max)
 
-    async def hash(self, password: str) -> str:
-        """Return the encoded hash. Raises OverloadedError when too many wait."""
-        return await self._run(lambda: self._hasher.hash(prepare_password(password)))
+    async def hash(self, password: str, asker: Asker = NOBODY) -> str:
+        """Return the encoded hash. Raises OverloadedError or RateLimitedError when too many wait."""
+        return await self.line.run(asker, lambda: self._hasher.hash(prepare_password(password)))
 
-    async def matches(self, encoded: str | None, password: str) -> bool:
+    async def matches(self, encoded: str | None, password: str, asker: Asker = NOBODY) -> Verdict:
         """Return whether the password is the one that was hashed; None (no such account) takes as long as a miss."""
-        tried = dict.fromkeys((prepare_password(password), password))
-        return await self._run(lambda: any(self._check(encoded, each) for each in tried))
+        return await self.line.run(asker, lambda: self._judge(encoded, password))
 
     def close(self) -> None:
         """Let running work end and start no more."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.line.close()
+
+    def _judge(self, encoded: str | None, password: str) -> Verdict:
+        prepared = prepare_password(password)
+        for tried in dict.fromkeys((prepared, password)):
+            if self._check(encoded, tried):
+                return Verdict.OUTDATED if tried != prepared or self._is_outdated(encoded) else Verdict.RIGHT
+        return Verdict.WRONG
+
+    def _is_outdated(self, encoded: str | None) -> bool:
+        """Whether the costs that are set now are others than those of a hash that was right."""
+        return encoded is not None and self._hasher.check_needs_rehash(encoded)
 
     def _check(self, encoded: str | None, password: str) -> bool:
         try:
@@ -75,16 +87,3 @@ class Passwords:
             return False
         except VerificationError:  # argon2's way of saying "no"
             return False
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        with self._lock:
-            if self._pending_count >= self._settings.queue_count_max:
-                raise OverloadedError("too many passwords are being checked; try again", retry_after_s=1.0)
-            self._pending_count += 1
-        future = self._pool.submit(work)
-        future.add_done_callback(self._note_done)  # also when the caller gave up before it began
-        return await asyncio.wrap_future(future)
-
-    def _note_done(self, _future: Future[T]) -> None:
-        with self._lock:
-            self._pending_count -= 1

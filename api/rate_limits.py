@@ -1,9 +1,9 @@
 """Token buckets per account and per address.
 
 Rules of this file
-- A bucket holds up to `burst` tokens and gains `per_s` a second; a request takes one, or is refused with the time
-  until there is one (429 and `Retry-After`).
-- The table is bounded: the least recently used bucket is forgotten (it would be nearly full again anyway).
+- A request takes a token of a bucket (`token_buckets.py`), or is refused with the time until there is one (429 and
+  `Retry-After`). A search takes as many as it costs, from buckets of their own. Attempts to log in have rules of their
+  own: `login_attempts.py`.
 - The address is the socket's, or what trusted proxies say (`proxies.py`): the rightmost that isn't one's. What it
   counts as, says `addresses.py`.
 
@@ -12,7 +12,6 @@ Cost: 0.7 us a check; 0 when switched off. Each worker counts alone: with W of t
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, MutableMapping
 from typing import Any
 
@@ -20,6 +19,7 @@ from actors.core.errors import RateLimitedError
 from api.probes import CHECKS, SCRAPES
 from api.proxies import TrustedProxies
 from api.settings import Rate, RateLimitSettings
+from api.token_buckets import TokenBuckets
 
 
 class RateLimiter:
@@ -27,8 +27,7 @@ class RateLimiter:
 
     def __init__(self, settings: RateLimitSettings, clock: Callable[[], float]) -> None:
         self._settings = settings
-        self._clock = clock
-        self._buckets: OrderedDict[Hashable, list[float]] = OrderedDict()  # key -> [tokens, when]
+        self._buckets = TokenBuckets(settings.table_entries_max, clock)
         self.proxies = TrustedProxies(settings.trusted_proxies, settings.proxy_header)
         self.refused_count = 0
         self.enabled = settings.enabled
@@ -45,13 +44,13 @@ class RateLimiter:
             rate = self._settings.account_write if write else self._settings.account_read
             self._take((account_id, write), rate, f"account {account_id}", 1.0 if take else 0.0)
 
-    def check_login(self, scope: MutableMapping[str, Any], username: str) -> None:
-        """Count one attempt to log in, by address and by name (which an attacker with many addresses can't change)."""
+    def check_search(self, scope: MutableMapping[str, Any], account_id: int, units: int) -> None:
+        """Count what a search costs, of an address and, unless it is 0, of an account. Raises RateLimitedError."""
         if self.enabled:
-            login = self._settings.login
-            self._take(("login", self.address_of(scope)), login, "logging in from this address")
-            by_name = Rate(login.per_s / 10, max(1.0, login.burst / 10))
-            self._take(("login-name", username.lower()[:64]), by_name, "logging in to this account")
+            settings = self._settings
+            self._take(("search", self.address_of(scope)), settings.address_search, "searches of this address", units)
+            if account_id:
+                self._take(("search", account_id), settings.account_search, f"searches of account {account_id}", units)
 
     def check_register(self, scope: MutableMapping[str, Any]) -> None:
         """Count one registration of an address. Raises RateLimitedError."""
@@ -80,25 +79,18 @@ class RateLimiter:
         """Return what a connection from that address counts for; None: nobody (a trusted proxy, or limits are off)."""
         return None if not self.enabled or self.proxies.trusts(peer) else self.proxies.group_of(peer)
 
-    def _take(self, key: Hashable, rate: Rate, who: str, count: float = 1.0) -> None:
-        now = self._clock()
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = self._buckets[key] = [rate.burst, now]
-            if len(self._buckets) > self._settings.table_entries_max:
-                self._buckets.popitem(last=False)
-        else:
-            self._buckets.move_to_end(key)
-        tokens = min(rate.burst, bucket[0] + (now - bucket[1]) * rate.per_s)
-        bucket[1] = now
-        if tokens < 1.0:
-            bucket[0] = tokens
+    def _take(self, key: Hashable, rate: Rate, who: str, units: float = 1.0) -> None:
+        """units: what is taken; 0: it is only seen whether there is one."""
+        wait_s = self._buckets.take(key, rate, units)
+        if wait_s:
             self.refused_count += 1
-            wait_s = (1.0 - tokens) / rate.per_s
-            raise RateLimitedError(f"too many requests for {who}; try again in {wait_s:.1f} s", None, wait_s)
-        bucket[0] = tokens - count
+            raise too_many(who, wait_s)
 
     def check(self) -> None:
-        """Assert the invariants: the table is within its bound; no bucket holds a negative number of tokens."""
-        assert len(self._buckets) <= self._settings.table_entries_max
-        assert all(tokens >= 0.0 for tokens, _ in self._buckets.values())
+        """Assert the invariants of the buckets."""
+        self._buckets.check()
+
+
+def too_many(who: str, wait_s: float) -> RateLimitedError:
+    """Return what is said to who has asked for too much."""
+    return RateLimitedError(f"too many requests for {who}; try again in {wait_s:.1f} s", None, wait_s)

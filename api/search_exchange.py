@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from api.http_protocol import BoundedHttpProtocol
 
 # Whoever sends other characters in a query, or a body, gets the long way.
+GONE_STATUS = 499  # in metrics and logs, as other servers have it: nobody is there to be told
 SHAPE_BYTES_MAX = 256  # of parameters beside the words that are remembered
 Read = tuple[Question, str, dict[str, str]]  # what is asked, what links repeat, and parameters with the token
 _NO_TOKEN: dict[str, str] = {}
@@ -47,15 +48,15 @@ _PLAIN_URL = re.compile(rb"%b\?([A-Za-z0-9_.~&=%%+:*,()'!@$/;-]*)" % re.escape(S
 class SearchExchange(ReadExchange):
     """One search for tweets and its answer."""
 
-    __slots__ = ("_asked", "_host", "_kept", "_tree")
+    __slots__ = ("_asked", "_host", "_kept", "_tree", "_units")
 
     def __init__(
         self, protocol: BoundedHttpProtocol, services: Services, kept: str, host: bytes, asked: Question,
-        tree: list[Any],
+        tree: list[Any], units: int,
     ) -> None:  # fmt: skip
-        """kept: what links repeat."""
+        """kept: what links repeat; units: what the search costs."""
         super().__init__(protocol, services, SEARCH_PATH)
-        self._kept, self._host, self._asked, self._tree = kept, host, asked, tree
+        self._kept, self._host, self._asked, self._tree, self._units = kept, host, asked, tree, units
 
     @classmethod
     def of(
@@ -82,15 +83,26 @@ class SearchExchange(ReadExchange):
             return None
         if reader_id:
             asked = asked._replace(reader=reader_id)
-        return cls(protocol, services, kept, host, asked, meaning.tree)
+        return cls(protocol, services, kept, host, asked, meaning.tree, meaning.cost(asked.order))
 
     def start(self) -> None:
         """Count the request and ask the shards, unless the answer is known."""
-        if self._admit(self._asked.reader):
+        reader = self._asked.reader
+        if not self._admit(reader):
+            return
+        try:
+            scope: Any = self._protocol.scope
+            self._services.limiter.check_search(scope, reader, self._units)
+        except RookeryError as error:
+            self._end(*self.fail(error))
+        else:
             self._services.search.turns.put(self._begin)
 
     def _begin(self) -> None:
-        """Ask the shards, when it is this search's turn."""
+        """Ask the shards, when it is this search's turn, unless whoever wants to know has gone."""
+        if self.disconnected:
+            self._end(GONE_STATUS, [], b"")
+            return
         try:
             self._services.search.ask_tweets(self._asked, self._tree, self._take)
         except Exception as error:  # noqa: BLE001 - the last line, as in edge.py

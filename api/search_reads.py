@@ -17,29 +17,34 @@ from typing import Any, NamedTuple
 
 from actors.core.errors import InvalidError, MalformedError
 from actors.search import text
+from actors.search.costs import SUGGEST_UNITS, TOP_TIMES, cost_of_tree
 from actors.search.query import has_follows, names_of, parse
 from api.caching import PRIVATE, TOKEN_NAME, Headers
 from api.hot import JSON, ThinRead, parse_sender
 from api.limits import SEARCH_QUERY_CHARS_MAX
 from api.links import kept_in_links, kept_with, page_links
-from api.params import Page, parse_count, parse_id, parse_page, parse_query, shown
+from api.params import Page, parse_count, parse_flag, parse_id, parse_page, parse_query, shown
 from api.search_cache import Answer
 from api.search_cursor import parse_cursor_of_top
 from api.search_pages import Question
 from api.services import Services
 from api.texts import is_blank
 
-_FLAGS = {"true": True, "1": True, "false": False, "0": False, "": False}
-
 _PLAIN_WORDS = re.compile(rf"[a-z0-9]{{1,{text.WORD_CHARS_MAX}}}(?: [a-z0-9]{{1,{text.WORD_CHARS_MAX}}}){{1,7}}")
 
 
 class Parsed(NamedTuple):
-    """What a query means. has_names: ids have to be found first; of_reader: it asks for whom the reader follows."""
+    """What a query means. has_names: ids have to be found first; of_reader: it asks for whom the reader follows; units:
+    what it costs, newest first."""
 
     tree: list[Any]
     has_names: bool
     of_reader: bool
+    units: int
+
+    def cost(self, order: str) -> int:
+        """Return what a search for it costs: see `costs.py`."""
+        return self.units * TOP_TIMES if order == "top" else self.units
 
 
 @lru_cache(2_048)
@@ -51,17 +56,9 @@ def parsed(query: str) -> Parsed:
     if _PLAIN_WORDS.fullmatch(query):
         words = list(dict.fromkeys(query.split(" ")))
         if len(words) > 1:
-            return Parsed(["and", *[["word", word] for word in words]], False, False)
+            return Parsed(["and", *[["word", word] for word in words]], False, False, len(words))
     tree = parse(query).tree
-    return Parsed(tree, bool(names_of(tree)), has_follows(tree))
-
-
-def parse_flag(query: dict[str, str], name: str) -> bool:
-    """Return a switch. Raises MalformedError."""
-    value = query.get(name, "").lower()
-    if value not in _FLAGS:
-        raise MalformedError(f'{name} must be "true" or "false", not {shown(value)}', name)
-    return _FLAGS[value]
+    return Parsed(tree, bool(names_of(tree)), has_follows(tree), cost_of_tree(tree, "latest"))
 
 
 def required_text(query: dict[str, str]) -> str:
@@ -169,6 +166,7 @@ async def read_search(services: Services, scope: MutableMapping[str, Any]) -> tu
     asked = parse_question(query, settings.home_count_default, settings.home_count_max, reader_id, now_ms)
     meaning = parsed(asked.text)
     require_reader(meaning, reader_id)
+    services.limiter.check_search(scope, reader_id, meaning.cost(asked.order))
     answer = await services.search.tweets(asked, meaning.tree)
     return search_headers(answer, services.origins.base(scope), kept_in_links(query)), answer.body
 
@@ -178,7 +176,9 @@ async def read_suggest(services: Services, scope: MutableMapping[str, Any]) -> t
     query = parse_query(scope["query_string"])
     reader_id = await reader_of(services, query, scope["headers"])
     count = parse_count(query, 10, services.settings.home_count_max)
-    answer = await services.search.suggest(required_text(query), count, reader_id)
+    asked = required_text(query)
+    services.limiter.check_search(scope, reader_id, SUGGEST_UNITS)
+    answer = await services.search.suggest(asked, count, reader_id)
     return search_headers(answer, services.origins.base(scope), kept_in_links(query)), answer.body
 
 

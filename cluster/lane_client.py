@@ -74,6 +74,7 @@ class LaneClient(asyncio.Protocol):
     ) -> None:  # fmt: skip
         self.address = address
         self.closed = False
+        self.stall_timeout_s = STALL_TIMEOUT_S  # inf: somebody else looks whether the peer lives
         self._keys, self._actor_name = keys, actor_name
         self._on_push, self._on_close = on_push, on_close
         self._loop: asyncio.AbstractEventLoop
@@ -231,8 +232,8 @@ class LaneClient(asyncio.Protocol):
         late = [request_id for request_id, (_, deadline) in pending.items() if deadline <= now]
         for request_id in late:
             _end(pending.pop(request_id)[0], None, LaneTimeout("the shard did not answer in time"))
-        if late and now - self._heard_at > STALL_TIMEOUT_S:
-            self._shut(f"the shard has sent nothing for {STALL_TIMEOUT_S} s")
+        if late and now - self._heard_at > self.stall_timeout_s:
+            self._shut(f"the shard has sent nothing for {self.stall_timeout_s} s")
         self._loop.call_later(TICK_S, self._tick)
 
     # -- replies -------------------------------------------------------------------------------------------------

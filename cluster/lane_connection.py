@@ -83,6 +83,11 @@ class LaneRequest:
         """Whether reply or fail was called."""
         return self._answered
 
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the peer has gone: an answer would be dropped."""
+        return self._connection.is_gone
+
     def _settle(self) -> None:
         if self._answered:
             raise RuntimeError(f"lane request {self.op} was already answered")
@@ -124,6 +129,11 @@ class LaneConnection(asyncio.Protocol):
         self._decoder = None
         self._out.clear()
         self._server.forget(self)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the peer has gone."""
+        return self._transport is None
 
     def drop(self, reason: str) -> None:
         """Close now, unsent replies included."""

@@ -12,8 +12,8 @@ How it works
 The layer is ours and not asyncio's, because the handshake of lane_handshake.py comes first on the same socket. After
 it, a server's TlsProtocol goes on with TLS; a client has finished that when it makes its own.
 
-Costs: a handshake 1 ms of the server's processor; a request some us (DESIGN.md). No session tickets: lanes are dialled
-once and stay.
+Costs: a handshake 1 to 3 ms of the server's processor; a request some us (DESIGN.md). No session tickets: lanes are
+dialled once and stay.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def host_name(actor_name: str) -> str:
 
 
 def server_context(authority: bytes, actor_name: str) -> ssl.SSLContext:
-    """Return what a shard serves TLS with. Cost: 3 ms, once a process."""
+    """Return what a shard serves TLS with. Cost: 5 ms, once a process."""
     from cluster.lane_certificates import Use
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -49,7 +49,7 @@ def server_context(authority: bytes, actor_name: str) -> ssl.SSLContext:
 
 @functools.lru_cache(maxsize=2)
 def client_context(authority: bytes) -> ssl.SSLContext:
-    """Return what a process dials with, always the same. Cost: 3 ms, once a process."""
+    """Return what a process dials with, always the same. Cost: 5 ms, once a process."""
     from cluster.lane_certificates import Use
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -44,8 +44,9 @@ _SHARD_WIDE_READS = frozenset(("cards", "names"))  # their keys lie in several o
 # What changes state. (`status` and the like are neither reads for followers nor writes.)
 TRACKED_WRITES = frozenset(
     (
-        "register", "register_many", "login_token", "revoke_token", "post", "post_many", "delete", "follow", "unfollow",
-        "follow_many", "block", "unblock", "mute", "unmute", "like", "unlike", "repost", "unrepost", "update_profile",
+        "register", "register_many", "login_token", "revoke_token", "revoke_tokens", "change_password", "post",
+        "post_many", "delete", "follow", "unfollow", "follow_many", "block", "unblock", "mute", "unmute", "like",
+        "unlike", "repost", "unrepost", "update_profile",
     )
 )  # fmt: skip
 

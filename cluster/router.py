@@ -388,6 +388,7 @@ class Router:
                     "presence": watch.presence.value,
                     "live": self._is_live(replica, now),
                     "created_count": watch.created_count,
+                    "search": None if watch.search is None else watch.search["state"],
                 }
             )
         return {

@@ -123,12 +123,11 @@ class Watchdog:
             return "stopped"
         if time.monotonic_ns() < slot.busy_until_ns:
             return ""
-        used_s = _cpu_s(process) - silence.cpu_s
-        starved = status == psutil.STATUS_RUNNING and used_s < HUNG_CPU_S
-        if starved and silence.seconds < PATIENCE * self.hang_s:
+        used_s, runs = _cpu_s(process) - silence.cpu_s, status == psutil.STATUS_RUNNING
+        if runs and used_s < HUNG_CPU_S and silence.seconds < PATIENCE * self.hang_s:
             return ""
         too_long = f" with {slot.doing!r} for longer than it said" if slot.busy_until_ns else ""
-        return ("spinning" if used_s >= HUNG_CPU_S else "blocked") + too_long
+        return ("spinning" if runs or used_s >= HUNG_CPU_S else "blocked") + too_long
 
     def _kill(self, slot: Slot, how: str) -> None:
         at = datetime.now(UTC).isoformat(timespec="seconds")

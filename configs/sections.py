@@ -92,8 +92,17 @@ class Limits(Section):
     address_reads_burst: int = Field(3_000, ge=1, description="reads from one address at once")
     address_writes_per_min: int = Field(6_000, ge=1, description="writes from one address, refill rate")
     address_writes_burst: int = Field(600, ge=1, description="writes from one address at once")
-    address_logins_per_min: int = Field(30, ge=1, description="logins from one address, refill rate; a tenth per name")
-    address_logins_burst: int = Field(60, ge=1, description="logins from one address at once; a tenth per user name")
+    # A unit is one word of a search for tweets, newest first; a prefix is 5, by rank all of it is 3 times as much.
+    account_search_units_per_min: int = Field(6_000, ge=1, description="cost of an account's searches, refill rate")
+    account_search_units_burst: int = Field(1_200, ge=1, description="cost of an account's searches at once")
+    address_search_units_per_min: int = Field(18_000, ge=1, description="cost of an address's searches, refill rate")
+    address_search_units_burst: int = Field(3_000, ge=1, description="cost of an address's searches at once")
+    address_logins_per_min: int = Field(
+        30, ge=1, description="wrong passwords from one address, refill rate; a tenth for one name"
+    )
+    address_logins_burst: int = Field(
+        60, ge=1, description="wrong passwords from one address at once; a tenth for one name"
+    )
     address_registers_per_min: int = Field(10, ge=1, description="accounts registered from one address, refill rate")
     address_registers_burst: int = Field(50, ge=1, description="accounts registered from one address at once")
     # The largest legal body is a profile with all its free-form fields; a tweet is a few KiB even as \u escapes.

@@ -108,6 +108,16 @@ def secret(value: Any) -> bytes:
     return blob(value, 1, limits.KEY_BYTES_MAX, "secret_hash")
 
 
+def secrets(values: Any) -> list[bytes]:
+    """Take the hashes of one account's tokens' secrets."""
+    return [secret(value) for value in listed(values, limits.TOKENS_PER_ACCOUNT_MAX, "tokens")]
+
+
+def password_hash(value: Any) -> str:
+    """Take an encoded password hash."""
+    return text(value, limits.PASSWORD_HASH_BYTES_MAX, "password_hash")
+
+
 def entities(value: Any) -> bytes:
     """Take a tweet's packed entities, empty for none: they must render."""
     packed = blob(value, 0, limits.TEXT_BYTES_MAX, "entities")
@@ -120,18 +130,16 @@ def entities(value: Any) -> bytes:
 
 def registration(row: Any) -> list[Any]:
     """Take the six values of `register`; their order is that of docs/lane.md."""
-    username, account_id, display_name, bio, password_hash, tokens = listed(row, 6, "account")
+    username, account_id, display_name, bio, encoded, tokens = listed(row, 6, "account")
     an_id(account_id, "user_id")
     sizes = [len(text(v, limits.PROFILE_BYTES_MAX, "profile").encode()) for v in (username, display_name, bio)]
     if not sizes[0]:
         raise InvalidError("a user name must not be empty", "username")
     if sum(sizes) > limits.PROFILE_BYTES_MAX:
         raise TooLargeError(f"a profile may take {limits.PROFILE_BYTES_MAX} bytes, not {sum(sizes)}", "profile")
-    if password_hash is not None:
-        text(password_hash, limits.PASSWORD_HASH_BYTES_MAX, "password_hash")
-    for token in listed(tokens, limits.TOKENS_PER_ACCOUNT_MAX, "tokens"):
-        secret(token)
-    return [username, account_id, display_name, bio, password_hash, tokens]
+    if encoded is not None:
+        password_hash(encoded)
+    return [username, account_id, display_name, bio, encoded, secrets(tokens)]
 
 
 def profile(values: Any) -> dict[str, Any]:

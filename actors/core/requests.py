@@ -101,13 +101,50 @@ class Requests:
             )
         return fields
 
-    def login_token(self, now_ms: int, account_id: int, secret_hash: bytes) -> Prepared:
-        self.reads.row(account_id)
+    def login_token(self, now_ms: int, account_id: int, secret_hash: bytes, *seen: Any) -> Prepared:
+        """seen: the password hash that the caller has compared with, if it was one."""
+        row = self.reads.row(account_id)
+        if len(seen) > 1:
+            raise MalformedError("login_token takes an account, a token and perhaps a password hash")
+        if seen:
+            self._check_password(row, seen[0])
         return Prepared(["login_token", account_id, arguments.secret(secret_hash)], same)
 
     def revoke_token(self, now_ms: int, account_id: int, secret_hash: bytes) -> Prepared:
         self.reads.row(account_id)
         return Prepared(["revoke_token", account_id, arguments.secret(secret_hash)], same)
+
+    def revoke_tokens(self, now_ms: int, account_id: int, kept: list[bytes]) -> Prepared:
+        tokens = self.state.people.accounts[self.reads.row(account_id)].tokens
+        kept = arguments.secrets(kept)
+        if all(token in kept for token in tokens):
+            return nothing(0)
+        return Prepared(["revoke_tokens", account_id, kept], same)
+
+    def change_password(
+        self, now_ms: int, account_id: int, seen: str, password_hash: str, kept: list[bytes] | None, fresh: bytes | None
+    ) -> Prepared:
+        """seen: the password hash that the caller has compared with.
+
+        Raises ConflictError when it is none of the account's any more: an older password must not come back because
+        somebody, who still knew it, was slow.
+        """
+        row = self.reads.row(account_id)
+        arguments.password_hash(password_hash)
+        if kept is not None:
+            kept = arguments.secrets(kept)
+        if fresh is not None:
+            arguments.secret(fresh)
+        if self.state.people.accounts[row].password_hash == password_hash:
+            return nothing(0)  # the same request again, whose first answer was lost
+        self._check_password(row, seen)
+        return Prepared(["change_password", account_id, password_hash, kept, fresh], same)
+
+    def _check_password(self, row: int, seen: Any) -> None:
+        """Refuse what was decided by a password that has been changed meanwhile."""
+        account, seen = self.state.people.accounts[row], arguments.password_hash(seen)
+        if account.password_hash != seen:
+            raise ConflictError(f"account {account.account_id} has another password meanwhile", "password")
 
     def update_profile(self, now_ms: int, account_id: int, values: dict[str, Any]) -> Prepared:
         self.reads.row(account_id)

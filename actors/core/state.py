@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from actors.core import ids, kernels, limits, moving
+from actors.core import ids, kernels, limits, logins, moving
 from actors.core.arrivals import Arrivals
 from actors.core.changes import Changes
 from actors.core.deliveries import Deliveries
@@ -83,7 +83,7 @@ class ShardState:
         self.day = 0
         self.wake_number = 0
         self.woken: list[int] = []
-        self.revoked: list[tuple[int, bytes]] = []
+        self.revoked: list[tuple[int, bytes | None]] = []  # None: perhaps any of the account's tokens
         self.unsealed = Changes()  # older than `changes`, noted by an outgoing move, not in a checkpoint either
         self.changes = Changes()
         self.news: News | None = None  # what has changed, for a copy that somebody keeps; not part of the state
@@ -276,22 +276,6 @@ class ShardState:
             self.send(self.shard_of_account(account_id), ["create_account", row, at_ms])
             results.append(account_id)
         return results
-
-    def login_token(self, account_id: int, secret_hash: bytes) -> bool:
-        """Add a token to an account; the oldest is revoked beyond TOKENS_PER_ACCOUNT_MAX."""
-        row = self.people.row_of[account_id]
-        dropped = self.people.add_token(self.people.accounts[row], secret_hash)
-        self.revoked += [(account_id, token) for token in dropped]
-        self.changes.accounts.add(row)
-        return True
-
-    def revoke_token(self, account_id: int, secret_hash: bytes) -> bool:
-        """Remove a token from an account."""
-        row = self.people.row_of[account_id]
-        if self.people.remove_token(self.people.accounts[row], secret_hash):
-            self.changes.accounts.add(row)
-        self.revoked.append((account_id, secret_hash))
-        return True
 
     def update_profile(self, account_id: int, values: dict[str, Any]) -> bool:
         """Replace profile fields."""
@@ -562,8 +546,6 @@ class ShardState:
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "register": ShardState.register,
-    "login_token": ShardState.login_token,
-    "revoke_token": ShardState.revoke_token,
     "update_profile": ShardState.update_profile,
     "post": ShardState.post,
     "delete": ShardState.delete,
@@ -578,5 +560,6 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "flush_counts": ShardState.flush_counts,
     "receive": ShardState.apply_batch,
     "acked": ShardState.acked,
+    **logins.COMMANDS,
     **moving.COMMANDS,
 }

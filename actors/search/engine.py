@@ -2,8 +2,9 @@
 
     shard --stdin--> {"directory", "secret", ...}          once; the engine ends when its standard input does
     shard --lane---> search.sock: feed, latest, top, accounts, suggest, tag, corrections, highlight, trends, ...
+                                  within [until, operation, arguments]: the same, but dropped once it is late
 
-    loop thread       lane, searches, tag rings
+    loop thread       lane, searches (one a turn: `line.py`), tag rings
     indexing thread   fed rows -> documents -> tantivy; commits        (the lowest priority, with tantivy's own)
     helper thread     what takes long and is rare: contents, corrections
     counting thread   the sketches of trends
@@ -26,6 +27,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import os
 import queue
 import signal
@@ -46,11 +48,13 @@ from actors.core.errors import InvalidError, MalformedError, RookeryError
 from actors.search.accounts import AccountIndex
 from actors.search.documents import CHANGED, ENGINE_NAME, SOCKET, TweetFacts, read_tweet
 from actors.search.index import TweetIndex, disk_bytes
+from actors.search.line import SearchLine, late
 from actors.search.priorities import NICE_BEHIND, set_back, step_back
 from actors.search.searches import LONG, Searches
 from actors.search.terms import terms_of
 from actors.search.trends import ShardTrends
-from cluster.heartbeat import NO_HANGS, Heartbeat, end_with_parent, tell_where_on_signal
+from cluster import heartbeat as heartbeats
+from cluster.heartbeat import NO_HANGS, Heartbeat, busy, end_with_parent, tell_where_on_signal
 from cluster.lane_handshake import LaneKeys
 from cluster.lane_server import LaneRequest, LaneServer
 from cluster.log_bound import LogBound
@@ -62,6 +66,7 @@ TRENDS_FILE = "trends.bin"
 TRENDS_SAVE_S = 60.0  # what a crash may make trends forget
 PAUSE_TIMES = 3.0  # a commit takes at most a quarter of the processor's time: under a bulk load they come less often
 FEED_ROWS_MAX = 2_000  # rows in one feed
+SEARCH_S_MAX = 30.0  # of one search: 50 ms an index of 500,000 tweets, and no reason to kill an engine with a huge one
 BEHIND = frozenset(("indexing", "reading_0"))  # threads that others go before
 
 
@@ -202,6 +207,7 @@ class Engine:
         self.trends = ShardTrends(_now_ms())
         self.searches: Searches
         self.hangs = dict(NO_HANGS)  # of the engines before this one
+        self.line = SearchLine()
         self.search_count = 0
         self.search_seconds = 0.0
         self._saved_at = time.monotonic()
@@ -288,37 +294,53 @@ class Engine:
     # ---- requests ---------------------------------------------------------------------------------------------
 
     def handle(self, request: LaneRequest) -> None:
-        """Answer one request of the shard."""
-        op, args = request.op, request.args
+        """Answer one request of the shard, or have it answered."""
+        op, args, until_s = request.op, request.args, math.inf
         try:
+            if op == "within":
+                until_s, op, args = _within(*args)
             if op == "feed":
                 self._feed(request, *args)
-                return
-            if op == "facts":
+            elif op == "facts":
                 request.reply(self._facts())
             elif op == "step_back":
                 self._has_stepped_back = True
                 step_back(BEHIND)
                 request.reply(True)
             elif op == "trends":
-                self._start(request, self.counting, self._trends)
+                self._start(request, self.counting, until_s, self._trends)
             elif op == "terms":
-                self._start(request, self.reading, lambda: _terms_of_rows(*args))
+                self._start(request, self.reading, until_s, lambda: _terms_of_rows(*args))
             elif op in LONG:
-                self._start(request, self.helper, lambda: self.searches.answer(op, args))
+                self._start(request, self.helper, until_s, lambda: self.searches.answer(op, args))
             else:
-                begin = time.perf_counter()
-                request.reply(self.searches.answer(op, args))
-                self.search_count += 1
-                self.search_seconds += time.perf_counter() - begin
+                self.line.put(request, until_s, lambda: self._search(request, op, args))
         except RookeryError as error:
             request.fail(error)
         except TypeError as error:
             request.fail(MalformedError(f"arguments of {op[:40]} don't fit: {str(error)[:200]}"))
 
-    def _start(self, request: LaneRequest, thread: ThreadPoolExecutor, answer: Callable[[], Any]) -> None:
-        """Have another thread answer."""
-        future = self.loop.run_in_executor(thread, answer)
+    def _search(self, request: LaneRequest, op: str, args: list[Any]) -> None:
+        """Answer a search when it is its turn. Raises RookeryError."""
+        begin = time.perf_counter()
+        with busy("a search", SEARCH_S_MAX):
+            answer = self.searches.answer(op, args)
+        request.reply(answer)
+        self.search_count += 1
+        self.search_seconds += time.perf_counter() - begin
+
+    def _start(
+        self, request: LaneRequest, thread: ThreadPoolExecutor, until_s: float, answer: Callable[[], Any]
+    ) -> None:
+        """Have another thread answer, unless it is too late by then."""
+
+        def answer_in_time() -> Any:
+            if time.monotonic() >= until_s:
+                self.tell(self._note_late)
+                raise late()
+            return answer()
+
+        future = self.loop.run_in_executor(thread, answer_in_time)
         self._asked.add(future)
 
         def tell(done: asyncio.Future[Any]) -> None:
@@ -351,6 +373,9 @@ class Engine:
         feed = Feed(tweets, gone, accounts, gone_accounts, done, committed, with_terms)
         self.indexer.queue.put(feed)
 
+    def _note_late(self) -> None:
+        self.line.late_count += 1
+
     def _begin_reading(self) -> None:
         if self._has_stepped_back:
             set_back(0, NICE_BEHIND)
@@ -370,8 +395,17 @@ class Engine:
             "unreadable": self.indexer.unreadable_count,
             "tag_rings": len(self.searches.tags),
             "searches": self.search_count,
+            "searches_waiting": len(self.line),
+            "late": self.line.late_count,
             "search_seconds": self.search_seconds,
         }
+
+
+def _within(until_s: Any, op: Any, args: Any) -> tuple[float, str, list[Any]]:
+    """Return the arguments of `within`. Raises MalformedError."""
+    if type(until_s) is not float or type(op) is not str or not isinstance(args, list):
+        raise MalformedError("within takes a time, an operation and its arguments")
+    return until_s, op, args
 
 
 def _terms_of_rows(rows: list[Any]) -> list[list[Any]]:
@@ -399,6 +433,7 @@ async def serve(given: dict[str, Any]) -> None:
     if given.get("heartbeat"):
         folder, name = given["heartbeat"]
         heartbeat = Heartbeat(Path(folder), name)
+        heartbeats.take(heartbeat)
         heartbeat.start()
         engine.hangs = heartbeat.hangs
     await engine.start()

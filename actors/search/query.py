@@ -35,10 +35,10 @@ from typing import Any, Final, NoReturn
 
 from actors.core.errors import InvalidError, MalformedError
 from actors.core.ids import ID_MAX
+from actors.search.costs import TERMS_MAX, TermCounts
 from actors.search.text import NAME_CHARS_MAX, TAG_CHARS_MAX, is_pair, is_word, join_words, leading_tags, tokens, words
 
 QUERY_CHARS_MAX: Final = 500  # of one query; Twitter takes 512, Mastodon less
-TERMS_MAX: Final = 50  # words, pairs of characters and operators: each is a list to be read in every segment
 DEPTH_MAX: Final = 10  # parentheses inside each other
 TREE_DEPTH_MAX: Final = 3 * (DEPTH_MAX + 2)  # nodes inside each other: a parenthesis makes a not, an or and an and
 TREE_NODES_MAX: Final = 4 * TERMS_MAX  # with what joins them
@@ -144,7 +144,7 @@ class _Parser:
         self._items = list(_items(text))
         self._at = 0
         self._depth = 0
-        self._term_count = 0
+        self._counts = TermCounts()
 
     def parse(self) -> Node:
         tree = self._either()
@@ -206,9 +206,8 @@ class _Parser:
         else:
             _fail(self._text, item.start, "a word, phrase or operator must stand here")
         if item.kind != "(" and node is not None:
-            self._term_count += sum(_term_count(leaf) for leaf in _leaves(node))
-            if self._term_count > TERMS_MAX:
-                _fail(self._text, item.start, f"a query has at most {TERMS_MAX} words (CJK: characters) and operators")
+            for trouble in filter(None, map(self._counts.add, _leaves(node))):
+                _fail(self._text, item.start, trouble)
         return _negate(node) if negated and node is not None else node
 
     def _in_parentheses(self, opening: _Item) -> Node | None:
@@ -413,10 +412,6 @@ def _map_leaves(tree: Node, change: Callable[[Node], Node]) -> Node:
     return change(tree)
 
 
-def _term_count(leaf: Node) -> int:
-    return len(leaf[1]) if leaf[0] == "phrase" else 1
-
-
 def words_of(tree: Node) -> list[str]:
     """Return the words that are to be there, but for those of phrases and prefixes: each once, in order."""
     return list(dict.fromkeys(leaf[1] for leaf in positive_leaves(tree) if leaf[0] == "word"))
@@ -567,14 +562,18 @@ def check_tree(tree: Any, resolved: bool = True) -> None:
     resolved: names must have become account ids. Nothing else is raised. Cost: 1.6 us a node.
     """
     leaves = _LEAVES if resolved else _LEAVES | _NAMED_LEAVES
-    if not _checked(tree, leaves, [0, 0], 1):
+    if not _checked(tree, leaves, _Counts(), 1):
         raise QueryError("a tree must have something that finds, not only what to leave out")
 
 
-def _checked(node: Any, leaves: dict[str, _Leaf], counts: list[int], depth: int) -> bool:
-    """Return whether a node finds something. counts: the nodes and terms so far."""
-    counts[0] += 1
-    if depth > TREE_DEPTH_MAX or counts[0] > TREE_NODES_MAX:
+class _Counts(TermCounts):
+    nodes = 0  # of a tree so far
+
+
+def _checked(node: Any, leaves: dict[str, _Leaf], counts: _Counts, depth: int) -> bool:
+    """Return whether a node finds something."""
+    counts.nodes += 1
+    if depth > TREE_DEPTH_MAX or counts.nodes > TREE_NODES_MAX:
         raise QueryError(f"a tree has at most {TREE_NODES_MAX} nodes, {TREE_DEPTH_MAX} inside each other")
     if not isinstance(node, list) or not node or not isinstance(node[0], str):
         raise QueryError("a node of a tree is a list that begins with its kind")
@@ -594,7 +593,7 @@ def _checked(node: Any, leaves: dict[str, _Leaf], counts: list[int], depth: int)
     for check, argument in zip(checks, arguments, strict=True):
         if not check(argument):
             raise QueryError(f"an argument of the node {kind!r} is not what DESIGN.md says, or too large")
-    counts[1] += _term_count(node)
-    if counts[1] > TERMS_MAX:
-        raise QueryError(f"a tree has at most {TERMS_MAX} words and operators")
+    trouble = counts.add(node)
+    if trouble:
+        raise QueryError(trouble)
     return True

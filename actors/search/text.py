@@ -22,7 +22,7 @@ How it works
   inside any text that has the run.
 
 - Some characters stand for many: U+FDFA for four words. They become these, too, unless a text is so full of them that
-  it would more than double (`EXPANDED_...`): then they are blanks, in every way to the words.
+  it would grow much longer (`EXPANDED_...`): then they are blanks, in every way to the words.
 
 Three ways to the words: ASCII without markup (one translation table), texts whose folded form is all Latin, Greek or
 Cyrillic (`re`), and everything else (`regex`). `tokens` keeps the offsets by folding each grapheme cluster by itself;
@@ -65,8 +65,8 @@ LANGUAGE_SCORE_MIN: Final = 0.4  # probability, 0..1
 STEM_CACHE_WORDS: Final = 10_000  # per language and thread, some 100 bytes each: the words that make up most text
 QUERY_STEM_CACHE_WORDS: Final = 16_384  # 2 kB each at most; a word's stems take 15 us
 EXPANDING_CHARS_MIN: Final = 3  # that one character is folded to, to be one that stands for many
-EXPANDED_CHARS_MAX: Final = 256  # beyond EXPANDED_TIMES_MAX times its length, in a folded text
-EXPANDED_TIMES_MAX: Final = 2  # 280 of U+FDFA, which stands for four words, would make 5,040 characters to go through
+EXPANDED_CHARS_MAX: Final = 128  # more in a folded text than in the text and
+EXPANDED_SHARE_MAX: Final = 0.25  # of it: 280 of U+FDFA, which stands for four words, would make 5,040 to go through
 FOLD_ROUNDS_MAX: Final = 4  # two are the most that a character needs, and one more shows that nothing changes
 UNKNOWN_LANGUAGE: Final = "und"
 
@@ -209,7 +209,7 @@ _EXPANDING = re.compile(
 
 def _without_flood(text: str, folded: str) -> str:
     """Return a text; with blanks for what stands for many characters if folding has made it much longer."""
-    is_flood = len(folded) > EXPANDED_TIMES_MAX * len(text) + EXPANDED_CHARS_MAX
+    is_flood = len(folded) - len(text) > EXPANDED_SHARE_MAX * len(text) + EXPANDED_CHARS_MAX
     return _EXPANDING.sub(" ", text) if is_flood else text
 
 

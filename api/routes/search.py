@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from actors.core.errors import InvalidError, MalformedError
 from actors.search import text
-from actors.search.query import TERMS_MAX
+from actors.search.costs import ACCOUNT_WORD_UNITS, TAG_UNITS, TERMS_MAX
 from actors.search.text import is_word
 from api.caching import Headers
 from api.limits import SEARCH_QUERY_CHARS_MAX, TAG_CHARS_MAX, TAGS_PER_REQUEST_MAX
@@ -100,6 +100,7 @@ async def _read_accounts(services: Services, scope: MutableMapping[str, Any]) ->
         raise InvalidError(f"query has no word to search for: {shown(asked)}", "query")
     if len(words) > TERMS_MAX:
         raise MalformedError(f"query has {len(words)} words; at most {TERMS_MAX} are looked for", "query")
+    services.limiter.check_search(scope, reader_id, ACCOUNT_WORD_UNITS * len(words))
     answer = await services.search.accounts(asked, words, count, reader_id)
     return search_headers(answer, services.origins.base(scope), kept_in_links(query)), answer.body
 
@@ -137,6 +138,7 @@ async def hashtag_timeline(request: Request) -> Response:
     if sum(map(len, tags)) > TAGS_PER_REQUEST_MAX:
         raise InvalidError(f"at most {TAGS_PER_REQUEST_MAX} hashtags can be combined", "any")
     page = parse_page(query, services.settings.home_count_default, services.settings.home_count_max)
+    services.limiter.check_search(request.scope, reader_id, TAG_UNITS * sum(map(len, tags)))
     answer = await services.search.tagged(tags, page.max_id, page.since_id, page.min_id, page.count, reader_id)
     response = Response(answer.body)
     kept = {**query, **{f"{name}": ",".join(values) for name, values in groups.items() if values}}

@@ -1,4 +1,4 @@
-"""Accounts come and go in: register, log in, log out."""
+"""Who may come in: register, log in, log out; change a password, end all log-ins."""
 
 from __future__ import annotations
 
@@ -8,18 +8,39 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from actors.core.errors import UnauthorizedError
+from actors.core.errors import ConflictError, ForbiddenError, OverloadedError, UnauthorizedError
 from actors.core.ids import ID_MAX, bucket_of_account, bucket_of_name, buckets_of_accounts
 from api import fields, limits
 from api.auth import make_token, parse_token
 from api.inputs import Inputs
-from api.models import LoggedIn, LoggedOut, LoginRequest, Registered, RegisterRequest, WithToken
-from api.openapi import errors, operation
+from api.login_attempts import Attempt
+from api.models import (
+    EndLoginsRequest,
+    LoggedIn,
+    LoggedOut,
+    LoginRequest,
+    LoginsEnded,
+    PasswordChanged,
+    PasswordRequest,
+    Registered,
+    RegisterRequest,
+    WithToken,
+)
+from api.openapi import errors, operation, path_id
+from api.params import parse_flag
+from api.password_line import Asker
+from api.passwords import Verdict
 from api.routes.answers import json_value, secret_value
 from api.services import Services
 
 router = APIRouter(tags=["accounts"])
 _DRAW_COUNT = 4_096  # four ids a bucket: one draw misses once in 55 times, and takes 60 us
+_TRIES = 3  # a log-in whose password hash is replaced meanwhile looks at the new one
+_USER_ID = path_id("user_id", "Who acts; must be the token's account")
+_KEEP_OWN = {
+    "name": "keep_own", "in": "query", "schema": {"type": "boolean", "default": False},
+    "description": "Leave the token that this request carries; may be in the body, too",
+}  # fmt: skip
 _NO_MATCH = "unknown user name or wrong password"
 
 
@@ -46,16 +67,18 @@ async def register(request: Request) -> Response:
     services = inputs.services
     services.limiter.check_register(request.scope)
     username = fields.clean_username(fields.required(inputs.body, "username"))
-    password = fields.new_password(fields.required(inputs.body, "password"))
+    password = fields.chosen_password(inputs.body, "password", username)
     display_name = fields.clean_display_name(inputs.body.get("display_name"))
     bio = fields.clean_bio(inputs.body.get("bio"))
     bucket = bucket_of_name(username)
     account_id = draw_account_id(bucket)
     token, secret_hash = make_token(account_id)
-    password_hash = await services.passwords.hash(password)
+    address = services.limiter.address_of(request.scope)
+    password_hash = await services.passwords.hash(password, Asker(address, username.lower()))
     account_id = await services.ask_bucket(
         bucket, "register", [username, account_id, display_name, bio, password_hash, [secret_hash]]
     )
+    services.logins.remember(username.lower(), address)
     names = {"username": username, "display_name": display_name, "bio": bio}
     return secret_value({"user_id": str(account_id), **names, "auth_token": token}, 201)
 
@@ -73,12 +96,8 @@ async def login(request: Request) -> Response:
     services = inputs.services
     username = fields.clean_text(fields.required(inputs.body, "username"), "username", limits.TOKEN_CHARS_MAX)
     password = fields.tried_password(fields.required(inputs.body, "password"))
-    services.limiter.check_login(request.scope, username)
-    account_id, encoded = await _credentials_of(services, username)
-    if not await services.passwords.matches(encoded, password):
-        raise UnauthorizedError(_NO_MATCH)
-    token, secret_hash = make_token(account_id)
-    await services.ask_account(account_id, "login_token", secret_hash)
+    with services.logins.begin(services.limiter.address_of(request.scope), username) as attempt:
+        account_id, token = await _log_in(services, username, password, attempt)
     return secret_value({"user_id": str(account_id), "username": username, "auth_token": token})
 
 
@@ -102,11 +121,88 @@ async def logout(request: Request) -> Response:
     return json_value({"revoked": True})
 
 
+@router.post(
+    "/{user_id}/password",
+    response_model=PasswordChanged,
+    summary="Change the password",
+    responses=errors(401, 403, 404, 409, body=True),
+    openapi_extra=operation(_USER_ID, model=PasswordRequest, token="required"),
+)
+async def change_password(request: Request) -> Response:
+    """Needs the old password beside the token. All tokens of the account end, the one of this request too, and a fresh
+    one is in the answer: whoever has stolen one has nothing any more."""
+    inputs = await Inputs.read(request)
+    services, body = inputs.services, inputs.body
+    account_id = await inputs.actor(inputs.path_id("user_id"))
+    _, username, _ = await services.ask_account(account_id, "account")
+    password = fields.tried_password(fields.required(body, "password"))
+    new_password = fields.chosen_password(body, "new_password", username)
+    keeps_tokens = parse_flag(body, "keep_tokens")
+    with services.logins.begin(services.limiter.address_of(request.scope), username) as attempt:
+        (encoded,) = await services.ask_account(account_id, "credentials")
+        if not await services.passwords.matches(encoded, password, attempt.asker):
+            attempt.wrong()
+            raise ForbiddenError("password is not the one that this account has now", "password")
+        attempt.right()
+        password_hash = await services.passwords.hash(new_password, attempt.asker)
+    token, secret_hash = (None, None) if keeps_tokens else make_token(account_id)
+    kept = None if keeps_tokens else []
+    revoked = await services.ask_account(account_id, "change_password", encoded, password_hash, kept, secret_hash)
+    services.auth.drop_token(account_id, None)
+    return secret_value({"user_id": str(account_id), "auth_token": token, "revoked": revoked})
+
+
+@router.delete(
+    "/{user_id}/tokens",
+    response_model=LoginsEnded,
+    summary="End all log-ins",
+    responses=errors(401, 403, 404, body=True),
+    openapi_extra=operation(_USER_ID, _KEEP_OWN, model=EndLoginsRequest, token="required", body_required=False),
+)
+async def end_logins(request: Request) -> Response:
+    """Revoke all tokens of the account, everywhere and at once; with `keep_own` all but the one of this request."""
+    inputs = await Inputs.read(request)
+    services = inputs.services
+    account_id = await inputs.actor(inputs.path_id("user_id"))
+    keeps_own = parse_flag({**inputs.query, **inputs.body}, "keep_own")
+    kept = [parse_token(inputs.token).secret_hash] if keeps_own and inputs.token is not None else []
+    revoked = await services.ask_account(account_id, "revoke_tokens", kept)
+    services.auth.drop_token(account_id, None)
+    return json_value({"user_id": str(account_id), "revoked": revoked})
+
+
+async def _log_in(services: Services, username: str, password: str, attempt: Attempt) -> tuple[int, str]:
+    """Return the account and a fresh token of it. Raises UnauthorizedError if the password isn't right.
+
+    The shard gives a token only while the password is the one that was looked at here. If its hash was made anew
+    meanwhile, by another log-in, the new one is looked at.
+    """
+    for _ in range(_TRIES):
+        account_id, encoded = await _credentials_of(services, username)
+        verdict = await services.passwords.matches(encoded, password, attempt.asker)
+        if not verdict:
+            attempt.wrong()
+            raise UnauthorizedError(_NO_MATCH)
+        services.limiter.check_account(account_id, True)
+        token, secret_hash = make_token(account_id)
+        try:
+            await services.ask_account(account_id, "login_token", secret_hash, encoded)
+        except ConflictError:
+            continue
+        attempt.right()
+        if verdict is Verdict.OUTDATED and encoded is not None:
+            services.renewals.begin(account_id, encoded, password)
+        return account_id, token
+    raise OverloadedError("the password of this account is being changed; try again", None, 1.0)
+
+
 async def _credentials_of(services: Services, username: str) -> tuple[int, str | None]:
     if not fields.is_username(username):
         return 0, None
-    (account_id,) = await services.ask_bucket(bucket_of_name(username), "names", [[username]])
+    bucket = bucket_of_name(username)
+    (account_id,) = await services.ask_bucket(bucket, "names", [[username]])
     if not account_id:
+        await services.ask_bucket(bucket, "names", [[username]])  # as many questions as for somebody
         return 0, None
     (encoded,) = await services.ask_account(account_id, "credentials")
     return account_id, encoded

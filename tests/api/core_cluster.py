@@ -34,6 +34,8 @@ SEARCH_TIMEOUT_S = 5.0
 class SearchRequest:
     """A lane request of a search, of which the answer is waited for."""
 
+    is_abandoned = False
+
     def __init__(self) -> None:
         self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 

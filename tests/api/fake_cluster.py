@@ -205,9 +205,30 @@ class FakeCluster(TrendsAndSends):
             raise UnauthorizedError("unknown token")
         return True
 
-    def do_login_token(self, account_id: int, secret_hash: bytes) -> bool:
+    def do_login_token(self, account_id: int, secret_hash: bytes, *seen: str) -> bool:
+        if seen and seen != (self._account(account_id).password_hash,):
+            raise ConflictError("another password meanwhile")
         self._account(account_id).tokens.add(secret_hash)
         return True
+
+    def do_revoke_tokens(self, account_id: int, kept: list[bytes]) -> int:
+        tokens = self._account(account_id).tokens
+        count = len(tokens - set(kept))
+        tokens.intersection_update(kept)
+        if self.on_revoked is not None:
+            self.on_revoked(account_id, None)
+        return count
+
+    def do_change_password(
+        self, account_id: int, seen: str, hashed: str, kept: list[bytes] | None, fresh: bytes | None
+    ) -> int:
+        if self._account(account_id).password_hash != seen:
+            raise ConflictError("another password meanwhile")
+        self._account(account_id).password_hash = hashed
+        count = 0 if kept is None else self.do_revoke_tokens(account_id, kept)
+        if fresh is not None:
+            self._account(account_id).tokens.add(fresh)
+        return count
 
     def do_revoke_token(self, account_id: int, secret_hash: bytes) -> bool:
         self._account(account_id).tokens.discard(secret_hash)

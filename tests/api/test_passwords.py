@@ -29,8 +29,8 @@ SAME = [
 ]
 OTHERS = [
     ("\ufb01nally yours", "finally yours"),
-    ("PassWord1", "password1"),
-    ("password1 ", "password1"),
+    ("HandSaw11", "handsaw11"),
+    ("handsaw11 ", "handsaw11"),
     ("\uff50assword", "password"),
 ]
 HASHER = PasswordHasher(1, 8, 1)
@@ -89,7 +89,7 @@ def test_a_new_password_has_no_control_characters(anonymous, wrong):
 
 
 def test_its_length_is_that_of_what_is_hashed(anonymous):
-    letters = "a\u0308" * 128  # 384 bytes, 256 once they are composed
+    letters = "a\u0308e\u0301o\u0308u\u0308" * 32  # 384 bytes, 256 once they are composed
     assert register(anonymous, "as_long_as_can_be", letters).status_code == 201
     assert status_of_login(anonymous, "as_long_as_can_be", letters) == 200
     assert_error(register(anonymous, "too_long", letters + "x"), 422, "password")

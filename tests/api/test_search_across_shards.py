@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -32,6 +32,19 @@ def server(core: CoreCluster) -> Iterator[LiveServer]:
 @pytest.fixture
 def cat(register: Any) -> User:
     return register()
+
+
+def corrected(
+    http: httpx.Client, text: str, wanted: str | None, more: Mapping[str, Any] = {}, headers: Mapping[str, str] = {}
+) -> httpx.Response:
+    """Search until that is corrected as it should be, and return the answer: vocabularies are read once a second."""
+    deadline = time.monotonic() + 20
+    while True:
+        reply = http.get("/api/v1/search", params={"query": text, **more}, headers=headers)
+        if reply.json()["corrected"] == wanted:
+            return reply
+        assert time.monotonic() < deadline, reply.text
+        time.sleep(0.1)
 
 
 def named(user: User, name: str) -> str:
@@ -97,7 +110,7 @@ def test_nothing_is_corrected_while_a_shard_is_away_that_may_have_it(core, regis
     wanted = there.tweet("an unmistakable flibbertigibbet")["tweet_id"]
     for _ in range(3):
         here.tweet("an unmistakable flibbertigibbot")
-    time.sleep(1.1)  # the vocabulary is read once a second
+    corrected(ada.http, "flibbertigibbut", "flibbertigibbot")
     core.down.add(1)
     page = answer(ada, "flibbertigibbet")
     assert (page["tweets"], page["corrected"], page["partial"]) == ([], None, True)
@@ -110,13 +123,9 @@ def test_a_word_is_one_if_all_shards_together_have_it_often_enough(core, registe
     for n in range(130):
         (here, there)[n % 2].tweet("glimmering quaverlings")
     ids = [who.tweet("glimmering quaverlinks")["tweet_id"] for who in (here, there)]
-    time.sleep(1.1)
-    page = answer(ada, "quaverlinks from:" + here.username)
-    assert page["corrected"] == "quaverlings from:" + here.username
+    corrected(ada.http, "quaverlinks from:" + here.username, "quaverlings from:" + here.username)
     ids += [who.tweet("glimmering quaverlinks")["tweet_id"] for who in (there, here, there)]
-    time.sleep(1.1)
-    page = answer(ada, "quaverlinks from:" + here.username)
-    assert page["corrected"] is None
+    page = corrected(ada.http, "quaverlinks from:" + here.username, None).json()
     assert sorted(tweet["tweet_id"] for tweet in page["tweets"]) == sorted([ids[0], ids[3]])
 
 
@@ -124,11 +133,9 @@ def test_a_word_is_one_if_all_shards_together_have_it_often_enough(core, registe
 def test_the_links_of_a_corrected_page_lead_on_with_what_was_searched(core, register, anonymous, way):
     mine = f"persnickety{'short' if way else 'long'}"
     ids = [who.tweet(f"{mine} & the rest")["tweet_id"] for who in shards_of(core, register) * 3][::-1]
-    time.sleep(1.1)
-    query = {"query": f"{mine[:-1]}k rest", "count": 2}
-    reply = anonymous.get("/api/v1/search", params=query, headers=way)
+    reply = corrected(anonymous, f"{mine[:-1]}k rest", f"{mine} rest", {"count": 2}, way)
     body = reply.json()
-    assert (body["corrected"], [t["tweet_id"] for t in body["tweets"]]) == (f"{mine} rest", ids[:2])
+    assert [t["tweet_id"] for t in body["tweets"]] == ids[:2]
     older = anonymous.get(reply.links["next"]["url"], headers=way).json()["tweets"]
     assert [tweet["tweet_id"] for tweet in older] == ids[2:4]
     more = {"query": body["corrected"], "count": 2, "cursor": body["next_cursor"]}

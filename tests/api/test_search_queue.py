@@ -147,6 +147,14 @@ def test_more_than_may_wait_are_refused_and_the_others_go_on(monkeypatch: pytest
     assert (begun, queue.count, queue.waiting_count, queue.refused_count) == ([0, 1, 2], 0, 0, 1)
 
 
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 class Held(FakeCluster):
     """Searches wait until a test lets them go on; `most` of them were under way at once, on a shard."""
 
@@ -203,7 +211,9 @@ def test_beside_home_reads_few_searches_are_under_way_and_each_is_answered(
         queue = services.search.queue
         try:
             wait_for_in_flight(services, SEARCHES)
+            until(lambda: queue.count + queue.waiting_count == SEARCHES)  # they begin in turns
             assert (queue.count, queue.waiting_count) == (most, SEARCHES - most)
+            until(lambda: min(fake.here) == most)  # what is asked of a shard here is a task
             gauges = http.get("/metrics").text
             assert re.search(rf"^rookery_http_search_waiting{{[^}}]*}} {SEARCHES - most}\.0$", gauges, re.MULTILINE)
         finally:
@@ -223,10 +233,7 @@ def test_searches_that_wait_for_a_shard_that_hangs_do_not_keep_the_others(monkey
         threads = [threading.Thread(target=httpx.get, args=(f"{url}{n + 1}",)) for n in range(SEARCHES)]
         for thread in threads:
             thread.start()
-        deadline = time.monotonic() + 10
-        while services.search.queue.count < SEARCHES:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        until(lambda: services.search.queue.count == SEARCHES and min(fake.here) == SEARCHES)
         fake.go_on.set()
         for thread in threads:
             thread.join()

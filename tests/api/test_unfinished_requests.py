@@ -186,6 +186,7 @@ def test_a_body_that_is_too_large_is_refused_by_its_head_or_when_it_is(declared)
     ("given", "status"),
     [("Basic x", 401), ("Bearer", 401), ("Bearer " + "x" * 300, 401), ("Bearer nonsense", 401),
      (f"Bearer {make_token(1)[0]}", 401), (f"Bearer {make_token(9)[0]}", 401)],
+    ids=["scheme", "empty", "long", "nonsense", "of an account", "of nobody"],
 )  # fmt: skip
 def test_a_token_that_nobody_has_is_refused_before_the_body_is_there(given, status):
     with with_tokens() as (live, _, _), dial(live) as sock:

@@ -9,7 +9,7 @@ import pytest
 
 from actors.core.errors import InvalidError, MovedError, NotFoundError, OverloadedError, RookeryError
 from actors.core.ids import bucket_of_account, bucket_of_name, bucket_of_tweet, make_tweet_id
-from cluster.client import ClusterClient
+from cluster.client import OPENED, ClusterClient
 from cluster.lane_handshake import LaneKeys
 from cluster.lane_server import LaneServer
 from cluster.shard_map import ShardMap, shard_actor_name
@@ -326,8 +326,24 @@ async def test_pushes_from_every_shard_arrive(cluster):
     client = ClusterClient(cluster.fetch_map, KEYS, "here", on_push=lambda topic, value: got.append((topic, value)))
     await client.open()
     await client.scatter("status", {0: [], 1: [], 2: []})
+    got.clear()
     for shard, server in cluster.servers.items():
         server.push("revoked", [shard])
     await client.scatter("status", {0: [], 1: [], 2: []})
     assert sorted(got) == [("revoked", [0]), ("revoked", [1]), ("revoked", [2])]
+    client.close()
+
+
+async def test_a_lane_that_was_away_has_missed_pushes_and_says_so(cluster):
+    got = []
+    client = ClusterClient(cluster.fetch_map, KEYS, "here", on_push=lambda *push: got.append(push))
+    await client.open()
+    await client.call_shard(1, "status", [])
+    await client.call_shard(1, "status", [])
+    assert got == [(OPENED, 1)]
+    await cluster.stop_shard(1)
+    await cluster.start_shard(1)
+    cluster.servers[1].push("revoked", [7, None])  # nobody is connected
+    await client.call_shard(1, "status", [])
+    assert got == [(OPENED, 1)] * 2
     client.close()

@@ -165,20 +165,29 @@ class Ended:
         self.names.append(slot.name)
 
 
-def silent_slot(folder: Path, born: float | None = None) -> None:
-    """Leave the slot of a process that lives (the one that runs the tests' interpreter) and never beats."""
-    parent = psutil.Process().parent()
-    assert parent is not None
+@pytest.fixture
+def sleeper() -> Iterator[psutil.Process]:
+    """Yield a process that waits for something, as one does that is blocked."""
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        found = psutil.Process(process.pid)
+        while found.status() != psutil.STATUS_SLEEPING:
+            time.sleep(0.01)
+        yield found
+        process.kill()
+
+
+def silent_slot(folder: Path, process: psutil.Process, born: float | None = None) -> None:
+    """Leave the slot of a process that never beats."""
     made = Heartbeat(folder, "silent")
     made._say_busy(0, "")
     slot = bytearray(made.path.read_bytes())
-    slot[16:24] = struct.pack("<d", parent.create_time() if born is None else born)
+    slot[16:24] = struct.pack("<d", process.create_time() if born is None else born)
     made.path.unlink()
-    (folder / f"silent@{parent.pid}").write_bytes(slot)
+    (folder / f"silent@{process.pid}").write_bytes(slot)
 
 
-def test_silence_is_counted_in_looks_so_a_machine_that_slept_has_silenced_nobody(folder):
-    silent_slot(folder)
+def test_silence_is_counted_in_looks_so_a_machine_that_slept_has_silenced_nobody(folder, sleeper):
+    silent_slot(folder, sleeper)
     ended = Ended()
     watchdog = Watchdog(folder, HANG_S, ended)
     watchdog.look(100.0)
@@ -191,8 +200,8 @@ def test_silence_is_counted_in_looks_so_a_machine_that_slept_has_silenced_nobody
     assert ended.names
 
 
-def test_a_process_id_that_is_somebody_elses_by_now_is_left_alone(folder):
-    silent_slot(folder, born=1.0)
+def test_a_process_id_that_is_somebody_elses_by_now_is_left_alone(folder, sleeper):
+    silent_slot(folder, sleeper, born=1.0)
     ended = Ended()
     watchdog = Watchdog(folder, HANG_S, ended)
     for step in range(20):

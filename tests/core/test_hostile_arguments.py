@@ -20,7 +20,8 @@ from tests.core.harness import NOW_MS, Shards, memory_store, packed_original
 BASE = Shards()
 HERE = [BASE.account_on(0, i) for i in range(3)]
 THERE = [BASE.account_on(1, i) for i in range(2)]
-BASE.register(*HERE, *THERE)
+BASE.do("register", f"user{HERE[0]}", HERE[0], "", "", "old hash", [])
+BASE.register(*HERE[1:], *THERE)
 for one in HERE:
     for other in (*HERE, *THERE):
         BASE.do("follow", one, other)
@@ -93,6 +94,11 @@ FACTS = st.none() | st.tuples(IDS, IDS).map(list)
 PAGE = (st.integers(0, 1 << 63), st.integers(0, 3), st.integers(0, 3))
 FITTING = {
     "register": REGISTRATION, "register_many": rows(REGISTRATION), "login_token": st.tuples(ACCOUNT, st.binary()),
+    "revoke_tokens": st.tuples(ACCOUNT, st.lists(st.binary(), max_size=3)),
+    "change_password": st.tuples(
+        ACCOUNT, st.text(max_size=9), st.text(max_size=9), st.none() | st.lists(st.binary(), max_size=3),
+        st.none() | st.binary(),
+    ),
     "revoke_token": st.tuples(ACCOUNT, st.binary()), "update_profile": st.tuples(ACCOUNT, PROFILE), "post": POST,
     "post_many": rows(POST), "delete": st.tuples(TWEET, ACCOUNT, FACTS), "like": st.tuples(ACCOUNT, TWEET),
     "unlike": st.tuples(ACCOUNT, TWEET), "repost": st.tuples(ACCOUNT, ENTRY), "unrepost": st.tuples(ACCOUNT, TWEET),
@@ -115,6 +121,7 @@ for name in ("followers", "following"):
 TYPICAL = {
     "register": [BASE.name_on(0), 500, "Ada", "bio", "hash", [b"x"]], "login_token": [HERE[0], b"x"],
     "register_many": [[[BASE.name_on(0), 500, "Ada", "bio", "hash", [b"x"]]]], "revoke_token": [HERE[0], b"x"],
+    "revoke_tokens": [HERE[0], [b"kept"]], "change_password": [HERE[0], "old hash", "new hash", [b"kept"], b"fresh"],
     "update_profile": [HERE[0], {"bio": "x", "fields": [["a", "b"]]}], "delete": [TWEETS[0], HERE[0], [b"", b""]],
     "post": [HERE[0], "x", 0, TWEETS[0], HERE[0], b"", [1], [THERE[0]], b"key"], "like": [HERE[0], TWEETS[1]],
     "post_many": [[[HERE[0], "x", 0, TWEETS[0], HERE[0], b"", [1], [THERE[0]], b"key"]]],
@@ -309,7 +316,9 @@ def test_a_refusal_does_not_repeat_a_huge_argument(size):
 MISPLACED = {
     "like": [THERE[0], TWEETS[0]], "follow": [THERE[0], HERE[0]], "post": [THERE[0], "x", 0, 0, 0, b"", [], [], None],
     "delete": [TWEETS[3], THERE[0]], "register": [BASE.name_on(1), 7, "", "", None, []],
-    "login_token": [THERE[0], b"x"], "repost": [THERE[0], ORIGINAL], "update_profile": [THERE[0], {}],
+    "login_token": [THERE[0], b"x"], "revoke_tokens": [THERE[0], []],
+    "change_password": [THERE[0], "old", "new", None, None], "update_profile": [THERE[0], {}],
+    "repost": [THERE[0], ORIGINAL],
     "account": [THERE[0]], "tweet": [TWEETS[3], 0], "token": [THERE[0], b"x"], "profile": [THERE[0], 0],
     "reader": [THERE[0]], "blocked_among": [THERE[0], b""], "user_timeline": [THERE[0], 0, 0, 0, 0, 20],
     "followers": [THERE[0], 0, 0, 20],

@@ -24,7 +24,9 @@ STEP = st.one_of(
         st.sampled_from(["follow", "follow", "unfollow", "block", "unblock", "mute", "unmute", "read"]), PEOPLE, PEOPLE
     ),
     st.tuples(st.sampled_from(["post", "post", "back", "reply", "repost", "like", "unlike", "delete"]), PEOPLE, PEOPLE),
-    st.tuples(st.sampled_from(["seal", "recover", "exchange", "day", "flush", "login"]), PEOPLE, PEOPLE),
+    st.tuples(
+        st.sampled_from(["seal", "recover", "exchange", "day", "flush", "login", "password", "end"]), PEOPLE, PEOPLE
+    ),
 )
 
 
@@ -34,7 +36,8 @@ class History:
     def __init__(self, make_store) -> None:
         self.shards = Shards(2, TINY)
         self.people = [self.shards.account_on(n % 2, n // 2) for n in range(5)]
-        self.shards.register(*self.people)
+        for account_id in self.people:
+            self.shards.do("register", f"user{account_id}", account_id, "", "", "a hash", [])
         self.stores = [make_store(n) for n in range(2)]
         self.sealed_at = [0, 0]
         self.tweets: list[int] = []
@@ -99,6 +102,15 @@ class History:
 
     def do_login(self, me: int, other: int) -> None:
         self.shards.send("login_token", me, b"%d" % other)
+
+    def do_password(self, me: int, other: int) -> None:
+        (seen,) = self.shards.read("credentials", me)
+        kept = [b"%d" % self.people[0]] if other % 2 else None
+        self.keys += 1
+        self.shards.send("change_password", me, seen, f"hash {self.keys}", kept, b"fresh %d" % other)
+
+    def do_end(self, me: int, other: int) -> None:
+        self.shards.send("revoke_tokens", me, [b"%d" % other])
 
     def do_seal(self, me: int, other: int) -> None:
         self.seal(other % 2)

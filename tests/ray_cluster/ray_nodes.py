@@ -84,8 +84,9 @@ class ManyNodes(ServedCluster):
 
     def start(self) -> None:
         values = ("server.host=node", "metrics.http=shared", f"cluster.ray_node_ip={SECOND}",
-                  "cluster.code_on_nodes=true", "cluster.spares=1", "limits.enabled=false",
-                  "auth.argon2_memory_kib=8", "auth.argon2_time_cost=1", *self.sets)  # fmt: skip
+                  "cluster.code_on_nodes=true", "cluster.spares=1", "cluster.require_ray_token=false",
+                  "limits.enabled=false", "auth.argon2_memory_kib=8", "auth.argon2_time_cost=1",
+                  *self.sets)  # fmt: skip
         sets = [arg for value in values for arg in ("--set", value)]
         args = command("serve", "--profile", "cluster", "--data", str(self.data), "--port", str(self.port), "--address",
                        f"{HEAD}:{self.nodes.head_port}", "--shards", "3", "--no-sample", *sets)  # fmt: skip

@@ -65,6 +65,7 @@ class InProcessEngine:
         self.tweets, self.accounts = TweetIndex(directory), AccountIndex(directory)
         self.searches = Searches(self.tweets, self.accounts)
         self.is_away = False
+        self.facts: dict[str, Any] = {}
         self.asked: list[str] = []  # operations, in order
         self._later = later or _now
         self._seq = 0

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from actors.core.errors import InvalidError, MalformedError
 from actors.core.ids import ID_MAX
+from actors.search.costs import KINDS_MAX, TERMS_MAX, cost_of_tree
 from actors.search.query import (
     ACCOUNTS_MAX,
     DEPTH_MAX,
     QUERY_CHARS_MAX,
-    TERMS_MAX,
     TREE_NODES_MAX,
     QueryError,
     check_tree,
@@ -174,8 +174,12 @@ REFUSED = [  # query, 0-based position, a part of the message
     ("a" * (QUERY_CHARS_MAX + 1), QUERY_CHARS_MAX, "at most 500"),
     (" ".join(f"w{n}" for n in range(TERMS_MAX + 1)), 190, "at most 50"),
     ("日本" * (TERMS_MAX // 2 + 1), 0, "at most 50"),
+    (" OR ".join(f"ab{n}*" for n in range(9)), 64, "at most 8 words shortened with *"),
+    (" ".join(f"-{n}月" for n in range(9)) + " a", 33, "at most 8 words shortened with * (CJK: single characters)"),
+    (" ".join(f'"a b{n}"' for n in range(17)), 118, "at most 16 phrases"),
+    (" ".join(f"(w{n} OR filter:follows)" for n in range(5)), 99, "at most 4 times filter:follows"),
     ("(" * (DEPTH_MAX + 1) + "a" + ")" * (DEPTH_MAX + 1), DEPTH_MAX, "at most 10"),
-    ("#" + "\ufdfb" * 42, 0, "at most 280"),
+    ("#" + "\ufb01" * 150, 0, "at most 280"),
 ]  # fmt: skip
 
 
@@ -208,6 +212,28 @@ def test_the_limits_themselves_are_allowed():
     assert parse("a" * QUERY_CHARS_MAX).tree == w("a" * 64)
     assert len(parse(" ".join(f"w{n}" for n in range(TERMS_MAX))).tree) == TERMS_MAX + 1
     assert parse("(" * DEPTH_MAX + "a" + ")" * DEPTH_MAX).tree == A
+    for kind, term in (("prefix", "ab{}*"), ("phrase", '"a b{}"'), ("follows", "(w{} OR filter:follows)")):
+        at_most = " ".join(term.format(n) for n in range(KINDS_MAX[kind]))
+        check_tree(parse(at_most).tree)
+
+
+@pytest.mark.parametrize("kind", KINDS_MAX)
+def test_a_shard_bounds_the_kinds_of_terms_as_the_parser_does(kind):
+    def tree(count: int) -> list:
+        return ["or", *[{"prefix": ["prefix", f"ab{n}"], "phrase": ["phrase", ["a", f"b{n}"]],
+                         "follows": ["follows"]}[kind] for n in range(count)]]  # fmt: skip
+
+    check_tree(tree(KINDS_MAX[kind]))
+    with pytest.raises(QueryError, match=f"at most {KINDS_MAX[kind]} "):
+        check_tree(tree(KINDS_MAX[kind] + 1))
+    with pytest.raises(QueryError, match=f"at most {KINDS_MAX[kind]} "):
+        check_tree(["and", ["word", "a"], ["not", tree(KINDS_MAX[kind] + 1)]])
+
+
+def test_the_dear_costs_more_than_the_cheap_and_by_rank_more_than_by_time():
+    costs = [cost_of_tree(parse(text).tree, "latest") for text in ("a b", '"a b"', "ab*", "ab* -(ba* ca*)")]
+    assert costs == [2, 2, 5, 15]
+    assert cost_of_tree(parse("ab*").tree, "top") == 15
 
 
 PIECES = st.lists(

@@ -217,7 +217,7 @@ FOLDED = [("Müller", "muller"), ("ＲＯＯＫ", "rook"), ("İ", "i"), ("ŞŞ",
 def test_what_stands_for_many_characters_has_words_unless_a_text_is_full_of_it():
     assert words("محمد ﷺ ㍿㍿ ½…") == tokens_of("محمد ﷺ ㍿㍿ ½…")
     assert {"صلى", "株式"} <= set(words("محمد ﷺ ㍿㍿ ½…"))
-    assert len(words("ﷺ" * 16)) > 16
+    assert len(words("ﷺ" * 7)) > 7
     for char in ("ﷺ", "㌕", "㍿", "½", "…"):
         text = "see " + char * 400 + " whale"
         assert words(text) == tokens_of(text) == ["see", "whale"]

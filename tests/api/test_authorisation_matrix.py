@@ -1,0 +1,223 @@
+"""Every route of /openapi.json, for every caller, with the token wherever it can be, about every kind of object.
+
+Over real HTTP against the real core. What must be answered stands in `authorisation_rules.py`, a row a route; a route
+without a row fails here.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from actors.core.ids import bucket_of_account, bucket_of_tweet
+from api.app import create_app
+from api.auth import make_token, parse_token
+from api.settings import ApiSettings
+from tests.api.authorisation_rules import CALLERS, DOCUMENTATION, PASSWORD, ROWS, Row
+from tests.api.conftest import LiveServer, ServerThread, open_http
+from tests.api.core_cluster import CoreCluster
+from tests.api.fake_cluster import FakeCluster
+
+APP = create_app(FakeCluster(), ApiSettings())
+DOCUMENT = APP.openapi()["paths"]
+OPERATIONS = {(method.upper(), path): what for path, item in DOCUMENT.items() for method, what in item.items()}
+NOBODY_ID = 987_654_321  # of no account
+
+
+class World:
+    """Accounts, their tweets and tokens, on a live server."""
+
+    def __init__(self, http: httpx.Client, core: CoreCluster) -> None:
+        self.http, self.core = http, core
+        self._names = (f"free_{n}" for n in itertools.count(1))
+        self.ids = {name: self._register(name) for name in ("owner", "stranger", "third", "target")}
+        self.tokens: dict[str, str] = {}
+        self.tweets: dict[str, int] = {}
+        for name in ("owner", "third"):
+            self.post(name)
+        for name in ("owner", "stranger"):
+            self.log_in(name)
+        self.tokens["revoked"] = self._revoked()
+        self.tokens["garbage"] = make_token(self.ids["owner"])[0]  # of the right make, but never given
+        self.missing_tweet = self._deleted()
+
+    def _register(self, name: str) -> int:
+        reply = self.http.post("/api/v1/users", json={"username": name, "password": PASSWORD})
+        assert reply.status_code == 201, reply.text
+        return int(reply.json()["user_id"])
+
+    def _write(self, bucket: int, op: str, *args: Any) -> Any:
+        """Carry a write out behind the worker's back; nothing else is under way."""
+        answers: list[Any] = []
+        self.core.sim.write(bucket, op, list(args), answers.append)
+        self.core.sim.drain()
+        return answers[0]
+
+    def log_in(self, name: str) -> None:
+        """Give an account a token, and let the worker know it."""
+        token, secret_hash = make_token(self.ids[name])
+        self._write(bucket_of_account(self.ids[name]), "login_token", self.ids[name], secret_hash)
+        self.tokens[name] = token
+        self._use(name, token, 200)
+
+    def _use(self, name: str, token: str, status: int) -> None:
+        for _ in range(2):
+            reply = self.http.get(f"/feed?user_id={self.ids[name]}", headers={"authorization": f"Bearer {token}"})
+            assert reply.status_code == status
+
+    def _revoked(self) -> str:
+        """Return a token of the owner that was used, and revoked elsewhere: the worker is told by its shard."""
+        before = self.tokens["owner"]
+        self.log_in("owner")
+        revoked, self.tokens["owner"] = self.tokens["owner"], before
+        account_id, secret_hash = parse_token(revoked)
+        self._write(bucket_of_account(account_id), "revoke_token", account_id, secret_hash)
+        self.core.on_revoked(account_id, secret_hash)
+        self._use("owner", revoked, 401)
+        return revoked
+
+    def post(self, name: str) -> int:
+        account_id = self.ids[name]
+        body = self._write(bucket_of_account(account_id), "post", account_id, "hello", 0, 0, 0, b"", [], [], None)
+        self.tweets[name] = int(httpx.Response(200, content=body).json()["tweet_id"])
+        return self.tweets[name]
+
+    def _deleted(self) -> int:
+        tweet_id = self.post("owner")
+        self._write(bucket_of_tweet(tweet_id), "delete", tweet_id, self.ids["owner"])
+        self.post("owner")
+        return tweet_id
+
+    def renew(self) -> None:
+        """Bring back what a success has used up."""
+        for name in ("owner", "stranger"):
+            self.log_in(name)
+        for name in ("owner", "third"):
+            self.post(name)
+
+    def values(self, line: str) -> dict[str, Any]:
+        """What a path, query and body are filled in with, for an object of that line."""
+        whose = {"another": "third"}.get(line, "owner")
+        is_missing = line == "missing"
+        return {
+            "user_id": NOBODY_ID if is_missing else self.ids[whose],
+            "tweet_id": self.missing_tweet if is_missing else self.tweets[whose],
+            "id": self.ids["target"], "hashtag": "hello", "username": "owner", "free_name": next(self._names),
+        }  # fmt: skip
+
+    def ask(self, method: str, path: str, row: Row, line: str, places: dict[str, str]) -> httpx.Response:
+        """Send one request. places: the token by where it is."""
+        values = self.values(line)
+        query = {name: text.format_map(values) for name, text in row.query.items()}
+        body = {name: text.format_map(values) for name, text in row.body.items()}
+        if "query" in places:
+            query["auth_token"] = places["query"]
+        if "body" in places:
+            body["auth_token"] = places["body"]
+        headers = {"authorization": f"Bearer {places['header']}"} if "header" in places else {}
+        more: dict[str, Any] = {} if method == "GET" else {"json": body}
+        return self.http.request(method, path.format_map(values), params=query, headers=headers, **more)
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    core = CoreCluster()
+    with ServerThread(fake=core) as live, open_http(live.base_url) as http:
+        yield World(http, core)
+    core.end_search()
+
+
+@pytest.fixture(scope="module")
+def server(world: World) -> LiveServer:
+    raise AssertionError("these tests have a server of their own")
+
+
+def cases(method: str, row: Row) -> Iterator[tuple[str, str, dict[str, str], Any]]:
+    """Every line, caller and place of the token of a route: (line, caller, whose token by place, status or "ok")."""
+    places = ["header", "query"] if method == "GET" else ["header", "body", "query"]  # which of several tokens counts
+    for line, statuses in row.pattern.items():
+        for caller, status in zip(CALLERS, statuses, strict=True):
+            if caller == "nobody":
+                yield line, caller, {}, status
+                continue
+            for place in places:
+                yield line, caller, {place: caller}, status
+            if caller in ("owner", "garbage"):
+                other = "garbage" if caller == "owner" else "owner"
+                for first, second in itertools.combinations(places, 2):
+                    yield line, caller, {first: caller, second: other}, status
+
+
+@pytest.mark.parametrize(("method", "path"), list(OPERATIONS))
+def test_a_route_does_for_each_caller_what_its_row_says(world, method, path):
+    row = ROWS.get((method, path))
+    assert row is not None, f"who may {method} {path}? Give it a row in authorisation_rules.py"
+    wrong = []
+    for line, caller, by_place, status in cases(method, row):
+        places = {place: world.tokens[name] for place, name in by_place.items()}
+        reply = world.ask(method, path, row, line, places)
+        expected = row.ok if status == "ok" else status
+        if reply.status_code != expected:
+            wrong.append(f"{line} object, {caller} ({by_place}): {reply.status_code} instead of {expected}")
+        if row.uses_up and reply.status_code < 300:
+            world.renew()
+    assert not wrong
+
+
+def test_there_is_no_row_without_a_route_and_no_route_outside_the_document():
+    assert set(ROWS) == set(OPERATIONS)
+    served = {route.path for route in APP.routes}
+    assert served - {path for _, path in OPERATIONS} == DOCUMENTATION
+
+
+@pytest.mark.parametrize(("method", "path"), list(OPERATIONS))
+def test_the_document_says_of_the_token_what_the_row_does(method, path):
+    security = OPERATIONS[method, path].get("security")
+    said = None if security is None else "optional" if {} in security else "required"
+    assert said == ROWS[method, path].security
+
+
+def names_account(operation: dict[str, Any]) -> bool:
+    """Whether a body may say for whom something is done, beside the token."""
+    content = operation.get("requestBody", {}).get("content", {})
+    schema = content.get("application/json", {}).get("schema", {}).get("$ref", "").rpartition("/")[2]
+    return "user_id" in APP.openapi()["components"]["schemas"].get(schema, {}).get("properties", {})
+
+
+@pytest.mark.parametrize(("method", "path"), [key for key, what in OPERATIONS.items() if names_account(what)])
+def test_nobody_acts_for_another_account_by_naming_it(world, method, path):
+    row = ROWS[method, path]
+    for name, status in (("third", 403), ("missing", 403), ("owner", row.ok)):
+        account_id = world.ids.get(name, NOBODY_ID)
+        for where in ("json", "params"):
+            values = world.values("own")
+            body = {k: v.format_map(values) for k, v in row.body.items() if k != "user_id"}
+            sent = {"json": {**body, "user_id": str(account_id)}} if where == "json" else {
+                "json": body, "params": {"user_id": account_id}
+            }  # fmt: skip
+            headers = {"authorization": f"Bearer {world.tokens['owner']}"}
+            reply = world.http.request(method, path.format_map(values), headers=headers, **sent)
+            assert reply.status_code == status, (name, where, reply.text)
+            if row.uses_up and reply.status_code < 300:
+                world.renew()
+
+
+NONSENSE = ["x", "rk_", "rk_" + "A" * 54, "rk_" + "A" * 53, "rk_" + "_" * 54, "a" * 257, "null", "ü", "rk_\x00"]
+
+
+@pytest.mark.parametrize("token", NONSENSE, ids=range(len(NONSENSE)))
+def test_what_is_no_token_is_nobodys_wherever_it_is(world, token):
+    owner = world.ids["owner"]
+    url, body = f"/{owner}/profile", {"bio": "x", "auth_token": token}
+    assert world.http.patch(url, json=body).status_code == 401
+    assert world.http.patch(url, json={"bio": "x"}, params={"auth_token": token}).status_code == 401
+    assert world.http.get(url, params={"auth_token": token}).status_code == 401
+    if token.isascii() and token.isprintable():
+        for scheme in ("Bearer ", "bearer ", "Basic ", ""):
+            headers = {"authorization": f"{scheme}{token}"}
+            assert world.http.get(url, headers=headers).status_code == 401
+            assert world.http.get("/feed", params={"user_id": owner}, headers=headers).status_code == 401

@@ -1,0 +1,175 @@
+"""Tokens and passwords of an account: what ends, what stays, and that neither comes back by a request that was slow."""
+
+from __future__ import annotations
+
+import pytest
+
+from actors.core import limits
+from actors.core.errors import ConflictError, InvalidError, MalformedError, UnauthorizedError
+from actors.core.verify import digest
+from tests.core.harness import Shards, memory_store
+from tests.core.test_moving import Moving
+
+OLD, NEW, NEWER = "old hash", "new hash", "newer hash"
+
+
+@pytest.fixture
+def shards():
+    made = Shards()
+    made.ada, made.bob = made.account_on(0), made.account_on(1)
+    for account_id in (made.ada, made.bob):
+        name = next(n for n in (f"n{i}" for i in range(999)) if made.shard_for("register", [n]) == 0)
+        made.do("register", f"{name}_{account_id}", account_id, "", "", OLD, [])
+        for token in (b"phone", b"laptop", b"thief"):
+            made.do("login_token", account_id, token)
+    for replica in made.replicas:
+        replica.state.revoked.clear()
+    yield made
+    made.check()
+
+
+def tokens_of(shards, account_id):
+    return shards.state_of(account_id).people.get(account_id).tokens
+
+
+def records_of(shards, account_id):
+    return len(shards.journals[shards.shard_of(account_id)])
+
+
+def test_all_logins_of_an_account_end_but_those_kept_and_are_announced_once(shards):
+    assert shards.do("revoke_tokens", shards.ada, [b"phone", b"never there"]) == 2
+    assert tokens_of(shards, shards.ada) == [b"phone"]
+    assert shards.state_of(shards.ada).revoked == [(shards.ada, None)]
+    assert [shards.replicas[0].read("token_owner", [token]) for token in (b"phone", b"thief")] == [shards.ada, 0]
+    for gone in (b"laptop", b"thief"):
+        with pytest.raises(UnauthorizedError):
+            shards.read("token", shards.ada, gone)
+    assert tokens_of(shards, shards.bob) == [b"phone", b"laptop", b"thief"]
+
+
+def test_ending_what_has_ended_writes_nothing(shards):
+    shards.do("revoke_tokens", shards.ada, [b"phone"])
+    before = records_of(shards, shards.ada)
+    for _ in range(3):
+        assert shards.do("revoke_tokens", shards.ada, [b"phone"]) == 0
+    assert records_of(shards, shards.ada) == before
+    assert shards.do("revoke_tokens", shards.ada, []) == 1
+    assert tokens_of(shards, shards.ada) == []
+
+
+def test_a_change_of_password_ends_all_logins_and_makes_one(shards):
+    assert shards.do("change_password", shards.ada, OLD, NEW, [], b"fresh") == 3
+    assert shards.read("credentials", shards.ada) == [NEW]
+    assert tokens_of(shards, shards.ada) == [b"fresh"]
+    assert shards.state_of(shards.ada).revoked == [(shards.ada, None)]
+
+
+def test_a_new_hash_of_the_same_password_ends_no_login(shards):
+    assert shards.do("change_password", shards.ada, OLD, NEW, None, None) == 0
+    assert shards.read("credentials", shards.ada) == [NEW]
+    assert tokens_of(shards, shards.ada) == [b"phone", b"laptop", b"thief"]
+    assert shards.state_of(shards.ada).revoked == []
+
+
+def test_the_same_change_again_is_done_once(shards):
+    request = ("change_password", shards.ada, OLD, NEW, [], b"fresh")
+    assert shards.do(*request) == 3
+    before = records_of(shards, shards.ada)
+    shards.do("login_token", shards.ada, b"later")
+    assert shards.do(*request) == 0
+    assert tokens_of(shards, shards.ada) == [b"fresh", b"later"]
+    assert records_of(shards, shards.ada) == before + 1
+
+
+def test_an_older_password_does_not_come_back_by_who_was_slow(shards):
+    shards.do("change_password", shards.ada, OLD, NEW, [], b"fresh")
+    shards.do("change_password", shards.ada, NEW, NEWER, [], b"fresher")
+    for request in (("change_password", OLD, NEW, [], b"fresh"), ("change_password", OLD, "rehashed", None, None)):
+        with pytest.raises(ConflictError):
+            shards.do(request[0], shards.ada, *request[1:])
+    assert shards.read("credentials", shards.ada) == [NEWER]
+    assert tokens_of(shards, shards.ada) == [b"fresher"]
+
+
+def test_a_login_that_looked_at_the_password_before_it_was_changed_gets_no_token(shards):
+    shards.do("change_password", shards.ada, OLD, NEW, [], b"fresh")
+    with pytest.raises(ConflictError):
+        shards.do("login_token", shards.ada, b"thief again", OLD)
+    assert tokens_of(shards, shards.ada) == [b"fresh"]
+    shards.do("login_token", shards.ada, b"owner", NEW)
+    assert tokens_of(shards, shards.ada) == [b"fresh", b"owner"]
+
+
+def test_an_account_without_a_password_gets_none_by_a_change(shards):
+    guest = shards.account_on(0, 3)
+    shards.register(guest)
+    for seen, refusal in ((OLD, ConflictError), ("", ConflictError), (NEW, ConflictError), (None, InvalidError)):
+        with pytest.raises(refusal):
+            shards.do("change_password", guest, seen, NEW, None, None)
+    assert shards.read("credentials", guest) == [None]
+
+
+def test_a_fresh_token_beyond_the_most_takes_the_place_of_the_oldest(shards):
+    for i in range(limits.TOKENS_PER_ACCOUNT_MAX):
+        shards.do("login_token", shards.ada, b"token%d" % i)
+    shards.state_of(shards.ada).revoked.clear()
+    shards.do("change_password", shards.ada, OLD, NEW, None, b"fresh")
+    assert len(tokens_of(shards, shards.ada)) == limits.TOKENS_PER_ACCOUNT_MAX
+    assert shards.state_of(shards.ada).revoked == [(shards.ada, b"token0")]
+
+
+def test_too_many_arguments_are_refused(shards):
+    with pytest.raises(MalformedError):
+        shards.do("login_token", shards.ada, b"x", OLD, OLD)
+    with pytest.raises(InvalidError):
+        shards.do("revoke_tokens", shards.ada, [b"x"] * (limits.TOKENS_PER_ACCOUNT_MAX + 1))
+
+
+def test_a_replay_and_a_checkpoint_know_what_has_ended(shards):
+    store = memory_store()
+    shards.seal_into(0, store)  # the change comes after: only what is noted as changed is sealed again
+    shards.do("change_password", shards.ada, OLD, NEW, [b"phone"], b"fresh")
+    shards.do("revoke_tokens", shards.ada, [b"fresh"])
+    before = digest(shards.replicas[0].state)
+    replayed = shards.replayed(0)
+    assert digest(replayed.state) == before
+    assert not replayed.state.revoked
+    shards.seal_into(0, store)
+    restored = shards.restore_from(0, store)
+    assert digest(restored.state) == before
+    assert tokens_of(shards, shards.ada) == [b"fresh"]
+    assert restored.state.people.token_owner == replayed.state.people.token_owner
+
+
+def test_a_follower_announces_it_too(shards):
+    follower = shards.replayed(0)
+    shards.do("revoke_tokens", shards.ada, [])
+    follower.follow(follower.state.position + 1, shards.journals[0][-1])
+    assert follower.state.revoked == [(shards.ada, None)]
+
+
+@pytest.mark.parametrize("step", range(1, 12))
+def test_what_ends_while_the_account_moves_has_ended_where_it_arrives(step):
+    shards = Moving()
+    ada = shards.account_on(0)
+    shards.do("register", f"user{ada}", ada, "", "", OLD, [b"phone", b"thief"])
+    steps = 0
+
+    def between():
+        nonlocal steps
+        steps += 1
+        if steps == step and not shards.state_of(ada).frozen:
+            shards.do("change_password", ada, OLD, NEW, [b"phone"], None)
+
+    shards.between = between
+    shards.move(1, ada)
+    shards.between = lambda: None
+    assert shards.shard_of(ada) == 1
+    if shards.read("credentials", ada) == [OLD]:  # the shard was frozen at that step, or the move had fewer
+        shards.do("change_password", ada, OLD, NEW, [b"phone"], None)
+    assert shards.read("credentials", ada) == [NEW]
+    assert tokens_of(shards, ada) == [b"phone"]
+    with pytest.raises(UnauthorizedError):
+        shards.read("token", ada, b"thief")
+    shards.sweep()
+    shards.check()
