@@ -51,7 +51,15 @@ def body_of(path: str, ada: Any) -> dict[str, Any]:
         return {"username": f"new_{number}", "password": PASSWORD}
     if path == "/api/v1/login":
         return {"username": ada.username, "password": PASSWORD}
-    return {"auth_token": ada.token, "user_id": ada.user_id, "status": "hello {world}", "bio": "x"}
+    own = {"auth_token": ada.token, "user_id": ada.user_id, "status": "hello {world}", "bio": "x"}
+    return {**own, "password": PASSWORD, "new_password": PASSWORD} if path.endswith("/password") else own
+
+
+ENDS_TOKENS = ("/api/v1/logout", "/{user_id}/tokens", "/{user_id}/password")
+
+
+def log_in(ada: Any) -> str:
+    return str(httpx.post(f"{ada.http.base_url}/api/v1/login", json=body_of("/api/v1/login", ada)).json()["auth_token"])
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +88,8 @@ def test_every_route_with_a_body_is_here():
 def test_a_body_that_begins_as_an_object_is_json_whatever_it_is_called(anonymous, benchmarked, ada, method, path):
     http, tweet_id = benchmarked if "wrk2" in path else anonymous, ""
     for label, before in [*((label, b"") for label in LABELS), *((LABELS[0], before) for before in BEFORE)]:
-        if path == "/api/v1/logout":
-            ada.token = anonymous.post("/api/v1/login", json=body_of("/api/v1/login", ada)).json()["auth_token"]
+        if path in ENDS_TOKENS:
+            ada.token = log_in(ada)
         tweet_id = ada.tweet("x")["tweet_id"] if "{tweet_id}" in path else ""
         content, headers = before + json.dumps(body_of(path, ada)).encode(), {"content-type": label} if label else {}
         reply = http.request(method, url_of(path, ada, tweet_id), content=content, headers=headers)
@@ -146,7 +154,8 @@ def test_what_is_no_object_goes_by_its_content_type(ada):
 
 # ---- no body ------------------------------------------------------------------------------------------------------
 
-NEEDS_NONE = [(method, path) for method, path in OPERATIONS if "{" in path or path == "/api/v1/logout"]
+NEEDS_ONE = ("/{user_id}/password",)
+NEEDS_NONE = [(m, p) for m, p in OPERATIONS if ("{" in p or p == "/api/v1/logout") and p not in NEEDS_ONE]
 NOTHING = {"no length": lambda: None, "length 0": lambda: b"", "chunks without one": lambda: iter(())}
 
 
@@ -154,9 +163,8 @@ NOTHING = {"no length": lambda: None, "length 0": lambda: b"", "chunks without o
 @pytest.mark.parametrize(("method", "path"), NEEDS_NONE)
 def test_no_body_is_of_no_kind_that_could_be_refused(ada, method, path, label):
     for how, sent in NOTHING.items():
-        if path == "/api/v1/logout":
-            made = ada.http.post("/api/v1/login", json=body_of("/api/v1/login", ada)).json()
-            ada.http.headers["authorization"] = f"Bearer {made['auth_token']}"
+        if path in ENDS_TOKENS:
+            ada.http.headers["authorization"] = f"Bearer {log_in(ada)}"
         tweet_id = ada.tweet("x")["tweet_id"] if "{tweet_id}" in path else ""
         headers = {"content-type": label} if label else {}
         reply = ada.http.request(method, url_of(path, ada, tweet_id), headers=headers, content=sent())

@@ -111,7 +111,7 @@ def test_health_checks_are_never_refused_for_their_number():
                 for _ in range(count):
                     sock.sendall(get(path))
                     assert read_answers(sock, 1)[0][0] == 200
-        pauses = [call for call in worker_of(live)._services.limiter._buckets if call[0] == "check"]
+        pauses = [call for call in worker_of(live)._services.limiter._buckets._buckets if call[0] == "check"]
         assert len(pauses) == 1
 
 

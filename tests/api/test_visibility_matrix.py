@@ -392,6 +392,8 @@ EXEMPT = {
     ("post", "/api/v1/login"): "one's own account",
     ("post", "/api/v1/logout"): "no account",
     ("patch", "/{user_id}/profile"): "one's own profile",
+    ("post", "/{user_id}/password"): "one's own account",
+    ("delete", "/{user_id}/tokens"): "one's own account",
     ("get", "/api/v1/trends"): "words of public tweets, counted by all shards; no tweet and no account",
     ("get", "/healthz"): "for operators",
     ("get", "/readyz"): "for operators",
