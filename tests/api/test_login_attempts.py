@@ -119,12 +119,17 @@ def test_attempts_at_once_count_before_they_are_decided(logins):
         logins.begin(THIEF, "ada")
 
 
-def test_a_refused_attempt_takes_nothing(logins):
+def test_a_refused_attempt_takes_nothing(logins, clock):
     failures_until_refused(logins, THIEF)
     for _ in range(100):
         with pytest.raises(RateLimitedError):
             fail(logins, THIEF)
     assert sum(failures_until_refused(logins, THIEF, f"user{n}") for n in range(40)) == 18
+    for _ in range(10):
+        with pytest.raises(RateLimitedError, match="this address"):
+            fail(logins, THIEF, "ben")
+    clock.now_s += 4  # the address has two again, and nothing was taken of the name's meanwhile
+    assert failures_until_refused(logins, THIEF, "ben") == 2
 
 
 def test_case_makes_no_other_name_and_what_is_no_name_is_one(logins):

@@ -141,6 +141,15 @@ def test_a_replay_and_a_checkpoint_know_what_has_ended(shards):
     assert restored.state.people.token_owner == replayed.state.people.token_owner
 
 
+def test_a_checkpoint_knows_a_new_hash_that_changed_nothing_else(shards):
+    store = memory_store()
+    shards.seal_into(0, store)
+    shards.do("change_password", shards.ada, OLD, NEW, None, None)
+    shards.seal_into(0, store)
+    shards.restore_from(0, store)
+    assert shards.read("credentials", shards.ada) == [NEW]
+
+
 def test_a_follower_announces_it_too(shards):
     follower = shards.replayed(0)
     shards.do("revoke_tokens", shards.ada, [])

@@ -106,8 +106,9 @@ class History:
     def do_password(self, me: int, other: int) -> None:
         (seen,) = self.shards.read("credentials", me)
         kept = [b"%d" % self.people[0]] if other % 2 else None
+        fresh = b"fresh %d" % other if me % 3 else None
         self.keys += 1
-        self.shards.send("change_password", me, seen, f"hash {self.keys}", kept, b"fresh %d" % other)
+        self.shards.send("change_password", me, seen, f"hash {self.keys}", kept, fresh)
 
     def do_end(self, me: int, other: int) -> None:
         self.shards.send("revoke_tokens", me, [b"%d" % other])
