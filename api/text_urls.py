@@ -130,8 +130,6 @@ def _search_run(text: str, start: int, end: int, tld_after: dict[int, int], done
     """Add the links whose hosts lie in a run. done: where the last host's link ended; returns where the next did."""
     dots = [at for at in range(start, end) if text[at] == "."]
     tlds = [tld_after.get(at, 0) for at in dots]
-    if not any(tlds):
-        return done
     begins = [start, *(at + 1 for at in dots)]
     reach = _reaches(text, begins, dots, tlds)
     for label, dot in enumerate(dots):
@@ -143,7 +141,7 @@ def _search_run(text: str, start: int, end: int, tld_after: dict[int, int], done
             low = max(low, text.rfind("_", low, dot) + 1)
         host_at, url_at = _host_beginning(text, start, low, dot, done)
         if host_at >= 0:
-            done = _add_link(text, url_at, host_at, tlds[last], dots[: last + 1], tlds, found)
+            done = _add_link(text, url_at, host_at, last, dots, tlds, found)
     return done
 
 
@@ -195,9 +193,10 @@ def _host_beginning(text: str, run_at: int, low: int, dot: int, done: int) -> tu
 
 
 def _add_link(
-    text: str, url_at: int, host_at: int, host_end: int, dots: list[int], tlds: list[int], found: list[Span]
+    text: str, url_at: int, host_at: int, last: int, dots: list[int], tlds: list[int], found: list[Span]
 ) -> int:
-    """Add what is a link of one host and what follows it; return where that ends. dots: up to the host's last."""
+    """Add what is a link of one host and what follows it; return where that ends. last: the host's last dot."""
+    host_end = tlds[last]
     rest = _REST.match(text, host_end)
     assert rest is not None, "every part of it may be missing"
     end = rest.end()
@@ -208,18 +207,18 @@ def _add_link(
         elif end - url_at <= max_url_length and _has_address(text[host_at:host_end]):
             found.append((text[url_at:end], url_at, end))
     elif host_at == 0 or text[host_at - 1] not in _NO_LINK_AFTER:
-        for first, name_end in _ascii_names(text, host_at, host_end, dots, tlds):
-            last = end if name_end == host_end and rest[1] else name_end
-            if last - first <= max_url_length and _has_address(text[first:name_end]):
-                found.append((text[first:last], first, last))
+        for first, name_end in _ascii_names(text, host_at, last, dots, tlds):
+            url_end = end if name_end == host_end and rest[1] else name_end
+            if url_end - first <= max_url_length and _has_address(text[first:name_end]):
+                found.append((text[first:url_end], first, url_end))
     return end
 
 
-def _ascii_names(text: str, start: int, end: int, dots: list[int], tlds: list[int]) -> list[tuple[int, int]]:
+def _ascii_names(text: str, start: int, last: int, dots: list[int], tlds: list[int]) -> list[tuple[int, int]]:
     """Return from where to where the names of ASCII and Latin letters go in a host: of each chain of labels one."""
     names = []
-    for chain in _ASCII_CHAIN.finditer(text, start, end):
-        dot = bisect_right(dots, chain.end()) - 1  # the one behind the chain counts
+    for chain in _ASCII_CHAIN.finditer(text, start, tlds[last]):
+        dot = bisect_right(dots, chain.end(), hi=last + 1) - 1  # the one behind the chain counts
         while dot >= 0 and dots[dot] > chain.start():
             if tlds[dot]:
                 names.append((chain.start(), tlds[dot]))
