@@ -24,7 +24,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from actors.core.errors import RookeryError
+from actors.core.errors import OverloadedError, RookeryError
 from actors.core.ids import bucket_of_account
 from api.auth import UnprovenToken
 from api.caching import Headers
@@ -82,7 +82,10 @@ class HomeExchange(ReadExchange):
         if self._admit(user_id if self._unproven is None else 0):
             services.search.queue.home_read(self._started_s)
             timeout_s = services.settings.request_timeout_s
-            services.cluster.send(bucket_of_account(user_id), "home", self._arguments, timeout_s, self._take)
+            try:
+                services.cluster.send(bucket_of_account(user_id), "home", self._arguments, timeout_s, self._take)
+            except OverloadedError as error:  # now, not later: it mustn't hold a place that others could have
+                self._take(None, error)
 
     def _answer_with(self, reply: Any) -> tuple[Headers, bytes]:
         if self._unproven is not None:

@@ -34,7 +34,10 @@ class Cluster(Protocol):
         ...
 
     def send(self, bucket: int, op: str, args: list[Any], timeout_s: float, done: Done) -> None:
-        """Ask as `call` does, without a task: done(body, None) or done(None, error) is called exactly once, later."""
+        """Ask as `call` does, without a task: done(body, None) or done(None, error) is called exactly once, later.
+
+        Raises OverloadedError at once, and calls nobody, if the shard has no place for the request.
+        """
         ...
 
     async def call_shard(self, shard: int, op: str, args: list[Any]) -> Any:

@@ -24,6 +24,7 @@ from cluster.read_routing import ENGINE_READS
 
 TIMEOUTS_IN_A_ROW = 5
 PROBE_S = 1.0
+PROBE_PATIENCE_S = 5.0  # that whoever is made a probe waits at most: a shard that takes longer isn't well yet
 LATE_SHARE = 0.9  # of its time, after which a request that is given up counts as one that has timed out
 RETRY_AFTER_S = 1.0
 
@@ -86,15 +87,20 @@ class Places:
         self._shard, self._health, self._bound, self._share, self._time = shard, health, bound, share, time
         self.count = 0
 
-    def enter(self) -> None:
-        """Take a place. Raises OverloadedError."""
-        if self._health.is_open and not self._health.may_probe(self._time()):
+    def enter(self) -> bool:
+        """Take a place. Returns whether the request is a probe, which isn't waited for longer than PROBE_PATIENCE_S.
+
+        Raises OverloadedError.
+        """
+        is_probe = self._health.is_open
+        if is_probe and not self._health.may_probe(self._time()):
             self._health.refused_count += 1
             raise OverloadedError(f"shard {self._shard} doesn't answer at the moment", None, RETRY_AFTER_S)
         if self.count * self._share >= self._bound.count_bound:
             self._health.refused_count += 1
             raise OverloadedError(f"too many requests wait for shard {self._shard}", None, RETRY_AFTER_S)
         self.count += 1
+        return is_probe
 
     def leave(self, op: str, error: BaseException | None) -> None:
         """Give a place back. error: what the request has ended with."""

@@ -6,11 +6,12 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-ROW = re.compile(r"^\| (?!attack|---|who|\*\*)(.+?) \| (.+?) \| (.+?) \| (.+?) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| (?!attack|---)(.+?) \| (.+?) \| (.+?) \| (.+?) \|$", re.MULTILINE)
 
 
 def test_every_row_of_the_threat_table_names_tests_that_there_are():
-    rows = ROW.findall((ROOT / "docs" / "security.md").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    rows = ROW.findall(page.partition("## What holds")[2].partition("\n## ")[0])
     assert len(rows) >= 20
     for attack, _, _, tests in rows:
         named = re.findall(r"`(tests/[\w/.]+)`", tests)

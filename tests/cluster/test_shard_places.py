@@ -188,7 +188,10 @@ async def test_a_hung_shard_takes_half_of_the_places_and_the_others_answer(clust
     assert await client.account(live, "home") == [1, live]
     ends = await asyncio.gather(*waiting, return_exceptions=True)
     assert all(isinstance(end, OverloadedError) for end in ends)
-    assert [isinstance(error, OverloadedError) for _, error in await asyncio.gather(*sent)] == [True] * 40
+    ends = [
+        end if isinstance(end, Exception) else end[1] for end in await asyncio.gather(*sent, return_exceptions=True)
+    ]
+    assert [isinstance(error, OverloadedError) for error in ends] == [True] * 40
     assert client._places.of(0, "home").count == 0
 
 
@@ -207,7 +210,13 @@ async def test_a_shard_that_times_out_fails_fast_until_it_answers_again(cluster,
         with pytest.raises(OverloadedError, match="doesn't answer"):
             await client.account(hung, "home", timeout_s=5.0)
     assert len(cluster.asked) == asked
-    assert (await send(client, hung, "post"))[1].retry_after_s == 1.0
+    with pytest.raises(OverloadedError) as refused:  # at once: it holds nobody's place meanwhile
+        client.send(bucket_of_account(hung), "post", [hung], 5.0, lambda *end: pytest.fail(f"{end}"))
+    assert refused.value.retry_after_s == 1.0
+    ends = []
+    client.send_shard(0, "cards", [], 5.0, lambda *end: ends.append(end))
+    await asyncio.sleep(0)
+    assert isinstance(ends[0][1], OverloadedError)
     assert await client.account(live, "home") == [1, live]
     cluster.hang.clear()
     deadline = asyncio.get_running_loop().time() + 10
@@ -218,6 +227,20 @@ async def test_a_shard_that_times_out_fails_fast_until_it_answers_again(cluster,
         await asyncio.sleep(0.02)
     assert await client.account(hung, "home") == [0, hung]
     assert client.figures()["shard_probes"] >= 1
+
+
+async def test_whoever_is_made_a_probe_waits_no_longer_than_makes_sense(cluster, client, monkeypatch):  # noqa: F811
+    for module in ("shard_places", "client"):
+        monkeypatch.setattr(f"cluster.{module}.PROBE_PATIENCE_S", 0.1)
+    monkeypatch.setattr("cluster.shard_places.PROBE_S", 0.0)
+    client.share_places(SimpleNamespace(count_bound=100), SimpleNamespace(count_bound=100))
+    hung = account_of(client, 0)
+    await client.account(hung, "home")
+    cluster.hang.add(0)
+    time_out(client._places, TIMEOUTS_IN_A_ROW)
+    with pytest.raises(OverloadedError):
+        await asyncio.wait_for(client.account(hung, "home", timeout_s=60.0), 5.0)
+    assert isinstance((await asyncio.wait_for(send(client, hung, "home", 60.0), 5.0))[1], OverloadedError)
 
 
 async def test_a_request_that_its_caller_cancels_gives_its_place_back(cluster, client):  # noqa: F811

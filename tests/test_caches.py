@@ -1,0 +1,156 @@
+"""Every cache has its bound in docs/security.md: a new one without a row there fails here.
+
+What is looked for: functions that remember (`functools`), and dicts, sets and deques that begin empty and outlive a
+call: module-level ones, and attributes. Those that hold the data itself, what is under way, or what only this cluster's
+own processes name are listed here, by why nobody else decides how large they become.
+"""
+
+from __future__ import annotations
+
+import ast
+import codecs
+import encodings
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.api.conftest import ServerThread
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = ("api", "cluster", "actors")
+REMEMBERING = ("lru_cache", "cache", "cached_property")
+EMPTY = ("dict", "OrderedDict", "defaultdict", "set", "deque", "Counter", "WeakValueDictionary", "WeakKeyDictionary")
+
+NOT_CACHES = {
+    "a request's or a search's own, and goes with it": """
+        api/edge: given, positions; api/search_pages: _edges _first _places; api/search_exchange: _NO_TOKEN;
+        api/search_queue: _waiting; api/search: _correcting; api/search_cache: _making; api/connections: _waiting;
+        actors/home_requests: _wakers _rewoken _under_way; actors/search_requests: _checks; actors/search/engine:
+        _asked; actors/search/line: _waiting; actors/commits: waiting _waiting_for_disk _sealed; cluster/turns:
+        _waiting; cluster/client: _finishing; cluster/lane_client: _pending; cluster/lane_server: _open _coming;
+        cluster/primary_requests: _waiting; cluster/read_routing: _hedgeable _fresh _late; cluster/replica_load:
+        waiting; actors/backup_source: _serving; actors/replication: _serving
+    """,
+    "made of constants": """
+        api/metrics: _FIGURES; api/text_urls: _OTHER_TLDS; actors/search/engine: hangs; actors/metrics: _last
+        _last_counts _counters _gauges _histograms
+    """,
+    "keyed by shards, replicas, nodes, actors, or steps of ours": """
+        cluster/client: _replicas; cluster/connect: _handles; cluster/draining: homeless; cluster/elections: _locks
+        _tried _leading _failures; cluster/rebalancer: _phases; cluster/replica_lanes: _lanes _dials _dialled_at;
+        cluster/router: _tasks _watches; cluster/router_actor: _handles; cluster/router_lanes: _lanes _dials;
+        cluster/watchdog: _silences; actors/api_workers: _starts; actors/exchange: _peers _send_soon;
+        actors/replication: _links _holds _recent; actors/searching: facts; actors/trends_actor: _heard _lists;
+        actors/core/replication: acked _unwanted; actors/core/replica: touched; actors/core/snapshot: _stored_outbox;
+        actors/core/parts: _new; cluster/code_on_disk: loaded; actors/shard_actor: prepare; actors/core/moving: accounts
+    """,
+    "a tool's, with the files that it is given": "cluster/http_loading: who; cluster/storm: _busy",
+    "the data, bounded by limits.accounts_per_shard_max and limits.tweets_per_shard_max, or on its way": """
+        actors/core/arrivals: number_of mentions; actors/core/deliveries: backlog; actors/core/graph: author_row
+        _hidden; actors/core/ids: last; actors/core/news: _tweets _accounts; actors/core/outbox: waiting;
+        actors/core/people: row_of away token_owner names; actors/core/pull_logs: logs; actors/core/state: pull_shards
+        likes reposts reposts_of waking dirty_counts; actors/core/tweets: slot_of orig mentions private;
+        actors/core/postings: _places; actors/search/tags: _pending; actors/search_postings: _unreadable
+    """,
+}
+
+
+def caches_of(path: Path) -> Iterator[str]:
+    """Yield what a file remembers: functions, module-level names, attributes."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and any(map(_remembers, node.decorator_list)):
+            yield node.name
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            is_cache = any(_remembers(part) for part in ast.walk(node.value) if isinstance(part, ast.Call))
+            for target in targets:
+                is_attribute = isinstance(target, ast.Attribute) and ast.unparse(target.value) == "self"
+                if is_cache or (_is_empty(node.value) and (is_attribute or node in tree.body)):
+                    yield ast.unparse(target).removeprefix("self.")
+
+
+def _remembers(node: ast.AST) -> bool:
+    name = ast.unparse(node.func if isinstance(node, ast.Call) else node)
+    return name.removeprefix("functools.") in REMEMBERING
+
+
+def _is_empty(value: ast.expr) -> bool:
+    if isinstance(value, ast.Call):
+        return ast.unparse(value.func).rpartition(".")[2].partition("[")[0] in EMPTY
+    return isinstance(value, ast.Dict) and not value.keys
+
+
+def written() -> set[str]:
+    files = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+    return {f"{path.relative_to(ROOT).with_suffix('')}: {name}" for path in files for name in caches_of(path)}
+
+
+def listed() -> set[str]:
+    found = set()
+    for text in NOT_CACHES.values():
+        for part in text.split(";"):
+            module, _, names = part.partition(":")
+            found |= {f"{module.strip()}: {name}" for name in names.replace(",", " ").split()}
+    return found
+
+
+def documented() -> list[list[str]]:
+    """Return the rows of the tables: cache, key, entries, memory."""
+    section = (ROOT / "docs/security.md").read_text(encoding="utf-8").partition("## Caches")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
+    return [row for row in rows if not row[0].startswith(("cache,", "---"))]
+
+
+def test_every_cache_has_a_row_with_its_bound():
+    rows = documented()
+    named = {name for row in rows for name in re.findall(r"`([a-z_/]+: \w+)`", row[0])}
+    assert written() - named - listed() == set(), "write these into the tables of docs/security.md, with their bounds"
+    assert named - written() == set(), "there are no such caches"
+    assert listed() - written() == set(), "there are no such attributes"
+    assert not named & listed()
+    for row in rows:
+        assert len(row) == 4, row
+        assert all(row), row
+
+
+def test_a_cache_without_a_row_would_be_found(tmp_path):
+    path = tmp_path / "x.py"
+    path.write_text(
+        "import functools\nfrom collections import OrderedDict\n_a = {}\nb: dict[str, int] = OrderedDict()\n"
+        "@functools.cache\ndef c(): ...\n@functools.lru_cache(5)\ndef d(): ...\ne = functools.lru_cache(6)(c)\n"
+        "class F:\n    def __init__(self):\n        self.g = {}\n        self.h: set[int] = set()\n        i = {}\n"
+    )
+    assert set(caches_of(path)) == {"_a", "b", "c", "d", "e", "g", "h"}
+
+
+def test_every_function_that_remembers_has_a_number_of_entries():
+    unbounded = []
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and _remembers(node) and ast.unparse(node.func).endswith("lru_cache"):
+                    given = [*node.args, *(keyword.value for keyword in node.keywords)]
+                    if not given or ast.unparse(given[0]) == "None":
+                        unbounded.append(f"{path.name}: {ast.unparse(node)}")
+    assert unbounded == []
+
+
+@pytest.mark.parametrize("charset", ["no-such-charset-{}", "x" * 200 + "{}"])
+def test_names_of_encodings_that_clients_make_up_do_not_reach_python(charset):
+    """It keeps every name that it was asked for."""
+    with pytest.raises(LookupError):
+        codecs.lookup("asked-once")
+    before = len(encodings._cache)  # type: ignore[attr-defined]
+    body = b'--b\r\nContent-Disposition: form-data; name="status"\r\n\r\nx\r\n--b--\r\n'
+    with ServerThread({"auth_mode": "open"}) as live, httpx.Client(base_url=live.base_url) as http:
+        for number in range(20):
+            name = charset.format(number)
+            kinds = (f"multipart/form-data; boundary=b; charset={name}", f"application/json; charset={name}",
+                     f"application/x-www-form-urlencoded; charset={name}")  # fmt: skip
+            for kind in kinds:
+                http.post("/tweet?user_id=1", content=body, headers={"content-type": kind, "accept-charset": name})
+    assert len(encodings._cache) <= before + 1  # type: ignore[attr-defined]
