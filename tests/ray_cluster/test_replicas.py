@@ -114,6 +114,36 @@ def test_writes_go_on_with_another_leader_and_nothing_is_lost_or_doubled(cluster
         assert sorted(writer.served_ids()) == sorted(acknowledged)
 
 
+def test_tokens_that_were_taken_back_stay_so_under_another_leader(cluster):
+    wait_until_all_are_in_sync(cluster)
+    name = names_of_all_shards("robbed", 1)[0]
+    old, new = "a long password", "another long password"
+    with httpx.Client(base_url=f"http://127.0.0.1:{cluster.port}", timeout=30) as http:
+        user = http.post("/api/v1/users", json={"username": name, "password": old}).json()
+        login = http.post("/api/v1/login", json={"username": name, "password": old}).json()
+        stolen = [user["auth_token"], login["auth_token"]]
+
+        def status(token: str) -> int:
+            """Of a public read, where this cluster, too, which believes any user_id, looks at a token."""
+            return http.get(f"/{user['user_id']}/profile", headers={"Authorization": f"Bearer {token}"}).status_code
+
+        assert [status(token) for token in stolen] == [200, 200]
+        body = {"password": old, "new_password": new, "auth_token": stolen[0]}
+        changed = http.post(f"/{user['user_id']}/password", json=body).json()
+        assert changed["revoked"] == 2
+        tokens = [*stolen, changed["auth_token"]]
+        assert [status(token) for token in tokens] == [401, 401, 200]
+        leader = map_on_disk(cluster.data).primary_of(0)
+        os.kill(leader.pid, signal.SIGKILL)
+        wait_for(lambda: map_on_disk(cluster.data).primary_of(0).pid != leader.pid)
+        wait_for(lambda: status(tokens[2]) == 200)
+        assert [status(token) for token in tokens] == [401, 401, 200]
+        for password, answer in ((old, 401), (new, 200)):
+            reply = http.post("/api/v1/login", json={"username": name, "password": password})
+            assert reply.status_code == answer, reply.text
+    wait_until_all_are_in_sync(cluster)
+
+
 @pytest.mark.parametrize("leads", [False, True])
 def test_a_replica_whose_journal_goes_bad_while_it_serves_is_filled_anew(cluster, leads):
     wait_until_all_are_in_sync(cluster)
