@@ -59,7 +59,10 @@ def test_what_is_too_much_is_refused_and_the_rest_answered(cluster: ServedCluste
     assert capacity.errors == 0
     resident = resident_bytes(ours)
     with httpx.Client(base_url=f"http://127.0.0.1:{cluster.port}", timeout=30) as http:
-        offered = offer_load(cluster.port, requests, capacity.per_second * TIMES_CAPACITY, LOAD_S, CONNECTIONS)
+        for times in (TIMES_CAPACITY, 3 * TIMES_CAPACITY, 9 * TIMES_CAPACITY):  # a busy machine may have got quieter
+            offered = offer_load(cluster.port, requests, capacity.per_second * times, LOAD_S, CONNECTIONS)
+            if offered.refused.count:
+                break
         deadline = time.monotonic() + PASSES_S
         while not all_alone_are_answered(http):
             assert time.monotonic() < deadline, "lone reads are refused still"
