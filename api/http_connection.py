@@ -30,6 +30,7 @@ REFUSALS_PER_S = 8_000  # a fifth of this worker's time
 HOLD_S_LEAST = 0.001  # shorter pauses aren't worth a timer
 WRITE_STALL_S = 20.0  # an answer has a few hundred KiB at most
 LINGER_S = 2.0  # that a client has to read why its connection is closed
+_CLOSE = (b"connection", b"close")
 DISCARD_BYTES_MAX = 4 * 1024 * 1024  # that are read of what nobody wants
 
 
@@ -94,12 +95,15 @@ class BoundedConnection(HttpToolsProtocol):
         self._refused = True
         if self.transport.is_closing():
             return
-        response = response_for(error, "")
-        lines = b"".join(b"%b: %b\r\n" % pair for pair in response.raw_headers if pair[0] != b"connection")
+        requests = self._services.requests
+        request_id = requests.id_of(self.headers or ())
+        response = response_for(error, request_id)
+        own = [header for header in response.raw_headers if header[0] != b"connection"]
         # Whatever the request was, a token may have been in it.
-        head = b"%b%b: %b\r\nconnection: close\r\n\r\n" % (lines, *PRIVATE)
-        self.transport.write(STATUS_LINE[response.status_code] + head + bytes(response.body))
-        self._services.requests.note("other", UNMATCHED, response.status_code, 0.0, "")
+        headers = [*self.server_state.default_headers, *own, PRIVATE, (b"x-request-id", request_id.encode()), _CLOSE]
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        self.transport.write(STATUS_LINE[response.status_code] + lines + b"\r\n" + bytes(response.body))
+        requests.note("other", UNMATCHED, response.status_code, 0.0, request_id)
         if lingering:
             self.linger()
         else:

@@ -29,14 +29,17 @@ _MEANINGS = {
     401: "No token, or an unknown one",
     403: "A valid token, but not of the account that this concerns",
     404: "There is no such account or tweet, or you may not see it",
+    408: "The rest of the body doesn't come",
     409: "The name is taken, or the password was changed meanwhile",
     413: "The body is too large",
+    414: "The path is too long",
     415: "The body has a content type that isn't taken",
     422: "A value is missing or outside what is allowed",
     429: "Too many requests; see Retry-After",
+    431: "The head, or a line of it, is too large",
     503: "Overloaded or recovering; nothing was changed; see Retry-After",
 }
-_READ_ERRORS, _BODY_ERRORS = (400, 422, 429, 503), (400, 413, 415, 422, 429, 503)
+_READ_ERRORS, _BODY_ERRORS = (400, 414, 422, 429, 431, 503), (400, 408, 413, 414, 415, 422, 429, 431, 503)
 _RETRY_AFTER: Json = {"Retry-After": {"schema": {"type": "integer", "minimum": 1}, "description": "Seconds"}}
 LINK_HEADER: Json = {"Link": {"schema": {"type": "string"}, "description": "RFC 8288: rel=next and rel=prev"}}
 PARTIAL_HEADER = "Rookery-Partial"  # of answers that are arrays: "answered/of", where shards are missing

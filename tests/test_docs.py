@@ -76,11 +76,14 @@ def test_every_route_is_in_the_api_document_and_nothing_else_is():
 
 def test_every_code_of_an_error_is_in_the_api_document():
     from actors.core import errors
-    from api.errors import MethodNotAllowedError, UnsupportedMediaError
+    from api import errors as http_errors
 
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.RookeryError)]
     rows = dict(re.findall(r"^\| (\d{3}) \| `(\w+)` \|", read("docs/api.md"), flags=re.MULTILINE))
-    served = {kind.code: str(kind.status) for kind in [*kinds, MethodNotAllowedError, UnsupportedMediaError]}
+    of_http = [
+        kind for kind in vars(http_errors).values() if isinstance(kind, type) and issubclass(kind, errors.RookeryError)
+    ]
+    served = {kind.code: str(kind.status) for kind in [*kinds, *of_http]}
     served.pop("moved")  # clients never see it: it becomes `unavailable`
     served.pop("deposed")  # replicas tell it each other only
     assert {code: status for status, code in rows.items()} == served
