@@ -1,7 +1,7 @@
-"""One of three replicas stops without dying: reads over HTTP stay nearly as quick.
+"""One of three replicas stops without dying: reads over HTTP pass it over, and don't wait for it one by one.
 
-Windows with and without a stopped replica take turns, and the medians of their p99s are compared, so that what else
-the machine does meets both.
+Counts decide: a read that had met the stopped replica would be answered by a second one, a hedge. How quick reads stay,
+`make chaos` measures.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
-import statistics
 import threading
 import time
 
@@ -23,7 +23,9 @@ from tests.serving import ServedCluster
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
-ROUNDS, CLIENTS, WINDOW_READS = 6, 4, 1_600  # 16 reads of a window are slower than its p99
+CLIENTS, WINDOW_READS = 4, 1_600
+MET_SHARE_MAX = 0.25  # of reads; chosen without looking, one in three would meet the one of three that is stopped
+FIGURES_S = 1.2
 TWEETS = 20
 
 
@@ -43,20 +45,18 @@ def reader(cluster: ServedCluster) -> str:
     return str(user_id)
 
 
-def p99_of_reads(cluster: ServedCluster, user_id: str) -> float:
-    """Read the home timeline with several clients at once; returns the p99 in seconds."""
-    taken: list[float] = []
+def read_a_window(cluster: ServedCluster, user_id: str) -> None:
+    """Read the home timeline with several clients at once."""
+    answered: list[int] = []
 
     def read() -> None:
         connection = http.client.HTTPConnection("127.0.0.1", cluster.port, timeout=30)
         for _ in range(WINDOW_READS // CLIENTS):
-            begin = time.perf_counter()
             connection.request("GET", f"/api/v1/home_timeline?user_id={user_id}&count={TWEETS}")
             answer = connection.getresponse()
             body = answer.read()
-            taken.append(time.perf_counter() - begin)
             assert answer.status == 200, body
-        assert len(json.loads(body)) == TWEETS
+            answered.append(len(json.loads(body)))
         connection.close()
 
     clients = [threading.Thread(target=read) for _ in range(CLIENTS)]
@@ -64,21 +64,28 @@ def p99_of_reads(cluster: ServedCluster, user_id: str) -> float:
         client.start()
     for client in clients:
         client.join()
-    assert len(taken) == WINDOW_READS
-    return sorted(taken)[WINDOW_READS * 99 // 100]
+    assert answered == [TWEETS] * WINDOW_READS
+
+
+def figure(cluster: ServedCluster, name: str) -> float:
+    """Return a figure of the API worker; they are made once a second."""
+    time.sleep(FIGURES_S)
+    text = httpx.get(f"http://127.0.0.1:{cluster.port}/metrics", timeout=10).text
+    [value] = re.findall(rf"^rookery_http_{name}(?:_total)?{{.*}} (\S+)$", text, re.MULTILINE)
+    return float(value)
 
 
 @pytest.mark.parametrize("leads", [False, True])
-def test_a_stopped_replica_at_most_doubles_the_p99_of_reads(cluster, reader, leads):
-    p99_of_reads(cluster, reader)  # lanes are dialled, and what they cost is known
-    normal, stopped = [], []
-    for _ in range(ROUNDS):
-        wait_until_all_are_in_sync(cluster)
-        normal.append(p99_of_reads(cluster, reader))
-        victim = next(r for r in map_on_disk(cluster.data).replicas_of(0) if r.primary == leads)
-        os.kill(victim.pid, signal.SIGSTOP)
-        try:
-            stopped.append(p99_of_reads(cluster, reader))
-        finally:
-            os.kill(victim.pid, signal.SIGCONT)
-    assert statistics.median(stopped) <= 2 * statistics.median(normal), (normal, stopped)
+def test_reads_do_not_wait_for_a_stopped_replica_one_by_one(cluster, reader, leads):
+    read_a_window(cluster, reader)  # lanes are dialled, and what they cost is known
+    wait_until_all_are_in_sync(cluster)
+    victim = next(r for r in map_on_disk(cluster.data).replicas_of(0) if r.primary == leads)
+    before = figure(cluster, "hedges_sent")
+    os.kill(victim.pid, signal.SIGSTOP)
+    try:
+        read_a_window(cluster, reader)
+        hedges = figure(cluster, "hedges_sent") - before
+    finally:
+        os.kill(victim.pid, signal.SIGCONT)
+    assert hedges <= WINDOW_READS * MET_SHARE_MAX
+    wait_until_all_are_in_sync(cluster)
