@@ -43,10 +43,10 @@ def test_a_saved_redis_comes_back_after_kill_9_and_a_wrong_one_is_found(tmp_path
         ids = [int.from_bytes(entry[:8], "big") for entry in saved.store.lrange(key, 0, -1)]
         assert saved.store.dbsize() == len(crowd.awake) + 1
         before = saved.process.pid
-        assert _kill_redis(saved, key, Shards([], b"", [{account: ids}])).last_s > 0
+        assert _kill_redis(saved, key, Shards([], [{account: ids}])).last_s > 0
         assert saved.process.pid != before
         with pytest.raises(BenchError, match=f"another home timeline of {account}"):
-            _kill_redis(saved, key, Shards([], b"", [{account: ids[1:]}]))
+            _kill_redis(saved, key, Shards([], [{account: ids[1:]}]))
         process = saved.process
     assert process.poll() is not None
 

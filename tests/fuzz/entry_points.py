@@ -515,6 +515,7 @@ ROWS = [
 
 # Patterns that no user's byte reaches.
 NOT_FED = {
+    "hopeless: _DECORATION": "of passwords and names, which have 256 bytes at most",
     "metrics: _UNFIT": "names of figures, which shards report",
     "text: _is_plain": "single characters, when the module is loaded",
     "text_urls: _names_of": "the library's own patterns",
