@@ -20,7 +20,7 @@ from api.fair_places import FairPlaces
 COUNT_MAX = 1_024  # connections; 520 half-sent requests once kept everybody else from writing
 BYTES_MAX_LEAST = 32 * 1024 * 1024  # of all bodies; with larger bodies, room for BODIES_MAX_LEAST
 BODIES_MAX_LEAST = 16
-BASE_BYTES = 8 * 1024  # what a request weighs beside its body
+UNIT_BYTES = 8 * 1024  # of what a body weighs; a request weighs one more
 
 
 class Waiting(Protocol):
@@ -37,8 +37,10 @@ class Bodies:
     def __init__(self, connection_count_max: int, body_bytes_max: int) -> None:
         """body_bytes_max: of one body."""
         self._count_max = max(1, min(COUNT_MAX, connection_count_max // 2))
-        self._weight_max = max(BYTES_MAX_LEAST, BODIES_MAX_LEAST * (body_bytes_max + BASE_BYTES))
+        self._bytes_max = max(BYTES_MAX_LEAST, BODIES_MAX_LEAST * body_bytes_max)
         self._places: FairPlaces[Waiting] = FairPlaces()
+        self._bytes_of: dict[Waiting, int] = {}
+        self._bytes = 0
         self.displaced_count = self.slow_count = 0
 
     def hold(self, connection: Waiting, address: str, size_bytes: int) -> None:
@@ -46,25 +48,29 @@ class Bodies:
 
         address: whose it is, when it is noted for the first time.
         """
-        if connection in self._places:
-            self._places.change(connection, BASE_BYTES + size_bytes)
+        weight = 1 + size_bytes // UNIT_BYTES
+        if connection in self._bytes_of:
+            self._places.change(connection, weight)
         else:
-            self._places.add(connection, address, BASE_BYTES + size_bytes)
-        while len(self._places) > self._count_max or self._places.weight > self._weight_max:
+            self._places.add(connection, address, weight)
+        self._bytes += size_bytes - self._bytes_of.get(connection, 0)
+        self._bytes_of[connection] = size_bytes
+        while len(self._bytes_of) > self._count_max or self._bytes > self._bytes_max:
             leaving = next(self._places.of_fullest())
-            self._places.remove(leaving)
+            self.forget(leaving)
             self.displaced_count += 1
             leaving.displace()
 
     def forget(self, connection: Waiting) -> None:
         """A connection holds no more; once is enough."""
         self._places.remove(connection)
+        self._bytes -= self._bytes_of.pop(connection, 0)
 
     def figures(self) -> dict[str, float]:
         """Return gauges."""
         return {
-            "bodies_waiting": len(self._places),
-            "bodies_waiting_bytes": self._places.weight - BASE_BYTES * len(self._places),
+            "bodies_waiting": len(self._bytes_of),
+            "bodies_waiting_bytes": self._bytes,
             "bodies_displaced": self.displaced_count,
             "bodies_too_slow": self.slow_count,
         }
@@ -72,5 +78,5 @@ class Bodies:
     def check(self) -> None:
         """Assert the invariants: the bounds hold."""
         self._places.check()
-        assert len(self._places) <= self._count_max
-        assert self._places.weight <= self._weight_max
+        assert len(self._places) == len(self._bytes_of) <= self._count_max
+        assert self._bytes == sum(self._bytes_of.values()) <= self._bytes_max

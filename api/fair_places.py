@@ -3,11 +3,13 @@
 Rules of this file
 - Things that take room are grouped by whose they are (an address). If one has to go, it is one of a largest group: the
   one that has been there longest. So who opens a thousand of something pushes out his own, and who has one keeps it.
-- Groups count as equally large if their sizes have as many binary digits: that is exact to a factor of two, and makes
-  every step constant. Of equally large ones the group goes first that has been of that size longest.
+- Of groups that weigh as much the one goes first that has weighed so much longest.
 - Whose group is None weighs nothing: it is nobody's share (all clients of a proxy come from one address).
 
-Cost: 0.5 us to add or take away; nothing that grows with how much there is.
+How it works: groups are kept by their weight, in a list; so the heaviest are found at its end. Weights are small: a
+connection is 1, a body one for each 8 KiB.
+
+Cost: 0.5 us to add or take away one of weight 1; nothing that grows with how much there is.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ class FairPlaces(Generic[T]):
     def __init__(self) -> None:
         self._group_of: dict[T, Hashable] = {}
         self._groups: dict[Hashable, _Group[T]] = {}
-        self._by_size: list[dict[Hashable, None]] = [{}]  # by binary digits of their weight: groups
+        self._by_weight: list[dict[Hashable, None]] = [{}]  # groups; the last isn't empty, but for the first
         self.weight = 0  # of everything, but of what is nobody's
 
     def __len__(self) -> int:
@@ -49,7 +51,7 @@ class FairPlaces(Generic[T]):
         held = self._groups.get(group)
         if held is None:
             held = self._groups[group] = _Group()
-            self._by_size[0][group] = None
+            self._by_weight[0][group] = None
         held.entries[entry] = 0
         self.change(entry, weight)
 
@@ -70,7 +72,7 @@ class FairPlaces(Generic[T]):
         held = self._groups[group]
         self._resize(group, held, -held.entries.pop(entry))
         if not held.entries:
-            del self._groups[group], self._by_size[0][group]
+            del self._groups[group], self._by_weight[0][group]
         return group
 
     def count_of(self, group: Hashable) -> int:
@@ -84,32 +86,31 @@ class FairPlaces(Generic[T]):
 
     def is_fullest(self, entry: T) -> bool:
         """Whether something is of a largest group."""
-        return self._group_of[entry] in self._by_size[-1]
+        return self._group_of[entry] in self._by_weight[-1]
 
     def of_fullest(self) -> Iterator[T]:
         """Return what there is of a largest group, the oldest first. Nothing may be added or removed meanwhile."""
-        group = next(iter(self._by_size[-1]), None)
+        group = next(iter(self._by_weight[-1]), None)
         return iter(self._groups[group].entries if group in self._groups else ())
 
     def _resize(self, group: Hashable, held: _Group[T], more: int) -> None:
-        before = held.weight.bit_length()
-        held.weight += more
-        self.weight += more
-        after = held.weight.bit_length()
-        if after != before:
-            del self._by_size[before][group]
-            while len(self._by_size) <= after:
-                self._by_size.append({})
-            self._by_size[after][group] = None
-            while len(self._by_size) > 1 and not self._by_size[-1]:
-                self._by_size.pop()
+        by_weight = self._by_weight
+        if more:
+            del by_weight[held.weight][group]
+            held.weight += more
+            self.weight += more
+            while len(by_weight) <= held.weight:
+                by_weight.append({})
+            by_weight[held.weight][group] = None
+            while len(by_weight) > 1 and not by_weight[-1]:
+                by_weight.pop()
 
     def check(self) -> None:
-        """Assert the invariants: every entry is in its group; weights are sums; groups are found by their size."""
+        """Assert the invariants: every entry is in its group; weights are sums; groups are found by their weight."""
         assert sum(len(held.entries) for held in self._groups.values()) == len(self._group_of)
         assert all(entry in self._groups[group].entries for entry, group in self._group_of.items())
         assert all(held.weight == sum(held.entries.values()) for held in self._groups.values())
         assert self.weight == sum(held.weight for held in self._groups.values())
-        sizes = {group: held.weight.bit_length() for group, held in self._groups.items()}
-        assert {group: size for size, groups in enumerate(self._by_size) for group in groups} == sizes
-        assert len(self._by_size) == 1 or self._by_size[-1]
+        weights = {group: held.weight for group, held in self._groups.items()}
+        assert {group: weight for weight, groups in enumerate(self._by_weight) for group in groups} == weights
+        assert len(self._by_weight) == 1 or self._by_weight[-1]

@@ -51,7 +51,7 @@ class FairPlacesMachine(RuleBasedStateMachine):
         assert (first is None) == (not self.listed)
         if first is not None:
             group = next(group for entry, group, _ in self.listed if entry == first)
-            assert weights[group].bit_length() == max(weights.values()).bit_length()
+            assert weights[group] == max(weights.values())
             assert first == next(entry for entry, of, _ in self.listed if of == group)
             assert self.places.is_fullest(first)
         assert self.places.weight == sum(weights.values())

@@ -19,11 +19,11 @@ import pytest
 
 from actors.api_actor import ApiCluster
 from actors.core.ids import bucket_of_account
+from bench.strangers import answer, connected
 from cluster.client import ClusterClient
 from cluster.shard_places import PROBE_S
 from tests.api.conftest import LiveServer, ServerThread
 from tests.api.test_http_abuse import worker_of
-from tests.api.test_strangers import answer, connected
 from tests.cluster.conftest import KEYS
 from tests.cluster.test_client import Cluster
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.auth import make_token
-from api.bodies import BASE_BYTES, Bodies
+from api.bodies import Bodies
 from tests.api.conftest import LiveServer, ServerThread
 from tests.api.fake_cluster import FakeAccount, FakeCluster
 from tests.api.test_home_exchange import get, read_answers
@@ -136,7 +136,7 @@ def test_the_bounds_hold_whatever_comes(steps):
 
     displaced: list[Connection] = []
     bodies, connections = Bodies(20, 100_000), [Connection() for _ in range(31)]
-    bodies._weight_max = 5 * (100_000 + BASE_BYTES)
+    bodies._bytes_max = 500_000
     for what, number, address, size in steps:
         if what == "h":
             bodies.hold(connections[number], address, size)
