@@ -146,7 +146,7 @@ def _check(cluster: StoppedCluster, length: int, oracle: bool, outcome: Outcome,
     for shard, replica in enumerate(cluster.replicas):
         outcome.add(check(replica.state))
         outcome.digests[shard] = digest(replica.state)
-    statuses = [{"shard": r.state.shard, **r.reads.facts()} for r in cluster.replicas]
+    statuses = [{"shard": r.state.shard, **r.lookups.facts()} for r in cluster.replicas]
     note_totals(statuses, outcome)
     sent, arrived = message_numbers(statuses)
     outcome.add(f"link {link}: {arrived[link]} applied, {n} sent" for link, n in sent.items() if arrived[link] > n)

@@ -215,7 +215,7 @@ def check_backup(directory: Path, settings: Settings, console: Console) -> Outco
                 ) from error
             outcome.digests[facts.shard] = digest(replica.state)
             outcome.add(check(replica.state))
-            statuses.append({"shard": facts.shard, **replica.reads.facts()})
+            statuses.append({"shard": facts.shard, **replica.lookups.facts()})
             moments.append(numbers_of(replica.state))
             on_count(1)
     note_totals(statuses, outcome)

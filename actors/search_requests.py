@@ -11,7 +11,7 @@
     search_check     [repair]                          how far index and memory differ
 
     near   = whether no name here begins so, and these accounts only resemble it: the API worker decides for all shards
-    reader = [account id, following, hidden]: 0 and two empty byte strings for nobody (`reader` of reads.py)
+    reader = [account id, following, hidden]: 0 and two empty byte strings for nobody (`reader` of features/blocks.py)
     row    = [score, tweet id, JSON]
     edge   = 0 if there is no more; else how far was looked: what is beyond this id is another page's (of `top`: 1)
     cursor = [max_id, min_id] for `latest`; for `top` the tweets that were shown, which aren't wanted again, as int64s
@@ -56,7 +56,7 @@ from cluster.turns import Turns
 
 if TYPE_CHECKING:
     from actors.commits import Commits
-    from actors.core.reads import Reads
+    from actors.core.lookups import Lookups
     from configs.sections import Search
 
 IN_FLIGHT_MAX = 256  # searches of one shard under way; an engine carries some 10,000 a second
@@ -95,9 +95,9 @@ class Asked:
         return bool(self._request.is_abandoned)
 
 
-def make_search(settings: Search, commits: Commits, reads: Reads, folder: Path) -> SearchRequests:
+def make_search(settings: Search, commits: Commits, lookups: Lookups, folder: Path) -> SearchRequests:
     """Return what answers a replica's searches. folder: of its index."""
-    found, engine = FoundTweets(reads), None
+    found, engine = FoundTweets(lookups), None
     weights = Weights(settings.half_life_hours * 3_600_000.0, settings.freshness_floor, settings.closeness_bonus)
     if settings.enabled:
         engine = SearchEngine(commits, found, folder, settings.commit_ms)
@@ -269,7 +269,7 @@ class SearchRequests:
 
     def _accounts(self, hits: list[list[Any]], viewer: Viewer) -> list[list[Any]]:
         scores = dict(hits)
-        rows = account_rows(self.found.reads, list(scores), viewer)
+        rows = account_rows(self.found.lookups, list(scores), viewer)
         return [[scores[account_id], account_id, card] for account_id, card in rows]
 
     def _corrections(self, request: Any, words: Any) -> None:

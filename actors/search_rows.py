@@ -12,7 +12,7 @@ class SearchRows:
     """Rows of one replica."""
 
     def __init__(self, found: FoundTweets) -> None:
-        self.found, self.state = found, found.reads.state
+        self.found, self.state = found, found.lookups.state
 
     def tweet(self, tweet_id: int, news: int) -> list[Any] | None:
         """Return a tweet's row; None if it doesn't belong into the index. 3 us."""

@@ -32,7 +32,7 @@ from actors.core import limits, warm
 from actors.core.arguments import id_list
 from actors.core.deliveries import PIECE_FOLLOWERS
 from actors.core.errors import FrozenError, InvalidError, MalformedError, MovedError, OverloadedError, RookeryError
-from actors.core.replica import READS, WRITES
+from actors.core.features import HIDING, READS, WRITES
 from actors.core.verify import check, digest
 from actors.exchange import Exchange
 from actors.handover import Handover
@@ -64,7 +64,6 @@ TICK_S = 1.0  # segment limits, reads of the day and the calendar are looked at 
 # walks all that has come since the recovery, some 0.5 us an object; now these are 50 million allocations apart.
 GC_THRESHOLDS = (20_000, 50, 50)
 OTHER_READS = SEARCH | {"home", "home_ids", "at"}
-HIDING = frozenset(("delete", "unrepost", "block", "mute"))  # writes after which less is shown: API workers are told
 T = TypeVar("T")
 # A piece of a large delivery: what other requests wait for it, and the fewest followers (their rings may all grow into
 # fresh memory) and most. The pause between two while there are requests is the shortest that the loop's timers know.
@@ -118,7 +117,9 @@ class ShardActor:
             self.commits, self.metrics, self.settings.cluster.namespace, lambda: self.replication.leads
         )
         self.homes = HomeRequests(self.commits, self.exchange, self.metrics)
-        self.search = make_search(self.settings.search, self.commits, self.replica.reads, storage.directory / "search")
+        self.search = make_search(
+            self.settings.search, self.commits, self.replica.lookups, storage.directory / "search"
+        )
         self.commits.on_applied = self._announce
         self.lane: LaneServer | None = None
         self._stopping = self._delivering = self._tidying = False
@@ -546,7 +547,7 @@ class ShardActor:
             "lane_strangers": {} if self.lane is None else self.lane.strangers(),
             "tidying": self._tidying,
             "search": self.search.figures(),
-            **self.replica.reads.facts(),
+            **self.replica.lookups.facts(),
             **self.commits.figures(),
             "metrics": self.metrics.snapshot(),
         }

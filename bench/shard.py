@@ -31,7 +31,8 @@ import numpy as np
 import uvloop
 
 from actors.core import ids, limits
-from actors.core.replica import READS, WRITES, Replica
+from actors.core.features import READS, WRITES
+from actors.core.replica import Replica
 from actors.metrics import ShardMetrics
 from actors.shard_actor import ShardActor
 from bench.dataset import Network, make_network

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from actors.core import features
 from actors.core.errors import RookeryError
 from cluster.lane_client import Done, LaneClient, settle
 from cluster.lane_protocol import LaneDisconnected
@@ -29,26 +30,14 @@ from cluster.shard_map import Replica, ShardMap
 
 READ_TIME_SHARE = 0.95  # of a read's time, for asking: what a follower has refused must reach the caller in time
 
-# What any replica may be asked. `export` is left out: it goes on by row number, and rows differ between replicas.
-FOLLOWER_READS = frozenset(
-    (
-        "home", "tweet", "tweet_ref", "user_timeline", "pull", "pull_after", "account", "cards", "names", "profile",
-        "followers", "following", "credentials", "token", "token_owner", "reader", "blocked_among", *ENGINE_READS,
-    )
-)  # fmt: skip
+# What any replica may be asked. `export` isn't among it: it goes on by row number, and rows differ between replicas.
+FOLLOWER_READS = features.FOLLOWER_READS | ENGINE_READS | {"home"}
 # Never from a follower while the primary can be reached: what decides about access (so does `home`, if it carries a
 # token), and `names`, to which an unknown name is an answer like any other: nobody would ask the primary again.
-FRESH_READS = frozenset(("token", "token_owner", "credentials", "names"))
+FRESH_READS = features.FRESH_READS
 HOME_WITH_TOKEN_COUNT = 7  # arguments
-_SHARD_WIDE_READS = frozenset(("cards", "names"))  # their keys lie in several of the shard's buckets
 # What changes state. (`status` and the like are neither reads for followers nor writes.)
-TRACKED_WRITES = frozenset(
-    (
-        "register", "register_many", "login_token", "revoke_token", "revoke_tokens", "change_password", "post",
-        "post_many", "delete", "follow", "unfollow", "follow_many", "block", "unblock", "mute", "unmute", "like",
-        "unlike", "repost", "unrepost", "update_profile",
-    )
-)  # fmt: skip
+TRACKED_WRITES = frozenset(features.WRITES)
 
 
 @dataclass(slots=True)
@@ -178,7 +167,7 @@ class ReplicaGroup:
 
     def _position_to_see(self, request: Request, now: float) -> int:
         shard = self.primary.shard
-        if request.bucket is None or request.op in _SHARD_WIDE_READS:
+        if request.bucket is None or request.op in features.SHARD_WIDE:
             position = self._positions.of_shard(shard, now)
         else:
             position = self._positions.of_bucket(request.bucket, now)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from actors.backup_source import OPERATIONS as BACKUP
-from actors.core.replica import READS, WRITES
+from actors.core.features import READS, WRITES
 from actors.metrics import ShardMetrics
 from actors.moves import OPERATIONS as MOVES
 from actors.replication import OPERATIONS as REPLICATION

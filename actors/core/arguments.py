@@ -55,6 +55,11 @@ def an_id_or_zero(value: Any, field: str) -> int:
     return whole(value, 0, ids.ID_MAX, field)
 
 
+def page_count(count: Any) -> int:
+    """Take a page size."""
+    return whole(count, 1, limits.PAGE_COUNT_MAX, "count")
+
+
 def listed(values: Any, count_max: int, field: str) -> list[Any]:
     """Take a list of at most count_max items."""
     if type(values) is not list or len(values) > count_max:

@@ -31,7 +31,7 @@ from actors.core.render import render_card
 from actors.core.visibility import ReaderFacts
 
 if TYPE_CHECKING:
-    from actors.core.reads import Reads
+    from actors.core.lookups import Lookups
 
 Ints = npt.NDArray[np.int64]
 HIDDEN_FLAGS = FLAGS_PRIVATE
@@ -49,7 +49,7 @@ class Weights:
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who reads. account_id: 0 for nobody; following, hidden: account ids, ascending."""
+    """Who lookups. account_id: 0 for nobody; following, hidden: account ids, ascending."""
 
     account_id: int
     following: Ints
@@ -66,8 +66,8 @@ Found = tuple[float, int, bytes]  # (score, tweet id, JSON)
 class FoundTweets:
     """Answers about tweets that a search has found on this shard."""
 
-    def __init__(self, reads: Reads) -> None:
-        self.reads, self._state = reads, reads.state
+    def __init__(self, lookups: Lookups) -> None:
+        self.lookups, self._state = lookups, lookups.state
 
     def is_searchable(self, tweet_id: int) -> bool:
         """Whether a tweet belongs into the index: public, and its author is this shard's."""
@@ -100,7 +100,7 @@ class FoundTweets:
                 cards = itemgetter(*places)(state.arrivals.rendered)
                 if None not in cards:
                     return list(zip(scores or repeat(0.0), tweet_ids, cards, strict=False))
-        facts, may_see = viewer.facts(), self.reads.visibility.may_see
+        facts, may_see = viewer.facts(), self.lookups.visibility.may_see
         tweets, row_of = state.tweets, state.people.row_of
         slot_of, flags, authors = tweets.slot_of, tweets.columns["flags"], tweets.columns["author_id"]
         orig_authors = tweets.columns["orig_author"]
@@ -120,10 +120,10 @@ class FoundTweets:
         """Return the JSON of an own tweet, which must be here: the timelines' one where there is one."""
         n = self._state.arrivals.number_of.get(tweet_id)
         if n is not None:
-            return self.reads.home.rendered(n)
+            return self.lookups.home.rendered(n)
         entry = self._state.tweets.get(tweet_id)
         assert entry is not None, f"tweet {tweet_id} is not here"
-        return self.reads.render(entry)
+        return self.lookups.render(entry)
 
     def ranked(
         self, tweet_ids: list[int], bm25: list[float], now_ms: int, viewer: Viewer, weights: Weights
@@ -160,13 +160,13 @@ class FoundTweets:
         return found
 
 
-def account_rows(reads: Reads, account_ids: list[int], viewer: Viewer) -> list[tuple[int, bytes]]:
+def account_rows(lookups: Lookups, account_ids: list[int], viewer: Viewer) -> list[tuple[int, bytes]]:
     """Return (account id, JSON of the card) of accounts that are here and that no block hides from the viewer."""
-    facts, is_hidden = viewer.facts(), reads.visibility.is_hidden
+    facts, is_hidden = viewer.facts(), lookups.visibility.is_hidden
     found = []
     for account_id in account_ids:
-        row = reads.state.people.row_of.get(account_id)
+        row = lookups.state.people.row_of.get(account_id)
         if row is None or is_hidden(facts, account_id):
             continue
-        found.append((account_id, render_card(reads.state.people.accounts[row])))
+        found.append((account_id, render_card(lookups.state.people.accounts[row])))
     return found

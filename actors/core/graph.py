@@ -22,7 +22,6 @@ from actors.core import arena_kernels
 from actors.core.arena import TIDY_FROM_ELEMENTS, BlockArena
 
 Ints = npt.NDArray[np.int64]
-KINDS = BLOCK, BLOCKED_BY, MUTE = 0, 1, 2
 _NONE = np.zeros(0, dtype=np.int64)
 
 

@@ -28,7 +28,6 @@ from actors.core.render import render_tweet
 if TYPE_CHECKING:
     from actors.core.state import ShardState
 
-PULL_COUNT_MAX = 2_000  # entries one shard answers at once: about 1 MB
 PULL_ROUNDS_MAX = 64  # rounds of questions for one page; only a feed of nothing but filtered replies needs so many
 
 _NOBODY = np.zeros(0, dtype=np.int64)
@@ -208,7 +207,7 @@ class HomeTimelines:
             chosen, decided = self._choose(candidates, query, exhausted)
             if decided:
                 break
-            want = min(want, PULL_COUNT_MAX)
+            want = min(want, limits.PULL_COUNT_MAX)
             answers = yield Ask(
                 {s: ("pull", [query.account_id, a, cursor, want]) for s, a in self._authors(row).items()}
             )
@@ -225,15 +224,15 @@ class HomeTimelines:
         want = query.count * 2 + limits.REPOST_WINDOW_COUNT
         top = query.max_id or ids.ID_MAX
         while True:
-            want = min(want, PULL_COUNT_MAX)
+            want = min(want, limits.PULL_COUNT_MAX)
             answers = yield Ask(
                 {s: ("pull_after", [query.account_id, a, query.min_id, want]) for s, a in self._authors(row).items()}
             )
             ceiling = min((above for _, above in answers.values() if above), default=top)
             ceiling = min(ceiling, top)
-            span = replace(query, max_id=ceiling, since_id=query.min_id, min_id=0, count=PULL_COUNT_MAX)
+            span = replace(query, max_id=ceiling, since_id=query.min_id, min_id=0, count=limits.PULL_COUNT_MAX)
             items = yield from self._before(row, span)
-            if len(items) >= query.count or ceiling == top or want == PULL_COUNT_MAX:
+            if len(items) >= query.count or ceiling == top or want == limits.PULL_COUNT_MAX:
                 return items[-query.count :]
             want *= 4
 

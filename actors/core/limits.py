@@ -11,6 +11,7 @@ from dataclasses import dataclass
 PAGE_COUNT_MAX = 800  # entries in one answer of a timeline; the HTTP API allows 200, the oracle reads whole timelines
 RANKED_COUNT_MAX = 500  # tweets in the pages of a list by rank: a cursor names those that were shown, in 7 bytes each
 SHOWN_COUNT_MAX = RANKED_COUNT_MAX + PAGE_COUNT_MAX  # of which a shard is told; also those of the page that it began
+PULL_COUNT_MAX = 2_000  # tweets that one shard answers for a page below a ring: about 1 MB
 CARDS_COUNT_MAX = 200  # accounts in one `cards` request: one page of a follower list
 NAMES_COUNT_MAX = 64  # names in one `names` request: more mentions than 280 characters can hold
 REGISTER_COUNT_MAX = 2_000  # accounts in one journal record: about 0.5 MB, a few ms to apply

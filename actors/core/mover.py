@@ -20,9 +20,9 @@ import numpy as np
 
 from actors.core import arguments, ids
 from actors.core.errors import InvalidError, MalformedError, MovedError, OverloadedError
+from actors.core.features.rows import Prepared, nothing, same
 from actors.core.moving import Outgoing, Sweeper, facts, mask_of
 from actors.core.parts import PartCheck
-from actors.core.requests import Prepared, nothing, same
 from actors.core.state import ShardState
 
 OPERATIONS = (

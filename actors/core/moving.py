@@ -35,8 +35,10 @@ import numpy.typing as npt
 from actors.core import ids, restore_kernels
 from actors.core.changes import Changes
 from actors.core.entries import Entry, pack, unpack
-from actors.core.graph import KINDS
-from actors.core.messages import start_pull_logs
+from actors.core.features.follows import drop_following
+from actors.core.features.pull_authors import start_pull_logs
+from actors.core.features.reposts import unlist_repost
+from actors.core.flags import KINDS
 from actors.core.people import Account
 
 if TYPE_CHECKING:
@@ -113,7 +115,7 @@ def _hand_over(state: ShardState) -> None:
         state.waking.pop(account_id, None)
         state.pull_shards.pop(account_id, None)
         for orig_id, repost_id in state.reposts.get(row, {}).items():
-            state.unlist_repost(orig_id, repost_id)
+            unlist_repost(state, orig_id, repost_id)
         state.changes.accounts.add(row)
         state.changes.arrivals.update(_tweet_ids(state, row))
     there = np.fromiter(people.away, dtype=np.int64, count=len(people.away))
@@ -371,7 +373,7 @@ def _take_following(state: ShardState, account_id: int, begin: int, total: int, 
     view = state.graph.following.view(row)
     added, cut = _new_edges(view, begin, total, packed)
     for target in view[begin:].tolist() if cut else []:
-        state.drop_following(row, account_id, target)
+        drop_following(state, row, account_id, target)
     if len(added):
         own = np.full(len(added), account_id, dtype=np.int64)
         state.graph.add_following(np.full(len(added), row, dtype=np.int64), own, added)
@@ -485,7 +487,7 @@ def sweep(state: ShardState, account_ids: list[int], names: list[str], keys: lis
 def _forget(state: ShardState, account_id: int) -> None:
     row, graph, changes = state.people.away[account_id], state.graph, state.changes
     for target in graph.following.view(row).tolist():
-        state.drop_following(row, account_id, target)
+        drop_following(state, row, account_id, target)
     followers = graph.followers.view(row).copy()
     changes.followers.log(np.full(len(followers), account_id, dtype=np.int64), followers, False)
     graph.forget_followers(row)

@@ -7,29 +7,28 @@ code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any
 
 from actors.core import ids, limits, mover
-from actors.core.arguments import an_id_or_zero, shown
+from actors.core.apply import apply
+from actors.core.arguments import an_id_or_zero, page_count, shown
 from actors.core.entries import pack, unpack
 from actors.core.errors import FrozenError, InvalidError, MalformedError, RookeryError
+from actors.core.features import READS, WRITES
+from actors.core.features.logins import answer_token
+from actors.core.features.rows import Prepared
 from actors.core.home import Ask, HomeTimelines, Item, Query, Wake
+from actors.core.lookups import Lookups
 from actors.core.mover import Mover
 from actors.core.moving import WHILE_FROZEN
-from actors.core.reads import Reads, page_count
-from actors.core.requests import OPERATIONS, Prepared, Requests
 from actors.core.restoring import restore
 from actors.core.snapshot import Sealer
 from actors.core.state import ShardState
 from actors.core.tables import Checkpoint, TableChange
 
-READS = (
-    "tweet", "tweet_ref", "user_timeline", "pull", "pull_after", "account", "cards", "names", "profile",
-    "followers", "following", "credentials", "token", "token_owner", "reader", "blocked_among", "export",
-)  # fmt: skip
-WRITES = tuple(OPERATIONS)
 MOVES = mover.OPERATIONS
+_MISFITS = (TypeError, ValueError, AttributeError, LookupError, OverflowError)  # what nonsense as arguments raises
 
 
 class Replica:
@@ -38,12 +37,12 @@ class Replica:
     def __init__(self, shard: int, owner_of_bucket: list[int], tuning: limits.Tuning) -> None:
         self.state = ShardState(shard, owner_of_bucket, tuning)
         self.home = HomeTimelines(self.state)
-        self.reads = Reads(self.state, self.home)
-        self.requests = Requests(self.state, self.reads)
+        self.lookups = Lookups(self.state, self.home)
         self.sealer = Sealer(self.state)
         self.mover = Mover(self.state)
         self.touched: set[int] = set()
-        self._reads: dict[str, Callable[..., Any]] = {name: getattr(self.reads, name) for name in READS}
+        self._answers = {name: read.answer for name, read in READS.items()}
+        self._preparers = {name: write.prepare for name, write in WRITES.items()}
 
     # ---- recovery ---------------------------------------------------------------------------------------------
 
@@ -58,7 +57,7 @@ class Replica:
 
     def follow(self, position: int, record: bytes) -> None:
         """Apply one record of the leader. Readers whom it wakes wait at the leader."""
-        self.state.apply(position, unpack(record))
+        apply(self.state, position, unpack(record))
         self.state.woken.clear()
 
     def seal(self) -> list[TableChange]:
@@ -77,7 +76,19 @@ class Replica:
         """
         if self.state.frozen:
             raise FrozenError(f"shard {self.state.shard} takes no writes for a moment", retry_after_s=0.1)
-        return self._carry_out(self.requests.prepare(op, args, now_ms))
+        return self._carry_out(self.prepare(op, args, now_ms))
+
+    def prepare(self, op: str, args: list[Any], now_ms: int) -> Prepared:
+        """Check one write request. now_ms: wall clock in Unix ms, the only time that enters a command.
+
+        What is let through can't fail any more: a shard whose memory is ahead of its journal would have to end.
+        Raises RookeryError; nothing has changed then.
+        """
+        self.lookups.check_outboxes()
+        try:
+            return self._preparers[op](self.lookups, now_ms, *args)
+        except _MISFITS as error:
+            raise MalformedError(f"arguments of {str(op)[:40]} don't fit: {str(error)[:200]}") from error
 
     def move(self, op: str, args: list[Any]) -> tuple[bytes | None, Any]:
         """Carry out a request of a move (`mover.py`), as `write` does; also while the shard is frozen."""
@@ -97,15 +108,15 @@ class Replica:
         if self.state.frozen and command[0] not in WHILE_FROZEN:
             raise FrozenError(f"shard {self.state.shard} runs no {command[0]} for a moment", retry_after_s=0.1)
         record = pack(command)
-        return record, self.state.apply(self.state.position + 1, command)
+        return record, apply(self.state, self.state.position + 1, command)
 
     # ---- reads ------------------------------------------------------------------------------------------------
 
     def read(self, op: str, args: list[Any]) -> Any:
         """Answer a read that asks nobody else. Raises RookeryError."""
         try:
-            return self._reads[op](*args)
-        except (TypeError, ValueError, AttributeError, LookupError, OverflowError) as error:
+            return self._answers[op](self.lookups, *args)
+        except _MISFITS as error:
             raise MalformedError(f"arguments of {str(op)[:40]} don't fit: {str(error)[:200]}") from error
 
     def query(self, args: list[Any]) -> Query:
@@ -114,7 +125,7 @@ class Replica:
         A seventh, the hash of a token's secret, is checked before anything else. Raises UnauthorizedError.
         """
         if type(args) is list and len(args) == 7:
-            self.reads.token(args[0], args[6])
+            answer_token(self.lookups, args[0], args[6])
             args = args[:6]
         if type(args) is not list or len(args) not in (5, 6):
             raise InvalidError(f"home takes 5 or 6 numbers, not {len(args) if type(args) is list else shown(args)}")
@@ -129,7 +140,7 @@ class Replica:
             _refuse(args)
         row = self.state.people.row_of.get(account_id)
         if row is None:
-            row = self.reads.row(account_id)  # says why not
+            row = self.lookups.row(account_id)  # says why not
         if self.state.people.last_read_day[row] != self.state.day:
             self.touched.add(account_id)
         return query

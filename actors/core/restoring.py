@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.core import ids, kernels, restore_kernels
+from actors.core.arriving import deliver_direct
 from actors.core.entries import NUMBERS, unpack
 from actors.core.moving import Incoming
 from actors.core.people import Account
@@ -224,4 +225,4 @@ def _rebuild_timelines(
         arrived["tweet_id"],
     )
     for n in np.nonzero(direct)[0].tolist():
-        state.deliver_direct(state.arrivals.entry(n), n)
+        deliver_direct(state, state.arrivals.entry(n), n)

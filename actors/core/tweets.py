@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.core import flags as bits
+from actors.core import kernels
 from actors.core.arena import TIDY_FROM_ELEMENTS, BlockArena
 from actors.core.entries import BYTES_OBJECT, NO_MENTIONS, NUMBERS, Entry, TweetBatch, pack, unpack
 
@@ -140,6 +141,23 @@ class OwnTweets:
             c["orig_id"].item(slot), c["orig_author"].item(slot), c["replies"].item(slot), c["reposts"].item(slot),
             c["likes"].item(slot), self.body[slot], self.mentions.get(slot, []), self.orig.get(slot),
         )  # fmt: skip
+
+    def newest(self, rows: Ints, max_id: int, since_id: int, count: int) -> Ints:
+        """Return the newest ids of some authors' logs within (since_id, max_id), descending, at most `count`."""
+        log = self.log
+        rows = rows[log.klass[rows] >= 0] if len(rows) else rows
+        room = min(int(log.length[rows].sum()), len(rows) * count) if len(rows) else 0
+        out = np.empty(room, dtype=np.int64)
+        found = kernels.newest_of_logs(log.data, log.start, log.length, rows, max_id, since_id, count, out)
+        return np.sort(out[:found])[::-1]
+
+    def oldest(self, rows: Ints, min_id: int, count: int) -> Ints:
+        """Return the oldest ids above min_id of some authors' logs, ascending, at most `count`."""
+        log = self.log
+        rows = rows[log.klass[rows] >= 0] if len(rows) else rows
+        out = np.empty(min(int(log.length[rows].sum()), len(rows) * count), dtype=np.int64)
+        found = kernels.oldest_of_logs(log.data, log.start, log.length, rows, min_id, count, out)
+        return np.sort(out[:found])
 
     def remove(self, row: int, tweet_id: int) -> None:
         """Take a tweet out of the store and its author's log."""

@@ -6,10 +6,10 @@ Rules of this file
   whatever else a tweet comes to show (a quote) belongs into `may_see` in the same way.
 - A tweet's shard knows who follows its author, and whom blocks keep from its author. Of the author of a repost's
   original it may know nothing: that is what the reader's shard knows. So there are three answers, yes, no, and None:
-  "ask the reader's shard about that account (`Reads.blocked_among`), and me again with what it says".
+  "ask the reader's shard about that account (`blocked_among`), and me again with what it says".
 - Nobody is asked on the way of a home timeline or a search. The first is read where its reader lives, and its rule is
   `kernels.is_candidate`, the compiled form of this one; the second brings along all that the reader's shard knows
-  (`Reads.reader`).
+  (`reader`).
 - Who asks without facts, and gets None, shows nothing.
 
 Costs: 0.5 us a tweet with a reader, 0.2 without.
@@ -17,12 +17,14 @@ Costs: 0.5 us a tweet with a reader, 0.2 without.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from actors.core import arguments, limits
-from actors.core.flags import FLAG_DIRECT, FLAGS_PRIVATE
-from actors.core.graph import BLOCK, BLOCKED_BY
+from actors.core.flags import BLOCK, BLOCKED_BY, FLAG_DIRECT, FLAGS_PRIVATE
 
 if TYPE_CHECKING:
     from actors.core.state import ShardState
@@ -58,6 +60,11 @@ def reader_facts(reader: Any, given: Any = None) -> ReaderFacts:
         for packed in arguments.pair(given, "facts")
     )
     return ReaderFacts(reader, hidden, asked)
+
+
+def question(account_ids: Iterable[int]) -> list[Any]:
+    """Return the answer to who has to ask the viewer's shard first."""
+    return [None, np.array(sorted(account_ids), dtype="<i8").tobytes()]
 
 
 def is_for(reader: int, author_id: int, tweet_flags: int, mention_ids: list[int]) -> bool:

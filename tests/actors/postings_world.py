@@ -94,7 +94,7 @@ class World:
         self.core = core or Shards(1)
         self.core.register(*([] if core else [1, 2, 3]))
         self.state = self.core.replicas[0].state
-        self.rows = SearchRows(FoundTweets(self.core.replicas[0].reads))
+        self.rows = SearchRows(FoundTweets(self.core.replicas[0].lookups))
         self.due: set[int] = set()  # tweets that lists must have before they answer
         self.lacking: list[int] = []  # that lists began to answer without
         self.engine = Engine()

@@ -12,7 +12,7 @@ import pytest
 from actors.commits import Commits
 from actors.core.entries import pack
 from actors.core.errors import ConflictError, OverloadedError, RookeryError
-from actors.core.requests import Prepared
+from actors.core.features.rows import Prepared
 from actors.core.verify import digest
 from actors.exchange import Exchange
 from actors.metrics import ShardMetrics
@@ -97,7 +97,7 @@ async def test_a_refusal_found_while_applying_is_journaled_and_answered_as_a_ref
         raise ConflictError("found while applying")
 
     prepared = Prepared(["flush_counts"], refuse)
-    monkeypatch.setattr(commits.replica.requests, "prepare", lambda op, args, now_ms: prepared)
+    monkeypatch.setattr(commits.replica, "prepare", lambda op, args, now_ms: prepared)
     body = commits.write("like", [], 1)
     assert isinstance(body, ConflictError)
     assert commits.journal.next_position == commits.state.position + 1

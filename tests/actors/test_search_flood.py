@@ -70,7 +70,7 @@ NOBODY: list[Any] = [0, b"", b""]
 async def test_beside_a_flood_of_dear_searches_a_cheap_one_is_answered_and_the_rest_refused_at_once(shard):
     tweet_id = shard.post(f"{WORD} again")
     await shard.finds([tweet_id])
-    found = FoundTweets(shard.replica.reads)
+    found = FoundTweets(shard.replica.lookups)
     requests = SearchRequests(shard.search, found, Weights(), 200, EVENTUALLY_S, Turns())
     order: list[str] = []
 

@@ -78,7 +78,7 @@ class World:
         self.shards = Shards()
         self.people = [self.shards.account_on(0, i) for i in range(3)]
         self.shards.register(*self.people)
-        self.found = FoundTweets(self.shards.replicas[0].reads)
+        self.found = FoundTweets(self.shards.replicas[0].lookups)
         self.engine = InProcessEngine(self.found, folder, None, has_lists)
         self.requests = SearchRequests(self.engine, self.found, Weights(), 200, 1.0, Turns())  # type: ignore[arg-type]
 
@@ -360,7 +360,7 @@ def test_posting_lists_show_nothing_that_memory_no_longer_has(listed):
 class Engine:
     """An engine that answers when and what a test says."""
 
-    postings = TweetPostings(SearchRows(FoundTweets(Shards().replicas[0].reads)), None)  # type: ignore[arg-type]
+    postings = TweetPostings(SearchRows(FoundTweets(Shards().replicas[0].lookups)), None)  # type: ignore[arg-type]
 
     def __init__(self) -> None:
         self.waiting: list[Any] = []
@@ -386,7 +386,7 @@ def engine() -> Engine:
 
 @pytest.fixture
 def slow(engine) -> SearchRequests:
-    found = FoundTweets(Shards().replicas[0].reads)
+    found = FoundTweets(Shards().replicas[0].lookups)
     return SearchRequests(engine, found, Weights(), 200, 1.0, Turns())
 
 
@@ -446,7 +446,7 @@ def test_while_the_engine_is_away_everything_is_refused_at_once(world):
 
 
 def test_where_search_is_switched_off_everything_is_not_found():
-    requests = SearchRequests(None, FoundTweets(Shards().replicas[0].reads), Weights(), 200, 1.0, Turns())
+    requests = SearchRequests(None, FoundTweets(Shards().replicas[0].lookups), Weights(), 200, 1.0, Turns())
     for op, args in TYPICAL.items():
         with pytest.raises(NotFoundError, match="switched off"):
             requests.handle(Request(), op, list(args))

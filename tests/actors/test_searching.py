@@ -75,7 +75,7 @@ class Shard:
         self.replica = self.core.replicas[0]
         self.commits = Committed(self.replica)
         self.directory = directory / "search"
-        self.search = SearchEngine(self.commits, FoundTweets(self.replica.reads), self.directory, COMMIT_MS)
+        self.search = SearchEngine(self.commits, FoundTweets(self.replica.lookups), self.directory, COMMIT_MS)
         self.core.register(1, 2, 3)
 
     async def ready(self, starts: int = 1) -> Shard:

@@ -15,9 +15,10 @@ import msgpack
 
 from actors.core import ids, limits
 from actors.core.errors import OverloadedError, RookeryError
+from actors.core.features import READS
 from actors.core.found import FoundTweets, Weights
 from actors.core.home import Ask, Query, Wake
-from actors.core.replica import READS, home_reply
+from actors.core.replica import home_reply
 from actors.search_requests import OPERATIONS as SEARCH
 from actors.search_requests import SearchRequests
 from cluster.turns import Turns
@@ -109,7 +110,7 @@ class CoreCluster(TrendsAndSends):
         """Return what answers a shard's searches."""
         requests = self._requests.get(shard)
         if requests is None:
-            found = FoundTweets(self.sim.shards[shard].replica.reads)
+            found = FoundTweets(self.sim.shards[shard].replica.lookups)
             engine: Any = self._engine(shard, found) if self.has_search else None
             requests = SearchRequests(engine, found, Weights(), CANDIDATES, SEARCH_TIMEOUT_S, Turns())
             self._requests[shard] = requests

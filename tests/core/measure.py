@@ -80,7 +80,7 @@ def main() -> None:
     for _ in range(100_000):
         unpack(record)
     figures.lap("unpack a small record", 100_000)
-    facts = replica.reads.facts()
+    facts = replica.lookups.facts()
     print(f"same digest: {same}; problems: {len(problems)}; rows sealed: {rows:,}")
     print(f"bytes: {facts['edge_bytes'] / len(followers):.1f} an edge, {facts['ring_bytes'] / ACCOUNTS:.0f} a ring of"
           f" {state.rings.delivery_count / ACCOUNTS:.0f}, {facts['tweet_bytes'] / TWEETS:.0f} a tweet,"

@@ -28,7 +28,7 @@ class World:
         self.here = [self.shards.account_on(0, i) for i in range(4)]
         self.there = [self.shards.account_on(1, i) for i in range(2)]
         self.shards.register(*self.here, *self.there)
-        self.found = [FoundTweets(replica.reads) for replica in self.shards.replicas]
+        self.found = [FoundTweets(replica.lookups) for replica in self.shards.replicas]
 
     def viewer(self, account_id: int) -> Viewer:
         """Return who reads, as the account's own shard tells it."""
@@ -123,7 +123,7 @@ def test_a_tweet_that_no_timeline_holds_any_more_is_rendered_all_the_same(world)
     first = world.shards.post(world.here[0], "the first")
     for n in range(world.shards.tuning.arrivals_max + 5):
         world.shards.post(world.here[1], f"number {n}")
-    assert first not in world.found[0].reads.state.arrivals.number_of
+    assert first not in world.found[0].lookups.state.arrivals.number_of
     assert orjson.loads(world.found[0].rows([first], NOBODY, 1)[0][2])["status"] == "the first"
 
 
@@ -136,7 +136,7 @@ def test_texts_are_those_of_originals_and_empty_for_what_is_gone(world):
 
 def test_accounts_are_shown_but_for_those_a_block_or_mute_hides(world):
     one, two, three, four = world.here
-    reads = world.shards.replicas[0].reads
+    reads = world.shards.replicas[0].lookups
     world.shards.do("block", one, two)
     world.shards.do("mute", one, three)
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from actors.core import ids
 from actors.core.entries import pack
 from actors.core.errors import InvalidError, MovedError, RookeryError, UnauthorizedError
-from actors.core.replica import READS, WRITES, Replica
+from actors.core.features import READS, WRITES
+from actors.core.replica import Replica
 from actors.core.verify import check, digest
 from tests.core.harness import NOW_MS, Shards, memory_store, packed_original
 
@@ -150,7 +151,7 @@ def spoilt_everywhere(args: list) -> list[list]:
 
 @pytest.mark.parametrize("op", WRITES)
 def test_each_argument_of_a_write_in_turn_may_be_anything(op):
-    BASE.replicas[0].requests.prepare(op, TYPICAL[op], NOW_MS)
+    BASE.replicas[0].prepare(op, TYPICAL[op], NOW_MS)
     requests = spoilt_everywhere(TYPICAL[op])
     if op == "repost":
         fields = msgpack.unpackb(ORIGINAL)
@@ -162,7 +163,7 @@ def test_each_argument_of_a_write_in_turn_may_be_anything(op):
     fresh = rebuilt(0)
     for args in requests:
         try:
-            fresh.requests.prepare(op, args, NOW_MS + 1_000)
+            fresh.prepare(op, args, NOW_MS + 1_000)
             accepted.append(args)
         except RookeryError as error:
             assert_short(error)

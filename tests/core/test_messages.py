@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from actors.core import arrivals, limits
+from actors.core.apply import handle
 from actors.core.entries import pack
 from actors.core.verify import digest
 from tests.core.harness import SMALL, Shards
@@ -103,7 +104,7 @@ def test_messages_that_make_no_sense_any_more_change_nothing(shards):
         ["wake_answer", shards.bob, 99, [], 0], ["pull_start", nobody, [], 0], ["refused", [shards.bob], [nobody]],
         ["backfill", shards.bob, nobody, [], 0],
     ):  # fmt: skip
-        shards.replicas[1].state.handle(0, message)
+        handle(shards.replicas[1].state, 0, message)
     assert digest(shards.replicas[1].state) == before
 
 

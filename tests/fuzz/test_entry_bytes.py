@@ -71,11 +71,11 @@ nested = st.lists(
 def test_arrays_that_claim_to_be_large_take_no_more_than_their_levels_can_hold(head, as_entities):
     data = head + b"\xc0" * 30_000
     op, args = request_with(None, data) if as_entities else request_with(data, b"")
-    requests = BASE.replicas[0].requests
+    replica = BASE.replicas[0]
 
     def prepare() -> None:
         try:
-            requests.prepare(op, args, NOW_MS)
+            replica.prepare(op, args, NOW_MS)
         except RookeryError:
             return
 
@@ -88,7 +88,7 @@ def test_the_worst_entry_stays_within_the_bound():
 
     def prepare() -> None:
         try:
-            BASE.replicas[0].requests.prepare("repost", [READER, data], NOW_MS)
+            BASE.replicas[0].prepare("repost", [READER, data], NOW_MS)
         except RookeryError:
             return
 

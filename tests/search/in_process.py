@@ -61,7 +61,7 @@ class InProcessEngine:
     ) -> None:
         """directory: a folder of its own; later(done, body, error): calls `done` so, by default at once; has_lists:
         posting lists in memory answer what they can."""
-        self.state, self.rows = found.reads.state, SearchRows(found)
+        self.state, self.rows = found.lookups.state, SearchRows(found)
         self.tweets, self.accounts = TweetIndex(directory), AccountIndex(directory)
         self.searches = Searches(self.tweets, self.accounts)
         self.is_away = False

@@ -18,9 +18,10 @@ from __future__ import annotations
 import pytest
 
 from actors.core import moving, replication
+from actors.core.apply import COMMANDS, apply_batch
+from actors.core.features import tweets
+from actors.core.features.rows import nothing
 from actors.core.outbox import Outbox
-from actors.core.requests import nothing
-from actors.core.state import COMMANDS, ShardState
 from actors.core.visibility import Visibility
 from tests.sim import cluster, replicas
 from tests.sim.test_simulation import check_counts, check_visible, run, verify
@@ -87,17 +88,16 @@ def forget_the_map(patch):
 def take_every_message(patch):
     """A message that comes again is applied again."""
 
-    def apply_batch(self, source, first_seq, batch):
-        self.inbox[source] = min(self.inbox[source], first_seq - 1)
-        return original(self, source, first_seq, batch)
+    def apply_again(state, source, first_seq, batch):
+        state.inbox[source] = min(state.inbox[source], first_seq - 1)
+        return apply_batch(state, source, first_seq, batch)
 
-    original = ShardState.apply_batch
-    patch.setitem(COMMANDS, "receive", apply_batch)
+    patch.setitem(COMMANDS, "receive", apply_again)
 
 
 def forget_keys(patch):
     """A retry with its key is a new tweet."""
-    patch.setattr(ShardState, "_remember_key", lambda self, author_id, key, tweet_id: None)
+    patch.setattr(tweets, "_remember_key", lambda state, author_id, key, tweet_id: None)
 
 
 def go_on_while_frozen(patch):
@@ -134,8 +134,8 @@ def ask_no_reader(patch):
 
 def count_what_is_private(patch):
     """Replies are counted, whoever may see them."""
-    original = ShardState._reply
-    patch.setattr(ShardState, "_reply", lambda self, tweet_id, flags, step: original(self, tweet_id, flags & 15, step))
+    original = tweets.count_reply
+    patch.setattr(tweets, "count_reply", lambda state, to, flags, step: original(state, to, flags & 15, step))
 
 
 # mutant -> the seed to begin with: moves that finish are rare in the simulation, and those that go wrong rarer

@@ -10,7 +10,7 @@ import pytest
 from actors.core import ids, limits
 from actors.core.entries import pack, unpack
 from actors.core.errors import NotFoundError, RookeryError
-from actors.core.graph import BLOCK
+from actors.core.flags import BLOCK
 from cluster import rebalancing
 from tests.sim.cluster import SimCluster
 

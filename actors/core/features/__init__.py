@@ -1,0 +1,63 @@
+"""The table of features, and every list that is made of it.
+
+A new feature is a file in this folder and its name in FEATURES: its operations are then routed, checked against hostile
+arguments, documented (`tests/test_docs.py` asks for a line each) and its commands and messages replayed.
+Raises ValueError at import when two features claim one name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypeVar
+
+from actors.core.features import (
+    accounts,
+    blocks,
+    counts,
+    dormancy,
+    follows,
+    likes,
+    logins,
+    operators,
+    pull_authors,
+    reposts,
+    tweets,
+)
+from actors.core.features.rows import Feature, Key, Read, Write
+
+FEATURES: Final[tuple[Feature, ...]] = (
+    accounts.FEATURE,
+    logins.FEATURE,
+    tweets.FEATURE,
+    reposts.FEATURE,
+    likes.FEATURE,
+    follows.FEATURE,
+    blocks.FEATURE,
+    dormancy.FEATURE,
+    pull_authors.FEATURE,
+    counts.FEATURE,
+    operators.FEATURE,
+)
+
+
+T = TypeVar("T")
+
+
+def _by_name(pairs: Iterable[tuple[str, T]]) -> Mapping[str, T]:
+    rows: dict[str, T] = {}
+    for name, row in pairs:
+        if name in rows:
+            raise ValueError(f"two features claim {name!r}")
+        rows[name] = row
+    return rows
+
+
+WRITES: Final[Mapping[str, Write]] = _by_name((write.name, write) for f in FEATURES for write in f.writes)
+READS: Final[Mapping[str, Read]] = _by_name((read.name, read) for f in FEATURES for read in f.reads)
+COMMANDS: Final[Mapping[str, Callable[..., Any]]] = _by_name(pair for f in FEATURES for pair in f.commands.items())
+MESSAGES: Final[Mapping[str, Callable[..., None]]] = _by_name(pair for f in FEATURES for pair in f.messages.items())
+
+HIDING: Final = frozenset(write.name for write in WRITES.values() if write.hides)
+FOLLOWER_READS: Final = frozenset(read.name for read in READS.values() if read.from_followers)
+FRESH_READS: Final = frozenset(read.name for read in READS.values() if read.fresh)
+SHARD_WIDE: Final = frozenset(name for rows in (WRITES, READS) for name, row in rows.items() if row.key is Key.SHARD)

@@ -1,0 +1,190 @@
+"""Accounts and their names: registration, profiles, and the cards that lists of accounts show.
+
+A name lives on the shard of its hash, its account on the shard of its id. So registration is two steps:
+
+    name's shard                    account's shard
+    register: the name is held  --create_account-->  the account is made
+    confirmed, or free again    <--name_settled----  whether it is that name's account
+
+Rules of this file
+- A name is held by one account from the reservation on; nobody finds it before it is confirmed.
+- The answer to `register` is given once the reservation is durable: the account follows by a message, exactly once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from actors.core import arguments, ids, limits
+from actors.core.errors import ConflictError, MovedError, OverloadedError
+from actors.core.features.rows import Feature, Key, Prepared, Read, Write, same
+from actors.core.people import PROFILE_FIELDS, Account
+from actors.core.render import render_card, render_profile
+from actors.core.visibility import reader_facts
+
+if TYPE_CHECKING:
+    from actors.core.lookups import Lookups
+    from actors.core.state import ShardState
+
+
+def register(state: ShardState, rows: list[list[Any]], at_ms: int) -> list[int]:
+    """Reserve names and have their accounts made. Row: [username, account_id, display_name, bio, hash, tokens].
+
+    Returns per row the account id, or 0 where the name is held by another account.
+    """
+    results = []
+    for row in rows:
+        username, account_id = row[0], row[1]
+        held = state.people.names.get(username.lower())
+        if held is not None:
+            results.append(account_id if held[0] == account_id else 0)
+            continue
+        state.people.names[username.lower()] = (account_id, False)
+        state.changes.names.add(username.lower())
+        state.send(state.shard_of_account(account_id), ["create_account", row, at_ms])
+        results.append(account_id)
+    return results
+
+
+def on_create_account(state: ShardState, source: int, fields: list[Any], at_ms: int) -> None:
+    """Make the account of a held name, unless its id is taken, and tell the name's shard which of the two it was."""
+    username, account_id, display_name, bio, password_hash, tokens = fields
+    existing = state.people.get(account_id)
+    if existing is None:
+        kept = list(tokens)[-limits.TOKENS_PER_ACCOUNT_MAX :]
+        account = Account(account_id, username, at_ms, display_name, bio, password_hash=password_hash, tokens=kept)
+        row = state.people.add(account)
+        state.ensure_rows(row + 1)
+        state.changes.accounts.add(row)
+        if state.news is not None:
+            state.news.account(account_id)
+    settled = existing is None or existing.username == username
+    shard = int(state.owner[ids.bucket_of_name(username)])
+    state.send(shard, ["name_settled", username.lower(), account_id, settled])
+
+
+def on_name_settled(state: ShardState, source: int, name: str, account_id: int, settled: bool) -> None:
+    """Confirm a held name, or give it free: its account could not be made."""
+    if state.people.names.get(name, (0, False))[0] == account_id:
+        if settled:
+            state.people.names[name] = (account_id, True)
+        else:
+            del state.people.names[name]
+        state.changes.names.add(name)
+
+
+def update_profile(state: ShardState, account_id: int, values: dict[str, Any]) -> bool:
+    """Replace profile fields."""
+    row = state.people.row_of[account_id]
+    for name in PROFILE_FIELDS:
+        if name in values:
+            setattr(state.people.accounts[row], name, values[name])
+    state.changes.accounts.add(row)
+    if state.news is not None:
+        state.news.account(account_id)
+    return True
+
+
+def prepare_register(shard: Lookups, now_ms: int, *row: Any) -> Prepared:
+    """Register one account, by the shard of its name: [username, account_id, display_name, bio, hash, tokens].
+
+    The reply is the account id. Raises ConflictError when the name or the id is another's.
+    """
+    fields = _check_registration(shard, list(row))
+    username, account_id = fields[:2]
+    held = shard.state.people.names.get(username.lower())
+    if held is not None and held[0] != account_id:
+        raise ConflictError(f"the user name {username[:30]!r} is taken; choose another", "username")
+    if held is None and account_id in shard.state.people.row_of:
+        raise ConflictError(f"the account id {account_id} is taken", "user_id")
+    return Prepared(["register", [fields], now_ms], lambda result: result[0])
+
+
+def prepare_register_many(shard: Lookups, now_ms: int, rows: list[list[Any]]) -> Prepared:
+    """Register up to REGISTER_COUNT_MAX accounts; the reply has an id each, 0 where the name is another's."""
+    fields = [_check_registration(shard, row) for row in arguments.listed(rows, limits.REGISTER_COUNT_MAX, "rows")]
+    return Prepared(["register", fields, now_ms], same)
+
+
+def _check_registration(shard: Lookups, row: list[Any]) -> list[Any]:
+    fields = arguments.registration(row)
+    if shard.state.owner[ids.bucket_of_name(fields[0])] != shard.state.shard:
+        raise MovedError(f"the name {fields[0][:30]!r} is not on shard {shard.state.shard}")
+    if len(shard.state.people.names) >= shard.state.tuning.accounts_max:
+        raise OverloadedError(f"shard {shard.state.shard} holds {shard.state.tuning.accounts_max} accounts, its limit")
+    return fields
+
+
+def prepare_update_profile(shard: Lookups, now_ms: int, account_id: int, values: dict[str, Any]) -> Prepared:
+    """Replace the profile fields that are given; the reply is the profile as its owner sees it."""
+    shard.row(account_id)
+    changes = arguments.profile(values)
+    return Prepared(["update_profile", account_id, changes], lambda _: answer_profile(shard, account_id, account_id))
+
+
+def answer_account(shard: Lookups, account_id: int) -> list[Any]:
+    """Who an account is: `[account_id, username, display_name]`."""
+    found = shard.state.people.accounts[shard.row(account_id)]
+    return [found.account_id, found.username, found.display_name]
+
+
+def answer_cards(shard: Lookups, account_ids: list[int], viewer: int = 0) -> list[bytes | bool | None]:
+    """What a list of users shows `viewer` of each, None for one that he doesn't see, False for another shard's.
+
+    Raises MovedError if the first is another shard's.
+    """
+    wanted, facts = arguments.id_list(account_ids, limits.CARDS_COUNT_MAX, "account_ids"), reader_facts(viewer)
+    hidden = shard.visibility.is_hidden
+    found: list[Account | None] = [
+        account if (account := shard.state.people.get(a)) is not None and not hidden(facts, a) else None for a in wanted
+    ]
+    if None not in found:
+        return [render_card(a) for a in found if a is not None]
+    own = [shard.state.shard_of_account(a) == shard.state.shard for a in wanted]
+    if not own[0]:
+        raise MovedError(f"account {wanted[0]} is not on shard {shard.state.shard}")
+    return [render_card(a) if a is not None else None if mine else False for a, mine in zip(found, own, strict=True)]
+
+
+def answer_names(shard: Lookups, names: list[str]) -> list[int]:
+    """Account ids of user names (without case), 0 where there is none (yet), -1 for another shard's.
+
+    Raises MovedError if the first is another shard's.
+    """
+    wanted = [name.lower() for name in arguments.listed(names, limits.NAMES_COUNT_MAX, "names")]
+    owners = [shard.state.owner[ids.bucket_of_name(name)] for name in wanted]
+    if wanted and owners[0] != shard.state.shard:
+        raise MovedError(f"the name {wanted[0][:30]!r} is not on shard {shard.state.shard}")
+    held = [
+        shard.state.people.names.get(name, (0, False)) if owner == shard.state.shard else (-1, True)
+        for name, owner in zip(wanted, owners, strict=True)
+    ]
+    return [account_id if confirmed else 0 for account_id, confirmed in held]
+
+
+def answer_profile(shard: Lookups, account_id: int, viewer: int) -> bytes:
+    """A profile with its totals, of tweets those that `viewer` may know of; one who is blocked doesn't see it."""
+    row, graph = shard.seen_row(account_id, viewer), shard.state.graph
+    return render_profile(
+        shard.state.people.accounts[row],
+        int(graph.followers.length[row]), int(graph.following.length[row]),
+        shard.visibility.tweet_count(viewer, row),
+    )  # fmt: skip
+
+
+FEATURE = Feature(
+    "accounts",
+    writes=(
+        Write("register", prepare_register, Key.NAME),
+        Write("register_many", prepare_register_many, Key.SHARD),
+        Write("update_profile", prepare_update_profile),
+    ),
+    reads=(
+        Read("account", answer_account),
+        Read("cards", answer_cards, Key.SHARD),
+        Read("names", answer_names, Key.SHARD, fresh=True),
+        Read("profile", answer_profile),
+    ),
+    commands={"register": register, "update_profile": update_profile},
+    messages={"create_account": on_create_account, "name_settled": on_name_settled},
+)

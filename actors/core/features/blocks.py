@@ -1,0 +1,114 @@
+"""Blocks and mutes: whom an account doesn't see, and who doesn't see it.
+
+Rules of this file
+- A block stands on both sides: BLOCK at the blocker, BLOCKED_BY at the blocked one, who follows no more.
+- Both are filters of reads (`visibility.py`, `kernels.page`); rings aren't rewritten.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from actors.core import arguments, limits
+from actors.core.errors import InvalidError
+from actors.core.features.follows import unfollow
+from actors.core.features.rows import Feature, Prepared, Read, Write, nothing, same
+from actors.core.flags import BLOCK, BLOCKED_BY, MUTE
+
+if TYPE_CHECKING:
+    from actors.core.lookups import Lookups
+    from actors.core.state import ShardState
+
+
+def relate(state: ShardState, account_id: int, kind: str, target: int, on: bool) -> bool:
+    """Set or clear a `block` or `mute`. A block ends the follows between the two."""
+    row = state.people.row_of[account_id]
+    which = BLOCK if kind == "block" else MUTE
+    if not state.graph.relate(row, which, target, on):
+        return False
+    state.changes.relations.add((account_id, which, target))
+    if which == BLOCK:
+        if on:
+            unfollow(state, account_id, target)
+        state.send(state.shard_of_account(target), ["blocked", account_id, target, on])
+    return True
+
+
+def on_blocked(state: ShardState, source: int, blocker: int, target: int, on: bool) -> None:
+    """Note who blocks an account of this shard, which then follows him no more."""
+    row = state.people.row_of.get(target)
+    if row is not None:
+        state.graph.relate(row, BLOCKED_BY, blocker, on)
+        state.changes.relations.add((target, BLOCKED_BY, blocker))
+        if on:
+            unfollow(state, target, blocker)
+
+
+def _prepare(shard: Lookups, account_id: int, kind: str, target: int, on: bool) -> Prepared:
+    """Set or clear a `block` or `mute`; the reply is whether that changed anything."""
+    row = shard.row(account_id)
+    arguments.an_id(target, "id")
+    if account_id == target:
+        raise InvalidError(f"account {account_id} can't {kind} itself", "id")
+    which = BLOCK if kind == "block" else MUTE
+    if shard.state.graph.related(row, which, target) == on:
+        return nothing(False)
+    if on and len(shard.state.graph.relations[which].get(row, ())) >= limits.RELATED_COUNT_MAX:
+        raise InvalidError(f"an account may {kind} {limits.RELATED_COUNT_MAX} others", "id")
+    return Prepared(["relate", account_id, kind, target, on], same)
+
+
+def prepare_block(shard: Lookups, now_ms: int, account_id: int, target: int) -> Prepared:
+    """Block an account: neither sees the other, and neither follows the other any more."""
+    return _prepare(shard, account_id, "block", target, True)
+
+
+def prepare_unblock(shard: Lookups, now_ms: int, account_id: int, target: int) -> Prepared:
+    """Take a block back; what it ended stays ended."""
+    return _prepare(shard, account_id, "block", target, False)
+
+
+def prepare_mute(shard: Lookups, now_ms: int, account_id: int, target: int) -> Prepared:
+    """Leave an account's tweets out of one's timeline."""
+    return _prepare(shard, account_id, "mute", target, True)
+
+
+def prepare_unmute(shard: Lookups, now_ms: int, account_id: int, target: int) -> Prepared:
+    """Have a muted account's tweets in one's timeline again."""
+    return _prepare(shard, account_id, "mute", target, False)
+
+
+def answer_reader(shard: Lookups, account_id: int) -> list[bytes]:
+    """What a search has to know of its reader: `[following, hidden]`, account ids ascending as int64 bytes.
+
+    hidden: accounts blocked, muted or blocking.
+    """
+    row = shard.row(account_id)
+    graph = shard.state.graph
+    return [np.sort(graph.following.view(row)).astype("<i8").tobytes(), graph.hidden(row).astype("<i8").tobytes()]
+
+
+def answer_blocked_among(shard: Lookups, account_id: int, others: bytes) -> bytes:
+    """Those of some accounts (int64 bytes) between which and this one a block stands, whoever of the two made it.
+
+    What a read on another shard has to know of its viewer.
+    """
+    row = shard.row(account_id)
+    asked = arguments.packed_ids(others, limits.ASKED_COUNT_MAX, "others")
+    return np.array(shard.visibility.blocked_among(row, asked), dtype="<i8").tobytes()
+
+
+FEATURE = Feature(
+    "blocks",
+    writes=(
+        Write("block", prepare_block, hides=True),
+        Write("unblock", prepare_unblock),
+        Write("mute", prepare_mute, hides=True),
+        Write("unmute", prepare_unmute),
+    ),
+    reads=(Read("reader", answer_reader), Read("blocked_among", answer_blocked_among)),
+    commands={"relate": relate},
+    messages={"blocked": on_blocked},
+)

@@ -1,0 +1,83 @@
+"""Counts of tweets: kept by the tweet's shard, told to all others from time to time.
+
+Rules of this file
+- A count changes by messages of the shards whose accounts like, repost and reply; `flush_counts` tells the new ones to
+  every shard in one message each, so a timeline shows them some moments later.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.core.features.rows import Feature
+from actors.core.flags import FLAG_UNCOUNTED
+
+if TYPE_CHECKING:
+    from actors.core.state import ShardState
+
+
+def flush_counts(state: ShardState) -> int:
+    """Send the counts that changed since the last flush to every shard, in one message each."""
+    rows: list[list[int]] = []
+    arriving: dict[int, None] = {}
+    for tweet_id in state.dirty_counts:
+        entry = state.tweets.get(tweet_id)
+        if state.shard_of_tweet(tweet_id) != state.shard:
+            arriving[tweet_id] = None  # its present owner tells of it, and later counts than these
+        elif entry is not None:
+            rows.append([tweet_id, entry.replies, entry.reposts, entry.likes])
+    state.dirty_counts = arriving
+    if rows:
+        state.send_all(list(range(state.shard_count)), ["counts", rows])
+    return len(rows)
+
+
+def count_reply(state: ShardState, in_reply_to: int, flags: int, step: int) -> None:
+    """Have a reply counted by the shard of what it answers, or no longer counted.
+
+    Whether it counts stands in its own flags, since the command that made it: journals from before that flag count
+    what isn't public as well, and what was counted then is taken back when it is deleted.
+    """
+    counted = 0 if flags & FLAG_UNCOUNTED else step
+    state.send(state.shard_of_tweet(in_reply_to), ["replied", in_reply_to, counted])
+
+
+def count(state: ShardState, tweet_id: int, name: str, step: int) -> bool:
+    """Add to a count of an own tweet and have it told with the next flush; False if there is no such tweet."""
+    if not state.tweets.count(tweet_id, name, step):
+        return False
+    state.dirty_counts[tweet_id] = None
+    state.note_tweet(tweet_id, False)
+    return True
+
+
+def on_counts(state: ShardState, source: int, rows: list[list[int]]) -> None:
+    """Show newer counts on tweets that have arrived here. Row: [tweet_id, replies, reposts, likes]."""
+    for tweet_id, replies, reposts, likes in rows:
+        if state.arrivals.set_counts(tweet_id, replies, reposts, likes):
+            state.changes.arrivals.add(tweet_id)
+
+
+def on_count_ask(state: ShardState, source: int, tweet_ids: list[int]) -> None:
+    """Answer with the counts of own tweets, and with `deleted` for those that are gone."""
+    found = [e for t in tweet_ids if (e := state.tweets.get(t)) is not None]
+    if found:
+        state.send(source, ["counts", [[e.tweet_id, e.replies, e.reposts, e.likes] for e in found]])
+    for tweet_id in tweet_ids:
+        if tweet_id not in state.tweets:
+            state.send(source, ["deleted", tweet_id])
+
+
+def on_replied(state: ShardState, source: int, tweet_id: int, step: int) -> None:
+    """Count a reply, 1 or -1. 0 is what one that isn't public leaves: a message that changes no count.
+
+    It is sent, and handled like any other, so that replicas of two versions number their messages alike.
+    """
+    count(state, tweet_id, "replies", step)
+
+
+FEATURE = Feature(
+    "counts",
+    commands={"flush_counts": flush_counts},
+    messages={"counts": on_counts, "count_ask": on_count_ask, "replied": on_replied},
+)

@@ -1,0 +1,95 @@
+"""Reposts: tweets of their own, which carry the packed entry of the original.
+
+Rules of this file
+- An account reposts a tweet once: `state.reposts` says which repost that is.
+- `state.reposts_of` lists the reposts of a tweet by this shard's accounts: they go with it.
+- The original's shard counts. If the original is gone, it answers `deleted`, which takes the repost back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.core import arguments
+from actors.core.arriving import learn_originals, publish
+from actors.core.entries import Entry, pack_body, unpack
+from actors.core.errors import NotFoundError
+from actors.core.features.counts import count
+from actors.core.features.rows import Feature, Prepared, Write, nothing, same
+from actors.core.flags import FLAG_REPOST
+from actors.core.visibility import ReaderFacts
+
+if TYPE_CHECKING:
+    from actors.core.lookups import Lookups
+    from actors.core.state import ShardState
+
+
+def repost(state: ShardState, account_id: int, repost_id: int, packed: bytes) -> int:
+    """Publish a repost of a packed entry. Returns the repost's id: the old one's if there is one."""
+    row = state.people.row_of[account_id]
+    orig = Entry(*unpack(packed))
+    mine = state.reposts.setdefault(row, {})
+    if orig.tweet_id in mine:
+        return mine[orig.tweet_id]
+    mine[orig.tweet_id] = repost_id
+    state.reposts_of.setdefault(orig.tweet_id, set()).add(repost_id)
+    body = pack_body("", state.people.accounts[row].username, 0, [], b"")
+    flags = FLAG_REPOST
+    entry = Entry(repost_id, account_id, flags, 0, orig.tweet_id, orig.author_id, 0, 0, 0, body, [], packed)
+    learn_originals(state, [entry])
+    publish(state, entry)
+    state.send(state.shard_of_tweet(orig.tweet_id), ["reposted", orig.tweet_id, repost_id, 1])
+    return repost_id
+
+
+def on_reposted(state: ShardState, source: int, tweet_id: int, repost_id: int, step: int) -> None:
+    """Count a repost, 1 or -1. A tweet that isn't here any more takes its reposts along."""
+    if not count(state, tweet_id, "reposts", step) and step > 0:
+        state.send(source, ["deleted", tweet_id])
+
+
+def prepare_repost(shard: Lookups, now_ms: int, account_id: int, packed: bytes) -> Prepared:
+    """Repost a tweet, given as its packed entry; the reply is the repost's JSON, of the old one if there is one."""
+    row = shard.row(account_id)
+    orig = arguments.original(packed)
+    if shard.visibility.is_hidden(ReaderFacts(account_id), orig.author_id):
+        raise NotFoundError(f"tweet {orig.tweet_id} does not exist", "tweet_id")
+    repost_id = shard.state.reposts.get(row, {}).get(orig.tweet_id)
+
+    def finish(made: int) -> bytes:
+        entry = shard.state.tweets.get(made)
+        if entry is None:  # the original lives here too, and had just been deleted
+            raise NotFoundError(f"tweet {orig.tweet_id} does not exist", "tweet_id")
+        return shard.render(entry)
+
+    if repost_id is not None:
+        return nothing(finish(repost_id))
+    # Deleted since the caller looked: elsewhere its shard says so later; here the repost would be gone at once.
+    if shard.state.shard_of_tweet(orig.tweet_id) == shard.state.shard and orig.tweet_id not in shard.state.tweets:
+        raise NotFoundError(f"tweet {orig.tweet_id} does not exist", "tweet_id")
+    shard.check_room()
+    return Prepared(["repost", account_id, shard.next_tweet_id(account_id, now_ms), packed], finish)
+
+
+def prepare_unrepost(shard: Lookups, now_ms: int, account_id: int, tweet_id: int) -> Prepared:
+    """Take a repost back; the reply is whether there was one."""
+    row = shard.row(account_id)
+    repost_id = shard.state.reposts.get(row, {}).get(arguments.an_id(tweet_id, "tweet_id"))
+    return nothing(False) if repost_id is None else Prepared(["delete", repost_id], same)
+
+
+def unlist_repost(state: ShardState, orig_id: int, repost_id: int) -> None:
+    """Forget that an own account has reposted a tweet."""
+    known = state.reposts_of.get(orig_id)
+    if known is not None:
+        known.discard(repost_id)
+        if not known:
+            del state.reposts_of[orig_id]
+
+
+FEATURE = Feature(
+    "reposts",
+    writes=(Write("repost", prepare_repost), Write("unrepost", prepare_unrepost, hides=True)),
+    commands={"repost": repost},
+    messages={"reposted": on_reposted},
+)

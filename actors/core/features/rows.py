@@ -1,0 +1,102 @@
+"""What a feature is made of: the types of its row, and nothing that belongs to one feature.
+
+A feature is one file here and one row in `features/__init__.py`. Every list of operations, commands and messages is
+made of those rows: who reads them needs no other place.
+
+    Write     an operation that changes the state: prepare(shard, now_ms, *arguments) -> Prepared, or a refusal
+    Read      an operation that doesn't: answer(shard, *arguments) -> body, or a refusal
+    command   a name in the journal -> function(state, *facts) -> result
+    message   a name between shards -> function(state, source, *facts)
+
+Rules of this file
+- Names of commands and messages are in journals, outboxes and backups: they stay for ever, and so do the widths that a
+  function takes. A fact more is a parameter more, at the end, with a default that means "not told".
+- A write's `prepare` refuses, or its command can't fail any more (`requests.py`).
+- API workers import this table to route; nothing it imports may load compiled kernels (`tests/core/test_features.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, NamedTuple
+
+from actors.core.errors import RookeryError
+
+
+class Key(Enum):
+    """What an operation's first argument is, by which it finds its shard."""
+
+    ACCOUNT = "account"
+    TWEET = "tweet"
+    NAME = "name"
+    SHARD = "shard"
+    """Many keys, or none: the caller names the shard."""
+
+
+class Prepared(NamedTuple):
+    """A validated request. command: None if there is nothing to do; finish: makes the reply of the command's result.
+
+    What finish returns may be a RookeryError that only applying the command could find; it may raise it as well.
+    """
+
+    command: list[Any] | None
+    finish: Callable[[Any], Any]
+
+
+def same(result: Any) -> Any:
+    """Make the command's result the reply."""
+    return result
+
+
+def nothing(body: Any) -> Prepared:
+    """Prepare an answer that changes nothing. It still waits until all before it is durable."""
+    return Prepared(None, lambda _: body)
+
+
+def refused(error: RookeryError) -> Prepared:
+    """Prepare a refusal that waits until all before it is durable."""
+
+    def refuse(_: Any) -> Any:
+        raise error
+
+    return Prepared(None, refuse)
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A write operation. prepare: (lookups, now_ms, *arguments) -> Prepared.
+
+    hides: less is shown afterwards, so what API workers keep of earlier answers is dropped.
+    """
+
+    name: str
+    prepare: Callable[..., Prepared]
+    key: Key = Key.ACCOUNT
+    hides: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A read operation that asks nobody else. answer: (lookups, *arguments) -> body.
+
+    fresh: not from a follower while the primary can be reached. from_followers: False if only the primary can say it.
+    """
+
+    name: str
+    answer: Callable[..., Any]
+    key: Key = Key.ACCOUNT
+    fresh: bool = False
+    from_followers: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One row of the table: everything that a feature adds to a shard."""
+
+    name: str
+    writes: tuple[Write, ...] = ()
+    reads: tuple[Read, ...] = ()
+    commands: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    messages: Mapping[str, Callable[..., None]] = field(default_factory=dict)

@@ -1,0 +1,318 @@
+"""Tweets: posting and deleting, their way to other shards, and the reads of one tweet and of one author's.
+
+    post --> own log and store --tweet / tweets--> shards that hold a follower --> rings, or the author's pull log
+    delete --> gone --deleted--> all shards: hidden; reposts of it are deleted too
+
+Rules of this file
+- A post is absolute: its id, its time (in the id), its flags and its packed facts are in the command.
+- A key that a post carried is remembered for a day: the same key answers the same tweet.
+- Many plain tweets in one command go column by column, and leave as columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from actors.core import arguments, flags, ids, limits
+from actors.core.arriving import deliver, deliver_batch, learn_originals, publish
+from actors.core.entries import VISIBILITY_FLAGS, Entry, TweetBatch, pack, pack_body, unpack, visibility_of
+from actors.core.errors import ForbiddenError, NotFoundError, TooLargeError
+from actors.core.features.counts import count_reply
+from actors.core.features.reposts import unlist_repost
+from actors.core.features.rows import Feature, Key, Prepared, Read, Write, nothing
+from actors.core.render import render_tweet
+from actors.core.visibility import ReaderFacts, question, reader_facts
+
+if TYPE_CHECKING:
+    from actors.core.lookups import Lookups
+    from actors.core.state import ShardState
+
+BATCH_COUNT_MIN = 8  # tweets from which on columns are faster than one at a time
+MESSAGE_COUNT_MAX = 256  # tweets in one message: 100 KB as a rule
+ASKED_AGAIN = 8  # tweets that are looked at before the next question about blocks, for each account asked about so far
+
+
+def post(state: ShardState, rows: list[list[Any]]) -> list[int]:
+    """Publish tweets. Row: [tweet_id, author_id, flags, reply_author, in_reply_to, body, mention_ids, key | None].
+
+    Returns the tweet ids.
+    """
+    if len(rows) >= BATCH_COUNT_MIN and not any(row[2] & flags.FLAG_DIRECT for row in rows):
+        _publish_batch(state, rows)
+        return [row[0] for row in rows]
+    for tweet_id, author_id, bits, reply_author, in_reply_to, body, mention_ids, key in rows:
+        entry = Entry(tweet_id, author_id, bits, reply_author, tweet_id, author_id, 0, 0, 0, body, mention_ids, None)
+        publish(state, entry)
+        if in_reply_to:
+            count_reply(state, in_reply_to, bits, 1)
+        if key is not None:
+            _remember_key(state, author_id, key, tweet_id)
+    return [row[0] for row in rows]
+
+
+def _publish_batch(state: ShardState, rows: list[list[Any]]) -> None:
+    """As `post` for many plain tweets at once, column by column: a third of the time."""
+    tweet_ids, authors, bits, reply_authors, _, bodies, mentions, _ = zip(*rows, strict=True)
+    batch = TweetBatch(
+        np.array(tweet_ids, dtype=np.int64), np.array(authors, dtype=np.int64), np.array(bits, dtype=np.uint8),
+        np.array(reply_authors, dtype=np.int64), list(bodies), {i: m for i, m in enumerate(mentions) if m},
+    )  # fmt: skip
+    row_of = state.people.row_of
+    account_rows = np.array([row_of[a] for a in authors], dtype=np.int64)
+    state.tweets.add_many(account_rows, batch)
+    state.changes.tweets.update(batch.id_list)
+    if state.news is not None:
+        state.news.tweets(batch.id_list)
+    state.clock.observe_many(batch.id_list)
+    deliver_batch(state, batch, state.graph.author_rows(batch.author_id), account_rows)
+    wanted = state.graph.shard_followers[account_rows] > 0
+    for shard in np.nonzero(wanted.any(axis=0))[0].tolist():
+        if shard != state.shard:
+            chosen = np.nonzero(wanted[:, shard])[0]
+            for part in range(0, len(chosen), MESSAGE_COUNT_MAX):
+                state.send(shard, ["tweets", *batch.take(chosen[part : part + MESSAGE_COUNT_MAX]).to_message()])
+    for row in rows:
+        if row[4]:
+            count_reply(state, row[4], row[2], 1)
+        if row[7] is not None:
+            _remember_key(state, row[1], row[7], row[0])
+
+
+def _remember_key(state: ShardState, author_id: int, key: bytes, tweet_id: int) -> None:
+    """Remember what a key made, and forget the keys that are too old, or too many."""
+    state.idempotency[author_id, key] = tweet_id
+    state.changes.idempotency.pop((author_id, key), None)
+    state.changes.idempotency[author_id, key] = None
+    oldest_ms = ids.ms_of_tweet(tweet_id) - limits.IDEMPOTENCY_TTL_MS
+    while state.idempotency:
+        known, first = next(iter(state.idempotency.items()))
+        if len(state.idempotency) <= state.tuning.idempotency_keys_max and ids.ms_of_tweet(first) >= oldest_ms:
+            break
+        del state.idempotency[known]
+        state.changes.idempotency[known] = None
+
+
+def delete(state: ShardState, tweet_id: int) -> bool:
+    """Remove an own account's tweet or repost everywhere, and the reposts of it."""
+    entry = state.tweets.get(tweet_id)
+    if entry is None:
+        return False
+    row = state.people.row_of[entry.author_id]
+    state.tweets.remove(row, tweet_id)
+    state.note_tweet(tweet_id, False)
+    state.dirty_counts.pop(tweet_id, None)
+    if entry.is_repost:
+        state.reposts.get(row, {}).pop(entry.orig_id, None)
+        unlist_repost(state, entry.orig_id, tweet_id)
+        state.send(state.shard_of_tweet(entry.orig_id), ["reposted", entry.orig_id, tweet_id, -1])
+    elif entry.flags & flags.FLAG_REPLY:
+        count_reply(state, unpack(entry.body)[2], entry.flags, -1)
+    state.send_all(list(range(state.shard_count)), ["deleted", tweet_id])
+    return True
+
+
+def on_tweet(state: ShardState, source: int, *fields: Any) -> None:
+    """Bring another shard's tweet to the followers that its author still has here."""
+    entry = Entry(*fields)
+    if state.graph.local_follower_count(entry.author_id):
+        learn_originals(state, [entry])
+        deliver(state, entry, -1)
+
+
+def on_tweets(state: ShardState, source: int, *columns: Any) -> None:
+    """As `on_tweet` for a batch of columns."""
+    batch = TweetBatch.from_message(*columns)
+    rows = state.graph.author_rows(batch.author_id)
+    wanted = np.nonzero((rows >= 0) & (state.graph.local_followers.length[rows] > 0))[0]
+    if len(wanted):
+        kept = batch if len(wanted) == len(batch) else batch.take(wanted)
+        deliver_batch(state, kept, rows[wanted], np.full(len(kept), -1, dtype=np.int64))
+
+
+def on_deleted(state: ShardState, source: int, tweet_id: int) -> None:
+    """Hide a tweet that is gone, and delete the reposts of it by this shard's accounts."""
+    state.arrivals.mark_deleted(tweet_id)
+    for repost_id in sorted(state.reposts_of.get(tweet_id, ())):
+        delete(state, repost_id)
+
+
+def prepare_post(shard: Lookups, now_ms: int, *args: Any) -> Prepared:
+    """Publish a tweet; the reply is its JSON. Arguments: those of `_tweet_row` from author_id on.
+
+    A key that is known answers the tweet that it made. Raises NotFoundError if that has been deleted.
+    """
+    author_id, key = args[0], args[8]
+    row = shard.row(author_id)
+    _check_key(key)
+    if key is not None and (author_id, key) in shard.state.idempotency:
+        tweet_id = shard.state.idempotency[author_id, key]
+        entry = shard.state.tweets.get(tweet_id)
+        if entry is None:
+            raise NotFoundError(f"tweet {tweet_id}, posted with this Idempotency-Key, has been deleted")
+        return nothing(shard.render(entry))
+    command_row = _tweet_row(shard, now_ms, row, *args)
+    tweet_id = command_row[0]
+
+    def finish(_: Any) -> bytes:
+        entry = shard.state.tweets.get(tweet_id)
+        assert entry is not None, "a tweet is stored once its command is applied"
+        return shard.render(entry)
+
+    return Prepared(["post", [command_row]], finish)
+
+
+def prepare_post_many(shard: Lookups, now_ms: int, rows: list[list[Any]]) -> Prepared:
+    """As post for many; a row whose key is known, or was met further up, answers the tweet that it made."""
+    made: list[list[Any]] = []
+    results: list[int] = []
+    met: dict[tuple[int, bytes], int] = {}
+    for args in arguments.listed(rows, limits.POST_COUNT_MAX, "rows"):
+        author_id, key = args[0], args[8]
+        row = shard.row(author_id)
+        _check_key(key)
+        known = met.get((author_id, key)) or shard.state.idempotency.get((author_id, key))
+        if known is None:
+            made.append(_tweet_row(shard, now_ms, row, *args))
+            known = made[-1][0]
+            if key is not None:
+                met[author_id, key] = known
+        results.append(known)
+    return Prepared(["post", made], lambda _: results) if made else nothing(results)
+
+
+def _check_key(key: Any) -> None:
+    """Refuse what is no idempotency key; None is none."""
+    if key is not None:
+        arguments.blob(key, 1, limits.KEY_BYTES_MAX, "idempotency_key")
+
+
+def _tweet_row(
+    shard: Lookups, now_ms: int, row: int, author_id: int, text: str, visibility: int, in_reply_to: int,
+    reply_author: int, entities: bytes, media_ids: list[int], mention_ids: list[int], key: bytes | None,
+) -> list[Any]:  # fmt: skip
+    """Check the facts of a new tweet; returns its row of the command `post`. row: its author's."""
+    shard.check_room()
+    arguments.text(text, limits.TEXT_BYTES_MAX, "status")
+    room = limits.TEXT_BYTES_MAX - len(arguments.entities(entities))
+    if len(text) > room // arguments.UTF8_BYTES_MAX and len(text.encode()) > room:
+        raise TooLargeError(f"a tweet may take {limits.TEXT_BYTES_MAX} bytes", "status")
+    arguments.whole(visibility, 0, len(VISIBILITY_FLAGS) - 1, "visibility")
+    arguments.an_id_or_zero(in_reply_to, "in_reply_to")
+    arguments.an_id_or_zero(reply_author, "reply_author")
+    mentions = arguments.id_list(mention_ids, limits.MENTIONS_COUNT_MAX, "mention_ids")
+    media = arguments.id_list(media_ids, limits.MEDIA_COUNT_MAX, "media_ids")
+    bits = VISIBILITY_FLAGS[visibility]
+    if in_reply_to:
+        bits |= flags.FLAG_REPLY | (flags.FLAG_UNCOUNTED if bits else 0)
+    tweet_id = shard.next_tweet_id(author_id, now_ms)
+    body = pack_body(text, shard.state.people.accounts[row].username, in_reply_to, media, entities)
+    return [tweet_id, author_id, bits, reply_author, in_reply_to, body, mentions, key]
+
+
+def prepare_delete(shard: Lookups, now_ms: int, tweet_id: int, actor: int, facts: Any = None) -> Prepared:
+    """Delete an own tweet. The answer is what it was, without an original that the actor may no longer see."""
+    entry = shard.stored(tweet_id)
+    if entry.author_id != arguments.an_id(actor, "actor"):
+        _, asked = shard.entry(tweet_id, actor, facts)
+        if asked is not None:
+            return nothing(asked)
+        raise ForbiddenError(f"tweet {tweet_id} is not yours to delete", "tweet_id")
+    seen = shard.may_see(ReaderFacts(actor), entry)
+    rendered = shard.render(entry) if seen else render_tweet(entry)
+    return Prepared(["delete", tweet_id], lambda _: rendered)
+
+
+def answer_tweet(shard: Lookups, tweet_id: int, viewer: int, facts: Any = None) -> bytes | list[Any]:
+    """One tweet."""
+    entry, asked = shard.entry(tweet_id, viewer, facts)
+    return shard.render(entry) if asked is None else asked
+
+
+def answer_tweet_ref(shard: Lookups, tweet_id: int, viewer: int, facts: Any = None) -> list[Any]:
+    """What a like, repost or reply needs to know of a tweet. A repost refers to its original's entry.
+
+    With facts, the id of the original as well: its own shard knows best whether it may be reposted.
+    """
+    entry, asked = shard.entry(tweet_id, viewer, facts)
+    if asked is not None:
+        return asked
+    author = shard.state.people.accounts[shard.state.people.row_of[entry.author_id]]
+    packed = entry.orig if entry.orig is not None else pack(list(entry))
+    found = [entry.author_id, author.username, visibility_of(entry.flags), packed]
+    return found if facts is None else [*found, entry.orig_id]
+
+
+def answer_user_timeline(
+    shard: Lookups, account_id: int, viewer: int, max_id: int, since_id: int, min_id: int, count: int, skip: int = 0,
+    facts: Any = None,
+) -> list[Any]:  # fmt: skip
+    """A page of one account's tweets that `viewer` may see: `[json array, newest_id, oldest_id]`.
+
+    skip: of the count tweets the newest so many are left out.
+    """
+    row, count = shard.row(account_id), arguments.page_count(count)
+    known = reader_facts(viewer, facts)
+    arguments.an_id_or_zero(skip, "skip")
+    for value, field in ((max_id, "max_id"), (since_id, "since_id"), (min_id, "min_id")):
+        arguments.an_id_or_zero(value, field)
+    if shard.state.tweets.log.klass[row] < 0 or shard.visibility.is_hidden(known, account_id):
+        return [b"[]", 0, 0]
+    log = shard.state.tweets.log.view(row)
+    hi = int(np.searchsorted(log, max_id or ids.ID_MAX, side="left"))
+    lo = int(np.searchsorted(log, max(since_id, min_id), side="right"))
+    order = range(lo, hi) if min_id else range(hi - 1, lo - 1, -1)
+    unsure_max = max(count, ASKED_AGAIN * len(known.asked or ())) if facts is not None else len(log) + 1
+    found, unknown = _seen_of_log(shard, (int(log[i]) for i in order), known, count, unsure_max)
+    if unknown and facts is not None:
+        return question(unknown)
+    if min_id:
+        found.reverse()
+    found = found[skip:]
+    if not found:
+        return [b"[]", 0, 0]
+    body = b"[" + b",".join([shard.render(e) for e in found]) + b"]"
+    return [body, found[0].tweet_id, found[-1].tweet_id]
+
+
+def _seen_of_log(
+    shard: Lookups, tweet_ids: Iterable[int], facts: ReaderFacts, count: int, unsure_max: int
+) -> tuple[list[Entry], set[int]]:
+    """Return the first `count` tweets that a reader may see, and of which accounts his shard has to be asked first.
+
+    unsure_max: tweets after which that is asked; more with each question, so that there are few of them even where
+    hardly anything is shown.
+    """
+    found: list[Entry] = []
+    unknown: set[int] = set()
+    unsure = 0
+    for tweet_id in tweet_ids:
+        entry = shard.state.tweets.get(tweet_id)
+        seen = entry is not None and shard.may_see(facts, entry)
+        if seen and entry is not None:
+            found.append(entry)
+        elif seen is None and entry is not None:
+            unknown.add(entry.orig_author)
+            unsure += 1
+        if len(found) == count or unsure == unsure_max:
+            break
+    return found, unknown
+
+
+FEATURE = Feature(
+    "tweets",
+    writes=(
+        Write("post", prepare_post),
+        Write("post_many", prepare_post_many, Key.SHARD),
+        Write("delete", prepare_delete, Key.TWEET, hides=True),
+    ),
+    reads=(
+        Read("tweet", answer_tweet, Key.TWEET),
+        Read("tweet_ref", answer_tweet_ref, Key.TWEET),
+        Read("user_timeline", answer_user_timeline),
+    ),
+    commands={"post": post, "delete": delete},
+    messages={"tweet": on_tweet, "tweets": on_tweets, "deleted": on_deleted},
+)

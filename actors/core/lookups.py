@@ -1,0 +1,138 @@
+"""What the operations of every feature look up first: rows, tweets, who may see them, and their JSON.
+
+Rules of this file
+- It changes nothing, but that it hands out tweet ids, which only grow.
+- Arguments come from a trusted caller but may be nonsense, so each is checked; nothing here waits for anybody.
+- A viewer of 0 is nobody: it sees what is public. Who may see what is decided in `visibility.py`, and nowhere else.
+- Where that takes what only the viewer's shard knows, and the request brought facts along, the answer is
+  `[None, accounts]`: ask `blocked_among` about these, and then again with all that has been asked. A request without
+  facts isn't asked back; it is shown nothing that isn't sure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from actors.core import arguments, ids
+from actors.core.entries import Entry
+from actors.core.errors import MovedError, NotFoundError, OverloadedError
+from actors.core.render import render_tweet
+from actors.core.visibility import ReaderFacts, Visibility, question, reader_facts
+
+if TYPE_CHECKING:
+    from actors.core.home import HomeTimelines
+    from actors.core.state import ShardState
+
+
+class Lookups:
+    """A shard's state as operations ask it. One per replica."""
+
+    def __init__(self, state: ShardState, home: HomeTimelines) -> None:
+        self.state = state
+        self.home = home
+        self.visibility = Visibility(state)
+
+    def row(self, account_id: int) -> int:
+        """Return the row of an account of this shard. Raises NotFoundError, or MovedError if it can't be here."""
+        arguments.an_id(account_id, "user_id")
+        row = self.state.people.row_of.get(account_id)
+        if row is None:
+            if self.state.shard_of_account(account_id) != self.state.shard:
+                raise MovedError(f"account {account_id} is not on shard {self.state.shard}")
+            raise NotFoundError(f"account {account_id} does not exist", "user_id")
+        return row
+
+    def stored(self, tweet_id: int) -> Entry:
+        """Return a tweet of this shard, whoever may see it. Raises NotFoundError."""
+        arguments.an_id(tweet_id, "tweet_id")
+        if self.state.shard_of_tweet(tweet_id) != self.state.shard:
+            raise MovedError(f"tweet {tweet_id} is not on shard {self.state.shard}")
+        entry = self.state.tweets.get(tweet_id)
+        if entry is None:
+            raise NotFoundError(f"tweet {tweet_id} does not exist", "tweet_id")
+        return entry
+
+    def entry(self, tweet_id: int, viewer: int, facts: Any) -> tuple[Entry, list[Any] | None]:
+        """Return a tweet of this shard, which the viewer may see, and None; or what has to be asked first.
+
+        Raises NotFoundError.
+        """
+        known, entry = reader_facts(viewer, facts), self.stored(tweet_id)
+        seen = self.may_see(known, entry)
+        if seen is None and facts is not None:
+            return entry, question([entry.orig_author])
+        if not seen:
+            raise NotFoundError(f"tweet {tweet_id} does not exist", "tweet_id")
+        return entry, None
+
+    def may_see(self, facts: ReaderFacts, entry: Entry) -> bool | None:
+        """Whether a reader may see an own account's tweet; None: the reader's shard has to be asked."""
+        return self.visibility.may_see(facts, entry.author_id, entry.flags, entry.orig_author, entry.mention_ids)
+
+    def seen_row(self, account_id: int, viewer: int) -> int:
+        """Return the row of an account of this shard that isn't hidden from a viewer. Raises NotFoundError."""
+        row = self.row(account_id)
+        if self.visibility.is_hidden(reader_facts(viewer), account_id):
+            raise NotFoundError(f"account {account_id} does not exist", "user_id")
+        return row
+
+    def render(self, entry: Entry) -> bytes:
+        """Return the JSON of an own tweet or repost: the one kept for home timelines unless counts have moved since."""
+        n = self.state.arrivals.number_of.get(entry.tweet_id)
+        if n is not None and self.state.arrivals.counts(n) == entry[6:9]:
+            return self.home.rendered(n)
+        return render_tweet(entry, self.home.original(entry) if entry.orig is not None else None)
+
+    # ---- before a write ---------------------------------------------------------------------------------------
+
+    def check_outboxes(self) -> None:
+        """Raise OverloadedError while too much waits for another shard."""
+        tuning = self.state.tuning
+        for shard, outbox in self.state.outboxes.items():
+            waiting = len(outbox.waiting)
+            if waiting >= tuning.outbox_messages_max or outbox.bytes_waiting >= tuning.outbox_bytes_max:
+                raise OverloadedError(
+                    f"{waiting} messages of shard {self.state.shard} wait for shard {shard}; try again",
+                    retry_after_s=1.0,
+                )
+
+    def check_room(self) -> None:
+        """Raise OverloadedError if the shard takes no more tweets."""
+        if len(self.state.tweets) >= self.state.tuning.tweets_max:
+            raise OverloadedError(f"shard {self.state.shard} holds {self.state.tuning.tweets_max} tweets, its limit")
+
+    def next_tweet_id(self, account_id: int, now_ms: int) -> int:
+        """Return the id of an account's next tweet. It isn't handed out again."""
+        tweet_id = self.state.clock.next_id(ids.bucket_of_account(account_id), now_ms)
+        self.state.clock.observe(tweet_id)
+        return tweet_id
+
+    # ---- for operators ----------------------------------------------------------------------------------------
+
+    def facts(self) -> dict[str, Any]:
+        """Figures of the state for `status` and the metrics."""
+        s = self.state
+        edge_bytes = s.graph.nbytes()
+        rings = s.rings.nbytes()
+        return {
+            "accounts": len(s.people),
+            "names": len(s.people.names),
+            "tweets": len(s.tweets),
+            "edges": s.graph.edge_count,
+            "awake": s.rings.awake_count,
+            "waking": len(s.waking),
+            "arrivals": len(s.arrivals.number_of),
+            "pull_logs": len(s.pull_logs.logs),
+            "deliveries": s.rings.delivery_count,
+            "delivery_backlog": s.deliveries.waiting_count,
+            "position": s.position,
+            "outbox": {str(d): len(o.waiting) for d, o in s.outboxes.items()},
+            "outbox_depth": sum(len(o.waiting) for o in s.outboxes.values()),
+            "outbox_bytes": sum(o.bytes_waiting for o in s.outboxes.values()),
+            "inbox": {str(d): n for d, n in s.inbox.items()},
+            "sent": {str(d): o.next_seq - 1 for d, o in s.outboxes.items()},
+            "edge_bytes": sum(edge_bytes.values()),
+            "ring_bytes": rings,
+            "tweet_bytes": s.tweets.nbytes(),
+            "arrival_bytes": s.arrivals.nbytes(),
+        }
