@@ -7,8 +7,7 @@ An *entry* is a list, packed once with msgpack and passed on unread wherever pos
 flags          FLAG_* of flags.py (reply, repost, followers-only, direct)
 reply_author   author of the tweet that this one answers, 0 for none
 orig_id        the tweet itself, or what it reposts; orig_author likewise (its own author when it is no repost)
-body           msgpack [text, username, in_reply_to, media_ids, entities, edited_ms]: facts, not a rendering; never
-               parsed on the way
+body           packed facts (`facts.py`), not a rendering; never parsed on the way
 mention_ids    accounts mentioned (who may see a direct tweet)
 orig           for a repost: the packed entry of the original, else None
 """
@@ -125,8 +124,3 @@ def pack(value: Any) -> bytes:
 def unpack(data: bytes) -> Any:
     """Decode what `pack` made. 64-bit integer map keys are allowed."""
     return msgpack.unpackb(data, raw=False, strict_map_key=False)
-
-
-def pack_body(text: str, username: str, in_reply_to: int, media_ids: list[int], entities: bytes) -> bytes:
-    """Pack the facts of a tweet that only a renderer looks at."""
-    return pack([text, username, in_reply_to, media_ids, entities, 0])

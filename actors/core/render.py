@@ -13,6 +13,7 @@ import orjson
 
 from actors.core import ids
 from actors.core.entries import Entry, unpack, visibility_of
+from actors.core.facts import read_facts
 from actors.core.people import Account
 
 _DAYS = ("Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed")
@@ -62,16 +63,18 @@ def render_entities(packed: bytes) -> bytes:
 
 def render_tweet(entry: Entry, original: bytes | None = None) -> bytes:
     """Return one tweet as a JSON object. original: for a repost, the rendering of what it reposts."""
-    text, username, in_reply_to, media_ids, entities, _ = unpack(entry.body)
+    facts = read_facts(entry.body)
+    in_reply_to = facts.in_reply_to
     return b"".join(
         (
             b'{"created_at":"', created_at(ids.ms_of_tweet(entry.tweet_id)).encode(),
-            b'","status":', orjson.dumps(text),
-            b',"tweet_id":"%d","user_id":"%d","username":' % (entry.tweet_id, entry.author_id), orjson.dumps(username),
+            b'","status":', orjson.dumps(facts.text),
+            b',"tweet_id":"%d","user_id":"%d"' % (entry.tweet_id, entry.author_id),
+            b',"username":', orjson.dumps(facts.username),
             b',"in_reply_to":', b'"%d"' % in_reply_to if in_reply_to else b"null",
-            b',"media":', orjson.dumps([{"media_id": str(m)} for m in media_ids]),
+            b',"media":', orjson.dumps([{"media_id": str(m)} for m in facts.media_ids]),
             b',"visibility":"', _VISIBILITY[visibility_of(entry.flags)].encode(),
-            b'","entities":', render_entities(entities),
+            b'","entities":', render_entities(facts.entities),
             b',"counts":{"replies":%d,"reposts":%d,"likes":%d}' % (entry.replies, entry.reposts, entry.likes),
             b',"repost_of":' + original if original is not None else b"",
             b"}",

@@ -1,7 +1,7 @@
 """From a row that the feeder sends to what the index keeps of a tweet or an account.
 
 Rules of this file
-- A row carries packed bodies as the shard has them (`actors/core/entries.py`); they are opened here, on the engine's
+- A row carries packed bodies as the shard has them (`actors/core/facts.py`); they are opened here, on the engine's
   indexing thread, and nowhere before.
 - What can't be opened is a defect of the shard, not of a client: it raises MalformedError, and the engine says so. What
   is returned can be indexed.
@@ -24,6 +24,7 @@ import msgpack
 from actors.core import flags as bits
 from actors.core.arguments import COUNT_MAX, an_id, an_id_or_zero, whole
 from actors.core.errors import MalformedError, RookeryError
+from actors.core.facts import read_facts
 from actors.search import text
 
 CHANGED, NEW, FOUND = 0, 1, 2
@@ -79,15 +80,16 @@ def _read_tweet(row: Any) -> TweetFacts:
         whole(count, 0, COUNT_MAX, "count")
     is_repost = bool(flags & bits.FLAG_REPOST)
     packed = original if is_repost and original is not None else body
-    content, _, _, media_ids, entities, _ = msgpack.unpackb(packed, raw=False, strict_map_key=False)
-    facts = msgpack.unpackb(entities, raw=False, strict_map_key=False) if entities else {}
+    said = read_facts(packed)
+    content = said.text
+    facts = msgpack.unpackb(said.entities, raw=False, strict_map_key=False) if said.entities else {}
     lang = text.language_of(content)
     words = text.words(content)
     links = [str.strip(span[0]) for span in facts.get("urls", ())]  # of anything but a text it raises TypeError
     marks = [
         mark
         for mark, holds in (
-            ("media", media_ids), ("links", links), ("reply", flags & bits.FLAG_REPLY), ("repost", is_repost)
+            ("media", said.media_ids), ("links", links), ("reply", flags & bits.FLAG_REPLY), ("repost", is_repost)
         )
         if holds
     ]  # fmt: skip

@@ -12,10 +12,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import msgpack
-
 from actors.core.arguments import an_id_or_zero, whole
 from actors.core.errors import InvalidError, MalformedError
+from actors.core.facts import read_facts
 from actors.search import text
 from actors.search.accounts import AccountIndex
 from actors.search.corrections import Vocabulary
@@ -99,7 +98,7 @@ class Searches:
         """Where the tree's words stand in texts, given as packed bodies; of an empty one nowhere."""
         if not isinstance(bodies, list) or len(bodies) > BODIES_MAX or any(type(body) is not bytes for body in bodies):
             raise MalformedError(f"expected a list of at most {BODIES_MAX} bodies")
-        return [highlights(msgpack.unpackb(body)[0], tree) if body else [] for body in bodies]
+        return [highlights(read_facts(body).text, tree) if body else [] for body in bodies]
 
     def _contents(self, kind: Any, below: Any) -> list[bytes]:
         """What the index has below an id (0: from the top), the highest ids first, in parts: a short one is the last.

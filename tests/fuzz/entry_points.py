@@ -25,8 +25,9 @@ from starlette.requests import Request
 from uvicorn.server import ServerState
 
 from actors.core import arguments, normal_form
-from actors.core.entries import Entry, pack_body
+from actors.core.entries import Entry
 from actors.core.errors import RookeryError
+from actors.core.facts import Facts, pack_facts
 from actors.core.postings import Document, Postings
 from actors.core.render import render_entities, render_tweet
 from actors.search import documents, query, terms, text
@@ -112,7 +113,7 @@ class _World:
         self.config.load()
         tweets, accounts = TweetIndex(self.folder), AccountIndex(self.folder)
         for number, said in enumerate(("the blue whale", "日本語 #tag", "a b c d"), 1):
-            packed = pack_body(said, "ada", 0, [], b"")
+            packed = pack_facts(Facts(said, "ada"))
             tweets.add(documents.read_tweet([number << 16, 1, 0, 0, 0, 0, 0, packed, None, documents.NEW]))
             accounts.add([number, f"ada_{number}", said, said, 5])
         tweets.commit()
@@ -329,7 +330,18 @@ def _pieces(given: str) -> None:
 
 def tweet_in_engine(given: str) -> None:
     """All that an engine does with a tweet, but for the index."""
-    row = [TWEET_ID, 1, 0, 0, 0, 0, 0, pack_body(_well_formed(given), "u", 0, [], b""), None, documents.NEW]
+    row = [
+        TWEET_ID,
+        1,
+        0,
+        0,
+        0,
+        0,
+        0,
+        pack_facts(Facts(_well_formed(given), "u")),
+        None,
+        documents.NEW,
+    ]
     facts = documents.read_tweet(row)
     terms.terms_of(facts)
     term_keys(facts.lang, facts.hashtags, facts.plain, facts.links)
@@ -419,7 +431,7 @@ def _arguments(given: str) -> None:
     given = _well_formed(given)
     spans = [[word, at, at + 1] for at, word in enumerate(given.split())]
     packed = msgpack.packb({"mentions": [], "hashtags": spans, "urls": spans})
-    entry = Entry(TWEET_ID, 1, 0, 0, TWEET_ID, 1, 0, 0, 0, pack_body(given, given, 0, [], packed), [], None)
+    entry = Entry(TWEET_ID, 1, 0, 0, TWEET_ID, 1, 0, 0, 0, pack_facts(Facts(given, given, 0, [], packed)), [], None)
     render_tweet(entry)
     render_entities(packed)
     for check in (

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from actors.core import kernels
-from actors.core.entries import pack_body
+from actors.core.facts import Facts, pack_facts
 from actors.search.documents import NEW
 from actors.search.text import language_of
 from api.entities import find_entities, pack_entities
@@ -142,10 +142,12 @@ def make_sample(
         is_repost, likes, language_of(text),
     )  # fmt: skip
     packed = pack_entities(entities, {}) if entities.hashtags or entities.urls else b""
-    body = pack_body(text, f"user{author}", tweet_id - 1 if reply_author else 0, [5] if media else [], packed)
+    body = pack_facts(
+        Facts(text, f"user{author}", tweet_id - 1 if reply_author else 0, [5] if media else [], packed), True
+    )
     flags = (kernels.FLAG_REPLY if reply_author else 0) | (kernels.FLAG_REPOST if is_repost else 0)
     if is_repost:
-        original, body = body, pack_body("", f"user{author}", 0, [], b"")
+        original, body = body, pack_facts(Facts("", f"user{author}"))
     else:
         original = None
     return Sample(tweet, [tweet_id, author, flags, reply_author, replies, reposts, likes, body, original, NEW])

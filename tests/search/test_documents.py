@@ -7,15 +7,17 @@ import pytest
 
 from actors.core import kernels
 from actors.core.arguments import COUNT_MAX
-from actors.core.entries import pack_body
 from actors.core.errors import MalformedError
+from actors.core.facts import Facts, pack_facts
 from actors.core.ids import ID_MAX
 from actors.search.documents import CHANGED, NEW, band_of, digest_of, distinct, engagement_of, read_tweet
 
 ENTITIES = msgpack.packb(
     {"mentions": [], "hashtags": [["Tōkyō", 0, 6], ["TOKYO", 7, 13]], "urls": [["https://a.example/x", 14, 33]]}
 )
-BODY = pack_body("The runners of #Tōkyō #TOKYO met @Ada with $TSLA in the morning", "bob", 5, [1, 2], ENTITIES)
+BODY = pack_facts(
+    Facts("The runners of #Tōkyō #TOKYO met @Ada with $TSLA in the morning", "bob", 5, [1, 2], ENTITIES), True
+)
 ROW = [77, 7, kernels.FLAG_REPLY, 8, 1, 2, 3, BODY, None, NEW]
 
 
@@ -40,7 +42,7 @@ def test_a_row_is_read_by_its_fields():
 
 
 def test_a_repost_has_the_text_of_its_original_and_its_own_counts():
-    row = [78, 9, kernels.FLAG_REPOST, 0, 0, 0, 4, pack_body("", "carol", 0, [], b""), BODY, CHANGED]
+    row = [78, 9, kernels.FLAG_REPOST, 0, 0, 0, 4, pack_facts(Facts("", "carol")), BODY, CHANGED]
     facts = read_tweet(row)
     assert facts.words == read_tweet(ROW).words
     assert facts.hashtags == ["tokyo"]
@@ -49,7 +51,7 @@ def test_a_repost_has_the_text_of_its_original_and_its_own_counts():
 
 
 def test_an_empty_text_has_no_words_and_no_language():
-    facts = read_tweet([1, 1, 0, 0, 0, 0, 0, pack_body("", "a", 0, [], b""), None, NEW])
+    facts = read_tweet([1, 1, 0, 0, 0, 0, 0, pack_facts(Facts("", "a")), None, NEW])
     assert (facts.words, facts.stems, facts.marks, facts.lang) == ([], [], [], "und")
 
 
@@ -62,11 +64,12 @@ def test_an_empty_text_has_no_words_and_no_language():
         changed(4, -1), changed(5, COUNT_MAX + 1), changed(6, None),
         changed(7, b""), changed(7, None), changed(7, "text"), changed(7, BODY[:-3]), changed(7, BODY + b"x"),
         changed(7, msgpack.packb(7)), changed(7, msgpack.packb([])), changed(7, msgpack.packb([7, "a", 0, [], b"", 0])),
-        changed(7, pack_body("x", "a", 0, [], b"\xc1")), changed(7, pack_body("x", "a", 0, [], msgpack.packb([1]))),
-        changed(7, pack_body("x", "a", 0, [], msgpack.packb({"hashtags": [7]}))),
-        changed(7, pack_body("x", "a", 0, [], msgpack.packb({"hashtags": [[7]]}))),
-        changed(7, pack_body("x", "a", 0, [], msgpack.packb({"urls": 7}))),
-        changed(7, pack_body("x", "a", 0, [], msgpack.packb({"urls": [[7]]}))),
+        changed(7, pack_facts(Facts("x", "a", 0, [], b"\xc1"))),
+        changed(7, pack_facts(Facts("x", "a", 0, [], msgpack.packb([1])))),
+        changed(7, pack_facts(Facts("x", "a", 0, [], msgpack.packb({"hashtags": [7]})))),
+        changed(7, pack_facts(Facts("x", "a", 0, [], msgpack.packb({"hashtags": [[7]]})))),
+        changed(7, pack_facts(Facts("x", "a", 0, [], msgpack.packb({"urls": 7})))),
+        changed(7, pack_facts(Facts("x", "a", 0, [], msgpack.packb({"urls": [[7]]})))),
     ],
 )  # fmt: skip
 def test_what_is_no_row_is_refused(row):

@@ -26,8 +26,8 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from actors.core.entries import pack_body
 from actors.core.errors import InvalidError, MalformedError, RookeryError
+from actors.core.facts import Facts, pack_facts
 from actors.search import accounts, index
 from actors.search.documents import ENGINE_NAME, SOCKET
 from actors.search.engine import FEED_ROWS_MAX, PAUSE_TIMES, TRENDS_FILE, Indexer
@@ -181,7 +181,7 @@ async def test_accounts_hashtags_words_and_highlights_are_asked_for(engine):
 
     await until(corrected)  # the vocabulary is read again within a second
     assert await engine.ask("corrections", ["sings", "qqqqqq"]) == {"sings": [1, []], "qqqqqq": [0, []]}
-    body = pack_body("The whales sing", "ada", 0, [], b"")
+    body = pack_facts(Facts("The whales sing", "ada"))
     assert await engine.ask("highlight", WHALE, [body, b""]) == [[[4, 10]], []]
     await engine.feed(gone_accounts=[1], accounts=[[2, "adam", "Adam Smith", "", 1]])
     assert [hit[0] for hit in await engine.ask("accounts", ["smith"], 5)] == [2]

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from actors.core import arguments
 from actors.core.arriving import learn_originals, publish
-from actors.core.entries import Entry, pack_body, unpack
+from actors.core.entries import Entry, unpack
 from actors.core.errors import NotFoundError
+from actors.core.facts import MAP_FROM_LEVEL, Facts, pack_facts
 from actors.core.features.counts import count
 from actors.core.features.rows import Feature, Prepared, Write, nothing, same
 from actors.core.flags import FLAG_REPOST
@@ -33,7 +34,7 @@ def repost(state: ShardState, account_id: int, repost_id: int, packed: bytes) ->
         return mine[orig.tweet_id]
     mine[orig.tweet_id] = repost_id
     state.reposts_of.setdefault(orig.tweet_id, set()).add(repost_id)
-    body = pack_body("", state.people.accounts[row].username, 0, [], b"")
+    body = pack_facts(Facts("", state.people.accounts[row].username), state.level >= MAP_FROM_LEVEL)
     flags = FLAG_REPOST
     entry = Entry(repost_id, account_id, flags, 0, orig.tweet_id, orig.author_id, 0, 0, 0, body, [], packed)
     learn_originals(state, [entry])

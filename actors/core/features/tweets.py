@@ -18,8 +18,9 @@ import numpy as np
 
 from actors.core import arguments, flags, ids, limits
 from actors.core.arriving import deliver, deliver_batch, learn_originals, publish
-from actors.core.entries import VISIBILITY_FLAGS, Entry, TweetBatch, pack, pack_body, unpack, visibility_of
+from actors.core.entries import VISIBILITY_FLAGS, Entry, TweetBatch, pack, visibility_of
 from actors.core.errors import ForbiddenError, NotFoundError, TooLargeError
+from actors.core.facts import MAP_FROM_LEVEL, Facts, pack_facts, read_facts
 from actors.core.features.counts import count_reply
 from actors.core.features.reposts import unlist_repost
 from actors.core.features.rows import Feature, Key, Prepared, Read, Write, nothing
@@ -109,7 +110,7 @@ def delete(state: ShardState, tweet_id: int) -> bool:
         unlist_repost(state, entry.orig_id, tweet_id)
         state.send(state.shard_of_tweet(entry.orig_id), ["reposted", entry.orig_id, tweet_id, -1])
     elif entry.flags & flags.FLAG_REPLY:
-        count_reply(state, unpack(entry.body)[2], entry.flags, -1)
+        count_reply(state, read_facts(entry.body).in_reply_to, entry.flags, -1)
     state.send_all(list(range(state.shard_count)), ["deleted", tweet_id])
     return True
 
@@ -208,7 +209,8 @@ def _tweet_row(
     if in_reply_to:
         bits |= flags.FLAG_REPLY | (flags.FLAG_UNCOUNTED if bits else 0)
     tweet_id = shard.next_tweet_id(author_id, now_ms)
-    body = pack_body(text, shard.state.people.accounts[row].username, in_reply_to, media, entities)
+    facts = Facts(text, shard.state.people.accounts[row].username, in_reply_to, media, entities)
+    body = pack_facts(facts, shard.state.level >= MAP_FROM_LEVEL)
     return [tweet_id, author_id, bits, reply_author, in_reply_to, body, mentions, key]
 
 

@@ -1,0 +1,71 @@
+"""The table of features: what is made of it, and that it can be read by processes that hold no shard."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+from actors.core.apply import COMMANDS
+from actors.core.features import FEATURES, FOLLOWER_READS, FRESH_READS, HIDING, MESSAGES, READS, SHARD_WIDE, WRITES
+from actors.core.features import _by_name as by_name
+from actors.core.features.rows import Key
+
+ROWS = [pytest.param(row, id=row.name) for feature in FEATURES for row in (*feature.writes, *feature.reads)]
+HANDLERS = [
+    pytest.param(function, id=f"{feature.name}-{name}")
+    for feature in FEATURES
+    for name, function in (*feature.commands.items(), *feature.messages.items())
+]
+HEAVY = ("numba", "llvmlite", "ray", "duckdb")
+
+
+def test_a_process_that_only_routes_loads_no_compiled_kernels():
+    code = f"import sys, actors.core.features as f; print(len(f.WRITES), [m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split(maxsplit=1) == [str(len(WRITES)), "[]\n"]
+
+
+def test_two_features_may_not_claim_one_name():
+    with pytest.raises(ValueError, match="two features claim 'like'"):
+        by_name([("like", 1), ("post", 2), ("like", 3)])
+
+
+def test_a_name_is_a_write_or_a_read_and_a_file_has_one_feature():
+    assert not WRITES.keys() & READS.keys()
+    assert len({feature.name for feature in FEATURES}) == len(FEATURES)
+
+
+def test_what_decides_about_access_is_asked_fresh_and_what_shows_less_is_told():
+    assert {"token", "token_owner", "credentials", "names"} == FRESH_READS
+    assert {"delete", "unrepost", "block", "mute"} == HIDING
+    assert READS.keys() - FOLLOWER_READS == {"export"}
+    assert FRESH_READS <= FOLLOWER_READS
+
+
+def test_what_has_many_keys_is_asked_by_shard():
+    assert {name for name, row in {**WRITES, **READS}.items() if row.key is Key.SHARD} == SHARD_WIDE
+    assert {"register_many", "post_many", "follow_many", "cards", "names", "export"} <= SHARD_WIDE
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_every_operation_says_what_it_does_and_takes_what_its_key_says(row):
+    function = row.prepare if hasattr(row, "prepare") else row.answer
+    parameters = list(inspect.signature(function).parameters)
+    assert inspect.getdoc(function), "what a newcomer reads first has words"
+    assert parameters[0] == "shard"
+    assert hasattr(row, "answer") or parameters[1] == "now_ms"
+
+
+@pytest.mark.parametrize("function", HANDLERS)
+def test_every_command_and_message_says_what_it_does(function):
+    assert inspect.getdoc(function)
+    assert next(iter(inspect.signature(function).parameters)) == "state"
+
+
+def test_messages_are_told_apart_from_commands_by_their_source():
+    for function in MESSAGES.values():
+        assert list(inspect.signature(function).parameters)[1] == "source"
+    assert not MESSAGES.keys() & COMMANDS.keys()
