@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from actors.core import arguments, ids
 from actors.core.entries import Entry
 from actors.core.errors import MovedError, NotFoundError, OverloadedError
+from actors.core.features.rows import FULL_FROM_LEVEL
 from actors.core.render import render_tweet
 from actors.core.visibility import ReaderFacts, Visibility, question, reader_facts
 
@@ -95,6 +96,10 @@ class Lookups:
                     f"{waiting} messages of shard {self.state.shard} wait for shard {shard}; try again",
                     retry_after_s=1.0,
                 )
+
+    def timed(self, command: list[Any], now_ms: int) -> list[Any]:
+        """Return a command with its time at the end, where all processes of the cluster take it."""
+        return [*command, now_ms] if self.state.level >= FULL_FROM_LEVEL else command
 
     def check_room(self) -> None:
         """Raise OverloadedError if the shard takes no more tweets."""

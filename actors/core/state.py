@@ -35,6 +35,7 @@ from actors.core.rings import Rings
 from actors.core.tweets import OwnTweets
 
 if TYPE_CHECKING:
+    from actors.core.features.rows import Effect
     from actors.core.moving import Incoming, Outgoing
 
 Ints = npt.NDArray[np.int64]
@@ -124,6 +125,14 @@ class ShardState:
             else:
                 packed = packed or pack(message)
                 self.outboxes[shard].push(self.position, packed)
+
+    def tell(self, shard: int, effect: Effect, *facts: Any) -> None:
+        """Queue an effect to one shard, as wide as the cluster's level allows."""
+        self.send(shard, effect.told(self.level, facts))
+
+    def tell_all(self, shards: list[int], effect: Effect, *facts: Any) -> None:
+        """Queue the same effect to several shards, packed once."""
+        self.send_all(shards, effect.told(self.level, facts))
 
     def send_by_owner(self, accounts: Ints, make: Callable[[npt.NDArray[np.bool_]], list[Any]]) -> None:
         """Queue one message per shard that owns any of `accounts`; `make` gets the mask of that shard's ones."""

@@ -135,7 +135,11 @@ def ask_no_reader(patch):
 def count_what_is_private(patch):
     """Replies are counted, whoever may see them."""
     original = tweets.count_reply
-    patch.setattr(tweets, "count_reply", lambda state, to, flags, step: original(state, to, flags & 15, step))
+    patch.setattr(
+        tweets,
+        "count_reply",
+        lambda state, to, reply, by, flags, *rest: original(state, to, reply, by, flags & 15, *rest),
+    )
 
 
 # mutant -> the seed to begin with: moves that finish are rare in the simulation, and those that go wrong rarer

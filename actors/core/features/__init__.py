@@ -23,7 +23,7 @@ from actors.core.features import (
     reposts,
     tweets,
 )
-from actors.core.features.rows import Feature, Key, Read, Write
+from actors.core.features.rows import Effect, Feature, Key, Read, Write
 
 FEATURES: Final[tuple[Feature, ...]] = (
     accounts.FEATURE,
@@ -55,7 +55,8 @@ def _by_name(pairs: Iterable[tuple[str, T]]) -> Mapping[str, T]:
 WRITES: Final[Mapping[str, Write]] = _by_name((write.name, write) for f in FEATURES for write in f.writes)
 READS: Final[Mapping[str, Read]] = _by_name((read.name, read) for f in FEATURES for read in f.reads)
 COMMANDS: Final[Mapping[str, Callable[..., Any]]] = _by_name(pair for f in FEATURES for pair in f.commands.items())
-MESSAGES: Final[Mapping[str, Callable[..., None]]] = _by_name(pair for f in FEATURES for pair in f.messages.items())
+EFFECTS: Final[Mapping[str, Effect]] = _by_name((effect.name, effect) for f in FEATURES for effect in f.effects)
+MESSAGES: Final[Mapping[str, Callable[..., None]]] = {name: effect.handle for name, effect in EFFECTS.items()}
 
 HIDING: Final = frozenset(write.name for write in WRITES.values() if write.hides)
 FOLLOWER_READS: Final = frozenset(read.name for read in READS.values() if read.from_followers)

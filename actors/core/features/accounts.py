@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.core import arguments, ids, limits
 from actors.core.errors import ConflictError, MovedError, OverloadedError
-from actors.core.features.rows import Feature, Key, Prepared, Read, Write, same
+from actors.core.features.rows import Effect, Feature, Key, Prepared, Read, To, Write, same
 from actors.core.people import PROFILE_FIELDS, Account
 from actors.core.render import render_card, render_profile
 from actors.core.visibility import reader_facts
@@ -172,6 +172,9 @@ def answer_profile(shard: Lookups, account_id: int, viewer: int) -> bytes:
     )  # fmt: skip
 
 
+CREATE_ACCOUNT = Effect("create_account", on_create_account, To.ACCOUNT, ("registration", "at_ms"))
+NAME_SETTLED = Effect("name_settled", on_name_settled, To.NAME, ("name", "account", "settled"))
+
 FEATURE = Feature(
     "accounts",
     writes=(
@@ -186,5 +189,5 @@ FEATURE = Feature(
         Read("profile", answer_profile),
     ),
     commands={"register": register, "update_profile": update_profile},
-    messages={"create_account": on_create_account, "name_settled": on_name_settled},
+    effects=(CREATE_ACCOUNT, NAME_SETTLED),
 )

@@ -14,7 +14,7 @@ import numpy as np
 from actors.core import arguments, limits
 from actors.core.errors import InvalidError
 from actors.core.features.follows import unfollow
-from actors.core.features.rows import Feature, Prepared, Read, Write, nothing, same
+from actors.core.features.rows import Effect, Feature, Prepared, Read, To, Write, nothing, same
 from actors.core.flags import BLOCK, BLOCKED_BY, MUTE
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from actors.core.state import ShardState
 
 
-def relate(state: ShardState, account_id: int, kind: str, target: int, on: bool) -> bool:
+def relate(state: ShardState, account_id: int, kind: str, target: int, on: bool, at_ms: int = 0) -> bool:
     """Set or clear a `block` or `mute`. A block ends the follows between the two."""
     row = state.people.row_of[account_id]
     which = BLOCK if kind == "block" else MUTE
@@ -31,22 +31,22 @@ def relate(state: ShardState, account_id: int, kind: str, target: int, on: bool)
     state.changes.relations.add((account_id, which, target))
     if which == BLOCK:
         if on:
-            unfollow(state, account_id, target)
-        state.send(state.shard_of_account(target), ["blocked", account_id, target, on])
+            unfollow(state, account_id, target, at_ms)
+        state.tell(state.shard_of_account(target), BLOCKED, account_id, target, on, at_ms)
     return True
 
 
-def on_blocked(state: ShardState, source: int, blocker: int, target: int, on: bool) -> None:
+def on_blocked(state: ShardState, source: int, blocker: int, target: int, on: bool, at_ms: int = 0) -> None:
     """Note who blocks an account of this shard, which then follows him no more."""
     row = state.people.row_of.get(target)
     if row is not None:
         state.graph.relate(row, BLOCKED_BY, blocker, on)
         state.changes.relations.add((target, BLOCKED_BY, blocker))
         if on:
-            unfollow(state, target, blocker)
+            unfollow(state, target, blocker, at_ms)
 
 
-def _prepare(shard: Lookups, account_id: int, kind: str, target: int, on: bool) -> Prepared:
+def _prepare(shard: Lookups, now_ms: int, account_id: int, kind: str, target: int, on: bool) -> Prepared:
     """Set or clear a `block` or `mute`; the reply is whether that changed anything."""
     row = shard.row(account_id)
     arguments.an_id(target, "id")
@@ -57,27 +57,27 @@ def _prepare(shard: Lookups, account_id: int, kind: str, target: int, on: bool) 
         return nothing(False)
     if on and len(shard.state.graph.relations[which].get(row, ())) >= limits.RELATED_COUNT_MAX:
         raise InvalidError(f"an account may {kind} {limits.RELATED_COUNT_MAX} others", "id")
-    return Prepared(["relate", account_id, kind, target, on], same)
+    return Prepared(shard.timed(["relate", account_id, kind, target, on], now_ms), same)
 
 
 def prepare_block(shard: Lookups, now_ms: int, account_id: int, target: int) -> Prepared:
     """Block an account: neither sees the other, and neither follows the other any more."""
-    return _prepare(shard, account_id, "block", target, True)
+    return _prepare(shard, now_ms, account_id, "block", target, True)
 
 
 def prepare_unblock(shard: Lookups, now_ms: int, account_id: int, target: int) -> Prepared:
     """Take a block back; what it ended stays ended."""
-    return _prepare(shard, account_id, "block", target, False)
+    return _prepare(shard, now_ms, account_id, "block", target, False)
 
 
 def prepare_mute(shard: Lookups, now_ms: int, account_id: int, target: int) -> Prepared:
     """Leave an account's tweets out of one's timeline."""
-    return _prepare(shard, account_id, "mute", target, True)
+    return _prepare(shard, now_ms, account_id, "mute", target, True)
 
 
 def prepare_unmute(shard: Lookups, now_ms: int, account_id: int, target: int) -> Prepared:
     """Have a muted account's tweets in one's timeline again."""
-    return _prepare(shard, account_id, "mute", target, False)
+    return _prepare(shard, now_ms, account_id, "mute", target, False)
 
 
 def answer_reader(shard: Lookups, account_id: int) -> list[bytes]:
@@ -100,6 +100,8 @@ def answer_blocked_among(shard: Lookups, account_id: int, others: bytes) -> byte
     return np.array(shard.visibility.blocked_among(row, asked), dtype="<i8").tobytes()
 
 
+BLOCKED = Effect("blocked", on_blocked, To.ACCOUNT, ("actor", "account", "on", "at_ms"), short=3, undone_by="blocked")
+
 FEATURE = Feature(
     "blocks",
     writes=(
@@ -110,5 +112,5 @@ FEATURE = Feature(
     ),
     reads=(Read("reader", answer_reader), Read("blocked_among", answer_blocked_among)),
     commands={"relate": relate},
-    messages={"blocked": on_blocked},
+    effects=(BLOCKED,),
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.core.features.rows import Feature
+from actors.core.features.rows import Effect, Feature, To
 from actors.core.flags import FLAG_UNCOUNTED
 
 if TYPE_CHECKING:
@@ -28,18 +28,20 @@ def flush_counts(state: ShardState) -> int:
             rows.append([tweet_id, entry.replies, entry.reposts, entry.likes])
     state.dirty_counts = arriving
     if rows:
-        state.send_all(list(range(state.shard_count)), ["counts", rows])
+        state.tell_all(list(range(state.shard_count)), COUNTS, rows)
     return len(rows)
 
 
-def count_reply(state: ShardState, in_reply_to: int, flags: int, step: int) -> None:
+def count_reply(
+    state: ShardState, in_reply_to: int, reply_id: int, author_id: int, flags: int, on: bool, at_ms: int
+) -> None:
     """Have a reply counted by the shard of what it answers, or no longer counted.
 
     Whether it counts stands in its own flags, since the command that made it: journals from before that flag count
     what isn't public as well, and what was counted then is taken back when it is deleted.
     """
-    counted = 0 if flags & FLAG_UNCOUNTED else step
-    state.send(state.shard_of_tweet(in_reply_to), ["replied", in_reply_to, counted])
+    counted = 0 if flags & FLAG_UNCOUNTED else 1 if on else -1
+    state.tell(state.shard_of_tweet(in_reply_to), REPLIED, in_reply_to, counted, author_id, reply_id, at_ms, on)
 
 
 def count(state: ShardState, tweet_id: int, name: str, step: int) -> bool:
@@ -62,13 +64,16 @@ def on_count_ask(state: ShardState, source: int, tweet_ids: list[int]) -> None:
     """Answer with the counts of own tweets, and with `deleted` for those that are gone."""
     found = [e for t in tweet_ids if (e := state.tweets.get(t)) is not None]
     if found:
-        state.send(source, ["counts", [[e.tweet_id, e.replies, e.reposts, e.likes] for e in found]])
+        state.tell(source, COUNTS, [[e.tweet_id, e.replies, e.reposts, e.likes] for e in found])
     for tweet_id in tweet_ids:
         if tweet_id not in state.tweets:
             state.send(source, ["deleted", tweet_id])
 
 
-def on_replied(state: ShardState, source: int, tweet_id: int, step: int) -> None:
+def on_replied(
+    state: ShardState, source: int, tweet_id: int, step: int, actor: int = 0, reply_id: int = 0, at_ms: int = 0,
+    on: bool = False,
+) -> None:  # fmt: skip
     """Count a reply, 1 or -1. 0 is what one that isn't public leaves: a message that changes no count.
 
     It is sent, and handled like any other, so that replicas of two versions number their messages alike.
@@ -76,8 +81,14 @@ def on_replied(state: ShardState, source: int, tweet_id: int, step: int) -> None
     count(state, tweet_id, "replies", step)
 
 
+COUNTS = Effect("counts", on_counts, To.ALL, ("count_rows",))
+COUNT_ASK = Effect("count_ask", on_count_ask, To.TWEET, ("tweets",))
+REPLIED = Effect(
+    "replied", on_replied, To.TWEET, ("tweet", "step", "actor", "reply", "at_ms", "on"), short=2, undone_by="replied"
+)
+
 FEATURE = Feature(
     "counts",
     commands={"flush_counts": flush_counts},
-    messages={"counts": on_counts, "count_ask": on_count_ask, "replied": on_replied},
+    effects=(COUNTS, COUNT_ASK, REPLIED),
 )

@@ -16,7 +16,7 @@ import numpy as np
 
 from actors.core import ids, limits
 from actors.core.arriving import fill_ring, newest_entries
-from actors.core.features.rows import Feature
+from actors.core.features.rows import Effect, Feature, To
 
 if TYPE_CHECKING:
     from actors.core.state import ShardState
@@ -85,8 +85,11 @@ def on_wake_answer(state: ShardState, source: int, reader: int, number: int, ent
         state.woken.append(reader)
 
 
+WAKE_ASK = Effect("wake_ask", on_wake_ask, To.ACCOUNT, ("reader", "number", "authors"))
+WAKE_ANSWER = Effect("wake_answer", on_wake_answer, To.ASKER, ("reader", "number", "entries", "above"))
+
 FEATURE = Feature(
     "dormancy",
     commands={"wake": wake, "touch": touch, "tick": tick},
-    messages={"wake_ask": on_wake_ask, "wake_answer": on_wake_answer},
+    effects=(WAKE_ASK, WAKE_ANSWER),
 )

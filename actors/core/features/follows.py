@@ -21,7 +21,7 @@ from actors.core import arguments, ids, limits
 from actors.core.arriving import fill_ring, newest_entries
 from actors.core.errors import ForbiddenError, InvalidError
 from actors.core.features.pull_authors import start_pull_logs_above_threshold
-from actors.core.features.rows import Feature, Key, Prepared, Read, Write, nothing, same
+from actors.core.features.rows import Effect, Feature, Key, Prepared, Read, To, Write, nothing, same
 from actors.core.flags import BLOCK, BLOCKED_BY
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def int64s(data: bytes) -> Ints:
     return np.frombuffer(data, dtype="<i8").astype(np.int64)
 
 
-def follow(state: ShardState, followers: bytes, followees: bytes) -> int:
+def follow(state: ShardState, followers: bytes, followees: bytes, at_ms: int = 0) -> int:
     """Add follow edges; those that exist are passed over. int64 arrays. Returns how many are new."""
     us, vs = int64s(followers), int64s(followees)
     begins = np.ones(len(us), dtype=np.bool_)  # where another follower's edges begin: many stand together as a rule
@@ -52,18 +52,21 @@ def follow(state: ShardState, followers: bytes, followees: bytes) -> int:
     floors = np.where(here, 0, state.rings.floor[rows])
     floors = np.where(state.rings.awake[rows] == 1, floors, -1)
     if len(us):
-        state.send_by_owner(vs, lambda of: ["gained", us[of].tobytes(), vs[of].tobytes(), floors[of].tobytes()])
+        level = state.level
+        state.send_by_owner(
+            vs, lambda of: GAINED.told(level, (us[of].tobytes(), vs[of].tobytes(), floors[of].tobytes(), at_ms))
+        )
     return int(added.sum())
 
 
-def unfollow(state: ShardState, account_id: int, target: int) -> bool:
+def unfollow(state: ShardState, account_id: int, target: int, at_ms: int = 0) -> bool:
     """Remove one follow edge and the target's tweets from the account's ring."""
     row = state.people.row_of[account_id]
     if not drop_following(state, row, account_id, target):
         return False
     if account_id != target:
         state.rings.purge(row, target)
-    state.send(state.shard_of_account(target), ["lost", account_id, target])
+    state.tell(state.shard_of_account(target), LOST, account_id, target, at_ms)
     return True
 
 
@@ -78,7 +81,7 @@ def drop_following(state: ShardState, row: int, account_id: int, target: int) ->
     return True
 
 
-def on_gained(state: ShardState, source: int, us: bytes, vs: bytes, floors: bytes) -> None:
+def on_gained(state: ShardState, source: int, us: bytes, vs: bytes, floors: bytes, at_ms: int = 0) -> None:
     """Take in followers of this shard's accounts, refuse others', and send tweets from above their rings' floors."""
     followers, followees, filled = (np.frombuffer(b, dtype="<i8").astype(np.int64) for b in (us, vs, floors))
     rows = np.array([state.people.row_of.get(v, -1) for v in followees.tolist()], dtype=np.int64)
@@ -88,7 +91,7 @@ def on_gained(state: ShardState, source: int, us: bytes, vs: bytes, floors: byte
                 rows[i] = -1
     refused = rows < 0
     if refused.any():
-        state.send(source, ["refused", followers[refused].tolist(), followees[refused].tolist()])
+        state.tell(source, REFUSED, followers[refused].tolist(), followees[refused].tolist(), at_ms)
     state.graph.add_followers(rows, followers, source)
     kept = ~refused
     state.changes.followers.log(followees[kept], followers[kept], True)
@@ -105,10 +108,10 @@ def _answer_backfill(state: ShardState, source: int, reader: int, author: int, f
     """
     entries, above = newest_entries(state, reader, [author], ids.ID_MAX, floor, state.tuning.timeline_length)
     if state.tweets.log.length[state.people.row_of[author]]:
-        state.send(source, ["backfill", reader, author, [list(e) for e in entries], max(above, floor)])
+        state.tell(source, BACKFILL, reader, author, [list(e) for e in entries], max(above, floor))
 
 
-def on_lost(state: ShardState, source: int, follower: int, followee: int) -> None:
+def on_lost(state: ShardState, source: int, follower: int, followee: int, at_ms: int = 0) -> None:
     """Take a follower off; the last one of a shard takes that shard's pull log along."""
     row = state.people.row_of.get(followee)
     if row is not None and state.graph.remove_follower(row, follower, source):
@@ -118,10 +121,10 @@ def on_lost(state: ShardState, source: int, follower: int, followee: int) -> Non
             state.changes.accounts.add(row)
 
 
-def on_refused(state: ShardState, source: int, followers: list[int], followees: list[int]) -> None:
+def on_refused(state: ShardState, source: int, followers: list[int], followees: list[int], at_ms: int = 0) -> None:
     """Take edges back that the other side doesn't have: no such account, or a block."""
     for follower, followee in zip(followers, followees, strict=True):
-        unfollow(state, follower, followee)
+        unfollow(state, follower, followee, at_ms)
 
 
 def on_backfill(state: ShardState, source: int, reader: int, author: int, entries: list[Any], above: int) -> None:
@@ -145,7 +148,7 @@ def prepare_follow(shard: Lookups, now_ms: int, account_id: int, target: int) ->
     if graph.following.length[row] >= limits.FOLLOWING_COUNT_MAX:
         raise InvalidError(f"an account may follow {limits.FOLLOWING_COUNT_MAX} others", "id")
     edge = (np.array([account_id], "<i8").tobytes(), np.array([target], "<i8").tobytes())
-    return Prepared(["follow", *edge], lambda added: added > 0)
+    return Prepared(shard.timed(["follow", *edge], now_ms), lambda added: added > 0)
 
 
 def prepare_follow_many(shard: Lookups, now_ms: int, followers: bytes, followees: bytes) -> Prepared:
@@ -164,7 +167,7 @@ def prepare_follow_many(shard: Lookups, now_ms: int, followers: bytes, followees
             raise InvalidError(f"an account may follow {limits.FOLLOWING_COUNT_MAX}; {account_id} would more", "id")
         if any(row in shard.state.graph.relations[kind] for kind in (BLOCK, BLOCKED_BY)):
             raise InvalidError(f"account {account_id} has blocks; follow one by one", "user_id")
-    return Prepared(["follow", followers, followees], same)
+    return Prepared(shard.timed(["follow", followers, followees], now_ms), same)
 
 
 def prepare_unfollow(shard: Lookups, now_ms: int, account_id: int, target: int) -> Prepared:
@@ -172,7 +175,7 @@ def prepare_unfollow(shard: Lookups, now_ms: int, account_id: int, target: int) 
     row = shard.row(account_id)
     if not shard.state.graph.following.contains(row, arguments.an_id(target, "id")):
         return nothing(False)
-    return Prepared(["unfollow", account_id, target], same)
+    return Prepared(shard.timed(["unfollow", account_id, target], now_ms), same)
 
 
 def answer_followers(shard: Lookups, account_id: int, viewer: int, cursor: int, count: int) -> list[Any]:
@@ -195,6 +198,11 @@ def _edges(shard: Lookups, arena: Any, account_id: int, viewer: int, cursor: int
     return [everyone[start:end][::-1].tolist(), start]
 
 
+GAINED = Effect("gained", on_gained, To.ACCOUNT, ("actors", "accounts", "floors", "at_ms"), short=3, undone_by="lost")
+LOST = Effect("lost", on_lost, To.ACCOUNT, ("actor", "account", "at_ms"), short=2)
+REFUSED = Effect("refused", on_refused, To.ASKER, ("actor_list", "account_list", "at_ms"), short=2)
+BACKFILL = Effect("backfill", on_backfill, To.ASKER, ("reader", "author", "entries", "above"))
+
 FEATURE = Feature(
     "follows",
     writes=(
@@ -204,5 +212,5 @@ FEATURE = Feature(
     ),
     reads=(Read("followers", answer_followers), Read("following", answer_following)),
     commands={"follow": follow, "unfollow": unfollow},
-    messages={"gained": on_gained, "lost": on_lost, "refused": on_refused, "backfill": on_backfill},
+    effects=(GAINED, LOST, REFUSED, BACKFILL),
 )

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from actors.core import arguments, limits
 from actors.core.errors import InvalidError
 from actors.core.features.counts import count
-from actors.core.features.rows import Feature, Prepared, Write, nothing, same
+from actors.core.features.rows import Effect, Feature, Prepared, To, Write, nothing, same
 
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups
     from actors.core.state import ShardState
 
 
-def like(state: ShardState, account_id: int, tweet_id: int, on: bool) -> bool:
+def like(state: ShardState, account_id: int, tweet_id: int, on: bool, at_ms: int = 0) -> bool:
     """Like or unlike a tweet; its shard counts."""
     row = state.people.row_of[account_id]
     likes = state.likes.setdefault(row, {})
@@ -29,17 +29,17 @@ def like(state: ShardState, account_id: int, tweet_id: int, on: bool) -> bool:
     else:
         del likes[tweet_id]
     state.changes.like(account_id, tweet_id)
-    state.send(state.shard_of_tweet(tweet_id), ["liked", account_id, tweet_id, 1 if on else -1])
+    state.tell(state.shard_of_tweet(tweet_id), LIKED, account_id, tweet_id, 1 if on else -1, at_ms)
     return True
 
 
-def on_liked(state: ShardState, source: int, account_id: int, tweet_id: int, step: int) -> None:
+def on_liked(state: ShardState, source: int, account_id: int, tweet_id: int, step: int, at_ms: int = 0) -> None:
     """Count a like, 1 or -1. If there is no such tweet any more, the like is to be forgotten."""
     if not count(state, tweet_id, "likes", step) and step > 0:
-        state.send(source, ["tweet_gone", account_id, tweet_id])
+        state.tell(source, TWEET_GONE, account_id, tweet_id, at_ms)
 
 
-def on_tweet_gone(state: ShardState, source: int, account_id: int, tweet_id: int) -> None:
+def on_tweet_gone(state: ShardState, source: int, account_id: int, tweet_id: int, at_ms: int = 0) -> None:
     """Forget the like of a tweet that is gone."""
     row = state.people.row_of[account_id]
     if state.likes.get(row, {}).pop(tweet_id, 0) is None:
@@ -48,15 +48,15 @@ def on_tweet_gone(state: ShardState, source: int, account_id: int, tweet_id: int
 
 def prepare_like(shard: Lookups, now_ms: int, account_id: int, tweet_id: int) -> Prepared:
     """Like a tweet; the reply is whether that is new."""
-    return _like(shard, account_id, tweet_id, True)
+    return _like(shard, now_ms, account_id, tweet_id, True)
 
 
 def prepare_unlike(shard: Lookups, now_ms: int, account_id: int, tweet_id: int) -> Prepared:
     """Take a like back; the reply is whether there was one."""
-    return _like(shard, account_id, tweet_id, False)
+    return _like(shard, now_ms, account_id, tweet_id, False)
 
 
-def _like(shard: Lookups, account_id: int, tweet_id: int, on: bool) -> Prepared:
+def _like(shard: Lookups, now_ms: int, account_id: int, tweet_id: int, on: bool) -> Prepared:
     row = shard.row(account_id)
     arguments.an_id(tweet_id, "tweet_id")
     likes = shard.state.likes.get(row, {})
@@ -64,12 +64,15 @@ def _like(shard: Lookups, account_id: int, tweet_id: int, on: bool) -> Prepared:
         return nothing(False)
     if on and len(likes) >= limits.LIKES_COUNT_MAX:
         raise InvalidError(f"an account may like {limits.LIKES_COUNT_MAX} tweets; take some back", "tweet_id")
-    return Prepared(["like", account_id, tweet_id, on], same)
+    return Prepared(shard.timed(["like", account_id, tweet_id, on], now_ms), same)
 
+
+LIKED = Effect("liked", on_liked, To.TWEET, ("actor", "tweet", "step", "at_ms"), short=3, undone_by="liked")
+TWEET_GONE = Effect("tweet_gone", on_tweet_gone, To.ASKER, ("actor", "tweet", "at_ms"), short=2)
 
 FEATURE = Feature(
     "likes",
     writes=(Write("like", prepare_like), Write("unlike", prepare_unlike)),
     commands={"like": like},
-    messages={"liked": on_liked, "tweet_gone": on_tweet_gone},
+    effects=(LIKED, TWEET_GONE),
 )

@@ -18,7 +18,7 @@ from actors.core import arguments, ids, limits
 from actors.core.arriving import arrive, learn_originals, newest_entries
 from actors.core.entries import Entry, pack
 from actors.core.errors import MovedError
-from actors.core.features.rows import Feature, Key, Read
+from actors.core.features.rows import Effect, Feature, Key, Read, To
 from actors.core.flags import FLAG_DIRECT
 
 if TYPE_CHECKING:
@@ -90,8 +90,10 @@ def _own_authors(shard: Lookups, packed: bytes) -> list[int]:
     return found
 
 
+PULL_START = Effect("pull_start", on_pull_start, To.FOLLOWERS, ("author", "entries", "above"))
+
 FEATURE = Feature(
     "pull_authors",
     reads=(Read("pull", answer_pull, Key.SHARD), Read("pull_after", answer_pull_after, Key.SHARD)),
-    messages={"pull_start": on_pull_start},
+    effects=(PULL_START,),
 )

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.core import arguments
+from actors.core import arguments, ids
 from actors.core.arriving import learn_originals, publish
 from actors.core.entries import Entry, unpack
 from actors.core.errors import NotFoundError
 from actors.core.facts import MAP_FROM_LEVEL, Facts, pack_facts
 from actors.core.features.counts import count
-from actors.core.features.rows import Feature, Prepared, Write, nothing, same
+from actors.core.features.rows import Effect, Feature, Prepared, To, Write, nothing, same
 from actors.core.flags import FLAG_REPOST
 from actors.core.visibility import ReaderFacts
 
@@ -39,11 +39,14 @@ def repost(state: ShardState, account_id: int, repost_id: int, packed: bytes) ->
     entry = Entry(repost_id, account_id, flags, 0, orig.tweet_id, orig.author_id, 0, 0, 0, body, [], packed)
     learn_originals(state, [entry])
     publish(state, entry)
-    state.send(state.shard_of_tweet(orig.tweet_id), ["reposted", orig.tweet_id, repost_id, 1])
+    told = (orig.tweet_id, repost_id, 1, account_id, ids.ms_of_tweet(repost_id))
+    state.tell(state.shard_of_tweet(orig.tweet_id), REPOSTED, *told)
     return repost_id
 
 
-def on_reposted(state: ShardState, source: int, tweet_id: int, repost_id: int, step: int) -> None:
+def on_reposted(
+    state: ShardState, source: int, tweet_id: int, repost_id: int, step: int, actor: int = 0, at_ms: int = 0
+) -> None:
     """Count a repost, 1 or -1. A tweet that isn't here any more takes its reposts along."""
     if not count(state, tweet_id, "reposts", step) and step > 0:
         state.send(source, ["deleted", tweet_id])
@@ -76,7 +79,7 @@ def prepare_unrepost(shard: Lookups, now_ms: int, account_id: int, tweet_id: int
     """Take a repost back; the reply is whether there was one."""
     row = shard.row(account_id)
     repost_id = shard.state.reposts.get(row, {}).get(arguments.an_id(tweet_id, "tweet_id"))
-    return nothing(False) if repost_id is None else Prepared(["delete", repost_id], same)
+    return nothing(False) if repost_id is None else Prepared(shard.timed(["delete", repost_id], now_ms), same)
 
 
 def unlist_repost(state: ShardState, orig_id: int, repost_id: int) -> None:
@@ -88,9 +91,13 @@ def unlist_repost(state: ShardState, orig_id: int, repost_id: int) -> None:
             del state.reposts_of[orig_id]
 
 
+REPOSTED = Effect(
+    "reposted", on_reposted, To.TWEET, ("tweet", "repost", "step", "actor", "at_ms"), short=3, undone_by="reposted"
+)
+
 FEATURE = Feature(
     "reposts",
     writes=(Write("repost", prepare_repost), Write("unrepost", prepare_unrepost, hides=True)),
     commands={"repost": repost},
-    messages={"reposted": on_reposted},
+    effects=(REPOSTED,),
 )

@@ -6,10 +6,10 @@ made of those rows: who reads them needs no other place.
     Write     an operation that changes the state: prepare(shard, now_ms, *arguments) -> Prepared, or a refusal
     Read      an operation that doesn't: answer(shard, *arguments) -> body, or a refusal
     command   a name in the journal -> function(state, *facts) -> result
-    message   a name between shards -> function(state, source, *facts)
+    Effect    a message between shards: handle(state, source, *facts)
 
 Rules of this file
-- Names of commands and messages are in journals, outboxes and backups: they stay for ever, and so do the widths that a
+- Names of commands and effects are in journals, outboxes and backups: they stay for ever, and so do the widths that a
   function takes. A fact more is a parameter more, at the end, with a default that means "not told".
 - A write's `prepare` refuses, or its command can't fail any more (`requests.py`).
 - API workers import this table to route; nothing it imports may load compiled kernels (`tests/core/test_features.py`).
@@ -20,9 +20,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from actors.core.errors import RookeryError
+
+FULL_FROM_LEVEL: Final = (
+    1  # of the cluster, see levels.py: commands and effects say actor, object and time from there on
+)
 
 
 class Key(Enum):
@@ -91,6 +95,37 @@ class Read:
     from_followers: bool = True
 
 
+class To(Enum):
+    """Which shards an effect goes to."""
+
+    ACCOUNT = "of the account"
+    TWEET = "of the tweet"
+    NAME = "of the name"
+    ASKER = "that asked or caused it"
+    FOLLOWERS = "with a follower"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A message from shard to shard. handle: (state, source, *facts), right whichever of two sources comes first.
+
+    carries: what its facts are, in order; short: how many of them a sender of level 0 gives (None: all). Whoever reads
+    takes both widths. undone_by: the effect that takes it back, by name.
+    """
+
+    name: str
+    handle: Callable[..., None]
+    to: To
+    carries: tuple[str, ...]
+    short: int | None = None
+    undone_by: str = ""
+
+    def told(self, level: int, facts: tuple[Any, ...]) -> list[Any]:
+        """Return the message as a sender of a level gives it."""
+        return [self.name, *(facts if self.short is None or level >= FULL_FROM_LEVEL else facts[: self.short])]
+
+
 @dataclass(frozen=True, slots=True)
 class Feature:
     """One row of the table: everything that a feature adds to a shard."""
@@ -99,4 +134,4 @@ class Feature:
     writes: tuple[Write, ...] = ()
     reads: tuple[Read, ...] = ()
     commands: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
-    messages: Mapping[str, Callable[..., None]] = field(default_factory=dict)
+    effects: tuple[Effect, ...] = ()

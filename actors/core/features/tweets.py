@@ -22,8 +22,8 @@ from actors.core.entries import VISIBILITY_FLAGS, Entry, TweetBatch, pack, visib
 from actors.core.errors import ForbiddenError, NotFoundError, TooLargeError
 from actors.core.facts import MAP_FROM_LEVEL, Facts, pack_facts, read_facts
 from actors.core.features.counts import count_reply
-from actors.core.features.reposts import unlist_repost
-from actors.core.features.rows import Feature, Key, Prepared, Read, Write, nothing
+from actors.core.features.reposts import REPOSTED, unlist_repost
+from actors.core.features.rows import Effect, Feature, Key, Prepared, Read, To, Write, nothing
 from actors.core.render import render_tweet
 from actors.core.visibility import ReaderFacts, question, reader_facts
 
@@ -48,7 +48,7 @@ def post(state: ShardState, rows: list[list[Any]]) -> list[int]:
         entry = Entry(tweet_id, author_id, bits, reply_author, tweet_id, author_id, 0, 0, 0, body, mention_ids, None)
         publish(state, entry)
         if in_reply_to:
-            count_reply(state, in_reply_to, bits, 1)
+            count_reply(state, in_reply_to, tweet_id, author_id, bits, True, ids.ms_of_tweet(tweet_id))
         if key is not None:
             _remember_key(state, author_id, key, tweet_id)
     return [row[0] for row in rows]
@@ -77,7 +77,7 @@ def _publish_batch(state: ShardState, rows: list[list[Any]]) -> None:
                 state.send(shard, ["tweets", *batch.take(chosen[part : part + MESSAGE_COUNT_MAX]).to_message()])
     for row in rows:
         if row[4]:
-            count_reply(state, row[4], row[2], 1)
+            count_reply(state, row[4], row[0], row[1], row[2], True, ids.ms_of_tweet(row[0]))
         if row[7] is not None:
             _remember_key(state, row[1], row[7], row[0])
 
@@ -96,7 +96,7 @@ def _remember_key(state: ShardState, author_id: int, key: bytes, tweet_id: int) 
         state.changes.idempotency[known] = None
 
 
-def delete(state: ShardState, tweet_id: int) -> bool:
+def delete(state: ShardState, tweet_id: int, at_ms: int = 0) -> bool:
     """Remove an own account's tweet or repost everywhere, and the reposts of it."""
     entry = state.tweets.get(tweet_id)
     if entry is None:
@@ -108,10 +108,11 @@ def delete(state: ShardState, tweet_id: int) -> bool:
     if entry.is_repost:
         state.reposts.get(row, {}).pop(entry.orig_id, None)
         unlist_repost(state, entry.orig_id, tweet_id)
-        state.send(state.shard_of_tweet(entry.orig_id), ["reposted", entry.orig_id, tweet_id, -1])
+        state.tell(state.shard_of_tweet(entry.orig_id), REPOSTED, entry.orig_id, tweet_id, -1, entry.author_id, at_ms)
     elif entry.flags & flags.FLAG_REPLY:
-        count_reply(state, read_facts(entry.body).in_reply_to, entry.flags, -1)
-    state.send_all(list(range(state.shard_count)), ["deleted", tweet_id])
+        in_reply_to = read_facts(entry.body).in_reply_to
+        count_reply(state, in_reply_to, tweet_id, entry.author_id, entry.flags, False, at_ms)
+    state.tell_all(list(range(state.shard_count)), DELETED, tweet_id, entry.author_id, at_ms)
     return True
 
 
@@ -133,11 +134,11 @@ def on_tweets(state: ShardState, source: int, *columns: Any) -> None:
         deliver_batch(state, kept, rows[wanted], np.full(len(kept), -1, dtype=np.int64))
 
 
-def on_deleted(state: ShardState, source: int, tweet_id: int) -> None:
+def on_deleted(state: ShardState, source: int, tweet_id: int, actor: int = 0, at_ms: int = 0) -> None:
     """Hide a tweet that is gone, and delete the reposts of it by this shard's accounts."""
     state.arrivals.mark_deleted(tweet_id)
     for repost_id in sorted(state.reposts_of.get(tweet_id, ())):
-        delete(state, repost_id)
+        delete(state, repost_id, at_ms)
 
 
 def prepare_post(shard: Lookups, now_ms: int, *args: Any) -> Prepared:
@@ -224,7 +225,7 @@ def prepare_delete(shard: Lookups, now_ms: int, tweet_id: int, actor: int, facts
         raise ForbiddenError(f"tweet {tweet_id} is not yours to delete", "tweet_id")
     seen = shard.may_see(ReaderFacts(actor), entry)
     rendered = shard.render(entry) if seen else render_tweet(entry)
-    return Prepared(["delete", tweet_id], lambda _: rendered)
+    return Prepared(shard.timed(["delete", tweet_id], now_ms), lambda _: rendered)
 
 
 def answer_tweet(shard: Lookups, tweet_id: int, viewer: int, facts: Any = None) -> bytes | list[Any]:
@@ -303,6 +304,10 @@ def _seen_of_log(
     return found, unknown
 
 
+TWEET = Effect("tweet", on_tweet, To.FOLLOWERS, ("entry",), undone_by="deleted")
+TWEETS = Effect("tweets", on_tweets, To.FOLLOWERS, ("tweet_columns",), undone_by="deleted")
+DELETED = Effect("deleted", on_deleted, To.ALL, ("tweet", "actor", "at_ms"), short=1)
+
 FEATURE = Feature(
     "tweets",
     writes=(
@@ -316,5 +321,5 @@ FEATURE = Feature(
         Read("user_timeline", answer_user_timeline),
     ),
     commands={"post": post, "delete": delete},
-    messages={"tweet": on_tweet, "tweets": on_tweets, "deleted": on_deleted},
+    effects=(TWEET, TWEETS, DELETED),
 )
