@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from actors.core import ids, kernels, limits, logins, moving
+from actors.core import ids, kernels, levels, limits, logins, moving
 from actors.core.arrivals import Arrivals
 from actors.core.changes import Changes
 from actors.core.deliveries import Deliveries
@@ -58,6 +58,7 @@ class ShardState:
         self.owner = np.array(owner_of_bucket, dtype=np.int64)
         self.shard_count = max(int(self.owner.max()), shard) + 1
         self.map_epoch = self.born_epoch = 0  # of the map now, and of the first
+        self.level = 0  # what is new up to here may be used: see `levels.py`
         self.frozen = self.thawed = 0  # number of the freeze under way, 0: none; the last one that was ended
         self.incoming: moving.Incoming | None = None
         self.outgoing: moving.Outgoing | None = None  # not part of the state: see `moving.py`
@@ -560,6 +561,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "flush_counts": ShardState.flush_counts,
     "receive": ShardState.apply_batch,
     "acked": ShardState.acked,
+    **levels.COMMANDS,
     **logins.COMMANDS,
     **moving.COMMANDS,
 }
