@@ -22,6 +22,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.core.errors import OverloadedError
+from actors.core.levels import LEVEL
 from api.positions import positions_of_request
 from api.worker import ApiWorker
 from cluster.client import CALL_TIMEOUT_S, OPENED, ClusterClient
@@ -126,6 +127,11 @@ class ApiCluster:
     def shard_count(self) -> int:
         """How many shards there are."""
         return self.client.shard_count
+
+    @property
+    def level(self) -> int:
+        """What is new up to this level may be asked for (actors/core/levels.py)."""
+        return self.client.level
 
     async def call(self, bucket: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
         """Ask the shard that owns a bucket."""
@@ -234,6 +240,7 @@ class ApiActor:
             **await self._worker.stats(), "host": self._worker.host, "pid": process.pid, "niceness": process.nice(),
             "node": ray.get_runtime_context().get_node_id(), "rss_bytes": process.memory_info().rss,
             "hangs": self._heartbeat.hangs, "serving": self._started.done() and self._started.exception() is None,
+            "level": LEVEL,
         }  # fmt: skip
 
     async def stop(self) -> None:

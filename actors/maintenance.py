@@ -1,7 +1,7 @@
 """Planned work on a running cluster: `run_cluster.py roll` and `drain`. Both go on while clients read and write.
 
     roll    for each shard: each follower, then hand over, then the former leader; API workers one by one; the trends;
-            the router
+            the router; then the cluster's level rises (actors/core/levels.py)
     drain   tells the router, which does it (cluster/draining.py), and watches until nothing lives on the node
 
 Rules of this file
@@ -22,9 +22,11 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from actors.core.errors import ConflictError, OverloadedError, RookeryError
+from actors.core.levels import LEVEL
 from cluster.connect import api_names, router_handle
 from cluster.lane_handshake import LaneKeys
 from cluster.ray_options import ROUTER_NAME, TRENDS_NAME, api_name_prefix
+from cluster.shard_map import ShardMap
 
 POLL_S = 0.1
 ANSWER_S = 5.0  # one question to the router or an API worker
@@ -33,6 +35,7 @@ HAND_OVER_TRIES = 5  # a follower that is just behind may have caught up a secon
 STOP_S = 60.0  # for an API worker's running requests
 BACK_S = 300.0  # for a process to be back and in sync: a large shard recovers, or is filled from the leader
 SEARCH_BACK_S = 60.0  # for its search engine to answer; a roll goes on without
+LEVEL_S = 30.0  # for the level to rise once every process is new; a round of pings and two commands a shard
 SEARCH_AWAY = (None, "starting", "starting again")  # None: it hasn't said yet. A router of an older version never does
 DRAIN_S = 900.0  # for all that lived on a node to live, in sync, elsewhere
 Say = Callable[[str], None]
@@ -105,14 +108,16 @@ def present(status: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def roll(namespace: str, with_pauses: bool, say: Say) -> dict[str, Any]:
-    """Restart every process of a cluster, one after the other. Returns {"restarted": [...], "seconds"}.
+    """Restart every process of a cluster, one after the other. Returns {"restarted": [...], "level", "seconds"}.
 
     say: told of every step. Raises ConflictError, with nothing done, if the cluster speaks another version of the lane
-    than this code, or if something would be away meanwhile and with_pauses is False; OverloadedError if a process
-    doesn't come back: the rest then stays as it is.
+    than this code, if its level is above what this code knows, or if something would be away meanwhile and with_pauses
+    is False; OverloadedError if a process doesn't come back: the rest then stays as it is; or the level doesn't rise.
     """
     rolling = _Rolling(RunningCluster(namespace), say)
-    LaneKeys.from_join(rolling.cluster.ask_router("join"))  # old and new processes talk to each other meanwhile
+    joined = rolling.cluster.ask_router("join")
+    LaneKeys.from_join(joined)  # old and new processes talk to each other meanwhile
+    ShardMap.from_wire(joined["map"])  # code that is older than the cluster would come back nowhere
     rolling.require_no_pauses(with_pauses)
     begin = time.monotonic()
     status = rolling.cluster.wait(rolling.cluster.settled, "the cluster isn't whole", BACK_S)
@@ -122,7 +127,8 @@ def roll(namespace: str, with_pauses: bool, say: Say) -> dict[str, Any]:
         rolling.restart_api_worker(name)
     rolling.restart_trends()
     rolling.restart_router()
-    return {"restarted": rolling.restarted, "seconds": round(time.monotonic() - begin, 1)}
+    level = rolling.wait_for_level()
+    return {"restarted": rolling.restarted, "level": level, "seconds": round(time.monotonic() - begin, 1)}
 
 
 class _Rolling:
@@ -222,6 +228,17 @@ class _Rolling:
         old, begin = int(self.cluster.ask_router("status")["pid"]), time.monotonic()
         ray.kill(router_handle(self.cluster.namespace), no_restart=False)
         self._note(ROUTER_NAME, old, self.cluster.wait(back, "the router is not back", BACK_S), begin)
+
+    def wait_for_level(self) -> int:
+        """Wait until the cluster uses what this code brings; returns its level."""
+
+        def risen() -> int | None:
+            status = self.cluster.status()
+            return None if status is None or status.get("level", 0) < LEVEL else int(status["level"])
+
+        level = self.cluster.wait(risen, f"the cluster is not at level {LEVEL}: some process is older", LEVEL_S)
+        self.say(f"the cluster is at level {level}")
+        return level
 
     def _note(self, name: str, old: int, new: int, begin: float) -> None:
         seconds = round(time.monotonic() - begin, 1)

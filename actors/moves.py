@@ -79,9 +79,12 @@ class Moves:
                 self._carry_out(request)
 
     def lead(self, shard_map: ShardMap | None) -> None:
-        """This replica takes writes from now on: note the map if the shard has none, forget what is others'."""
+        """This replica takes writes from now on: note the map if the shard has none, take the level of the cluster,
+        forget what is others'."""
         if self._commits.state.map_epoch == 0 and shard_map is not None:
             self._commits.move("remap", [shard_map.epoch, shard_map.shard_count, shard_map.buckets])
+        if shard_map is not None and self._commits.state.level < shard_map.next_level:
+            self._commits.move("level", [shard_map.next_level])
         self._mover.lead()
         self._sweep_soon(0.0)
 

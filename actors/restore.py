@@ -26,6 +26,7 @@ from rich.console import Console
 from actors.backup import misfits, summary_of
 from actors.backup_source import numbers_of
 from actors.core.errors import RookeryError
+from actors.core.levels import LEVEL
 from actors.core.replica import Replica
 from actors.core.snapshot import TABLES
 from actors.core.verify import check, digest
@@ -90,7 +91,7 @@ def restore(directory: Path, settings: Settings, console: Console) -> dict[str, 
                 _begin_in_redis(server, settings, count)
             with Bars(console) as bars:
                 _write_shards(directory, manifest, settings, bars.start("restored", manifest.size))
-            first = ShardMap.even(settings.cluster.namespace, count, settings.cluster.replicas)
+            first = ShardMap.even(settings.cluster.namespace, count, settings.cluster.replicas, LEVEL)
             shard_map = replace(first, epoch=manifest.map_epoch + 1, buckets=bytes(manifest.buckets))
             load_or_create_secret(data_dir, create=True)
             _info(settings, manifest).save(data_dir)

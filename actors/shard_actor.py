@@ -33,6 +33,7 @@ from actors.core.arguments import id_list
 from actors.core.deliveries import PIECE_FOLLOWERS
 from actors.core.errors import FrozenError, InvalidError, MalformedError, MovedError, OverloadedError, RookeryError
 from actors.core.features import HIDING, READS, WRITES
+from actors.core.levels import LEVEL
 from actors.core.verify import check, digest
 from actors.exchange import Exchange
 from actors.handover import Handover
@@ -181,7 +182,7 @@ class ShardActor:
         )  # fmt: skip
         self.replication.node_id = ray.get_runtime_context().get_node_id()
         listening = await listen(self.lane, self.settings, self.storage.directory)
-        self._endpoints = {**listening, "node_id": self.replication.node_id, "pid": os.getpid()}
+        self._endpoints = {**listening, "node_id": self.replication.node_id, "pid": os.getpid(), "level": LEVEL}
         self.exchange.start()
         self.search.start()
         self._tasks += [asyncio.create_task(run()) for run in (self._tick, self._flush_counts, self._export)]
@@ -242,7 +243,8 @@ class ShardActor:
         return None if self._joined is None or shard_map is None else {**self._joined, "map": shard_map.to_wire()}
 
     async def ping(self) -> dict[str, Any] | None:
-        """Return where the lane listens, which term this replica leads in (0: none) and the epoch of its map.
+        """Return where the lane listens, the level that this code knows, which term this replica leads in (0: none) and
+        the epoch of its map.
 
         None while the lane doesn't listen yet.
         """
@@ -541,6 +543,7 @@ class ShardActor:
             "hangs": self._heartbeat.hangs,
             "rss_bytes": self.metrics.memory_bytes,
             "epoch": self.storage.journal.epoch,
+            "level": self.state.level,
             **self.replication.figures(),
             **self.moves.figures(),
             "lane_connections": 0 if self.lane is None else self.lane.connection_count,

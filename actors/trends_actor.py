@@ -29,6 +29,7 @@ import psutil
 import structlog
 
 from actors.core.errors import InvalidError, OverloadedError, RookeryError
+from actors.core.levels import LEVEL
 from actors.core.render import created_at
 from actors.search.trend_scores import AUTHORS_MIN, HASHTAG, KINDS, LINK, ScoreSettings, Trend, language_code, rank
 from actors.search.trends import WINDOWS, Snapshot, merge, read_snapshot
@@ -129,7 +130,7 @@ class TrendsActor:
         """Return the actor's figures."""
         return {
             **self._figures, "pid": os.getpid(), "shards": self._shard_count, "missing": sorted(self._missing),
-            "rss_bytes": psutil.Process().memory_info().rss,
+            "rss_bytes": psutil.Process().memory_info().rss, "level": LEVEL,
             "languages": len({lang for _, lang in self._lists}), "as_of_ms": self._as_of_ms,
         }  # fmt: skip
 

@@ -135,6 +135,11 @@ class ClusterClient:
         return self._maps.map
 
     @property
+    def level(self) -> int:
+        """The map's level: what is new up to there may be asked for (actors/core/levels.py)."""
+        return self.shard_map.level
+
+    @property
     def shard_count(self) -> int:
         """Shards in the cached map."""
         return self.shard_map.shard_count

@@ -21,7 +21,8 @@ from cluster.client import ActorCall, ClusterClient, FetchMap
 from cluster.lane_client import PushCallback
 from cluster.lane_handshake import LaneKeys
 from cluster.lane_protocol import REPLY_ERROR, error_from_reply
-from cluster.ray_options import API_PREFIX, DEFAULT_NAMESPACE, ROUTER_NAME, SHARD_PREFIX
+from cluster.ray_options import API_PREFIX, DEFAULT_NAMESPACE, ROUTER_NAME, SHARD_PREFIX, TRENDS_NAME
+from cluster.shard_map import ShardMap
 
 READY_POLL_INTERVAL_S = 0.1
 JOIN_TIMEOUT_S = 30.0  # a router that restarts is back within seconds
@@ -73,6 +74,11 @@ def living_nodes() -> list[dict[str, Any]]:
 def api_names(namespace: str) -> list[str]:
     """Return the names of the API workers of all nodes, ascending."""
     return _names(namespace, API_PREFIX)
+
+
+def api_and_trends_names(namespace: str) -> list[str]:
+    """Return the names of what isn't in the shard map but takes part: API workers of all nodes, and the trends."""
+    return [*api_names(namespace), *_names(namespace, TRENDS_NAME)]
 
 
 def shard_names(namespace: str) -> list[str]:
@@ -171,11 +177,13 @@ async def open_client(namespace: str = DEFAULT_NAMESPACE, on_push: PushCallback 
     """Return an open ClusterClient; the keys and the map come from the router through Ray.
 
     While the router is away a shard hands them out. Call connect() (or be a Ray actor) first. Raises OverloadedError
-    when there is no router, or neither it nor a shard answers; ConflictError if it speaks another version of the lane.
+    when there is no router, or neither it nor a shard answers; ConflictError if it speaks another version of the lane,
+    or the cluster's level is above what this code knows.
     """
     await asyncio.to_thread(router_handle, namespace)  # says clearly when there is no cluster
     actors = NamedActors(namespace)
     joined = await _join(actors, namespace)
+    ShardMap.from_wire(joined["map"])  # says clearly when this code is too old for the cluster
     fetch_map, actor_call = make_fetch_map(actors, joined["map"]), make_actor_call(actors)
     client = ClusterClient(fetch_map, LaneKeys.from_join(joined), local_node_id(), actor_call, on_push)
     await client.open()

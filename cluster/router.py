@@ -35,10 +35,12 @@ from typing import Any, Protocol
 
 from actors.core.errors import InvalidError
 from actors.core.ids import BUCKET_COUNT
+from actors.core.levels import LEVEL
 from actors.core.replication import Member
 from cluster.draining import Draining, Nodes
 from cluster.elections import UNREACHABLE, Elections
 from cluster.lane_handshake import LaneKeys
+from cluster.level_rise import NOT_SAID, LevelRise
 from cluster.rebalancer import Rebalancer
 from cluster.router_files import load_or_create_authority, load_or_create_secret, load_state, new_cluster_id, save_state
 from cluster.shard_map import Replica, ShardMap, crc_of_buckets
@@ -62,24 +64,28 @@ class Presence(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where a replica's lane listens and which process it is."""
+    """Where a replica's lane listens, which process it is, and the level that it knows: 0 if it says none."""
 
     unix_path: str
     host: str
     port: int
     node_id: str
     pid: int
+    level: int = 0
 
     @classmethod
     def from_wire(cls, wire: Any) -> Endpoints:
-        """Rebuild from a dict of these five fields. Raises InvalidError that names what is wrong."""
+        """Rebuild from a dict of these fields; others are passed over. Raises InvalidError that names what is wrong."""
         expected = {"unix_path": str, "host": str, "port": int, "node_id": str, "pid": int}
         if not isinstance(wire, dict) or any(type(wire.get(key)) is not kind for key, kind in expected.items()):
             fields = ", ".join(expected)
             raise InvalidError(f"a replica's endpoints must be a dict of {fields}; got {wire!r}", "endpoints")
         if not wire["unix_path"] and not 0 < wire["port"] < 65536:
             raise InvalidError("a replica must listen on a Unix socket or a TCP port", "endpoints")
-        return cls(**{key: wire[key] for key in expected})
+        level = wire.get("level", 0)
+        if type(level) is not int or level < 0:
+            raise InvalidError(f"a replica's level must be a whole number, not {level!r}", "endpoints")
+        return cls(**{key: wire[key] for key in expected}, level=level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,9 @@ class ReplicaActors(Nodes, Protocol):
     async def retire(self, replicas: list[Replica]) -> None:
         """End replicas of shards that were given up, for good."""
 
+    async def levels_of_others(self) -> dict[str, int]:
+        """Ask API workers and trends for the levels that they know, by actor's name; NOT_SAID if one doesn't answer."""
+
     async def ask(self, replica: Replica, op: str, args: list[Any], timeout_s: float) -> Any:
         """Send a lane request to one replica. Raises OSError, LaneProtocolError or a RookeryError."""
 
@@ -124,6 +133,7 @@ class ReplicaWatch:
     create_pause_s: float = RECREATE_FIRST_S
     create_after: float = float("-inf")
     search: dict[str, Any] | None = None  # what this process of it said last
+    level: int = NOT_SAID  # that this process knows
 
 
 class Router:
@@ -148,7 +158,7 @@ class Router:
         secret = load_or_create_secret(data_dir, create=state is None)
         if state is None:
             self.cluster_id = new_cluster_id()
-            self._map = ShardMap.even(cluster, shard_count, replica_count)
+            self._map = ShardMap.even(cluster, shard_count, replica_count, LEVEL)
             save_state(data_dir, self.cluster_id, self._map)
         else:
             self.cluster_id, self._map = state
@@ -163,6 +173,8 @@ class Router:
         self.rebalancer = Rebalancer(data_dir, lambda: self._map, self._change_map, actors.ask, actors.retire)
         self._rebalancing: asyncio.Task[Any] | None = None
         self._unsettled = False
+        self.level_rise = LevelRise(lambda: self._map, self._change_map, actors.ask, actors.levels_of_others)
+        self._rising: asyncio.Task[Any] | None = None
 
     def _look_at_shape(self, cluster: str, shard_count: int) -> None:
         if self._map.shard_count != shard_count:  # a rebalance has changed it, and is what changes it
@@ -194,6 +206,7 @@ class Router:
         old = self._map.replica(shard, index)
         watch = self._watches[shard, index]
         watch.presence, watch.answered_at, watch.create_pause_s = Presence.ANSWERS, now, RECREATE_FIRST_S
+        watch.level = endpoints.level
         new = replace(
             old,
             unix_path=endpoints.unix_path,
@@ -314,7 +327,8 @@ class Router:
     async def supervise_once(self, now: float) -> None:
         """Ping every replica at once, note who answers, create those that are gone. Never raises for a replica.
 
-        Then go on with what is under way: a drained node, a rebalance, or what a dead router has left of one.
+        Then go on with what is under way: a drained node, a rebalance, or what a dead router has left of one; and with
+        the level, once every process knows a higher one.
         """
         self._unsettled = False
         await asyncio.gather(*(self._supervise(replica, now) for replica in self._map.replicas))
@@ -328,6 +342,16 @@ class Router:
                 self._rebalancing = self._spawn(self.rebalancer.run())
             elif self._unsettled:
                 self._rebalancing = self._spawn(self.rebalancer.settle())
+        if self.level_rise.wanted and (self._rising is None or self._rising.done()):
+            self._rising = self._spawn(self.level_rise.step(self._levels()))
+
+    def _levels(self) -> dict[str, int]:
+        """Return what the processes of all replicas know, but for those that are left stopped on purpose."""
+        left_stopped = self.draining.report()["left_stopped"]
+        return {
+            r.actor_name: self._watches[r.shard, r.index].level if self._is_there(r) else NOT_SAID
+            for r in self._map.replicas if r.actor_name not in left_stopped
+        }  # fmt: skip
 
     async def _supervise(self, replica: Replica, now: float) -> None:
         watch = self._watches[replica.shard, replica.index]
@@ -338,7 +362,9 @@ class Router:
             watch.presence = answer.presence
             if answer.presence is Presence.ANSWERS:
                 watch.answered_at = now
-                if answer.endpoints is not None:
+                if answer.endpoints is None:
+                    watch.level = NOT_SAID  # a process that is still recovering; the one before knew what it knew
+                else:
                     current = self._map.replica(replica.shard, replica.index)
                     if answer.endpoints.pid == current.pid:
                         self.elections.note_ping(current, answer.leads)
@@ -389,12 +415,16 @@ class Router:
                     "live": self._is_live(replica, now),
                     "created_count": watch.created_count,
                     "search": None if watch.search is None else watch.search["state"],
+                    "level": watch.level,
                 }
             )
         return {
             "cluster": self._map.cluster,
             "cluster_id": self.cluster_id,
             "epoch": self._map.epoch,
+            "level": self._map.level,
+            "next_level": self._map.next_level,
+            "code_level": LEVEL,
             "shards": self._map.shard_count,
             "buckets": BUCKET_COUNT,
             "ready": self.ready(now),

@@ -9,12 +9,12 @@ Rules of this file
   as function(shard, index, settings) it returns (plain class, keyword arguments of its constructor).
 
 What a shard actor must offer (all async)
-    ping() -> {"unix_path", "host", "port", "node_id", "pid", "leads", "epoch", "moves", "search"} | None
+    ping() -> {"unix_path", "host", "port", "node_id", "pid", "level", "leads", "epoch", "moves", "search"} | None
                                                                                            None = no lane yet
     lane_call(op, args) -> [0, body] | [1, [code, message, field, retry_after_s]]    the way round a broken lane
 and it should call `router.register_replica.remote(shard, index, endpoints)` as soon as its lane listens, which makes a
-restart visible at once; without it, the next ping does. On its lane it must answer prepare, lead and learn_map
-(docs/lane.md).
+restart visible at once; without it, the next ping does. On its lane it must answer prepare, lead, learn_map and level
+(docs/lane.md). API workers and trends say in their pings which "level" they know.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors.core.errors import ConflictError
 from actors.core.replication import Member
 from cluster.code_on_disk import require_current
-from cluster.connect import api_names, living_nodes, local_node_id
+from cluster.connect import api_and_trends_names, api_names, living_nodes, local_node_id
 from cluster.draining import Node
+from cluster.level_rise import NOT_SAID
 from cluster.liveness import HANG_S_DEFAULT, take_part
 from cluster.ray_options import (
     DEFAULT_NAMESPACE,
@@ -148,6 +149,23 @@ class RayReplicaActors:
         names = [name for name in await asyncio.to_thread(api_names, self._namespace) if name.startswith(prefixes)]
         await asyncio.gather(*map(self._end, names))
         return len(names)
+
+    async def levels_of_others(self) -> dict[str, int]:
+        """Ask API workers and trends for the levels that they know. Cost: one actor call each, all at once."""
+        try:
+            names = await asyncio.to_thread(api_and_trends_names, self._namespace)
+        except RayError as error:
+            logger.info("processes can't be looked up: %s", str(error).splitlines()[:1])
+            return {"Ray's control store": NOT_SAID}
+        return dict(zip(names, await asyncio.gather(*map(self._level_of, names)), strict=True))
+
+    async def _level_of(self, actor_name: str) -> int:
+        try:
+            handle = await asyncio.to_thread(ray.get_actor, actor_name, namespace=self._namespace)
+            async with asyncio.timeout(PING_TIMEOUT_S):
+                return int((await handle.ping.remote()).get("level", 0))
+        except (ValueError, RayError, TimeoutError):
+            return NOT_SAID
 
     async def retire(self, replicas: list[Replica]) -> None:
         """End replicas of shards that were given up, for good, putting what they have stored aside."""

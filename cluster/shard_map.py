@@ -9,9 +9,11 @@ How it works
 packs into a few KB. A replica without addresses (port 0 and no path) has been planned but has not registered yet.
 `primary` names the leader of the last term; until a shard's first election it is replica 0, which then doesn't lead.
 
-On the wire: ["rookery-map", 2, epoch, cluster, shard_count, buckets: bin, [[actor_name, shard, index, unix_path, host,
-port, node_id, pid, primary, in_sync, store_id], ...], [[[term, begin, copies], ...] per shard]]. Version 1, of before
-there were replicas, had neither the last two fields nor the terms: its primaries are in sync.
+On the wire: ["rookery-map", 3, epoch, cluster, shard_count, buckets: bin, [[actor_name, shard, index, unix_path, host,
+port, node_id, pid, primary, in_sync, store_id], ...], [[[term, begin, copies], ...] per shard], {"levels": [level,
+next_level]}]; other keys of the last are passed over. Version 2 ends before it: its level is 0, and a map of level 0 is
+written so, for processes that know nothing else. Version 1, of before there were replicas, had neither the last two
+fields of a replica nor the terms: its primaries are in sync.
 """
 
 from __future__ import annotations
@@ -22,10 +24,11 @@ from typing import Any
 
 from actors.core.errors import InvalidError
 from actors.core.ids import BUCKET_COUNT, SHARD_COUNT_MAX
+from actors.core.levels import require_known
 from actors.core.replication import Candidate, Member, Term
 
 WIRE_NAME = "rookery-map"
-WIRE_VERSION = 2
+WIRE_VERSION, WIRE_VERSION_BEFORE_LEVELS = 3, 2
 TERMS_KEPT = 64  # per shard: a log that is older than so many elections is replaced whole
 SHARD_PREFIX = "rookery:shard-"  # of the names of all replicas' actors
 
@@ -73,7 +76,11 @@ class Replica:
 
 @dataclass(frozen=True, slots=True)
 class ShardMap:
-    """Who owns what, as of one epoch."""
+    """Who owns what, as of one epoch; and what of the code may be used (actors/core/levels.py).
+
+    level: every shard has taken it, or does before its first write: what is new up to there may be asked for.
+    next_level: no process knows less, and the shards are being raised to it; the same number when nothing rises.
+    """
 
     epoch: int
     cluster: str
@@ -81,9 +88,11 @@ class ShardMap:
     buckets: bytes
     replicas: tuple[Replica, ...]
     terms: tuple[tuple[Term, ...], ...]
+    level: int = 0
+    next_level: int = 0
 
     @classmethod
-    def even(cls, cluster: str, shard_count: int, replica_count: int = 1) -> ShardMap:
+    def even(cls, cluster: str, shard_count: int, replica_count: int = 1, level: int = 0) -> ShardMap:
         """Return the first map of a cluster: epoch 1, buckets in equal runs (within one), replica 0 primary.
 
         Raises InvalidError unless 1 <= shard_count <= 256 and replica_count >= 1.
@@ -97,7 +106,8 @@ class ShardMap:
             for shard in range(shard_count)
             for index in range(replica_count)
         )
-        return cls(1, cluster, shard_count, even_buckets(shard_count), replicas, ((),) * shard_count)
+        terms = ((),) * shard_count
+        return cls(1, cluster, shard_count, even_buckets(shard_count), replicas, terms, level, level)
 
     def shard_of_bucket(self, bucket: int) -> int:
         """Return the shard that owns a bucket (0..1023)."""
@@ -192,6 +202,14 @@ class ShardMap:
         buckets = bytes(owners.get(bucket, owner) for bucket, owner in enumerate(self.buckets))
         return replace(self, epoch=self.epoch + 1, buckets=buckets)
 
+    def with_next_level(self, level: int) -> ShardMap:
+        """Return the map of the next epoch, which processes that know less refuse. Levels only grow."""
+        return replace(self, epoch=self.epoch + 1, next_level=max(level, self.next_level))
+
+    def with_level_reached(self) -> ShardMap:
+        """Return the map of the next epoch, in which every shard has the next level."""
+        return replace(self, epoch=self.epoch + 1, level=self.next_level)
+
     def with_shard_count(self, count: int) -> ShardMap:
         """Return the map of the next epoch with more shards, which own nothing, or without the last ones.
 
@@ -215,27 +233,40 @@ class ShardMap:
         """Return the map as msgpack-able values; see the module header."""
         replicas = [list(astuple(replica)) for replica in self.replicas]
         terms = [[list(term) for term in history] for history in self.terms]
-        return [WIRE_NAME, WIRE_VERSION, self.epoch, self.cluster, self.shard_count, self.buckets, replicas, terms]
+        fields = [self.epoch, self.cluster, self.shard_count, self.buckets, replicas, terms]
+        if self.next_level == 0:
+            return [WIRE_NAME, WIRE_VERSION_BEFORE_LEVELS, *fields]
+        return [WIRE_NAME, WIRE_VERSION, *fields, {"levels": [self.level, self.next_level]}]
 
     @classmethod
     def from_wire(cls, wire: Any) -> ShardMap:
-        """Rebuild a map. Raises InvalidError that says what is wrong with the wire value."""
+        """Rebuild a map.
+
+        Raises InvalidError that says what is wrong with the wire value; ConflictError if the cluster's level is above
+        what this code knows: whoever reads a map is to take no part then.
+        """
         if not isinstance(wire, list | tuple) or len(wire) < 2 or wire[0] != WIRE_NAME:
             raise InvalidError("this is not a shard map", "map")
         if wire[1] == 1 and len(wire) == 7:
             wire = _from_version_1(wire)
-        if wire[1] != WIRE_VERSION or len(wire) != 8:
+        if wire[1] == WIRE_VERSION_BEFORE_LEVELS and len(wire) == 8:
+            wire = [WIRE_NAME, WIRE_VERSION, *wire[2:], {}]
+        if wire[1] != WIRE_VERSION or len(wire) != 9:
             raise InvalidError(f"the shard map has format {wire[1]!r}; this version reads {WIRE_VERSION}", "map")
-        _, _, epoch, cluster, shard_count, buckets, replicas, terms = wire
+        _, _, epoch, cluster, shard_count, buckets, replicas, terms, more = wire
         types_hold = (
             type(epoch) is int and type(cluster) is str and type(shard_count) is int
             and type(buckets) is bytes and isinstance(replicas, list | tuple) and all(map(_is_replica_wire, replicas))
             and isinstance(terms, list | tuple) and all(map(_is_history_wire, terms))
+            and isinstance(more, dict) and _is_levels_wire(more.get("levels", _LEVELS_BEFORE))
         )  # fmt: skip
         if not types_hold:
             raise InvalidError("a value in the shard map has the wrong type", "map")
         histories = tuple(tuple(Term(*term) for term in history) for history in terms)
-        built = cls(epoch, cluster, shard_count, buckets, tuple(Replica(*fields) for fields in replicas), histories)
+        level, next_level = more.get("levels", _LEVELS_BEFORE)
+        require_known(next_level, f"cluster {cluster!r}")
+        members = tuple(Replica(*fields) for fields in replicas)
+        built = cls(epoch, cluster, shard_count, buckets, members, histories, level, next_level)
         problems = built.check()
         if problems:
             raise InvalidError(f"the shard map is inconsistent: {'; '.join(problems)}", "map")
@@ -269,11 +300,14 @@ class ShardMap:
                 problems.append(f"the primary of shard {shard} is not in sync")
         if len(self.terms) != self.shard_count:
             problems.append(f"{len(self.terms)} shards have terms, but there are {self.shard_count}")
+        if not 0 <= self.level <= self.next_level:
+            problems.append(f"the level is {self.level} and the next one {self.next_level}, but levels only grow")
         if any(not 0 <= shard < self.shard_count for shard, _ in keys):
             problems.append("a replica belongs to a shard that does not exist")
         return problems
 
 
+_LEVELS_BEFORE = (0, 0)  # of maps that say nothing of levels
 _REPLICA_TYPES = (str, int, int, str, str, int, str, int, bool, bool, str)
 
 
@@ -292,13 +326,18 @@ def _is_history_wire(history: Any) -> bool:
     )
 
 
+def _is_levels_wire(levels: Any) -> bool:
+    """Whether this is the wire form of level and next level."""
+    return isinstance(levels, list | tuple) and len(levels) == 2 and all(type(level) is int for level in levels)
+
+
 def _from_version_1(wire: Any) -> list[Any]:
-    """Return a map of before there were replicas in today's form."""
+    """Return a map of before there were replicas in the form of version 2."""
     replicas, shard_count = wire[6], wire[4]
     if isinstance(replicas, list | tuple):
         replicas = [[*r, r[-1], ""] if isinstance(r, list | tuple) and len(r) == 9 else r for r in replicas]
     terms = [[]] * shard_count if type(shard_count) is int and 0 <= shard_count <= SHARD_COUNT_MAX else []
-    return [WIRE_NAME, WIRE_VERSION, *wire[2:6], replicas, terms]
+    return [WIRE_NAME, WIRE_VERSION_BEFORE_LEVELS, *wire[2:6], replicas, terms]
 
 
 def crc_of_buckets(buckets: bytes) -> int:

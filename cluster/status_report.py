@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.core.errors import RookeryError
+from actors.core.levels import LEVEL
 from cluster.client import ClusterClient
 from cluster.connect import api_names, local_node_id, router_handle
 from cluster.heartbeat import NO_HANGS
@@ -33,7 +34,7 @@ async def collect_status(client: ClusterClient, namespace: str) -> dict[str, Any
     router = await handle.status.remote()
     shards: list[dict[str, Any]] = []
     own = _process("router", router["pid"], await asyncio.to_thread(_node_of, handle), ROUTER_NAME)
-    processes = [{**own, "hangs": _hangs(router)}]
+    processes = [{**own, "hangs": _hangs(router), "level": router.get("code_level", 0)}]
     for replica in router["replicas"]:
         shard = replica["shard"]
         figures: dict[str, Any] = {}
@@ -43,6 +44,7 @@ async def collect_status(client: ClusterClient, namespace: str) -> dict[str, Any
             figures = {"error": error.message}
         process = _process("shard", replica["pid"], replica["node"], name=replica["actor"])
         process |= {"shard": shard, "replica": replica["index"], "primary": replica["primary"], "live": replica["live"]}
+        process["level"] = level_said(replica) if "code_level" in router else None  # an older router doesn't ask
         process |= {"rss_bytes": figures.get("rss_bytes", process["rss_bytes"]), "hangs": _hangs(figures)}
         processes.append(process)
         if replica["primary"] and figures.get("search", {}).get("pid"):
@@ -56,6 +58,7 @@ async def collect_status(client: ClusterClient, namespace: str) -> dict[str, Any
     processes += await _api_workers(namespace)
     return {
         "cluster": router["cluster"], "cluster_id": router["cluster_id"], "epoch": router["epoch"],
+        "level": router.get("level", 0), "next_level": router.get("next_level", 0), "code_level": LEVEL,
         "ready": router["ready"], "nodes": await asyncio.to_thread(_nodes, processes), "processes": processes,
         "shards": shards, "totals": _totals(shards),
         "memory": memory_per_item(shards),
@@ -70,7 +73,13 @@ def _process(role: str, pid: int, node: str, name: str) -> dict[str, Any]:
         except psutil.Error:
             rss = 0
     return {"role": role, "name": name, "shard": None, "replica": None, "primary": None, "live": True, "pid": pid,
-            "node": node, "rss_bytes": rss, "hangs": dict(NO_HANGS)}  # fmt: skip
+            "node": node, "rss_bytes": rss, "hangs": dict(NO_HANGS), "level": None}  # fmt: skip
+
+
+def level_said(figures: dict[str, Any]) -> int | None:
+    """Return the level that a process has said it knows: 0 if it is of before levels, None if it isn't known yet."""
+    level = int(figures.get("level", 0))
+    return level if level >= 0 else None
 
 
 def _hangs(figures: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +100,8 @@ async def _trends(namespace: str) -> list[dict[str, Any]]:
     except (RayError, TimeoutError):
         return [{**_process("trends", 0, node, TRENDS_NAME), "live": False}]
     process = _process("trends", int(figures["pid"]), node, TRENDS_NAME)
-    return [{**process, "rss_bytes": figures["rss_bytes"], "hangs": _hangs(figures), "trends": figures}]
+    return [{**process, "rss_bytes": figures["rss_bytes"], "hangs": _hangs(figures), "level": level_said(figures),
+             "trends": figures}]  # fmt: skip
 
 
 async def _api_workers(namespace: str) -> list[dict[str, Any]]:
@@ -104,7 +114,7 @@ async def _api_workers(namespace: str) -> list[dict[str, Any]]:
             return {**_process("api", 0, "", name), "live": False}
         process = _process("api", int(ping["pid"]), ping["node"], name)
         said = {name: ping[name] for name in ("host", "port", "niceness", "rss_bytes")}
-        return process | said | {"hangs": _hangs(ping)}
+        return process | said | {"hangs": _hangs(ping), "level": level_said(ping)}
 
     return await asyncio.gather(*(ask(name) for name in await asyncio.to_thread(api_names, namespace)))
 
@@ -155,14 +165,17 @@ def memory_per_item(shards: list[dict[str, Any]]) -> dict[str, float]:
 
 def print_status(report: dict[str, Any], console: Console) -> None:
     """Show a report as tables."""
-    title = f"{report['cluster']}  epoch {report['epoch']}  {'ready' if report['ready'] else 'NOT READY'}"
-    columns_of_processes = ("process", "shard", "replica", "primary", "live", "pid", "node", "memory", "hangs")
+    title = (
+        f"{report['cluster']}  epoch {report['epoch']}  {_level(report)}  {'ready' if report['ready'] else 'NOT READY'}"
+    )
+    columns_of_processes = ("process", "shard", "replica", "primary", "live", "pid", "node", "memory", "level", "hangs")
     processes = Table(*columns_of_processes, title=title)
     for p in report["processes"]:
         cells = [p["name"], p["shard"], p["replica"], p["primary"], p["live"], p["pid"] or None, p["node"][:8]]
         hangs = p["hangs"]
         told = f"{hangs['count']}, last {hangs['at']}: {hangs['how']}" if hangs["count"] else "-"
-        processes.add_row(*["-" if c is None else str(c) for c in cells], _bytes(p["rss_bytes"]), told)
+        level = "-" if p["level"] is None else str(p["level"])
+        processes.add_row(*["-" if c is None else str(c) for c in cells], _bytes(p["rss_bytes"]), level, told)
     console.print(processes)
     if len(report["nodes"]) > 1:
         nodes = Table("node", "address", "live", "CPUs", "shards", "API workers")
@@ -209,6 +222,11 @@ def print_status(report: dict[str, Any], console: Console) -> None:
         f"{m['shard_rss_bytes_per_account']:,.0f} bytes per account (whole shard processes, interpreter included)",
         highlight=False,
     )
+
+
+def _level(report: dict[str, Any]) -> str:
+    level, rising_to = report["level"], report["next_level"]
+    return f"level {level}" if level == rising_to else f"level {level}, rising to {rising_to}"
 
 
 def _bytes(count: int) -> str:

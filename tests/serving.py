@@ -29,8 +29,8 @@ PATIENT = "cluster.hang_ms=60000"  # for tests that stop processes themselves, f
 T = TypeVar("T")
 
 
-def command(*args: str) -> list[str]:
-    return [sys.executable, str(REPOSITORY / "run_cluster.py"), *args]
+def command(*args: str, repository: Path = REPOSITORY) -> list[str]:
+    return [sys.executable, str(repository / "run_cluster.py"), *args]
 
 
 def wait_for(look: Callable[[], T]) -> T:
@@ -43,10 +43,16 @@ def wait_for(look: Callable[[], T]) -> T:
 
 
 class ServedCluster:
-    """A data folder, and the process that serves it. environ: what its processes are given besides our own."""
+    """A data folder, and the process that serves it.
 
-    def __init__(self, data: Path, *sets: str, environ: Mapping[str, str] = {}) -> None:
+    environ: what its processes are given besides our own; repository: the folder with the code that they run.
+    """
+
+    def __init__(
+        self, data: Path, *sets: str, environ: Mapping[str, str] = {}, repository: Path = REPOSITORY
+    ) -> None:  # fmt: skip
         self.data = data
+        self.repository = repository
         self.sets = sets
         self.environ = {**os.environ, **environ}
         self.log = data.with_suffix(".log")
@@ -58,9 +64,9 @@ class ServedCluster:
                   "cluster.spares=1", *self.sets)  # fmt: skip
         sets = [arg for value in values for arg in ("--set", value)]
         args = command("serve", "--profile", "test", "--data", str(self.data), "--port", str(self.port),
-                       "--shards", "2", "--no-sample", *sets)  # fmt: skip
+                       "--shards", "2", "--no-sample", *sets, repository=self.repository)  # fmt: skip
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(args, stdout=log, stderr=log, cwd=REPOSITORY, env=self.environ)
+            self.process = subprocess.Popen(args, stdout=log, stderr=log, cwd=self.repository, env=self.environ)
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._ready():
             assert self.process.poll() is None, self.log.read_text()[-3000:]
@@ -77,15 +83,18 @@ class ServedCluster:
     def run(self, *args: str, statuses: Collection[int] = (0,)) -> dict:
         """Return the JSON that a command prints. statuses: with which it may end."""
         done = subprocess.run(
-            command(*args, "--data", str(self.data), "--json"), capture_output=True, timeout=COMMAND_TIMEOUT_S,
-            cwd=REPOSITORY, check=False,
+            command(*args, "--data", str(self.data), "--json", repository=self.repository), capture_output=True,
+            timeout=COMMAND_TIMEOUT_S, cwd=self.repository, check=False,
         )  # fmt: skip
         assert done.returncode in statuses, done.stdout.decode()[-2000:] + done.stderr.decode()[-3000:]
         return json.loads(done.stdout)
 
     def stop(self) -> None:
         done = subprocess.run(
-            command("stop", "--data", str(self.data)), timeout=COMMAND_TIMEOUT_S, capture_output=True, check=False
+            command("stop", "--data", str(self.data), repository=self.repository),
+            timeout=COMMAND_TIMEOUT_S,
+            capture_output=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr.decode()
         assert self.process is not None

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import msgpack
 
-from actors.core import features, moving
+from actors.core import features, levels, moving
 from actors.core.state import ShardState
 
 GATHERED: Final = frozenset(("tweet", "tweets"))  # what lands in rings together; anything else first lets it land
@@ -96,5 +96,6 @@ COMMANDS: Final[Mapping[str, Callable[..., Any]]] = {
     **features.COMMANDS,
     "receive": apply_batch,
     "acked": acked,
+    **levels.COMMANDS,
     **moving.COMMANDS,
 }

@@ -1,6 +1,7 @@
 """Requests of a move: what the coordinator (cluster/rebalancing.py) asks of a shard's leader, checked, as commands.
 
     freeze [number]              thaw [number]             remap [epoch, shard_count, owners]
+    level [n]                    -> True once the shard may use what is new up to level n (`levels.py`); the router asks
     born []                      -> epoch of the first map that this shard has had
     drained [number]             -> [whether every outbox is empty, messages ever made, position]
     give [number, buckets]       -> how many accounts;   give_part, give_tail [number] -> bytes, b"" at the end
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from actors.core import arguments, ids
+from actors.core import arguments, ids, levels
 from actors.core.errors import InvalidError, MalformedError, MovedError, OverloadedError
 from actors.core.features.rows import Prepared, nothing, same
 from actors.core.moving import Outgoing, Sweeper, facts, mask_of
@@ -26,7 +27,7 @@ from actors.core.parts import PartCheck
 from actors.core.state import ShardState
 
 OPERATIONS = (
-    "freeze", "thaw", "remap", "born", "drained",
+    "freeze", "thaw", "remap", "level", "born", "drained",
     "give", "give_part", "give_tail", "given", "take", "take_part", "taken",
 )  # fmt: skip
 
@@ -78,6 +79,11 @@ class Mover:
         own, new = self.state.owner == self.state.shard, np.frombuffer(owners, dtype=np.uint8)
         loses = self.state.incoming is not None or bool((own & (new != self.state.shard)).any())
         return Prepared(["remap", epoch, shard_count, owners], lambda _: loses and self._start_sweeping())
+
+    def _level(self, level: int) -> Prepared:
+        arguments.whole(level, 0, ids.ID_MAX, "level")
+        levels.require_known(level, "what is asked for")
+        return nothing(True) if level <= self.state.level else Prepared(["level", level], lambda _: True)
 
     def _born(self) -> Prepared:
         return nothing(self.state.born_epoch)

@@ -544,4 +544,4 @@ class Sweeper:
 COMMANDS: dict[str, Callable[..., Any]] = {
     "freeze": freeze, "thaw": thaw, "remap": remap, "take": take, "take_part": take_part, "sweep": sweep,
 }  # fmt: skip
-WHILE_FROZEN = frozenset(("freeze", "thaw", "remap", "take", "take_part", "receive", "acked"))
+WHILE_FROZEN = frozenset(("freeze", "thaw", "remap", "level", "take", "take_part", "receive", "acked"))

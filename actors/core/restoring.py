@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from actors.core import ids, kernels, restore_kernels
+from actors.core import ids, kernels, levels, restore_kernels
 from actors.core.arriving import deliver_direct
 from actors.core.entries import NUMBERS, unpack
 from actors.core.moving import Incoming
@@ -34,7 +34,7 @@ Ints = npt.NDArray[np.int64]
 def restore(state: ShardState, checkpoint: Checkpoint) -> Sealer:
     """Fill an empty state with a checkpoint's rows, emptying `checkpoint.tables`. Returns the sealer that goes on.
 
-    Raises ValueError if the rows are those of another shard.
+    Raises ValueError if the rows are those of another shard, ConflictError if they are of a newer level than this code.
     """
     t = checkpoint.tables
     meta = {name: unpack(value) for name, value in zip(t["meta"]["name"], t["meta"]["value"], strict=True)}
@@ -42,6 +42,8 @@ def restore(state: ShardState, checkpoint: Checkpoint) -> Sealer:
     if meta:
         if meta["shard"][0] != state.shard:
             raise ValueError(f"the checkpoint is of shard {meta['shard'][0]}, not of shard {state.shard}")
+        state.level = meta.get("level", 0)
+        levels.require_known(state.level, f"the checkpoint of shard {state.shard}")
         state.position = checkpoint.position
         if "map" in meta:
             state.map_epoch, state.born_epoch, owners = meta["map"]

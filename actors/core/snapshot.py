@@ -226,6 +226,7 @@ class Sealer:
             "shard": [state.shard, state.shard_count],
             "map": [state.map_epoch, state.born_epoch, state.owner.astype(np.uint8).tobytes()],
             "frozen": [state.frozen, state.thawed],
+            **({"level": state.level} if state.level else {}),  # code from before levels reads level 0
             "incoming": None if state.incoming is None else [state.incoming.number, sorted(state.incoming.buckets)],
             "day": state.day,
             "wake_number": state.wake_number,

@@ -49,8 +49,8 @@ class ShardState:
         self.shard = shard
         self.owner = np.array(owner_of_bucket, dtype=np.int64)
         self.shard_count = max(int(self.owner.max()), shard) + 1
-        self.level = 0  # up to which what is new may be used, see levels.py
         self.map_epoch = self.born_epoch = 0  # of the map now, and of the first
+        self.level = 0  # what is new up to here may be used: see `levels.py`
         self.frozen = self.thawed = 0  # number of the freeze under way, 0: none; the last one that was ended
         self.incoming: Incoming | None = None
         self.outgoing: Outgoing | None = None  # not part of the state: see `moving.py`

@@ -114,5 +114,7 @@ def digest(state: ShardState) -> str:
         h.update(pack(entry and list(entry)))
     h.update(pack(sorted((k[0], k[1], v) for k, v in state.idempotency.items())))
     h.update(pack([state.map_epoch, state.owner.astype(np.uint8).tobytes(), state.frozen]))
+    if state.level:  # digests of level 0 are what they were before there were levels
+        h.update(pack(["level", state.level]))
     h.update(pack([sorted(state.inbox.items()), sorted((s, o.next_seq) for s, o in state.outboxes.items())]))
     return h.hexdigest()

@@ -9,6 +9,7 @@ import stat
 import pytest
 
 from actors.core.errors import InvalidError
+from actors.core.levels import LEVEL
 from cluster.lane_certificates import make_authority
 from cluster.router import ANSWER_FRESH_S, RECREATE_FIRST_S, Endpoints, PingAnswer, Presence, Router
 from cluster.router_files import AUTHORITY_NAME, SECRET_NAME, STATE_NAME, RouterStateError
@@ -29,6 +30,7 @@ class FakeActors:
         self.create_error: Exception | None = None
         self.leads: dict[str, int] = {}
         self.search: dict[str, dict] = {}
+        self.others: dict[str, int] = {}
 
     async def ask(self, replica, op, args, timeout_s):
         """A replica whose disk is in order: it promises, leads and learns."""
@@ -39,6 +41,9 @@ class FakeActors:
         if op == "lead":
             self.leads[replica.actor_name] = ShardMap.from_wire(args[0]).term_of(replica.shard)
         return True
+
+    async def levels_of_others(self):
+        return self.others
 
     async def retire(self, replicas):
         for replica in replicas:
@@ -110,7 +115,7 @@ async def settled(router, work):
 
 def test_a_new_cluster_gets_an_even_map_an_id_and_a_private_secret(make_router, tmp_path):
     router = make_router(4)
-    assert router.shard_map == ShardMap.even("test", 4)
+    assert router.shard_map == ShardMap.even("test", 4, level=LEVEL)
     assert len(router.keys.secret) == 32
     assert stat.S_IMODE((tmp_path / SECRET_NAME).stat().st_mode) == 0o600
     assert sorted(os.listdir(tmp_path)) == [SECRET_NAME, STATE_NAME]

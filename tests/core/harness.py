@@ -12,7 +12,10 @@ from typing import Any
 from actors.core import ids, limits
 from actors.core.entries import pack
 from actors.core.errors import RookeryError
+from actors.core.features import READS, WRITES
+from actors.core.features.rows import Key
 from actors.core.home import Ask, Wake
+from actors.core.levels import LEVEL
 from actors.core.replica import Replica
 from actors.core.snapshot import TABLES
 from actors.core.verify import check, digest
@@ -20,19 +23,22 @@ from persistence.memory import MemoryCheckpointStore
 
 NOW_MS = 1_700_000_000_000
 SMALL = limits.Tuning(timeline_length=6, pull_threshold=1000, arrivals_max=64)
-TWEET_OPS = ("delete", "tweet", "tweet_ref")
+OPERATIONS = {**WRITES, **READS}
 
 
 class Shards:
     """Shards that share buckets evenly."""
 
-    def __init__(self, count: int = 2, tuning: limits.Tuning = SMALL) -> None:
+    def __init__(self, count: int = 2, tuning: limits.Tuning = SMALL, level: int = LEVEL) -> None:
+        """level: 0 as in a cluster that has still to be rolled."""
         self.tuning = tuning
         self.owner = [bucket % count for bucket in range(ids.BUCKET_COUNT)]
         self.replicas = [Replica(n, self.owner, tuning) for n in range(count)]
         self.journals: list[list[bytes]] = [[] for _ in range(count)]
         self.now_ms = NOW_MS
         self.question_count = 0
+        for shard in range(count if level else 0):
+            self.run(shard, ["level", level])
 
     # ---- places -----------------------------------------------------------------------------------------------
 
@@ -71,9 +77,10 @@ class Shards:
         return body
 
     def shard_for(self, op: str, args: list[Any]) -> int:
-        if op == "register":
+        key = OPERATIONS[op].key
+        if key is Key.NAME:
             return self.owner[ids.bucket_of_name(args[0])]
-        if op in TWEET_OPS:
+        if key is Key.TWEET:
             return self.owner[ids.bucket_of_tweet(args[0])]
         return self.shard_of(args[0])
 

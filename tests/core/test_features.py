@@ -17,7 +17,7 @@ ROWS = [pytest.param(row, id=row.name) for feature in FEATURES for row in (*feat
 HANDLERS = [
     pytest.param(function, id=f"{feature.name}-{name}")
     for feature in FEATURES
-    for name, function in (*feature.commands.items(), *feature.messages.items())
+    for name, function in (*feature.commands.items(), *((e.name, e.handle) for e in feature.effects))
 ]
 HEAVY = ("numba", "llvmlite", "ray", "duckdb")
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core.entries import unpack
+from actors.core.facts import read_facts
 from actors.core.found import FoundTweets, Viewer, Weights, account_rows
 from tests.core.harness import Shards
 
@@ -131,7 +131,7 @@ def test_texts_are_those_of_originals_and_empty_for_what_is_gone(world):
     tweet = world.shards.post(world.there[0], "from elsewhere")
     repost, own = world.shards.repost(world.here[0], tweet), world.shards.post(world.here[1], "own")
     texts = world.found[0].texts([repost, 7, own])
-    assert [unpack(body)[0] if body else None for body in texts] == ["from elsewhere", None, "own"]
+    assert [read_facts(body).text if body else None for body in texts] == ["from elsewhere", None, "own"]
 
 
 def test_accounts_are_shown_but_for_those_a_block_or_mute_hides(world):

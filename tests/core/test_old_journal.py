@@ -12,6 +12,7 @@ import msgpack
 import pytest
 
 from actors.core.entries import unpack
+from actors.core.facts import read_facts
 from actors.core.flags import FLAG_DIRECT, FLAG_FOLLOWERS, FLAG_REPLY, FLAG_UNCOUNTED
 from actors.core.verify import digest
 from tests.core.harness import Shards, memory_store
@@ -39,7 +40,7 @@ def replay(shards: Shards, shard: int) -> list[bytes]:
 
 @pytest.fixture
 def replayed() -> Shards:
-    shards = Shards(2)
+    shards = Shards(2, level=0)
     for shard in (0, 1):
         assert replay(shards, shard) == MADE["shards"][shard]["messages"]
     return shards
@@ -48,7 +49,7 @@ def replayed() -> Shards:
 def tweets_of(shards: Shards, shard: int) -> list[Any]:
     tweets = shards.replicas[shard].state.tweets
     entries = [tweets.get(tweet_id) for tweet_id in sorted(tweets.slot_of)]
-    return [[e.tweet_id, e.author_id, e.flags, unpack(e.body)[2], *e[6:9]] for e in entries]
+    return [[e.tweet_id, e.author_id, e.flags, read_facts(e.body).in_reply_to, *e[6:9]] for e in entries]
 
 
 def answered(shards: Shards) -> list[Any]:

@@ -212,7 +212,8 @@ def test_a_client_gives_its_proof_for_nothing_but_the_servers(data, sizes):
             said += client.receive(piece)
     except LaneProtocolError:
         assert message != right
-    assert (said != b"") == (message[:ANSWER_BYTES] == right)
+    assert said == b"" or message[:ANSWER_BYTES] == right
+    assert said != b"" or message != right  # what comes with more than it should may be refused before that
     assert not client.accepted or message != right
 
 

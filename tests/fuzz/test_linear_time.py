@@ -153,7 +153,7 @@ def _unquoted(given: str) -> str:
 def _joined(given: str) -> bytes:
     joined = bytes(5_000)
     for _ in given:
-        joined = b"%b%b" % (joined, b"x" * 50)
+        joined = b"%b%b" % (joined, b"x" * 400)
     return joined
 
 

@@ -9,14 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actors.core.errors import InvalidError
+from actors.core.errors import ConflictError, InvalidError
+from actors.core.levels import LEVEL
 from cluster.lane_protocol import pack
 from cluster.router_files import STATE_NAME, RouterStateError, load_state, save_state
 from cluster.shard_map import ShardMap
 from tests.fuzz.mutations import mutated, peak_bytes
 from tests.fuzz.test_lane_bytes import values
 
-MAP = ShardMap.even("0123456789abcdef", 3, 2)
+MAP = ShardMap.even("0123456789abcdef", 3, 2, LEVEL)
 BODY = pack(["0123456789abcdef", MAP.to_wire()])
 BYTES_PER_BYTE, SLACK_BYTES = 64, 1 << 20
 SAME_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -56,7 +57,7 @@ def test_a_body_with_a_right_checksum_is_a_sound_map_or_refused_and_takes_little
     def load() -> None:
         try:
             loaded = load_state(folder)
-        except RouterStateError:
+        except (RouterStateError, ConflictError):  # it is damaged; it is of a higher level than this code knows
             return
         assert loaded is not None
         assert loaded[1].check() == []
@@ -77,7 +78,7 @@ def test_a_wire_form_with_any_part_replaced_is_a_sound_map_or_refused(data):
     wire = spoilt(data.draw, msgpack.unpackb(pack(MAP.to_wire())))
     try:
         built = ShardMap.from_wire(wire)
-    except InvalidError:
+    except (InvalidError, ConflictError):  # a higher level than this code knows is a conflict
         return
     assert built.check() == []
     assert ShardMap.from_wire(built.to_wire()) == built

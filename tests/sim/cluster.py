@@ -23,6 +23,7 @@ from actors.core.replication import Candidate, Member, elect
 from actors.core.verify import check, digest
 from cluster.oracle import Fact, Facts
 from cluster.shard_map import ShardMap
+from tests.sim.levels import SimLevels
 from tests.sim.moves import SimMoves
 from tests.sim.replicas import SimReplica
 
@@ -48,6 +49,7 @@ class SimRouter:
         self.incarnation += 1
         self.election.clear()
         self.sim.moves.forget()
+        self.sim.levels.forget()
 
     def look(self) -> None:
         """Start an election for every shard whose leader can't be found; tell everyone of the map."""
@@ -59,6 +61,7 @@ class SimRouter:
                     self.elect(shard)
             self.tell()
             self.sim.moves.look()
+            self.sim.levels.look()
         self.sim.after(50, self.look)
 
     def tell(self) -> None:
@@ -134,7 +137,7 @@ class SimCluster:
         self.committed: list[dict[int, bytes]] = []
         self.replicas: list[list[SimReplica]] = []
         self.router = SimRouter(self, shard_count, replica_count)
-        self.moves = SimMoves(self)
+        self.moves, self.levels = SimMoves(self), SimLevels(self)
         self.resize()
         self.router.look()
         self.run_until(lambda: all(shard.leads for shard in self.shards))

@@ -78,9 +78,9 @@ class SimMoves:
                     self._go_on(steps, answers)
 
         for shard, (op, args) in requests.items():
-            self._ask_one(shard, op, args, lambda body, shard=shard: note(shard, body))
+            self.ask_one(shard, op, args, lambda body, shard=shard: note(shard, body))
 
-    def _ask_one(self, shard: int, op: str, args: list[Any], answered: Callable[[Any], None]) -> None:
+    def ask_one(self, shard: int, op: str, args: list[Any], answered: Callable[[Any], None]) -> None:
         sim, replica = self.sim, self.sim.shards[shard]
 
         def back(body: Any) -> None:

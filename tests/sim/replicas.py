@@ -258,6 +258,8 @@ class SimReplica:
         if self.replica.state.map_epoch == 0:
             born = self.sim.router.map
             self.run(["remap", born.epoch, born.shard_count, born.buckets])
+        if self.replica.state.level < self.sim.router.map.next_level:
+            self.run(["level", self.sim.router.map.next_level])
         self.replica.mover.lead()
         self.sweep_soon()
         self.settle(self.leader.committed)

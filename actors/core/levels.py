@@ -1,0 +1,56 @@
+"""Levels: from when on what is new may be used, while processes of several versions work together (`roll`).
+
+A level is a number that only grows. LEVEL says what this code *knows*: it reads and applies everything up to there, at
+any time. What it may *use* (journal, send, ask for) says the cluster: a shard's own `state.level` for its commands
+and messages, the map's `level` for whoever asks shards.
+
+Rules of this file
+- What is new is *read* as soon as the code is there, and *written* only from its level on: `if state.level >= 2`.
+- A level is taken by one command, `level [n]`, journaled, so that a replica and a replay write what the leader wrote.
+  Levels of two shards differ for a moment: what a shard sends is of its own level, and all processes know it by then.
+- Whoever meets a level that it doesn't know stops, and says that it is too old. Levels never fall: a cluster that has
+  risen is not rolled back.
+- A row of BRINGS is for ever. To add a level: raise LEVEL by one, add its row.
+
+Who raises them, and when, is cluster/level_rise.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from actors.core.errors import ConflictError
+
+if TYPE_CHECKING:
+    from actors.core.state import ShardState
+
+LEVEL: Final = 1
+BRINGS: Final[dict[int, str]] = {
+    0: "what processes know that report no level, and journals, maps and checkpoints hold that name none",
+    1: "the command `level`, and maps that carry levels",
+}
+
+
+def require_known(level: int, what: str) -> None:
+    """Raise ConflictError if this code is too old for what has that level."""
+    if level > LEVEL:
+        raise ConflictError(
+            f"{what} is at level {level}, and this code knows levels up to {LEVEL} only: it is older than the cluster, "
+            "which can't be rolled back. Run the newer version"
+        )
+
+
+def raise_level(state: ShardState, level: int) -> bool:
+    """Use what is new up to a level from the next command on. False: that was so already.
+
+    Raises ConflictError if this code doesn't know that level; the state is as before but for its position.
+    """
+    require_known(level, f"the journal of shard {state.shard}")
+    if level <= state.level:
+        return False
+    state.level = level
+    return True
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {"level": raise_level}

@@ -1,0 +1,65 @@
+"""A client that tweets and reads over HTTP while a cluster is being worked on, and remembers what it was told."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import httpx
+
+from tests.serving import ServedCluster
+
+PAUSE_S = 0.02  # between a client's requests: the machine has other things to do, too
+
+
+class Client(threading.Thread):
+    """Tweets and reads in turn until told to stop; remembers what it was told.
+
+    A connection that a worker has closed between two requests is dialled again, as HTTP asks of clients: the tweet's
+    key makes that safe.
+    """
+
+    def __init__(self, cluster: ServedCluster, name: str) -> None:
+        super().__init__()
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{cluster.port}/api/v1", timeout=30)
+        made = self.http.post("/users", json={"username": name, "password": "a long password"})
+        assert made.status_code == 201, made.text
+        self.user = {key: made.json()[key] for key in ("user_id", "auth_token")}
+        self.headers = {"Authorization": f"Bearer {made.json()['auth_token']}"}
+        self.acknowledged: list[str] = []
+        self.refused: list[str] = []
+        self.dialled_again = 0
+        self.slowest_write_s = self.slowest_read_s = 0.0
+        self.done = threading.Event()
+
+    def _ask(self, method: str, path: str, **arguments: object) -> httpx.Response:
+        try:
+            return self.http.request(method, path, **arguments)
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            self.dialled_again += 1
+            return self.http.request(method, path, **arguments)
+
+    def run(self) -> None:
+        number = 0
+        while not self.done.wait(PAUSE_S):
+            number += 1
+            begin = time.monotonic()
+            body = {**self.user, "status": f"number {number}"}
+            written = self._ask("POST", "/tweet", json=body, headers={"Idempotency-Key": f"key-{number}"})
+            self.slowest_write_s = max(self.slowest_write_s, time.monotonic() - begin)
+            if written.status_code == 201:
+                self.acknowledged.append(written.json()["tweet_id"])
+            begin = time.monotonic()
+            params = {"user_id": self.user["user_id"], "count": 5}
+            read = self._ask("GET", "/home_timeline", params=params, headers=self.headers)
+            self.slowest_read_s = max(self.slowest_read_s, time.monotonic() - begin)
+            self.refused += [answer.text for answer in (written, read) if answer.status_code not in (200, 201)]
+
+    def served_ids(self) -> list[str]:
+        ids: list[str] = []
+        while True:
+            params = {"user_id": self.user["user_id"], "count": 200} | ({"max_id": ids[-1]} if ids else {})
+            page = self.http.get("/home_timeline", params=params, headers=self.headers).json()
+            if not page:
+                return ids
+            ids += [tweet["tweet_id"] for tweet in page]

@@ -1,0 +1,132 @@
+"""A cluster of the commit before levels is rolled to this code while clients write, wherever modules are by now.
+
+Today's tree runs under the old `serve`, so whatever Ray was told by the old code is found by its old path
+(actors/moved.py), and old and new processes talk to each other until the last one is new.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from actors.core.levels import LEVEL
+from tests.chaos.copies import map_on_disk
+from tests.old_tree import unpack_old_tree, upgrade_in_place
+from tests.ray_cluster.clients import Client
+from tests.serving import PATIENT, ServedCluster
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
+
+SHARDS, REPLICAS, API_WORKERS, CLIENTS = 2, 2, 2, 3
+SETS = (f"cluster.replicas={REPLICAS}", "durability.ack=replica", f"cluster.workers={API_WORKERS}", PATIENT)
+LOOK_S = 0.02  # between looks at the map on disk
+WRITES_AFTER = 5  # that each client is to make at the new level
+
+
+@pytest.fixture
+def old_cluster() -> Iterator[ServedCluster]:
+    """Yield a cluster that runs the code of the commit before, from a folder of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="rk-"))
+    made = ServedCluster(folder / "data", *SETS, repository=unpack_old_tree(folder / "tree"))
+    try:
+        made.start()
+        yield made
+    finally:
+        made.end()
+        shutil.rmtree(folder)
+
+
+class Watch(threading.Thread):
+    """Looks at the map on disk all the time, and writes down when its levels change and which processes live then."""
+
+    def __init__(self, data: Path) -> None:
+        super().__init__()
+        self.data, self.begin = data, time.monotonic()
+        self.seen: list[tuple[int, int]] = []
+        self.alive: list[set[int]] = []
+        self.diary: list[str] = []
+        self.done = threading.Event()
+
+    def note(self, what: str) -> None:
+        self.diary.append(f"{time.monotonic() - self.begin:5.1f} s  {what}")
+
+    def run(self) -> None:
+        while not self.done.wait(LOOK_S):
+            shard_map = map_on_disk(self.data)
+            levels = shard_map.level, shard_map.next_level
+            if not self.seen or self.seen[-1] != levels:
+                self.seen.append(levels)
+                self.alive.append(set(psutil.pids()))
+                self.note(f"epoch {shard_map.epoch}: level {levels[0]}, next level {levels[1]}")
+
+    def __str__(self) -> str:
+        return "\n" + "\n".join(self.diary)
+
+
+@contextmanager
+def clients_of(cluster: ServedCluster) -> Iterator[list[Client]]:
+    """Let clients write and read while the block runs."""
+    clients = [Client(cluster, f"client_{number}") for number in range(CLIENTS)]
+    for client in clients:
+        client.start()
+    try:
+        yield clients
+    finally:
+        for client in clients:
+            client.done.set()
+        for client in clients:
+            client.join()
+
+
+def write_on(clients: list[Client]) -> None:
+    """Wait until each client has had some more writes acknowledged."""
+    before = [len(client.acknowledged) for client in clients]
+    deadline = time.monotonic() + 30
+    while any(len(c.acknowledged) < n + WRITES_AFTER for c, n in zip(clients, before, strict=True)):
+        assert time.monotonic() < deadline, [client.refused[-3:] for client in clients]
+        time.sleep(0.05)
+
+
+def test_a_cluster_of_the_commit_before_is_rolled_to_this_one_while_clients_write(old_cluster):
+    watch = Watch(old_cluster.data)
+    watch.start()
+    try:
+        with clients_of(old_cluster) as clients:
+            write_on(clients)
+            watch.note("clients write; the code is replaced")
+            upgrade_in_place(old_cluster.repository)
+            watch.note("roll")
+            rolled = old_cluster.run("roll")
+            watch.note(f"rolled: {rolled}")
+            write_on(clients)
+    finally:
+        watch.done.set()
+        watch.join()
+    require_the_level_rose_last(watch, rolled)
+    watch.note(f"acknowledged {[len(client.acknowledged) for client in clients]} tweets")
+    assert [client.refused for client in clients] == [[]] * CLIENTS, watch
+    assert all(sorted(client.served_ids()) == sorted(client.acknowledged) for client in clients), watch
+    assert old_cluster.run("check", "--oracle")["problem_count"] == 0, watch
+    status = old_cluster.run("status")
+    levels = {process["name"]: process["level"] for process in status["processes"]}
+    assert set(levels.values()) == {LEVEL}, (levels, watch)
+    assert [shard["level"] for shard in status["shards"]] == [LEVEL] * SHARDS, watch
+
+
+def require_the_level_rose_last(watch: Watch, rolled: dict[str, Any]) -> None:
+    """The map was of level 0 until no process of the old code lived; then the shards were raised, then the map."""
+    old_pids = {process["old_pid"] for process in rolled["restarted"]}
+    assert len(old_pids) == SHARDS * REPLICAS + API_WORKERS + 1, watch
+    assert (rolled["level"], watch.seen[0], watch.seen[-1]) == (LEVEL, (0, 0), (LEVEL, LEVEL)), watch
+    assert set(watch.seen[1:-1]) <= {(0, LEVEL)}, watch
+    still_there = old_pids & watch.alive[1]
+    assert not still_there, f"the level rose while the old processes {still_there} lived{watch}"
