@@ -148,13 +148,16 @@ class BlockArena:
 
         order: the indices in the order in which the values are appended; None for 0, 1, 2, ...
         """
-        counts = np.bincount(rows, minlength=1)
-        while not restore_kernels.fill_blocks(*self.parts, counts):
-            self.grow(int(self.sizes[np.searchsorted(self.sizes, counts)][counts > 0].sum()))
+        self.give_blocks(np.bincount(rows, minlength=1))
         if order is None:
             restore_kernels.append_all(self.data, self.start, self.length, rows, values)
         else:
             restore_kernels.append_in_order(self.data, self.start, self.length, rows, values, order)
+
+    def give_blocks(self, counts: npt.NDArray[np.int64]) -> None:
+        """Give each empty row r for which counts[r] isn't 0 a block for that many elements. O(rows)."""
+        while not restore_kernels.fill_blocks(*self.parts, counts):
+            self.grow(int(self.sizes[np.searchsorted(self.sizes, counts)][counts > 0].sum()))
 
     def append(self, row: int, value: int) -> None:
         """Append one value."""

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from actors.core import arena_kernels, ids, kernels, limits, postings_kernels, restore_kernels
+from actors.core import arena_kernels, ids, kernels, limits, marks_kernels, postings_kernels, restore_kernels
 from actors.core.found import HIDDEN_FLAGS, Weights
 from actors.core.home import Ask, Wake
+from actors.core.marks import Marks
 from actors.core.postings import Asked, Document, Postings, whole
 from actors.core.replica import Replica
 from actors.core.snapshot import TABLES
@@ -79,6 +80,7 @@ def main() -> None:
     day.write("delete", tweets[0], ADA)
     _restore(day)
     _search(day)
+    _mark()
     state = day.replica.state
     state.rings.ordered[0] = 0  # as after deliveries that came out of order
     state.rings.view(0)
@@ -129,10 +131,28 @@ def _search(day: _Day) -> None:
     assert postings.arrivals(newest, c["tweet_id"], c["flags"], HIDDEN_FLAGS, arrived)
 
 
+def _mark() -> None:
+    """Put marks on shelves, look at them, take them away, and load them out of order."""
+    marks, keys = Marks(tidy_from=4), np.array([3, 1, 2], dtype=np.int64)
+    for kind, dense in ((1, True), (2, False)):
+        marks.declare(kind, dense)
+        for key in keys.tolist():
+            marks.put(kind, 1, key, START_MS)
+        marks.page(kind, 1, START_MS << 16, 2)
+        marks.among(kind, 1, keys)
+        marks.drop(kind, 1, marks.stamp_of(kind, 1, 2) and 2)
+        dumped = marks.dump(kind)
+        marks.clear(kind, 1)
+        marks.fill(kind, *(column[::-1] for column in dumped))
+    assert marks.check() == []
+
+
 def compiled() -> dict[str, int]:
     """Return, per kernel that Python calls, for how many sets of types it is compiled or loaded in this process."""
-    modules = vars(arena_kernels) | vars(kernels) | vars(postings_kernels) | vars(restore_kernels)
-    inner = {"take_block", "grow_row"}  # kernels of several modules call these, Python never does
+    modules: dict[str, Any] = {}
+    for module in (arena_kernels, kernels, marks_kernels, postings_kernels, restore_kernels):
+        modules |= vars(module)
+    inner = {"take_block", "grow_row", "next_stamp"}  # kernels call these, Python never does
     found = {
         name: f
         for name, f in modules.items()

@@ -232,3 +232,46 @@ class TwinPostings:
             tf = self.frequency(document, word)
             score += math.log(1 + (count - having + 0.5) / (having + 0.5)) * 2.2 * tf / (tf + norm)
         return score
+
+
+def next_stamp(last: int, first: int, own: int) -> int:
+    """The lowest stamp above `last`, at least `first`, that has the bits of `first` where `own` has ones."""
+    stamp = max(first, last + 1)
+    while stamp & own != first & own:
+        stamp += 1
+    return stamp
+
+
+class TwinMarks:
+    """`Marks`: a dict of dicts, key -> stamp in the order of their putting. own: mask of the own bits, by kind."""
+
+    def __init__(self, own: dict[int, int]) -> None:
+        self.own = own
+        self.shelves: dict[tuple[int, int], dict[int, int]] = {}
+
+    def shelf(self, kind: int, place: int) -> dict[int, int]:
+        return self.shelves.get((kind, place), {})
+
+    def put(self, kind: int, place: int, key: int, at_ms: int, low: int) -> bool:
+        shelf = self.shelves.setdefault((kind, place), {})
+        if key in shelf:
+            return False
+        shelf[key] = next_stamp(max(shelf.values(), default=0), (at_ms << 16) + low, self.own[kind])
+        return True
+
+    def drop(self, kind: int, place: int, key: int) -> bool:
+        shelf = self.shelf(kind, place)
+        was_there = shelf.pop(key, None) is not None
+        if not shelf:
+            self.shelves.pop((kind, place), None)
+        return was_there
+
+    def clear(self, kind: int, place: int) -> list[int]:
+        return list(self.shelves.pop((kind, place), {}))
+
+    def page(self, kind: int, place: int, before: int, count: int) -> list[tuple[int, int]]:
+        newest_first = reversed(self.shelf(kind, place).items())
+        return [(key, stamp) for key, stamp in newest_first if not before or stamp < before][:count]
+
+    def dump(self, kind: int) -> list[tuple[int, int, int]]:
+        return [(p, key, s) for (k, p), shelf in sorted(self.shelves.items()) if k == kind for key, s in shelf.items()]
