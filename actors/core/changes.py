@@ -12,7 +12,20 @@ import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
-_SETS = ("accounts", "gone", "freed", "names", "dropped_shards", "tweets", "relations", "arrivals", "adopted", "pulls")
+_SETS = (
+    "accounts",
+    "gone",
+    "freed",
+    "names",
+    "dropped_shards",
+    "tweets",
+    "relations",
+    "marks",
+    "arrivals",
+    "adopted",
+    "pulls",
+    "old_likes",
+)
 
 
 @dataclass(slots=True)
@@ -42,7 +55,8 @@ class Changes:
     names: set[str] = field(default_factory=set)
     tweets: set[int] = field(default_factory=set)
     relations: set[tuple[int, int, int]] = field(default_factory=set)
-    likes: dict[tuple[int, int], None] = field(default_factory=dict)  # in the order of the last like or unlike
+    marks: set[tuple[int, int, int]] = field(default_factory=set)  # kind, owner, key
+    old_likes: set[tuple[int, int]] = field(default_factory=set)  # account, tweet: of a table that is no longer filled
     arrivals: set[int] = field(default_factory=set)
     adopted: set[int] = field(default_factory=set)  # tweets that have become own ones, no longer mere arrivals
     pulls: set[int] = field(default_factory=set)
@@ -57,12 +71,5 @@ class Changes:
         for key in newer.idempotency:
             self.idempotency.pop(key, None)
             self.idempotency[key] = None
-        for account_id, tweet_id in newer.likes:
-            self.like(account_id, tweet_id)
         self.following.items += newer.following.items
         self.followers.items += newer.followers.items
-
-    def like(self, account_id: int, tweet_id: int) -> None:
-        """Remember that a like was set or cleared, after all others."""
-        self.likes.pop((account_id, tweet_id), None)
-        self.likes[account_id, tweet_id] = None

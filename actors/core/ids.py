@@ -58,6 +58,11 @@ def bucket_of_tweet(tweet_id: int) -> int:
     return (tweet_id >> 6) & (BUCKET_COUNT - 1)
 
 
+def buckets_of_tweets(tweet_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """As `bucket_of_tweet` for many."""
+    return (tweet_ids >> 6) & (BUCKET_COUNT - 1)
+
+
 def ms_of_tweet(tweet_id: int) -> int:
     """Return the Unix time of a tweet in milliseconds, read from the id."""
     return tweet_id >> 16

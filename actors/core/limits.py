@@ -28,7 +28,9 @@ PASSWORD_HASH_BYTES_MAX = 1024  # several times an Argon2 hash with its paramete
 ENTRY_BYTES_MAX = TEXT_BYTES_MAX + PROFILE_BYTES_MAX + 2048  # a packed tweet: text, user name, mentions and numbers
 REPOST_WINDOW_COUNT = 40  # candidates just older than a repost that may hide it (Mastodon's REBLOG_FALLOFF)
 FOLLOWING_COUNT_MAX = 100_000  # followees of one account: bounds the work of waking it
-LIKES_COUNT_MAX = 200_000  # standing likes of one account: 20 MB; without it one client could fill a shard
+LIKES_COUNT_MAX = 200_000  # standing likes of one account: 4 MB; without it one client could fill a shard
+BOOKMARKS_COUNT_MAX = 100_000  # of one account, for the same reason
+LISTED_PER_TWEET_MAX = 20_000  # likers, reposters or replies that a tweet lists, the newest: the next one costs 10 us
 ASKED_COUNT_MAX = 200_000  # accounts that one read asks the reader's shard about: 1.6 MB, with a page of reposts 20
 RELATED_COUNT_MAX = 100_000  # accounts that one account blocks, or mutes, for the same reason
 BATCH_BYTES_MAX = 4 * 1024 * 1024  # one actor call between shards: Ray inlines less, and 4 MB packs in about 5 ms
@@ -46,6 +48,7 @@ class Tuning:
     dormant_after_days: days without a read after which a ring is freed.
     arrivals_max: tweets whose bodies a shard keeps for its rings; a power of two.
     deliver_at_once_max: local followers above which a tweet is delivered piece by piece, between requests.
+    marks_max: marks on all shelves of a shard, 18 bytes each: likes, likers, replies, bookmarks.
     tidy_from: elements in unused blocks above which an arena is tidied.
     """
 
@@ -56,6 +59,7 @@ class Tuning:
     accounts_max: int = 2_000_000
     tweets_max: int = 20_000_000
     idempotency_keys_max: int = 200_000
+    marks_max: int = 100_000_000
     outbox_messages_max: int = 200_000
     outbox_bytes_max: int = 128 * 1024 * 1024
     deliver_at_once_max: int = 8_192

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from actors.core import arguments, ids
 from actors.core.entries import Entry
 from actors.core.errors import MovedError, NotFoundError, OverloadedError
-from actors.core.features.rows import FULL_FROM_LEVEL
 from actors.core.render import render_tweet
+from actors.core.terms import FULL_FROM_LEVEL, Kind
 from actors.core.visibility import ReaderFacts, Visibility, question, reader_facts
 
 if TYPE_CHECKING:
@@ -84,6 +84,30 @@ class Lookups:
             return self.home.rendered(n)
         return render_tweet(entry, self.home.original(entry) if entry.orig is not None else None)
 
+    # ---- shelves ----------------------------------------------------------------------------------------------
+
+    def page(self, kind: Kind, owner: int, before: int, count: int) -> list[Any]:
+        """Return a page of a shelf, newest first: `[keys, stamp to go on before, or 0]`. before: 0 for the newest."""
+        arguments.an_id_or_zero(before, "before")
+        keys, stamps = self.state.shelves.page(kind, owner, before, arguments.page_count(count))
+        return [keys.tolist(), int(stamps[-1]) if len(keys) == count else 0]
+
+    def listed_of_tweet(self, kind: Kind, tweet_id: int, viewer: int, before: int, count: int, facts: Any) -> list[Any]:
+        """Return a page of the accounts on a tweet's shelf that a viewer may see, if he may see the tweet.
+
+        Of whom this shard can't say whether a block stands between, the viewer's shard is asked first, as ever.
+        """
+        _, asked = self.entry(tweet_id, viewer, facts)
+        if asked is not None:
+            return asked
+        known = reader_facts(viewer, facts)
+        keys, following = self.page(kind, tweet_id, before, count)
+        hidden = {account_id: self.visibility.is_hidden(known, account_id) for account_id in keys}
+        unknown = [account_id for account_id, is_hidden in hidden.items() if is_hidden is None]
+        if unknown and facts is not None:
+            return question(unknown)
+        return [[account_id for account_id in keys if hidden[account_id] is False], following]
+
     # ---- before a write ---------------------------------------------------------------------------------------
 
     def check_outboxes(self) -> None:
@@ -96,6 +120,11 @@ class Lookups:
                     f"{waiting} messages of shard {self.state.shard} wait for shard {shard}; try again",
                     retry_after_s=1.0,
                 )
+
+    def require_level(self, level: int) -> None:
+        """Raise OverloadedError while older processes are about, which would not read what this writes."""
+        if self.state.level < level:
+            raise OverloadedError("the cluster is being upgraded; this works once all of it is", retry_after_s=5.0)
 
     def timed(self, command: list[Any], now_ms: int) -> list[Any]:
         """Return a command with its time at the end, where all processes of the cluster take it."""

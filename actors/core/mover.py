@@ -21,10 +21,10 @@ import numpy as np
 
 from actors.core import arguments, ids, levels
 from actors.core.errors import InvalidError, MalformedError, MovedError, OverloadedError
-from actors.core.features.rows import Prepared, nothing, same
 from actors.core.moving import Outgoing, Sweeper, facts, mask_of
 from actors.core.parts import PartCheck
 from actors.core.state import ShardState
+from actors.core.terms import Prepared, nothing, same
 
 OPERATIONS = (
     "freeze", "thaw", "remap", "level", "born", "drained",

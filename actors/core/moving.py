@@ -36,10 +36,12 @@ from actors.core import ids, restore_kernels
 from actors.core.changes import Changes
 from actors.core.entries import Entry, pack, unpack
 from actors.core.features.follows import drop_following
+from actors.core.features.likes import LIKE
 from actors.core.features.pull_authors import start_pull_logs
 from actors.core.features.reposts import unlist_repost
 from actors.core.flags import KINDS
 from actors.core.people import Account
+from actors.core.terms import FULL_FROM_LEVEL, Kind, Owner
 
 if TYPE_CHECKING:
     from actors.core.state import ShardState
@@ -49,6 +51,7 @@ PART_BYTES = 256 * 1024  # of a part, about; one huge list of followers may be m
 PART_ITEMS_BYTES = 200  # what an account without anything counts for
 SCAN_NAMES = 20_000  # names looked at for one part: 5 ms
 EDGES_OF_PART = PART_BYTES // 8
+MARKS_OF_PART = PART_BYTES // 16
 
 
 class Incoming(NamedTuple):
@@ -183,13 +186,18 @@ class Outgoing:
         state, dirty = self.state, self._dirty
         touched = [state.people.accounts[row].account_id for row in changes.accounts]
         touched += [account_id for account_id, _, _ in changes.relations]
-        touched += [account_id for account_id, _ in changes.likes]
         ours = self._of_buckets([a for a in touched if a])
         dirty["accounts"].update(ours)
         self.accounts.update(a for a in ours if a in state.people.row_of)
         for name, log in (("following", changes.following), ("followers", changes.followers)):
             for own, _, _ in log.items:
                 dirty[name].update(own[self._mask[ids.buckets_of_accounts(own)]].tolist())
+        for kind, owner, _ in changes.marks:
+            bucket_of = (
+                ids.bucket_of_account if state.shelves.kinds[kind].owner is Owner.ACCOUNT else ids.bucket_of_tweet
+            )
+            if self._mask[bucket_of(owner)]:
+                dirty["marks"].add((kind, owner))
         dirty["tweets"].update(t for t in changes.tweets if self._mask[ids.bucket_of_tweet(t)])
         dirty["names"].update(n for n in changes.names if self._mask[ids.bucket_of_name(n)])
         dirty["keys"].update(dict.fromkeys(k for k in changes.idempotency if self._mask[ids.bucket_of_account(k[0])]))
@@ -211,7 +219,8 @@ class Outgoing:
 
     def _changed(self, dirty: dict[str, Any]) -> Iterator[tuple[list[Any], int]]:
         """Yield (item, its bytes, about) for everything that is noted."""
-        row_of, tweets, held = self.state.people.row_of, self.state.tweets, self.state.people.names
+        state = self.state
+        row_of, tweets, held = state.people.row_of, state.tweets, state.people.names
         for account_id in sorted(a for a in dirty["accounts"] if a in row_of):
             yield self._account(account_id), PART_ITEMS_BYTES
         for name in ("following", "followers"):
@@ -223,6 +232,8 @@ class Outgoing:
                 yield ["tweets", [], [tweet_id]], PART_ITEMS_BYTES
             else:
                 yield ["tweets", [list(entry)], []], PART_ITEMS_BYTES + len(entry.body) + len(entry.orig or b"")
+        for kind, owner in sorted(dirty["marks"]):
+            yield from self._shelf(state.shelves.kinds[kind], owner)
         for name in sorted(dirty["names"]):
             yield ["names", [[name, *held.get(name, (0, False))]]], PART_ITEMS_BYTES
         for key in dirty["keys"]:
@@ -239,7 +250,8 @@ class Outgoing:
         return [
             "account", state.people.accounts[row].to_row(), int(state.people.last_read_day[row]),
             None if pulled is None else sorted(pulled),
-            [sorted(kind.get(row, ())) for kind in state.graph.relations], list(state.likes.get(row, ())),
+            [sorted(kind.get(row, ())) for kind in state.graph.relations],
+            [] if state.level >= FULL_FROM_LEVEL else state.shelves.view(LIKE, account_id)[0].tolist(),
         ]  # fmt: skip
 
     def _packed(self, items: Iterator[tuple[list[Any], int]]) -> Iterator[bytes]:
@@ -264,6 +276,25 @@ class Outgoing:
             if begin >= len(every) or not len(view):
                 return
 
+    def _shelf(self, kind: Kind, owner: int) -> Iterator[tuple[list[Any], int]]:
+        """Yield a shelf in pieces, one at least: an empty one may have been given fuller."""
+        if self.state.level < FULL_FROM_LEVEL:
+            return
+        begin = 0
+        while True:
+            keys, stamps = self.state.shelves.view(kind, owner)
+            both = [side[begin : begin + MARKS_OF_PART].tobytes() for side in (keys, stamps)]
+            yield ["marks", kind.number, owner, begin, *both], 2 * len(both[0]) + PART_ITEMS_BYTES
+            begin += MARKS_OF_PART
+            if begin >= len(keys):
+                return
+
+    def _shelves(self, owner: Owner, owner_id: int) -> Iterator[tuple[list[Any], int]]:
+        shelves = self.state.shelves
+        for kind in shelves.kinds_of(owner):
+            if shelves.count(kind, owner_id):
+                yield from self._shelf(kind, owner_id)
+
     def _items(self) -> Iterator[tuple[list[Any], int]]:
         """Yield (item, its bytes, about)."""
         state = self.state
@@ -271,9 +302,10 @@ class Outgoing:
             yield self._account(account_id), PART_ITEMS_BYTES
             for name in ("following", "followers"):
                 yield from self._edges(name, account_id)
+            yield from self._shelves(Owner.ACCOUNT, account_id)
             tweet_ids, done = _tweet_ids(state, state.people.row_of[account_id]), 0
             while done < len(tweet_ids):
-                entries, size = [], 0
+                begun, entries, size = done, [], 0
                 while done < len(tweet_ids) and size < PART_BYTES // 4:
                     entry = state.tweets.get(tweet_ids[done])
                     done += 1
@@ -281,6 +313,8 @@ class Outgoing:
                         entries.append(list(entry))
                         size += 100 + len(entry.body) + len(entry.orig or b"")
                 yield ["tweets", entries, []], size
+                for tweet_id in tweet_ids[begun:done]:
+                    yield from self._shelves(Owner.TWEET, tweet_id)
         names: list[Any] = []
         for number, name in enumerate(self._names, 1):
             if self._mask[ids.bucket_of_name(name)] and name in state.people.names:
@@ -298,7 +332,7 @@ class Outgoing:
 
 def _nothing_dirty() -> dict[str, Any]:
     """Return keys by kind; those of idempotency in the order in which they were learnt."""
-    return {**{name: set() for name in ("accounts", "following", "followers", "tweets", "names")}, "keys": {}}
+    return {**{name: set() for name in ("accounts", "following", "followers", "tweets", "marks", "names")}, "keys": {}}
 
 
 def facts(state: ShardState, accounts: dict[int, int], account_ids: Iterable[int]) -> list[int]:
@@ -308,8 +342,9 @@ def facts(state: ShardState, accounts: dict[int, int], account_ids: Iterable[int
     every = np.array(order, dtype=np.int64)
     arenas = (state.graph.following, state.graph.followers, state.tweets.log)
     lengths = [int(arena.length[rows].sum()) for arena in arenas]
-    likes = sum(len(state.likes.get(row, ())) for row in rows.tolist())
-    return [len(order), int((every & 0xFFFFFFFF).sum()), *lengths, likes]
+    shelves = state.shelves
+    marks = sum(shelves.count(kind, a) for kind in shelves.kinds_of(Owner.ACCOUNT) for a in order)
+    return [len(order), int((every & 0xFFFFFFFF).sum()), *lengths, marks]
 
 
 # ---- commands: taking -------------------------------------------------------------------------------------
@@ -352,11 +387,9 @@ def _take_account(
         for other in state.graph.relations[kind].get(row, set()) ^ set(others):
             state.graph.relate(row, kind, other, other in others)
             state.changes.relations.add((account.account_id, kind, other))
-    known = state.likes.pop(row, {})
-    for tweet_id in [*known, *likes]:
-        state.changes.like(account.account_id, tweet_id)
-    if likes:
-        state.likes[row] = dict.fromkeys(likes)
+    if state.level < FULL_FROM_LEVEL:
+        keys = np.array(likes, dtype=np.int64)
+        state.shelves.replace(LIKE, account.account_id, 0, keys, np.arange(1, len(keys) + 1, dtype=np.int64))
     state.changes.accounts.add(row)
 
 
@@ -416,10 +449,16 @@ def _take_tweets(state: ShardState, entries: list[list[Any]], gone: list[int]) -
         known = state.tweets.get(tweet_id)
         if known is not None:
             row = state.people.away[known.author_id]
+            state.shelves.clear_tweet(tweet_id)
             state.tweets.remove(row, tweet_id)
             if known.is_repost:
                 state.reposts.get(row, {}).pop(known.orig_id, None)
             changed.tweets.add(tweet_id)
+
+
+def _take_marks(state: ShardState, kind: int, owner: int, begin: int, keys: bytes, stamps: bytes) -> None:
+    sides = [np.frombuffer(side, dtype="<i8").astype(np.int64) for side in (keys, stamps)]
+    state.shelves.replace(state.shelves.kinds[kind], owner, begin, *sides)
 
 
 def _take_names(state: ShardState, rows: list[list[Any]]) -> None:
@@ -448,6 +487,7 @@ def _take_clock(state: ShardState, last: list[list[int]], counts: list[int]) -> 
 
 _TAKERS: dict[str, Callable[..., None]] = {
     "account": _take_account, "following": _take_following, "followers": _take_followers, "tweets": _take_tweets,
+    "marks": _take_marks,
     "names": _take_names, "keys": _take_keys, "clock": _take_clock,
 }  # fmt: skip
 
@@ -495,11 +535,12 @@ def _forget(state: ShardState, account_id: int) -> None:
         for other in list(graph.relations[kind].get(row, ())):
             graph.relate(row, kind, other, False)
             changes.relations.add((account_id, kind, other))
-    for tweet_id in state.likes.pop(row, {}):
-        changes.like(account_id, tweet_id)
+    state.shelves.clear_account(account_id)
     state.reposts.pop(row, None)
     state.pull_shards.pop(account_id, None)
     tweet_ids = _tweet_ids(state, row)
+    for tweet_id in tweet_ids:
+        state.shelves.clear_tweet(tweet_id)
     state.tweets.remove_all(row)
     changes.tweets.update(tweet_ids)
     for tweet_id in tweet_ids:

@@ -8,14 +8,17 @@ Rules of this file
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 from actors.core import arguments, flags, ids, kernels, limits
 from actors.core.entries import Entry, unpack
 from actors.core.errors import InvalidError
+from actors.core.features import KINDS
 from actors.core.people import PROFILE_FIELDS, Account
 from actors.core.render import render_tweet
+from actors.core.terms import Owner
 
 PART_BYTES_MAX = 4 << 20  # of a lane's request, less than its frame
 NUMBER_BYTES = 8
@@ -31,6 +34,7 @@ class PartCheck:
         self._buckets = buckets
         self._checks: dict[str, Callable[..., None]] = {
             "account": self._account, "following": self._edges, "followers": self._edges, "tweets": self._tweets,
+            "marks": self._marks,
             "names": self._names, "keys": self._keys, "clock": self._clock,
         }  # fmt: skip
 
@@ -94,6 +98,22 @@ class PartCheck:
             original = render_tweet(Entry(*unpack(entry.orig or b""))) if entry.flags & kernels.FLAG_REPOST else None
             render_tweet(entry, original)
         arguments.id_list(gone, COUNTS_MAX, "gone")
+
+    def _marks(self, kind: Any, owner: Any, begin: Any, keys: Any, stamps: Any) -> None:
+        known = KINDS.get(kind) if type(kind) is int else None
+        if known is None:
+            raise InvalidError(f"marks are of no kind {arguments.shown(kind)}", "part")
+        if known.owner is Owner.ACCOUNT:
+            self._arriving(owner)
+        elif ids.bucket_of_tweet(arguments.an_id(owner, "owner")) not in self._buckets:
+            raise InvalidError(f"tweet {owner} is in no bucket that is expected", "part")
+        arguments.whole(begin, 0, ids.ID_MAX, "begin")
+        given, order = (arguments.packed_ids(side, PART_BYTES_MAX // NUMBER_BYTES, "marks") for side in (keys, stamps))
+        rises = all(a < b for a, b in itertools.pairwise([0, *order]))
+        if len(given) != len(order) or len(set(given)) != len(given) or not rises:
+            raise InvalidError(f"the marks of {owner} are no distinct keys with stamps that rise", "part")
+        for key in given:
+            arguments.an_id(key, "key")
 
     def _names(self, rows: Any) -> None:
         for name, account_id, confirmed in arguments.listed(rows, COUNTS_MAX, "names"):

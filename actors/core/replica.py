@@ -15,9 +15,8 @@ from actors.core.apply import apply
 from actors.core.arguments import an_id_or_zero, page_count, shown
 from actors.core.entries import pack, unpack
 from actors.core.errors import FrozenError, InvalidError, MalformedError, RookeryError
-from actors.core.features import READS, WRITES
+from actors.core.features import KINDS, READS, WRITES
 from actors.core.features.logins import answer_token
-from actors.core.features.rows import Prepared
 from actors.core.home import Ask, HomeTimelines, Item, Query, Wake
 from actors.core.lookups import Lookups
 from actors.core.mover import Mover
@@ -26,6 +25,7 @@ from actors.core.restoring import restore
 from actors.core.snapshot import Sealer
 from actors.core.state import ShardState
 from actors.core.tables import Checkpoint, TableChange
+from actors.core.terms import Prepared
 
 MOVES = mover.OPERATIONS
 _MISFITS = (TypeError, ValueError, AttributeError, LookupError, OverflowError)  # what nonsense as arguments raises
@@ -36,6 +36,7 @@ class Replica:
 
     def __init__(self, shard: int, owner_of_bucket: list[int], tuning: limits.Tuning) -> None:
         self.state = ShardState(shard, owner_of_bucket, tuning)
+        self.state.shelves.declare(KINDS.values())
         self.home = HomeTimelines(self.state)
         self.lookups = Lookups(self.state, self.home)
         self.sealer = Sealer(self.state)

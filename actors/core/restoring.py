@@ -22,11 +22,13 @@ import numpy.typing as npt
 from actors.core import ids, kernels, levels, restore_kernels
 from actors.core.arriving import deliver_direct
 from actors.core.entries import NUMBERS, unpack
+from actors.core.features.likes import LIKE
 from actors.core.moving import Incoming
 from actors.core.people import Account
 from actors.core.snapshot import Sealer
 from actors.core.state import ShardState
 from actors.core.tables import Checkpoint, Columns
+from actors.core.terms import Owner
 
 Ints = npt.NDArray[np.int64]
 
@@ -39,6 +41,7 @@ def restore(state: ShardState, checkpoint: Checkpoint) -> Sealer:
     t = checkpoint.tables
     meta = {name: unpack(value) for name, value in zip(t["meta"]["name"], t["meta"]["value"], strict=True)}
     stored: set[int] = set(t["arrivals"]["tweet_id"].tolist())
+    old_likes: set[tuple[int, int]] = set()
     if meta:
         if meta["shard"][0] != state.shard:
             raise ValueError(f"the checkpoint is of shard {meta['shard'][0]}, not of shard {state.shard}")
@@ -64,11 +67,15 @@ def restore(state: ShardState, checkpoint: Checkpoint) -> Sealer:
         _restore_relations(state, t["relations"])
         tweets = t.pop("tweets")
         _restore_tweets(state, accounts, tweets)
+        _restore_marks(state, accounts, t.pop("marks"))
+        old_likes = _restore_old_likes(state, t.pop("likes"))
         _restore_small(state, t, meta)
         arrived = _newest_arrivals(state, [_own(state, tweets), t.pop("arrivals")], meta["lost_max_id"])
         _rebuild_timelines(state, accounts, arrived, following, edges)
     sealer = Sealer(state)
     sealer.place = meta.get("place", 0)
+    state.changes.old_likes |= old_likes
+    state.changes.marks |= {(LIKE.number, account_id, tweet_id) for account_id, tweet_id in old_likes}
     state.changes.arrivals |= stored.difference(state.arrivals.number_of)  # no longer here: the next seal deletes them
     return sealer
 
@@ -146,12 +153,37 @@ def _restore_tweets(state: ShardState, accounts: restore_kernels.Numbering, colu
             state.reposts_of.setdefault(orig_id, set()).add(tweet_id)
 
 
+def _restore_marks(state: ShardState, accounts: restore_kernels.Numbering, marks: Columns) -> None:
+    """Fill the shelves. A kind that this code doesn't know is refused by name: it would be lost."""
+    shelves, number_of = state.shelves, marks["kind"]
+    stored_ids = state.tweets.columns["tweet_id"][: len(state.tweets)]
+    unknown = set(np.unique(number_of).tolist()).difference(shelves.kinds)
+    if unknown:
+        raise ValueError(f"the checkpoint has marks of kinds {sorted(unknown)}, which a newer version wrote")
+    for number, kind in shelves.kinds.items():
+        chosen = np.nonzero(number_of == number)[0]
+        owners = marks["owner"][chosen]
+        if not kind.dense:
+            places = owners
+        elif kind.owner is Owner.ACCOUNT:
+            places = accounts.numbers(owners)
+        else:  # slots are numbered by the order of ids
+            places = np.searchsorted(stored_ids, owners)
+            if len(owners) and not np.array_equal(stored_ids.take(places, mode="clip"), owners):
+                raise ValueError(f"the checkpoint has {kind.name}s of tweets that it doesn't have")
+        shelves.marks.fill(number, places, marks["key"][chosen], marks["stamp"][chosen])
+
+
+def _restore_old_likes(state: ShardState, likes: Columns) -> set[tuple[int, int]]:
+    """Take over the likes of checkpoints from before there were shelves, in their order; the next seal moves them."""
+    accounts, tweets = likes["account_id"], likes["tweet_id"]
+    pairs = [(accounts.item(i), tweets.item(i)) for i in np.argsort(likes["place"]).tolist()]
+    for account_id, tweet_id in pairs:
+        state.shelves.put(LIKE, account_id, tweet_id, 0)
+    return set(pairs)
+
+
 def _restore_small(state: ShardState, t: dict[str, Columns], meta: dict[str, Any]) -> None:
-    likes = t["likes"]
-    for i in np.argsort(likes["place"]).tolist():
-        row = state.people.find(int(likes["account_id"][i]))
-        assert row is not None, "a checkpoint has the likes of accounts that it has"
-        state.likes.setdefault(row, {})[int(likes["tweet_id"][i])] = None
     keys = t["idempotency"]
     for i in np.argsort(keys["place"]).tolist():
         state.idempotency[int(keys["account_id"][i]), keys["key_hash"][i]] = int(keys["tweet_id"][i])

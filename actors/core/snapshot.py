@@ -40,6 +40,11 @@ RELATIONS = Table(
 LIKES = Table(
     "likes", (("account_id", "BIGINT"), ("tweet_id", "BIGINT"), ("place", "BIGINT")), ("account_id", "tweet_id")
 )
+MARKS = Table(
+    "marks",
+    (("owner", "BIGINT"), ("kind", "INTEGER"), ("key", "BIGINT"), ("stamp", "BIGINT")),
+    ("owner", "kind", "key"),
+)
 PULLS = Table("pulls", (("author_id", "BIGINT"), ("floor", "BIGINT")), ("author_id",))
 IDEMPOTENCY = Table(
     "idempotency",
@@ -49,6 +54,7 @@ IDEMPOTENCY = Table(
 OUTBOX = Table("outbox", (("shard", "INTEGER"), ("seq", "BIGINT"), ("message", "BLOB")), ("shard", "seq"))
 TABLES = (
     META, ACCOUNTS, FLOORS, NAMES, TWEETS, ARRIVALS, FOLLOWING, FOLLOWERS, RELATIONS, LIKES, PULLS, IDEMPOTENCY, OUTBOX,
+    MARKS,
 )  # fmt: skip
 
 
@@ -100,7 +106,8 @@ class Sealer:
             self._edges(FOLLOWING, changes.following),
             self._edges(FOLLOWERS, changes.followers),
             self._keyed(RELATIONS, sorted(changes.relations), self._relation),
-            self._keyed(LIKES, list(changes.likes), self._like),
+            TableChange(LIKES, {}, _columns(LIKES, sorted(changes.old_likes))),
+            self._marks(changes),
             self._keyed(PULLS, [(a,) for a in sorted(changes.pulls | set(state.pull_logs.logs))], self._pull),
             self._keyed(IDEMPOTENCY, list(changes.idempotency), self._key),
             self._outbox(changes),
@@ -173,11 +180,17 @@ class Sealer:
         related = row is not None and self.state.graph.related(row, kind, other)
         return (account_id, kind, other) if related else None
 
-    def _like(self, account_id: int, tweet_id: int) -> tuple[Any, ...] | None:
-        row = self.state.people.find(account_id)
-        self.place += 1
-        liked = row is not None and tweet_id in self.state.likes.get(row, ())
-        return (account_id, tweet_id, self.place) if liked else None
+    def _marks(self, changes: Changes) -> TableChange:
+        """Store marks with their stamps, which keep their order."""
+        shelves = self.state.shelves
+        rows, gone = [], []
+        for number, owner, key in sorted(changes.marks):
+            stamp = shelves.stamp_of(shelves.kinds[number], owner, key)
+            if stamp:
+                rows.append((owner, number, key, stamp))
+            else:
+                gone.append((owner, number, key))
+        return TableChange(MARKS, _columns(MARKS, rows), _columns(MARKS, gone))
 
     def _pull(self, author_id: int) -> tuple[Any, ...] | None:
         log = self.state.pull_logs.logs.get(author_id)

@@ -32,11 +32,12 @@ from actors.core.outbox import Outbox
 from actors.core.people import People
 from actors.core.pull_logs import PullLogs
 from actors.core.rings import Rings
+from actors.core.shelves import Shelves
 from actors.core.tweets import OwnTweets
 
 if TYPE_CHECKING:
-    from actors.core.features.rows import Effect
     from actors.core.moving import Incoming, Outgoing
+    from actors.core.terms import Effect
 
 Ints = npt.NDArray[np.int64]
 
@@ -63,8 +64,8 @@ class ShardState:
         self.pull_logs = PullLogs(self.arrivals, tuning.timeline_length)
         self.deliveries = Deliveries(self.arrivals, self.rings, self.graph, tuning.deliver_at_once_max)
         self.clock = ids.TweetIdClock()
+        self.shelves = Shelves(self)
         self.pull_shards: dict[int, set[int]] = {}  # own pull authors -> shards that keep their log
-        self.likes: dict[int, dict[int, None]] = {}  # row -> liked tweets, oldest like first
         self.reposts: dict[int, dict[int, int]] = {}  # row -> original -> repost
         self.reposts_of: dict[int, set[int]] = {}  # original -> reposts by this shard's accounts
         self.waking: dict[int, tuple[int, set[int]]] = {}  # account -> (wake number, shards still to answer)
@@ -143,7 +144,10 @@ class ShardState:
     def tidy(self) -> bool:
         """Slide some blocks together where over a 64th of an arena is waste; return whether there is more to do."""
         graph = self.graph
-        arenas = (self.rings.arena, graph.following, graph.followers, graph.local_followers, self.tweets.log)
+        arenas = (
+            self.rings.arena, graph.following, graph.followers, graph.local_followers, self.tweets.log,
+            self.shelves.marks.arena,
+        )  # fmt: skip
         return any(arena.tidy(64) for arena in arenas)
 
     def note_tweet(self, tweet_id: int, is_new: bool) -> None:

@@ -130,6 +130,10 @@ class OwnTweets:
         for name, column in self.columns.items():
             self.columns[name] = np.concatenate([column, np.zeros(room, dtype=column.dtype)])
 
+    def find(self, tweet_id: int) -> int | None:
+        """Return the slot of a tweet, None if it isn't here."""
+        return self.slot_of.get(tweet_id)
+
     def get(self, tweet_id: int) -> Entry | None:
         """Return a tweet, or None."""
         slot = self.slot_of.get(tweet_id)

@@ -14,7 +14,9 @@ import numpy as np
 
 from actors.core import ids, kernels
 from actors.core.entries import pack
+from actors.core.features.likes import LIKE
 from actors.core.state import ShardState
+from actors.core.terms import Owner
 
 
 def check(state: ShardState) -> list[str]:
@@ -29,6 +31,7 @@ def check(state: ShardState) -> list[str]:
         + state.pull_logs.check()
         + state.deliveries.check()
         + [problem for outbox in state.outboxes.values() for problem in outbox.check()]
+        + state.shelves.check()
         + _check_completeness(state)
         + _check_references(state)
         + _check_owners(state)
@@ -106,15 +109,29 @@ def digest(state: ShardState) -> str:
         h.update(graph.followers.view(row).tobytes())
         h.update(state.tweets.log.view(row).tobytes())
         h.update(pack([sorted(kind.get(row, ())) for kind in graph.relations]))
-        h.update(pack([list(state.likes.get(row, ())), sorted(state.reposts.get(row, {}).items())]))
+        h.update(pack([state.shelves.view(LIKE, account_id)[0].tolist(), sorted(state.reposts.get(row, {}).items())]))
         h.update(pack(account_id in state.pull_shards))
     h.update(pack(sorted(people.names.items())))
     for tweet_id in sorted(state.tweets.slot_of):
         entry = state.tweets.get(tweet_id)
         h.update(pack(entry and list(entry)))
+    if state.level:
+        _digest_shelves(state, h)
     h.update(pack(sorted((k[0], k[1], v) for k, v in state.idempotency.items())))
     h.update(pack([state.map_epoch, state.owner.astype(np.uint8).tobytes(), state.frozen]))
     if state.level:  # digests of level 0 are what they were before there were levels
         h.update(pack(["level", state.level]))
     h.update(pack([sorted(state.inbox.items()), sorted((s, o.next_seq) for s, o in state.outboxes.items())]))
     return h.hexdigest()
+
+
+def _digest_shelves(state: ShardState, h: hashlib.blake2b) -> None:
+    """Add every shelf of what is this shard's, by owner, in the order in which the keys were put."""
+    for number, kind in sorted(state.shelves.kinds.items()):
+        places, keys, stamps = state.shelves.marks.dump(number)
+        owners = state.shelves.owners_of(kind, places)
+        bucket_of = ids.buckets_of_accounts if kind.owner is Owner.ACCOUNT else ids.buckets_of_tweets
+        own = state.owner[bucket_of(owners)] == state.shard if len(owners) else np.zeros(0, dtype=np.bool_)
+        order = np.lexsort((stamps[own], owners[own]))
+        for column in (owners[own], keys[own], stamps[own]):
+            h.update(column[order].astype("<i8").tobytes())

@@ -12,7 +12,7 @@ import pytest
 from actors.commits import Commits
 from actors.core.entries import pack
 from actors.core.errors import ConflictError, OverloadedError, RookeryError
-from actors.core.features.rows import Prepared
+from actors.core.terms import Prepared
 from actors.core.verify import digest
 from actors.exchange import Exchange
 from actors.metrics import ShardMetrics

@@ -13,11 +13,11 @@ from actors.core import ids, limits
 from actors.core.entries import pack
 from actors.core.errors import RookeryError
 from actors.core.features import READS, WRITES
-from actors.core.features.rows import Key
 from actors.core.home import Ask, Wake
 from actors.core.levels import LEVEL
 from actors.core.replica import Replica
 from actors.core.snapshot import TABLES
+from actors.core.terms import Key
 from actors.core.verify import check, digest
 from persistence.memory import MemoryCheckpointStore
 

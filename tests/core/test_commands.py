@@ -9,6 +9,8 @@ import pytest
 from actors.core import ids, limits
 from actors.core.apply import apply
 from actors.core.errors import ConflictError, ForbiddenError, InvalidError, MovedError, NotFoundError, UnauthorizedError
+from actors.core.features import likes
+from actors.core.features.likes import LIKE
 from actors.core.home import Query
 from actors.core.verify import digest
 from tests.core.harness import NOW_MS, SMALL, Shards, packed_original
@@ -258,9 +260,9 @@ def test_a_like_of_a_tweet_that_is_gone_is_taken_back(shards):
     tweet = shards.post(shards.ada)
     shards.do("delete", tweet, shards.ada)
     shards.send("like", shards.bob, tweet)
-    assert tweet in shards.state_of(shards.bob).likes[shards.row_of(shards.bob)]
+    assert shards.state_of(shards.bob).shelves.contains(LIKE, shards.bob, tweet)
     shards.exchange()
-    assert tweet not in shards.state_of(shards.bob).likes[shards.row_of(shards.bob)]
+    assert not shards.state_of(shards.bob).shelves.contains(LIKE, shards.bob, tweet)
 
 
 def test_changed_counts_are_flushed_in_one_message_a_shard_and_then_not_again(shards):
@@ -366,7 +368,7 @@ def test_the_clock_going_back_makes_no_id_twice(shards):
 
 
 def test_an_account_may_like_and_block_only_so_much_and_older_ones_still_answer(shards, monkeypatch):
-    monkeypatch.setattr(limits, "LIKES_COUNT_MAX", 2)
+    monkeypatch.setattr(likes, "LIKE", replace(LIKE, limit=2))
     monkeypatch.setattr(limits, "RELATED_COUNT_MAX", 1)
     tweets = [shards.post(shards.ada) for _ in range(3)]
     assert [shards.do("like", shards.bob, tweet_id) for tweet_id in tweets[:2]] == [True, True]

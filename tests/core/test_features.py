@@ -11,7 +11,7 @@ import pytest
 from actors.core.apply import COMMANDS
 from actors.core.features import FEATURES, FOLLOWER_READS, FRESH_READS, HIDING, MESSAGES, READS, SHARD_WIDE, WRITES
 from actors.core.features import _by_name as by_name
-from actors.core.features.rows import Key
+from actors.core.terms import Key
 
 ROWS = [pytest.param(row, id=row.name) for feature in FEATURES for row in (*feature.writes, *feature.reads)]
 HANDLERS = [

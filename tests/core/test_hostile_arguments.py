@@ -92,6 +92,7 @@ def spoilt(draw, fitting):
 
 
 FACTS = st.none() | st.tuples(IDS, IDS).map(list)
+LISTED = st.tuples(TWEET, ACCOUNT, COUNT, COUNT, FACTS)
 PAGE = (st.integers(0, 1 << 63), st.integers(0, 3), st.integers(0, 3))
 FITTING = {
     "register": REGISTRATION, "register_many": rows(REGISTRATION), "login_token": st.tuples(ACCOUNT, st.binary()),
@@ -111,6 +112,9 @@ FITTING = {
     "cards": st.tuples(ACCOUNTS, ACCOUNT | st.just(0)), "blocked_among": st.tuples(ACCOUNT, IDS),
     "names": st.tuples(st.lists(NAME, max_size=3)), "credentials": st.tuples(ACCOUNT),
     "reader": st.tuples(ACCOUNT),
+    "likes": st.tuples(ACCOUNT, COUNT, COUNT), "bookmarks": st.tuples(ACCOUNT, COUNT, COUNT),
+    "likers": LISTED, "reposters": LISTED, "replies": LISTED,
+    "bookmark": st.tuples(ACCOUNT, TWEET), "unbookmark": st.tuples(ACCOUNT, TWEET),
     "token": st.tuples(ACCOUNT, st.binary()), "token_owner": st.tuples(st.binary()), "export": st.tuples(COUNT, COUNT),
 }  # fmt: skip
 for name in ("follow", "unfollow", "block", "unblock", "mute", "unmute", "profile"):
@@ -130,7 +134,7 @@ TYPICAL = {
     "follow": [HERE[0], 399], "unfollow": [HERE[0], THERE[0]],
     "follow_many": [HERE[0].to_bytes(8, "little"), HERE[1].to_bytes(8, "little")],
     "block": [HERE[0], THERE[0]], "unblock": [HERE[2], THERE[1]], "mute": [HERE[0], THERE[0]],
-    "unmute": [HERE[0], THERE[0]],
+    "unmute": [HERE[0], THERE[0]], "bookmark": [HERE[0], TWEETS[1]], "unbookmark": [HERE[0], TWEETS[3]],
 }  # fmt: skip
 NASTY = [
     None, True, False, *EDGES, float(HERE[0]), 1.5, float("nan"), float("inf"), 1e300, "", "x", str(HERE[0]), b"",

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from actors.core import ids, moving
 from actors.core.entries import pack, unpack
 from actors.core.errors import FrozenError, InvalidError, MovedError, OverloadedError, RookeryError
+from actors.core.features.likes import LIKE
 from actors.core.replica import MOVES, Replica
 from actors.core.verify import check, digest
 from cluster import rebalancing
@@ -86,7 +87,7 @@ def facts_of(shards, account_id):
     return [
         state.people.accounts[row].to_row(), state.graph.following.view(row).tolist(),
         state.graph.followers.view(row).tolist(), [state.tweets.get(t) for t in log],
-        [sorted(kind.get(row, ())) for kind in state.graph.relations], list(state.likes.get(row, ())),
+        [sorted(kind.get(row, ())) for kind in state.graph.relations], state.shelves.view(LIKE, account_id)[0].tolist(),
         sorted(state.reposts.get(row, {}).items()), account_id in state.pull_shards,
         sorted((k, v) for k, v in state.idempotency.items() if k[0] == account_id),
     ]  # fmt: skip

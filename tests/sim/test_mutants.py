@@ -20,8 +20,8 @@ import pytest
 from actors.core import moving, replication
 from actors.core.apply import COMMANDS, apply_batch
 from actors.core.features import tweets
-from actors.core.features.rows import nothing
 from actors.core.outbox import Outbox
+from actors.core.terms import nothing
 from actors.core.visibility import Visibility
 from tests.sim import cluster, replicas
 from tests.sim.test_simulation import check_counts, check_visible, run, verify
@@ -134,7 +134,7 @@ def ask_no_reader(patch):
 
 def count_what_is_private(patch):
     """Replies are counted, whoever may see them."""
-    original = tweets.count_reply
+    original = tweets.tell_reply
     patch.setattr(
         tweets,
         "count_reply",

@@ -11,6 +11,7 @@ from actors.core import ids, limits
 from actors.core.entries import pack
 from actors.core.errors import NotFoundError, RookeryError
 from actors.core.facts import read_facts
+from actors.core.features.likes import LIKE
 from actors.core.flags import BLOCK
 from actors.core.levels import LEVEL
 from cluster import rebalancing
@@ -299,8 +300,9 @@ def check_counts(work: Workload) -> None:
     work.sim.drain()  # waking accounts has asked for counts
     likes: dict[int, int] = {}
     for shard in work.sim.shards:
-        for mine in shard.replica.state.likes.values():
-            for tweet_id in mine:
+        _, liked, _ = shard.replica.state.shelves.marks.dump(LIKE.number)
+        if liked.size:
+            for tweet_id in liked.tolist():
                 likes[tweet_id] = likes.get(tweet_id, 0) + 1
     replies, reposts = count_answers(work)
     for shard in work.sim.shards:

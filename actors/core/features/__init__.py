@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 from actors.core.features import (
     accounts,
     blocks,
+    bookmarks,
     counts,
     dormancy,
     follows,
@@ -20,10 +21,11 @@ from actors.core.features import (
     logins,
     operators,
     pull_authors,
+    replies,
     reposts,
     tweets,
 )
-from actors.core.features.rows import Effect, Feature, Key, Read, Write
+from actors.core.terms import Effect, Feature, Key, Kind, Read, Write
 
 FEATURES: Final[tuple[Feature, ...]] = (
     accounts.FEATURE,
@@ -31,20 +33,23 @@ FEATURES: Final[tuple[Feature, ...]] = (
     tweets.FEATURE,
     reposts.FEATURE,
     likes.FEATURE,
+    bookmarks.FEATURE,
     follows.FEATURE,
     blocks.FEATURE,
     dormancy.FEATURE,
     pull_authors.FEATURE,
     counts.FEATURE,
+    replies.FEATURE,
     operators.FEATURE,
 )
 
 
+N = TypeVar("N")
 T = TypeVar("T")
 
 
-def _by_name(pairs: Iterable[tuple[str, T]]) -> Mapping[str, T]:
-    rows: dict[str, T] = {}
+def _by_name(pairs: Iterable[tuple[N, T]]) -> Mapping[N, T]:
+    rows: dict[N, T] = {}
     for name, row in pairs:
         if name in rows:
             raise ValueError(f"two features claim {name!r}")
@@ -57,6 +62,8 @@ READS: Final[Mapping[str, Read]] = _by_name((read.name, read) for f in FEATURES 
 COMMANDS: Final[Mapping[str, Callable[..., Any]]] = _by_name(pair for f in FEATURES for pair in f.commands.items())
 EFFECTS: Final[Mapping[str, Effect]] = _by_name((effect.name, effect) for f in FEATURES for effect in f.effects)
 MESSAGES: Final[Mapping[str, Callable[..., None]]] = {name: effect.handle for name, effect in EFFECTS.items()}
+
+KINDS: Final[Mapping[int, Kind]] = _by_name((kind.number, kind) for f in FEATURES for kind in f.kinds)
 
 HIDING: Final = frozenset(write.name for write in WRITES.values() if write.hides)
 FOLLOWER_READS: Final = frozenset(read.name for read in READS.values() if read.from_followers)

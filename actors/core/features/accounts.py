@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from actors.core import arguments, ids, limits
 from actors.core.errors import ConflictError, MovedError, OverloadedError
-from actors.core.features.rows import Effect, Feature, Key, Prepared, Read, To, Write, same
 from actors.core.people import PROFILE_FIELDS, Account
 from actors.core.render import render_card, render_profile
+from actors.core.terms import Effect, Feature, Key, Prepared, Read, To, Write, same
 from actors.core.visibility import reader_facts
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import numpy as np
 from actors.core import arguments, limits
 from actors.core.errors import InvalidError
 from actors.core.features.follows import unfollow
-from actors.core.features.rows import Effect, Feature, Prepared, Read, To, Write, nothing, same
 from actors.core.flags import BLOCK, BLOCKED_BY, MUTE
+from actors.core.terms import Effect, Feature, Prepared, Read, To, Write, nothing, same
 
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.core.features.rows import Effect, Feature, To
-from actors.core.flags import FLAG_UNCOUNTED
+from actors.core.terms import Effect, Feature, To
 
 if TYPE_CHECKING:
     from actors.core.state import ShardState
@@ -30,18 +29,6 @@ def flush_counts(state: ShardState) -> int:
     if rows:
         state.tell_all(list(range(state.shard_count)), COUNTS, rows)
     return len(rows)
-
-
-def count_reply(
-    state: ShardState, in_reply_to: int, reply_id: int, author_id: int, flags: int, on: bool, at_ms: int
-) -> None:
-    """Have a reply counted by the shard of what it answers, or no longer counted.
-
-    Whether it counts stands in its own flags, since the command that made it: journals from before that flag count
-    what isn't public as well, and what was counted then is taken back when it is deleted.
-    """
-    counted = 0 if flags & FLAG_UNCOUNTED else 1 if on else -1
-    state.tell(state.shard_of_tweet(in_reply_to), REPLIED, in_reply_to, counted, author_id, reply_id, at_ms, on)
 
 
 def count(state: ShardState, tweet_id: int, name: str, step: int) -> bool:
@@ -70,25 +57,11 @@ def on_count_ask(state: ShardState, source: int, tweet_ids: list[int]) -> None:
             state.send(source, ["deleted", tweet_id])
 
 
-def on_replied(
-    state: ShardState, source: int, tweet_id: int, step: int, actor: int = 0, reply_id: int = 0, at_ms: int = 0,
-    on: bool = False,
-) -> None:  # fmt: skip
-    """Count a reply, 1 or -1. 0 is what one that isn't public leaves: a message that changes no count.
-
-    It is sent, and handled like any other, so that replicas of two versions number their messages alike.
-    """
-    count(state, tweet_id, "replies", step)
-
-
 COUNTS = Effect("counts", on_counts, To.ALL, ("count_rows",))
 COUNT_ASK = Effect("count_ask", on_count_ask, To.TWEET, ("tweets",))
-REPLIED = Effect(
-    "replied", on_replied, To.TWEET, ("tweet", "step", "actor", "reply", "at_ms", "on"), short=2, undone_by="replied"
-)
 
 FEATURE = Feature(
     "counts",
     commands={"flush_counts": flush_counts},
-    effects=(COUNTS, COUNT_ASK, REPLIED),
+    effects=(COUNTS, COUNT_ASK),
 )

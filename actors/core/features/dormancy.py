@@ -16,7 +16,7 @@ import numpy as np
 
 from actors.core import ids, limits
 from actors.core.arriving import fill_ring, newest_entries
-from actors.core.features.rows import Effect, Feature, To
+from actors.core.terms import Effect, Feature, To
 
 if TYPE_CHECKING:
     from actors.core.state import ShardState

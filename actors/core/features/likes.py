@@ -1,70 +1,92 @@
-"""Likes: kept by the account's shard, counted by the tweet's.
+"""Likes: kept by the account's shard, counted and listed by the tweet's.
+
+    like --> LIKE shelf of the account --liked--> the tweet's count, and its LIKER shelf
 
 Rules of this file
-- The tweet's shard only counts. If the tweet is gone, it answers `tweet_gone`, which takes the like back.
+- Each side is kept where it is asked for: an account's likes by its own shard, a tweet's likers by the tweet's.
+- If the tweet is gone, its shard answers `tweet_gone`, which takes the like back.
+- A tweet lists its newest likers only, LISTED_PER_TWEET_MAX of them; its count is of all.
+- Likers are listed from the cluster's level 1 on; what was liked before is told when the level rises (`likes_told`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from actors.core import arguments, limits
-from actors.core.errors import InvalidError
-from actors.core.features.counts import count
-from actors.core.features.rows import Effect, Feature, Prepared, To, Write, nothing, same
+from actors.core.features import counts
+from actors.core.terms import Effect, Feature, Full, Key, Kind, Owner, Prepared, Read, To, Write, nothing, same
 
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups
     from actors.core.state import ShardState
 
+LIKE = Kind(1, "like", Owner.ACCOUNT, Owner.TWEET, limits.LIKES_COUNT_MAX, dense=True, from_level=0)
+LIKER = Kind(2, "liker", Owner.TWEET, Owner.ACCOUNT, limits.LISTED_PER_TWEET_MAX, Full.OLDEST, dense=True)
+
 
 def like(state: ShardState, account_id: int, tweet_id: int, on: bool, at_ms: int = 0) -> bool:
     """Like or unlike a tweet; its shard counts."""
-    row = state.people.row_of[account_id]
-    likes = state.likes.setdefault(row, {})
-    if (tweet_id in likes) == on:
-        return False
-    if on:
-        likes[tweet_id] = None
-    else:
-        del likes[tweet_id]
-    state.changes.like(account_id, tweet_id)
-    state.tell(state.shard_of_tweet(tweet_id), LIKED, account_id, tweet_id, 1 if on else -1, at_ms)
-    return True
+    shelves = state.shelves
+    changed = shelves.put(LIKE, account_id, tweet_id, at_ms) if on else shelves.drop(LIKE, account_id, tweet_id)
+    if changed:
+        state.tell(state.shard_of_tweet(tweet_id), LIKED, account_id, tweet_id, 1 if on else -1, at_ms)
+    return changed
 
 
 def on_liked(state: ShardState, source: int, account_id: int, tweet_id: int, step: int, at_ms: int = 0) -> None:
-    """Count a like, 1 or -1. If there is no such tweet any more, the like is to be forgotten."""
-    if not count(state, tweet_id, "likes", step) and step > 0:
-        state.tell(source, TWEET_GONE, account_id, tweet_id, at_ms)
+    """Count a like, 1 or -1, and list who likes. If there is no such tweet any more, the like is to be forgotten."""
+    if not counts.count(state, tweet_id, "likes", step):
+        if step > 0:
+            state.tell(source, TWEET_GONE, account_id, tweet_id, at_ms)
+    elif state.level >= LIKER.from_level:
+        if step > 0:
+            state.shelves.put(LIKER, tweet_id, account_id, at_ms)
+        else:
+            state.shelves.drop(LIKER, tweet_id, account_id)
 
 
 def on_tweet_gone(state: ShardState, source: int, account_id: int, tweet_id: int, at_ms: int = 0) -> None:
     """Forget the like of a tweet that is gone."""
-    row = state.people.row_of[account_id]
-    if state.likes.get(row, {}).pop(tweet_id, 0) is None:
-        state.changes.like(account_id, tweet_id)
+    state.shelves.drop(LIKE, account_id, tweet_id)
 
 
 def prepare_like(shard: Lookups, now_ms: int, account_id: int, tweet_id: int) -> Prepared:
     """Like a tweet; the reply is whether that is new."""
-    return _like(shard, now_ms, account_id, tweet_id, True)
+    return _prepare(shard, now_ms, account_id, tweet_id, True)
 
 
 def prepare_unlike(shard: Lookups, now_ms: int, account_id: int, tweet_id: int) -> Prepared:
     """Take a like back; the reply is whether there was one."""
-    return _like(shard, now_ms, account_id, tweet_id, False)
+    return _prepare(shard, now_ms, account_id, tweet_id, False)
 
 
-def _like(shard: Lookups, now_ms: int, account_id: int, tweet_id: int, on: bool) -> Prepared:
-    row = shard.row(account_id)
+def _prepare(shard: Lookups, now_ms: int, account_id: int, tweet_id: int, on: bool) -> Prepared:
+    """Set or clear a like; the reply is whether that changed anything."""
+    shard.row(account_id)
     arguments.an_id(tweet_id, "tweet_id")
-    likes = shard.state.likes.get(row, {})
-    if (tweet_id in likes) == on:
+    if shard.state.shelves.contains(LIKE, account_id, tweet_id) == on:
         return nothing(False)
-    if on and len(likes) >= limits.LIKES_COUNT_MAX:
-        raise InvalidError(f"an account may like {limits.LIKES_COUNT_MAX} tweets; take some back", "tweet_id")
+    if on:
+        shard.state.shelves.require_room(LIKE, account_id, "tweet_id")
     return Prepared(shard.timed(["like", account_id, tweet_id, on], now_ms), same)
+
+
+def answer_likes(shard: Lookups, account_id: int, before: int, count: int) -> list[Any]:
+    """A page of the tweets that an account likes, newest action first: `[tweet ids, stamp to go on before, or 0]`.
+
+    Whom it may be shown to is the caller's business: the account itself alone.
+    """
+    shard.row(account_id)
+    return shard.page(LIKE, account_id, before, count)
+
+
+def answer_likers(shard: Lookups, tweet_id: int, viewer: int, before: int, count: int, facts: Any = None) -> list[Any]:
+    """A page of the accounts that like a tweet which `viewer` may see, newest action first, without those he doesn't.
+
+    `[account ids, stamp to go on before, or 0]`; a page may be shorter than asked for, and go on all the same.
+    """
+    return shard.listed_of_tweet(LIKER, tweet_id, viewer, before, count, facts)
 
 
 LIKED = Effect("liked", on_liked, To.TWEET, ("actor", "tweet", "step", "at_ms"), short=3, undone_by="liked")
@@ -72,7 +94,9 @@ TWEET_GONE = Effect("tweet_gone", on_tweet_gone, To.ASKER, ("actor", "tweet", "a
 
 FEATURE = Feature(
     "likes",
+    kinds=(LIKE, LIKER),
     writes=(Write("like", prepare_like), Write("unlike", prepare_unlike)),
+    reads=(Read("likes", answer_likes), Read("likers", answer_likers, Key.TWEET)),
     commands={"like": like},
     effects=(LIKED, TWEET_GONE),
 )

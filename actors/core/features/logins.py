@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.core import arguments
 from actors.core.errors import ConflictError, MalformedError, MovedError, UnauthorizedError
-from actors.core.features.rows import Feature, Key, Prepared, Read, Write, nothing, same
+from actors.core.terms import Feature, Key, Prepared, Read, Write, nothing, same
 
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups

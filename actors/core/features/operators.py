@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.core import arguments, ids
 from actors.core.entries import pack
-from actors.core.features.rows import Feature, Key, Read
+from actors.core.terms import Feature, Key, Read
 
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups

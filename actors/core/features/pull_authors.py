@@ -18,8 +18,8 @@ from actors.core import arguments, ids, limits
 from actors.core.arriving import arrive, learn_originals, newest_entries
 from actors.core.entries import Entry, pack
 from actors.core.errors import MovedError
-from actors.core.features.rows import Effect, Feature, Key, Read, To
 from actors.core.flags import FLAG_DIRECT
+from actors.core.terms import Effect, Feature, Key, Read, To
 
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups

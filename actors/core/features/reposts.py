@@ -3,26 +3,30 @@
 Rules of this file
 - An account reposts a tweet once: `state.reposts` says which repost that is.
 - `state.reposts_of` lists the reposts of a tweet by this shard's accounts: they go with it.
-- The original's shard counts. If the original is gone, it answers `deleted`, which takes the repost back.
+- The original's shard counts, and lists the newest who repost it. If the original is gone, it answers `deleted`, which
+  takes the repost back.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from actors.core import arguments, ids
+from actors.core import arguments, ids, limits
 from actors.core.arriving import learn_originals, publish
 from actors.core.entries import Entry, unpack
 from actors.core.errors import NotFoundError
 from actors.core.facts import MAP_FROM_LEVEL, Facts, pack_facts
 from actors.core.features.counts import count
-from actors.core.features.rows import Effect, Feature, Prepared, To, Write, nothing, same
 from actors.core.flags import FLAG_REPOST
+from actors.core.terms import Effect, Feature, Full, Key, Kind, Owner, Prepared, Read, To, Write, nothing, same
 from actors.core.visibility import ReaderFacts
 
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups
     from actors.core.state import ShardState
+
+
+REPOSTER = Kind(4, "reposter", Owner.TWEET, Owner.ACCOUNT, limits.LISTED_PER_TWEET_MAX, Full.OLDEST)
 
 
 def repost(state: ShardState, account_id: int, repost_id: int, packed: bytes) -> int:
@@ -47,9 +51,14 @@ def repost(state: ShardState, account_id: int, repost_id: int, packed: bytes) ->
 def on_reposted(
     state: ShardState, source: int, tweet_id: int, repost_id: int, step: int, actor: int = 0, at_ms: int = 0
 ) -> None:
-    """Count a repost, 1 or -1. A tweet that isn't here any more takes its reposts along."""
-    if not count(state, tweet_id, "reposts", step) and step > 0:
-        state.send(source, ["deleted", tweet_id])
+    """Count a repost, 1 or -1, and list who reposts. A tweet that isn't here any more takes its reposts along."""
+    if not count(state, tweet_id, "reposts", step):
+        if step > 0:
+            state.send(source, ["deleted", tweet_id])
+    elif actor and step > 0:
+        state.shelves.put(REPOSTER, tweet_id, actor, at_ms)
+    elif actor:
+        state.shelves.drop(REPOSTER, tweet_id, actor)
 
 
 def prepare_repost(shard: Lookups, now_ms: int, account_id: int, packed: bytes) -> Prepared:
@@ -91,13 +100,22 @@ def unlist_repost(state: ShardState, orig_id: int, repost_id: int) -> None:
             del state.reposts_of[orig_id]
 
 
+def answer_reposters(
+    shard: Lookups, tweet_id: int, viewer: int, before: int, count: int, facts: Any = None
+) -> list[Any]:
+    """A page of the accounts that repost a tweet, as `answer_likers`."""
+    return shard.listed_of_tweet(REPOSTER, tweet_id, viewer, before, count, facts)
+
+
 REPOSTED = Effect(
     "reposted", on_reposted, To.TWEET, ("tweet", "repost", "step", "actor", "at_ms"), short=3, undone_by="reposted"
 )
 
 FEATURE = Feature(
     "reposts",
+    kinds=(REPOSTER,),
     writes=(Write("repost", prepare_repost), Write("unrepost", prepare_unrepost, hides=True)),
+    reads=(Read("reposters", answer_reposters, Key.TWEET),),
     commands={"repost": repost},
     effects=(REPOSTED,),
 )

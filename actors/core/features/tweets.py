@@ -21,10 +21,10 @@ from actors.core.arriving import deliver, deliver_batch, learn_originals, publis
 from actors.core.entries import VISIBILITY_FLAGS, Entry, TweetBatch, pack, visibility_of
 from actors.core.errors import ForbiddenError, NotFoundError, TooLargeError
 from actors.core.facts import MAP_FROM_LEVEL, Facts, pack_facts, read_facts
-from actors.core.features.counts import count_reply
+from actors.core.features.replies import tell_reply
 from actors.core.features.reposts import REPOSTED, unlist_repost
-from actors.core.features.rows import Effect, Feature, Key, Prepared, Read, To, Write, nothing
 from actors.core.render import render_tweet
+from actors.core.terms import Effect, Feature, Key, Prepared, Read, To, Write, nothing
 from actors.core.visibility import ReaderFacts, question, reader_facts
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def post(state: ShardState, rows: list[list[Any]]) -> list[int]:
         entry = Entry(tweet_id, author_id, bits, reply_author, tweet_id, author_id, 0, 0, 0, body, mention_ids, None)
         publish(state, entry)
         if in_reply_to:
-            count_reply(state, in_reply_to, tweet_id, author_id, bits, True, ids.ms_of_tweet(tweet_id))
+            tell_reply(state, in_reply_to, tweet_id, author_id, bits, True, ids.ms_of_tweet(tweet_id))
         if key is not None:
             _remember_key(state, author_id, key, tweet_id)
     return [row[0] for row in rows]
@@ -77,7 +77,7 @@ def _publish_batch(state: ShardState, rows: list[list[Any]]) -> None:
                 state.send(shard, ["tweets", *batch.take(chosen[part : part + MESSAGE_COUNT_MAX]).to_message()])
     for row in rows:
         if row[4]:
-            count_reply(state, row[4], row[0], row[1], row[2], True, ids.ms_of_tweet(row[0]))
+            tell_reply(state, row[4], row[0], row[1], row[2], True, ids.ms_of_tweet(row[0]))
         if row[7] is not None:
             _remember_key(state, row[1], row[7], row[0])
 
@@ -102,6 +102,7 @@ def delete(state: ShardState, tweet_id: int, at_ms: int = 0) -> bool:
     if entry is None:
         return False
     row = state.people.row_of[entry.author_id]
+    state.shelves.clear_tweet(tweet_id)
     state.tweets.remove(row, tweet_id)
     state.note_tweet(tweet_id, False)
     state.dirty_counts.pop(tweet_id, None)
@@ -111,7 +112,7 @@ def delete(state: ShardState, tweet_id: int, at_ms: int = 0) -> bool:
         state.tell(state.shard_of_tweet(entry.orig_id), REPOSTED, entry.orig_id, tweet_id, -1, entry.author_id, at_ms)
     elif entry.flags & flags.FLAG_REPLY:
         in_reply_to = read_facts(entry.body).in_reply_to
-        count_reply(state, in_reply_to, tweet_id, entry.author_id, entry.flags, False, at_ms)
+        tell_reply(state, in_reply_to, tweet_id, entry.author_id, entry.flags, False, at_ms)
     state.tell_all(list(range(state.shard_count)), DELETED, tweet_id, entry.author_id, at_ms)
     return True
 

@@ -1,12 +1,13 @@
-"""What a feature is made of: the types of its row, and nothing that belongs to one feature.
+"""The terms in which a feature is written: the types of its row, and nothing that belongs to one feature.
 
-A feature is one file here and one row in `features/__init__.py`. Every list of operations, commands and messages is
+A feature is one file in `features/` and one row of its table. Every list of operations, commands and messages is
 made of those rows: who reads them needs no other place.
 
     Write     an operation that changes the state: prepare(shard, now_ms, *arguments) -> Prepared, or a refusal
     Read      an operation that doesn't: answer(shard, *arguments) -> body, or a refusal
     command   a name in the journal -> function(state, *facts) -> result
     Effect    a message between shards: handle(state, source, *facts)
+    Kind      an ordered set that belongs to an account or a tweet
 
 Rules of this file
 - Names of commands and effects are in journals, outboxes and backups: they stay for ever, and so do the widths that a
@@ -95,6 +96,38 @@ class Read:
     from_followers: bool = True
 
 
+class Owner(Enum):
+    """Whose a shelf is. It lies on the owner's shard and moves with it."""
+
+    ACCOUNT = "account"
+    TWEET = "tweet"
+
+
+class Full(Enum):
+    """What happens when a shelf is full."""
+
+    REFUSE = "the next one is refused"
+    OLDEST = "the oldest falls out"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is kept on a shelf (`shelves.py`). number: its name in journals, tables and moves, for ever.
+
+    key: what is put there; limit: keys of one owner; dense: most owners have such a shelf, so that 4 bytes for each of
+    them are less than a place in a dict for those that do; from_level: of the cluster, from which it is kept.
+    """
+
+    number: int
+    name: str
+    owner: Owner
+    key: Owner
+    limit: int
+    full: Full = Full.REFUSE
+    dense: bool = False
+    from_level: int = FULL_FROM_LEVEL
+
+
 class To(Enum):
     """Which shards an effect goes to."""
 
@@ -131,6 +164,7 @@ class Feature:
     """One row of the table: everything that a feature adds to a shard."""
 
     name: str
+    kinds: tuple[Kind, ...] = ()
     writes: tuple[Write, ...] = ()
     reads: tuple[Read, ...] = ()
     commands: Mapping[str, Callable[..., Any]] = field(default_factory=dict)

@@ -1,0 +1,72 @@
+"""Replies: counted and listed by the shard of the tweet that they answer.
+
+    post of a reply --replied--> the answered tweet's count, and its REPLY shelf
+
+Rules of this file
+- Only public replies are counted; all are listed, and each reader is shown those that he may see, by their own shards.
+- A tweet lists its newest replies, LISTED_PER_TWEET_MAX of them; its count is of all.
+- A reply is listed when it arrives, whether the tweet that it answers was asked for or not; if that is gone, by nobody.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from actors.core import limits
+from actors.core.features.counts import count
+from actors.core.flags import FLAG_UNCOUNTED
+from actors.core.terms import Effect, Feature, Full, Key, Kind, Owner, Read, To
+
+if TYPE_CHECKING:
+    from actors.core.lookups import Lookups
+    from actors.core.state import ShardState
+
+REPLY = Kind(5, "reply", Owner.TWEET, Owner.TWEET, limits.LISTED_PER_TWEET_MAX, Full.OLDEST)
+
+
+def tell_reply(
+    state: ShardState, in_reply_to: int, reply_id: int, author_id: int, flags: int, on: bool, at_ms: int
+) -> None:
+    """Have a reply counted and listed by the shard of what it answers, or no longer.
+
+    Whether it counts stands in its own flags, since the command that made it: journals from before that flag count
+    what isn't public as well, and what was counted then is taken back when it is deleted.
+    """
+    counted = 0 if flags & FLAG_UNCOUNTED else 1 if on else -1
+    state.tell(state.shard_of_tweet(in_reply_to), REPLIED, in_reply_to, counted, author_id, reply_id, at_ms, on)
+
+
+def on_replied(
+    state: ShardState, source: int, tweet_id: int, step: int, actor: int = 0, reply_id: int = 0, at_ms: int = 0,
+    on: bool = False,
+) -> None:  # fmt: skip
+    """Count a reply, 1 or -1, and list it. 0 is what one that isn't public leaves: a message that changes no count.
+
+    It is sent, and handled like any other, so that replicas of two versions number their messages alike.
+    """
+    if count(state, tweet_id, "replies", step) and reply_id:
+        if on:
+            state.shelves.put(REPLY, tweet_id, reply_id, at_ms)
+        else:
+            state.shelves.drop(REPLY, tweet_id, reply_id)
+
+
+def answer_replies(shard: Lookups, tweet_id: int, viewer: int, before: int, count: int, facts: Any = None) -> list[Any]:
+    """A page of the replies to a tweet that `viewer` may see, newest first: `[tweet ids, stamp to go on before, or 0]`.
+
+    Which of them he may see is not said: each reply's own shard knows.
+    """
+    _, asked = shard.entry(tweet_id, viewer, facts)
+    return shard.page(REPLY, tweet_id, before, count) if asked is None else asked
+
+
+REPLIED = Effect(
+    "replied", on_replied, To.TWEET, ("tweet", "step", "actor", "reply", "at_ms", "on"), short=2, undone_by="replied"
+)
+
+FEATURE = Feature(
+    "replies",
+    kinds=(REPLY,),
+    reads=(Read("replies", answer_replies, Key.TWEET),),
+    effects=(REPLIED,),
+)

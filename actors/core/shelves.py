@@ -1,0 +1,177 @@
+"""Shelves: the ordered sets of a shard's accounts and tweets, by kind. What features keep cold data in.
+
+    owner (account id, tweet id) --> place: the account's row, the tweet's slot, or the id itself --> marks.py
+    what changes is noted by (kind, owner, key): a seal reads the rows then, a move sends the shelf
+
+Rules of this file
+- An owner is here: an account of this shard (or on its way here or away), or a tweet that is stored. Whoever isn't has
+  empty shelves, and putting something on them does nothing.
+- When an owner goes, its shelves go: `clear_account`, `clear_tweet`.
+- A kind's limit is kept here: OLDEST falls out by itself; REFUSE is asked for before the command (`require_room`).
+
+Costs: those of `marks.py`, and 0.5 us to find the place and note the change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.core.errors import InvalidError, OverloadedError
+from actors.core.marks import Marks
+from actors.core.terms import Full, Kind, Owner
+
+if TYPE_CHECKING:
+    from actors.core.state import ShardState
+
+Ints = npt.NDArray[np.int64]
+_NONE: Final[Ints] = np.zeros(0, dtype=np.int64)
+
+
+def _itself_if(find: Callable[[int], int | None]) -> Callable[[int], int | None]:
+    """Return what finds an owner's place where that is the owner's id, if it is here."""
+    return lambda owner: None if find(owner) is None else owner
+
+
+class Shelves:
+    """The shelves of one shard. kinds: all there are, by number; set once, before anything is put."""
+
+    def __init__(self, state: ShardState) -> None:
+        self.marks = Marks(state.tuning.tidy_from)
+        self.kinds: dict[int, Kind] = {}
+        self._state = state
+        self._places: dict[int, Callable[[int], int | None]] = {}
+        self._of_accounts: list[Kind] = []
+        self._of_tweets: list[Kind] = []
+
+    def declare(self, kinds: Iterable[Kind]) -> None:
+        """Make these kinds' shelves exist, all empty."""
+        state = self._state
+        find: dict[Owner, Callable[[int], int | None]] = {
+            Owner.ACCOUNT: state.people.find, Owner.TWEET: state.tweets.find,
+        }  # fmt: skip
+        for kind in kinds:
+            self.marks.declare(kind.number, kind.dense)
+            self.kinds[kind.number] = kind
+            self._places[kind.number] = find[kind.owner] if kind.dense else _itself_if(find[kind.owner])
+            (self._of_accounts if kind.owner is Owner.ACCOUNT else self._of_tweets).append(kind)
+
+    # ---- changes ------------------------------------------------------------------------------------------------
+
+    def put(self, kind: Kind, owner: int, key: int, at_ms: int) -> bool:
+        """Put a key on a shelf as its newest; False if it is there already, or the owner isn't here."""
+        place = self._places[kind.number](owner)
+        if place is None or not self.marks.put(kind.number, place, key, at_ms):
+            return False
+        self._note(kind, owner, key)
+        if kind.full is Full.OLDEST and self.marks.count(kind.number, place) > kind.limit:
+            oldest = self.marks.view(kind.number, place)[0].item(0)
+            self.marks.drop(kind.number, place, oldest)
+            self._note(kind, owner, oldest)
+        return True
+
+    def drop(self, kind: Kind, owner: int, key: int) -> bool:
+        """Take a key off; False if it wasn't there."""
+        place = self._places[kind.number](owner)
+        if place is None or not self.marks.drop(kind.number, place, key):
+            return False
+        self._note(kind, owner, key)
+        return True
+
+    def clear_account(self, account_id: int) -> None:
+        """Empty an account's shelves: it goes. It must still be here."""
+        self._clear(self._of_accounts, account_id)
+
+    def clear_tweet(self, tweet_id: int) -> None:
+        """Empty a tweet's shelves: it goes. It must still be here."""
+        self._clear(self._of_tweets, tweet_id)
+
+    def replace(self, kind: Kind, owner: int, begin: int, keys: Ints, stamps: Ints) -> None:
+        """Make a shelf what another shard says, from its begin-th mark on. keys, stamps: oldest first."""
+        place = self._places[kind.number](owner)
+        if place is None:
+            return
+        known = [side[:begin].copy() for side in self.marks.view(kind.number, place)]
+        for key in self.marks.clear(kind.number, place):
+            self._note(kind, owner, key)
+        every = [np.concatenate(both) for both in zip(known, (keys, stamps), strict=True)]
+        self.marks.fill(kind.number, np.full(len(every[0]), place, dtype=np.int64), *every)
+        for key in keys.tolist():
+            self._note(kind, owner, key)
+
+    def _clear(self, kinds: list[Kind], owner: int) -> None:
+        for kind in kinds:
+            place = self._places[kind.number](owner)
+            if place is not None:
+                for key in self.marks.clear(kind.number, place):
+                    self._note(kind, owner, key)
+
+    def _note(self, kind: Kind, owner: int, key: int) -> None:
+        self._state.changes.marks.add((kind.number, owner, key))
+
+    # ---- questions ----------------------------------------------------------------------------------------------
+
+    def count(self, kind: Kind, owner: int) -> int:
+        """Return how many keys a shelf has. O(1)."""
+        place = self._places[kind.number](owner)
+        return 0 if place is None else self.marks.count(kind.number, place)
+
+    def contains(self, kind: Kind, owner: int, key: int) -> bool:
+        """Whether a key is on a shelf. O(its length), 1 us for 1,000."""
+        place = self._places[kind.number](owner)
+        return place is not None and self.marks.contains(kind.number, place, key)
+
+    def stamp_of(self, kind: Kind, owner: int, key: int) -> int:
+        """Return when a key was put, as a stamp; 0 if it isn't there."""
+        place = self._places[kind.number](owner)
+        return 0 if place is None else self.marks.stamp_of(kind.number, place, key)
+
+    def view(self, kind: Kind, owner: int) -> tuple[Ints, Ints]:
+        """Return (keys, stamps), oldest first: views that hold until the next change."""
+        place = self._places[kind.number](owner)
+        return (_NONE, _NONE) if place is None else self.marks.view(kind.number, place)
+
+    def page(self, kind: Kind, owner: int, before: int, count: int) -> tuple[Ints, Ints]:
+        """Return (keys, stamps) of a page, newest first, stamps below `before` (0: from the newest)."""
+        place = self._places[kind.number](owner)
+        return (_NONE, _NONE) if place is None else self.marks.page(kind.number, place, before, count)
+
+    def among(self, kind: Kind, owner: int, keys: Ints) -> npt.NDArray[np.bool_]:
+        """Return which of some keys are on a shelf. 1 us for 20 of 1,000."""
+        place = self._places[kind.number](owner)
+        return np.zeros(len(keys), np.bool_) if place is None else self.marks.among(kind.number, place, keys)
+
+    def require_room(self, kind: Kind, owner: int, field: str) -> None:
+        """Raise InvalidError if a shelf that refuses is full, OverloadedError if the shard is."""
+        if kind.full is Full.REFUSE and self.count(kind, owner) >= kind.limit:
+            raise InvalidError(f"an account may have {kind.limit} {kind.name}s; take some back", field)
+        most = self._state.tuning.marks_max
+        if self.marks.total >= most:
+            raise OverloadedError(f"shard {self._state.shard} holds {most} marks, its limit")
+
+    def owners_of(self, kind: Kind, places: Ints) -> Ints:
+        """Return the owners of places, as `Marks.dump` gives them."""
+        if not kind.dense:
+            return places
+        if kind.owner is Owner.ACCOUNT:
+            return self._state.people.numbered()[places]
+        return self._state.tweets.columns["tweet_id"][places]
+
+    def kinds_of(self, owner: Owner) -> list[Kind]:
+        """Return the kinds that a sort of owner has."""
+        return self._of_accounts if owner is Owner.ACCOUNT else self._of_tweets
+
+    def check(self) -> list[str]:
+        """Return violations: those of the marks, and shelves of owners who aren't here."""
+        problems = self.marks.check()
+        for kind in self.kinds.values():
+            places, _, _ = self.marks.dump(kind.number)
+            owners = np.unique(self.owners_of(kind, places))
+            here = self._places[kind.number]
+            problems += [
+                f"a shelf of {kind.name}s belongs to {o}, who isn't here" for o in owners.tolist() if here(o) is None
+            ]
+        return problems
