@@ -13,6 +13,7 @@ import pytest
 
 from actors.core.tables import Table, TableChange
 from persistence.duckdb_checkpoint import DuckDBCheckpointStore
+from persistence.duckdb_rows import SNAPSHOT_BATCH_ROWS
 from persistence.errors import (
     CheckpointDamagedError,
     CheckpointFailedError,
@@ -33,19 +34,60 @@ def path(tmp_path):
     return tmp_path / "shard.duckdb"
 
 
-def test_a_file_of_another_shard_version_or_tables_is_refused(path):
+def test_a_file_of_another_shard_or_schema_version_is_refused(path):
     DuckDBCheckpointStore(path, 3, [COUNTS], schema_version=2).close()
-    wider = Table("counts", (*COUNTS.columns, ("more", "BLOB")), ("id",))
-    for shard, version, tables, message in (
-        (4, 2, [COUNTS], "it has shard 3, this shard needs 4"),
-        (3, 1, [COUNTS], "it has schema version 2, this shard needs 1"),
-        (3, 2, [wider], '"more" BLOB'),
-        (3, 2, [], "it has tables"),
+    for shard, version, message in (
+        (4, 2, "it has shard 3, this shard needs 4"),
+        (3, 1, "it has schema version 2, this shard needs 1"),
     ):
         with pytest.raises(CheckpointMismatchError, match=message) as caught:
-            DuckDBCheckpointStore(path, shard, tables, schema_version=version)
+            DuckDBCheckpointStore(path, shard, [COUNTS], schema_version=version)
         assert str(path) in caught.value.message
     DuckDBCheckpointStore(path, 3, [COUNTS], schema_version=2).close()
+
+
+def test_a_file_of_a_later_format_is_refused_and_stays_as_it_was(path):
+    DuckDBCheckpointStore(path, 3, [COUNTS]).close()
+    with duckdb.connect(str(path)) as db:
+        db.execute("UPDATE rookery_checkpoint SET format_version = 3, tables = 'something else'")
+    with pytest.raises(CheckpointMismatchError, match="format version 3, this version reads up to 2; a newer Rookery"):
+        DuckDBCheckpointStore(path, 3, [COUNTS])
+    with duckdb.connect(str(path)) as db:
+        assert db.execute("SELECT format_version, tables FROM rookery_checkpoint").fetchall() == [(3, "something else")]
+
+
+@pytest.mark.parametrize("text", ["[", "{}", '[{"name": "counts"}]', "null"])
+def test_a_file_that_says_nonsense_of_its_tables_is_named(path, text):
+    DuckDBCheckpointStore(path, 3, [COUNTS]).close()
+    with duckdb.connect(str(path)) as db:
+        db.execute("UPDATE rookery_checkpoint SET tables = ?", [text])
+    with pytest.raises(CheckpointDamagedError, match=str(path)):
+        DuckDBCheckpointStore(path, 3, [COUNTS])
+
+
+def test_an_upgrade_of_many_rows_holds_few_of_them_and_gives_their_room_back(path):
+    store = DuckDBCheckpointStore(path, 0, [COUNTS])
+    random = np.random.default_rng(1)
+    values = random.integers(0, 1 << 60, 300_000)
+    store.write(1, 0, [TableChange(COUNTS, {"id": np.arange(300_000), "value": values})])
+    store.close()
+    before, seen = path.stat().st_size, []
+
+    def widened(rows):
+        seen.append(len(rows["id"]))
+        return {**rows, "more": rows["value"] + 1}
+
+    wide = Table("counts", (*COUNTS.columns, ("more", "BIGINT")), ("id",), 2)
+    store = DuckDBCheckpointStore(path, 0, [wide], memory_limit="16MB", upgrades={("counts", 1): widened})
+    loaded = store.load().tables["counts"]
+    order = np.argsort(loaded["id"])
+    assert (loaded["more"][order] == values + 1).all()
+    store.close()
+    assert sum(seen) == 300_000
+    assert max(seen) <= SNAPSHOT_BATCH_ROWS
+    with duckdb.connect(str(path)) as db:
+        [(size, used)] = db.execute("SELECT block_size, used_blocks FROM pragma_database_size()").fetchall()
+    assert size * used < 2.5 * before  # what the old rows took is free
 
 
 def test_somebody_elses_duckdb_file_is_refused(path):
