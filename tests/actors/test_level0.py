@@ -7,22 +7,27 @@ Rules of this file
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgpack
+import numpy as np
 import pytest
 from rich.console import Console
 
-from actors import restore
+from actors import restore, storage
 from actors.core import limits
 from actors.core.entries import unpack
 from actors.core.replica import Replica
+from actors.core.snapshot import TABLES
+from actors.core.tables import Table, TableChange
 from actors.core.verify import check, digest
 from actors.launch import ClusterInfo
 from actors.offline import StoppedCluster, check_stopped, stopped_settings
 from configs.settings import load_settings
+from persistence.errors import CheckpointMismatchError
 from tests.core.harness import NOW_MS, memory_store
 from tests.data.level0_answers import answers_of, deliver, home, owner_of
 from tests.data.level0_files import expected, lived, unpack_folder, unpack_redis
@@ -83,9 +88,8 @@ def test_a_cluster_of_level_0_takes_writes_seals_and_opens_again(data):
         replicas = cluster.replicas
         authors = [int(account_id) for account_id in list(expected()[name]["accounts"])[::5]]
         posted = [write_on(cluster, author, number) for number, author in enumerate(authors)]
-        for storage in cluster.storages:
-            position = storage.replica.state.position
-            storage.store.write(position, storage.journal.epoch, storage.replica.seal())
+        for shard in cluster.storages:
+            shard.store.write(shard.replica.state.position, shard.journal.epoch, shard.replica.seal())
         posted += [write_on(cluster, author, -number) for number, author in enumerate(authors, 1)]  # behind the seal
         before = [digest(replica.state) for replica in replicas]
     finally:
@@ -101,15 +105,45 @@ def test_a_cluster_of_level_0_takes_writes_seals_and_opens_again(data):
         cluster.close()
 
 
+MARKS = Table("marks", (("owner", "BIGINT"), ("key", "BIGINT"), ("stamp", "BIGINT")), ("owner", "key"))
+
+
+def test_a_cluster_of_level_0_opens_with_a_table_more_which_then_keeps_rows(data, monkeypatch):
+    name, folder = data
+    monkeypatch.setattr(storage, "TABLES", (*TABLES, MARKS))
+    rows = {column: np.array([7], np.int64) for column in MARKS.column_names}
+    cluster = opened(folder)
+    try:
+        for shard in cluster.storages:
+            store = shard.store
+            before = store.load()
+            assert [len(values) for values in before.tables["marks"].values()] == [0, 0, 0]
+            store.write(before.position, before.epoch, [TableChange(MARKS, rows)])
+    finally:
+        cluster.close()
+    cluster = opened(folder)
+    try:
+        for shard in cluster.storages:
+            assert shard.store.load().tables["marks"]["stamp"].tolist() == [7]
+        require_same(answers_of(cluster.replicas), name)
+    finally:
+        cluster.close()
+    monkeypatch.undo()
+    with pytest.raises(
+        CheckpointMismatchError, match=r"table 'marks' of version 1 is unknown.* a newer Rookery wrote it"
+    ):
+        opened(folder)
+
+
 def write_on(cluster: StoppedCluster, author: int, number: int) -> int:
     """Post as a shard does, durable; return the tweet id."""
     replica = owner_of(cluster.replicas, author)
-    storage = cluster.storages[replica.state.shard]
+    journal = cluster.storages[replica.state.shard].journal
     arguments = [author, f"later, number {number}", 0, 0, 0, b"", [], [], b"later %d" % number + author.to_bytes(8)]
     record, _ = replica.write("post", arguments, LATER_MS + replica.state.position)
     assert record is not None
-    assert storage.journal.append(record) == replica.state.position
-    storage.journal.flush()
+    assert journal.append(record) == replica.state.position
+    journal.flush()
     state = replica.state
     return int(state.tweets.log.view(state.people.row_of[author])[-1])
 
@@ -120,6 +154,18 @@ def test_a_check_of_a_stopped_cluster_of_level_0_finds_nothing_wrong(data):
     assert outcome.problems == []
     assert list(outcome.digests.values()) == [shard["digest"] for shard in expected()[name]["shards"]]
     assert outcome.figures["homes"] == len(expected()[name]["accounts"])
+
+
+def test_a_cluster_json_with_more_in_it_is_read_for_what_this_version_knows(tmp_path):
+    folder = unpack_folder("stopped", tmp_path)
+    before = ClusterInfo.load(folder)
+    written = json.loads((folder / "cluster.json").read_text())
+    (folder / "cluster.json").write_text(json.dumps(written | {"level": 7}))
+    assert before is not None
+    assert ClusterInfo.load(folder) == before
+    for unreadable in ("[]", "{}", "7", "{"):
+        (folder / "cluster.json").write_text(unreadable)
+        assert ClusterInfo.load(folder) is None
 
 
 # ---- backups ------------------------------------------------------------------------------------------------------

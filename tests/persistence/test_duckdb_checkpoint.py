@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from actors.core.tables import Table, TableChange
+from persistence import duckdb_tables
 from persistence.duckdb_checkpoint import DuckDBCheckpointStore
 from persistence.duckdb_rows import SNAPSHOT_BATCH_ROWS
 from persistence.errors import (
@@ -88,6 +89,49 @@ def test_an_upgrade_of_many_rows_holds_few_of_them_and_gives_their_room_back(pat
     with duckdb.connect(str(path)) as db:
         [(size, used)] = db.execute("SELECT block_size, used_blocks FROM pragma_database_size()").fetchall()
     assert size * used < 2.5 * before  # what the old rows took is free
+
+
+WIDE = Table("counts", (*COUNTS.columns, ("more", "BIGINT")), ("id",), 2)
+WIDENED = {("counts", 1): lambda rows: {**rows, "more": rows["value"] + 1}}
+
+
+def test_a_disk_that_refuses_an_upgrade_leaves_the_file_as_it_was(path, monkeypatch):
+    store = DuckDBCheckpointStore(path, 0, [COUNTS])
+    store.write(1, 0, [put(0, 100, 5)])
+    store.close()
+    insert, calls = duckdb_tables.insert_rows, []
+
+    def full(db, change):
+        insert(db, change)
+        calls.append(change)
+        raise duckdb.IOException("there is no room left")
+
+    monkeypatch.setattr(duckdb_tables, "insert_rows", full)
+    with pytest.raises(CheckpointFailedError, match="as it was: there is no room left") as caught:
+        DuckDBCheckpointStore(path, 0, [WIDE], upgrades=WIDENED)
+    assert str(path) in caught.value.message
+    assert len(calls) == 1
+    monkeypatch.undo()
+    store = DuckDBCheckpointStore(path, 0, [COUNTS])
+    assert store.load().tables["counts"]["value"].tolist() == [5] * 100
+    store.close()
+    store = DuckDBCheckpointStore(path, 0, [WIDE], upgrades=WIDENED)
+    assert store.load().tables["counts"]["more"].tolist() == [6] * 100
+    store.close()
+
+
+def test_damage_that_an_upgrade_meets_is_damage_of_the_file(path):
+    store = DuckDBCheckpointStore(path, 0, [COUNTS])
+    random = np.random.default_rng(1)
+    values = random.integers(0, 1 << 60, 200_000)
+    store.write(1, 0, [TableChange(COUNTS, {"id": random.permutation(200_000).astype(np.int64), "value": values})])
+    store.close()
+    data = bytearray(path.read_bytes())
+    for offset in range(12_288 + 4096, len(data), 8192):
+        data[offset] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(CheckpointDamagedError, match=str(path)):
+        DuckDBCheckpointStore(path, 0, [WIDE], upgrades=WIDENED).load()
 
 
 def test_somebody_elses_duckdb_file_is_refused(path):
