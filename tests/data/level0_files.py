@@ -41,7 +41,10 @@ def unpack_folder(name: str, into: Path) -> Path:
 
 
 def unpack_redis(process: RedisProcess, into: Path) -> Path:
-    """Put the keys into a server, and the files into a data folder that names it; return the folder."""
+    """Put the keys into a server, and the files into a data folder that names it; return the folder.
+
+    DUMP was of Redis 7.0.15: the server must be of 7.0 or later.
+    """
     kept = msgpack.unpackb(lzma.decompress((FOLDER / "redis.msgpack.xz").read_bytes()))
     for key, value in kept["keys"].items():
         process.client.restore(key, 0, value)
