@@ -20,7 +20,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,9 +77,13 @@ class ClusterInfo:
 
     @classmethod
     def load(cls, data_dir: Path) -> ClusterInfo | None:
-        """Read `cluster.json`; None when no cluster has been started there. It stays when the cluster stops."""
+        """Read `cluster.json`; None when no cluster has been started there. It stays when the cluster stops.
+
+        Members that only a later version knows are passed over.
+        """
         try:
-            return cls(**json.loads((data_dir / INFO_FILE).read_text(encoding="utf-8")))
+            written = json.loads((data_dir / INFO_FILE).read_text(encoding="utf-8"))
+            return cls(**{field.name: written[field.name] for field in fields(cls) if field.name in written})
         except (FileNotFoundError, NotADirectoryError, TypeError, ValueError):  # none, or of another version
             return None
 

@@ -2,7 +2,8 @@
 
 Rules of this file
 - Nothing is written to a journal or a checkpoint: commands that waking and delivering need are applied in memory only.
-  (Opening a journal cuts off a torn tail, as any start would. In Redis, opening makes this process the owner.)
+  (Opening a journal cuts off a torn tail, and opening a checkpoint of an older version makes it one of this version, as
+  any start would. In Redis, opening makes this process the owner.)
 - The digests are taken before anything is applied: they equal those of the running cluster before it stopped.
 - The serving lock is held meanwhile, so that nobody starts the cluster under our feet.
 """

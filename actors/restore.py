@@ -40,8 +40,8 @@ from cluster.router_files import RESTORING_NAME, load_or_create_secret, replace_
 from cluster.shard_map import ShardMap, even_buckets
 from configs.explain import mask_url
 from configs.settings import Settings
-from persistence.backup_format import BackupError, Manifest, load_manifest, verify
-from persistence.backup_shard import checkpoint_of, describe, records_of, write_shard
+from persistence.backup_format import MANIFEST_NAME, BackupError, Manifest, load_manifest, verify
+from persistence.backup_shard import BackupTables, checkpoint_of, records_of, write_shard
 from persistence.disk import sync_directory
 from persistence.redis_restore import begin_restore, end_restore, key_in_the_way
 from persistence.redis_server import RedisServer, wait_until_open
@@ -50,16 +50,21 @@ IGNORED = frozenset((LOCK_FILE, RESTORING_NAME, "lost+found"))  # in a folder th
 
 
 def open_backup(directory: Path, console: Console) -> Manifest:
-    """Return the manifest of a backup whose files are all as they were written. Raises BackupError."""
+    """Return the manifest of a backup whose files are all as they were written, and that this version can read.
+
+    Raises BackupError.
+    """
     manifest = load_manifest(directory)
-    if manifest.tables != describe(TABLES):
-        raise BackupError(
-            f"{directory}: version {manifest.software} wrote it, whose tables are not those of this version; restore it"
-            " with that one"
-        )
+    _tables_of(directory, manifest)
     with Bars(console) as bars:
         verify(directory, manifest, bars.start("checksums", manifest.size))
     return manifest
+
+
+def _tables_of(directory: Path, manifest: Manifest) -> BackupTables:
+    """Return how the backup's rows are read. Raises BackupError for tables that only another version can read."""
+    where = f"{directory / MANIFEST_NAME}, written by version {manifest.software}"
+    return BackupTables(where, manifest.tables, TABLES)
 
 
 # ---- restoring --------------------------------------------------------------------------------------------------
@@ -176,6 +181,7 @@ def _begin_in_redis(server: RedisServer, settings: Settings, count: int) -> None
 
 
 def _write_shards(directory: Path, manifest: Manifest, settings: Settings, on_bytes: OnCount) -> None:
+    tables = _tables_of(directory, manifest)
     for facts in manifest.shards:
         folder = shard_directory(settings.storage.data_dir, facts.shard)
         folder.mkdir()
@@ -183,7 +189,7 @@ def _write_shards(directory: Path, manifest: Manifest, settings: Settings, on_by
         opened = open_redis(settings, facts.shard, restoring=True) if shared else open_files(folder, facts.shard)
         journal, store, _, release = opened
         try:
-            write_shard(store, journal, directory, facts, TABLES, on_bytes)
+            write_shard(store, journal, directory, facts, tables, on_bytes)
         finally:
             try:
                 journal.close()
@@ -227,7 +233,7 @@ def check_backup(directory: Path, settings: Settings, console: Console) -> Outco
 def _rebuilt(directory: Path, manifest: Manifest, shard: int, settings: Settings) -> Replica:
     facts = manifest.shards[shard]
     replica = Replica(shard, list(even_buckets(len(manifest.shards))), tuning_of(settings))
-    replica.load(checkpoint_of(directory, facts, TABLES))
+    replica.load(checkpoint_of(directory, facts, _tables_of(directory, manifest)))
     for position, record in records_of(directory, facts):
         replica.replay(position, record)
     replica.state.deliveries.drain()

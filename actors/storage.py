@@ -27,7 +27,8 @@ from persistence.redis_journal import RedisJournal, stored_epoch
 from persistence.redis_restore import require_whole
 from persistence.redis_server import RedisServer, ServerFacts, wait_until_open
 from persistence.replica_file import ReplicaFile
-from persistence.snapshot_pieces import unpack_piece
+from persistence.snapshot_pieces import table_of_piece, unpack_piece
+from persistence.table_versions import PieceUpgrades
 
 LAYOUT = "1024 buckets"  # what every opening of a journal has in common
 REDIS_ID_FILE = "redis-journal.id"
@@ -152,20 +153,25 @@ class Incoming:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = path.open("wb")
+        self._tables = {table.name: table for table in TABLES}
+        self._upgrades = PieceUpgrades(TABLES, "a snapshot of the leader's")
         self.bytes_written = 0
 
     def write(self, piece: bytes) -> None:
-        """Add one packed piece."""
+        """Add one packed piece. Raises InvalidError, CheckpointMismatchError for a table that a newer version has.
+
+        Refused here, as `install` has dropped the journal by the time that it reads the pieces.
+        """
+        self._upgrades.require(table_of_piece(self._tables, piece))
         self._file.write(len(piece).to_bytes(4, "little") + piece)
         self.bytes_written += len(piece)
 
     def pieces(self) -> Iterator[TableChange]:
-        """Yield what was written, unpacked."""
+        """Yield what was written, unpacked, as rows of this version's tables."""
         self._file.close()
-        tables = {table.name: table for table in TABLES}
         with self._path.open("rb") as file:
             while head := file.read(4):
-                yield unpack_piece(tables, file.read(int.from_bytes(head, "little")))
+                yield self._upgrades.carry(unpack_piece(self._tables, file.read(int.from_bytes(head, "little"))))
 
     def remove(self) -> None:
         """Delete the file."""

@@ -33,7 +33,7 @@ from persistence.disk import make_directory, sync_directory
 from persistence.errors import StorageError
 from persistence.private import make_private
 
-FORMAT, VERSION = "rookery-backup", 1
+FORMAT, VERSION = "rookery-backup", 2  # 1: `tables` was a map, name -> ["column TYPE", ..., "key a b"]
 MANIFEST_NAME, SUM_NAME = "manifest.json", "manifest.json.sha256"
 PARTIAL_SUFFIX = ".partial"
 ROWS_SUFFIX, JOURNAL_SUFFIX = ".rows", ".journal"
@@ -72,7 +72,10 @@ class ShardFacts:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a backup says of itself. buckets: the owner of each; tables: what `describe` returned; times: ISO 8601."""
+    """What a backup says of itself. buckets: the owner of each; tables: as backup_shard.py describes them.
+
+    Times are ISO 8601.
+    """
 
     cluster: str
     cluster_id: str
@@ -81,7 +84,7 @@ class Manifest:
     begun_at: str
     cut_at: str
     timeline_length: int
-    tables: dict[str, list[str]]
+    tables: Any
     map_epoch: int
     buckets: tuple[int, ...]
     shards: tuple[ShardFacts, ...]
@@ -284,8 +287,10 @@ def load_manifest(directory: Path) -> Manifest:
 
 def _manifest_of(values: dict[str, Any]) -> Manifest:
     found = values.pop("format"), values.pop("version")
-    if found != (FORMAT, VERSION):
-        raise ValueError(f"it is {found[0]!r} version {found[1]!r}, this program reads {FORMAT!r} version {VERSION}")
+    if found not in [(FORMAT, version) for version in range(1, VERSION + 1)]:
+        raise ValueError(
+            f"it is {found[0]!r} version {found[1]!r}, this program reads {FORMAT!r} up to version {VERSION}"
+        )
     shards = tuple(
         ShardFacts(**{**row, "rows": FileFacts(**row["rows"]), "journal": FileFacts(**row["journal"])})
         for row in values.pop("shards")

@@ -7,6 +7,8 @@
 Rules of this file
 - Storage in, storage out: what rows and records mean is the core's.
 - The rows are of the moment in which the reader was made; records follow them without a gap up to the cut.
+- Rows of older tables become rows of this version's on the way back (table_versions.py); what a newer version wrote is
+  refused by name before anything is restored.
 - What is read back was verified before (backup_format.py). What doesn't fit all the same is a BackupError that names
   the file.
 - In memory: RESTORED_ROWS rows, one part, FLUSH_BYTES of records; `checkpoint_of` alone holds a whole checkpoint.
@@ -23,9 +25,12 @@ import numpy as np
 
 from actors.core.errors import InvalidError
 from actors.core.tables import Checkpoint, Columns, Table, TableChange
+from actors.core.upgrades import LAYOUTS, UPGRADES
 from persistence.backup_format import BackupError, ItemStream, ShardFacts, read_items
+from persistence.errors import CheckpointFailedError, CheckpointMismatchError
 from persistence.protocols import CheckpointStore, Journal
 from persistence.snapshot_pieces import pack_piece, unpack_piece
+from persistence.table_versions import PieceUpgrades, Upgrades, plain_table, plan_tables, table_of_plain
 
 PIECE_ROWS = 2_000  # rows of a piece at most: packing one holds the interpreter for 1 ms, and the shard's requests wait
 RESTORED_ROWS = 20_000  # rows that a restore gives a store at once: a statement in DuckDB, a key in Redis
@@ -73,19 +78,60 @@ class ShardReader:
         self._reader.close()
 
 
-def describe(tables: Sequence[Table]) -> dict[str, list[str]]:
-    """Return what a manifest says of the tables: name -> ["column TYPE", ..., "key a b"]."""
-    return {t.name: [*(f"{c} {kind}" for c, kind in t.columns), f"key {' '.join(t.key)}"] for t in tables}
+def describe(tables: Sequence[Table]) -> list[dict[str, Any]]:
+    """Return what a manifest says of the tables."""
+    return [plain_table(table) for table in tables]
 
 
-def pieces_of(directory: Path, facts: ShardFacts, tables: Sequence[Table]) -> Iterator[TableChange]:
-    """Yield the pieces of a shard's checkpoint."""
-    path, by_name = directory / facts.rows.name, {table.name: table for table in tables}
+class BackupTables:
+    """The tables of a backup, and those that its rows become.
+
+    where: begins every message; described: what the manifest says; declared: this version's; upgrades: `upgrades.py`'s.
+    Raises BackupError that names the table which this version can't read.
+    """
+
+    def __init__(self, where: str, described: Any, declared: Sequence[Table], upgrades: Upgrades = UPGRADES) -> None:
+        self.declared = tuple(declared)
+        try:
+            stored = _stored_tables(described)
+            plan_tables(stored, declared, where, upgrades)
+        except ValueError as error:
+            raise BackupError(f"{where}: what it says of the tables can't be read: {error}") from error
+        except CheckpointMismatchError as error:
+            raise BackupError(error.message) from error
+        self._by_name = {table.name: table for table in declared} | {table.name: table for table in stored}
+        known = [*declared, *stored]  # shards that are of two versions while they roll back up what each of them has
+        self._layouts = {**LAYOUTS, **{(table.name, table.version): table for table in known}}
+        self._upgrades = PieceUpgrades(declared, where, upgrades)
+
+    def piece(self, data: bytes) -> TableChange:
+        """Return a packed piece as rows of a declared table. Raises InvalidError, CheckpointMismatchError, ..."""
+        return self._upgrades.carry(unpack_piece(self._by_name, data, self._layouts))
+
+
+def _stored_tables(described: Any) -> list[Table]:
+    """Return the tables of a manifest, of version 1 too. Raises ValueError."""
+    try:
+        if isinstance(described, list):
+            return [table_of_plain(value) for value in described]
+        return [
+            Table(name, tuple((c, kind) for c, kind in map(str.split, columns)), tuple(key.split()[1:]))
+            for name, (*columns, key) in described.items()
+        ]
+    except (AttributeError, TypeError, InvalidError) as error:
+        raise ValueError(f"{str(described)[:200]}: {error}") from error
+
+
+def pieces_of(directory: Path, facts: ShardFacts, tables: BackupTables) -> Iterator[TableChange]:
+    """Yield the pieces of a shard's checkpoint, as rows of the declared tables."""
+    path = directory / facts.rows.name
     for item in read_items(path):
         try:
-            yield unpack_piece(by_name, item)
-        except InvalidError as error:
+            piece = tables.piece(item)
+        except (InvalidError, CheckpointMismatchError, CheckpointFailedError) as error:
             raise BackupError(f"{path}: {error.message}") from error
+        if piece.upsert_count:
+            yield piece
 
 
 def records_of(directory: Path, facts: ShardFacts) -> Iterator[tuple[int, bytes]]:
@@ -98,12 +144,12 @@ def records_of(directory: Path, facts: ShardFacts) -> Iterator[tuple[int, bytes]
         raise BackupError(f"{path}: its records end at {position}, the manifest says {facts.cut_position}")
 
 
-def checkpoint_of(directory: Path, facts: ShardFacts, tables: Sequence[Table]) -> Checkpoint:
+def checkpoint_of(directory: Path, facts: ShardFacts, tables: BackupTables) -> Checkpoint:
     """Return a shard's checkpoint as a store's `load` would."""
-    gathered: dict[str, list[TableChange]] = {table.name: [] for table in tables}
+    gathered: dict[str, list[TableChange]] = {table.name: [] for table in tables.declared}
     for piece in pieces_of(directory, facts, tables):
         gathered[piece.table.name].append(piece)
-    found = {table.name: _joined(table, gathered.pop(table.name)) for table in tables}
+    found = {table.name: _joined(table, gathered.pop(table.name)) for table in tables.declared}
     return Checkpoint(facts.checkpoint_position, 0, found)
 
 
@@ -131,7 +177,7 @@ def _larger(pieces: Iterator[TableChange]) -> Iterator[TableChange]:
 
 
 def write_shard(
-    store: CheckpointStore, journal: Journal, directory: Path, facts: ShardFacts, tables: Sequence[Table],
+    store: CheckpointStore, journal: Journal, directory: Path, facts: ShardFacts, tables: BackupTables,
     on_bytes: Callable[[int], None],
 ) -> None:  # fmt: skip
     """Fill an empty store and an empty journal from a backup: durable on return, as of the cut.

@@ -23,40 +23,33 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from actors.core.errors import InvalidError
-from actors.core.tables import DTYPES, Checkpoint, Columns, Table, TableChange
+from actors.core.tables import Checkpoint, Table, TableChange
+from actors.core.upgrades import UPGRADES
 from persistence.checkpoint_rules import check_piece, check_replace, check_rows_max, check_write
 from persistence.disk import sync_directory
-from persistence.errors import (
-    CheckpointDamagedError,
-    CheckpointFailedError,
-    CheckpointLockedError,
-    CheckpointMismatchError,
-)
-from persistence.snapshot_pieces import SnapshotReader, piece_ends, row_bytes
+from persistence.duckdb_rows import apply_change, batches_of, creation, insert_rows, load_rows, pieces_of_batch
+from persistence.duckdb_tables import META, create_or_upgrade, fetch_one
+from persistence.errors import CheckpointDamagedError, CheckpointFailedError, CheckpointLockedError
+from persistence.snapshot_pieces import SnapshotReader
+from persistence.table_versions import Upgrades
 
-FORMAT_VERSION = 1  # of the meta table below; the core's own version is `schema_version`
 MEMORY_LIMIT = "256MB"  # DuckDB's buffers a shard: the hash join of a fold needs a few MB, the rest is cache
 THREADS = 1  # cores are for the shards; the checkpoint runs behind them
 WAL_BYTES_MAX = 16 * 1024 * 1024  # bytes of log before DuckDB folds it into the file: 0.6 s of background work
-LOAD_BATCH_ROWS = 131_072  # rows of one Arrow chunk: keeps a chunk's text below the 2 GB of 32-bit offsets
-SNAPSHOT_BATCH_ROWS = 32_768  # rows that a snapshot takes from DuckDB at a time: 2 MB of the widest tables' usual rows
-_ARROW = {"BIGINT": pa.int64(), "INTEGER": pa.int32(), "BLOB": pa.binary(), "VARCHAR": pa.string()}
-_META = "rookery_checkpoint"
-_CHANGE = "rookery_change"
 
 
 class DuckDBCheckpointStore:
     """A `CheckpointStore` in the file at `path` (made if missing, its directory too).
 
-    tables: all tables, the same on every open; schema_version: the core's version of what they mean.
+    tables: all tables; those of a file that an older version wrote are brought up on opening (duckdb_tables.py).
+    schema_version: the core's version of what they mean; upgrades: as in `actors/core/upgrades.py`.
     memory_limit: in DuckDB's notation; threads: >= 1. Methods may be called from any thread, one runs at a time.
-    Raises CheckpointLockedError, CheckpointDamagedError, CheckpointMismatchError (another shard, version or tables).
+    Raises CheckpointLockedError, CheckpointDamagedError, CheckpointMismatchError (another shard's, or a newer version
+    wrote it), CheckpointFailedError (an upgrade failed, and changed nothing).
     """
 
     def __init__(
@@ -67,10 +60,11 @@ class DuckDBCheckpointStore:
         schema_version: int = 1,
         memory_limit: str = MEMORY_LIMIT,
         threads: int = THREADS,
+        upgrades: Upgrades = UPGRADES,
     ) -> None:
         self._path = Path(path)
         self._tables = {table.name: table for table in tables}
-        self._identity = (FORMAT_VERSION, schema_version, shard, _describe(tables))
+        self._shard, self._schema_version, self._upgrades = shard, schema_version, upgrades
         self._memory_limit, self._threads = memory_limit, threads
         self._lock = threading.Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
@@ -87,7 +81,7 @@ class DuckDBCheckpointStore:
                 check_write(self._tables, position, epoch, changes, stored_position, stored_epoch)
                 db.execute("BEGIN")
                 for change in changes:
-                    _apply(db, change)
+                    apply_change(db, change)
                 self._commit(db, position, epoch)
 
     def replace(self, position: int, epoch: int, pieces: Iterator[TableChange]) -> None:
@@ -99,11 +93,11 @@ class DuckDBCheckpointStore:
                 db.execute("BEGIN")
                 for table in self._tables.values():
                     db.execute(f'DROP TABLE "{table.name}"')
-                    db.execute(_creation(table))
+                    db.execute(creation(table))
             for piece in pieces:
                 check_piece(self._tables, piece)
                 with self._failures_named():
-                    _insert(db, piece)
+                    insert_rows(db, piece)
             with self._failures_named():
                 self._commit(db, position, epoch)
             self._fold_log(db)
@@ -126,7 +120,7 @@ class DuckDBCheckpointStore:
             db = self._connect()
             with self._damage_named():
                 position, epoch = self._stored(db)
-                tables = {name: _load_table(db, table) for name, table in self._tables.items()}
+                tables = {name: load_rows(db, table) for name, table in self._tables.items()}
             return Checkpoint(position, epoch, tables)
 
     def close(self) -> None:
@@ -139,12 +133,16 @@ class DuckDBCheckpointStore:
             with self._damage_named():
                 db = duckdb.connect(str(self._path), config=self._options())
                 try:
-                    self._check_or_create(db)
+                    tables = list(self._tables.values())
+                    grown = create_or_upgrade(db, self._path, self._shard, self._schema_version, tables, self._upgrades)
                     sync_directory(self._path.parent)
                 except BaseException:
                     db.close()
                     raise
             self._connection = db
+            if grown:
+                self._fold_log(db)
+                return self._connect()  # folding may have let go of the file
         return self._connection
 
     def _disconnect(self) -> None:
@@ -155,7 +153,7 @@ class DuckDBCheckpointStore:
             connection.close()
 
     def _commit(self, db: duckdb.DuckDBPyConnection, position: int, epoch: int) -> None:
-        db.execute(f"UPDATE {_META} SET position = ?, epoch = ?", [position, epoch])
+        db.execute(f"UPDATE {META} SET position = ?, epoch = ?", [position, epoch])
         db.execute("COMMIT")
         sync_directory(self._path.parent)
 
@@ -202,34 +200,8 @@ class DuckDBCheckpointStore:
             "autoload_known_extensions": False,
         }
 
-    def _check_or_create(self, db: duckdb.DuckDBPyConnection) -> None:
-        names = {str(row[0]) for row in db.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-        if not names:
-            self._create(db)
-            return
-        if _META not in names:
-            raise CheckpointMismatchError(f"{self._path}: a DuckDB file, but not a checkpoint of Rookery")
-        labels = ("format_version", "schema_version", "shard", "tables")
-        found = _fetch_one(db, f"SELECT {', '.join(labels)} FROM {_META}")
-        for label, there, wanted in zip(labels, found, self._identity, strict=True):
-            if there != wanted:
-                raise CheckpointMismatchError(
-                    f"{self._path}: it has {label.replace('_', ' ')} {there!r}, this shard needs {wanted!r}"
-                )
-
-    def _create(self, db: duckdb.DuckDBPyConnection) -> None:
-        db.execute("BEGIN")
-        db.execute(
-            f"CREATE TABLE {_META} (format_version BIGINT, schema_version BIGINT, shard BIGINT, tables VARCHAR,"
-            " position BIGINT, epoch BIGINT)"
-        )
-        db.execute(f"INSERT INTO {_META} VALUES (?, ?, ?, ?, 0, 0)", list(self._identity))
-        for table in self._tables.values():
-            db.execute(_creation(table))
-        db.execute("COMMIT")
-
     def _stored(self, db: duckdb.DuckDBPyConnection) -> tuple[int, int]:
-        position, epoch = _fetch_one(db, f"SELECT position, epoch FROM {_META}")
+        position, epoch = fetch_one(db, f"SELECT position, epoch FROM {META}")
         return position, epoch
 
     @contextmanager
@@ -258,7 +230,7 @@ class _PieceReader:
         try:
             for table in self._tables:
                 while (batch := self._next_batch(table)) is not None:
-                    yield from _pieces(table, batch, self._rows_max)
+                    yield from pieces_of_batch(table, batch, self._rows_max)
         finally:
             self.close()
 
@@ -266,7 +238,7 @@ class _PieceReader:
         """Return the next rows of a table, None at its end: the next table may be asked for then."""
         with self._lock, self._damage_named():
             if self._batches is None:
-                self._batches = _batches(self._cursor, table)
+                self._batches = batches_of(self._cursor, table)
             batch = next(self._batches, None)
             if batch is None:
                 self._batches = None
@@ -287,94 +259,3 @@ class _PieceReader:
             yield
         except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise CheckpointDamagedError(f"{self._path}: can't be read as a checkpoint: {error}") from error
-
-
-def _batches(db: duckdb.DuckDBPyConnection, table: Table) -> pa.RecordBatchReader:
-    columns = ", ".join(f'"{column}"' for column in table.column_names)
-    return db.sql(f'SELECT {columns} FROM "{table.name}"').to_arrow_reader(SNAPSHOT_BATCH_ROWS)
-
-
-def _pieces(table: Table, batch: pa.RecordBatch, rows_max: int) -> Iterator[TableChange]:
-    begin = 0
-    for end in piece_ends(row_bytes(table, batch), rows_max):
-        part = batch.slice(begin, end - begin)
-        yield TableChange(table, {name: _values(part.column(name), kind) for name, kind in table.columns})
-        begin = end
-
-
-def _apply(db: duckdb.DuckDBPyConnection, change: TableChange) -> None:
-    table = change.table
-    name = f'"{table.name}"'
-    same_key = " AND ".join(f'{name}."{key}" = u."{key}"' for key in table.key)
-    delete = f"DELETE FROM {name} USING {_CHANGE} AS u WHERE {same_key}"
-    if change.delete_count:
-        with _registered(db, _arrow_table(table.key_columns, change.deletes)):
-            db.execute(delete)
-    if change.upsert_count:
-        keys = ", ".join(f'"{key}"' for key in table.key)
-        with _registered(db, _arrow_table(table.columns, change.upserts)):
-            twice = f"SELECT {keys} FROM {_CHANGE} GROUP BY {keys} HAVING count(*) > 1 LIMIT 1"
-            repeated = db.execute(twice).fetchall()
-            if repeated:
-                raise InvalidError(f"table {table.name}: key {repeated[0]} comes twice in one upsert", "upserts")
-            db.execute(delete)
-        _insert(db, change)
-
-
-def _insert(db: duckdb.DuckDBPyConnection, change: TableChange) -> None:
-    columns = ", ".join(f'"{column}"' for column in change.table.column_names)
-    if change.upsert_count:
-        with _registered(db, _arrow_table(change.table.columns, change.upserts)):
-            db.execute(f'INSERT INTO "{change.table.name}" ({columns}) SELECT {columns} FROM {_CHANGE}')
-
-
-def _fetch_one(db: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...]:
-    """Return the only row of a query; a result must be read to its end before the connection is used again."""
-    rows = db.execute(query).fetchall()
-    if len(rows) != 1:
-        raise CheckpointDamagedError(f"{query}: {len(rows)} rows, one expected")
-    return tuple(rows[0])
-
-
-def _load_table(db: duckdb.DuckDBPyConnection, table: Table) -> Columns:
-    columns = ", ".join(f'"{column}"' for column in table.column_names)
-    rows = db.sql(f'SELECT {columns} FROM "{table.name}"').to_arrow_table(LOAD_BATCH_ROWS)
-    loaded: Columns = {}
-    for name, kind in table.columns:
-        loaded[name] = _values(rows.column(name), kind)
-    return loaded
-
-
-def _values(column: pa.Array | pa.ChunkedArray, kind: str) -> Any:
-    if kind not in DTYPES:
-        return column.to_pylist()
-    values = column.to_numpy()  # of one chunk it is Arrow's own memory, read-only: another type for kernels
-    return values.astype(DTYPES[kind], copy=not values.flags.writeable)
-
-
-def _arrow_table(columns: tuple[tuple[str, str], ...], values: Columns) -> pa.Table:
-    return pa.table({name: pa.array(values[name], _ARROW[kind]) for name, kind in columns})
-
-
-@contextmanager
-def _registered(db: duckdb.DuckDBPyConnection, rows: pa.Table) -> Iterator[None]:
-    db.register(_CHANGE, rows)
-    try:
-        yield
-    finally:
-        db.unregister(_CHANGE)
-
-
-def _creation(table: Table) -> str:
-    return f'CREATE TABLE "{table.name}" ({_column_definitions(table)})'
-
-
-def _column_definitions(table: Table) -> str:
-    filled = {name for name, kind in table.columns if kind in DTYPES or name in table.key}
-    return ", ".join(f'"{name}" {kind}{" NOT NULL" if name in filled else ""}' for name, kind in table.columns)
-
-
-def _describe(tables: Sequence[Table]) -> str:
-    """Return one canonical text of the declared tables; a file with another one is not read."""
-    described = sorted(f"{t.name}({_column_definitions(t)}; key {', '.join(t.key)})" for t in tables)
-    return "\n".join(described)

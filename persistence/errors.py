@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from actors.core.errors import RookeryError
 
+NEWER = "a newer Rookery wrote it, and that one or a later one has to read it"
+"""What every refusal of such a thing says."""
+
 
 class StorageError(RookeryError):
     """Base of every refusal of the storage layer."""
@@ -107,7 +110,7 @@ class CheckpointLockedError(StorageError):
 
 
 class CheckpointMismatchError(StorageError):
-    """The checkpoint is another shard's, or of another schema version, or has other tables."""
+    """The checkpoint is another shard's, or of another schema version, or has tables that this version can't read."""
 
     code = "checkpoint_mismatch"
 
@@ -116,6 +119,12 @@ class CheckpointFailedError(StorageError):
     """A write of the checkpoint failed and changed nothing; it may be tried again."""
 
     code = "checkpoint_failed"
+
+
+class NewerFormatError(StorageError):
+    """A newer version wrote this file, which is whole: nothing is to be put aside. The message names it."""
+
+    code = "newer_format"
 
 
 class ReplicaFileError(StorageError):

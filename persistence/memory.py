@@ -20,11 +20,13 @@ import numpy as np
 
 from actors.core.errors import InvalidError
 from actors.core.tables import DTYPES, Checkpoint, Columns, Table, TableChange
+from actors.core.upgrades import UPGRADES
 from persistence.checkpoint_rules import check_piece, check_replace, check_rows_max, check_write
 from persistence.errors import CheckpointFailedError, JournalLockedError
 from persistence.file_journal import SegmentJournal
 from persistence.segment_format import SYNC_BYTES, encode_frame
 from persistence.snapshot_pieces import VALUE_BYTES, SnapshotReader, piece_ends
+from persistence.table_versions import Upgrades, plan_tables
 
 
 class MemoryDisk:
@@ -161,6 +163,7 @@ class MemoryJournal(SegmentJournal):
         self._memory_disk.crash(keep_unsynced, torn)
 
 
+UPGRADED_ROWS = 2  # given to an upgrade at once: few, so that tests of small tables see more than one piece
 Row = tuple[Any, ...]
 
 
@@ -171,17 +174,33 @@ class MemoryShelf:
     position: int = 0
     epoch: int = 0
     rows: dict[str, dict[Row, Row]] = field(default_factory=dict)
+    tables: tuple[Table, ...] = ()  # of whoever opened it last
 
 
 class MemoryCheckpointStore:
     """A `CheckpointStore` of dicts: the plain twin of the DuckDB store. `fail_writes` lets the next n writes fail."""
 
-    def __init__(self, tables: Sequence[Table], shelf: MemoryShelf | None = None) -> None:
+    def __init__(
+        self, tables: Sequence[Table], shelf: MemoryShelf | None = None, upgrades: Upgrades = UPGRADES
+    ) -> None:
+        """Open a shelf, whose tables are brought up if they are older. Raises what every store raises then."""
         self._tables = {table.name: table for table in tables}
         self._shelf = shelf if shelf is not None else MemoryShelf()
+        self._bring_up(tables, upgrades)
         self._closed = threading.Event()
         self._swapping = threading.Lock()
         self.fail_writes = 0
+
+    def _bring_up(self, tables: Sequence[Table], upgrades: Upgrades) -> None:
+        upgraded: dict[str, dict[Row, Row]] = {}
+        for upgrade in plan_tables(self._shelf.tables, tables, "memory", upgrades).changed:
+            before = list(self._shelf.rows.get(upgrade.table.name, {}).values())
+            rows = upgraded[upgrade.table.name] = {}
+            for begin in range(0, len(before), UPGRADED_ROWS):
+                piece = TableChange(upgrade.stored, _columns(upgrade.stored, before[begin : begin + UPGRADED_ROWS]))
+                _apply(rows, upgrade.carry(piece))
+        self._shelf.rows |= upgraded
+        self._shelf.tables = tuple(tables)
 
     def write(self, position: int, epoch: int, changes: Sequence[TableChange]) -> None:
         """Apply the changes to copies, then swap them in."""

@@ -12,8 +12,8 @@ Rules of this file
 - A table is folded when its changes outweigh half of its base, so the server holds at most 1.5 times the rows, 2.5
   times while it folds, and loading reads no more.
 
-    {rookery:<namespace>:<shard>}:checkpoint              hash: format, identity, epoch, token, position, version,
-                                                          and for each table t:<table> (see _Log)
+    {rookery:<namespace>:<shard>}:checkpoint              hash: format, identity, tables, epoch, token, position,
+                                                          version, and for each table t:<table> (see _Log)
     {rookery:<namespace>:<shard>}:checkpoint:<table>:<n>  a chunk of redis_chunks.py
 
     chunks of a table:   kept .. first-1     first .. base-1     base .. next-1     next .. written
@@ -39,17 +39,18 @@ import structlog
 from redis.exceptions import RedisError
 
 from actors.core.tables import Checkpoint, Table, TableChange
+from actors.core.upgrades import UPGRADES
 from persistence.checkpoint_rules import check_piece, check_replace, check_rows_max, check_write
 from persistence.errors import (
     CheckpointDamagedError,
     CheckpointFailedError,
-    CheckpointMismatchError,
     FencedError,
     JournalFailedError,
     JournalLostError,
     JournalUnavailableError,
     StorageError,
 )
+from persistence.redis_checkpoint_scripts import COMMIT, DROP, OPEN, PUT
 from persistence.redis_chunks import (
     UPSERT,
     arrow_schema,
@@ -58,63 +59,20 @@ from persistence.redis_chunks import (
     chunk_slices,
     columns_of,
     decode_chunk,
-    describe_tables,
     encode_chunk,
     fold_rows,
     without_keys,
 )
 from persistence.redis_server import RedisServer, Script, shard_key
+from persistence.redis_tables import StoredTables, declared, plan_stored
 from persistence.snapshot_pieces import SnapshotReader, piece_ends, row_bytes
+from persistence.table_versions import TablePlan, TableUpgrade, Upgrades
 
-FORMAT = "1"
 PIPELINE_CHUNK_COUNT = 4  # chunks on their way at once, both ways: 16 MiB
 FOLD_BYTES_MIN = 4 * 1024 * 1024  # bytes of changes that are never folded for their size alone: 10 ms of loading
 FOLD_CHUNK_COUNT = 256  # chunks of changes after which a table is folded in any case: each is a key and a round of work
+OPEN_TRIES = 5  # each fails only if somebody else has just opened it, too
 SETTLE_SECONDS = 2.0  # s until a server that syncs every second has synced what it acknowledged
-
-OPEN = Script(
-    """
-local token, format, identity = unpack(ARGV)
-local m = redis.call('HMGET', KEYS[1], 'format', 'identity')
-if m[1] and (m[1] ~= format or m[2] ~= identity) then return {'mismatch', m[1], m[2]} end
-if not m[1] then
-    redis.call('HSET', KEYS[1], 'format', format, 'identity', identity, 'epoch', '0', 'position', '0', 'version', '0')
-end
-redis.call('HSET', KEYS[1], 'token', token)
-return {'ok'}
-"""
-)
-
-PUT = Script(
-    """
-local m = redis.call('HMGET', KEYS[1], 'token', 'epoch')
-if not m[1] then return {'lost'} end
-if m[1] ~= ARGV[1] then return {'fenced', m[2]} end
-redis.call('SET', KEYS[2], ARGV[2])
-return {'ok'}
-"""
-)
-
-COMMIT = Script(
-    """
-local m = redis.call('HMGET', KEYS[1], 'token', 'epoch', 'version')
-if not m[1] then return {'lost'} end
-if m[1] ~= ARGV[1] then return {'fenced', m[2]} end
-if m[3] ~= ARGV[2] then return {'version', m[3]} end
-redis.call('HSET', KEYS[1], unpack(ARGV, 3))
-return {'ok'}
-"""
-)
-
-DROP = Script(
-    """
-local m = redis.call('HMGET', KEYS[1], 'token', 'epoch')
-if not m[1] then return {'lost'} end
-if m[1] ~= ARGV[1] then return {'fenced', m[2]} end
-redis.call('UNLINK', unpack(KEYS, 2))
-return {'ok'}
-"""
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +92,14 @@ class _Log:
 
     def __str__(self) -> str:
         return f"{self.kept} {self.first} {self.base} {self.next} {self.base_bytes} {self.change_bytes}"
+
+    def anew(self) -> _Log:
+        """Return a log of new chunks behind all that count now."""
+        return _Log(self.kept, self.next, self.next, self.next)
+
+    def based(self) -> _Log:
+        """Return the log with all of its chunks as the base."""
+        return replace(self, base=self.next, base_bytes=self.change_bytes, change_bytes=0)
 
     @property
     def due(self) -> bool:
@@ -164,10 +130,12 @@ class _PieceReader:
 class RedisCheckpointStore:
     """A `CheckpointStore` in blobs of a Redis server.
 
-    namespace, shard: which keys; tables: all tables, the same on every open; schema_version: what they mean.
+    namespace, shard: which keys; tables: all tables; those that an older version wrote are brought up on opening.
+    schema_version: the core's version of what they mean; upgrades: as in `actors/core/upgrades.py`.
     settle_s: how long `write` waits before it looks whether the server still has it (SETTLE_SECONDS if the server syncs
     every second; what is trimmed from the journal after that is on disk). Methods may be called from any thread.
-    Opening takes the store over. Raises CheckpointMismatchError, or what `RedisServer.run` raises.
+    Opening takes the store over, unless it is refused: CheckpointMismatchError (a newer version wrote it). Raises
+    CheckpointFailedError if an upgrade fails, which changes nothing but the owner, or what `RedisServer.run` raises.
     """
 
     def __init__(
@@ -178,6 +146,7 @@ class RedisCheckpointStore:
         tables: Sequence[Table],
         schema_version: int = 1,
         settle_s: float = 0.0,
+        upgrades: Upgrades = UPGRADES,
     ) -> None:
         self._server, self._key = server, shard_key(namespace, shard, "checkpoint")
         self._where = f"{server.name} {self._key}"
@@ -188,14 +157,12 @@ class RedisCheckpointStore:
         self._readers: weakref.WeakSet[_PieceReader] = weakref.WeakSet()
         self._log = structlog.get_logger()
         self._expected = 0  # the version that the server must have, at least
-        identity = f"schema {schema_version}\n{describe_tables(tables)}"
-        status, *found = self._run(OPEN, [self._token, FORMAT, identity])
-        if status == "mismatch":
-            raise CheckpointMismatchError(
-                f"{self._where}: it has format {found[0]} and {found[1]!r}, this shard needs {FORMAT} and {identity!r}"
-            )
         self._manifest: _Manifest | None = None
+        ours = declared(schema_version, tables)
+        plan = self._take_over(ours, upgrades)
         self._remove_leftovers()
+        if plan is not None:
+            self._bring_up(plan, ours)
 
     def write(self, position: int, epoch: int, changes: Sequence[TableChange]) -> None:
         """Write the changes as chunks, then name them all at once. See `CheckpointStore.write`."""
@@ -218,21 +185,13 @@ class RedisCheckpointStore:
             with self._failures_named():
                 manifest = self._read_manifest()
                 check_replace(position, epoch, manifest.epoch)
-            logs = {name: _Log(log.kept, log.next, log.next, log.next) for name, log in manifest.logs.items()}
-            try:
+            logs = {name: log.anew() for name, log in manifest.logs.items()}
+            with self._dropping_unnamed(logs):
                 for piece in pieces:
                     check_piece(self._tables, piece)
-                    if piece.upsert_count:
-                        name, rows = piece.table.name, arrow_table(piece.table.columns, piece.upserts)
-                        with self._failures_named():
-                            logs[name] = self._put(name, logs[name], UPSERT, rows)
-            except BaseException:
-                self._try_to_drop(
-                    {name: range(log.first, log.next + PIPELINE_CHUNK_COUNT) for name, log in logs.items()}
-                )
-                raise
-            for name, log in logs.items():
-                logs[name] = replace(log, base=log.next, base_bytes=log.change_bytes, change_bytes=0)
+                    with self._failures_named():
+                        logs[piece.table.name] = self._put_rows(logs[piece.table.name], piece)
+            logs = {name: log.based() for name, log in logs.items()}
             with self._failures_named():
                 self._commit(replace(self._read_manifest(), position=position, epoch=epoch, logs=logs))
                 self._settle()
@@ -288,6 +247,39 @@ class RedisCheckpointStore:
     def _is_read(self) -> bool:
         return any(not reader.closed for reader in list(self._readers))
 
+    # ---- opening ----------------------------------------------------------------------------------------------
+
+    def _take_over(self, ours: StoredTables, upgrades: Upgrades) -> TablePlan | None:
+        """Become the owner of what is there, or of a new checkpoint. Returns how its tables become ours, None if so."""
+        for _ in range(OPEN_TRIES):
+            with self._server.translating("opening the checkpoint"):
+                raw = self._server.client.hmget(self._key, *StoredTables._fields)
+            found = StoredTables(*("" if value is None else value.decode() for value in raw))
+            plan = plan_stored(found, ours, list(self._tables.values()), self._where, upgrades)
+            there_and_ours = [value for pair in zip(found, ours, strict=True) for value in pair]
+            if self._run(OPEN, [self._token, *there_and_ours])[0] == "ok":
+                return plan
+        raise CheckpointFailedError(f"{self._where}: other processes open it, too, again and again; one may have it")
+
+    def _bring_up(self, plan: TablePlan, ours: StoredTables) -> None:
+        """Write upgraded tables as a new base behind each log; then name those, and our tables, at once."""
+        with self._lock:
+            manifest = self._read_manifest()
+            changed = {upgrade.table.name: manifest.logs[upgrade.table.name].anew() for upgrade in plan.changed}
+            with self._dropping_unnamed(changed):
+                for upgrade in plan.changed:
+                    for piece in self._upgraded(upgrade, manifest.logs[upgrade.table.name]):
+                        changed[upgrade.table.name] = self._put_rows(changed[upgrade.table.name], piece)
+            changed = {name: log.based() for name, log in changed.items()}
+            self._commit(replace(manifest, logs=manifest.logs | changed), ours)
+            self._settle()
+            self._try_to_drop({name: range(log.kept, log.first) for name, log in changed.items()})
+
+    def _upgraded(self, upgrade: TableUpgrade, log: _Log) -> Iterator[TableChange]:
+        """Yield the rows of a table as the declared ones, a chunk at a time."""
+        for rows in self._rows_newest_first(upgrade.stored, log):
+            yield upgrade.carry(TableChange(upgrade.stored, columns_of(rows, upgrade.stored)))
+
     # ---- the manifest -----------------------------------------------------------------------------------------
 
     def _read_manifest(self) -> _Manifest:
@@ -306,12 +298,14 @@ class RedisCheckpointStore:
             self._expected = version
         return self._manifest
 
-    def _commit(self, manifest: _Manifest) -> None:
-        """Make this the manifest, if the server has the one that it was made from."""
+    def _commit(self, manifest: _Manifest, tables: StoredTables | None = None) -> None:
+        """Make this the manifest, if the server has the one that it was made from. tables: what it says of them now."""
         before = manifest.version
         fields: list[Any] = ["position", manifest.position, "epoch", manifest.epoch, "version", before + 1]
         for name, log in manifest.logs.items():
             fields += [f"t:{name}", str(log)]
+        for name, value in tables._asdict().items() if tables else ():
+            fields += [name, value]
         self._manifest = None  # until the reply is here, nobody knows
         self._expected = before
         status, *found = self._run(COMMIT, [self._token, before, *fields])
@@ -334,6 +328,17 @@ class RedisCheckpointStore:
                 raise CheckpointFailedError(f"{self._where}: the server lost this write in a crash") from None
 
     # ---- chunks -----------------------------------------------------------------------------------------------
+
+    def _put_rows(self, log: _Log, piece: TableChange) -> _Log:
+        """Write the rows of a piece, if it has any, behind its table's log; returns the log that names them."""
+        if not piece.upsert_count:
+            return log
+        try:
+            rows = arrow_table(piece.table.columns, piece.upserts)
+        except pa.ArrowException as error:
+            message = f"{self._where}: rows of table {piece.table.name!r} that don't fit it: {error}"
+            raise CheckpointFailedError(message) from error
+        return self._put(piece.table.name, log, UPSERT, rows)
 
     def _put(self, name: str, log: _Log, kind: int, rows: pa.Table) -> _Log:
         """Write rows as chunks behind a table's log; returns the log that names them."""
@@ -396,6 +401,18 @@ class RedisCheckpointStore:
         self._drop(name, range(log.kept, folded.first))
         manifest = self._read_manifest()
         self._commit(replace(manifest, logs={**manifest.logs, name: replace(folded, kept=folded.first)}))
+
+    @contextmanager
+    def _dropping_unnamed(self, logs: dict[str, _Log]) -> Iterator[None]:
+        """If the block raises, remove what it has written behind the logs; it may put other logs in their place."""
+        before = dict(logs)
+        try:
+            yield
+        except BaseException:
+            self._try_to_drop(
+                {name: range(log.next, logs[name].next + PIPELINE_CHUNK_COUNT) for name, log in before.items()}
+            )
+            raise
 
     def _try_to_drop(self, chunks: dict[str, range]) -> None:
         """Remove chunks that nothing names. If it fails, the next opening does it."""

@@ -118,8 +118,3 @@ def arrow_table(columns: Sequence[tuple[str, str]], values: Columns) -> pa.Table
 
 def arrow_schema(columns: Sequence[tuple[str, str]]) -> pa.Schema:
     return pa.schema([(name, _ARROW[kind]) for name, kind in columns])
-
-
-def describe_tables(tables: Sequence[Table]) -> str:
-    """Return one canonical text of the declared tables; a checkpoint with another one is not read."""
-    return "\n".join(sorted(f"{t.name}({', '.join(map(' '.join, t.columns))}; key {', '.join(t.key)})" for t in tables))

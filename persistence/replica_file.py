@@ -21,7 +21,7 @@ from typing import Any
 import msgpack
 
 from persistence.disk import make_directory, replace_file
-from persistence.errors import ReplicaFileError
+from persistence.errors import NEWER, NewerFormatError, ReplicaFileError
 
 NAME, VERSION = "rookery-replica", 1
 TERM_MAX = (1 << 63) - 1  # as large as an epoch in DuckDB's BIGINT
@@ -40,7 +40,8 @@ class ReplicaFile:
         """Return what the file says; without a file, make one with a new id, promised 0 and term 0. Durable on return.
 
         new_store_id: called only without a file; 16 random hex digits in lower case (ValueError otherwise).
-        Raises ReplicaFileError if the file is damaged, OSError if the disk refuses.
+        Raises ReplicaFileError if the file is damaged, NewerFormatError if a newer version wrote it, OSError if the
+        disk refuses.
         """
         path = Path(path)
         try:
@@ -54,6 +55,7 @@ class ReplicaFile:
             created._put(0, 0)
             return created
         try:
+            _require_no_newer(path, data)
             return cls(path, *_decode(data))
         except (ValueError, TypeError, msgpack.UnpackException) as error:
             raise ReplicaFileError(
@@ -98,6 +100,15 @@ class ReplicaFile:
     def _put(self, promised: int, term: int) -> None:
         body = msgpack.packb([self._store_id, promised, term])
         replace_file(self._path, msgpack.packb([NAME, VERSION, zlib.crc32(body), body]))
+
+
+def _require_no_newer(path: Path, data: bytes) -> None:
+    """Raise NewerFormatError for a file of a later version, whatever else is in it; ValueError or msgpack's errors."""
+    found = msgpack.unpackb(data)
+    if not isinstance(found, list) or len(found) < 2:
+        raise ValueError("a list expected")
+    if found[0] == NAME and type(found[1]) is int and found[1] > VERSION:
+        raise NewerFormatError(f"{path}: format version {found[1]}, this version reads up to {VERSION}; {NEWER}")
 
 
 def _decode(data: bytes) -> tuple[str, int, int]:

@@ -42,6 +42,10 @@ class DefectError(Exception):
     """The bytes at hand are no valid header or frame; the message says what is wrong."""
 
 
+class NewerVersionError(DefectError):
+    """A whole header of a later format."""
+
+
 @dataclass(frozen=True, slots=True)
 class SegmentHeader:
     """The first 48 bytes of a segment."""
@@ -80,7 +84,7 @@ def encode_segment_header(header: SegmentHeader) -> bytes:
 
 
 def decode_segment_header(data: bytes) -> SegmentHeader:
-    """Return the header in the first 48 bytes of data. Raises DefectError."""
+    """Return the header in the first 48 bytes of data. Raises DefectError, NewerVersionError."""
     if len(data) < SEGMENT_HEADER_BYTES:
         raise DefectError(f"segment header of {len(data)} bytes, {SEGMENT_HEADER_BYTES} expected")
     magic, version, shard, first_position, epoch, sync, zero = _SEGMENT.unpack_from(data)
@@ -89,6 +93,8 @@ def decode_segment_header(data: bytes) -> SegmentHeader:
     (crc,) = _U32.unpack_from(data, _SEGMENT.size)
     if crc != zlib.crc32(data[: _SEGMENT.size]):
         raise DefectError("segment header checksum differs")
+    if version > VERSION:
+        raise NewerVersionError(f"segment format version {version}, this version reads up to {VERSION}")
     if version != VERSION:
         raise DefectError(f"segment format version {version}, this program reads version {VERSION}")
     if zero or not 1 <= first_position <= POSITION_MAX:

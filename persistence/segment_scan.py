@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from persistence.disk import Disk
-from persistence.errors import JournalCorruptError
+from persistence.errors import NEWER, JournalCorruptError, NewerFormatError
 from persistence.protocols import TailCut
 from persistence.segment_format import (
     FRAME_HEADER_BYTES,
@@ -23,6 +23,7 @@ from persistence.segment_format import (
     SYNC_BYTES,
     DefectError,
     FrameHeader,
+    NewerVersionError,
     SegmentHeader,
     check_payload,
     decode_frame_header,
@@ -136,6 +137,8 @@ class _SegmentReader:
         self._window, self._window_start = b"", 0
         try:
             self.header = decode_segment_header(self._read(0, SEGMENT_HEADER_BYTES))
+        except NewerVersionError as error:
+            raise NewerFormatError(f"{disk.path(name)}: {error}; {NEWER}") from error
         except DefectError as error:
             raise self.corrupt(0, str(error)) from error
         if self.header.shard != shard:

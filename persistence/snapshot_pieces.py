@@ -8,9 +8,13 @@ Rules of this file
   InvalidError, and never holds more than a small multiple of the bytes it was given. Hence the reader that walks item
   by item: msgpack makes room for as many items as a header claims, in every array of a nest of them.
 
-    msgpack [table name, row count, [column, ...]]      columns in the table's order
+    msgpack [table name, row count, [column, ...]]              of a table of version 1; columns in its order
+    msgpack [table name, row count, version, [column, ...]]     of a later one
     BIGINT, INTEGER column   bin: little-endian values
     BLOB, VARCHAR column     array of bin or str; nil outside the key
+
+A piece doesn't say what its columns are: who reads it knows the table in that version (`LAYOUTS` of `upgrades.py`, a
+backup's manifest), or refuses it. So a process of the version before takes what it knows, and nothing else for it.
 
 Costs: see DESIGN.md. The checksum is the transport's.
 """
@@ -28,10 +32,13 @@ import pyarrow.compute as pc
 
 from actors.core.errors import InvalidError
 from actors.core.tables import DTYPES, Columns, Table, TableChange
+from actors.core.upgrades import LAYOUTS
 from persistence.checkpoint_rules import check_piece
 
 PIECE_BYTES_MAX = 2 * 1024 * 1024  # bytes of a piece's columns: 20 ms on a gigabit network, and a few of them in memory
 VALUE_BYTES = 8  # bytes that a value of any type counts for, besides what a text or blob holds
+HEAD_BYTES_MAX = 1024  # bytes of a piece before its columns, at most: the name is a short identifier
+Layouts = Mapping[tuple[str, int], Table]
 _TYPES: Mapping[str, type] = {"BLOB": bytes, "VARCHAR": str}
 
 
@@ -92,18 +99,23 @@ def pack_piece(piece: TableChange) -> bytes:
         piece.upserts[name].astype(_wire_type(kind), copy=False).tobytes() if kind in DTYPES else piece.upserts[name]
         for name, kind in (piece.table.columns if piece.upserts else ())
     ]
-    packed: bytes = msgpack.packb([piece.table.name, piece.upsert_count, columns])
+    version = [] if piece.table.version == 1 else [piece.table.version]
+    packed: bytes = msgpack.packb([piece.table.name, piece.upsert_count, *version, columns])
     return packed
 
 
-def unpack_piece(tables: Mapping[str, Table], data: bytes) -> TableChange:
-    """Return the piece in these bytes. tables: by name. Raises InvalidError for anything that isn't one."""
+def unpack_piece(tables: Mapping[str, Table], data: bytes, layouts: Layouts = LAYOUTS) -> TableChange:
+    """Return the piece in these bytes, of the table in the version that the piece says.
+
+    tables: by name; layouts: tables of other versions, by name and version. Raises InvalidError for anything that isn't
+    a piece of one of them.
+    """
     unpacker = msgpack.Unpacker(
         max_buffer_size=max(len(data), 1), max_array_len=0, max_map_len=0, max_ext_len=0, strict_map_key=True
     )
     try:
         unpacker.feed(data)
-        piece = _read_piece(tables, unpacker)
+        piece = _read_rows(*_read_table(tables, layouts, unpacker), unpacker)
         if unpacker.tell() != len(data):
             raise InvalidError(f"a snapshot piece of {unpacker.tell()} bytes in {len(data)}", "piece")
     except (ValueError, msgpack.UnpackException) as error:
@@ -111,15 +123,41 @@ def unpack_piece(tables: Mapping[str, Table], data: bytes) -> TableChange:
     return piece
 
 
-def _read_piece(tables: Mapping[str, Table], unpacker: msgpack.Unpacker) -> TableChange:
-    _read_header(unpacker, 3, "a piece")
-    name = unpacker.unpack()
+def table_of_piece(tables: Mapping[str, Table], data: bytes, layouts: Layouts = LAYOUTS) -> Table:
+    """Return the table of a piece without reading its rows. Raises InvalidError as `unpack_piece` does. O(1)."""
+    unpacker = msgpack.Unpacker(max_buffer_size=max(len(data), 1), max_array_len=0, max_map_len=0, max_ext_len=0)
+    try:
+        unpacker.feed(data[:HEAD_BYTES_MAX])
+        return _read_table(tables, layouts, unpacker)[0]
+    except (ValueError, msgpack.UnpackException) as error:
+        raise InvalidError(f"a snapshot piece that is not msgpack as it should be: {error}", "piece") from error
+
+
+def _read_table(tables: Mapping[str, Table], layouts: Layouts, unpacker: msgpack.Unpacker) -> tuple[Table, int]:
+    """Return the table of a piece, and the number of its rows."""
+    items = unpacker.read_array_header()
+    if items not in (3, 4):
+        raise InvalidError(f"a piece of {items} items, 3 or 4 expected", "piece")
+    name, rows = unpacker.unpack(), unpacker.unpack()
+    version = unpacker.unpack() if items == 4 else 1
     table = tables.get(name) if isinstance(name, str) else None
     if table is None:
-        raise InvalidError("a snapshot piece of an unknown table", "table")
-    rows = unpacker.unpack()
+        raise InvalidError(f"a snapshot piece of an unknown table {str(name)[:40]!r}", "table")
     if type(rows) is not int or rows < 0:
         raise InvalidError(f"table {table.name}: a row count that is no number", "rows")
+    if type(version) is not int or version < 1:
+        raise InvalidError(f"table {table.name}: a version that is no number", "version")
+    if version == table.version:
+        return table, rows
+    if (table.name, version) not in layouts:
+        raise InvalidError(
+            f"a snapshot piece of table {table.name!r} of version {version}, which this version doesn't know",
+            "version",
+        )
+    return layouts[table.name, version], rows
+
+
+def _read_rows(table: Table, rows: int, unpacker: msgpack.Unpacker) -> TableChange:
     _read_header(unpacker, len(table.columns) if rows else 0, "columns")
     columns: Columns = {}
     for column, kind in table.columns if rows else ():

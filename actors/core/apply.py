@@ -87,6 +87,17 @@ def settle(state: ShardState) -> None:
         state.arrivals.swept()
 
 
+def raise_level(state: ShardState, level: int) -> bool:
+    """Use what is new up to a level, and do what features do when it rises. False: the level was that high already."""
+    before = state.level
+    if not levels.raise_level(state, level):
+        return False
+    for feature in features.FEATURES:
+        if feature.rise is not None:
+            feature.rise(state, before)
+    return True
+
+
 def acked(state: ShardState, shard: int, seq: int) -> None:
     """Forget messages that a shard has made durable."""
     state.outboxes[shard].trim(seq)
@@ -96,6 +107,6 @@ COMMANDS: Final[Mapping[str, Callable[..., Any]]] = {
     **features.COMMANDS,
     "receive": apply_batch,
     "acked": acked,
-    **levels.COMMANDS,
+    "level": raise_level,
     **moving.COMMANDS,
 }

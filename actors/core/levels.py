@@ -17,8 +17,7 @@ Who raises them, and when, is cluster/level_rise.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from actors.core.errors import ConflictError
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 LEVEL: Final = 1
 BRINGS: Final[dict[int, str]] = {
     0: "what processes know that report no level, and journals, maps and checkpoints hold that name none",
-    1: "the command `level`, and maps that carry levels",
+    1: "the command `level`, maps that carry levels; facts as maps; who and when in commands and effects; marks",
 }
 
 
@@ -51,6 +50,3 @@ def raise_level(state: ShardState, level: int) -> bool:
         return False
     state.level = level
     return True
-
-
-COMMANDS: dict[str, Callable[..., Any]] = {"level": raise_level}

@@ -41,7 +41,6 @@ def restore(state: ShardState, checkpoint: Checkpoint) -> Sealer:
     t = checkpoint.tables
     meta = {name: unpack(value) for name, value in zip(t["meta"]["name"], t["meta"]["value"], strict=True)}
     stored: set[int] = set(t["arrivals"]["tweet_id"].tolist())
-    old_likes: set[tuple[int, int]] = set()
     if meta:
         if meta["shard"][0] != state.shard:
             raise ValueError(f"the checkpoint is of shard {meta['shard'][0]}, not of shard {state.shard}")
@@ -68,14 +67,12 @@ def restore(state: ShardState, checkpoint: Checkpoint) -> Sealer:
         tweets = t.pop("tweets")
         _restore_tweets(state, accounts, tweets)
         _restore_marks(state, accounts, t.pop("marks"))
-        old_likes = _restore_old_likes(state, t.pop("likes"))
+        _restore_old_likes(state, accounts, t.pop("likes"))
         _restore_small(state, t, meta)
         arrived = _newest_arrivals(state, [_own(state, tweets), t.pop("arrivals")], meta["lost_max_id"])
         _rebuild_timelines(state, accounts, arrived, following, edges)
     sealer = Sealer(state)
     sealer.place = meta.get("place", 0)
-    state.changes.old_likes |= old_likes
-    state.changes.marks |= {(LIKE.number, account_id, tweet_id) for account_id, tweet_id in old_likes}
     state.changes.arrivals |= stored.difference(state.arrivals.number_of)  # no longer here: the next seal deletes them
     return sealer
 
@@ -174,13 +171,10 @@ def _restore_marks(state: ShardState, accounts: restore_kernels.Numbering, marks
         shelves.marks.fill(number, places, marks["key"][chosen], marks["stamp"][chosen])
 
 
-def _restore_old_likes(state: ShardState, likes: Columns) -> set[tuple[int, int]]:
-    """Take over the likes of checkpoints from before there were shelves, in their order; the next seal moves them."""
-    accounts, tweets = likes["account_id"], likes["tweet_id"]
-    pairs = [(accounts.item(i), tweets.item(i)) for i in np.argsort(likes["place"]).tolist()]
-    for account_id, tweet_id in pairs:
-        state.shelves.put(LIKE, account_id, tweet_id, 0)
-    return set(pairs)
+def _restore_old_likes(state: ShardState, accounts: restore_kernels.Numbering, likes: Columns) -> None:
+    """Fill the shelves of likes from the table of level 0, which kept the places of likes in their order."""
+    rows = accounts.numbers(likes["account_id"])
+    state.shelves.marks.fill(LIKE.number, rows, likes["tweet_id"], likes["place"] + 1)
 
 
 def _restore_small(state: ShardState, t: dict[str, Columns], meta: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from actors.core.entries import NUMBERS, pack
 from actors.core.people import NOBODY
 from actors.core.state import ShardState
 from actors.core.tables import Columns, Table, TableChange
+from actors.core.terms import FULL_FROM_LEVEL
 
 Ints = npt.NDArray[np.int64]
 
@@ -106,8 +107,7 @@ class Sealer:
             self._edges(FOLLOWING, changes.following),
             self._edges(FOLLOWERS, changes.followers),
             self._keyed(RELATIONS, sorted(changes.relations), self._relation),
-            TableChange(LIKES, {}, _columns(LIKES, sorted(changes.old_likes))),
-            self._marks(changes),
+            *self._marks(changes),
             self._keyed(PULLS, [(a,) for a in sorted(changes.pulls | set(state.pull_logs.logs))], self._pull),
             self._keyed(IDEMPOTENCY, list(changes.idempotency), self._key),
             self._outbox(changes),
@@ -180,17 +180,28 @@ class Sealer:
         related = row is not None and self.state.graph.related(row, kind, other)
         return (account_id, kind, other) if related else None
 
-    def _marks(self, changes: Changes) -> TableChange:
-        """Store marks with their stamps, which keep their order."""
+    def _marks(self, changes: Changes) -> list[TableChange]:
+        """Store marks with their stamps, which keep their order. Below level 1 that is likes, in their old table.
+
+        (A follower whose code knows no marks would have to refuse a snapshot with any.)
+        """
         shelves = self.state.shelves
-        rows, gone = [], []
+        rows: list[tuple[int, ...]] = []
+        gone: list[tuple[int, ...]] = []
         for number, owner, key in sorted(changes.marks):
             stamp = shelves.stamp_of(shelves.kinds[number], owner, key)
             if stamp:
                 rows.append((owner, number, key, stamp))
             else:
                 gone.append((owner, number, key))
-        return TableChange(MARKS, _columns(MARKS, rows), _columns(MARKS, gone))
+        if self.state.level < FULL_FROM_LEVEL:
+            liked = [(owner, key, stamp) for owner, _, key, stamp in rows]
+            unliked = [(owner, key) for owner, _, key in gone]
+            return [TableChange(LIKES, _columns(LIKES, liked), _columns(LIKES, unliked))]
+        return [
+            TableChange(LIKES, {}, _columns(LIKES, sorted(changes.old_likes))),
+            TableChange(MARKS, _columns(MARKS, rows), _columns(MARKS, gone)),
+        ]
 
     def _pull(self, author_id: int) -> tuple[Any, ...] | None:
         log = self.state.pull_logs.logs.get(author_id)

@@ -5,6 +5,8 @@ Rules of this file
 - A BIGINT column is an np.int64 array and an INTEGER column an np.int32 array, both ways, never NULL.
   A BLOB column is a list of bytes and a VARCHAR column a list of str; None is allowed outside the key.
 - A change is absolute: applying it twice in a row leaves what applying it once leaves.
+- A table is new with version 1. One whose columns, key or meaning change gets the next version, and a function in
+  `upgrades.py` that makes the new columns of the old ones. A new table needs nothing but its `Table`.
 
 A change of one table, in the order in which it is applied:
 
@@ -33,15 +35,16 @@ COLUMN_TYPES = (*DTYPES, "BLOB", "VARCHAR")
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table's name, its columns as (name, type) in order, and the columns that make a row unique.
+    """A table's name, its columns as (name, type) in order, the columns that make a row unique, and its version.
 
-    Names are lower-case identifiers; types are BIGINT, INTEGER, BLOB or VARCHAR.
+    Names are lower-case identifiers; types are BIGINT, INTEGER, BLOB or VARCHAR; versions are 1, 2, 3, ...
     Raises InvalidError for anything else, a repeated column, or a key that is empty or not among the columns.
     """
 
     name: str
     columns: tuple[tuple[str, str], ...]
     key: tuple[str, ...]
+    version: int = 1
 
     def __post_init__(self) -> None:
         names = self.column_names
@@ -55,6 +58,8 @@ class Table:
             raise InvalidError(f"table {self.name}: a column is named twice in {names}", "columns")
         if not self.key or not set(self.key) <= set(names):
             raise InvalidError(f"table {self.name}: the key {self.key} must be some of the columns {names}", "key")
+        if type(self.version) is not int or self.version < 1:
+            raise InvalidError(f"table {self.name}: version {self.version!r}, 1 or more expected", "version")
 
     @property
     def column_names(self) -> tuple[str, ...]:

@@ -161,7 +161,10 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One row of the table: everything that a feature adds to a shard."""
+    """One row of the table: everything that a feature adds to a shard.
+
+    rise: (state, level before), called once when a shard's level has risen.
+    """
 
     name: str
     kinds: tuple[Kind, ...] = ()
@@ -169,3 +172,4 @@ class Feature:
     reads: tuple[Read, ...] = ()
     commands: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     effects: tuple[Effect, ...] = ()
+    rise: Callable[..., None] | None = None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from actors.core.tables import Table
+from actors.core.upgrades import UPGRADES
 from persistence.duckdb_checkpoint import DuckDBCheckpointStore
 from persistence.file_journal import FileJournal
 from persistence.memory import MemoryCheckpointStore, MemoryDisk, MemoryJournal, MemoryShelf
@@ -14,12 +15,14 @@ from persistence.protocols import CheckpointStore, Journal
 from persistence.redis_checkpoint import RedisCheckpointStore
 from persistence.redis_journal import RedisJournal
 from persistence.redis_server import RedisServer
+from persistence.table_versions import Upgrades
 from tests.persistence.redis_processes import shared_redis
 
 OpenJournal = Callable[..., Journal]
 """open_journal(epoch=0, after=0): open the journal of shard 0 that this test uses, as a process that starts would."""
 OpenStore = Callable[..., CheckpointStore]
-"""open_store(tables): open the checkpoint of shard 0 that this test uses."""
+"""open_store(tables, upgrades=UPGRADES): open the checkpoint of shard 0 that this test uses, as a version that declares
+these tables would."""
 
 
 def _file_journal(directory: Path) -> OpenJournal:
@@ -37,21 +40,23 @@ def _redis_journal(directory: Path) -> OpenJournal:
 
 
 def _duckdb_store(directory: Path) -> OpenStore:
-    return lambda tables: DuckDBCheckpointStore(directory / "shard.duckdb", 0, tables)
+    return lambda tables, upgrades=UPGRADES: DuckDBCheckpointStore(
+        directory / "shard.duckdb", 0, tables, upgrades=upgrades
+    )
 
 
 def _memory_store(directory: Path) -> OpenStore:
     shelf = MemoryShelf()
 
-    def open_store(tables: Sequence[Table]) -> CheckpointStore:
-        return MemoryCheckpointStore(tables, shelf)
+    def open_store(tables: Sequence[Table], upgrades: Upgrades = UPGRADES) -> CheckpointStore:
+        return MemoryCheckpointStore(tables, shelf, upgrades)
 
     return open_store
 
 
 def _redis_store(directory: Path) -> OpenStore:
     server, namespace = RedisServer(shared_redis().url), uuid.uuid4().hex
-    return lambda tables: RedisCheckpointStore(server, namespace, 0, tables)
+    return lambda tables, upgrades=UPGRADES: RedisCheckpointStore(server, namespace, 0, tables, upgrades=upgrades)
 
 
 JOURNALS: dict[str, Callable[[Path], OpenJournal]] = {

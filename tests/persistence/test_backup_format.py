@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core.tables import Table, TableChange
+from actors.core.errors import InvalidError
+from actors.core.tables import Columns, Table, TableChange
 from persistence.backup_format import (
     MANIFEST_NAME,
     PART_BYTES,
@@ -27,11 +28,13 @@ from persistence.backup_format import (
     read_items,
     verify,
 )
-from persistence.backup_shard import ShardReader, checkpoint_of, describe, records_of, write_shard
+from persistence.backup_shard import BackupTables, ShardReader, checkpoint_of, describe, records_of, write_shard
 from persistence.memory import MemoryCheckpointStore, MemoryDisk, MemoryJournal
+from persistence.snapshot_pieces import pack_piece
 
 THINGS = Table("things", (("id", "BIGINT"), ("size", "INTEGER"), ("data", "BLOB"), ("name", "VARCHAR")), ("id",))
 TABLES = (THINGS, Table("empty", (("id", "BIGINT"),), ("id",)))
+READ = BackupTables("a backup", describe(TABLES), TABLES)
 CHECKPOINT, CUT = 5, 9
 
 
@@ -115,7 +118,7 @@ def test_every_backend_is_backed_up_as_of_its_checkpoint_and_the_cut(open_store,
     manifest = load_manifest(tmp_path / "backup")
     verify(tmp_path / "backup", manifest, lambda count: None)
     [facts] = manifest.shards
-    assert rows_of(checkpoint_of(tmp_path / "backup", facts, TABLES)) == rows_of(store.load())
+    assert rows_of(checkpoint_of(tmp_path / "backup", facts, READ)) == rows_of(store.load())
     expected = list(enumerate(records[CHECKPOINT:CUT], CHECKPOINT + 1))
     assert list(records_of(tmp_path / "backup", facts)) == expected
     journal.close()
@@ -125,12 +128,12 @@ def test_every_backend_is_backed_up_as_of_its_checkpoint_and_the_cut(open_store,
 def test_every_backend_is_filled_from_a_backup_and_opens_with_it_again(open_store, open_journal, whole):
     manifest, done = load_manifest(whole), []
     store, journal = open_store(TABLES), open_journal(1)
-    write_shard(store, journal, whole, manifest.shards[0], TABLES, done.append)
+    write_shard(store, journal, whole, manifest.shards[0], READ, done.append)
     assert sum(done) == manifest.size
     journal.close()
     store.close()
     store, journal = open_store(TABLES), open_journal(1)
-    loaded, expected = store.load(), checkpoint_of(whole, manifest.shards[0], TABLES)
+    loaded, expected = store.load(), checkpoint_of(whole, manifest.shards[0], READ)
     assert (loaded.position, rows_of(loaded)) == (CHECKPOINT, rows_of(expected))
     assert list(journal.replay(CHECKPOINT)) == list(records_of(whole, manifest.shards[0]))
     assert (journal.durable_position, journal.first_position) == (CUT, CHECKPOINT + 1)
@@ -230,7 +233,7 @@ def rewrite_manifest(directory: Path, change: Callable[[dict], None]) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda v: v.update(version=2), "version 2"),
+        (lambda v: v.update(version=3), "version 3, this program reads 'rookery-backup' up to version 2"),
         (lambda v: v.pop("shards"), "shards"),
         (lambda v: v.update(shards=[]), "not 0 to the last"),
         (lambda v: v["shards"][0].update(cut_position=1), "a cut at 1"),
@@ -252,7 +255,7 @@ def test_records_that_end_before_the_cut_are_refused(whole, tmp_path):
     rewrite_manifest(directory, lambda v: v["shards"][0].update(cut_position=CUT + 1))
     store, journal = memory()
     with pytest.raises(BackupError, match=r"shard-00\.journal"):
-        write_shard(store, journal, directory, load_manifest(directory).shards[0], TABLES, lambda count: None)
+        write_shard(store, journal, directory, load_manifest(directory).shards[0], READ, lambda count: None)
 
 
 def test_rows_that_are_no_pieces_are_refused_by_name(whole, tmp_path):
@@ -261,7 +264,7 @@ def test_rows_that_are_no_pieces_are_refused_by_name(whole, tmp_path):
     (directory / "shard-00.rows").write_bytes(b"\x01\x00\x00\x00\xc1")
     store, journal = memory()
     with pytest.raises(BackupError, match=r"shard-00\.rows"):
-        write_shard(store, journal, directory, load_manifest(directory).shards[0], TABLES, lambda count: None)
+        write_shard(store, journal, directory, load_manifest(directory).shards[0], READ, lambda count: None)
 
 
 # ---- the folder -----------------------------------------------------------------------------------------------------
@@ -315,3 +318,70 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
         monkeypatch.setattr(file, "_file", full)
         with pytest.raises(BackupError, match=r"shard-00\.rows.*no room"):
             file.write(b"x")
+
+
+# ---- tables of other versions -------------------------------------------------------------------------------------
+
+WIDER = Table("things", (*THINGS.columns, ("more", "BIGINT")), THINGS.key, 2)
+
+
+def widened(rows: Columns) -> Columns:
+    return {**rows, "more": rows["id"] + 1}
+
+
+def test_a_manifest_of_version_1_says_the_same_of_its_tables(whole, tmp_path):
+    directory = shutil.copytree(whole, tmp_path / "old")
+
+    def as_version_1(values: dict) -> None:
+        values["version"] = 1
+        values["tables"] = {
+            t.name: [*(f"{c} {kind}" for c, kind in t.columns), f"key {' '.join(t.key)}"] for t in TABLES
+        }
+
+    rewrite_manifest(directory, as_version_1)
+    manifest = load_manifest(directory)
+    read = BackupTables("here", manifest.tables, TABLES)
+    found = checkpoint_of(directory, manifest.shards[0], read)
+    assert rows_of(found) == rows_of(checkpoint_of(whole, load_manifest(whole).shards[0], READ))
+
+
+def test_rows_of_an_older_table_are_restored_as_rows_of_this_versions(whole):
+    [facts] = load_manifest(whole).shards
+    read = BackupTables("here", describe(TABLES), (WIDER, TABLES[1]), {("things", 1): widened})
+    found, before = checkpoint_of(whole, facts, read), checkpoint_of(whole, facts, READ)
+    assert rows_of(found) == rows_of(before)
+    assert (found.tables["things"]["more"] == found.tables["things"]["id"] + 1).all()
+    store, journal = MemoryCheckpointStore((WIDER, TABLES[1])), MemoryJournal(MemoryDisk(), 0, 0)
+    write_shard(store, journal, whole, facts, read, lambda count: None)
+    assert rows_of(store.load()) == rows_of(before)
+    assert len(store.load().tables["things"]["more"]) == len(rows_of(before))
+
+
+def test_a_backup_that_two_versions_wrote_together_is_read_piece_by_piece():
+    """As one of a cluster is, while it rolls to a version with another table."""
+    read = BackupTables("here", describe([WIDER]), [WIDER], {("things", 1): widened})
+    old = things(1)
+    new = TableChange(WIDER, {**old.upserts, "more": np.array([7], np.int64)})
+    with pytest.raises(InvalidError, match="version 1, which this version doesn't know"):
+        read.piece(pack_piece(old))  # nothing says what it was: LAYOUTS would
+    assert read.piece(pack_piece(new)).upserts["more"].tolist() == [7]
+    read = BackupTables("here", describe([THINGS]), [WIDER], {("things", 1): widened})
+    assert read.piece(pack_piece(old)).upserts["more"].tolist() == [1]
+    assert read.piece(pack_piece(new)).upserts["more"].tolist() == [7]
+
+
+@pytest.mark.parametrize(
+    ("described", "reason"),
+    [
+        (describe([*TABLES, Table("later", (("id", "BIGINT"),), ("id",))]), "table 'later' of version 1 is unknown"),
+        (describe([WIDER, TABLES[1]]), "table 'things' of version 2, this version reads up to 1"),
+        ({"things": ["id BIGINT", "key id"]}, "table 'things' of version 1 has the columns"),
+        ({"things": ["id", "key id"]}, "can't be read"),
+        ({"things": []}, "can't be read"),
+        ([{"name": "things"}], "can't be read"),
+        (7, "can't be read"),
+    ],
+)
+def test_tables_that_this_version_cannot_read_are_refused_by_name(described, reason):
+    with pytest.raises(BackupError, match=f"^here: .*{reason}"):
+        BackupTables("here", described, TABLES)

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from actors.core.tables import Table, TableChange
+from persistence import duckdb_tables
 from persistence.duckdb_checkpoint import DuckDBCheckpointStore
+from persistence.duckdb_rows import SNAPSHOT_BATCH_ROWS
 from persistence.errors import (
     CheckpointDamagedError,
     CheckpointFailedError,
@@ -33,19 +35,103 @@ def path(tmp_path):
     return tmp_path / "shard.duckdb"
 
 
-def test_a_file_of_another_shard_version_or_tables_is_refused(path):
+def test_a_file_of_another_shard_or_schema_version_is_refused(path):
     DuckDBCheckpointStore(path, 3, [COUNTS], schema_version=2).close()
-    wider = Table("counts", (*COUNTS.columns, ("more", "BLOB")), ("id",))
-    for shard, version, tables, message in (
-        (4, 2, [COUNTS], "it has shard 3, this shard needs 4"),
-        (3, 1, [COUNTS], "it has schema version 2, this shard needs 1"),
-        (3, 2, [wider], '"more" BLOB'),
-        (3, 2, [], "it has tables"),
+    for shard, version, message in (
+        (4, 2, "it has shard 3, this shard needs 4"),
+        (3, 1, "it has schema version 2, this shard needs 1"),
     ):
         with pytest.raises(CheckpointMismatchError, match=message) as caught:
-            DuckDBCheckpointStore(path, shard, tables, schema_version=version)
+            DuckDBCheckpointStore(path, shard, [COUNTS], schema_version=version)
         assert str(path) in caught.value.message
     DuckDBCheckpointStore(path, 3, [COUNTS], schema_version=2).close()
+
+
+def test_a_file_of_a_later_format_is_refused_and_stays_as_it_was(path):
+    DuckDBCheckpointStore(path, 3, [COUNTS]).close()
+    with duckdb.connect(str(path)) as db:
+        db.execute("UPDATE rookery_checkpoint SET format_version = 3, tables = 'something else'")
+    with pytest.raises(CheckpointMismatchError, match="format version 3, this version reads up to 2; a newer Rookery"):
+        DuckDBCheckpointStore(path, 3, [COUNTS])
+    with duckdb.connect(str(path)) as db:
+        assert db.execute("SELECT format_version, tables FROM rookery_checkpoint").fetchall() == [(3, "something else")]
+
+
+@pytest.mark.parametrize("text", ["[", "{}", '[{"name": "counts"}]', "null"])
+def test_a_file_that_says_nonsense_of_its_tables_is_named(path, text):
+    DuckDBCheckpointStore(path, 3, [COUNTS]).close()
+    with duckdb.connect(str(path)) as db:
+        db.execute("UPDATE rookery_checkpoint SET tables = ?", [text])
+    with pytest.raises(CheckpointDamagedError, match=str(path)):
+        DuckDBCheckpointStore(path, 3, [COUNTS])
+
+
+def test_an_upgrade_of_many_rows_holds_few_of_them_and_gives_their_room_back(path):
+    store = DuckDBCheckpointStore(path, 0, [COUNTS])
+    random = np.random.default_rng(1)
+    values = random.integers(0, 1 << 60, 300_000)
+    store.write(1, 0, [TableChange(COUNTS, {"id": np.arange(300_000), "value": values})])
+    store.close()
+    before, seen = path.stat().st_size, []
+
+    def widened(rows):
+        seen.append(len(rows["id"]))
+        return {**rows, "more": rows["value"] + 1}
+
+    wide = Table("counts", (*COUNTS.columns, ("more", "BIGINT")), ("id",), 2)
+    store = DuckDBCheckpointStore(path, 0, [wide], memory_limit="16MB", upgrades={("counts", 1): widened})
+    loaded = store.load().tables["counts"]
+    order = np.argsort(loaded["id"])
+    assert (loaded["more"][order] == values + 1).all()
+    store.close()
+    assert sum(seen) == 300_000
+    assert max(seen) <= SNAPSHOT_BATCH_ROWS
+    with duckdb.connect(str(path)) as db:
+        [(size, used)] = db.execute("SELECT block_size, used_blocks FROM pragma_database_size()").fetchall()
+    assert size * used < 2.5 * before  # what the old rows took is free
+
+
+WIDE = Table("counts", (*COUNTS.columns, ("more", "BIGINT")), ("id",), 2)
+WIDENED = {("counts", 1): lambda rows: {**rows, "more": rows["value"] + 1}}
+
+
+def test_a_disk_that_refuses_an_upgrade_leaves_the_file_as_it_was(path, monkeypatch):
+    store = DuckDBCheckpointStore(path, 0, [COUNTS])
+    store.write(1, 0, [put(0, 100, 5)])
+    store.close()
+    insert, calls = duckdb_tables.insert_rows, []
+
+    def full(db, change):
+        insert(db, change)
+        calls.append(change)
+        raise duckdb.IOException("there is no room left")
+
+    monkeypatch.setattr(duckdb_tables, "insert_rows", full)
+    with pytest.raises(CheckpointFailedError, match="as it was: there is no room left") as caught:
+        DuckDBCheckpointStore(path, 0, [WIDE], upgrades=WIDENED)
+    assert str(path) in caught.value.message
+    assert len(calls) == 1
+    monkeypatch.undo()
+    store = DuckDBCheckpointStore(path, 0, [COUNTS])
+    assert store.load().tables["counts"]["value"].tolist() == [5] * 100
+    store.close()
+    store = DuckDBCheckpointStore(path, 0, [WIDE], upgrades=WIDENED)
+    assert store.load().tables["counts"]["more"].tolist() == [6] * 100
+    store.close()
+
+
+def test_damage_that_an_upgrade_meets_is_damage_of_the_file(path):
+    store = DuckDBCheckpointStore(path, 0, [COUNTS])
+    random = np.random.default_rng(1)
+    values = random.integers(0, 1 << 60, 200_000)
+    store.write(1, 0, [TableChange(COUNTS, {"id": random.permutation(200_000).astype(np.int64), "value": values})])
+    store.close()
+    data = bytearray(path.read_bytes())
+    for offset in range(12_288 + 4096, len(data), 8192):
+        data[offset] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(CheckpointDamagedError, match=str(path)):
+        DuckDBCheckpointStore(path, 0, [WIDE], upgrades=WIDENED).load()
 
 
 def test_somebody_elses_duckdb_file_is_refused(path):

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from persistence.errors import (
     JournalFailedError,
     JournalLockedError,
     JournalUnavailableError,
+    NewerFormatError,
     StorageError,
 )
 from persistence.file_journal import FileJournal
@@ -145,6 +147,17 @@ def test_a_segment_of_another_shard_or_name_or_version_is_refused(tmp_path):
     segments[0].rename(segments[0].with_name("journal-00000000000000000009.seg"))
     with pytest.raises(JournalCorruptError, match="begins with position"):
         FileJournal(tmp_path, 0, 0)
+
+
+def test_a_segment_of_a_later_format_is_no_damage(tmp_path):
+    segments = three_segments(tmp_path)
+    head = bytearray(segments[-1].read_bytes()[: SEGMENT_HEADER_BYTES - 4])
+    head[8] = 2
+    data = bytes(head) + zlib.crc32(head).to_bytes(4, "little") + b"whatever follows"
+    segments[-1].write_bytes(data)
+    with pytest.raises(NewerFormatError, match="segment format version 2, this version reads up to 1; a newer Rookery"):
+        FileJournal(tmp_path, 0, 0)
+    assert segments[-1].read_bytes() == data
 
 
 def test_a_segment_cut_within_its_header_is_refused(tmp_path):

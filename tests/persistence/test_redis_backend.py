@@ -26,7 +26,8 @@ from persistence.group_commit import GroupCommit
 from persistence.recovery import recover
 from persistence.redis_checkpoint import RedisCheckpointStore
 from persistence.redis_journal import RedisJournal
-from persistence.redis_server import RedisServer, wait_until_open
+from persistence.redis_server import RedisServer, shard_key, wait_until_open
+from persistence.table_versions import tables_to_json
 from tests.persistence.redis_processes import CuttingProxy, RedisProcess
 
 ROWS = Table("rows", (("id", "BIGINT"), ("text", "VARCHAR")), ("id",))
@@ -415,6 +416,54 @@ def test_a_journal_or_checkpoint_of_another_layout_is_refused(shared):
     RedisCheckpointStore(*shared, 0, [ROWS])
     with pytest.raises(CheckpointMismatchError):
         RedisCheckpointStore(*shared, 0, [ROWS], schema_version=2)
+
+
+def manifest_key(server, namespace):
+    return shard_key(namespace, 0, "checkpoint")
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "reason"),
+    [
+        ({"format": "3"}, CheckpointMismatchError, "format '3', this version reads up to 2; a newer Rookery"),
+        ({"tables": "["}, CheckpointDamagedError, "what it says of its tables"),
+        ({"format": "1", "identity": "schema 1\nrows"}, CheckpointDamagedError, "what it says of its tables"),
+    ],
+    ids=["a later format", "tables that make no sense", "tables of format 1 that make none"],
+)
+def test_what_a_checkpoint_says_of_itself_is_refused_and_its_owner_goes_on(shared, fields, error, reason):
+    server = shared[0]
+    owner = RedisCheckpointStore(*shared, 0, [ROWS])
+    owner.write(1, 0, [rows(1)])
+    server.client.hset(manifest_key(*shared), mapping=fields)
+    with pytest.raises(error, match=reason) as caught:
+        RedisCheckpointStore(*shared, 0, [ROWS])
+    assert manifest_key(*shared) in caught.value.message
+    owner.write(2, 0, [rows(2)])
+
+
+def test_what_changes_between_the_look_and_the_opening_is_looked_at_again(shared, monkeypatch):
+    server, key = shared[0], manifest_key(*shared)
+    RedisCheckpointStore(*shared, 0, [ROWS]).write(1, 0, [rows(1)])
+    plan_stored, looks = redis_checkpoint.plan_stored, []
+
+    def then_somebody_else_comes(found, *args):
+        looks.append(found)
+        if len(looks) <= comes:
+            server.client.hset(key, "tables", found.tables + " ")
+        return plan_stored(found, *args)
+
+    monkeypatch.setattr(redis_checkpoint, "plan_stored", then_somebody_else_comes)
+    comes = redis_checkpoint.OPEN_TRIES
+    with pytest.raises(CheckpointFailedError, match="again and again"):
+        RedisCheckpointStore(*shared, 0, [ROWS])
+    assert len(looks) == comes
+    looks.clear()
+    comes = 2
+    store = RedisCheckpointStore(*shared, 0, [ROWS])
+    assert len(looks) == comes + 1
+    assert ids_in(store) == [1]
+    assert server.client.hget(key, "tables").decode() == tables_to_json([ROWS])
 
 
 # ---- folding ------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from actors.core.errors import InvalidError
 from actors.core.tables import Table, TableChange
-from persistence.snapshot_pieces import PIECE_BYTES_MAX, pack_piece, piece_ends, unpack_piece
+from persistence.snapshot_pieces import PIECE_BYTES_MAX, pack_piece, piece_ends, table_of_piece, unpack_piece
 
 ACCOUNTS = Table("accounts", (("id", "BIGINT"), ("level", "INTEGER"), ("name", "VARCHAR"), ("blob", "BLOB")), ("id",))
 NAMES = Table("names", (("name", "VARCHAR"), ("owner", "BIGINT")), ("name",))
@@ -103,6 +103,44 @@ def test_a_piece_cut_anywhere_or_with_more_behind_it_is_refused(rows, data):
     packed = pack_piece(accounts(rows))
     assert unpacked_or_refused(packed[: data.draw(st.integers(0, len(packed) - 1))]) is None
     assert unpacked_or_refused(packed + data.draw(st.binary(min_size=1, max_size=5))) is None
+
+
+def later(table: Table, version: int) -> Table:
+    return Table(table.name, table.columns, table.key, version)
+
+
+def test_a_piece_of_a_later_version_says_so_and_is_taken_by_who_knows_that_version():
+    piece = TableChange(later(NAMES, 2), {"name": ["a"], "owner": np.array([1], np.int64)})
+    packed = pack_piece(piece)
+    assert msgpack.unpackb(packed)[:3] == ["names", 1, 2]
+    assert plain(unpack_piece({"names": later(NAMES, 2)}, packed)) == plain(piece)
+    assert plain(unpack_piece({"names": later(NAMES, 3)}, packed, {("names", 2): later(NAMES, 2)})) == plain(piece)
+    for known in (NAMES, later(NAMES, 3)):
+        with pytest.raises(InvalidError, match="table 'names' of version 2, which this version doesn't know"):
+            unpack_piece({"names": known}, packed)
+
+
+def test_a_piece_without_a_version_is_of_the_first():
+    wider = Table("names", (*NAMES.columns, ("more", "BIGINT")), ("name",), 2)
+    piece = TableChange(NAMES, {"name": ["a"], "owner": np.array([1], np.int64)})
+    packed = pack_piece(piece)
+    assert len(msgpack.unpackb(packed)) == 3
+    layouts = {("names", 1): NAMES}
+    assert plain(unpack_piece({"names": wider}, packed, layouts)) == plain(piece)
+    assert table_of_piece({"names": wider}, packed, layouts) == NAMES
+
+
+@given(_rows, st.data())
+def test_the_table_of_a_piece_is_told_without_its_rows_or_it_is_no_piece(rows, data):
+    packed = bytearray(pack_piece(accounts(rows)))
+    assert table_of_piece(TABLES, bytes(packed)) == ACCOUNTS
+    for _ in range(data.draw(st.integers(0, 4))):
+        packed[data.draw(st.integers(0, len(packed) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        piece = unpack_piece(TABLES, bytes(packed))
+    except InvalidError:
+        return
+    assert table_of_piece(TABLES, bytes(packed)) == piece.table
 
 
 ARRAY, MAP, BYTES, TEXT, EXTENSION = b"\xdd", b"\xdf", b"\xc6", b"\xdb", b"\xc9"

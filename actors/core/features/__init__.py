@@ -23,6 +23,7 @@ from actors.core.features import (
     pull_authors,
     replies,
     reposts,
+    rising,
     tweets,
 )
 from actors.core.terms import Effect, Feature, Key, Kind, Read, Write
@@ -41,6 +42,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     counts.FEATURE,
     replies.FEATURE,
     operators.FEATURE,
+    rising.FEATURE,
 )
 
 
