@@ -124,7 +124,6 @@ def test_a_cluster_of_the_commit_before_is_rolled_to_this_one_while_clients_writ
             upgrade_in_place(old_cluster.repository)
             watch.note("roll")
             rolled = old_cluster.run("roll")
-            print(watch, file=open("/tmp/lv/diary", "w"))
             watch.note(f"rolled: {rolled}")
             write_on(clients)
     finally:
