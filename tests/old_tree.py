@@ -4,8 +4,8 @@ Rules of this file
 - The old code is what the archive holds, to the byte and the second; only compiled kernels are put beside it.
 - An upgrade leaves the path as it is: files are replaced, those that are gone are taken away (docs/operations.md).
 
-Costs: unpacking 0.3 s, and 1 s to see that all kernels are compiled; 10 s once, when none is: they are kept for the
-next time. After an upgrade those of this tree are used.
+Costs: unpacking 0.3 s, and 1 s to see that all kernels are compiled. Those of files that are the same here are taken
+from this tree; the others are compiled once, 10 s for all, and kept for the next time.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Collection
 from pathlib import Path
 
 from bench.processes import REPOSITORY
@@ -23,20 +24,21 @@ ARCHIVE = Path(__file__).parent / "data" / "tree_before_levels.tar.xz"
 COMPILED = REPOSITORY / ".pytest_cache" / "kernels_before_levels"
 PACKAGES = ("actors", "api", "cluster", "commands", "configs", "persistence")
 FILES = ("run_cluster.py", "pyproject.toml", "constraints.txt")
-COMPILE_S = 120
+COMPILE_S = 120  # on a busy machine
 
 
 def unpack_old_tree(folder: Path) -> Path:
     """Put the old tree into a folder, ready to run; returns the folder."""
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(folder, filter="data")
+    borrowed = _borrow_compiled(folder)
     kernels = folder / "actors" / "core" / "__pycache__"
-    kernels.mkdir()
-    _copy_compiled(COMPILED, kernels)
+    kernels.mkdir(exist_ok=True)
+    COMPILED.mkdir(parents=True, exist_ok=True)
+    _copy_compiled(COMPILED, kernels, borrowed)
     compile_all = [sys.executable, "-c", "from actors.core import warm; warm.main()"]
     subprocess.run(compile_all, cwd=folder, check=True, timeout=COMPILE_S)
-    COMPILED.mkdir(parents=True, exist_ok=True)
-    _copy_compiled(kernels, COMPILED)
+    _copy_compiled(kernels, COMPILED, borrowed)
     return folder
 
 
@@ -52,8 +54,7 @@ def upgrade_in_place(folder: Path) -> None:
             _replace(old / relative, new / relative)
     for name in FILES:
         _replace(folder / name, REPOSITORY / name)
-    for kernels in {path.parent for path in (REPOSITORY / "actors").rglob("*.nbi")}:
-        _use_compiled(kernels, folder / kernels.relative_to(REPOSITORY))
+    _borrow_compiled(folder)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -68,16 +69,26 @@ def _replace(old: Path, new: Path) -> None:
         fresh.replace(old)
 
 
-def _use_compiled(ours: Path, theirs: Path) -> None:
-    """Let Numba find what it has compiled here: it compares size and time of the source."""
-    theirs.mkdir(exist_ok=True)
-    for name in {path.name.partition(".")[0] for path in ours.glob("*.nbi")}:
-        here, there = ours.parent / f"{name}.py", theirs.parent / f"{name}.py"
-        if here.exists():
-            os.utime(there, ns=(here.stat().st_atime_ns, here.stat().st_mtime_ns))
-    _copy_compiled(ours, theirs)
+def _borrow_compiled(folder: Path) -> set[str]:
+    """Let Numba find what it has compiled here of files that are the same: it compares size and time of a source.
+
+    Returns these files' stems.
+    """
+    borrowed = set()
+    for kernels in {path.parent for path in (REPOSITORY / "actors").rglob("*.nbi")}:
+        theirs = folder / kernels.relative_to(REPOSITORY)
+        for stem in {path.name.partition(".")[0] for path in kernels.glob("*.nbi")}:
+            ours, source = kernels.parent / f"{stem}.py", theirs.parent / f"{stem}.py"
+            if ours.exists() and source.exists() and ours.read_bytes() == source.read_bytes():
+                os.utime(source, ns=(ours.stat().st_atime_ns, ours.stat().st_mtime_ns))
+                theirs.mkdir(exist_ok=True)
+                _copy_compiled(kernels, theirs, stem=stem)
+                borrowed.add(stem)
+    return borrowed
 
 
-def _copy_compiled(source: Path, target: Path) -> None:
-    for path in source.glob("*.nb[ic]"):
-        shutil.copy2(path, target / path.name)
+def _copy_compiled(source: Path, target: Path, but_not: Collection[str] = (), stem: str = "*") -> None:
+    """Copy what Numba has compiled, of one file or of all but some."""
+    for path in source.glob(f"{stem}.*.nb[ic]"):
+        if path.name.partition(".")[0] not in but_not:
+            shutil.copy2(path, target / path.name)

@@ -138,6 +138,15 @@ def test_a_cluster_of_the_commit_before_is_rolled_to_this_one_while_clients_writ
     levels = {process["name"]: process["level"] for process in status["processes"]}
     assert set(levels.values()) == {LEVEL}, (levels, watch)
     assert [shard["level"] for shard in status["shards"]] == [LEVEL] * SHARDS, watch
+    require_a_clean_end(old_cluster, watch)
+
+
+def require_a_clean_end(cluster: ServedCluster, watch: Watch) -> None:
+    """The `serve` of before stops what is new by now, and what both have written recovers."""
+    cluster.end()
+    assert cluster.process is not None
+    assert cluster.process.returncode == 0, (cluster.log.read_text()[-3000:], watch)
+    assert cluster.run("check", "--oracle")["problem_count"] == 0, watch
 
 
 def require_the_level_rose_last(watch: Watch, rolled: dict[str, Any]) -> None:
