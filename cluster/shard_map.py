@@ -106,7 +106,7 @@ class ShardMap:
             for shard in range(shard_count)
             for index in range(replica_count)
         )
-        terms = ((),) * shard_count
+        terms: tuple[tuple[Term, ...], ...] = ((),) * shard_count
         return cls(1, cluster, shard_count, even_buckets(shard_count), replicas, terms, level, level)
 
     def shard_of_bucket(self, bucket: int) -> int:
