@@ -9,6 +9,8 @@ an actor lives: months. So a module that holds such names keeps its old path for
 Rules of this file
 - A move is `git mv` and a row here, old path -> new path. A row for a package holds for all that is in it, unless
   something in it has a row of its own. Rows aren't chained: when a module moves again, its rows are changed.
+- A row holds for all that begins with its path. So a module `x` that becomes a package of the same name (`x/y.py`) gets
+  none: what others name of it is imported in `x/__init__.py`.
 - The old path gives the very module of the new one, not a copy: there is one class, and `except` and `is` hold.
 - Our own code imports new paths only (tests/test_moved_modules.py).
 - It works for names *read* here. A process of before that is still running can't read new paths of classes that it has

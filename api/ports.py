@@ -26,6 +26,11 @@ class Cluster(Protocol):
         """How many shards there are; shards are numbered 0..shard_count - 1."""
         ...
 
+    @property
+    def level(self) -> int:
+        """From what level on something new may be asked of the shards: see actors/core/levels.py. It only grows."""
+        ...
+
     async def call(self, bucket: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
         """Ask the shard that owns `bucket`; raises a RookeryError subclass when it refuses or can't be reached.
 

@@ -106,7 +106,7 @@ class ShardMap:
             for shard in range(shard_count)
             for index in range(replica_count)
         )
-        terms = ((),) * shard_count
+        terms: tuple[tuple[Term, ...], ...] = ((),) * shard_count
         return cls(1, cluster, shard_count, even_buckets(shard_count), replicas, terms, level, level)
 
     def shard_of_bucket(self, bucket: int) -> int:
@@ -336,7 +336,7 @@ def _from_version_1(wire: Any) -> list[Any]:
     replicas, shard_count = wire[6], wire[4]
     if isinstance(replicas, list | tuple):
         replicas = [[*r, r[-1], ""] if isinstance(r, list | tuple) and len(r) == 9 else r for r in replicas]
-    terms = [[]] * shard_count if type(shard_count) is int and 0 <= shard_count <= SHARD_COUNT_MAX else []
+    terms: list[Any] = [[]] * shard_count if type(shard_count) is int and 0 <= shard_count <= SHARD_COUNT_MAX else []
     return [WIRE_NAME, WIRE_VERSION_BEFORE_LEVELS, *wire[2:6], replicas, terms]
 
 

@@ -1,11 +1,11 @@
 """The code of the commit before levels, unpacked to run, and an upgrade of it in place as an operator does it.
 
 Rules of this file
-- The old code is what the archive holds, to the byte: only times of files are set, and compiled kernels put beside.
+- The old code is what the archive holds, to the byte and the second; only compiled kernels are put beside it.
 - An upgrade leaves the path as it is: files are replaced, those that are gone are taken away (docs/operations.md).
 
-Costs: unpacking 0.3 s. Compiled kernels of this tree are used where a source file is the same; else Numba compiles
-anew, 10 s of a core in all.
+Costs: unpacking 0.3 s, and 1 s to see that all kernels are compiled. Those of files that are the same here are taken
+from this tree; the others are compiled once, 10 s for all, and kept for the next time.
 """
 
 from __future__ import annotations
@@ -15,20 +15,30 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Collection
 from pathlib import Path
 
 from bench.processes import REPOSITORY
 
 ARCHIVE = Path(__file__).parent / "data" / "tree_before_levels.tar.xz"
+COMPILED = REPOSITORY / ".pytest_cache" / "kernels_before_levels"
 PACKAGES = ("actors", "api", "cluster", "commands", "configs", "persistence")
 FILES = ("run_cluster.py", "pyproject.toml", "constraints.txt")
+COMPILE_S = 120  # on a busy machine
 
 
 def unpack_old_tree(folder: Path) -> Path:
     """Put the old tree into a folder, ready to run; returns the folder."""
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(folder, filter="data")
-    _borrow_compiled_kernels(folder)
+    borrowed = _borrow_compiled(folder)
+    kernels = folder / "actors" / "core" / "__pycache__"
+    kernels.mkdir(exist_ok=True)
+    COMPILED.mkdir(parents=True, exist_ok=True)
+    _copy_compiled(COMPILED, kernels, borrowed)
+    compile_all = [sys.executable, "-c", "from actors.core import warm; warm.main()"]
+    subprocess.run(compile_all, cwd=folder, check=True, timeout=COMPILE_S)
+    _copy_compiled(kernels, COMPILED, borrowed)
     return folder
 
 
@@ -36,33 +46,49 @@ def upgrade_in_place(folder: Path) -> None:
     """Replace the code in a folder by this tree's, as `git pull` does: other files are written anew, none is left."""
     for package in PACKAGES:
         old, new = folder / package, REPOSITORY / package
-        ours = {path.relative_to(new) for path in new.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-        for path in [path for path in old.rglob("*") if path.is_file() and "__pycache__" not in path.parts]:
+        ours = {path.relative_to(new) for path in _files(new)}
+        for path in _files(old):
             if path.relative_to(old) not in ours:
                 path.unlink()
         for relative in ours:
             _replace(old / relative, new / relative)
     for name in FILES:
         _replace(folder / name, REPOSITORY / name)
-    _borrow_compiled_kernels(folder)
+    _borrow_compiled(folder)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
 
 
 def _replace(old: Path, new: Path) -> None:
     if not old.exists() or old.read_bytes() != new.read_bytes():
         old.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(new, old.with_name(old.name + ".new"))
-        old.with_name(old.name + ".new").replace(old)
+        fresh = old.with_name(old.name + ".new")
+        shutil.copyfile(new, fresh)
+        fresh.replace(old)
 
 
-def _borrow_compiled_kernels(folder: Path) -> None:
-    """Let Numba find what it has compiled of files that are the same here: it compares size and time of a source."""
-    for ours in (REPOSITORY / "actors").rglob("*.nbi"):
-        source = ours.parent.parent / f"{ours.name.split('.')[0]}.py"
-        there = folder / source.relative_to(REPOSITORY)
-        if there.exists() and there.read_bytes() == source.read_bytes():
-            os.utime(there, ns=(source.stat().st_atime_ns, source.stat().st_mtime_ns))
-            there.parent.joinpath("__pycache__").mkdir(exist_ok=True)
-            for compiled in ours.parent.glob(f"{source.stem}.*.nb[ic]"):
-                shutil.copy2(compiled, there.parent / "__pycache__" / compiled.name)
-    warm = [sys.executable, "-c", "from actors.core import warm; warm.main()"]
-    subprocess.run(warm, cwd=folder, check=True, timeout=120)
+def _borrow_compiled(folder: Path) -> set[str]:
+    """Let Numba find what it has compiled here of files that are the same: it compares size and time of a source.
+
+    Returns these files' stems.
+    """
+    borrowed = set()
+    for kernels in {path.parent for path in (REPOSITORY / "actors").rglob("*.nbi")}:
+        theirs = folder / kernels.relative_to(REPOSITORY)
+        for stem in {path.name.partition(".")[0] for path in kernels.glob("*.nbi")}:
+            ours, source = kernels.parent / f"{stem}.py", theirs.parent / f"{stem}.py"
+            if ours.exists() and source.exists() and ours.read_bytes() == source.read_bytes():
+                os.utime(source, ns=(ours.stat().st_atime_ns, ours.stat().st_mtime_ns))
+                theirs.mkdir(exist_ok=True)
+                _copy_compiled(kernels, theirs, stem=stem)
+                borrowed.add(stem)
+    return borrowed
+
+
+def _copy_compiled(source: Path, target: Path, but_not: Collection[str] = (), stem: str = "*") -> None:
+    """Copy what Numba has compiled, of one file or of all but some."""
+    for path in source.glob(f"{stem}.*.nb[ic]"):
+        if path.name.partition(".")[0] not in but_not:
+            shutil.copy2(path, target / path.name)

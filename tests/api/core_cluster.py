@@ -18,6 +18,7 @@ from actors.core.errors import OverloadedError, RookeryError
 from actors.core.features import READS
 from actors.core.found import FoundTweets, Weights
 from actors.core.home import Ask, Query, Wake
+from actors.core.levels import LEVEL
 from actors.core.replica import home_reply
 from actors.search_requests import OPERATIONS as SEARCH
 from actors.search_requests import SearchRequests
@@ -53,7 +54,7 @@ class CoreCluster(TrendsAndSends):
     """Shards of the simulation, asked one request at a time."""
 
     def __init__(self, shard_count: int = 2, has_search: bool = True, tuning: limits.Tuning = TUNING) -> None:
-        self.sim = SimCluster(1, shard_count, tuning, faults=False)
+        self.sim = SimCluster(1, shard_count, tuning, faults=False, level=LEVEL)
         self.on_revoked: Any = None
         self.has_search = has_search
         self.down: set[int] = set()  # shards that answer no search
@@ -64,6 +65,10 @@ class CoreCluster(TrendsAndSends):
         self._requests: dict[int, SearchRequests] = {}
         self._engines: list[InProcessEngine] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def level(self) -> int:
+        return self.sim.router.map.level
 
     @property
     def shard_count(self) -> int:

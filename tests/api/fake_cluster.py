@@ -25,6 +25,7 @@ from actors.core.errors import (
     UnauthorizedError,
 )
 from actors.core.ids import bucket_of_account, bucket_of_name, bucket_of_tweet, make_tweet_id, ms_of_tweet
+from actors.core.levels import LEVEL
 from api.search_cursor import unpack_ids
 
 PUBLIC, FOLLOWERS, DIRECT = 0, 1, 2
@@ -108,6 +109,8 @@ class TrendsAndSends:
 
 class FakeCluster(TrendsAndSends):
     """Two shards' worth of dicts behind the shape of `api.ports.Cluster`."""
+
+    level = LEVEL
 
     def __init__(self, shard_count: int = 2) -> None:
         self._shard_count = shard_count

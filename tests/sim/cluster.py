@@ -31,10 +31,10 @@ from tests.sim.replicas import SimReplica
 class SimRouter:
     """The map and the elections. It can be away, and forgets what it hasn't got on disk: the map."""
 
-    def __init__(self, sim: SimCluster, shard_count: int, replica_count: int) -> None:
+    def __init__(self, sim: SimCluster, shard_count: int, replica_count: int, level: int) -> None:
         self.sim = sim
         spread = {bucket: bucket % shard_count for bucket in range(ids.BUCKET_COUNT)}
-        self.map = ShardMap.even("sim", shard_count, replica_count).with_buckets(spread)
+        self.map = ShardMap.even("sim", shard_count, replica_count, level).with_buckets(spread)
         self.elected: dict[int, int] = {}  # shard -> incarnation of its leader: a restarted process doesn't lead
         self.away_until = 0
         self.election: dict[int, tuple[int, dict[int, Candidate]]] = {}  # shard -> (term, answers)
@@ -123,7 +123,9 @@ class SimCluster:
         faults: bool = True,
         replica_count: int = 1,
         copies: int = 1,
+        level: int = 0,
     ) -> None:
+        """level: of the code that made the cluster; `levels.learn` says that all processes have been upgraded."""
         self.rng = random.Random(seed)
         self.tuning = tuning
         self.faults = faults
@@ -136,7 +138,7 @@ class SimCluster:
         self.copies = copies
         self.committed: list[dict[int, bytes]] = []
         self.replicas: list[list[SimReplica]] = []
-        self.router = SimRouter(self, shard_count, replica_count)
+        self.router = SimRouter(self, shard_count, replica_count, level)
         self.moves, self.levels = SimMoves(self), SimLevels(self)
         self.resize()
         self.router.look()

@@ -9,6 +9,7 @@ What "when things die" promises in docs/architecture.md, and the mechanisms that
     a message is repeated or lost               numbers, once and in order
     a client's retry                            the key that a tweet is posted with
     a bucket moves                              freezing, draining, tails, counts per shard, pull logs
+    a cluster is upgraded while it serves       a level is journaled by every shard before anybody may use it
 
 and what is private stays so on every shard, whatever moves: asking the reader's shard, flags of replies.
 """
@@ -23,6 +24,7 @@ from actors.core.features import tweets
 from actors.core.outbox import Outbox
 from actors.core.terms import nothing
 from actors.core.visibility import Visibility
+from cluster.level_rise import LevelRise
 from tests.sim import cluster, replicas
 from tests.sim.test_simulation import check_counts, check_visible, run, verify
 
@@ -137,9 +139,28 @@ def count_what_is_private(patch):
     original = tweets.tell_reply
     patch.setattr(
         tweets,
-        "count_reply",
+        "tell_reply",
         lambda state, to, reply, by, flags, *rest: original(state, to, reply, by, flags & 15, *rest),
     )
+
+
+def rise_before_the_shards(patch):
+    """The map has a new level as soon as every process knows it."""
+
+    async def raise_nobody(self, shard_map):
+        return True
+
+    patch.setattr(LevelRise, "_raise_shards", raise_nobody)
+
+
+def take_a_level_beside_the_journal(patch):
+    """A leader uses a new level, and its replicas and its own recovery don't hear of it."""
+
+    def take(self, level):
+        self.state.level = max(self.state.level, level)
+        return nothing(True)
+
+    patch.setattr("actors.core.mover.Mover._level", take)
 
 
 # mutant -> the seed to begin with: moves that finish are rare in the simulation, and those that go wrong rarer
@@ -148,6 +169,7 @@ MUTANTS = {
     answer_before_durable: 0, break_promises: 0, forget_the_map: 0, take_every_message: 0, forget_keys: 0,
     ask_no_reader: 0, count_what_is_private: 0,
     go_on_while_frozen: 39, move_before_messages_have_drained: 43, move_without_a_tail: 10, leave_the_counts: 0,
+    rise_before_the_shards: 0, take_a_level_beside_the_journal: 0,
 }  # fmt: skip
 
 

@@ -23,6 +23,14 @@ RARE_ORDERS = [668, 783, 791, 1247, 2678, 22289]  # of events, that showed bugs 
 FOUND_BUGS = [] if "ROOKERY_SIM_SEEDS" in os.environ else RARE_ORDERS
 
 
+def levels_of(seed: int) -> tuple[int, int]:
+    """Return the level that a cluster begins with, and before which act it is upgraded to that of now; -1: never."""
+    rng = random.Random(seed ^ 0x1E7E1)
+    if seed in RARE_ORDERS:
+        return 0, -1
+    return rng.choice([(0, -1), (0, rng.randrange(200)), (LEVEL, -1)])
+
+
 class Workload:
     """Random clients, and what they have been told."""
 
@@ -39,11 +47,11 @@ class Workload:
         )
         self.tuning = tuning
         shard_count, replica_count = rng.choice([1, 2, 3, 4]), replica_count or rng.choice([1, 2, 3])
-        self.sim = SimCluster(seed, shard_count, tuning, True, replica_count, min(rng.choice([1, 2]), replica_count))
-        self.moving = rng.random() < 0.5
-        rolled = random.Random(seed ^ 0x1E7E1)
-        self.rolled_at = rolled.randrange(200) if seed not in RARE_ORDERS and rolled.random() < 0.5 else -1
+        level, self.rolled_at = levels_of(seed)
+        copies = min(rng.choice([1, 2]), replica_count)
+        self.sim = SimCluster(seed, shard_count, tuning, True, replica_count, copies, level)
         self.acts = 0
+        self.moving = rng.random() < 0.5
         self.accounts = [rng.randrange(1, 1 << 40) for _ in range(rng.randrange(3, 14))]
         self.acked_posts: dict[int, int] = {}
         self.deleted: set[int] = set()
@@ -256,8 +264,7 @@ def verify(work: Workload) -> None:
     assert originals == posted, f"tweets that nobody was told of: {sorted(originals - posted)[:3]}"
     reposts = [f for fs in facts.tweets_by.values() for f in fs if f.flags & 2]
     assert all(f.orig_id in existing for f in reposts), "a repost outlived its original"
-    level = LEVEL if work.rolled_at >= 0 else 0
-    assert {replica.replica.state.level for shard in sim.replicas for replica in shard} == {level}
+    assert {replica.replica.state.level for shard in sim.replicas for replica in shard} == {sim.router.map.level}
     length = work.tuning.timeline_length
     for account_id in work.accounts:
         expected = facts.home(account_id, length)
