@@ -76,6 +76,10 @@ def says(sent: bytes) -> Stranger:
     return do
 
 
+async def knocks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Say nothing and hang up."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asks:
     """Ask again and again, as quickly as it is answered. requests: without an end; statuses: takes what came."""
@@ -131,6 +135,7 @@ def drips(sent: bytes, endless: bytes) -> Stranger:
 
 ATTACKS: dict[str, tuple[int, Stranger]] = {  # with how many at once
     "say nothing": (600, says(b"")),
+    "hang up at once": (200, knocks),  # with PAUSE_S: 4,000 a second
     "begin a head": (600, says(b"GET /feed?user_id=1 HTTP/1.1\r\nx: ")),
     "send a byte of a body": (600, says(POST % 60_000 + b"{")),
     "send all but a byte of a body": (300, says(POST % 60_000 + b" " * 59_999)),

@@ -2,7 +2,8 @@
 
 A few clients read home timelines and post, so many times a second by the clock (`bench/honest.py`). First they are
 alone; then each attack of `bench/strangers.py` goes on beside them, from one address that is the attacker's and from
-many. Their p99 may be three times what it was alone, and none of their requests may fail.
+many. Their p99 may be three times what it was alone, and none of their requests may fail. Then the same cluster on a
+joined Ray, where shards listen at TCP ports, too, and strangers there.
 
 There is nothing beside it: the peer has none of these defences.
 """
@@ -13,9 +14,11 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import httpx
 import orjson
@@ -25,7 +28,7 @@ from bench.dataset import Network, make_network
 from bench.honest import KINDS, READS_PER_S, WRITES_PER_S, Noticed, be_honest
 from bench.machine import busy_percent
 from bench.pairs import Spread
-from bench.processes import REPOSITORY, BenchError, end, python_module
+from bench.processes import REPOSITORY, BenchError, accepts, end, free_port, python_module, running
 from bench.results import Claim, Plot, Result, Row
 from bench.rookery import RookeryCluster, get_home, load_network, rookery_cluster
 from bench.scenarios import SHARDS, Options, Progress
@@ -37,6 +40,9 @@ from cluster.ray_options import ROUTER_NAME
 PLACES = ("one", "many")
 QUICK = (("send a byte of a body", "many"), ("searches of as many prefixes as may be", "one"))
 HUNG = "read an account"  # of a shard that hangs meanwhile
+LANE_ATTACKS = ("hang up at once", "say nothing")
+NODE = "127.0.0.2"  # Ray would put an outer address in the place of 127.0.0.1
+RAY_START_S = 60.0
 PERCENTS = (50, 99)
 TIMES_QUIET_MAX = 3.0
 BACK_S = 60.0  # until a shard that hung answers again
@@ -51,13 +57,17 @@ HONEST_ACCOUNTS = 20
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A loaded cluster: honest accounts of one shard, an account of another one, and that one's process."""
+    """A loaded cluster: honest accounts of one shard, an account of another one, and that one's process.
+
+    attacked_port: the API's, or that of the honest accounts' shard's lane.
+    """
 
     rookery: RookeryCluster
     network: Network
     honest: list[int]
     victim: int
     victim_pid: int
+    attacked_port: int
 
     def quiet(self, seconds: float) -> Noticed:
         """Return what honest clients notice when nobody attacks."""
@@ -81,18 +91,28 @@ def run(options: Options, progress: Progress) -> Result:
     network = make_network(accounts, followees, tweets)
     cases = QUICK if options.quick else tuple((what, place) for what in ATTACKS for place in PLACES)
     plot = result.plot(Plot("p99", "Beside attacks: p99 of honest clients", "attack, by its number", "ms", y_log=True))
-    busy: list[float] = []
+    busy = [busy_percent()]
+
+    def attack(scene: Scene, what: str, place: str, where: str) -> None:
+        turns = []
+        for turn in range(options.pairs):
+            progress(f"{what}, from {place}, {where}, turn {turn + 1}")
+            busy.append(busy_percent())
+            turns.append(take_turn(scene, what, place, options.seconds))
+        add_turns(result, plot, f"{what}; {place}; {where}", turns)
+
     with rookery_cluster(options.folder, SHARDS, options.auth, SETS) as rookery:
         progress("loading")
         scene = rookery.with_loader(lambda loader: set_up(loader, rookery, network))
         scene.quiet(options.seconds)  # the first ones warm everything up
-        for number, (what, place) in enumerate(cases, 1):
-            turns = []
-            for turn in range(options.pairs):
-                progress(f"{what}, from {place}, turn {turn + 1}")
-                busy.append(busy_percent())
-                turns.append(take_turn(scene, what, place, options.seconds))
-            add_turns(result, plot, number, f"{what}; {place}", turns)
+        for what, place in cases:
+            attack(scene, what, place, "HTTP")
+    if not options.quick:
+        with joined_cluster(options, network) as scene:
+            scene.quiet(options.seconds)
+            for what in LANE_ATTACKS:
+                for place in PLACES:
+                    attack(scene, what, place, "lane")
     result.facts |= {
         "network": f"{accounts} accounts; {SHARDS} shards, 1 API worker, limits of a laptop",
         "honest clients": f"{READS_PER_S:.0f} reads and {WRITES_PER_S:.0f} posts a second, by the clock",
@@ -101,15 +121,34 @@ def run(options: Options, progress: Progress) -> Result:
     return result
 
 
-async def set_up(loader: BulkLoader, rookery: RookeryCluster, network: Network) -> Scene:
-    """Load the network, and find out who lives where."""
+@contextlib.contextmanager
+def joined_cluster(options: Options, network: Network) -> Iterator[Scene]:
+    """Have a cluster on a Ray that it joins while the block runs: its shards have lanes at TCP ports."""
+    folder, port = options.folder / "joined", free_port()
+    folder.mkdir()
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", f"--node-ip-address={NODE}",
+               f"--port={port}", "--num-cpus=2", "--include-dashboard=false", f"--temp-dir={folder / 'ray'}",
+               f"--ray-client-server-port={free_port()}", f"--dashboard-agent-listen-port={free_port()}",
+               "--min-worker-port=0", "--max-worker-port=0"]  # fmt: skip
+    sets = [*SETS, f"cluster.ray_address={NODE}:{port}", f"cluster.ray_node_ip={NODE}", "cluster.code_on_nodes=true"]
+    environ = {"PYTHONPATH": str(REPOSITORY)}
+    with (
+        running(command, folder / "ray.log", lambda: accepts((NODE, port)), RAY_START_S, environ),
+        rookery_cluster(folder, SHARDS, options.auth, sets) as rookery,
+    ):
+        yield rookery.with_loader(lambda loader: set_up(loader, rookery, network, True))
+
+
+async def set_up(loader: BulkLoader, rookery: RookeryCluster, network: Network, at_lane: bool = False) -> Scene:
+    """Load the network, and find out who lives where. at_lane: what is attacked is the honest accounts' shard."""
     await load_network(loader, network)
     shards = {int(account): loader.client.shard_of(bucket_of_account(int(account))) for account in network.accounts}
     honest = [account for account, shard in shards.items() if shard == 0][:HONEST_ACCOUNTS]
     victim = next(account for account, shard in shards.items() if shard == 1)
     status = await NamedActors(rookery.namespace).call(ROUTER_NAME, "status")
     pid = next(replica["pid"] for replica in status["replicas"] if replica["shard"] == 1 and replica["primary"])
-    return Scene(rookery, network, honest, victim, pid)
+    scene = Scene(rookery, network, honest, victim, pid, rookery.port)
+    return replace(scene, attacked_port=loader.client.shard_map.primary_of(0).port) if at_lane else scene
 
 
 def take_turn(scene: Scene, what: str, place: str, seconds: float) -> Turn:
@@ -125,7 +164,7 @@ def take_turn(scene: Scene, what: str, place: str, seconds: float) -> Turn:
 def attacking(scene: Scene, what: str, place: str, seconds: float) -> Iterator[Callable[[], dict[str, object]]]:
     """Attack while the block runs, from when all attackers are there on; gives what waits for their own words."""
     command = python_module(
-        "bench.strangers", "--port", scene.rookery.port, "--attack", what, "--from", place, "--account", scene.victim,
+        "bench.strangers", "--port", scene.attacked_port, "--attack", what, "--from", place, "--account", scene.victim,
         "--seconds", seconds,
     )  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY) as strangers:
@@ -158,8 +197,9 @@ def hanging(scene: Scene) -> Iterator[None]:
                 time.sleep(0.1)
 
 
-def add_turns(result: Result, plot: Plot, number: int, case: str, turns: list[Turn]) -> None:
+def add_turns(result: Result, plot: Plot, case: str, turns: list[Turn]) -> None:
     """Add rows, points and claims of one attack."""
+    number = len(result.samples) + 1
     case = f"{number}. {case}"
     result.samples[case] = {
         "Rookery": [

@@ -25,7 +25,7 @@ from api.worker import ApiWorker
 from bench.open_load import allow_files
 from tests.api.conftest import LiveServer, ServerThread, assert_error
 from tests.api.fake_cluster import FakeAccount, FakeCluster
-from tests.api.test_home_exchange import LONG_WAY, get, wait_for_in_flight
+from tests.api.test_home_exchange import LONG_WAY, get, read_answers, wait_for_in_flight
 
 NOTICED, QUICK_S, ASKED_COUNT = 10, 0.005, 150
 CROWD = 5_000
