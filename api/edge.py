@@ -39,7 +39,7 @@ from api.services import Services
 UNMATCHED = "unmatched"
 HOLD = "hold"  # in a scope's state: what makes its connection pause
 HOLD_COST = 4  # of a refusal that comes out of here, in those of direct_exchange.py
-APP_HOLD_COST = 12  # of one that the app has made, or of a client's mistake: 110 to 450 us
+APP_HOLD_COST = 20  # of one that the app has made, or of a client's mistake: 110 to 500 us
 CLIENT_GONE_STATUS = 499  # in the log and the metrics only; nobody is there to get it
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import threading
 import time
@@ -172,7 +173,10 @@ def test_what_was_revoked_while_a_lane_was_away_is_believed_no_longer_once_it_op
             ended = http.delete(f"/{user_id}/tokens", params={"keep_own": "true"}, headers=bearer(user["auth_token"]))
             assert ended.json()["revoked"] == 1
             assert works(elsewhere, user_id, stolen), "it was told nothing"
-            away.worker._serving.get_loop().call_soon_threadsafe(push, OPENED, 0)
+            opened = threading.Event()
+            for step in (functools.partial(push, OPENED, 0), opened.set):
+                away.worker._serving.get_loop().call_soon_threadsafe(step)
+            assert opened.wait(30)
             assert not works(elsewhere, user_id, stolen)
             assert works(elsewhere, user_id, user["auth_token"])
         away.worker._services.auth.check()
