@@ -57,6 +57,7 @@ class Services:
         self.reads = Gate(settings.in_flight_count_max)
         self.writes = Gate(-(-settings.in_flight_count_max // 2))  # when the disk is slow, half stays for reads
         cluster.share_places(self.reads, self.writes)
+        self.search.queue.share_places(self.reads)
         self.probe_gate = Gate(PROBE_COUNT_MAX)
         self.probes = Probes(self, clock)
         self._in_flight_count_max = settings.in_flight_count_max
