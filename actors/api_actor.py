@@ -178,6 +178,21 @@ class ApiCluster:
         return True
 
 
+def pushes_to(worker: ApiWorker, drop_token: Callable[[int, bytes | None], None]) -> Callable[[str, Any], None]:
+    """Return what hands a worker the news of shards."""
+
+    def on_push(topic: str, value: Any) -> None:
+        if topic == "revoked":
+            drop_token(value[0], value[1])
+        elif topic == "hidden":
+            worker.drop_searches()
+        elif topic == OPENED:  # what was revoked or hidden while there was no lane, nobody has told us
+            worker.drop_tokens()
+            worker.drop_searches()
+
+    return on_push
+
+
 class ApiActor:
     """One API worker, serving from its construction on."""
 
@@ -198,18 +213,9 @@ class ApiActor:
         self._heartbeat.start()
 
     async def _connect(self, drop_token: Callable[[int, bytes | None], None]) -> ApiCluster:
-        def on_push(topic: str, value: Any) -> None:
-            if topic == "revoked":
-                drop_token(value[0], value[1])
-            elif topic == "hidden":
-                self._worker.drop_searches()
-            elif topic == OPENED:  # what was revoked or hidden while there was no lane, nobody has told us
-                self._worker.drop_tokens()
-                self._worker.drop_searches()
-
         namespace = self._settings.cluster.namespace
-        client, has_trends = await open_client(namespace, on_push), self._settings.search.enabled
-        return ApiCluster(client, namespace, self._heartbeat.folder, has_trends)
+        client = await open_client(namespace, pushes_to(self._worker, drop_token))
+        return ApiCluster(client, namespace, self._heartbeat.folder, self._settings.search.enabled)
 
     async def _start(self) -> int:
         while True:

@@ -4,7 +4,7 @@ Rules of this file
 - Every request has an id, a count and perhaps a log entry: `request_log.py`.
 - Requests come here complete. Too many at once are shed with 503 before anything else (`Services.admit`); health checks
   and metrics have places of their own. Most are shed before they come here (`direct_exchange.py`), and after those that
-  are shed here their connection pauses, too.
+  are shed here their connection pauses, too; so it does after a client's mistakes, which anybody can make without end.
 - What a request must see of earlier writes is read here, what it has written is added to its answer: `positions.py`.
 - Every request has a deadline (503), and exactly one answer, whatever happens inside.
 - No cache may keep an answer in which a token had a part: `caching.py`.
@@ -39,8 +39,13 @@ from api.services import Services
 UNMATCHED = "unmatched"
 HOLD = "hold"  # in a scope's state: what makes its connection pause
 HOLD_COST = 4  # of a refusal that comes out of here, in those of direct_exchange.py
-_HELD_AFTER = (429, 503)
+APP_HOLD_COST = 20  # of one that the app has made, or of a client's mistake: 110 to 500 us
 CLIENT_GONE_STATUS = 499  # in the log and the metrics only; nobody is there to get it
+
+
+def is_held_after(status: int) -> bool:
+    """Whether a connection with this answer may have to wait: who was refused, or has made a mistake, and asks on."""
+    return (400 <= status < 500 and status != CLIENT_GONE_STATUS) or status == 503
 
 
 class Answer:
@@ -95,10 +100,12 @@ class Edge:
         inner = {**scope, "method": "GET"} if method == "HEAD" else scope
         gate = services.gate_of(method, scope["path"])
         gate.count += 1
+        hold_cost = HOLD_COST
         try:
             if gate is not services.probe_gate and services.probes.is_at_figures(scope.get("server")):
                 raise NotFoundError("figures are served at this port, and nothing else")
             services.admit(scope, gate)
+            hold_cost = APP_HOLD_COST
             await self._serve(inner, receive, answer, gate)
         except ClientDisconnect:
             answer.status = answer.status or CLIENT_GONE_STATUS
@@ -112,8 +119,8 @@ class Edge:
             seconds = now_s - started_s
             if 200 <= answer.status < 300:
                 gate.note(seconds, now_s)
-            elif answer.status in _HELD_AFTER and HOLD in scope["state"]:
-                scope["state"][HOLD](HOLD_COST)
+            elif is_held_after(answer.status) and HOLD in scope["state"]:
+                scope["state"][HOLD](hold_cost)
             services.requests.note(method, self._route_of(inner), answer.status, seconds, request_id)
 
     async def _serve(self, scope: Scope, receive: Receive, answer: Answer, gate: Gate) -> None:

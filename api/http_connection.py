@@ -5,9 +5,9 @@ Rules of this file
 - A connection that we close while its client may still send is closed once he has read our answer, or after LINGER_S:
   a close at once would reset it, and the answer with it. Of what he sends meanwhile DISCARD_BYTES_MAX are read, and
   nothing is kept.
-- A connection on which something was refused is read again after a pause, so that who doesn't heed `Retry-After` gets
-  REFUSALS_PER_S refusals at most, however many connections there are. To refuse takes half as long as to answer:
-  without the pause clients at three times the capacity kept this worker from answering anything.
+- A connection on which something was refused is read again after a pause (`refusal_pace.py`), so that who doesn't heed
+  `Retry-After`, or asks for nonsense, takes a fifth of this worker's time at most. To refuse takes half as long as to
+  answer: without the pause clients at three times the capacity kept this worker from answering anything.
 - How many connections there may be, and which of them goes first, is decided by `connections.py`.
 - What is no request gets the same JSON error as everything else, and is counted; nothing of it is logged.
 """
@@ -26,8 +26,6 @@ from api.errors import response_for
 from api.services import Services
 
 HEAD_S = 20.0  # for a head, or the rest of a body that nobody wants
-REFUSALS_PER_S = 8_000  # a fifth of this worker's time
-HOLD_S_LEAST = 0.001  # shorter pauses aren't worth a timer
 WRITE_STALL_S = 20.0  # an answer has a few hundred KiB at most
 LINGER_S = 2.0  # that a client has to read why its connection is closed
 _CLOSE = (b"connection", b"close")
@@ -69,11 +67,12 @@ class BoundedConnection(HttpToolsProtocol):
 
     def hold(self, cost: int = 1) -> None:
         """Something was refused: read nothing for a while. cost: of the refusal, in those of `direct_exchange.py`."""
-        pause_s = cost * self._services.connections.open_count / REFUSALS_PER_S
-        if pause_s >= HOLD_S_LEAST and not self.is_held:
-            self.is_held = True
-            self.flow.pause_reading()
-            self.loop.call_later(pause_s, self._release)
+        if not self.is_held:
+            pause_s = self._services.refusals.pause_s(cost, self._services.connections.open_count)
+            if pause_s:
+                self.is_held = True
+                self.flow.pause_reading()
+                self.loop.call_later(pause_s, self._release)
 
     def _release(self) -> None:
         self.is_held = False

@@ -112,6 +112,10 @@ class Search:
         else:
             search.ask(NOBODY)
 
+    def may_correct(self) -> bool:
+        """Whether one more search may look for what was meant: they have a quarter of the places for reads."""
+        return self.queue.has_places(4, len(self._correcting))
+
     def correct(self, search: TweetSearch, found: Found) -> None:
         """Look for what may have been meant, and end the search with what is more: found, or that.
 
@@ -390,7 +394,8 @@ class TweetSearch:
             if not self._corrects:
                 answer: Any = found
             else:
-                answer = None if is_suspect(self.asked, found) else answer_with(self.asked, found)
+                is_corrected = self._search.may_correct() and is_suspect(self.asked, found)
+                answer = None if is_corrected else answer_with(self.asked, found)
         except Exception as failure:  # noqa: BLE001 - as in _take
             self._tell(None, failure)
             return

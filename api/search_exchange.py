@@ -24,6 +24,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from actors.core.errors import RookeryError
+from actors.search.costs import KINDS_MAX
 from api.caching import Headers
 from api.direct_exchange import ReadExchange, is_plain_read
 from api.hot import parse_sender
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from api.http_protocol import BoundedHttpProtocol
 
 # Whoever sends other characters in a query, or a body, gets the long way.
+STARS_MAX = KINDS_MAX["prefix"]  # in words: where there are more the query is refused, unless they stand in phrases
 GONE_STATUS = 499  # in metrics and logs, as other servers have it: nobody is there to be told
 SHAPE_BYTES_MAX = 256  # of parameters beside the words that are remembered
 Read = tuple[Question, str, dict[str, str]]  # what is asked, what links repeat, and parameters with the token
@@ -67,8 +69,8 @@ class SearchExchange(ReadExchange):
         head_is_known: all but the URL is that of a request that didn't have to.
         """
         url = _PLAIN_URL.fullmatch(protocol.url)
-        if url is None or not (head_is_known or is_plain_read(protocol)):
-            return None
+        if url is None or not (head_is_known or is_plain_read(protocol)) or url[1].count(b"*") > STARS_MAX:
+            return None  # so many stars are refused, most likely: that needn't be found out twice
         try:
             found = _read_words(services, url[1]) or _read(services, url[1])
             asked, kept, query_token = found

@@ -12,7 +12,8 @@ Rules of this file
   STALL_S, as many more are let in.
 - They begin in the order of their coming: one for whom there is room at once waits behind those that were let in before
   and whose turn hasn't come.
-- WAITING_MAX wait; more are refused.
+- WAITING_MAX wait; more are refused. All searches together hold half of the places for reads at most, which are few
+  while answers are slow: so a flood of them leaves places to those who read anything else.
 
 Cost: 0.2 us a search that needn't wait.
 """
@@ -25,6 +26,7 @@ from contextvars import copy_context
 from functools import partial
 
 from actors.core.errors import OverloadedError
+from api.ports import Bound
 from cluster.turns import Turns
 
 HOME_READS_S = 0.5  # after a home read in which more are expected
@@ -47,8 +49,13 @@ class SearchQueue:
         self._let_in_count = 0  # searches that were let in and whose turn hasn't come; they are among `count`
         self._home_reads_until_s = float("-inf")
         self._left_count, self._looks = 0, False  # searches that have left; whether somebody looks for a stall
+        self._places: Bound | None = None
         self.count = 0  # under way
         self.refused_count = 0
+
+    def share_places(self, places: Bound) -> None:
+        """Have half of so many at once at most, those that wait among them."""
+        self._places = places
 
     @property
     def waiting_count(self) -> int:
@@ -59,9 +66,16 @@ class SearchQueue:
         """Note that somebody reads a home timeline."""
         self._home_reads_until_s = now_s + HOME_READS_S
 
+    def has_places(self, share: int, count: int) -> bool:
+        """Whether there may be one more than so many, if theirs is one part of so many of the places."""
+        return self._places is None or share * count < self._places.count_bound
+
     def enter(self, work: Callable[[], None]) -> None:
         """Have work() called with the context variables of now: at once, or when it is its turn. Whoever is called has
         entered, and has to leave. Raises OverloadedError when too many wait."""
+        if not self.has_places(2, self.count + len(self._waiting)):
+            self.refused_count += 1
+            raise OverloadedError("searches have half of the places of this worker already", None, 0.5)
         if not self._waiting and self._has_room():
             if self._let_in_count:
                 self._let_in(partial(copy_context().run, work))

@@ -20,6 +20,7 @@ from api.ports import Cluster
 from api.probes import PROBE_PATHS, Probes
 from api.rate_limits import RateLimiter
 from api.readiness import Readiness
+from api.refusal_pace import RefusalPace
 from api.renewals import Renewals
 from api.request_log import RequestLog
 from api.search import Search
@@ -56,9 +57,11 @@ class Services:
         self.reads = Gate(settings.in_flight_count_max)
         self.writes = Gate(-(-settings.in_flight_count_max // 2))  # when the disk is slow, half stays for reads
         cluster.share_places(self.reads, self.writes)
+        self.search.queue.share_places(self.reads)
         self.probe_gate = Gate(PROBE_COUNT_MAX)
         self.probes = Probes(self, clock)
         self._in_flight_count_max = settings.in_flight_count_max
+        self.refusals = RefusalPace(clock)
         self.connections = Connections(settings.connection_count_max, settings.address_connection_count_max)
         self.bodies = Bodies(settings.connection_count_max, settings.body_bytes_max)
         self.token_paths: Sequence[re.Pattern[str]] = ()  # of routes that take a token

@@ -7,6 +7,7 @@ Rules of this file
 - From many addresses of 127.0.0.0/8, or from the one that everybody else has.
 - The process has the least priority, so that on one machine strangers take no processor from those whom they attack:
   elsewhere they would have their own.
+- It prints BEGUN once every stranger has been there, and at the end one line of JSON: what came of it.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ import argparse
 import asyncio
 import contextlib
 import itertools
+import json
 import os
 import signal
-import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from string import ascii_lowercase
 
 import uvloop
 
@@ -26,8 +30,14 @@ from api.auth import make_token
 from bench.open_load import allow_files
 
 SAME = ["127.0.0.1"]  # as behind one proxy that isn't known, or on one machine
+ONE = ["127.0.6.1"]  # which nobody else has
 MANY = [f"127.0.7.{number}" for number in range(1, 201)]
+SOURCES = {"same": SAME, "one": ONE, "many": MANY}
 FILES = 8_000
+BEGUN = "begun"
+BEGIN_S = 10.0  # that strangers have to be there: some are turned away before they have said anything
+PAUSE_S = 0.05  # of a stranger whose connection has ended
+PREFIXES_MAX = 8  # that a search may have
 HOST = b"host: x\r\n"
 FEED = b"GET /feed?user_id=1 HTTP/1.1\r\n" + HOST + b"\r\n"
 POST = b"POST /tweet HTTP/1.1\r\n" + HOST + b"content-length: %d\r\n\r\n"
@@ -66,15 +76,48 @@ def says(sent: bytes) -> Stranger:
     return do
 
 
-def asks(sent: bytes) -> Stranger:
-    """Ask the same again and again, as quickly as it is answered."""
+async def knocks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Say nothing and hang up."""
 
-    async def do(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            writer.write(sent)
-            await answer(reader)
 
-    return do
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """Ask again and again, as quickly as it is answered. requests: without an end; statuses: takes what came."""
+
+    requests: Iterator[bytes]
+    statuses: Counter[int] = field(default_factory=Counter)
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for request in self.requests:
+            writer.write(request)
+            self.statuses[await answer(reader)] += 1
+
+
+def asks(sent: bytes) -> Asks:
+    """Ask the same again and again."""
+    return Asks(itertools.repeat(sent))
+
+
+def searches(prefix_count: int) -> Iterator[bytes]:
+    """Make searches of so many prefixes of three letters, no two of them the same."""
+    prefixes = itertools.cycle(map("".join, itertools.product(ascii_lowercase, repeat=3)))
+    skipped = (prefix for number, prefix in enumerate(prefixes) if number % 7)  # so that a second round differs
+    while True:
+        words = "%20OR%20".join(f"{next(skipped)}*" for _ in range(prefix_count))
+        yield f"GET /api/v1/search?query={words} HTTP/1.1\r\nhost: x\r\n\r\n".encode()
+
+
+def log_ins() -> Iterator[bytes]:
+    """Make log-ins with a wrong password, each with another name."""
+    for number in itertools.count():
+        body = b'{"username": "user%d", "password": "a guess that is wrong"}' % number
+        kind = b"content-type: application/json\r\n"
+        yield b"POST /api/v1/login HTTP/1.1\r\n" + HOST + kind + b"content-length: %d\r\n\r\n" % len(body) + body
+
+
+def reads_account(account: int) -> Asks:
+    """Read what everybody may of one account, again and again."""
+    return asks(b"GET /%d/followers HTTP/1.1\r\n" % account + HOST + b"\r\n")
 
 
 def drips(sent: bytes, endless: bytes) -> Stranger:
@@ -92,6 +135,7 @@ def drips(sent: bytes, endless: bytes) -> Stranger:
 
 ATTACKS: dict[str, tuple[int, Stranger]] = {  # with how many at once
     "say nothing": (600, says(b"")),
+    "hang up at once": (200, knocks),  # with PAUSE_S: 4,000 a second
     "begin a head": (600, says(b"GET /feed?user_id=1 HTTP/1.1\r\nx: ")),
     "send a byte of a body": (600, says(POST % 60_000 + b"{")),
     "send all but a byte of a body": (300, says(POST % 60_000 + b" " * 59_999)),
@@ -109,6 +153,10 @@ ATTACKS: dict[str, tuple[int, Stranger]] = {  # with how many at once
     "figures": (64, asks(b"GET /metrics HTTP/1.1\r\n" + HOST + b"\r\n")),
     "health": (64, asks(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n")),
     "readiness": (64, asks(b"GET /readyz HTTP/1.1\r\n" + HOST + b"\r\n")),
+    "searches of 50 prefixes": (250, Asks(searches(50))),
+    "searches of as many prefixes as may be": (250, Asks(searches(PREFIXES_MAX))),
+    "log in": (40, Asks(log_ins())),
+    "read an account": (2_600, reads_account(1)),
     "requests behind each other": (10, says(FEED * 3_000)),
     "bodies behind a request": (100, says(FEED + (POST % 60_000 + b" " * 60_000) * 3)),
     "what is no HTTP": (40, says(b"\x16\x03\x01NONSENSE\r\n\r\n")),
@@ -127,11 +175,15 @@ async def attack(port: int, sources: Iterator[str], do: Stranger, begun: list[st
         await asyncio.sleep(pause_s)
 
 
-async def attack_for(port: int, what: str, count: int, sources: list[str], seconds: float) -> int:
-    """Do it on so many connections for a while; returns how many were opened."""
-    usual, do = ATTACKS[what]
+async def attack_for(port: int, count: int, do: Stranger, sources: list[str], seconds: float) -> int:
+    """Do it on so many connections for a while, from when all are there on; returns how many were opened."""
     each, begun = itertools.cycle(sources), list[str]()
-    strangers = [asyncio.create_task(attack(port, each, do, begun, 0.05)) for _ in range(count or usual)]
+    strangers = [asyncio.create_task(attack(port, each, do, begun, PAUSE_S)) for _ in range(count)]
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(BEGIN_S):
+            while len(begun) < count:  # noqa: ASYNC110 - nobody is there to set an event
+                await asyncio.sleep(0.02)
+    print(BEGUN, flush=True)
     await asyncio.sleep(seconds)
     for stranger in strangers:
         stranger.cancel()
@@ -140,21 +192,23 @@ async def attack_for(port: int, what: str, count: int, sources: list[str], secon
 
 
 def main() -> None:
-    """Attack, and print how many connections it took."""
+    """Attack, and say what came of it."""
     parser = argparse.ArgumentParser(description="Strangers.")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--attack", choices=list(ATTACKS), required=True)
     parser.add_argument("--count", type=int, default=0, help="at once; by default as many as make sense for it")
-    parser.add_argument("--from", dest="sources", choices=("same", "many"), default="many")
+    parser.add_argument("--from", dest="sources", choices=list(SOURCES), default="many")
+    parser.add_argument("--account", type=int, default=1, help="whom `read an account` reads")
     parser.add_argument("--seconds", type=float, default=5.0)
     args = parser.parse_args()
     os.nice(19)
     allow_files(FILES)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    begin = time.monotonic()
-    sources = SAME if args.sources == "same" else MANY
-    opened = uvloop.run(attack_for(args.port, args.attack, args.count, sources, args.seconds))
-    print(f"{opened} connections in {time.monotonic() - begin:.1f} s")
+    count, do = ATTACKS[args.attack]
+    if args.attack == "read an account":
+        do = reads_account(args.account)
+    opened = uvloop.run(attack_for(args.port, args.count or count, do, SOURCES[args.sources], args.seconds))
+    print(json.dumps({"connections": opened, "answers": do.statuses if isinstance(do, Asks) else {}}))
 
 
 if __name__ == "__main__":

@@ -87,6 +87,7 @@ SCENARIOS = {
         Scenario("scale", "Rates and memory by shards and by accounts.", "bench.scenarios.scale"),
         Scenario("recovery", "Home timelines served again after kill -9, beside Redis.", "bench.scenarios.recovery"),
         Scenario("overload", "Three times what a cluster can carry, and a moment after.", "bench.scenarios.overload"),
+        Scenario("strangers", "What honest clients notice of those who attack.", "bench.scenarios.strangers"),
         Scenario("search", "Two-word searches, beside PostgreSQL's and SQLite's.", "bench.scenarios.search"),
         Scenario("memory", "Bytes of accounts, follows and home timelines, beside Redis's.", "bench.scenarios.memory"),
     )

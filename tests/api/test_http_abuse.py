@@ -18,12 +18,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from api.edge import APP_HOLD_COST
 from api.http_protocol import PIPELINE_COUNT_MAX
+from api.refusal_pace import AT_ONCE_S, REFUSALS_PER_S
 from api.worker import ApiWorker
 from bench.open_load import allow_files
 from tests.api.conftest import LiveServer, ServerThread, assert_error
 from tests.api.fake_cluster import FakeAccount, FakeCluster
-from tests.api.test_home_exchange import LONG_WAY, get, wait_for_in_flight
+from tests.api.test_home_exchange import LONG_WAY, get, read_answers, wait_for_in_flight
 
 NOTICED, QUICK_S, ASKED_COUNT = 10, 0.005, 150
 CROWD = 5_000
@@ -261,16 +263,29 @@ def test_a_flood_of_pipelined_requests_is_cut_off_before_it_fills_memory():
             assert all(is_gone(sock) for sock in senders)
 
 
-def test_who_asks_again_at_once_when_refused_is_slowed_down():
-    with serving(in_flight_count_max=0) as live, contextlib.ExitStack() as opened:
-        for _ in range(2_000):
-            opened.enter_context(dial(live))
-        with dial(live) as sock:
-            begin = time.perf_counter()
-            for _ in range(4):
-                sock.sendall(get("/feed?user_id=1"))
-                assert sock.recv(4_096).startswith(b"HTTP/1.1 503")
-            assert time.perf_counter() - begin > 3 * 2_000 / 8_000 * 0.9  # REFUSALS_PER_S
+@pytest.mark.parametrize(
+    ("sent", "status", "cost"),
+    [
+        ("/feed?user_id=1", 503, 1),
+        ("/api/v1/search?query=" + "%20OR%20".join(f"{letter}bc*" for letter in "defghijkl"), 400, APP_HOLD_COST),
+        ("/search/tags/a?any=" + "a," * 800 + "b", 422, APP_HOLD_COST),
+        ("/77/profile", 404, APP_HOLD_COST),
+    ],
+    ids=["who is refused", "who asks for dear searches", "who names many tags", "who asks for what isn't there"],
+)
+def test_many_who_ask_again_at_once_get_so_many_refusals_together(sent, status, cost):
+    """The worker counts: however quickly they ask, not more than so many a second."""
+    count, rounds = 300, 4
+    with serving(in_flight_count_max=0 if status == 503 else 1_024) as live, contextlib.ExitStack() as opened:
+        begin = time.perf_counter()
+        senders = [opened.enter_context(dial(live)) for _ in range(count)]
+        for _ in range(rounds):
+            for sock in senders:
+                sock.sendall(get(sent))
+            for sock in senders:
+                assert read_answers(sock, 1)[0][0] == status
+        allowed = (time.perf_counter() - begin + AT_ONCE_S) * REFUSALS_PER_S / cost
+        assert count * (rounds - 1) <= allowed
 
 
 @pytest.mark.parametrize(

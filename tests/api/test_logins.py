@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import threading
 import time
@@ -13,12 +14,14 @@ import httpx
 import pytest
 from argon2 import PasswordHasher, extract_parameters
 
+from actors.api_actor import pushes_to
 from actors.core.errors import ConflictError, OverloadedError
 from api.auth import parse_token
 from api.hopeless import LIST, common_passwords, why_hopeless
 from api.limits import PASSWORD_BYTES_MIN
 from api.passwords import NOBODY
 from api.settings import Rate
+from cluster.client import OPENED
 from tests.api.conftest import CHEAP_PASSWORDS, PASSWORD, ServerThread, User, assert_error, open_http
 from tests.api.fake_cluster import FakeCluster
 
@@ -156,6 +159,27 @@ def test_a_worker_that_knows_the_tokens_is_told_once_and_believes_none_of_them(h
             assert fake.calls.count("home") == asked + 2 * len(tokens), "each was asked for again"
             for live in (here, there):
                 live.worker._services.auth.check()
+
+
+def test_what_was_revoked_while_a_lane_was_away_is_believed_no_longer_once_it_opens():
+    fake = FakeCluster()
+    with ServerThread(fake=fake) as here, ServerThread(fake=fake) as away:
+        push = pushes_to(away.worker, fake.on_revoked)
+        fake.on_revoked = lambda *revoked: None  # the worker that is away is told nothing
+        with open_http(here.base_url) as http, open_http(away.base_url) as elsewhere:
+            user = http.post("/api/v1/users", json={"username": "ada", "password": PASSWORD}).json()
+            user_id, stolen = user["user_id"], log_in(http, "ada").json()["auth_token"]
+            assert works(elsewhere, user_id, stolen)
+            ended = http.delete(f"/{user_id}/tokens", params={"keep_own": "true"}, headers=bearer(user["auth_token"]))
+            assert ended.json()["revoked"] == 1
+            assert works(elsewhere, user_id, stolen), "it was told nothing"
+            opened = threading.Event()
+            for step in (functools.partial(push, OPENED, 0), opened.set):
+                away.worker._serving.get_loop().call_soon_threadsafe(step)
+            assert opened.wait(30)
+            assert not works(elsewhere, user_id, stolen)
+            assert works(elsewhere, user_id, user["auth_token"])
+        away.worker._services.auth.check()
 
 
 def test_a_token_has_one_spelling(ada, anonymous, fake):

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from actors.core.errors import InvalidError, OverloadedError
 from api import search_queue
+from api.admission import Gate
 from api.search_queue import HOME_READS_S, SearchQueue
 from tests.api.fake_cluster import FakeCluster
 from tests.api.test_home_exchange import LONG_WAY, wait_for_in_flight
@@ -238,3 +239,22 @@ def test_searches_that_wait_for_a_shard_that_hangs_do_not_keep_the_others(monkey
         for thread in threads:
             thread.join()
         assert (services.search.queue.count, fake.most) == (0, SEARCHES)
+
+
+@pytest.mark.parametrize("bound", [0, 2])
+def test_searches_hold_half_of_the_places_for_reads_at_most(bound: int) -> None:
+    queue, _, now, _ = queue_of(bound)
+    places = Gate(128)
+    queue.share_places(places)
+    queue.home_read(now[0])
+    for _ in range(64):
+        queue.enter(lambda: None)
+    with pytest.raises(OverloadedError, match="half of the places"):
+        queue.enter(lambda: None)
+    assert (queue.count + queue.waiting_count, queue.refused_count) == (64, 1)
+    queue.leave()
+    queue.enter(lambda: None)
+    places.count_bound = 16  # answers are slow
+    queue.leave()
+    with pytest.raises(OverloadedError):
+        queue.enter(lambda: None)

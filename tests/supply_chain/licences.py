@@ -1,18 +1,22 @@
-"""The licences of what is installed, compared with licences.toml; and NOTICE, which is made from both.
+"""The licences of what is installed, and of data files of this repository, compared with licences.toml; and NOTICE,
+which is made from both.
 
     python -m tests.supply_chain.licences            says what isn't allowed, with status 1
     python -m tests.supply_chain.licences --notice   writes NOTICE
 
 A licence is an SPDX expression. It comes from the metadata's License-Expression, else from the classifier or the
 License field, where these are plain; else a person has read the text and written it down in licences.toml.
+A data file is whatever people don't write by hand: licences.toml says whose it is.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import re
+import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +27,10 @@ from tests.supply_chain.pins import CONSTRAINTS, ROOT, SECTIONS, Pin, read_pins
 
 POLICY = Path(__file__).parent / "licences.toml"
 NOTICE = ROOT / "NOTICE"
+
+# What people write here: source, text, settings. Everything else is data.
+WRITTEN_SUFFIXES = {".dockerignore", ".env", ".lua", ".md", ".py", ".sh", ".toml", ".yaml", ".yml"}
+WRITTEN_NAMES = {".gitignore", "Dockerfile", "LICENSE", "Makefile", "NOTICE", "run"}
 
 # Words of metadata that mean one licence and no other.
 WORDS = {
@@ -54,6 +62,8 @@ class Policy:
     read: dict[str, str]
     elsewhere: dict[str, str]
     carried: tuple[dict[str, str], ...]
+    data: tuple[dict[str, str], ...]
+    own: dict[str, str]
 
     @classmethod
     def load(cls, path: Path = POLICY) -> Policy:
@@ -65,6 +75,8 @@ class Policy:
             data["read"],
             data["elsewhere"],
             tuple(data["carried"]),
+            tuple(data["data"]),
+            data["own"],
         )
 
     def allowed_for(self, package: str) -> frozenset[str]:
@@ -147,19 +159,42 @@ def problems(pins: list[Pin], policy: Policy) -> list[str]:
     return found
 
 
+def tracked_files(root: Path = ROOT) -> list[str]:
+    """Return what this repository holds, and what is about to be added to it."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def data_problems(files: Iterable[str], policy: Policy) -> list[str]:
+    """Return the data files that nobody has said the licence of, and entries without a file, a line each."""
+    paths = [Path(name) for name in files]
+    data = {path.as_posix() for path in paths if path.suffix not in WRITTEN_SUFFIXES and path.name not in WRITTEN_NAMES}
+    named = {item["path"] for item in policy.data} | policy.own.keys()
+    found = [f"{path}: a data file; say whose it is in licences.toml, [[data]] or [own]" for path in data - named]
+    found += [f"{path}: named in licences.toml, and isn't there" for path in named - data]
+    return sorted(found)
+
+
 def notice(pins: list[Pin], policy: Policy) -> str:
     """Return the text of NOTICE."""
     parts = [
         "Rookery\nCopyright 2026 the authors of Rookery\n\n"
-        "Licensed under the Apache License, Version 2.0 (LICENSE). What is named below is of others: `make setup`\n"
-        "downloads it into .venv, and the container image holds it. Whoever passes either on passes these on, under\n"
-        "their own licences, whose texts lie in the *.dist-info folders of .venv.\n"
+        "Licensed under the Apache License, Version 2.0 (LICENSE). What is named below is of others. Packages are\n"
+        "downloaded into .venv by `make setup`, and the container image holds them; data files lie beside the code.\n"
+        "Whoever passes either on passes these on, under their own licences: those of packages lie in the *.dist-info\n"
+        "folders of .venv.\n"
         "Made by `make notice` from constraints.txt and tests/supply_chain/licences.toml.\n"
     ]
     parts.append("\nInside packages, with terms of their own\n----------------------------------------\n")
     for item in policy.carried:
         parts.append(
             f"\n{item['name']} (in {item['package']})\n    {item['licence']}\n    {item['holder']}\n"
+            f"    {item['where']}\n    {item['note']}\n"
+        )
+    parts.append("\nData files of others in this repository\n--------------------------------------\n")
+    for item in policy.data:
+        parts.append(
+            f"\n{item['name']} ({item['path']})\n    {item['licence']}\n    {item['holder']}\n"
             f"    {item['where']}\n    {item['note']}\n"
         )
     for section, title in zip(SECTIONS, ("To run", "To develop only", "To renew constraints.txt only"), strict=True):
@@ -176,7 +211,7 @@ def notice(pins: list[Pin], policy: Policy) -> str:
 def main() -> int:
     """Check, or write NOTICE; returns the exit status."""
     pins, policy = read_pins(CONSTRAINTS.read_text(encoding="utf-8")), Policy.load()
-    found = problems(pins, policy)
+    found = problems(pins, policy) + data_problems(tracked_files(), policy)
     for line in found:
         print(line, file=sys.stderr)
     if not found and sys.argv[1:] == ["--notice"]:

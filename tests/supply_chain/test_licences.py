@@ -10,7 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.supply_chain.licences import NOTICE, Policy, licence_of, notice, problems, satisfied, stated_licence
+from tests.supply_chain.licences import (
+    NOTICE,
+    Policy,
+    data_problems,
+    licence_of,
+    notice,
+    problems,
+    satisfied,
+    stated_licence,
+    tracked_files,
+)
 from tests.supply_chain.pins import CONSTRAINTS, ROOT, Pin, read_pins
 
 PINS = read_pins(CONSTRAINTS.read_text(encoding="utf-8"))
@@ -98,6 +108,30 @@ def test_notice_names_every_pin_and_what_packages_carry():
     assert lines[at + 3].startswith("https://"), "CC BY-SA asks for the source"
     for item in POLICY.carried:
         assert list(SITE.glob(item["file"])), f"{item['name']} isn't where the policy says"
+
+
+def test_every_data_file_has_an_entry_that_says_whose_it_is():
+    assert data_problems(tracked_files(), POLICY) == []
+
+
+def test_a_data_file_without_an_entry_is_a_problem_and_so_is_an_entry_without_a_file():
+    files = [*(item["path"] for item in POLICY.data), *POLICY.own, "api/app.py"]
+    assert data_problems(files, POLICY) == []
+    found = data_problems([*files[1:], "api/countries.csv", "actors/search/words.txt", "api/model"], POLICY)
+    assert [line.partition(":")[0] for line in found] == [
+        "actors/search/words.txt", "api/countries.csv", files[0], "api/model",
+    ]  # fmt: skip
+    assert "isn't there" in found[2]
+
+
+def test_notice_names_data_files_with_their_licence_holder_and_source():
+    lines = [line.strip() for line in NOTICE.read_text(encoding="utf-8").splitlines()]
+    for item in POLICY.data:
+        at = next(number for number, line in enumerate(lines) if line.endswith(f"({item['path']})"))
+        assert lines[at + 1 : at + 4] == [item["licence"], item["holder"], item["where"]]
+        assert item["where"].startswith("https://")
+    passwords = (ROOT / "api" / "hopeless_passwords.txt").read_text(encoding="utf-8")
+    assert "# MIT License" in passwords.splitlines(), "the licence asks to stay with copies"
 
 
 def test_no_package_but_those_named_carries_something_with_a_demanding_licence():
