@@ -22,6 +22,7 @@ MENTIONS_COUNT_MAX = 64  # per tweet: more than 280 characters can hold
 MEDIA_COUNT_MAX = 5  # per tweet: the HTTP API allows 4, the scripts of DeathStarBench send up to 5
 TEXT_BYTES_MAX = 64 * 1024  # a tweet's text on the lane: the API's limit in characters is far below
 PROFILE_BYTES_MAX = 16 * 1024  # one account's free-form profile, packed
+PAPER_BYTES_MAX = 64 * 1024  # one document of `papers.py`, packed: what a change of it may have to pack and move
 PROFILE_FIELDS_COUNT_MAX = 64  # name and value pairs of a profile; the HTTP API allows fewer
 KEY_BYTES_MAX = 64  # of a secret's hash or an idempotency key: as long as the longest hash in use
 PASSWORD_HASH_BYTES_MAX = 1024  # several times an Argon2 hash with its parameters

@@ -21,10 +21,10 @@ What it costs (`python -m tests.core.measure_shelves`, one core of a shared and 
     a mark on a long shelf             18.2 B                  a like and its reverse, 100 an account, 5 a tweet: 45 B
                                                                (54 B right after a bulk load, until it is tidied)
     shelf of                      20      1,000     10,000     100,000
-    flags of 20 keys             1.1        1.8        7.2         105 us
-    contains, stamp_of           0.5        0.9        4.4          44 us    put, drop: 0.4 us more
-    a page of 20                 1.6        1.6        1.6         1.6 us
-    fill of a million            0.03 s dense, 0.08 s sparse; in random order 0.05 and 0.12 s
+    flags of 20 keys             1.2        1.9        7.5          69 us
+    contains, stamp_of           0.5        0.9        4.5          41 us    put, drop: 0.4 us more
+    a page of 20                 1.6        1.6        1.6         1.7 us
+    fill of a million            0.02 s dense, 0.06 s sparse; in random order 0.04 and 0.10 s; dump 0.05 s
 So a tweet with a million likers pays 0.5 ms for the next one: kinds need a limit, or an owner who knows what is new.
 Deliberately not: an index of keys within a shelf (it would double the bytes); shrinking a block when marks go.
 """

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 
 import numpy as np
 
+from actors.core.due import Due
 from actors.core.marks import Marks
+from actors.core.papers import Papers, pack_document
 
 LIKES, LIKERS, RATED = 1, 2, 3
 ACCOUNTS, LIKES_EACH, LIKERS_EACH = 10_000, 100, 5
@@ -15,14 +18,14 @@ ROUNDS = 5
 
 
 def microseconds(act, times: int) -> float:
-    """Return what one act takes, in the best of some rounds: other processes only ever make it longer."""
+    """Return what one act takes of the processor, in the best of some rounds: other processes only make it longer."""
     act()
     best = float("inf")
     for _ in range(ROUNDS):
-        begin = time.perf_counter()
+        begin = time.thread_time()
         for _ in range(times):
             act()
-        best = min(best, (time.perf_counter() - begin) / times)
+        best = min(best, (time.thread_time() - begin) / times)
     return best * 1e6
 
 
@@ -37,11 +40,11 @@ def likes_with_their_reverse(rng: np.random.Generator) -> None:
     marks.declare(LIKERS, dense=True)
     accounts = rng.permutation(np.repeat(np.arange(ACCOUNTS), LIKES_EACH))
     tweets = rng.permutation(np.repeat(np.arange(len(accounts) // LIKERS_EACH), LIKERS_EACH))
-    begin = time.perf_counter()
+    begin = time.thread_time()
     for i, (account, tweet) in enumerate(zip(accounts.tolist(), tweets.tolist(), strict=True)):
         marks.put(LIKES, account, tweet << 16 | account, NOW_MS + i)
         marks.put(LIKERS, tweet, account, NOW_MS + i)
-    tell("a like put, both sides", (time.perf_counter() - begin) / len(accounts) * 1e6, "us")
+    tell("a like put, both sides", (time.thread_time() - begin) / len(accounts) * 1e6, "us")
     tell(
         f"a like and its reverse ({LIKES_EACH} an account, {LIKERS_EACH} a tweet)", marks.nbytes() / len(accounts), "B"
     )
@@ -87,24 +90,82 @@ def bulk(rng: np.random.Generator) -> None:
             for _ in range(3):
                 marks = Marks()
                 marks.declare(RATED, dense)
-                begin = time.perf_counter()
+                begin = time.thread_time()
                 marks.fill(RATED, *columns)
-                best = min(best, time.perf_counter() - begin)
+                best = min(best, time.thread_time() - begin)
             tell(f"fill of a million, {name}, {order}", best, "s")
-        begin = time.perf_counter()
+        begin = time.thread_time()
         marks.dump(RATED)
-        tell("    dump of them", time.perf_counter() - begin, "s")
+        tell("    dump of them", time.thread_time() - begin, "s")
     columns = [np.zeros(count, dtype=np.int64), keys, rng.permutation(stamps)]
     marks = Marks()
     marks.declare(RATED, True)
-    begin = time.perf_counter()
+    begin = time.thread_time()
     marks.fill(RATED, *columns)
-    tell("fill of one shelf of a million, in random order", time.perf_counter() - begin, "s")
+    tell("fill of one shelf of a million, in random order", time.thread_time() - begin, "s")
+
+
+def papers(rng: np.random.Generator) -> None:
+    count, kept = 200_000, Papers()
+    owners = rng.integers(1, 1 << 62, count).tolist()
+    document = {"title": "friends", "policy": 1, "members": [1, 2, 3], "text": "y" * 40}
+    packed = pack_document(document)
+    tracemalloc.start()
+    for owner in owners:
+        kept.put_packed(1, owner, 0, packed)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    tell(f"a paper of {len(packed)} bytes, beside them", held / count - len(packed), "B")
+    tell("    as nbytes() has it", kept.nbytes() / count - len(packed), "B")
+    turn = iter(range(1 << 30))
+
+    def next_owner() -> int:
+        return owners[next(turn) * 7919 % count]
+
+    tell("get, read before", microseconds(lambda: kept.get(1, owners[0]), 1_000), "us")
+    tell("get, not read before", microseconds(lambda: kept.get(1, next_owner()), 1_000), "us")
+    tell("packed", microseconds(lambda: kept.packed(1, next_owner()), 1_000), "us")
+    tell("keys", microseconds(lambda: kept.keys(1, next_owner()), 1_000), "us")
+    tell(
+        "put, changed", microseconds(lambda: kept.put(1, next_owner(), 0, {**document, "at": next(turn)}), 1_000), "us"
+    )
+    tell(
+        "put and drop of another",
+        microseconds(lambda: (kept.put(1, next_owner(), 5, document), kept.drop(1, owners[0], 5)), 1_000),
+        "us",
+    )
+    begin = time.thread_time()
+    columns = kept.dump(1)
+    tell("dump of 200,000", time.thread_time() - begin, "s")
+    begin = time.thread_time()
+    Papers().fill(1, *columns)
+    tell("fill of 200,000", time.thread_time() - begin, "s")
+
+
+def due(rng: np.random.Generator) -> None:
+    count, kept = 100_000, Due()
+    times = rng.integers(0, 1 << 40, count).tolist()
+    owners = rng.integers(1 << 40, 1 << 62, count).tolist()
+    tracemalloc.start()
+    for at_ms, owner in zip(times, owners, strict=True):
+        kept.put(at_ms, owner, 3, owner + 1)
+    tell("a thing that falls due", tracemalloc.get_traced_memory()[0] / count, "B")
+    tracemalloc.stop()
+    turn = iter(range(1 << 30))
+
+    def put_off() -> None:
+        i = next(turn) * 7919 % count
+        kept.put(times[i] + next(turn), owners[i], 3, owners[i] + 1)
+
+    tell("put off", microseconds(put_off, 20_000), "us")
+    begin = time.thread_time()
+    assert len(kept.take(1 << 60, count)) == count
+    tell("take, each", (time.thread_time() - begin) / count * 1e6, "us")
 
 
 def main() -> None:
     rng = np.random.default_rng(7)
-    for measure in (likes_with_their_reverse, long_shelves, flags, bulk):
+    for measure in (likes_with_their_reverse, long_shelves, flags, bulk, papers, due):
         measure(rng)
 
 
