@@ -21,6 +21,7 @@ from typing import Any, Final
 import msgpack
 
 from actors.core import features, levels, moving
+from actors.core.features.answers import remember_answer
 from actors.core.state import ShardState
 
 GATHERED: Final = frozenset(("tweet", "tweets"))  # what lands in rings together; anything else first lets it land
@@ -87,6 +88,15 @@ def settle(state: ShardState) -> None:
         state.arrivals.swept()
 
 
+def keyed(
+    state: ShardState, account_id: int, key: bytes, fingerprint: bytes, at_ms: int, body: Any, command: list[Any] | None
+) -> Any:
+    """Apply a command, if there is one, and remember what whoever gave the key was answered. Returns its result."""
+    result = None if command is None else COMMANDS[command[0]](state, *command[1:])
+    remember_answer(state, account_id, key, fingerprint, at_ms, body)
+    return result
+
+
 def raise_level(state: ShardState, level: int) -> bool:
     """Use what is new up to a level, and do what features do when it rises. False: the level was that high already."""
     before = state.level
@@ -105,6 +115,7 @@ def acked(state: ShardState, shard: int, seq: int) -> None:
 
 COMMANDS: Final[Mapping[str, Callable[..., Any]]] = {
     **features.COMMANDS,
+    "keyed": keyed,
     "receive": apply_batch,
     "acked": acked,
     "level": raise_level,

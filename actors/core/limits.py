@@ -36,6 +36,7 @@ ASKED_COUNT_MAX = 200_000  # accounts that one read asks the reader's shard abou
 RELATED_COUNT_MAX = 100_000  # accounts that one account blocks, or mutes, for the same reason
 BATCH_BYTES_MAX = 4 * 1024 * 1024  # one actor call between shards: Ray inlines less, and 4 MB packs in about 5 ms
 BATCH_COUNT_MAX = 1_024  # messages in one such call: one apply holds the event loop for about 20 ms at most
+ANSWER_BYTES_MAX = 16 * 1024  # of a write with a key, kept for its repetition: the longest tweet takes 6 KB
 IDEMPOTENCY_TTL_MS = 24 * 3600 * 1000  # a client that retries later than a day gets a new tweet
 DAY_MS = 24 * 3600 * 1000
 

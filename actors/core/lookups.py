@@ -11,13 +11,14 @@ Rules of this file
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from actors.core import arguments, ids
 from actors.core.entries import Entry
 from actors.core.errors import MovedError, NotFoundError, OverloadedError
 from actors.core.render import render_tweet
-from actors.core.terms import FULL_FROM_LEVEL, Kind
+from actors.core.terms import FULL_FROM_LEVEL, Kind, Write
 from actors.core.visibility import ReaderFacts, Visibility, question, reader_facts
 
 if TYPE_CHECKING:
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
 class Lookups:
     """A shard's state as operations ask it. One per replica."""
 
-    def __init__(self, state: ShardState, home: HomeTimelines) -> None:
+    def __init__(self, state: ShardState, home: HomeTimelines, writes: Mapping[str, Write]) -> None:
+        """writes: every write operation there is, for those that wrap another."""
         self.state = state
         self.home = home
         self.visibility = Visibility(state)
+        self.writes = writes
 
     def row(self, account_id: int) -> int:
         """Return the row of an account of this shard. Raises NotFoundError, or MovedError if it can't be here."""

@@ -471,10 +471,10 @@ def _take_names(state: ShardState, rows: list[list[Any]]) -> None:
 
 
 def _take_keys(state: ShardState, rows: list[list[Any]]) -> None:
-    for account_id, key, tweet_id in rows:
+    for account_id, key, made in rows:
         state.idempotency.pop((account_id, key), None)
-        if tweet_id:
-            state.idempotency[account_id, key] = tweet_id
+        if made:
+            state.idempotency[account_id, key] = made
         state.changes.idempotency.pop((account_id, key), None)
         state.changes.idempotency[account_id, key] = None
 

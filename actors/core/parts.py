@@ -123,10 +123,17 @@ class PartCheck:
                 raise InvalidError(f"the name {name[:30]!r} is in no bucket that is expected", "part")
 
     def _keys(self, rows: Any) -> None:
-        for account_id, key, tweet_id in arguments.listed(rows, COUNTS_MAX, "keys"):
+        for account_id, key, made in arguments.listed(rows, COUNTS_MAX, "keys"):
             self._expected(account_id)
             arguments.blob(key, 1, limits.KEY_BYTES_MAX, "key")
-            arguments.an_id_or_zero(tweet_id, "tweet_id")
+            if type(made) is not bytes:
+                arguments.an_id_or_zero(made, "tweet_id")
+                continue
+            at_ms, fingerprint, _ = arguments.listed(
+                unpack(arguments.blob(made, 1, limits.ANSWER_BYTES_MAX, "answer")), 3, "answer"
+            )
+            arguments.whole(at_ms, 0, ids.ID_MAX, "at_ms")
+            arguments.blob(fingerprint, 1, limits.KEY_BYTES_MAX, "fingerprint")
 
     def _clock(self, last: Any, counts: Any) -> None:
         for bucket, tweet_id in arguments.listed(last, ids.BUCKET_COUNT, "clock"):

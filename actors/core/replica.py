@@ -7,7 +7,7 @@ code.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from actors.core import ids, limits, mover
@@ -16,6 +16,7 @@ from actors.core.arguments import an_id_or_zero, page_count, shown
 from actors.core.entries import pack, unpack
 from actors.core.errors import FrozenError, InvalidError, MalformedError, RookeryError
 from actors.core.features import KINDS, READS, WRITES
+from actors.core.features.answers import remember_answer
 from actors.core.features.logins import answer_token
 from actors.core.home import Ask, HomeTimelines, Item, Query, Wake
 from actors.core.lookups import Lookups
@@ -26,6 +27,7 @@ from actors.core.snapshot import Sealer
 from actors.core.state import ShardState
 from actors.core.tables import Checkpoint, TableChange
 from actors.core.terms import Prepared
+from actors.core.visibility import is_question
 
 MOVES = mover.OPERATIONS
 _MISFITS = (TypeError, ValueError, AttributeError, LookupError, OverflowError)  # what nonsense as arguments raises
@@ -38,7 +40,7 @@ class Replica:
         self.state = ShardState(shard, owner_of_bucket, tuning)
         self.state.shelves.declare(KINDS.values())
         self.home = HomeTimelines(self.state)
-        self.lookups = Lookups(self.state, self.home)
+        self.lookups = Lookups(self.state, self.home, WRITES)
         self.sealer = Sealer(self.state)
         self.mover = Mover(self.state)
         self.touched: set[int] = set()
@@ -97,12 +99,31 @@ class Replica:
 
     def _carry_out(self, prepared: Prepared) -> tuple[bytes | None, Any]:
         record, result = None, None
+        if prepared.kept is not None:
+            return self._carry_out_once(prepared.command, prepared.finish, prepared.kept)
         if prepared.command is not None:
             record, result = self.command(prepared.command)
         try:
             return record, prepared.finish(result)
         except RookeryError as error:
             return record, error
+
+    def _carry_out_once(
+        self, command: list[Any] | None, finish: Callable[[Any], Any], kept: tuple[int, bytes, bytes, int]
+    ) -> tuple[bytes | None, Any]:
+        """As `_carry_out`, for a write whose answer is kept: one record says what changed and what was answered."""
+        record, result = (None, None) if command is None else self.command(command)
+        try:
+            body = finish(result)
+        except RookeryError as error:
+            return record, error
+        if isinstance(body, RookeryError) or is_question(body):
+            return record, body
+        if command is None:
+            return self.command(["keyed", *kept, body, None])[0], body
+        account_id, key, fingerprint, at_ms = kept
+        remember_answer(self.state, account_id, key, fingerprint, at_ms, body)
+        return pack(["keyed", *kept, body, command]), body
 
     def command(self, command: list[Any]) -> tuple[bytes, Any]:
         """Apply a command; returns its journal record and its result. Raises FrozenError if it has to wait."""

@@ -178,9 +178,7 @@ def _restore_old_likes(state: ShardState, accounts: restore_kernels.Numbering, l
 
 
 def _restore_small(state: ShardState, t: dict[str, Columns], meta: dict[str, Any]) -> None:
-    keys = t["idempotency"]
-    for i in np.argsort(keys["place"]).tolist():
-        state.idempotency[int(keys["account_id"][i]), keys["key_hash"][i]] = int(keys["tweet_id"][i])
+    _restore_keys(state, t["idempotency"], t["answers"])
     for author_id, floor in zip(t["pulls"]["author_id"].tolist(), t["pulls"]["floor"].tolist(), strict=True):
         state.pull_logs.start(author_id, floor)
     waiting = t["outbox"]
@@ -190,6 +188,15 @@ def _restore_small(state: ShardState, t: dict[str, Columns], meta: dict[str, Any
         outbox.push(0, waiting["message"][i])
     for shard, next_seq in meta["next_seq"].items():
         state.outboxes[shard].next_seq = next_seq
+
+
+def _restore_keys(state: ShardState, tweets: Columns, answers: Columns) -> None:
+    """Fill what keys made, in the order in which they were learnt."""
+    places = np.concatenate([tweets["place"], answers["place"]])
+    owners = np.concatenate([tweets["account_id"], answers["account_id"]]).tolist()
+    keys, made = tweets["key_hash"] + answers["key_hash"], tweets["tweet_id"].tolist() + answers["answer"]
+    for i in np.argsort(places).tolist():
+        state.idempotency[owners[i], keys[i]] = made[i]
 
 
 def _own(state: ShardState, tweets: Columns) -> Columns:

@@ -52,10 +52,15 @@ IDEMPOTENCY = Table(
     (("account_id", "BIGINT"), ("key_hash", "BLOB"), ("tweet_id", "BIGINT"), ("place", "BIGINT")),
     ("account_id", "key_hash"),
 )
+ANSWERS = Table(
+    "answers",
+    (("account_id", "BIGINT"), ("key_hash", "BLOB"), ("answer", "BLOB"), ("place", "BIGINT")),
+    ("account_id", "key_hash"),
+)
 OUTBOX = Table("outbox", (("shard", "INTEGER"), ("seq", "BIGINT"), ("message", "BLOB")), ("shard", "seq"))
 TABLES = (
     META, ACCOUNTS, FLOORS, NAMES, TWEETS, ARRIVALS, FOLLOWING, FOLLOWERS, RELATIONS, LIKES, PULLS, IDEMPOTENCY, OUTBOX,
-    MARKS,
+    MARKS, ANSWERS,
 )  # fmt: skip
 
 
@@ -109,7 +114,7 @@ class Sealer:
             self._keyed(RELATIONS, sorted(changes.relations), self._relation),
             *self._marks(changes),
             self._keyed(PULLS, [(a,) for a in sorted(changes.pulls | set(state.pull_logs.logs))], self._pull),
-            self._keyed(IDEMPOTENCY, list(changes.idempotency), self._key),
+            *self._keys(changes),
             self._outbox(changes),
             self._meta(),
         ]
@@ -207,10 +212,23 @@ class Sealer:
         log = self.state.pull_logs.logs.get(author_id)
         return None if log is None else (author_id, log.floor)
 
-    def _key(self, account_id: int, key: bytes) -> tuple[Any, ...] | None:
-        tweet_id = self.state.idempotency.get((account_id, key))
-        self.place += 1  # the order in which keys are forgotten, which is not that of the ids: a clock may go back
-        return None if tweet_id is None else (account_id, key, tweet_id, self.place)
+    def _keys(self, changes: Changes) -> list[TableChange]:
+        """Store what keys made, tweets and answers apart, with their places in the order in which they were learnt."""
+        tweets: list[tuple[Any, ...]] = []
+        answers: list[tuple[Any, ...]] = []
+        gone: list[tuple[Any, ...]] = []
+        for account_id, key in changes.idempotency:
+            made = self.state.idempotency.get((account_id, key))
+            self.place += 1  # not the order of the ids: a clock may go back
+            if made is None:
+                gone.append((account_id, key))
+            else:
+                (answers if isinstance(made, bytes) else tweets).append((account_id, key, made, self.place))
+        knows_answers = self.state.level >= FULL_FROM_LEVEL
+        return [
+            TableChange(IDEMPOTENCY, _columns(IDEMPOTENCY, tweets), _columns(IDEMPOTENCY, gone)),
+            TableChange(ANSWERS, _columns(ANSWERS, answers), _columns(ANSWERS, gone if knows_answers else [])),
+        ]
 
     def _edges(self, table: Table, log: EdgeLog) -> TableChange:
         """Reduce an edge log to the last word on each edge; places keep the order of following."""

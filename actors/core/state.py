@@ -69,7 +69,8 @@ class ShardState:
         self.reposts: dict[int, dict[int, int]] = {}  # row -> original -> repost
         self.reposts_of: dict[int, set[int]] = {}  # original -> reposts by this shard's accounts
         self.waking: dict[int, tuple[int, set[int]]] = {}  # account -> (wake number, shards still to answer)
-        self.idempotency: OrderedDict[tuple[int, bytes], int] = OrderedDict()
+        # (account, key) -> the tweet that it made, or a packed answer (`features/answers.py`); oldest first
+        self.idempotency: OrderedDict[tuple[int, bytes], int | bytes] = OrderedDict()
         self.dirty_counts: dict[int, None] = {}
         self.outboxes = {s: Outbox() for s in range(self.shard_count) if s != shard}
         self.inbox = {s: 0 for s in range(self.shard_count) if s != shard}

@@ -44,10 +44,12 @@ class Prepared(NamedTuple):
     """A validated request. command: None if there is nothing to do; finish: makes the reply of the command's result.
 
     What finish returns may be a RookeryError that only applying the command could find; it may raise it as well.
+    kept: with which [account_id, key, fingerprint, at_ms] the answer is to be kept (`features/answers.py`).
     """
 
     command: list[Any] | None
     finish: Callable[[Any], Any]
+    kept: tuple[int, bytes, bytes, int] | None = None
 
 
 def same(result: Any) -> Any:
@@ -73,13 +75,15 @@ def refused(error: RookeryError) -> Prepared:
 class Write:
     """A write operation. prepare: (lookups, now_ms, *arguments) -> Prepared.
 
-    hides: less is shown afterwards, so what API workers keep of earlier answers is dropped.
+    hides: less is shown afterwards, so what API workers keep of earlier answers is dropped. keyed: its answer may be
+    kept for a repetition; False where it belongs to a secret that nobody keeps, or to nobody in particular.
     """
 
     name: str
     prepare: Callable[..., Prepared]
     key: Key = Key.ACCOUNT
     hides: bool = False
+    keyed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

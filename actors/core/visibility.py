@@ -67,6 +67,11 @@ def question(account_ids: Iterable[int]) -> list[Any]:
     return [None, np.array(sorted(account_ids), dtype="<i8").tobytes()]
 
 
+def is_question(body: Any) -> bool:
+    """Whether a reply is no answer yet, but what `question` returned."""
+    return type(body) is list and len(body) == 2 and body[0] is None
+
+
 def is_for(reader: int, author_id: int, tweet_flags: int, mention_ids: list[int]) -> bool:
     """Whether a tweet may ever be in the ring of a follower: a direct one if it is the reader's own or mentions him.
 

@@ -92,6 +92,7 @@ def spoilt(draw, fitting):
 
 
 FACTS = st.none() | st.tuples(IDS, IDS).map(list)
+SHORT = st.binary(max_size=3)
 LISTED = st.tuples(TWEET, ACCOUNT, COUNT, COUNT, FACTS)
 PAGE = (st.integers(0, 1 << 63), st.integers(0, 3), st.integers(0, 3))
 FITTING = {
@@ -113,6 +114,8 @@ FITTING = {
     "names": st.tuples(st.lists(NAME, max_size=3)), "credentials": st.tuples(ACCOUNT),
     "reader": st.tuples(ACCOUNT),
     "likes": st.tuples(ACCOUNT, COUNT, COUNT), "bookmarks": st.tuples(ACCOUNT, COUNT, COUNT),
+    "answered": st.tuples(ACCOUNT, SHORT, SHORT),
+    "keyed": st.tuples(ACCOUNT, SHORT, SHORT, st.sampled_from(sorted(WRITES)), ANYTHING),
     "likers": LISTED, "reposters": LISTED, "replies": LISTED,
     "bookmark": st.tuples(ACCOUNT, TWEET), "unbookmark": st.tuples(ACCOUNT, TWEET),
     "token": st.tuples(ACCOUNT, st.binary()), "token_owner": st.tuples(st.binary()), "export": st.tuples(COUNT, COUNT),
@@ -134,7 +137,8 @@ TYPICAL = {
     "follow": [HERE[0], 399], "unfollow": [HERE[0], THERE[0]],
     "follow_many": [HERE[0].to_bytes(8, "little"), HERE[1].to_bytes(8, "little")],
     "block": [HERE[0], THERE[0]], "unblock": [HERE[2], THERE[1]], "mute": [HERE[0], THERE[0]],
-    "unmute": [HERE[0], THERE[0]], "bookmark": [HERE[0], TWEETS[1]], "unbookmark": [HERE[0], TWEETS[3]],
+    "unmute": [HERE[0], THERE[0]], "bookmark": [HERE[0], TWEETS[1]],
+    "keyed": [HERE[0], b"key", b"print", "like", [HERE[0], TWEETS[1]]], "unbookmark": [HERE[0], TWEETS[3]],
 }  # fmt: skip
 NASTY = [
     None, True, False, *EDGES, float(HERE[0]), 1.5, float("nan"), float("inf"), 1e300, "", "x", str(HERE[0]), b"",

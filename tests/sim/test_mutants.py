@@ -99,7 +99,7 @@ def take_every_message(patch):
 
 def forget_keys(patch):
     """A retry with its key is a new tweet."""
-    patch.setattr(tweets, "_remember_key", lambda state, author_id, key, tweet_id: None)
+    patch.setattr(tweets, "remember_key", lambda state, author_id, key, tweet_id: None)
 
 
 def go_on_while_frozen(patch):

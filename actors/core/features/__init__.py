@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 from actors.core.features import (
     accounts,
+    answers,
     blocks,
     bookmarks,
     counts,
@@ -31,6 +32,7 @@ from actors.core.terms import Effect, Feature, Key, Kind, Read, Write
 FEATURES: Final[tuple[Feature, ...]] = (
     accounts.FEATURE,
     logins.FEATURE,
+    answers.FEATURE,
     tweets.FEATURE,
     reposts.FEATURE,
     likes.FEATURE,

@@ -178,8 +178,8 @@ NAME_SETTLED = Effect("name_settled", on_name_settled, To.NAME, ("name", "accoun
 FEATURE = Feature(
     "accounts",
     writes=(
-        Write("register", prepare_register, Key.NAME),
-        Write("register_many", prepare_register_many, Key.SHARD),
+        Write("register", prepare_register, Key.NAME, keyed=False),
+        Write("register_many", prepare_register_many, Key.SHARD, keyed=False),
         Write("update_profile", prepare_update_profile),
     ),
     reads=(

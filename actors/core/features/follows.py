@@ -208,7 +208,7 @@ FEATURE = Feature(
     writes=(
         Write("follow", prepare_follow),
         Write("unfollow", prepare_unfollow),
-        Write("follow_many", prepare_follow_many, Key.SHARD),
+        Write("follow_many", prepare_follow_many, Key.SHARD, keyed=False),
     ),
     reads=(Read("followers", answer_followers), Read("following", answer_following)),
     commands={"follow": follow, "unfollow": unfollow},

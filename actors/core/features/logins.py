@@ -152,10 +152,10 @@ def answer_token_owner(shard: Lookups, secret_hash: bytes) -> int:
 FEATURE = Feature(
     "logins",
     writes=(
-        Write("login_token", prepare_login_token),
-        Write("revoke_token", prepare_revoke_token),
-        Write("revoke_tokens", prepare_revoke_tokens),
-        Write("change_password", prepare_change_password),
+        Write("login_token", prepare_login_token, keyed=False),
+        Write("revoke_token", prepare_revoke_token, keyed=False),
+        Write("revoke_tokens", prepare_revoke_tokens, keyed=False),
+        Write("change_password", prepare_change_password, keyed=False),
     ),
     reads=(
         Read("credentials", answer_credentials, fresh=True),

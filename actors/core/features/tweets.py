@@ -19,8 +19,9 @@ import numpy as np
 from actors.core import arguments, flags, ids, limits
 from actors.core.arriving import deliver, deliver_batch, learn_originals, publish
 from actors.core.entries import VISIBILITY_FLAGS, Entry, TweetBatch, pack, visibility_of
-from actors.core.errors import ForbiddenError, NotFoundError, TooLargeError
+from actors.core.errors import ConflictError, ForbiddenError, NotFoundError, TooLargeError
 from actors.core.facts import MAP_FROM_LEVEL, Facts, pack_facts, read_facts
+from actors.core.features.answers import remember_key
 from actors.core.features.replies import tell_reply
 from actors.core.features.reposts import REPOSTED, unlist_repost
 from actors.core.render import render_tweet
@@ -50,7 +51,7 @@ def post(state: ShardState, rows: list[list[Any]]) -> list[int]:
         if in_reply_to:
             tell_reply(state, in_reply_to, tweet_id, author_id, bits, True, ids.ms_of_tweet(tweet_id))
         if key is not None:
-            _remember_key(state, author_id, key, tweet_id)
+            remember_key(state, author_id, key, tweet_id)
     return [row[0] for row in rows]
 
 
@@ -79,21 +80,7 @@ def _publish_batch(state: ShardState, rows: list[list[Any]]) -> None:
         if row[4]:
             tell_reply(state, row[4], row[0], row[1], row[2], True, ids.ms_of_tweet(row[0]))
         if row[7] is not None:
-            _remember_key(state, row[1], row[7], row[0])
-
-
-def _remember_key(state: ShardState, author_id: int, key: bytes, tweet_id: int) -> None:
-    """Remember what a key made, and forget the keys that are too old, or too many."""
-    state.idempotency[author_id, key] = tweet_id
-    state.changes.idempotency.pop((author_id, key), None)
-    state.changes.idempotency[author_id, key] = None
-    oldest_ms = ids.ms_of_tweet(tweet_id) - limits.IDEMPOTENCY_TTL_MS
-    while state.idempotency:
-        known, first = next(iter(state.idempotency.items()))
-        if len(state.idempotency) <= state.tuning.idempotency_keys_max and ids.ms_of_tweet(first) >= oldest_ms:
-            break
-        del state.idempotency[known]
-        state.changes.idempotency[known] = None
+            remember_key(state, row[1], row[7], row[0])
 
 
 def delete(state: ShardState, tweet_id: int, at_ms: int = 0) -> bool:
@@ -151,7 +138,7 @@ def prepare_post(shard: Lookups, now_ms: int, *args: Any) -> Prepared:
     row = shard.row(author_id)
     _check_key(key)
     if key is not None and (author_id, key) in shard.state.idempotency:
-        tweet_id = shard.state.idempotency[author_id, key]
+        tweet_id = _made_by_key(shard.state.idempotency[author_id, key])
         entry = shard.state.tweets.get(tweet_id)
         if entry is None:
             raise NotFoundError(f"tweet {tweet_id}, posted with this Idempotency-Key, has been deleted")
@@ -176,14 +163,23 @@ def prepare_post_many(shard: Lookups, now_ms: int, rows: list[list[Any]]) -> Pre
         author_id, key = args[0], args[8]
         row = shard.row(author_id)
         _check_key(key)
-        known = met.get((author_id, key)) or shard.state.idempotency.get((author_id, key))
-        if known is None:
+        known = met.get((author_id, key)) or 0
+        if not known and key is not None and (author_id, key) in shard.state.idempotency:
+            known = _made_by_key(shard.state.idempotency[author_id, key])
+        if not known:
             made.append(_tweet_row(shard, now_ms, row, *args))
             known = made[-1][0]
             if key is not None:
                 met[author_id, key] = known
         results.append(known)
     return Prepared(["post", made], lambda _: results) if made else nothing(results)
+
+
+def _made_by_key(made: int | bytes) -> int:
+    """Return the tweet that a known key made. Raises ConflictError if it belongs to another request."""
+    if isinstance(made, bytes):
+        raise ConflictError("this Idempotency-Key was used for another request; take a new one", "Idempotency-Key")
+    return made
 
 
 def _check_key(key: Any) -> None:
@@ -312,8 +308,8 @@ DELETED = Effect("deleted", on_deleted, To.ALL, ("tweet", "actor", "at_ms"), sho
 FEATURE = Feature(
     "tweets",
     writes=(
-        Write("post", prepare_post),
-        Write("post_many", prepare_post_many, Key.SHARD),
+        Write("post", prepare_post, keyed=False),
+        Write("post_many", prepare_post_many, Key.SHARD, keyed=False),
         Write("delete", prepare_delete, Key.TWEET, hides=True),
     ),
     reads=(
