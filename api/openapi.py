@@ -103,7 +103,7 @@ IDEMPOTENCY_KEY: Json = {
     "name": "Idempotency-Key",
     "in": "header",
     "schema": {"type": "string", "pattern": r"^[!-~]+$", "minLength": 1, "maxLength": limits.IDEMPOTENCY_KEY_CHARS_MAX},
-    "description": "Any text of your choice; the same key again gets the same tweet, not a second one",
+    "description": "Any text of your choice; the same request with the same key gets the same answer, and does nothing",
 }
 
 

@@ -33,6 +33,11 @@ class TweetReference(NamedTuple):
     orig_id: int
 
 
+def is_question(reply: Any) -> bool:
+    """Whether a reply is no answer yet, but of which accounts the viewer's shard has to be asked."""
+    return type(reply) is list and len(reply) == 2 and reply[0] is None
+
+
 async def ask_for_viewer(services: Services, bucket: int, op: str, args: list[Any], viewer: int) -> Any:
     """Ask for something that a viewer (0: nobody) is to see. args: all but the facts, which are the last one's."""
     if not viewer:
@@ -40,7 +45,7 @@ async def ask_for_viewer(services: Services, bucket: int, op: str, args: list[An
     asked, hidden = b"", b""
     for _ in range(ROUNDS_MAX):
         reply = await services.ask_bucket(bucket, op, [*args, [asked, hidden]])
-        if not (type(reply) is list and reply[0] is None):
+        if not is_question(reply):
             return reply
         asked += reply[1]
         hidden += await services.ask_account(viewer, "blocked_among", reply[1])

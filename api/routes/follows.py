@@ -13,7 +13,8 @@ from actors.core.ids import bucket_of_account
 from api.inputs import Inputs
 from api.links import cursor_link
 from api.models import AccountPage, BlockState, FollowState, MuteState, OnlyToken
-from api.openapi import CURSOR, errors, operation, path_id
+from api.once import write_once
+from api.openapi import CURSOR, IDEMPOTENCY_KEY, errors, operation, path_id
 from api.routes.answers import json_bytes, json_value
 from api.services import Services
 
@@ -24,11 +25,12 @@ _USER_ID = path_id("user_id", "Who")
 _EDGE = operation(
     path_id("user_id", "Who acts; must be the token's account"),
     path_id("id", "Whom it concerns"),
+    IDEMPOTENCY_KEY,
     model=OnlyToken,
     token="required",
     body_required=False,
 )
-_EDGE_ERRORS = errors(401, 403, 404, body=True)
+_EDGE_ERRORS = errors(401, 403, 404, 409, body=True)
 _LIST: dict[str, Any] = {
     "response_model": AccountPage,
     "responses": errors(401, 404, page=True),
@@ -43,12 +45,16 @@ async def _change_edge(request: Request, op: str, state: str, holds: bool) -> Re
     actor = await inputs.actor(user_id)
     if actor == target_id:
         raise InvalidError(f"an account can't {op} itself", "id")
-    if holds:
+
+    async def edge() -> list[int]:
         try:
-            await services.ask_account(target_id, "account")
+            if holds:
+                await services.ask_account(target_id, "account")
         except NotFoundError as error:
             raise NotFoundError(error.message, "id") from error
-    await services.ask_account(actor, op, target_id)
+        return [actor, target_id]
+
+    await write_once(inputs, actor, op, edge)
     if op == "block":
         await _wait_for_block(services, actor, target_id)
     return json_value({"user_id": str(actor), "target_id": str(target_id), state: holds})

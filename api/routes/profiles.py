@@ -8,7 +8,8 @@ from starlette.responses import Response
 from api.fields import clean_profile_changes
 from api.inputs import Inputs
 from api.models import Profile, ProfileRequest
-from api.openapi import errors, operation, path_id
+from api.once import write_once
+from api.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
 from api.routes.answers import json_bytes
 
 router = APIRouter(tags=["profiles"])
@@ -33,12 +34,12 @@ async def get_profile(request: Request) -> Response:
     "/{user_id}/profile",
     response_model=Profile,
     summary="Change your profile",
-    responses=errors(401, 403, 404, body=True),
-    openapi_extra=operation(_USER_ID, model=ProfileRequest, token="required"),
+    responses=errors(401, 403, 404, 409, body=True),
+    openapi_extra=operation(_USER_ID, IDEMPOTENCY_KEY, model=ProfileRequest, token="required"),
 )
 async def change_profile(request: Request) -> Response:
     """Change what is given and leave the rest; an empty text clears."""
     inputs = await Inputs.read(request)
     actor = await inputs.actor(inputs.path_id("user_id"))
     changes = clean_profile_changes(inputs.body)
-    return json_bytes(await inputs.services.ask_account(actor, "update_profile", changes))
+    return json_bytes(await write_once(inputs, actor, "update_profile", [actor, changes]))

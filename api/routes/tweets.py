@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from actors.core.errors import ForbiddenError, InvalidError, NotFoundError
-from actors.core.ids import bucket_of_account
+from actors.core.ids import bucket_of_account, bucket_of_tweet
 from api import fields, limits
 from api.entities import find_entities, pack_entities, resolve_names
 from api.inputs import Inputs
 from api.models import LikeState, RepostState, Tweet, TweetRequest, WithToken
+from api.once import KEY_BYTES, key_of, write_once
 from api.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
 from api.routes.answers import json_bytes, json_value
 from api.services import Services
-from api.visible import ask_tweet, find_original, find_tweet
+from api.visible import ask_tweet, find_original, find_tweet, is_question
 
 router = APIRouter(tags=["tweets"])
-_KEY_BYTES = 16
 _TWEET_ID = path_id("tweet_id", "The tweet")
-_ACTS = operation(_TWEET_ID, model=WithToken, token="required", body_required=False)
+_ACTS = operation(_TWEET_ID, IDEMPOTENCY_KEY, model=WithToken, token="required", body_required=False)
 
 
 @router.post(
@@ -31,7 +31,7 @@ _ACTS = operation(_TWEET_ID, model=WithToken, token="required", body_required=Fa
     status_code=201,
     response_model=Tweet,
     summary="Tweet",
-    responses=errors(401, 403, 404, body=True),
+    responses=errors(401, 403, 404, 409, body=True),
     openapi_extra=operation(IDEMPOTENCY_KEY, model=TweetRequest, token="required"),
 )
 @router.post(
@@ -40,7 +40,7 @@ _ACTS = operation(_TWEET_ID, model=WithToken, token="required", body_required=Fa
     response_model=Tweet,
     summary="Tweet (short path)",
     name="post_tweet_short",
-    responses=errors(401, 403, 404, body=True),
+    responses=errors(401, 403, 404, 409, body=True),
     openapi_extra=operation(IDEMPOTENCY_KEY, model=TweetRequest, token="required"),
 )
 async def post_tweet(request: Request) -> Response:
@@ -73,12 +73,7 @@ def idempotency_key(header: str | None, account_id: int) -> bytes:
 
     With a fresh one the lane client may repeat a request whose answer was lost, even if the HTTP client gave no key.
     """
-    if header is None:
-        return secrets.token_bytes(_KEY_BYTES)
-    if not (1 <= len(header) <= limits.IDEMPOTENCY_KEY_CHARS_MAX and header.isascii() and header.isprintable()):
-        bounds = f"1 to {limits.IDEMPOTENCY_KEY_CHARS_MAX} printable ASCII characters"
-        raise InvalidError(f"Idempotency-Key must have {bounds}", "Idempotency-Key")
-    return hashlib.sha256(f"{account_id}:{header}".encode()).digest()[:_KEY_BYTES]
+    return secrets.token_bytes(KEY_BYTES) if header is None else key_of(header, account_id)
 
 
 async def _author_of(services: Services, tweet_id: int, viewer: int) -> int:
@@ -108,21 +103,25 @@ async def get_tweet(request: Request) -> Response:
     "/api/v1/tweet/{tweet_id}",
     response_model=Tweet,
     summary="Delete a tweet",
-    responses=errors(401, 403, 404, body=True),
+    responses=errors(401, 403, 404, 409, body=True),
     openapi_extra=_ACTS,
 )
 async def delete_tweet(request: Request) -> Response:
     """Delete a tweet of yours, and with it all its reposts. The answer is what was deleted."""
     inputs = await Inputs.read(request)
-    actor = await inputs.actor()
-    return json_bytes(await ask_tweet(inputs.services, inputs.path_id("tweet_id"), "delete", actor))
+    actor, tweet_id = await inputs.actor(), inputs.path_id("tweet_id")
+    if bucket_of_tweet(tweet_id) == bucket_of_account(actor):  # else it is somebody else's
+        answer = await write_once(inputs, actor, "delete", [tweet_id, actor, [b"", b""]])
+        if not is_question(answer):
+            return json_bytes(answer)
+    return json_bytes(await ask_tweet(inputs.services, tweet_id, "delete", actor))
 
 
 @router.post(
     "/api/v1/tweet/{tweet_id}/like",
     response_model=LikeState,
     summary="Like",
-    responses=errors(401, 403, 404, body=True),
+    responses=errors(401, 403, 404, 409, body=True),
     openapi_extra=_ACTS,
 )
 async def like(request: Request) -> Response:
@@ -130,8 +129,12 @@ async def like(request: Request) -> Response:
     inputs = await Inputs.read(request)
     services, actor = inputs.services, await inputs.actor()
     tweet_id = inputs.path_id("tweet_id")
-    await find_tweet(services, tweet_id, actor)
-    await services.ask_account(actor, "like", tweet_id)
+
+    async def seen() -> list[int]:
+        await find_tweet(services, tweet_id, actor)
+        return [actor, tweet_id]
+
+    await write_once(inputs, actor, "like", seen)
     return json_value({"user_id": str(actor), "tweet_id": str(tweet_id), "liked": True})
 
 
@@ -139,7 +142,7 @@ async def like(request: Request) -> Response:
     "/api/v1/tweet/{tweet_id}/like",
     response_model=LikeState,
     summary="Take a like back",
-    responses=errors(401, 403, 404, body=True),
+    responses=errors(401, 403, 404, 409, body=True),
     openapi_extra=_ACTS,
 )
 async def unlike(request: Request) -> Response:
@@ -147,7 +150,7 @@ async def unlike(request: Request) -> Response:
     inputs = await Inputs.read(request)
     actor = await inputs.actor()
     tweet_id = inputs.path_id("tweet_id")
-    await inputs.services.ask_account(actor, "unlike", tweet_id)
+    await write_once(inputs, actor, "unlike", [actor, tweet_id])
     return json_value({"user_id": str(actor), "tweet_id": str(tweet_id), "liked": False})
 
 
@@ -155,7 +158,7 @@ async def unlike(request: Request) -> Response:
     "/api/v1/tweet/{tweet_id}/repost",
     response_model=Tweet,
     summary="Repost",
-    responses=errors(401, 403, 404, body=True),
+    responses=errors(401, 403, 404, 409, body=True),
     openapi_extra=_ACTS,
 )
 async def repost(request: Request) -> Response:
@@ -163,17 +166,21 @@ async def repost(request: Request) -> Response:
     inputs = await Inputs.read(request)
     services, actor = inputs.services, await inputs.actor()
     tweet_id = inputs.path_id("tweet_id")
-    original = await find_original(services, tweet_id, actor)
-    if original.visibility != fields.VISIBILITIES["public"]:
-        raise ForbiddenError(f"tweet {tweet_id} is not public, so it can't be reposted", "tweet_id")
-    return json_bytes(await services.ask_account(actor, "repost", original.entry))
+
+    async def public_original() -> list[Any]:
+        original = await find_original(services, tweet_id, actor)
+        if original.visibility != fields.VISIBILITIES["public"]:
+            raise ForbiddenError(f"tweet {tweet_id} is not public, so it can't be reposted", "tweet_id")
+        return [actor, original.entry]
+
+    return json_bytes(await write_once(inputs, actor, "repost", public_original))
 
 
 @router.delete(
     "/api/v1/tweet/{tweet_id}/repost",
     response_model=RepostState,
     summary="Take a repost back",
-    responses=errors(401, 403, 404, body=True),
+    responses=errors(401, 403, 404, 409, body=True),
     openapi_extra=_ACTS,
 )
 async def unrepost(request: Request) -> Response:
@@ -181,5 +188,5 @@ async def unrepost(request: Request) -> Response:
     inputs = await Inputs.read(request)
     actor = await inputs.actor()
     tweet_id = inputs.path_id("tweet_id")
-    await inputs.services.ask_account(actor, "unrepost", tweet_id)
+    await write_once(inputs, actor, "unrepost", [actor, tweet_id])
     return json_value({"user_id": str(actor), "tweet_id": str(tweet_id), "reposted": False})

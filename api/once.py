@@ -1,0 +1,66 @@
+"""Writes that may be repeated: with an Idempotency-Key the same request again gets the same answer, and does nothing.
+
+    answered [account, key, fingerprint]    known -> the answer of then, before anything else is asked
+    keyed [account, key, fingerprint, ...]  new   -> the shard carries the write out and keeps its answer with it
+
+Rules of this file
+- The shard of the account that acts keeps keys (`actors/core/features/answers.py`), for a day.
+- A request is told from another by its method, its path and what its body says, the token left out.
+- What has to be asked of other shards before the write (may he see that tweet?) is asked only if the key is new: the
+  tweet may be gone by the time of the repetition, which is answered as it was all the same.
+- Without the header nothing is kept, and a write costs what it did.
+
+Cost: with the header one lane request more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import orjson
+
+from actors.core.errors import InvalidError
+from actors.core.ids import bucket_of_account
+from api import limits
+from api.caching import TOKEN_NAME
+from api.inputs import Inputs
+
+KEY_BYTES: Final = 16
+KEPT_FROM_LEVEL: Final = 1  # of the cluster; below it only tweets are told from their repetitions
+
+
+def key_of(header: str, account_id: int) -> bytes:
+    """Return the 16 bytes that a shard remembers of a client's key: hashed with the account. Raises InvalidError."""
+    if not (1 <= len(header) <= limits.IDEMPOTENCY_KEY_CHARS_MAX and header.isascii() and header.isprintable()):
+        bounds = f"1 to {limits.IDEMPOTENCY_KEY_CHARS_MAX} printable ASCII characters"
+        raise InvalidError(f"Idempotency-Key must have {bounds}", "Idempotency-Key")
+    return hashlib.sha256(f"{account_id}:{header}".encode()).digest()[:KEY_BYTES]
+
+
+def fingerprint_of(inputs: Inputs) -> bytes:
+    """Return what tells a request from others with the same key."""
+    said = {name: value for name, value in inputs.body.items() if name != TOKEN_NAME}
+    request = inputs.request
+    whole = f"{request.method} {request.scope['path']}\n".encode() + orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(whole).digest()[:KEY_BYTES]
+
+
+async def write_once(inputs: Inputs, actor: int, op: str, args: list[Any] | Callable[[], Awaitable[list[Any]]]) -> Any:
+    """Carry out a write of an account, on its own shard, once for each Idempotency-Key; return the lane's answer.
+
+    args: those of the operation, or what finds them out, and may refuse: asked only if this is no repetition.
+    Raises what the shard, or `args`, refuses with; ConflictError if the key belongs to another request.
+    """
+    services, header = inputs.services, inputs.request.headers.get("idempotency-key")
+    bucket = bucket_of_account(actor)
+    key = b"" if header is None else key_of(header, actor)
+    if not key or services.cluster.level < KEPT_FROM_LEVEL:
+        return await services.ask_bucket(bucket, op, args if isinstance(args, list) else await args())
+    fingerprint = fingerprint_of(inputs)
+    known = await services.ask_bucket(bucket, "answered", [actor, key, fingerprint])
+    if known:
+        return known[0]
+    given = args if isinstance(args, list) else await args()
+    return await services.ask_bucket(bucket, "keyed", [actor, key, fingerprint, op, given])
