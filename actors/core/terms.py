@@ -12,7 +12,7 @@ made of those rows: who reads them needs no other place.
 Rules of this file
 - Names of commands and effects are in journals, outboxes and backups: they stay for ever, and so do the widths that a
   function takes. A fact more is a parameter more, at the end, with a default that means "not told".
-- A write's `prepare` refuses, or its command can't fail any more (`requests.py`).
+- A write's `prepare` refuses, or its command can't fail any more.
 - API workers import this table to route; nothing it imports may load compiled kernels (`tests/core/test_features.py`).
 """
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from actors.core.errors import OverloadedError
-from actors.core.graph import BLOCKED_BY
+from actors.core.flags import BLOCKED_BY
 from actors.core.ids import bucket_of_name
 from tests.api.conftest import LiveServer, ServerThread, User, assert_error
 from tests.api.core_cluster import CoreCluster
