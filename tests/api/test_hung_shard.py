@@ -63,11 +63,7 @@ class LanedServer(ServerThread):
 
 @pytest.fixture
 def laned(tmp_path: Path) -> Iterator[tuple[LiveServer, Cluster]]:
-    settings = {
-        "auth_mode": "open",
-        "in_flight_count_max": PLACES,
-        "request_timeout_s": 3.0,
-    }  # a busy machine is slow, not hung
+    settings = {"auth_mode": "open", "in_flight_count_max": PLACES, "request_timeout_s": 1.0}
     laned = LanedServer(tmp_path, settings)
     with laned as live:
         yield live, laned.shards
