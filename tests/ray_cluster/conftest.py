@@ -1,4 +1,4 @@
-"""Clusters that two files use, one after the other."""
+"""Clusters that two files use, one after the other: both carry the mark `xdist_group` with the fixture's name."""
 
 from __future__ import annotations
 
@@ -23,6 +23,13 @@ def watched() -> Iterator[ServedCluster]:
             yield made
     finally:
         os.umask(umask)
+
+
+@pytest.fixture(scope="session")
+def plain() -> Iterator[ServedCluster]:
+    """Yield a cluster as settings are by default; whoever restarts it comes first (tests/conftest.py)."""
+    with served() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

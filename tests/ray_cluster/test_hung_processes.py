@@ -19,7 +19,9 @@ import pytest
 
 from tests.serving import ServedCluster, command, wait_for
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("watched"),
+]  # fmt: skip
 
 SPIN = signal.SIGUSR1  # what tests/hang/sitecustomize.py listens to
 ENDED_WITHIN_S, BACK_WITHIN_S = 5.0, 10.0
