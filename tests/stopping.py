@@ -90,7 +90,8 @@ class Stopping:
         environ = {**os.environ, MARK: self._mark}
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                args, stdout=log, stderr=log, cwd=REPOSITORY, start_new_session=True, env=environ
+                args, stdout=log, stderr=log, cwd=REPOSITORY, start_new_session=True, env=environ,
+                preexec_fn=listen_to_the_terminal,
             )  # fmt: skip
         loading = self._reach(way.at, process, port)
         begin = time.monotonic()
@@ -171,6 +172,11 @@ class Stopping:
         """Return how many problems the folder has."""
         done = subprocess.run(command("check", "--data", str(self.data), "--json"), capture_output=True, check=False)
         return int(json.loads(done.stdout)["problem_count"])
+
+
+def listen_to_the_terminal() -> None:
+    """Undo what a shell does to what it runs in the background, this test perhaps: SIGINT is ignored by all of it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def status_due(way: Way) -> int | None:
