@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.processes import REPOSITORY, free_port
+from tests.console import Console
 
 START_TIMEOUT_S, COMMAND_TIMEOUT_S = 90, 120
 END_TIMEOUT_S = 60.0  # a clean stop folds the journals into the checkpoints
@@ -43,17 +45,25 @@ def wait_for(look: Callable[[], T]) -> T:
 
 
 class ServedCluster:
-    """A data folder, and the process that serves it. environ: what its processes are given besides our own."""
+    """A data folder, and the process that serves it.
 
-    def __init__(self, data: Path, *sets: str, environ: Mapping[str, str] = {}) -> None:
+    environ: what its processes are given besides our own; has_console: whether commands go to one process that has
+    joined the cluster (tests/console.py) while it serves and no other command is under way, not to a new one each.
+    """
+
+    def __init__(self, data: Path, *sets: str, environ: Mapping[str, str] = {}, has_console: bool = False) -> None:
         self.data = data
         self.sets = sets
         self.environ = {**os.environ, **environ}
         self.log = data.with_suffix(".log")
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
+        self._has_console = has_console
+        self._console: tuple[subprocess.Popen[bytes], Console] | None = None  # and the process whose cluster it joined
+        self._console_is_free = threading.Lock()
 
     def start(self) -> None:
+        self._close_console()
         values = ("cluster.dashboard=false", "auth.mode=open", "limits.enabled=false", "server.wrk2_api=true",
                   "cluster.spares=1", *self.sets)  # fmt: skip
         sets = [arg for value in values for arg in ("--set", value)]
@@ -76,14 +86,38 @@ class ServedCluster:
 
     def run(self, *args: str, statuses: Collection[int] = (0,)) -> dict:
         """Return the JSON that a command prints. statuses: with which it may end."""
-        done = subprocess.run(
-            command(*args, "--data", str(self.data), "--json"), capture_output=True, timeout=COMMAND_TIMEOUT_S,
-            cwd=REPOSITORY, check=False,
-        )  # fmt: skip
-        assert done.returncode in statuses, done.stdout.decode()[-2000:] + done.stderr.decode()[-3000:]
-        return json.loads(done.stdout)
+        given = [*args, "--data", str(self.data), "--json"]
+        if self._has_console and self._serves() and self._console_is_free.acquire(blocking=False):
+            try:
+                status, out, err = self._open_console().run(given, COMMAND_TIMEOUT_S)
+            finally:
+                self._console_is_free.release()
+        else:
+            done = subprocess.run(
+                command(*given), capture_output=True, timeout=COMMAND_TIMEOUT_S, cwd=REPOSITORY, check=False
+            )
+            status, out, err = done.returncode, done.stdout.decode(), done.stderr.decode()
+        assert status in statuses, out[-2000:] + err[-3000:]
+        return json.loads(out)
+
+    def _serves(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def _open_console(self) -> Console:
+        """Return the console of the cluster that is served now: each start is another Ray, with a token of its own."""
+        assert self.process is not None
+        if self._console is None or self._console[0] is not self.process:
+            self._close_console()
+            self._console = self.process, Console(self.data.with_suffix(".console"))
+        return self._console[1]
+
+    def _close_console(self) -> None:
+        if self._console is not None:
+            self._console[1].close()
+            self._console = None
 
     def stop(self) -> None:
+        self._close_console()
         done = subprocess.run(
             command("stop", "--data", str(self.data)), timeout=COMMAND_TIMEOUT_S, capture_output=True, check=False
         )
@@ -93,6 +127,7 @@ class ServedCluster:
 
     def end(self) -> None:
         """End what still runs, cleanly if it can be."""
+        self._close_console()
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(END_TIMEOUT_S)
@@ -102,7 +137,7 @@ class ServedCluster:
 def served(*sets: str, environ: Mapping[str, str] = {}) -> Iterator[ServedCluster]:
     """Serve a cluster in a folder of its own while the block runs."""
     folder = Path(tempfile.mkdtemp(prefix="rk-"))
-    made = ServedCluster(folder / "data", *sets, environ=environ)
+    made = ServedCluster(folder / "data", *sets, environ=environ, has_console=True)
     try:
         made.start()
         yield made

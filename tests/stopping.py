@@ -30,6 +30,7 @@ from tests.serving import START_TIMEOUT_S, command
 
 WITHIN_S = 10.0
 KILLED_WITHIN_S = 5.0  # until what a killed `serve` has started is gone as well
+LOADING_BYTES = 100_000  # in the journals, of some millions: by then `load` is under way
 LEFT_S = 40.0  # that what is left behind is waited for before it is called that
 MARK = "ROOKERY_STOPPING_TEST"
 
@@ -118,7 +119,7 @@ class Stopping:
             time.sleep(at)
             return None
         if at == "recovering":  # the shards' processes are there, and don't serve yet
-            self._wait(lambda: any("ShardActor" in " ".join(left.cmdline()) for left in self._left()), process)
+            self._wait(self._has_a_shard, process)
             return None
         self._wait(lambda: self._serves(port), process)
         if at != "loading":
@@ -126,9 +127,19 @@ class Stopping:
         graph = self.data.parent / "graph.txt"
         graph.write_text("".join(f"{u} {(u * 7 + k) % 20_000 + 1}\n" for u in range(1, 20_001) for k in range(10)))
         args = command("load", "--graph", str(graph), "--data", str(self.data))
+        before = self._journal_bytes()
         loading = subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=REPOSITORY)
-        time.sleep(4.0)
+        self._wait(lambda: self._journal_bytes() > before + LOADING_BYTES, process)
+        assert loading.poll() is None, "it has loaded everything already: give it more"
         return loading
+
+    def _journal_bytes(self) -> int:
+        """Return how much the shards' journals hold; a segment that is folded meanwhile counts no more."""
+        found = 0
+        for path in self.data.glob("shard-*/journal/*.seg"):
+            with contextlib.suppress(FileNotFoundError):
+                found += path.stat().st_size
+        return found
 
     def _wait(self, look: object, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
@@ -143,6 +154,13 @@ class Stopping:
                 return answer.status == 200 and (self.data / "cluster.json").exists()
         except OSError:
             return False
+
+    def _has_a_shard(self) -> bool:
+        for left in self._left():
+            with contextlib.suppress(psutil.Error):  # it has gone since it was found
+                if "ShardActor" in " ".join(left.cmdline()):
+                    return True
+        return False
 
     def _left(self) -> list[psutil.Process]:
         found = []
