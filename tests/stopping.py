@@ -37,7 +37,10 @@ MARK = "ROOKERY_STOPPING_TEST"
 
 @dataclass(frozen=True)
 class Way:
-    """A way to stop. to: serve, make or group; at: seconds after the start, or "serving", "loading", "recovering"."""
+    """A way to stop.
+
+    to: serve, make or group; at: seconds after the start, or "importing", "recovering", "loading" or "serving".
+    """
 
     signal: signal.Signals
     to: str
@@ -62,7 +65,7 @@ ALL = [
     *(Way(number, to, at) for number in (signal.SIGTERM, signal.SIGINT) for to in ("serve", "make", "group")
       for at in ("serving", "loading", "recovering")),
     *(Way(number, "group", at) for number in (signal.SIGTERM, signal.SIGINT)
-      for at in (0.2, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0)),
+      for at in ("importing", 0.5, 1.0, 2.0, 3.0, 4.0, 6.0)),
     *(Way(number, to, at, 2) for number in (signal.SIGTERM, signal.SIGINT) for to in ("serve", "group")
       for at in (2.5, "serving")),
     Way(signal.SIGHUP, "serve"),
@@ -117,6 +120,9 @@ class Stopping:
         """Return once the moment has come; what loads, if it is that moment."""
         if isinstance(at, float):
             time.sleep(at)
+            return None
+        if at == "importing":  # Python has started, and ours is the handler; a signal before would be nobody's
+            self._wait(lambda: catches(process.pid, signal.SIGTERM), process)
             return None
         if at == "recovering":  # the shards' processes are there, and don't serve yet
             self._wait(self._has_a_shard, process)
@@ -190,6 +196,13 @@ class Stopping:
         """Return how many problems the folder has."""
         done = subprocess.run(command("check", "--data", str(self.data), "--json"), capture_output=True, check=False)
         return int(json.loads(done.stdout)["problem_count"])
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler of its own for a signal (Linux)."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    caught = next(line.split()[1] for line in lines if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (number - 1) & 1)
 
 
 def listen_to_the_terminal() -> None:
