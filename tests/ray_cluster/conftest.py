@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from bench.processes import REPOSITORY
-from tests.serving import PATIENT, ServedCluster, served
+from tests.serving import LONG_DEADLINE, PATIENT, ServedCluster, served
 
 REPLICAS = 3
 
@@ -35,5 +35,5 @@ def plain() -> Iterator[ServedCluster]:
 @pytest.fixture(scope="session")
 def three_replicas() -> Iterator[ServedCluster]:
     """Yield a cluster with three replicas of each shard; a test that stops it must be the last (tests/conftest.py)."""
-    with served(f"cluster.replicas={REPLICAS}", "durability.ack=replica", PATIENT) as made:
+    with served(f"cluster.replicas={REPLICAS}", "durability.ack=replica", PATIENT, LONG_DEADLINE) as made:
         yield made

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.chaos.copies import map_on_disk
-from tests.serving import PATIENT, ServedCluster, served, wait_for
+from tests.serving import LONG_DEADLINE, PATIENT, ServedCluster, served, wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -23,7 +23,13 @@ PAUSE_S = 0.02  # between a client's requests: the machine has other things to d
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[ServedCluster]:
-    sets = (f"cluster.replicas={REPLICAS}", "durability.ack=replica", f"cluster.workers={API_WORKERS}", PATIENT)
+    sets = (
+        f"cluster.replicas={REPLICAS}",
+        "durability.ack=replica",
+        f"cluster.workers={API_WORKERS}",
+        PATIENT,
+        LONG_DEADLINE,
+    )
     with served(*sets) as made:
         wait_for(lambda: all(replica.in_sync for replica in map_on_disk(made.data).replicas))
         yield made
