@@ -88,19 +88,30 @@ class ServedCluster:
 
     def run(self, *args: str, statuses: Collection[int] = (0,)) -> dict:
         """Return the JSON that a command prints. statuses: with which it may end."""
+        status, out, err = self._command(*args)
+        assert status in statuses, out[-2000:] + err[-3000:]
+        return json.loads(out)
+
+    def status(self) -> dict:
+        """Return what `status` prints, once there is a router to ask: one that was ended restarts within seconds."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while (done := self._command("status"))[0]:
+            assert time.monotonic() < deadline, done
+            time.sleep(0.2)
+        return json.loads(done[1])
+
+    def _command(self, *args: str) -> tuple[int, str, str]:
+        """Return status, stdout and stderr of a command."""
         given = [*args, "--data", str(self.data), "--json"]
         if self._has_console and self._serves() and self._console_is_free.acquire(blocking=False):
             try:
-                status, out, err = self._open_console().run(given, COMMAND_TIMEOUT_S)
+                return self._open_console().run(given, COMMAND_TIMEOUT_S)
             finally:
                 self._console_is_free.release()
-        else:
-            done = subprocess.run(
-                command(*given), capture_output=True, timeout=COMMAND_TIMEOUT_S, cwd=REPOSITORY, check=False
-            )
-            status, out, err = done.returncode, done.stdout.decode(), done.stderr.decode()
-        assert status in statuses, out[-2000:] + err[-3000:]
-        return json.loads(out)
+        done = subprocess.run(
+            command(*given), capture_output=True, timeout=COMMAND_TIMEOUT_S, cwd=REPOSITORY, check=False
+        )
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
 
     def _serves(self) -> bool:
         return self.process is not None and self.process.poll() is None

@@ -35,7 +35,7 @@ def cluster(watched: ServedCluster) -> ServedCluster:
 
 
 def processes(cluster: ServedCluster) -> dict[str, dict]:
-    return {process["name"]: process for process in cluster.run("status")["processes"]}
+    return {process["name"]: process for process in cluster.status()["processes"]}
 
 
 def refusal(cluster: ServedCluster, path: str = "/healthz") -> str:

@@ -114,7 +114,7 @@ def serves(cluster: ServedCluster) -> bool:
 
 
 def pids(cluster: ServedCluster) -> dict[str, int]:
-    return {process["name"]: process["pid"] for process in cluster.run("status")["processes"]}
+    return {process["name"]: process["pid"] for process in cluster.status()["processes"]}
 
 
 def test_everything_is_restarted_under_load_without_a_failed_a_lost_or_a_doubled_request(cluster, capsys):
