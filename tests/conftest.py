@@ -3,6 +3,7 @@
 Rules of this file
 - Unit tests never start Ray; a test that does carries the marker `ray`.
 - A Hypothesis failure is printed with the command that replays it, seed included.
+- Files that start clusters are taken first, and as wholes: nothing here or there may ask how quick the machine is.
 - Every process started during the session must be gone at its end, also those that outlived their parents.
 """
 
@@ -25,9 +26,8 @@ from bench.processes import free_port as unused_port
 
 SESSION_VARIABLE = "ROOKERY_TEST_SESSION"  # inherited by every child; this is how orphans are recognised
 ID_CHARS_MAX = 200  # of one parameter in a test's name
-RUN_BESIDE = ("test_rebalance.py",)  # with the benchmarks: together about half of what starts Ray
-# Those that compare times run when the other worker starts no clusters any more. The last two share one.
-RUN_LAST = ("test_overload.py", "test_stopped_replica.py", "test_replicas.py")
+# Of files that share a cluster, in this order: the last one leaves it stopped, or as nobody else wants it.
+SHARING = ("test_whole_cluster.py", "test_overload.py", "test_stopped_replica.py", "test_replicas.py")
 EXIT_TIMEOUT_S = 60.0  # Ray's processes notice within seconds that their parent has gone, agents later
 
 # Deadlines measure the machine, not the code. `ci` is what `.ci/run` uses; `thorough` is for a night.
@@ -48,16 +48,26 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two workers (pytest-xdist) run the tests that start Ray, as many clusters would disturb each other.
+    """Let the workers of pytest-xdist take the files that start clusters first, each as a whole.
 
-    One of them has the benchmarks, of which nothing is asked but that they come to their end, and what else waits
-    without measuring, so that both have as much to do. The rest is for whoever is done.
+    A file that starts Ray is one piece of work, with those that share its cluster (their mark `xdist_group` names it),
+    so a cluster is started once; which worker takes which piece is decided while they run. Scenarios of the benchmark
+    share nothing and are pieces of their own. Clusters mostly wait, so the last minutes, when one worker may be left
+    alone with a cluster, are filled by what computes: that comes last, in small pieces.
     """
     for item in items:
-        if item.get_closest_marker("ray") is not None:
-            beside = "bench" in item.path.parts or item.path.name in RUN_BESIDE
-            item.add_marker(pytest.mark.xdist_group("beside" if beside else "ray"))
-    items.sort(key=lambda item: RUN_LAST.index(item.path.name) if item.path.name in RUN_LAST else -1)
+        shares_nothing = "bench" in item.path.parts or item.get_closest_marker("xdist_group") is not None
+        if starts_ray(item) and not shares_nothing:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: (not starts_ray(item), _place(item.path.name)))
+
+
+def starts_ray(item: pytest.Item) -> bool:
+    return item.get_closest_marker("ray") is not None
+
+
+def _place(name: str) -> int:
+    return SHARING.index(name) if name in SHARING else -1
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -22,10 +23,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.processes import REPOSITORY, free_port
+from tests.console import Console
 
-START_TIMEOUT_S, COMMAND_TIMEOUT_S = 90, 120
+START_TIMEOUT_S, COMMAND_TIMEOUT_S = 180, 210  # deadlines, on a machine that does something else
 END_TIMEOUT_S = 60.0  # a clean stop folds the journals into the checkpoints
 PATIENT = "cluster.hang_ms=60000"  # for tests that stop processes themselves, for as long as they need
+# For tests of which no request may be refused while a leader is elected, however busy the machine is.
+LONG_DEADLINE = "server.deadline_ms=20000"
 T = TypeVar("T")
 
 
@@ -45,11 +49,14 @@ def wait_for(look: Callable[[], T]) -> T:
 class ServedCluster:
     """A data folder, and the process that serves it.
 
-    environ: what its processes are given besides our own; repository: the folder with the code that they run.
+    environ: what its processes are given besides our own; repository: the folder with the code that they run;
+    has_console: whether commands go to one process that has joined the cluster (tests/console.py) while it serves and no
+    other command is under way, not to a new one each.
     """
 
     def __init__(
-        self, data: Path, *sets: str, environ: Mapping[str, str] = {}, repository: Path = REPOSITORY
+        self, data: Path, *sets: str, environ: Mapping[str, str] = {}, repository: Path = REPOSITORY,
+        has_console: bool = False,
     ) -> None:  # fmt: skip
         self.data = data
         self.repository = repository
@@ -58,8 +65,12 @@ class ServedCluster:
         self.log = data.with_suffix(".log")
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
+        self._has_console = has_console
+        self._console: tuple[subprocess.Popen[bytes], Console] | None = None  # and the process whose cluster it joined
+        self._console_is_free = threading.Lock()
 
     def start(self) -> None:
+        self._close_console()
         values = ("cluster.dashboard=false", "auth.mode=open", "limits.enabled=false", "server.wrk2_api=true",
                   "cluster.spares=1", *self.sets)  # fmt: skip
         sets = [arg for value in values for arg in ("--set", value)]
@@ -82,14 +93,50 @@ class ServedCluster:
 
     def run(self, *args: str, statuses: Collection[int] = (0,)) -> dict:
         """Return the JSON that a command prints. statuses: with which it may end."""
+        status, out, err = self._command(*args)
+        assert status in statuses, out[-2000:] + err[-3000:]
+        return json.loads(out)
+
+    def status(self) -> dict:
+        """Return what `status` prints, once there is a router to ask: one that was ended restarts within seconds."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while (done := self._command("status"))[0]:
+            assert time.monotonic() < deadline, done
+            time.sleep(0.2)
+        return json.loads(done[1])
+
+    def _command(self, *args: str) -> tuple[int, str, str]:
+        """Return status, stdout and stderr of a command."""
+        given = [*args, "--data", str(self.data), "--json"]
+        if self._has_console and self._serves() and self._console_is_free.acquire(blocking=False):
+            try:
+                return self._open_console().run(given, COMMAND_TIMEOUT_S)
+            finally:
+                self._console_is_free.release()
         done = subprocess.run(
-            command(*args, "--data", str(self.data), "--json", repository=self.repository), capture_output=True,
-            timeout=COMMAND_TIMEOUT_S, cwd=self.repository, check=False,
+            command(*given, repository=self.repository), capture_output=True, timeout=COMMAND_TIMEOUT_S,
+            cwd=self.repository, check=False,
         )  # fmt: skip
-        assert done.returncode in statuses, done.stdout.decode()[-2000:] + done.stderr.decode()[-3000:]
-        return json.loads(done.stdout)
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    def _serves(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def _open_console(self) -> Console:
+        """Return the console of the cluster that is served now: each start is another Ray, with a token of its own."""
+        assert self.process is not None
+        if self._console is None or self._console[0] is not self.process:
+            self._close_console()
+            self._console = self.process, Console(self.data.with_suffix(".console"))
+        return self._console[1]
+
+    def _close_console(self) -> None:
+        if self._console is not None:
+            self._console[1].close()
+            self._console = None
 
     def stop(self) -> None:
+        self._close_console()
         done = subprocess.run(
             command("stop", "--data", str(self.data), repository=self.repository),
             timeout=COMMAND_TIMEOUT_S,
@@ -102,6 +149,7 @@ class ServedCluster:
 
     def end(self) -> None:
         """End what still runs, cleanly if it can be."""
+        self._close_console()
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(END_TIMEOUT_S)
@@ -111,7 +159,7 @@ class ServedCluster:
 def served(*sets: str, environ: Mapping[str, str] = {}) -> Iterator[ServedCluster]:
     """Serve a cluster in a folder of its own while the block runs."""
     folder = Path(tempfile.mkdtemp(prefix="rk-"))
-    made = ServedCluster(folder / "data", *sets, environ=environ)
+    made = ServedCluster(folder / "data", *sets, environ=environ, has_console=True)
     try:
         made.start()
         yield made

@@ -30,13 +30,17 @@ from tests.serving import START_TIMEOUT_S, command
 
 WITHIN_S = 10.0
 KILLED_WITHIN_S = 5.0  # until what a killed `serve` has started is gone as well
+LOADING_BYTES = 100_000  # in the journals, of some millions: by then `load` is under way
 LEFT_S = 40.0  # that what is left behind is waited for before it is called that
 MARK = "ROOKERY_STOPPING_TEST"
 
 
 @dataclass(frozen=True)
 class Way:
-    """A way to stop. to: serve, make or group; at: seconds after the start, or "serving", "loading", "recovering"."""
+    """A way to stop.
+
+    to: serve, make or group; at: seconds after the start, or "importing", "recovering", "loading" or "serving".
+    """
 
     signal: signal.Signals
     to: str
@@ -61,7 +65,7 @@ ALL = [
     *(Way(number, to, at) for number in (signal.SIGTERM, signal.SIGINT) for to in ("serve", "make", "group")
       for at in ("serving", "loading", "recovering")),
     *(Way(number, "group", at) for number in (signal.SIGTERM, signal.SIGINT)
-      for at in (0.2, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0)),
+      for at in ("importing", 0.5, 1.0, 2.0, 3.0, 4.0, 6.0)),
     *(Way(number, to, at, 2) for number in (signal.SIGTERM, signal.SIGINT) for to in ("serve", "group")
       for at in (2.5, "serving")),
     Way(signal.SIGHUP, "serve"),
@@ -90,7 +94,8 @@ class Stopping:
         environ = {**os.environ, MARK: self._mark}
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                args, stdout=log, stderr=log, cwd=REPOSITORY, start_new_session=True, env=environ
+                args, stdout=log, stderr=log, cwd=REPOSITORY, start_new_session=True, env=environ,
+                preexec_fn=listen_to_the_terminal,
             )  # fmt: skip
         loading = self._reach(way.at, process, port)
         begin = time.monotonic()
@@ -116,8 +121,11 @@ class Stopping:
         if isinstance(at, float):
             time.sleep(at)
             return None
+        if at == "importing":  # Python has started, and ours is the handler; a signal before would be nobody's
+            self._wait(lambda: catches(process.pid, signal.SIGTERM), process)
+            return None
         if at == "recovering":  # the shards' processes are there, and don't serve yet
-            self._wait(lambda: any("ShardActor" in " ".join(left.cmdline()) for left in self._left()), process)
+            self._wait(self._has_a_shard, process)
             return None
         self._wait(lambda: self._serves(port), process)
         if at != "loading":
@@ -125,9 +133,19 @@ class Stopping:
         graph = self.data.parent / "graph.txt"
         graph.write_text("".join(f"{u} {(u * 7 + k) % 20_000 + 1}\n" for u in range(1, 20_001) for k in range(10)))
         args = command("load", "--graph", str(graph), "--data", str(self.data))
+        before = self._journal_bytes()
         loading = subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=REPOSITORY)
-        time.sleep(4.0)
+        self._wait(lambda: self._journal_bytes() > before + LOADING_BYTES, process)
+        assert loading.poll() is None, "it has loaded everything already: give it more"
         return loading
+
+    def _journal_bytes(self) -> int:
+        """Return how much the shards' journals hold; a segment that is folded meanwhile counts no more."""
+        found = 0
+        for path in self.data.glob("shard-*/journal/*.seg"):
+            with contextlib.suppress(FileNotFoundError):
+                found += path.stat().st_size
+        return found
 
     def _wait(self, look: object, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
@@ -142,6 +160,13 @@ class Stopping:
                 return answer.status == 200 and (self.data / "cluster.json").exists()
         except OSError:
             return False
+
+    def _has_a_shard(self) -> bool:
+        for left in self._left():
+            with contextlib.suppress(psutil.Error):  # it has gone since it was found
+                if "ShardActor" in " ".join(left.cmdline()):
+                    return True
+        return False
 
     def _left(self) -> list[psutil.Process]:
         found = []
@@ -171,6 +196,18 @@ class Stopping:
         """Return how many problems the folder has."""
         done = subprocess.run(command("check", "--data", str(self.data), "--json"), capture_output=True, check=False)
         return int(json.loads(done.stdout)["problem_count"])
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler of its own for a signal (Linux)."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    caught = next(line.split()[1] for line in lines if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
+def listen_to_the_terminal() -> None:
+    """Undo what a shell does to what it runs in the background, this test perhaps: SIGINT is ignored by all of it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def status_due(way: Way) -> int | None:

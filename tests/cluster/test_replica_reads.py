@@ -159,7 +159,7 @@ async def test_a_replica_that_never_answers_costs_a_hedge_and_is_then_passed_ove
     shard.replicas[2].silent = True
     assert await answering(client) <= {0, 1}
     assert client.figures()["hedges_won"] >= 1
-    assert client.figures()["stalled_lanes"] == 1
+    await until(lambda: client.figures()["stalled_lanes"] == 1)
     shard.replicas[2].resume()
     await until(lambda: client.figures()["stalled_lanes"] == 0)
     assert await answering(client) == {0, 1, 2}

@@ -1,4 +1,4 @@
-"""Clusters that two files use, one after the other."""
+"""Clusters that two files use, one after the other: both carry the mark `xdist_group` with the fixture's name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from bench.processes import REPOSITORY
-from tests.serving import PATIENT, ServedCluster, served
+from tests.serving import LONG_DEADLINE, PATIENT, ServedCluster, served
 
 REPLICAS = 3
 
@@ -26,7 +26,14 @@ def watched() -> Iterator[ServedCluster]:
 
 
 @pytest.fixture(scope="session")
+def plain() -> Iterator[ServedCluster]:
+    """Yield a cluster as settings are by default; whoever restarts it comes first (tests/conftest.py)."""
+    with served() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
 def three_replicas() -> Iterator[ServedCluster]:
     """Yield a cluster with three replicas of each shard; a test that stops it must be the last (tests/conftest.py)."""
-    with served(f"cluster.replicas={REPLICAS}", "durability.ack=replica", PATIENT) as made:
+    with served(f"cluster.replicas={REPLICAS}", "durability.ack=replica", PATIENT, LONG_DEADLINE) as made:
         yield made

@@ -46,6 +46,7 @@ class RayNodes:
     """Ray nodes by address. redis: HOST:PORT of the server where Ray's control store keeps its tables, if any."""
 
     def __init__(self, redis: str = "") -> None:
+        self.has_redis = bool(redis)
         self._redis = {"RAY_REDIS_ADDRESS": redis} if redis else {}
         self._cluster = Cluster()
         self._nodes: dict[str, Node] = {}
@@ -79,10 +80,12 @@ class ManyNodes(ServedCluster):
     """Rookery by `serve --profile cluster` on RayNodes; the process of `serve` is on the second node."""
 
     def __init__(self, data: Path, nodes: RayNodes, *sets: str) -> None:
-        super().__init__(data, *sets)
+        # A console joins at the head, and goes when that is killed, which those do who have Ray's tables in Redis.
+        super().__init__(data, *sets, has_console=not nodes.has_redis)
         self.nodes = nodes
 
     def start(self) -> None:
+        self._close_console()
         values = ("server.host=node", "metrics.http=shared", f"cluster.ray_node_ip={SECOND}",
                   "cluster.code_on_nodes=true", "cluster.spares=1", "cluster.require_ray_token=false",
                   "limits.enabled=false", "auth.argon2_memory_kib=8", "auth.argon2_time_cost=1",
@@ -104,6 +107,7 @@ class ManyNodes(ServedCluster):
 
     def close(self) -> None:
         """End `serve`."""
+        self._close_console()
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(60)

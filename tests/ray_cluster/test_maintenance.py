@@ -12,7 +12,7 @@ import pytest
 
 from tests.chaos.copies import map_on_disk
 from tests.ray_cluster.clients import Client
-from tests.serving import PATIENT, ServedCluster, served, wait_for
+from tests.serving import LONG_DEADLINE, PATIENT, ServedCluster, served, wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -21,7 +21,13 @@ REPLICAS, SHARDS, API_WORKERS = 3, 2, 2
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[ServedCluster]:
-    sets = (f"cluster.replicas={REPLICAS}", "durability.ack=replica", f"cluster.workers={API_WORKERS}", PATIENT)
+    sets = (
+        f"cluster.replicas={REPLICAS}",
+        "durability.ack=replica",
+        f"cluster.workers={API_WORKERS}",
+        PATIENT,
+        LONG_DEADLINE,
+    )
     with served(*sets) as made:
         wait_for(lambda: all(replica.in_sync for replica in map_on_disk(made.data).replicas))
         yield made
@@ -53,7 +59,7 @@ def serves(cluster: ServedCluster) -> bool:
 
 
 def pids(cluster: ServedCluster) -> dict[str, int]:
-    return {process["name"]: process["pid"] for process in cluster.run("status")["processes"]}
+    return {process["name"]: process["pid"] for process in cluster.status()["processes"]}
 
 
 def test_everything_is_restarted_under_load_without_a_failed_a_lost_or_a_doubled_request(cluster, capsys):

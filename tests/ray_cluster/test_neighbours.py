@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -18,7 +19,9 @@ import pytest
 from bench.processes import free_port
 from tests.serving import ServedCluster, command
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("watched"),
+]  # fmt: skip
 
 NOBODY = 65_534
 # Prints what can be opened below the folders that are its arguments, and whether a lock can be had there.
@@ -39,8 +42,9 @@ for top in sys.argv[1:]:
 
 
 @pytest.fixture(scope="module")
-def cluster(watched: ServedCluster) -> ServedCluster:
-    return watched
+def cluster(watched: ServedCluster) -> Iterator[ServedCluster]:
+    yield watched
+    watched.end()  # nobody uses it after this file, and the session goes on for minutes
 
 
 def folders_of(cluster: ServedCluster) -> list[str]:

@@ -16,9 +16,11 @@ import pytest
 from bench.load_generator import get_request, post_request, run_load, write_requests
 from bench.open_load import offer_load
 from bench.scenarios.overload import GROWTH_BYTES_MAX, TIMES_CAPACITY, resident_bytes
-from tests.serving import ServedCluster, served
+from tests.serving import ServedCluster
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("plain"),
+]  # fmt: skip
 
 USERS = range(1, 101)
 FOLLOWEES = 10
@@ -29,14 +31,15 @@ PASSES_S = 60.0  # a deadline, for a machine that does something else, too
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[ServedCluster]:
-    with served() as made:
-        graph, tweets = made.data.parent / "graph.txt", made.data.parent / "tweets.txt"
-        follows = [(u, (u + n) % len(USERS) + 1) for u in USERS for n in range(FOLLOWEES)]
-        graph.write_text("".join(f"{u} {v}\n" for u, v in follows))
-        tweets.write_text("".join(f"tweet {n}\n" for n in range(1_000)))
-        made.run("load", "--graph", str(graph), "--tweets", str(tweets))
-        yield made
+def cluster(plain: ServedCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedCluster]:
+    folder = tmp_path_factory.mktemp("network")
+    graph, tweets = folder / "graph.txt", folder / "tweets.txt"
+    follows = [(u, (u + n) % len(USERS) + 1) for u in USERS for n in range(FOLLOWEES)]
+    graph.write_text("".join(f"{u} {v}\n" for u, v in follows))
+    tweets.write_text("".join(f"tweet {n}\n" for n in range(1_000)))
+    plain.run("load", "--graph", str(graph), "--tweets", str(tweets))
+    yield plain
+    plain.end()  # nobody uses it after this file, and the session goes on for minutes
 
 
 def requests_of(kind: str, folder: Path) -> Path:

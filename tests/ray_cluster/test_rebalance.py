@@ -80,7 +80,7 @@ def test_a_rebalance_goes_on_when_leaders_and_the_router_are_killed_on_the_way(c
             wait_for(lambda: map_on_disk(cluster.data).shard_count == 3)
             for seconds, kind in zip(KILLS_AFTER_S, ("shard", "router", "shard"), strict=True):
                 time.sleep(seconds)
-                report = cluster.run("status")
+                report = cluster.status()
                 if kind == "router":
                     victim = next(p["pid"] for p in report["processes"] if p["role"] == "router")
                 else:

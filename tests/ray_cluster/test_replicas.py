@@ -22,7 +22,9 @@ from tests.chaos.damage import flip_at, flip_byte
 from tests.ray_cluster.conftest import REPLICAS
 from tests.serving import START_TIMEOUT_S, ServedCluster, wait_for
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.xdist_group("three_replicas"),
+]  # fmt: skip
 
 SHARDS = 2
 

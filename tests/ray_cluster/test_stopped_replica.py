@@ -21,7 +21,9 @@ from tests.chaos.copies import map_on_disk
 from tests.ray_cluster.test_replicas import names_of_all_shards, wait_until_all_are_in_sync
 from tests.serving import ServedCluster
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.xdist_group("three_replicas"),
+]  # fmt: skip
 
 CLIENTS, WINDOW_READS = 4, 1_600
 MET_SHARE_MAX = 0.25  # of reads; chosen without looking, one in three would meet the one of three that is stopped

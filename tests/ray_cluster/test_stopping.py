@@ -28,7 +28,7 @@ def stopping() -> Iterator[Stopping]:
 @pytest.mark.parametrize(
     "way",
     [
-        Way(signal.SIGTERM, "group", 0.3),  # before Python has imported anything of ours
+        Way(signal.SIGTERM, "group", "importing"),  # before Python has imported much of ours
         Way(signal.SIGINT, "group", 3.0),  # Ray starts
         Way(signal.SIGTERM, "group", "loading", 2),
         Way(signal.SIGKILL, "group"),

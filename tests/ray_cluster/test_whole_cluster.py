@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import random
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -15,17 +14,18 @@ import pytest
 from cluster.router_files import AUTHORITY_NAME, load_state
 from persistence.segment_format import FRAME_HEADER_BYTES
 from persistence.segment_format import SEGMENT_HEADER_BYTES as FIRST_FRAME_AT
-from tests.serving import ServedCluster, command, served, wait_for
+from tests.serving import ServedCluster, command, wait_for
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("plain"),
+]  # fmt: skip
 
 ACCOUNT_COUNT, FOLLOW_COUNT, TWEET_COUNT, OPERATION_COUNT = 300, 2_000, 400, 1_500
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[ServedCluster]:
-    with served() as made:
-        yield made
+def cluster(plain: ServedCluster) -> ServedCluster:
+    return plain
 
 
 @pytest.fixture(scope="module")
