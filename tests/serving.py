@@ -50,7 +50,7 @@ class ServedCluster:
     """A data folder, and the process that serves it.
 
     environ: what its processes are given besides our own; repository: the folder with the code that they run;
-    has_console: whether commands go to one process that has joined the cluster (tests/console.py) while it serves and no
+    has_console: whether commands go to one process that has joined (tests/console.py) while the cluster serves and no
     other command is under way, not to a new one each.
     """
 
