@@ -7,23 +7,27 @@ Rules of this file
 - What a shard may be asked about is what its page holds, not all that a reader has blocked or that have blocked him:
   nobody bounds how many those are.
 
+- What shards can tell since a level only is asked of them from that level of the cluster on.
+
 Costs: one lane request as a rule, three where reposts are shown of accounts that live neither there nor where the
-reader does.
+reader does. Many tweets: as much for each shard that holds some, in parallel.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, NamedTuple
 
 from actors.core.errors import NotFoundError
 from actors.core.ids import bucket_of_account, bucket_of_tweet
+from actors.core.terms import FULL_FROM_LEVEL
 from api.services import Services
 
 ROUNDS_MAX = 64  # questions for one page; each asks about more accounts than the last, so some ten cover a long log
 
 
 class TweetReference(NamedTuple):
-    """What an action has to know of a tweet. entry: what a repost of it carries; orig_id: its own id, or of what it
+    """What a repost has to know of a tweet. entry: what a repost of it carries; orig_id: its own id, or of what it
     reposts."""
 
     author_id: int
@@ -63,8 +67,46 @@ async def ask_user_timeline(services: Services, account_id: int, viewer: int, *p
     return await ask_for_viewer(services, bucket_of_account(account_id), "user_timeline", args, viewer)
 
 
+async def require_seen(services: Services, tweet_id: int, actor: int) -> int:
+    """Return who wrote a tweet. Raises NotFoundError if the actor may not see it, or there is none."""
+    if services.cluster.level < FULL_FROM_LEVEL:  # an older shard may be asked, which doesn't know `seen`
+        return (await find_tweet(services, tweet_id, actor)).author_id
+    author_id: int = await ask_tweet(services, tweet_id, "seen", actor)
+    return author_id
+
+
+async def hydrate_tweets(services: Services, tweet_ids: list[int], viewer: int) -> list[bytes]:
+    """Return the JSON of tweets in the same order, without those that are gone, or not for a viewer (0: nobody).
+
+    tweet_ids: at most 200, as a page has. Cost: see above; a shard is asked for all its tweets at once.
+    """
+    by_shard: dict[int, list[int]] = {}
+    for tweet_id in tweet_ids:
+        by_shard.setdefault(services.cluster.shard_of(bucket_of_tweet(tweet_id)), []).append(tweet_id)
+    groups = list(by_shard.values())
+    replies = await asyncio.gather(
+        *(ask_for_viewer(services, bucket_of_tweet(group[0]), "tweets", [group, viewer], viewer) for group in groups)
+    )
+    found = {
+        tweet_id: tweet
+        for group, (tweets,) in zip(groups, replies, strict=True)
+        for tweet_id, tweet in zip(group, tweets, strict=True)
+    }
+    elsewhere = [tweet_id for tweet_id in tweet_ids if found[tweet_id] is False]  # their bucket has just moved
+    found |= zip(elsewhere, await asyncio.gather(*(_tweet(services, t, viewer) for t in elsewhere)), strict=True)
+    return [found[tweet_id] for tweet_id in tweet_ids if found[tweet_id] is not None]
+
+
+async def _tweet(services: Services, tweet_id: int, viewer: int) -> bytes | None:
+    try:
+        tweet: bytes = await ask_tweet(services, tweet_id, "tweet", viewer)
+    except NotFoundError:
+        return None
+    return tweet
+
+
 async def find_tweet(services: Services, tweet_id: int, actor: int) -> TweetReference:
-    """Return what an action on a tweet has to know. Raises NotFoundError if the actor may not see it."""
+    """Return what a repost of a tweet has to know. Raises NotFoundError if the actor may not see it."""
     return TweetReference(*await ask_tweet(services, tweet_id, "tweet_ref", actor))
 
 

@@ -11,11 +11,10 @@ from starlette.responses import Response
 from actors.core.errors import InvalidError, NotFoundError, RookeryError
 from actors.core.ids import bucket_of_account
 from api.inputs import Inputs
-from api.links import cursor_link
 from api.models import AccountPage, BlockState, FollowState, MuteState, OnlyToken
 from api.once import write_once
 from api.openapi import CURSOR, IDEMPOTENCY_KEY, errors, operation, path_id
-from api.routes.answers import json_bytes, json_value
+from api.routes.answers import json_page, json_value
 from api.services import Services
 
 router = APIRouter(tags=["follows"])
@@ -168,11 +167,7 @@ async def _list_accounts(request: Request, op: str) -> Response:
     user_id, viewer = inputs.path_id("user_id"), await inputs.viewer()
     cursor, count = inputs.cursor_page()
     ids, next_cursor = await inputs.services.ask_account(user_id, op, viewer, cursor, count)
-    cards = await hydrate_cards(inputs.services, ids, viewer)
-    tail = f'"{next_cursor}"' if next_cursor else "null"
-    body = b'{"users":[' + b",".join(cards) + b'],"next_cursor":' + tail.encode() + b"}"
-    base = inputs.services.origins.base(request.scope)
-    return json_bytes(body, link=cursor_link(base, inputs.query, next_cursor))
+    return json_page(inputs, next_cursor, b'{"users":[', await hydrate_cards(inputs.services, ids, viewer))
 
 
 async def hydrate_cards(services: Services, ids: list[int], viewer: int) -> list[bytes]:
