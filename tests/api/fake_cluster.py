@@ -25,6 +25,7 @@ from actors.core.errors import (
     UnauthorizedError,
 )
 from actors.core.ids import bucket_of_account, bucket_of_name, bucket_of_tweet, make_tweet_id, ms_of_tweet
+from actors.core.levels import LEVEL
 from api.search_cursor import unpack_ids
 
 PUBLIC, FOLLOWERS, DIRECT = 0, 1, 2
@@ -109,7 +110,7 @@ class TrendsAndSends:
 class FakeCluster(TrendsAndSends):
     """Two shards' worth of dicts behind the shape of `api.ports.Cluster`."""
 
-    level = 0  # it keeps no answers; those are tried with the real core (test_once.py)
+    level = LEVEL
 
     def __init__(self, shard_count: int = 2) -> None:
         self._shard_count = shard_count
@@ -122,6 +123,7 @@ class FakeCluster(TrendsAndSends):
         self.likes: dict[tuple[int, int], int] = {}  # (who, tweet) -> order
         self.bookmarks: dict[tuple[int, int], int] = {}
         self.keys: dict[tuple[int, bytes], int] = {}
+        self.answers: dict[tuple[int, bytes], tuple[Any, ...]] = {}  # (who, key) -> (fingerprint, what was answered)
         self.calls: list[str] = []
         self.is_ready = True
         self.said = all_served(shard_count)
@@ -430,6 +432,17 @@ class FakeCluster(TrendsAndSends):
     def _mark(self, marks: dict[tuple[int, int], int], who: int, tweet_id: int) -> bool:
         self._account(who)
         return marks.setdefault((who, tweet_id), number := next(self._sequence)) == number
+
+    def do_answered(self, who: int, key: bytes, fingerprint: bytes) -> list[Any]:
+        known, *answer = self.answers.get((who, key), (fingerprint,))
+        if known != fingerprint:
+            raise ConflictError("this key was used for another request", "Idempotency-Key")
+        return answer
+
+    def do_keyed(self, who: int, key: bytes, fingerprint: bytes, op: str, args: list[Any]) -> Any:
+        if not self.do_answered(who, key, fingerprint):
+            self.answers[who, key] = (fingerprint, getattr(self, f"do_{op}")(*args))
+        return self.answers[who, key][1]
 
     def do_like(self, who: int, tweet_id: int) -> bool:
         return self._mark(self.likes, who, tweet_id)
