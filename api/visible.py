@@ -10,12 +10,11 @@ Rules of this file
 - What shards can tell since a level only is asked of them from that level of the cluster on.
 
 Costs: one lane request as a rule, three where reposts are shown of accounts that live neither there nor where the
-reader does. Many tweets: as much for each shard that holds some, in parallel.
+reader does.
 """
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, NamedTuple
 
 from actors.core.errors import NotFoundError
@@ -73,36 +72,6 @@ async def require_seen(services: Services, tweet_id: int, actor: int) -> int:
         return (await find_tweet(services, tweet_id, actor)).author_id
     author_id: int = await ask_tweet(services, tweet_id, "seen", actor)
     return author_id
-
-
-async def hydrate_tweets(services: Services, tweet_ids: list[int], viewer: int) -> list[bytes]:
-    """Return the JSON of tweets in the same order, without those that are gone, or not for a viewer (0: nobody).
-
-    tweet_ids: at most 200, as a page has. Cost: see above; a shard is asked for all its tweets at once.
-    """
-    by_shard: dict[int, list[int]] = {}
-    for tweet_id in tweet_ids:
-        by_shard.setdefault(services.cluster.shard_of(bucket_of_tweet(tweet_id)), []).append(tweet_id)
-    groups = list(by_shard.values())
-    replies = await asyncio.gather(
-        *(ask_for_viewer(services, bucket_of_tweet(group[0]), "tweets", [group, viewer], viewer) for group in groups)
-    )
-    found = {
-        tweet_id: tweet
-        for group, (tweets,) in zip(groups, replies, strict=True)
-        for tweet_id, tweet in zip(group, tweets, strict=True)
-    }
-    elsewhere = [tweet_id for tweet_id in tweet_ids if found[tweet_id] is False]  # their bucket has just moved
-    found |= zip(elsewhere, await asyncio.gather(*(_tweet(services, t, viewer) for t in elsewhere)), strict=True)
-    return [found[tweet_id] for tweet_id in tweet_ids if found[tweet_id] is not None]
-
-
-async def _tweet(services: Services, tweet_id: int, viewer: int) -> bytes | None:
-    try:
-        tweet: bytes = await ask_tweet(services, tweet_id, "tweet", viewer)
-    except NotFoundError:
-        return None
-    return tweet
 
 
 async def find_tweet(services: Services, tweet_id: int, actor: int) -> TweetReference:

@@ -25,15 +25,15 @@ from starlette.responses import Response
 from actors.core.errors import NotFoundError, OverloadedError
 from actors.core.ids import bucket_of_tweet
 from actors.core.terms import FULL_FROM_LEVEL
+from api.hydration import hydrate_cards, hydrate_tweets
 from api.inputs import Inputs
 from api.limits import ANCESTOR_COUNT_MAX
 from api.models import AccountPage, BookmarkState, Thread, TweetPage, WithToken
 from api.once import write_once
 from api.openapi import CURSOR, IDEMPOTENCY_KEY, errors, operation, path_id
 from api.routes.answers import json_page, json_value
-from api.routes.follows import hydrate_cards
 from api.services import Services
-from api.visible import ask_for_viewer, hydrate_tweets, require_seen
+from api.visible import ask_for_viewer, require_seen
 
 router = APIRouter(tags=["tweets"])
 _RISING_S = 5.0  # until a cluster of which every process is new has risen to their level
