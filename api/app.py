@@ -20,7 +20,7 @@ from api.errors import MethodNotAllowedError, response_for
 from api.hot import HOME_READS
 from api.openapi import install_openapi
 from api.ports import Cluster
-from api.routes import follows, health, profiles, search, timelines, trends, tweets, users, wrk2
+from api.routes import follows, health, profiles, search, timelines, trends, tweet_lists, tweets, users, wrk2
 from api.search_reads import SEARCH_READS
 from api.services import Services
 from api.settings import ApiSettings
@@ -31,7 +31,7 @@ _DESCRIPTION = """Timelines over HTTP. Ids are decimal strings. Bodies may be JS
 `Authorization: Bearer TOKEN`."""
 _TAGS = [
     {"name": "accounts", "description": "Register, log in, log out; passwords"},
-    {"name": "tweets", "description": "Write, read, delete, like, repost"},
+    {"name": "tweets", "description": "Write, read, delete, like, repost, bookmark; threads"},
     {"name": "timelines", "description": "Home, and one account's own"},
     {"name": "search", "description": "Tweets, accounts, hashtags, suggestions, trends"},
     {"name": "follows", "description": "Follow, block, mute; lists of accounts"},
@@ -57,6 +57,7 @@ def create_app(
         timelines,
         search,
         trends,
+        tweet_lists,
         follows,
         profiles,
         users,

@@ -22,6 +22,7 @@ PROFILE_FIELD_NAME_CHARS_MAX: Final = 100
 PROFILE_FIELD_VALUE_CHARS_MAX: Final = 300
 MEDIA_COUNT_MAX: Final = 4
 MENTION_COUNT_MAX: Final = 64  # different accounts in one tweet; the shards' own limit
+ANCESTOR_COUNT_MAX: Final = 40  # shown above a tweet: each may be another shard's, and is asked for after the one below
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 128
 TOKEN_CHARS_MAX: Final = 256  # ours have 57; imported ones may be of another make
 REQUEST_ID_CHARS_MAX: Final = 64  # a longer one from a client is replaced, not refused

@@ -87,6 +87,22 @@ class AccountPage(BaseModel):
     next_cursor: IdOut | None = Field(description="Give it as `cursor` for the next page; null on the last")
 
 
+class TweetPage(BaseModel):
+    """One page of what an account keeps, newest action first."""
+
+    tweets: list[Tweet]
+    next_cursor: IdOut | None = Field(description="Give it as `cursor` for the next page; null on the last")
+
+
+class Thread(BaseModel):
+    """A tweet with what it answers, and what answers it."""
+
+    ancestors: list[Tweet] = Field(description="What it answers, oldest first; empty on all pages but the first")
+    tweet: Tweet
+    replies: list[Tweet] = Field(description="What answers it, newest first")
+    next_cursor: IdOut | None = Field(description="Give it as `cursor` for more replies; null on the last page")
+
+
 class ShardsAnswered(BaseModel):
     """How many shards answered in time."""
 
@@ -241,6 +257,14 @@ class RepostState(BaseModel):
     user_id: IdOut
     tweet_id: IdOut
     reposted: Literal[False]
+
+
+class BookmarkState(BaseModel):
+    """What holds now between the account and the tweet."""
+
+    user_id: IdOut
+    tweet_id: IdOut
+    bookmarked: bool
 
 
 class Health(BaseModel):

@@ -7,6 +7,8 @@ Rules of this file
 - What a shard may be asked about is what its page holds, not all that a reader has blocked or that have blocked him:
   nobody bounds how many those are.
 
+- What shards can tell since a level only is asked of them from that level of the cluster on.
+
 Costs: one lane request as a rule, three where reposts are shown of accounts that live neither there nor where the
 reader does.
 """
@@ -17,13 +19,14 @@ from typing import Any, NamedTuple
 
 from actors.core.errors import NotFoundError
 from actors.core.ids import bucket_of_account, bucket_of_tweet
+from actors.core.terms import FULL_FROM_LEVEL
 from api.services import Services
 
 ROUNDS_MAX = 64  # questions for one page; each asks about more accounts than the last, so some ten cover a long log
 
 
 class TweetReference(NamedTuple):
-    """What an action has to know of a tweet. entry: what a repost of it carries; orig_id: its own id, or of what it
+    """What a repost has to know of a tweet. entry: what a repost of it carries; orig_id: its own id, or of what it
     reposts."""
 
     author_id: int
@@ -63,8 +66,16 @@ async def ask_user_timeline(services: Services, account_id: int, viewer: int, *p
     return await ask_for_viewer(services, bucket_of_account(account_id), "user_timeline", args, viewer)
 
 
+async def require_seen(services: Services, tweet_id: int, actor: int) -> int:
+    """Return who wrote a tweet. Raises NotFoundError if the actor may not see it, or there is none."""
+    if services.cluster.level < FULL_FROM_LEVEL:  # an older shard may be asked, which doesn't know `seen`
+        return (await find_tweet(services, tweet_id, actor)).author_id
+    author_id: int = await ask_tweet(services, tweet_id, "seen", actor)
+    return author_id
+
+
 async def find_tweet(services: Services, tweet_id: int, actor: int) -> TweetReference:
-    """Return what an action on a tweet has to know. Raises NotFoundError if the actor may not see it."""
+    """Return what a repost of a tweet has to know. Raises NotFoundError if the actor may not see it."""
     return TweetReference(*await ask_tweet(services, tweet_id, "tweet_ref", actor))
 
 

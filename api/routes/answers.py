@@ -10,6 +10,8 @@ from starlette.responses import Response
 
 from api.caching import PRIVATE
 from api.hot import ThinRead
+from api.inputs import Inputs
+from api.links import cursor_link
 
 
 def json_bytes(body: bytes, status: int = 200, link: str | None = None) -> Response:
@@ -21,6 +23,17 @@ def json_bytes(body: bytes, status: int = 200, link: str | None = None) -> Respo
 def json_value(value: dict[str, Any], status: int = 200) -> Response:
     """Return an answer of a small value of our own making."""
     return Response(orjson.dumps(value), status, media_type="application/json")
+
+
+def json_page(inputs: Inputs, next_cursor: int, head: bytes, parts: list[bytes]) -> Response:
+    """Return a page of a list that goes on by a cursor, with its `Link`.
+
+    head: the object up to the list's bracket; parts: its elements, JSON already; next_cursor: 0 on the last page.
+    """
+    following = f'"{next_cursor}"' if next_cursor else "null"
+    body = head + b",".join(parts) + b'],"next_cursor":' + following.encode() + b"}"
+    base = inputs.services.origins.base(inputs.request.scope)
+    return json_bytes(body, link=cursor_link(base, inputs.query, next_cursor))
 
 
 async def thin_answer(request: Request, read: ThinRead) -> Response:

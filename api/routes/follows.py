@@ -10,12 +10,12 @@ from starlette.responses import Response
 
 from actors.core.errors import InvalidError, NotFoundError, RookeryError
 from actors.core.ids import bucket_of_account
+from api.hydration import hydrate_cards
 from api.inputs import Inputs
-from api.links import cursor_link
 from api.models import AccountPage, BlockState, FollowState, MuteState, OnlyToken
 from api.once import write_once
 from api.openapi import CURSOR, IDEMPOTENCY_KEY, errors, operation, path_id
-from api.routes.answers import json_bytes, json_value
+from api.routes.answers import json_page, json_value
 from api.services import Services
 
 router = APIRouter(tags=["follows"])
@@ -168,38 +168,4 @@ async def _list_accounts(request: Request, op: str) -> Response:
     user_id, viewer = inputs.path_id("user_id"), await inputs.viewer()
     cursor, count = inputs.cursor_page()
     ids, next_cursor = await inputs.services.ask_account(user_id, op, viewer, cursor, count)
-    cards = await hydrate_cards(inputs.services, ids, viewer)
-    tail = f'"{next_cursor}"' if next_cursor else "null"
-    body = b'{"users":[' + b",".join(cards) + b'],"next_cursor":' + tail.encode() + b"}"
-    base = inputs.services.origins.base(request.scope)
-    return json_bytes(body, link=cursor_link(base, inputs.query, next_cursor))
-
-
-async def hydrate_cards(services: Services, ids: list[int], viewer: int) -> list[bytes]:
-    """Return the cards of accounts in the same order, without those that are gone, or hidden from a viewer (0: nobody).
-
-    Cost: one lane request per shard, in parallel.
-    """
-    by_shard: dict[int, list[int]] = {}
-    for account_id in ids:
-        by_shard.setdefault(services.cluster.shard_of(bucket_of_account(account_id)), []).append(account_id)
-    groups = list(by_shard.values())
-    replies = await asyncio.gather(
-        *(services.ask_bucket(bucket_of_account(group[0]), "cards", [group, viewer]) for group in groups)
-    )
-    card_of = {
-        account_id: card
-        for group, cards in zip(groups, replies, strict=True)
-        for account_id, card in zip(group, cards, strict=True)
-    }
-    elsewhere = [account_id for account_id in ids if card_of[account_id] is False]  # their bucket has just moved
-    if elsewhere:
-        cards_there = await asyncio.gather(*(_card(services, a, viewer) for a in elsewhere))
-        card_of |= dict(zip(elsewhere, cards_there, strict=True))
-    return [card_of[account_id] for account_id in ids if card_of[account_id] is not None]
-
-
-async def _card(services: Services, account_id: int, viewer: int) -> bytes | None:
-    (card,) = await services.ask_bucket(bucket_of_account(account_id), "cards", [[account_id], viewer])
-    found: bytes | None = card
-    return found
+    return json_page(inputs, next_cursor, b'{"users":[', await hydrate_cards(inputs.services, ids, viewer))

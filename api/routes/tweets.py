@@ -19,7 +19,7 @@ from api.once import KEY_BYTES, key_of, write_once
 from api.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
 from api.routes.answers import json_bytes, json_value
 from api.services import Services
-from api.visible import ask_tweet, find_original, find_tweet, is_question
+from api.visible import ask_tweet, find_original, is_question, require_seen
 
 router = APIRouter(tags=["tweets"])
 _TWEET_ID = path_id("tweet_id", "The tweet")
@@ -80,7 +80,7 @@ async def _author_of(services: Services, tweet_id: int, viewer: int) -> int:
     if not tweet_id:
         return 0
     try:
-        return (await find_tweet(services, tweet_id, viewer)).author_id
+        return await require_seen(services, tweet_id, viewer)
     except NotFoundError as error:
         raise NotFoundError(error.message, "in_reply_to") from error
 
@@ -131,7 +131,7 @@ async def like(request: Request) -> Response:
     tweet_id = inputs.path_id("tweet_id")
 
     async def seen() -> list[int]:
-        await find_tweet(services, tweet_id, actor)
+        await require_seen(services, tweet_id, actor)
         return [actor, tweet_id]
 
     await write_once(inputs, actor, "like", seen)

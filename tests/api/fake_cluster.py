@@ -25,6 +25,7 @@ from actors.core.errors import (
     UnauthorizedError,
 )
 from actors.core.ids import bucket_of_account, bucket_of_name, bucket_of_tweet, make_tweet_id, ms_of_tweet
+from actors.core.levels import LEVEL
 from api.search_cursor import unpack_ids
 
 PUBLIC, FOLLOWERS, DIRECT = 0, 1, 2
@@ -109,7 +110,7 @@ class TrendsAndSends:
 class FakeCluster(TrendsAndSends):
     """Two shards' worth of dicts behind the shape of `api.ports.Cluster`."""
 
-    level = 0  # it keeps no answers; those are tried with the real core (test_once.py)
+    level = LEVEL
 
     def __init__(self, shard_count: int = 2) -> None:
         self._shard_count = shard_count
@@ -119,8 +120,10 @@ class FakeCluster(TrendsAndSends):
         self.follows: dict[tuple[int, int], int] = {}  # (who, whom) -> order
         self.blocks: set[tuple[int, int]] = set()
         self.mutes: set[tuple[int, int]] = set()
-        self.likes: set[tuple[int, int]] = set()
+        self.likes: dict[tuple[int, int], int] = {}  # (who, tweet) -> order
+        self.bookmarks: dict[tuple[int, int], int] = {}
         self.keys: dict[tuple[int, bytes], int] = {}
+        self.answers: dict[tuple[int, bytes], tuple[Any, ...]] = {}  # (who, key) -> (fingerprint, what was answered)
         self.calls: list[str] = []
         self.is_ready = True
         self.said = all_served(shard_count)
@@ -170,8 +173,11 @@ class FakeCluster(TrendsAndSends):
 
     def _check_routing(self, bucket: int, op: str, args: list[Any]) -> None:
         """A request must arrive where its key lives; in a group, every key on the same shard."""
-        if op in ("tweet", "tweet_ref", "delete"):
+        if op in ("tweet", "tweet_ref", "seen", "delete", "likers", "reposters", "replies", "lineage"):
             assert bucket == bucket_of_tweet(args[0])
+        elif op == "tweets":
+            assert 1 <= len(args[0]) <= 200
+            assert {self.shard_of(bucket_of_tweet(t)) for t in args[0]} == {self.shard_of(bucket)}
         elif op == "names":
             assert 1 <= len(args[0]) <= 64
             assert {self.shard_of(bucket_of_name(n)) for n in args[0]} == {self.shard_of(bucket)}
@@ -412,11 +418,64 @@ class FakeCluster(TrendsAndSends):
         del self.tweets[tweet_id]
         return body
 
+    def do_seen(self, tweet_id: int, viewer: int, facts: Any = None) -> int:
+        return self._tweet(tweet_id, viewer).author_id
+
+    def do_tweets(self, tweet_ids: list[int], viewer: int, facts: Any = None) -> list[Any]:
+        found = [self.tweets.get(tweet_id) for tweet_id in tweet_ids]
+        return [[orjson.dumps(self._render(t)) if t and self._visible(t, viewer) else None for t in found]]
+
+    def do_lineage(self, tweet_id: int, viewer: int, count: int, facts: Any = None) -> list[Any]:
+        tweet = self._tweet(tweet_id, viewer)
+        return [[orjson.dumps(self._render(tweet))], tweet.in_reply_to]  # the rest is asked for one by one
+
+    def _mark(self, marks: dict[tuple[int, int], int], who: int, tweet_id: int) -> bool:
+        self._account(who)
+        return marks.setdefault((who, tweet_id), number := next(self._sequence)) == number
+
+    def do_answered(self, who: int, key: bytes, fingerprint: bytes) -> list[Any]:
+        known, *answer = self.answers.get((who, key), (fingerprint,))
+        if known != fingerprint:
+            raise ConflictError("this key was used for another request", "Idempotency-Key")
+        return answer
+
+    def do_keyed(self, who: int, key: bytes, fingerprint: bytes, op: str, args: list[Any]) -> Any:
+        if not self.do_answered(who, key, fingerprint):
+            self.answers[who, key] = (fingerprint, getattr(self, f"do_{op}")(*args))
+        return self.answers[who, key][1]
+
     def do_like(self, who: int, tweet_id: int) -> bool:
-        return self._change(self.likes, who, tweet_id, True)
+        return self._mark(self.likes, who, tweet_id)
 
     def do_unlike(self, who: int, tweet_id: int) -> bool:
-        return self._change(self.likes, who, tweet_id, False)
+        return self.likes.pop((who, tweet_id), None) is not None
+
+    def do_bookmark(self, who: int, tweet_id: int) -> bool:
+        return self._mark(self.bookmarks, who, tweet_id)
+
+    def do_unbookmark(self, who: int, tweet_id: int) -> bool:
+        return self.bookmarks.pop((who, tweet_id), None) is not None
+
+    def do_likes(self, who: int, before: int, count: int) -> list[Any]:
+        return self._listed([(order, t) for (w, t), order in self.likes.items() if w == who], before, count)
+
+    def do_bookmarks(self, who: int, before: int, count: int) -> list[Any]:
+        return self._listed([(order, t) for (w, t), order in self.bookmarks.items() if w == who], before, count)
+
+    def do_likers(self, tweet_id: int, viewer: int, before: int, count: int, facts: Any = None) -> list[Any]:
+        self._tweet(tweet_id, viewer)
+        rows = [(o, who) for (who, t), o in self.likes.items() if t == tweet_id and not self._blocked(who, viewer)]
+        return self._listed(rows, before, count)
+
+    def do_reposters(self, tweet_id: int, viewer: int, before: int, count: int, facts: Any = None) -> list[Any]:
+        self._tweet(tweet_id, viewer)
+        reposts = [t for t in self.tweets.values() if t.repost_of == tweet_id and self._visible(t, viewer)]
+        return self._listed([(t.tweet_id, t.author_id) for t in reposts], before, count)
+
+    def do_replies(self, tweet_id: int, viewer: int, before: int, count: int, facts: Any = None) -> list[Any]:
+        self._tweet(tweet_id, viewer)
+        replies = [t.tweet_id for t in self.tweets.values() if t.in_reply_to == tweet_id]
+        return self._listed([(reply_id, reply_id) for reply_id in replies], before, count)
 
     def do_repost(self, who: int, entry: bytes) -> bytes:
         original = msgpack.unpackb(entry)

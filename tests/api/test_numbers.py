@@ -117,7 +117,10 @@ def test_the_document_has_the_numbers_that_are_meant():
         "/feed": "user_id count max_id since_id min_id", "/api/v1/search": "count max_id since_id min_id cursor",
         "/api/v1/suggest": "count", "/api/v1/search/accounts": "count", "/search/tags/{hashtag}": "count max_id",
         "/api/v1/trends": "count", "/{user_id}/followers": "user_id cursor count",
-        "/{user_id}/follow/{id}": "user_id id",
+        "/{user_id}/follow/{id}": "user_id id", "/{user_id}/likes": "user_id cursor count",
+        "/{user_id}/bookmarks": "user_id cursor count", "/api/v1/tweet/{tweet_id}/likes": "tweet_id cursor count",
+        "/api/v1/tweet/{tweet_id}/reposts": "tweet_id cursor count", "/api/v1/tweet/{tweet_id}/bookmark": "tweet_id",
+        "/api/v1/tweet/{tweet_id}/thread": "tweet_id cursor count",
         "/api/v1/tweet": "user_id in_reply_to media_ids", "/api/v1/tweet/{tweet_id}/like": "tweet_id user_id",
         "/wrk2-api/home-timeline/read": "user_id start stop", "/wrk2-api/user/follow": "user_id followee_id",
     }.items():  # fmt: skip

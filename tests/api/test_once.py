@@ -32,6 +32,7 @@ def fresh() -> str:
 WRITES = [
     ("POST", "/api/v1/tweet/{tweet}/like", {}), ("DELETE", "/api/v1/tweet/{tweet}/like", {}),
     ("POST", "/api/v1/tweet/{tweet}/repost", {}), ("DELETE", "/api/v1/tweet/{tweet}/repost", {}),
+    ("POST", "/api/v1/tweet/{tweet}/bookmark", {}), ("DELETE", "/api/v1/tweet/{tweet}/bookmark", {}),
     ("DELETE", "/api/v1/tweet/{own}", {}),
     ("POST", "/{me}/follow/{them}", {}), ("DELETE", "/{me}/follow/{them}", {}),
     ("POST", "/{me}/mute/{them}", {}), ("DELETE", "/{me}/mute/{them}", {}),

@@ -15,7 +15,7 @@ from __future__ import annotations
 import http.client
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -128,8 +128,16 @@ class Matrix:
     """A cluster with a world for each case."""
 
     def __init__(self, core: CoreCluster, base_url: str, open_url: str) -> None:
-        self.client, self.open = Client(base_url), Client(open_url)
+        self.client, self.open, self.core = Client(base_url), Client(open_url), core
         self.worlds = [World(self.client, case, core) for case in all_cases()]
+
+    def mark(self, op: str, world: World, who: str, names: Iterable[str]) -> None:
+        """Have an account like or bookmark tweets, or no longer, behind the API's back: whether it sees them or not."""
+        account_id = int(world.user_id[who])
+        for name in names:
+            args = [account_id, int(world.tweet_id[name])]
+            self.core.sim.write(ids.bucket_of_account(account_id), op, args, lambda _: None)
+        self.core.sim.drain()
 
     def readers(self) -> Iterator[tuple[World, str]]:
         """Yield every world with one of the others in turn, and then with its reader, who may be shown less."""
@@ -262,6 +270,65 @@ def read_list(which: str) -> Callable[[Matrix], None]:
     return read
 
 
+def read_kept(which: str) -> Callable[[Matrix], None]:
+    """Of all that an account has liked or bookmarked, before something came between, only what it may see is shown."""
+    op = which.removesuffix("s")
+
+    def read(matrix: Matrix) -> None:
+        for world, who in matrix.readers():
+            if who == NOBODY:
+                continue
+            matrix.mark(op, world, who, world.tweet_id)
+            path, expected = f"/{world.user_id[who]}/{which}", world.case.by_id(who)
+            assert world.names(world.ask(who, path)["tweets"]) == expected, (world.case, who)
+            shown, cursor, newest_first = [], "0", [name for name in reversed(world.tweet_id) if name in expected]
+            while cursor:
+                page = world.ask(who, f"{path}?count=1&cursor={cursor}")
+                cursor, shown = page["next_cursor"], shown + [world.name_of[t["tweet_id"]] for t in page["tweets"]]
+            assert shown == newest_first, (world.case, who, "page by page")
+            matrix.mark(f"un{op}", world, who, world.tweet_id)
+
+    return read
+
+
+def read_likers(matrix: Matrix) -> None:
+    for world, who in matrix.readers():
+        for name, tweet_id in world.tweet_id.items():
+            for account in ACCOUNTS:
+                matrix.mark("like", world, account, [name])
+            status, page = matrix.client.ask("GET", f"/api/v1/tweet/{tweet_id}/likes", world.token[who])
+            assert status == (200 if name in world.case.by_id(who) else 404), (world.case, who, name)
+            if status == 200:
+                expected = {account for account in ACCOUNTS if world.case.sees_account(who, account)}
+                assert world.accounts(page["users"]) == expected, (world.case, who, name)
+            for account in ACCOUNTS:
+                matrix.mark("unlike", world, account, [name])
+
+
+def read_reposters(matrix: Matrix) -> None:
+    for world, who in matrix.readers():
+        for name, tweet_id in world.tweet_id.items():
+            status, page = matrix.client.ask("GET", f"/api/v1/tweet/{tweet_id}/reposts", world.token[who])
+            assert status == (200 if name in world.case.by_id(who) else 404), (world.case, who, name)
+            if status == 200:
+                has_it = name == "X" and "R" in world.case.tweets and world.case.sees_account(who, REPOSTER)
+                assert world.accounts(page["users"]) == ({REPOSTER} if has_it else set()), (world.case, who, name)
+
+
+def read_thread(matrix: Matrix) -> None:
+    for world, who in matrix.readers():
+        seen, tweets = world.case.by_id(who), world.case.tweets
+        for name, tweet_id in world.tweet_id.items():
+            status, page = matrix.client.ask("GET", f"/api/v1/tweet/{tweet_id}/thread", world.token[who])
+            assert status == (200 if name in seen else 404), (world.case, who, name)
+            if status == 200:
+                above = {"X"} & seen if tweets[name].answers else set()
+                below = {each for each in seen if tweets[each].answers} if name == "X" else set()
+                assert page["tweet"]["tweet_id"] == tweet_id
+                assert world.names(page["ancestors"]) == above, (world.case, who, name)
+                assert world.names(page["replies"]) == below, (world.case, who, name)
+
+
 def read_wrk2_home(matrix: Matrix) -> None:
     for world in matrix.worlds:
         query = f"user_id={int(world.user_id[READER]) - 1}&start=0&stop=10"
@@ -311,6 +378,21 @@ def unlike(matrix: Matrix) -> None:
         status, reply = matrix.client.ask("DELETE", f"/api/v1/tweet/{tweet_id}/like", world.token[who])
         assert (status, reply["liked"]) == (200, False), "taking back what isn't there tells nothing"
         check_counts(world, name, "likes", 0)
+
+
+def bookmark(matrix: Matrix) -> None:
+    for world, who, name, tweet_id, is_seen in acted(matrix):
+        status, _ = matrix.client.ask("POST", f"/api/v1/tweet/{tweet_id}/bookmark", world.token[who])
+        assert status == (200 if is_seen else 404), (world.case, who, name)
+        kept = world.ask(who, f"/{world.user_id[who]}/bookmarks")["tweets"]
+        assert world.names(kept) == ({name} if is_seen else set()), (world.case, who, name)
+        world.act(who, "DELETE", f"/api/v1/tweet/{tweet_id}/bookmark")
+
+
+def unbookmark(matrix: Matrix) -> None:
+    for world, who, name, tweet_id, _ in acted(matrix):
+        status, reply = matrix.client.ask("DELETE", f"/api/v1/tweet/{tweet_id}/bookmark", world.token[who])
+        assert (status, reply["bookmarked"]) == (200, False), (world.case, who, name)
 
 
 def repost(matrix: Matrix) -> None:
@@ -377,10 +459,17 @@ SURFACES: dict[tuple[str, str], Callable[[Matrix], None]] = {
     ("get", "/{user_id}/profile"): read_profile,
     ("get", "/{user_id}/followers"): read_list("followers"),
     ("get", "/{user_id}/following"): read_list("following"),
+    ("get", "/{user_id}/likes"): read_kept("likes"),
+    ("get", "/{user_id}/bookmarks"): read_kept("bookmarks"),
+    ("get", f"{TWEET}/likes"): read_likers,
+    ("get", f"{TWEET}/reposts"): read_reposters,
+    ("get", f"{TWEET}/thread"): read_thread,
     ("get", "/wrk2-api/home-timeline/read"): read_wrk2_home,
     ("get", "/wrk2-api/user-timeline/read"): read_wrk2_own,
     ("post", f"{TWEET}/like"): like,
     ("delete", f"{TWEET}/like"): unlike,
+    ("post", f"{TWEET}/bookmark"): bookmark,
+    ("delete", f"{TWEET}/bookmark"): unbookmark,
     ("post", f"{TWEET}/repost"): repost,
     ("delete", f"{TWEET}/repost"): unrepost,
     ("post", "/api/v1/tweet"): reply("/api/v1/tweet"),

@@ -82,6 +82,8 @@ class Shards:
             return self.owner[ids.bucket_of_name(args[0])]
         if key is Key.TWEET:
             return self.owner[ids.bucket_of_tweet(args[0])]
+        if op == "tweets":
+            return self.owner[ids.bucket_of_tweet(args[0][0])]
         return self.shard_of(args[0])
 
     def send(self, op: str, *args: Any) -> Any:

@@ -108,6 +108,8 @@ FITTING = {
     "unlike": st.tuples(ACCOUNT, TWEET), "repost": st.tuples(ACCOUNT, ENTRY), "unrepost": st.tuples(ACCOUNT, TWEET),
     "follow_many": st.tuples(IDS, IDS),
     "tweet": st.tuples(TWEET, ACCOUNT, FACTS), "tweet_ref": st.tuples(TWEET, ACCOUNT, FACTS),
+    "seen": st.tuples(TWEET, ACCOUNT, FACTS), "lineage": st.tuples(TWEET, ACCOUNT, COUNT, FACTS),
+    "tweets": st.tuples(st.lists(TWEET, max_size=3), ACCOUNT | st.just(0), FACTS),
     "user_timeline": st.tuples(ACCOUNT, ACCOUNT, *PAGE, COUNT, COUNT, FACTS),
     "pull": st.tuples(ACCOUNT, IDS, TWEET, COUNT), "pull_after": st.tuples(ACCOUNT, IDS, TWEET, COUNT),
     "account": st.tuples(ACCOUNT),
@@ -329,7 +331,8 @@ MISPLACED = {
     "login_token": [THERE[0], b"x"], "revoke_tokens": [THERE[0], []],
     "change_password": [THERE[0], "old", "new", None, None], "update_profile": [THERE[0], {}],
     "repost": [THERE[0], ORIGINAL],
-    "account": [THERE[0]], "tweet": [TWEETS[3], 0], "token": [THERE[0], b"x"], "profile": [THERE[0], 0],
+    "account": [THERE[0]], "tweet": [TWEETS[3], 0], "seen": [TWEETS[3], 0], "lineage": [TWEETS[3], 0, 1],
+    "tweets": [[TWEETS[3], TWEETS[0]], 0], "token": [THERE[0], b"x"], "profile": [THERE[0], 0],
     "reader": [THERE[0]], "blocked_among": [THERE[0], b""], "user_timeline": [THERE[0], 0, 0, 0, 0, 20],
     "followers": [THERE[0], 0, 0, 20],
 }  # fmt: skip

@@ -5,6 +5,7 @@
 Rules of this file
 - Only public replies are counted; all are listed, and each reader is shown those that he may see, by their own shards.
 - A tweet lists its newest replies, LISTED_PER_TWEET_MAX of them; its count is of all.
+- What a tweet answers stands in the tweet; whoever follows that upwards goes from shard to shard (`lineage`).
 - A reply is listed when it arrives, whether the tweet that it answers was asked for or not; if that is gone, by nobody.
 """
 
@@ -12,10 +13,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from actors.core import limits
-from actors.core.features.counts import count
-from actors.core.flags import FLAG_UNCOUNTED
+from actors.core import arguments, limits
+from actors.core.facts import read_facts
+from actors.core.features.counts import count as count_on
+from actors.core.flags import FLAG_REPLY, FLAG_UNCOUNTED
 from actors.core.terms import Effect, Feature, Full, Key, Kind, Owner, Read, To
+from actors.core.visibility import question, reader_facts
 
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups
@@ -44,7 +47,7 @@ def on_replied(
 
     It is sent, and handled like any other, so that replicas of two versions number their messages alike.
     """
-    if count(state, tweet_id, "replies", step) and reply_id:
+    if count_on(state, tweet_id, "replies", step) and reply_id:
         if on:
             state.shelves.put(REPLY, tweet_id, reply_id, at_ms)
         else:
@@ -60,6 +63,29 @@ def answer_replies(shard: Lookups, tweet_id: int, viewer: int, before: int, coun
     return shard.page(REPLY, tweet_id, before, count) if asked is None else asked
 
 
+def answer_lineage(shard: Lookups, tweet_id: int, viewer: int, count: int, facts: Any = None) -> list[Any]:
+    """A tweet, what it answers, what that answers, and so on: `[[json object, ...], id to go on with, or 0]`.
+
+    The tweet itself comes first. It goes up to `count` tweets, as far as they are this shard's; the id is of the next
+    one, which may be gone, or not for `viewer`. 0: what is answered next, if anything, is gone or hidden from him.
+    Raises NotFoundError if the first is.
+    """
+    arguments.whole(count, 1, limits.LINEAGE_COUNT_MAX, "count")
+    entry, asked = shard.entry(tweet_id, viewer, facts)
+    known, line = reader_facts(viewer, facts), list[bytes]()
+    while asked is None:
+        line.append(shard.render(entry))
+        answered = read_facts(entry.body).in_reply_to if entry.flags & FLAG_REPLY else 0
+        if len(line) == count or not answered or shard.state.shard_of_tweet(answered) != shard.state.shard:
+            return [line, answered]
+        above = shard.state.tweets.get(answered)
+        seen = above is not None and shard.may_see(known, above)
+        if above is None or not (seen or (seen is None and facts is not None)):
+            return [line, 0]
+        entry, asked = above, question([above.orig_author]) if seen is None else None
+    return asked
+
+
 REPLIED = Effect(
     "replied", on_replied, To.TWEET, ("tweet", "step", "actor", "reply", "at_ms", "on"), short=2, undone_by="replied"
 )
@@ -67,6 +93,6 @@ REPLIED = Effect(
 FEATURE = Feature(
     "replies",
     kinds=(REPLY,),
-    reads=(Read("replies", answer_replies, Key.TWEET),),
+    reads=(Read("replies", answer_replies, Key.TWEET), Read("lineage", answer_lineage, Key.TWEET)),
     effects=(REPLIED,),
 )

@@ -19,7 +19,7 @@ import numpy as np
 from actors.core import arguments, flags, ids, limits
 from actors.core.arriving import deliver, deliver_batch, learn_originals, publish
 from actors.core.entries import VISIBILITY_FLAGS, Entry, TweetBatch, pack, visibility_of
-from actors.core.errors import ConflictError, ForbiddenError, NotFoundError, TooLargeError
+from actors.core.errors import ConflictError, ForbiddenError, MovedError, NotFoundError, TooLargeError
 from actors.core.facts import MAP_FROM_LEVEL, Facts, pack_facts, read_facts
 from actors.core.features.answers import remember_key
 from actors.core.features.replies import tell_reply
@@ -231,8 +231,37 @@ def answer_tweet(shard: Lookups, tweet_id: int, viewer: int, facts: Any = None) 
     return shard.render(entry) if asked is None else asked
 
 
+def answer_tweets(
+    shard: Lookups, tweet_ids: list[int], viewer: int, facts: Any = None
+) -> list[list[bytes | bool | None]] | list[Any]:
+    """Many tweets: `[[json object, ...]]`, None in place of one that `viewer` may not see, False of another shard's.
+
+    They are in a list of their own, so that no first None can be taken for a question.
+    Raises MovedError if the first is another shard's.
+    """
+    wanted, known = arguments.id_list(tweet_ids, limits.TWEETS_COUNT_MAX, "tweet_ids"), reader_facts(viewer, facts)
+    own = [shard.state.shard_of_tweet(tweet_id) == shard.state.shard for tweet_id in wanted]
+    if wanted and not own[0]:
+        raise MovedError(f"tweet {wanted[0]} is not on shard {shard.state.shard}")
+    answer: list[bytes | bool | None] = []
+    unknown: set[int] = set()
+    for tweet_id, mine in zip(wanted, own, strict=True):
+        entry = shard.state.tweets.get(tweet_id) if mine else None
+        seen = entry is not None and shard.may_see(known, entry)
+        if seen is None and entry is not None:
+            unknown.add(entry.orig_author)
+        answer.append(False if not mine else shard.render(entry) if seen and entry is not None else None)
+    return question(unknown) if unknown and facts is not None else [answer]
+
+
+def answer_seen(shard: Lookups, tweet_id: int, viewer: int, facts: Any = None) -> int | list[Any]:
+    """Who wrote a tweet, if there is such a one and `viewer` may see it: all that a like has to know."""
+    entry, asked = shard.entry(tweet_id, viewer, facts)
+    return entry.author_id if asked is None else asked
+
+
 def answer_tweet_ref(shard: Lookups, tweet_id: int, viewer: int, facts: Any = None) -> list[Any]:
-    """What a like, repost or reply needs to know of a tweet. A repost refers to its original's entry.
+    """What a repost needs to know of a tweet. A repost refers to its original's entry.
 
     With facts, the id of the original as well: its own shard knows best whether it may be reposted.
     """
@@ -314,6 +343,8 @@ FEATURE = Feature(
     ),
     reads=(
         Read("tweet", answer_tweet, Key.TWEET),
+        Read("tweets", answer_tweets, Key.SHARD),
+        Read("seen", answer_seen, Key.TWEET),
         Read("tweet_ref", answer_tweet_ref, Key.TWEET),
         Read("user_timeline", answer_user_timeline),
     ),
