@@ -225,20 +225,6 @@ class ClusterClient:
         deadline = asyncio.get_running_loop().time() + timeout_s
         return await self._ask(shard, timeout_s, Request(None, shard, op, args, deadline, fresh, seen))
 
-    async def scatter(
-        self, op: str, args_by_shard: dict[int, list[Any]], timeout_s: float = CALL_TIMEOUT_S
-    ) -> dict[int, Any]:
-        """Ask several shards at once and return shard -> body, in the order of args_by_shard.
-
-        Waits for all of them; then raises the first error, if any, as `call` would.
-        """
-        calls = [self.call_shard(shard, op, args, timeout_s) for shard, args in args_by_shard.items()]
-        results = await asyncio.gather(*calls, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        return dict(zip(args_by_shard, results, strict=True))
-
     def account(
         self, account_id: int, op: str, *args: Any, timeout_s: float = CALL_TIMEOUT_S
     ) -> Coroutine[Any, Any, Any]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
-import time
 from typing import Any
 
 import ray
@@ -24,7 +23,6 @@ from cluster.lane_protocol import REPLY_ERROR, error_from_reply
 from cluster.ray_options import API_PREFIX, DEFAULT_NAMESPACE, ROUTER_NAME, SHARD_PREFIX, TRENDS_NAME
 from cluster.shard_map import ShardMap
 
-READY_POLL_INTERVAL_S = 0.1
 JOIN_TIMEOUT_S = 30.0  # a router that restarts is back within seconds
 JOIN_FIRST_S = 1.0  # for one that is there; then shards are asked, which know what it says
 
@@ -141,20 +139,6 @@ def make_actor_call(actors: NamedActors) -> ActorCall:
         return body
 
     return actor_call
-
-
-def wait_until_ready(router: Any, timeout_s: float = 60.0) -> None:
-    """Block until every bucket has a live primary; for the process that started the cluster, not for coroutines.
-
-    Raises OverloadedError that names the shards that are missing, and ActorDiedError with the reason if the router's
-    own constructor refused (wrong shard count, damaged files).
-    """
-    deadline = time.monotonic() + timeout_s
-    while not ray.get(router.ready.remote(), timeout=timeout_s):
-        if time.monotonic() > deadline:
-            missing = ray.get(router.status.remote(), timeout=timeout_s)["missing_shards"]
-            raise OverloadedError(f"shards {missing} are not up after {timeout_s:.0f} s; see their logs", None, 5.0)
-        time.sleep(READY_POLL_INTERVAL_S)
 
 
 async def _join(actors: NamedActors, namespace: str) -> dict[str, Any]:

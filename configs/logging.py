@@ -24,7 +24,6 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -130,7 +129,6 @@ def configure_logging(
     stream: where to write; the current `sys.stderr` if not given. bound: says of each record whether it is written.
     """
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         _add_component(component),
@@ -158,11 +156,6 @@ def configure_logging(
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,  # module-level loggers must follow a later set-up; costs about 1 us a call
     )
-
-
-def request_scope(request_id: str, **more: Any) -> AbstractContextManager[None]:
-    """Put the request id (and more) on every event logged inside this scope, across awaits."""
-    return structlog.contextvars.bound_contextvars(request_id=request_id, **more)
 
 
 def _add_component(component: str | None) -> Processor:

@@ -21,13 +21,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from actors.core.errors import InvalidError
 
-Column = npt.NDArray[np.int64] | npt.NDArray[np.int32] | list[bytes | None] | list[str | None]
 Columns = dict[str, Any]
-"""Column values by column name, each a `Column`; Any because a column's type is only known from its table."""
+"""Column values by column name: an int64 or int32 array, or a list of bytes or str; only its table says which."""
 
 DTYPES: Mapping[str, type[np.signedinteger[Any]]] = {"BIGINT": np.int64, "INTEGER": np.int32}
 COLUMN_TYPES = (*DTYPES, "BLOB", "VARCHAR")

@@ -108,10 +108,11 @@ async def test_each_key_reaches_the_shard_that_owns_it(cluster, client):
     assert cluster.fetch_count == 1
 
 
-async def test_scatter_asks_every_shard_and_keeps_the_order(client):
-    assert await client.scatter("cards", {2: ["c"], 0: ["a"], 1: ["b"]}) == {2: [2, "c"], 0: [0, "a"], 1: [1, "b"]}
+async def test_a_shard_is_asked_by_its_number(client):
+    calls = [client.call_shard(shard, "cards", [name]) for shard, name in ((2, "c"), (0, "a"), (1, "b"))]
+    assert await asyncio.gather(*calls) == [[2, "c"], [0, "a"], [1, "b"]]
     with pytest.raises(NotFoundError):
-        await client.scatter("missing", {0: [], 1: []})
+        await client.call_shard(0, "missing", [])
 
 
 async def test_a_shard_that_does_not_exist_is_named(client):
@@ -325,11 +326,11 @@ async def test_pushes_from_every_shard_arrive(cluster):
     got = []
     client = ClusterClient(cluster.fetch_map, KEYS, "here", on_push=lambda topic, value: got.append((topic, value)))
     await client.open()
-    await client.scatter("status", {0: [], 1: [], 2: []})
+    await asyncio.gather(*(client.call_shard(shard, "status", []) for shard in range(3)))
     got.clear()
     for shard, server in cluster.servers.items():
         server.push("revoked", [shard])
-    await client.scatter("status", {0: [], 1: [], 2: []})
+    await asyncio.gather(*(client.call_shard(shard, "status", []) for shard in range(3)))
     assert sorted(got) == [("revoked", [0]), ("revoked", [1]), ("revoked", [2])]
     client.close()
 

@@ -17,9 +17,10 @@ import ray
 from ray.exceptions import RayError
 
 from actors.core.errors import NotFoundError, OverloadedError
-from cluster.connect import open_client, router_handle, wait_until_ready
+from cluster.connect import open_client, router_handle
 from cluster.ray_options import shard_actor_name
 from cluster.router_actor import start_router
+from tests.serving import wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
 
@@ -48,7 +49,7 @@ def router(namespace: str, folder: str):
     settings = {"folder": folder, "namespace": namespace}
     factory = "tests.cluster.fake_shard:make_fake_shard"
     made = start_router(folder, "test", SHARD_COUNT, factory, settings, namespace)
-    wait_until_ready(made, 30.0)
+    wait_for(lambda: ray.get(made.ready.remote(), timeout=30.0))
     return made
 
 
@@ -70,8 +71,8 @@ def status(router) -> dict:
 
 
 async def test_a_client_reaches_every_shard_over_its_lane(client):
-    answers = await client.scatter("pid", {shard: [] for shard in range(SHARD_COUNT)})
-    assert [answer[:2] for answer in answers.values()] == [["lane", 0], ["lane", 1]]
+    answers = [await client.call_shard(shard, "pid", []) for shard in range(SHARD_COUNT)]
+    assert [answer[:2] for answer in answers] == [["lane", 0], ["lane", 1]]
 
 
 async def test_starting_the_router_again_finds_the_running_one(router, namespace, folder):
@@ -111,7 +112,7 @@ async def test_a_killed_router_is_on_nobodys_path_and_remembers_everything(clien
     after = status(router)
     assert after["pid"] != before["pid"]
     assert (after["epoch"], after["cluster_id"]) == (before["epoch"], before["cluster_id"])
-    wait_until_ready(router_handle(namespace), 30.0)
+    wait_for(lambda: ray.get(router_handle(namespace).ready.remote(), timeout=30.0))
     joined = ray.get(router.join.remote())
     assert joined["lane"] == keys
     assert ray.get(router.check.remote()) == []
@@ -142,7 +143,7 @@ def test_a_router_that_refuses_its_data_says_why(router, namespace, folder):
         str(Path(folder) / "copy"), "other", 2, "tests.cluster.fake_shard:make_fake_shard", {}, namespace + "-8"
     )
     with pytest.raises(RayError, match="belongs to cluster"):
-        wait_until_ready(other, 20.0)
+        wait_for(lambda: ray.get(other.ready.remote(), timeout=20.0))
 
 
 async def test_without_a_cluster_a_client_is_told_so(namespace):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import logging
@@ -13,7 +12,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configs.logging import REDACTED, configure_logging, redact, redact_text, request_scope
+from configs.logging import REDACTED, configure_logging, redact, redact_text
 
 
 @pytest.fixture(autouse=True)
@@ -59,18 +58,6 @@ def test_the_standard_library_goes_the_same_way(output):
     logging.getLogger("uvicorn.error").warning("shutting %s", "down", extra={"auth_token": "s3cret"})
     [event] = events(output)
     assert (event["message"], event["logger"], event["auth_token"]) == ("shutting down", "uvicorn.error", REDACTED)
-
-
-async def test_request_ids_stay_with_their_task_across_awaits(output):
-    async def handle(request_id: str) -> None:
-        with request_scope(request_id, route="/feed"):
-            await asyncio.sleep(0)
-            structlog.get_logger().info("served", id=request_id)
-
-    await asyncio.gather(handle("a"), handle("b"))
-    assert all(event["request_id"] == event["id"] and event["route"] == "/feed" for event in events(output))
-    structlog.get_logger().info("after")
-    assert "request_id" not in events(output)[-1]
 
 
 @pytest.mark.parametrize(

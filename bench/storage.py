@@ -1,4 +1,4 @@
-"""Measures storage on this machine: `python -m persistence.measure [--directory DIR]`. DESIGN.md holds a run.
+"""Measures storage on this machine: `python -m bench.storage [--directory DIR]`. DESIGN.md holds a run.
 
 Prints append, group commit, a cut, replay, fold into a large table, load, and a snapshot; last the alternative that was
 turned down, the same rows under a primary key. Takes about a minute and a half, writes about 1 GB and removes it. With
