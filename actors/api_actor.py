@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import psutil
 import ray
 import structlog
@@ -172,10 +173,10 @@ class ApiCluster:
     async def _counts_trends(self) -> bool:
         try:
             async with asyncio.timeout(TRENDS_READY_S):
-                await self.trends("1h", None, None, 1)
+                found = await self.trends("1h", None, None, 1)
         except (OverloadedError, TimeoutError):
             return False
-        return True
+        return bool(orjson.loads(found)["shards"]["of"])  # none: it has just begun, and has asked nobody yet
 
 
 def pushes_to(worker: ApiWorker, drop_token: Callable[[int, bytes | None], None]) -> Callable[[str, Any], None]:

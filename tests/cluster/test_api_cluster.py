@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import orjson
+import pytest
+
 from actors.api_actor import ApiCluster
 from actors.core.ids import bucket_of_account
 from api.metrics import CLUSTER_FIGURES
@@ -34,3 +37,17 @@ async def test_a_request_reads_on_one_worker_what_it_wrote_on_another(tmp_path):
     other.close()
     for index in range(3):
         await shard.stop(index)
+
+
+@pytest.mark.parametrize(("shards", "counts"), [(0, False), (2, True)])
+async def test_trends_that_have_asked_nobody_yet_are_not_there_yet(tmp_path, monkeypatch, shards, counts):
+    async def trends(*_: object) -> bytes:
+        return orjson.dumps({"partial": True, "shards": {"answered": 0, "of": shards}, "trends": []})
+
+    shard = FakeReplicaSet(tmp_path, 1)
+    await shard.start(0)
+    api = ApiCluster(await shard.open_client(), "test", tmp_path)
+    monkeypatch.setattr(api, "trends", trends)
+    assert await api._counts_trends() is counts
+    api.close()
+    await shard.stop(0)
