@@ -122,6 +122,9 @@ class Limits(Section):
         128 * MIB, ge=MIB, description="bytes one shard holds for one other shard before it refuses writes"
     )
     tweets_per_shard_max: int = Field(100_000_000, ge=1, description="tweets that one shard's accounts may have")
+    marks_per_shard_max: int = Field(
+        200_000_000, ge=1, description="likes, likers, reposters, replies and bookmarks of one shard, 18 bytes each"
+    )
     accounts_per_shard_max: int = Field(2_000_000, ge=1, le=ROW_COUNT_MAX, description="accounts of one shard")
 
 

@@ -35,8 +35,9 @@ NOT_CACHES = {
         waiting; actors/backup_source: _serving; actors/replication: _serving
     """,
     "made of constants": """
-        api/metrics: _FIGURES; api/text_urls: _OTHER_TLDS; actors/search/engine: hangs; actors/metrics: _last
-        _last_counts _counters _gauges _histograms
+        actors/core/facts: _NOTHING; actors/core/upgrades: UPGRADES LAYOUTS; actors/moved: MOVED; actors/core/marks:
+        _own; actors/core/shelves: kinds _places; api/metrics: _FIGURES; api/text_urls: _OTHER_TLDS;
+        actors/search/engine: hangs; actors/metrics: _last _last_counts _counters _gauges _histograms
     """,
     "keyed by shards, replicas, nodes, actors, or steps of ours": """
         cluster/client: _replicas; cluster/connect: _handles; cluster/draining: homeless; cluster/elections: _locks
@@ -48,11 +49,12 @@ NOT_CACHES = {
         actors/core/parts: _new; cluster/code_on_disk: loaded; actors/shard_actor: prepare; actors/core/moving: accounts
     """,
     "a tool's, with the files that it is given": "cluster/http_loading: who; cluster/storm: _busy",
-    "the data, bounded by limits.accounts_per_shard_max and limits.tweets_per_shard_max, or on its way": """
+    "the data, bounded by limits.accounts_per_shard_max, limits.tweets_per_shard_max and limits.marks_per_shard_max, or on the way": """
         actors/core/arrivals: number_of mentions; actors/core/deliveries: backlog; actors/core/graph: author_row
         _hidden; actors/core/ids: last; actors/core/news: _tweets _accounts; actors/core/outbox: waiting;
         actors/core/people: row_of away token_owner names; actors/core/pull_logs: logs; actors/core/state: pull_shards
-        likes reposts reposts_of waking dirty_counts; actors/core/tweets: slot_of orig mentions private;
+        reposts reposts_of waking dirty_counts; actors/core/tweets: slot_of orig mentions private;
+        actors/core/marks: _places rows; actors/core/papers: _piles; actors/core/due: _times;
         actors/core/postings: _places; actors/search/tags: _pending; actors/search_postings: _unreadable
     """,
 }

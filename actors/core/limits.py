@@ -63,7 +63,7 @@ class Tuning:
     accounts_max: int = 2_000_000
     tweets_max: int = 20_000_000
     idempotency_keys_max: int = 200_000
-    marks_max: int = 100_000_000
+    marks_max: int = 200_000_000
     outbox_messages_max: int = 200_000
     outbox_bytes_max: int = 128 * 1024 * 1024
     deliver_at_once_max: int = 8_192
