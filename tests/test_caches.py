@@ -49,7 +49,7 @@ NOT_CACHES = {
         actors/core/parts: _new; cluster/code_on_disk: loaded; actors/shard_actor: prepare; actors/core/moving: accounts
     """,
     "a tool's, with the files that it is given": "cluster/http_loading: who; cluster/storm: _busy",
-    "the data, bounded by limits.accounts_per_shard_max, limits.tweets_per_shard_max and limits.marks_per_shard_max, or on the way": """
+    "the data, bounded by the settings' limits of a shard, or on its way": """
         actors/core/arrivals: number_of mentions; actors/core/deliveries: backlog; actors/core/graph: author_row
         _hidden; actors/core/ids: last; actors/core/news: _tweets _accounts; actors/core/outbox: waiting;
         actors/core/people: row_of away token_owner names; actors/core/pull_logs: logs; actors/core/state: pull_shards
