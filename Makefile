@@ -106,7 +106,7 @@ $(KERNEL_STAMP): $(RUN_STAMP) $(KERNELS)
 ifneq ($(KERNELS),)
 	@echo 'compiling the timeline kernels'
 	@rm -f actors/core/__pycache__/*.nbi actors/core/__pycache__/*.nbc
-	@$(PY) -m actors.core.kernels
+	@$(PY) -m actors.core.warm
 endif
 	@touch $@
 

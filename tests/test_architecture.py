@@ -75,6 +75,29 @@ def test_no_file_outgrows_its_readers():
     assert not long
 
 
+def imports_of_the_core() -> dict[str, set[str]]:
+    """Return the modules of the core that each of them imports, anywhere in it, for type checkers as well."""
+    paths = {}
+    for path in (ROOT / "actors/core").rglob("*.py"):
+        paths[".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")] = path
+    found: dict[str, set[str]] = {name: set() for name in paths}
+    for name, path in paths.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                for alias in node.names:
+                    module = f"{node.module}.{alias.name}"
+                    found[name] |= {module if module in paths else node.module} & paths.keys() - {name}
+    return found
+
+
+def test_the_modules_of_the_core_import_each_other_in_no_circle():
+    """What imports nothing of what is left is taken away, again and again; the rest is in a circle, or above one."""
+    left = imports_of_the_core()
+    while leaves := {name for name, imports in left.items() if not imports & left.keys()}:
+        left = {name: imports for name, imports in left.items() if name not in leaves}
+    assert not left, "\n".join(f"{name} -> {', '.join(sorted(i & left.keys()))}" for name, i in sorted(left.items()))
+
+
 def test_every_file_of_code_starts_with_what_it_is_for():
     silent = [
         str(path.relative_to(ROOT))

@@ -548,9 +548,3 @@ def oldest_of_logs(data, start, length, rows, min_id, count, out):
             taken += 1
             lo += 1
     return k
-
-
-if __name__ == "__main__":  # `make setup`. By its name: what is compiled here, in __main__, nobody would find again.
-    from actors.core import warm
-
-    warm.main()

@@ -25,6 +25,7 @@ from actors.core.moving import Outgoing, Sweeper, facts, mask_of
 from actors.core.parts import PartCheck
 from actors.core.state import ShardState
 from actors.core.terms import Prepared, nothing, same
+from actors.core.transfers import Giving
 
 OPERATIONS = (
     "freeze", "thaw", "remap", "level", "born", "drained",
@@ -102,7 +103,7 @@ class Mover:
         state.outgoing = Outgoing(state, number, wanted)
         return nothing(len(state.outgoing.accounts))
 
-    def _outgoing(self, number: int) -> Outgoing:
+    def _outgoing(self, number: int) -> Giving:
         outgoing = self.state.outgoing
         if outgoing is None or outgoing.number != number:
             raise InvalidError(f"shard {self.state.shard} gives nothing by the number {str(number)[:20]}", "number")

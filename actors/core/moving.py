@@ -27,7 +27,7 @@ Costs: giving and taking about 3 us a tweet and 0.1 us an edge; `remap` 0.05 us 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,7 @@ from actors.core.features.reposts import unlist_repost
 from actors.core.flags import KINDS
 from actors.core.people import Account
 from actors.core.terms import FULL_FROM_LEVEL, Kind, Owner
+from actors.core.transfers import Incoming
 
 if TYPE_CHECKING:
     from actors.core.state import ShardState
@@ -52,13 +53,6 @@ PART_ITEMS_BYTES = 200  # what an account without anything counts for
 SCAN_NAMES = 20_000  # names looked at for one part: 5 ms
 EDGES_OF_PART = PART_BYTES // 8
 MARKS_OF_PART = PART_BYTES // 16
-
-
-class Incoming(NamedTuple):
-    """Buckets that this shard is being given. number: the move's."""
-
-    number: int
-    buckets: frozenset[int]
 
 
 def mask_of(buckets: Iterable[int]) -> npt.NDArray[np.bool_]:

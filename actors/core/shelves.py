@@ -15,17 +15,18 @@ Costs: those of `marks.py`, and 0.5 us to find the place and note the change.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from actors.core import limits
+from actors.core.changes import Changes
 from actors.core.errors import InvalidError, OverloadedError
 from actors.core.marks import Marks
+from actors.core.people import People
 from actors.core.terms import Full, Kind, Owner
-
-if TYPE_CHECKING:
-    from actors.core.state import ShardState
+from actors.core.tweets import OwnTweets
 
 Ints = npt.NDArray[np.int64]
 _NONE: Final[Ints] = np.zeros(0, dtype=np.int64)
@@ -39,19 +40,21 @@ def _itself_if(find: Callable[[int], int | None]) -> Callable[[int], int | None]
 class Shelves:
     """The shelves of one shard. kinds: all there are, by number; set once, before anything is put."""
 
-    def __init__(self, state: ShardState) -> None:
-        self.marks = Marks(state.tuning.tidy_from)
+    def __init__(
+        self, people: People, tweets: OwnTweets, changes: Callable[[], Changes], tuning: limits.Tuning
+    ) -> None:  # fmt: skip
+        """changes: where what changes is noted now."""
+        self.marks = Marks(tuning.tidy_from)
         self.kinds: dict[int, Kind] = {}
-        self._state = state
+        self._people, self._tweets, self._changes, self._marks_max = people, tweets, changes, tuning.marks_max
         self._places: dict[int, Callable[[int], int | None]] = {}
         self._of_accounts: list[Kind] = []
         self._of_tweets: list[Kind] = []
 
     def declare(self, kinds: Iterable[Kind]) -> None:
         """Make these kinds' shelves exist, all empty."""
-        state = self._state
         find: dict[Owner, Callable[[int], int | None]] = {
-            Owner.ACCOUNT: state.people.find, Owner.TWEET: state.tweets.find,
+            Owner.ACCOUNT: self._people.find, Owner.TWEET: self._tweets.find,
         }  # fmt: skip
         for kind in kinds:
             self.marks.declare(kind.number, kind.dense)
@@ -110,7 +113,7 @@ class Shelves:
                     self._note(kind, owner, key)
 
     def _note(self, kind: Kind, owner: int, key: int) -> None:
-        self._state.changes.marks.add((kind.number, owner, key))
+        self._changes().marks.add((kind.number, owner, key))
 
     # ---- questions ----------------------------------------------------------------------------------------------
 
@@ -148,17 +151,16 @@ class Shelves:
         """Raise InvalidError if a shelf that refuses is full, OverloadedError if the shard is."""
         if kind.full is Full.REFUSE and self.count(kind, owner) >= kind.limit:
             raise InvalidError(f"an account may have {kind.limit} {kind.name}s; take some back", field)
-        most = self._state.tuning.marks_max
-        if self.marks.total >= most:
-            raise OverloadedError(f"shard {self._state.shard} holds {most} marks, its limit")
+        if self.marks.total >= self._marks_max:
+            raise OverloadedError(f"this shard holds {self._marks_max} marks, its limit")
 
     def owners_of(self, kind: Kind, places: Ints) -> Ints:
         """Return the owners of places, as `Marks.dump` gives them."""
         if not kind.dense:
             return places
         if kind.owner is Owner.ACCOUNT:
-            return self._state.people.numbered()[places]
-        return self._state.tweets.columns["tweet_id"][places]
+            return self._people.numbered()[places]
+        return self._tweets.columns["tweet_id"][places]
 
     def kinds_of(self, owner: Owner) -> list[Kind]:
         """Return the kinds that a sort of owner has."""

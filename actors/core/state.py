@@ -33,10 +33,10 @@ from actors.core.people import People
 from actors.core.pull_logs import PullLogs
 from actors.core.rings import Rings
 from actors.core.shelves import Shelves
+from actors.core.transfers import Giving, Incoming
 from actors.core.tweets import OwnTweets
 
 if TYPE_CHECKING:
-    from actors.core.moving import Incoming, Outgoing
     from actors.core.terms import Effect
 
 Ints = npt.NDArray[np.int64]
@@ -54,7 +54,7 @@ class ShardState:
         self.level = 0  # what is new up to here may be used: see `levels.py`
         self.frozen = self.thawed = 0  # number of the freeze under way, 0: none; the last one that was ended
         self.incoming: Incoming | None = None
-        self.outgoing: Outgoing | None = None  # not part of the state: see `moving.py`
+        self.outgoing: Giving | None = None  # not part of the state: see `moving.py`
         self.tuning = tuning
         self.people = People()
         self.graph = FollowGraph(self.shard_count, tuning.tidy_from)
@@ -64,7 +64,7 @@ class ShardState:
         self.pull_logs = PullLogs(self.arrivals, tuning.timeline_length)
         self.deliveries = Deliveries(self.arrivals, self.rings, self.graph, tuning.deliver_at_once_max)
         self.clock = ids.TweetIdClock()
-        self.shelves = Shelves(self)
+        self.shelves = Shelves(self.people, self.tweets, lambda: self.changes, tuning)
         self.pull_shards: dict[int, set[int]] = {}  # own pull authors -> shards that keep their log
         self.reposts: dict[int, dict[int, int]] = {}  # row -> original -> repost
         self.reposts_of: dict[int, set[int]] = {}  # original -> reposts by this shard's accounts

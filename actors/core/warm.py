@@ -159,3 +159,7 @@ def compiled() -> dict[str, int]:
         if hasattr(f, "signatures") and not name.startswith("_") and name not in inner
     }
     return {name: len(f.signatures) for name, f in found.items()}
+
+
+if __name__ == "__main__":  # `make setup`
+    main()

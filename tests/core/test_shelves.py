@@ -151,7 +151,7 @@ def test_a_shard_that_holds_all_the_marks_it_may_refuses_new_ones():
     world = World(tuning=replace(SMALL, marks_max=2))
     tweet = world.post(world.here[0])
     world.like(world.here[1], tweet)
-    with pytest.raises(OverloadedError, match="shard 0 holds 2 marks, its limit"):
+    with pytest.raises(OverloadedError, match="this shard holds 2 marks, its limit"):
         world.do("bookmark", world.here[1], tweet)
 
 

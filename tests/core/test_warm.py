@@ -1,4 +1,4 @@
-"""After `python -m actors.core.kernels` nothing is left to compile."""
+"""After `python -m actors.core.warm` nothing is left to compile."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_warm_up_drives_every_kernel():
 def test_a_cluster_compiles_nothing_after_the_warm_up():
     """Neither does the next process, as all was cached; nor does what the simulation calls have other types."""
     environ = dict(os.environ, ROOKERY_SIM_SEEDS="6")
-    for command in (["-m", "actors.core.kernels"], ["-c", SIMULATED]):
+    for command in (["-m", "actors.core.warm"], ["-c", SIMULATED]):
         result = subprocess.run(
             [sys.executable, *command], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
         )
