@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
 
 from actors.core.errors import ConflictError
@@ -31,6 +32,8 @@ from persistence.private import OTHERS
 
 OBJECT_STORE_BYTES = 128 * 1024 * 1024  # Rookery passes messages, not objects; Ray's default takes 30% of the memory
 DASHBOARD_ATTEMPT_COUNT = 3  # clusters that start at once may find the same port free
+SLOW_ATTEMPT_COUNT = 1  # more, where Ray has given itself up after its 30 s: the machine does something else
+TOO_SLOW = "timed out during startup"
 DASHBOARD_PORT_COUNT = 64  # clusters side by side on one machine
 ASK_S = 10.0  # for Ray's answer to one question
 RAY_FOLDER_FILE, RAY_FOLDER_PREFIX = "ray.folder", "rookery-"
@@ -97,6 +100,7 @@ def start_ray(settings: Settings, environment: dict[str, str]) -> Any:
     # Ray gives its workers niceness 15, so that a desktop stays smooth under batch jobs; ours answer requests.
     os.environ.setdefault("RAY_worker_niceness", "0")
     folder = make_ray_folder(settings.storage.data_dir)
+    before, slow_count = _children(), 0
     for _ in range(DASHBOARD_ATTEMPT_COUNT):
         port = first_free_port(c.dashboard_host, c.dashboard_port) if c.dashboard else c.dashboard_port
         try:
@@ -109,9 +113,18 @@ def start_ray(settings: Settings, environment: dict[str, str]) -> Any:
         except Exception as error:  # noqa: BLE001  Ray raises bare Exceptions, also when another cluster took the port
             reason = error
             ray.shutdown()
-            if "dashboard" not in str(error).lower():
+            for left in _children() - before:  # what Ray has started knows nobody who would end it
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    left.kill()
+            slow_count += TOO_SLOW in str(error)
+            if slow_count > SLOW_ATTEMPT_COUNT or not (TOO_SLOW in str(error) or "dashboard" in str(error).lower()):
                 break
     raise ConnectionError(f"Ray did not start: {str(reason).strip()[-1000:]}") from reason
+
+
+def _children() -> set[psutil.Process]:
+    """Return the processes that descend from this one."""
+    return set(psutil.Process().children(recursive=True))
 
 
 def require_ray_token(address: str) -> None:
