@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from actors.core.errors import NotFoundError
 from actors.core.ids import bucket_of_account, bucket_of_tweet
 from actors.core.terms import FULL_FROM_LEVEL
+from actors.core.visibility import is_question
 from api.services import Services
 
 ROUNDS_MAX = 64  # questions for one page; each asks about more accounts than the last, so some ten cover a long log
@@ -34,11 +35,6 @@ class TweetReference(NamedTuple):
     visibility: int
     entry: bytes
     orig_id: int
-
-
-def is_question(reply: Any) -> bool:
-    """Whether a reply is no answer yet, but of which accounts the viewer's shard has to be asked."""
-    return type(reply) is list and len(reply) == 2 and reply[0] is None
 
 
 async def ask_for_viewer(services: Services, bucket: int, op: str, args: list[Any], viewer: int) -> Any:

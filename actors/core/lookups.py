@@ -18,7 +18,7 @@ from actors.core import arguments, ids
 from actors.core.entries import Entry
 from actors.core.errors import MovedError, NotFoundError, OverloadedError
 from actors.core.render import render_tweet
-from actors.core.terms import FULL_FROM_LEVEL, Kind, Write
+from actors.core.terms import FULL_FROM_LEVEL, Kind, Prepared, Write, nothing, same
 from actors.core.visibility import ReaderFacts, Visibility, question, reader_facts
 
 if TYPE_CHECKING:
@@ -132,6 +132,17 @@ class Lookups:
     def timed(self, command: list[Any], now_ms: int) -> list[Any]:
         """Return a command with its time at the end, where all processes of the cluster take it."""
         return [*command, now_ms] if self.state.level >= FULL_FROM_LEVEL else command
+
+    def prepare_mark(self, kind: Kind, account_id: int, tweet_id: int, on: bool, command: list[Any]) -> Prepared:
+        """Check a request to set or clear a mark of an account's; the reply is whether that changed anything."""
+        self.require_level(kind.from_level)
+        self.row(account_id)
+        arguments.an_id(tweet_id, "tweet_id")
+        if self.state.shelves.contains(kind, account_id, tweet_id) == on:
+            return nothing(False)
+        if on:
+            self.state.shelves.require_room(kind, account_id, "tweet_id")
+        return Prepared(command, same)
 
     def check_room(self) -> None:
         """Raise OverloadedError if the shard takes no more tweets."""

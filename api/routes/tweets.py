@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from actors.core.errors import ForbiddenError, InvalidError, NotFoundError
 from actors.core.ids import bucket_of_account, bucket_of_tweet
+from actors.core.visibility import is_question
 from api import fields, limits
 from api.entities import find_entities, pack_entities, resolve_names
 from api.inputs import Inputs
@@ -19,7 +20,7 @@ from api.once import KEY_BYTES, key_of, write_once
 from api.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
 from api.routes.answers import json_bytes, json_value
 from api.services import Services
-from api.visible import ask_tweet, find_original, is_question, require_seen
+from api.visible import ask_tweet, find_original, require_seen
 
 router = APIRouter(tags=["tweets"])
 _TWEET_ID = path_id("tweet_id", "The tweet")

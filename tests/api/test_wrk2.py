@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import socket
 import string
 import subprocess
@@ -27,6 +26,7 @@ from tests.api.conftest import LiveServer, ServerThread, assert_error
 from tests.api.core_cluster import CoreCluster
 from tests.api.fake_cluster import FakeCluster
 from tests.api.test_schema import BOUNDED, CHECKS
+from tests.components import needs_program
 
 ON = {"wrk2_api": True, "auth_mode": "open"}
 USERS = 12
@@ -382,7 +382,7 @@ def test_every_operation_keeps_to_its_documentation(schema, method, path):
     fuzz()
 
 
-@pytest.mark.skipif(shutil.which("wrk") is None, reason="needs wrk")
+@needs_program("wrk")
 def test_wrk_with_the_mix_of_the_published_scripts_is_never_refused(base_url):
     command = ["wrk", "-t1", "-c8", "-d2s", "--timeout", "10s", "-s", str(SCRIPT), base_url]
     environ = {**os.environ, "USERS": str(USERS)}

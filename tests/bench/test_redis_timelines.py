@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import closing
 
 import pytest
@@ -13,8 +12,9 @@ from bench.peer_redis import redis_server
 from bench.processes import BenchError
 from bench.redis_timelines import ENTRIES, IDS, KINDS, SORTED, SavedRedis, timeline_bytes
 from bench.scenarios.recovery import Shards, _fill_redis, _kill_redis
+from tests.components import needs_program
 
-pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="the peer needs redis-server")
+pytestmark = needs_program("redis-server")
 TIMELINE = [((10**18 >> 1) + n * 65_536, n % 7 + 1_000) for n in range(800)]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 
 import numpy as np
 import pytest
@@ -16,8 +15,9 @@ from bench.scenarios import counting
 from bench.scenarios.celebrity import OTHERS_FOLLOWERS, PARTS, make_cast
 from bench.scenarios.fanout import MEANS, make_cases
 from bench.scenarios.lane import RedisBenchmark, compare, fill_redis, home_key
+from tests.components import needs_program
 
-needs_redis = pytest.mark.skipif(shutil.which("redis-server") is None, reason="the peer needs redis-server")
+needs_redis = needs_program("redis-server")
 
 
 # ---- who follows whom -------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import sqlite3
 from collections.abc import Iterator
@@ -47,11 +46,9 @@ from bench.search_queries import (
     plain_words,
     read_sources,
 )
+from tests.components import needs
 
-REQUIRED = "CI" in os.environ or os.environ.get("HYPOTHESIS_PROFILE") == "ci"  # nothing is skipped there
-needs_postgres = pytest.mark.skipif(
-    find_binaries() is None and not REQUIRED, reason="the peer needs PostgreSQL's server (Debian: postgresql)"
-)
+needs_postgres = needs(find_binaries(), "PostgreSQL's server (Debian: postgresql)")
 TWEETS = 2_000
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ import pytest
 
 from bench.peer_postgres import find_binaries
 from bench.scenarios import SCENARIOS
+from tests.components import REQUIRED, needs_program
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -21,7 +20,7 @@ pytestmark = [
     pytest.mark.ray,
     pytest.mark.slow,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(shutil.which("redis-server") is None, reason="the peer needs redis-server"),
+    needs_program("redis-server"),
 ]
 
 
@@ -41,7 +40,7 @@ def run_scenario(name: str, folder: Path) -> Run:
         command += ["--accounts", "1000"]
     if name == "search":
         command += ["--count", "4000"]
-    if name == "search" and find_binaries() is None and "CI" not in os.environ:
+    if name == "search" and find_binaries() is None and not REQUIRED:
         command += ["--peers", "fts5"]  # PostgreSQL isn't on every machine
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=280, check=False)
     return Run(done, folder)

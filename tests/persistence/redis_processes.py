@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import shutil
 import socket
@@ -15,8 +14,9 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.components import REQUIRED
+
 START_TIMEOUT_S = 20
-REQUIRED = "CI" in os.environ or os.environ.get("HYPOTHESIS_PROFILE") == "ci"  # nothing is skipped there
 
 
 def require_redis_server() -> None:

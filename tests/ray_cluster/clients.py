@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 
@@ -63,3 +65,18 @@ class Client(threading.Thread):
             if not page:
                 return ids
             ids += [tweet["tweet_id"] for tweet in page]
+
+
+@contextmanager
+def at_work(cluster: ServedCluster, prefix: str, count: int) -> Iterator[list[Client]]:
+    """Let so many clients write and read while the block runs."""
+    clients = [Client(cluster, f"{prefix}_{number}") for number in range(count)]
+    for client in clients:
+        client.start()
+    try:
+        yield clients
+    finally:
+        for client in clients:
+            client.done.set()
+        for client in clients:
+            client.join()

@@ -13,7 +13,7 @@ import pytest
 
 from bench.processes import REPOSITORY
 from tests.chaos.copies import map_on_disk
-from tests.ray_cluster.test_maintenance import Client
+from tests.ray_cluster.clients import Client, at_work
 from tests.serving import ServedCluster, command, served, wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
@@ -34,16 +34,8 @@ def cluster() -> Iterator[ServedCluster]:
 @contextmanager
 def clients_of(cluster: ServedCluster, prefix: str) -> Iterator[list[Client]]:
     """Write and read while the block runs; afterwards each is shown what was acknowledged, all of it and once."""
-    clients = [Client(cluster, f"{prefix}_{number}") for number in range(6)]
-    for client in clients:
-        client.start()
-    try:
+    with at_work(cluster, prefix, 6) as clients:
         yield clients
-    finally:
-        for client in clients:
-            client.done.set()
-        for client in clients:
-            client.join()
     assert [client.refused for client in clients] == [[]] * len(clients)
     for client in clients:
         assert sorted(client.served_ids()) == sorted(client.acknowledged)

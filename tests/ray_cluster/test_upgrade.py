@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from actors.core.levels import LEVEL
 from cluster.ray_options import ROUTER_NAME
 from tests.chaos.copies import map_on_disk
 from tests.old_tree import unpack_old_tree, upgrade_in_place
-from tests.ray_cluster.clients import Client
+from tests.ray_cluster.clients import Client, at_work
 from tests.serving import PATIENT, ServedCluster
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
@@ -90,21 +90,6 @@ class Watch(threading.Thread):
         return "\n" + "\n".join(self.diary)
 
 
-@contextmanager
-def clients_of(cluster: ServedCluster) -> Iterator[list[Client]]:
-    """Let clients write and read while the block runs."""
-    clients = [Client(cluster, f"client_{number}") for number in range(CLIENTS)]
-    for client in clients:
-        client.start()
-    try:
-        yield clients
-    finally:
-        for client in clients:
-            client.done.set()
-        for client in clients:
-            client.join()
-
-
 def write_on(clients: list[Client]) -> None:
     """Wait until each client has had some more writes acknowledged."""
     before = [len(client.acknowledged) for client in clients]
@@ -118,7 +103,7 @@ def test_a_cluster_of_the_commit_before_is_rolled_to_this_one_while_clients_writ
     watch = Watch(old_cluster)
     watch.start()
     try:
-        with clients_of(old_cluster) as clients:
+        with at_work(old_cluster, "client", CLIENTS) as clients:
             write_on(clients)
             watch.note("clients write; the code is replaced")
             upgrade_in_place(old_cluster.repository)

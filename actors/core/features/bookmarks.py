@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from actors.core import arguments, limits
-from actors.core.terms import Feature, Kind, Owner, Prepared, Read, Write, nothing, same
+from actors.core import limits
+from actors.core.terms import Feature, Kind, Owner, Prepared, Read, Write
 
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups
@@ -27,24 +27,12 @@ def bookmark(state: ShardState, account_id: int, tweet_id: int, on: bool, at_ms:
 
 def prepare_bookmark(shard: Lookups, now_ms: int, account_id: int, tweet_id: int) -> Prepared:
     """Bookmark a tweet; the reply is whether that is new."""
-    return _prepare(shard, now_ms, account_id, tweet_id, True)
+    return shard.prepare_mark(BOOKMARK, account_id, tweet_id, True, ["bookmark", account_id, tweet_id, True, now_ms])
 
 
 def prepare_unbookmark(shard: Lookups, now_ms: int, account_id: int, tweet_id: int) -> Prepared:
     """Take a bookmark away; the reply is whether there was one."""
-    return _prepare(shard, now_ms, account_id, tweet_id, False)
-
-
-def _prepare(shard: Lookups, now_ms: int, account_id: int, tweet_id: int, on: bool) -> Prepared:
-    """Set or clear a bookmark; the reply is whether that changed anything."""
-    shard.require_level(BOOKMARK.from_level)
-    shard.row(account_id)
-    arguments.an_id(tweet_id, "tweet_id")
-    if shard.state.shelves.contains(BOOKMARK, account_id, tweet_id) == on:
-        return nothing(False)
-    if on:
-        shard.state.shelves.require_room(BOOKMARK, account_id, "tweet_id")
-    return Prepared(["bookmark", account_id, tweet_id, on, now_ms], same)
+    return shard.prepare_mark(BOOKMARK, account_id, tweet_id, False, ["bookmark", account_id, tweet_id, False, now_ms])
 
 
 def answer_bookmarks(shard: Lookups, account_id: int, before: int, count: int) -> list[Any]:

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from actors.core import arguments, limits
+from actors.core import limits
 from actors.core.features import counts
-from actors.core.terms import Effect, Feature, Full, Key, Kind, Owner, Prepared, Read, To, Write, nothing, same
+from actors.core.terms import Effect, Feature, Full, Key, Kind, Owner, Prepared, Read, To, Write
 
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups
@@ -53,23 +53,16 @@ def on_tweet_gone(state: ShardState, source: int, account_id: int, tweet_id: int
 
 def prepare_like(shard: Lookups, now_ms: int, account_id: int, tweet_id: int) -> Prepared:
     """Like a tweet; the reply is whether that is new."""
-    return _prepare(shard, now_ms, account_id, tweet_id, True)
+    return shard.prepare_mark(
+        LIKE, account_id, tweet_id, True, shard.timed(["like", account_id, tweet_id, True], now_ms)
+    )
 
 
 def prepare_unlike(shard: Lookups, now_ms: int, account_id: int, tweet_id: int) -> Prepared:
     """Take a like back; the reply is whether there was one."""
-    return _prepare(shard, now_ms, account_id, tweet_id, False)
-
-
-def _prepare(shard: Lookups, now_ms: int, account_id: int, tweet_id: int, on: bool) -> Prepared:
-    """Set or clear a like; the reply is whether that changed anything."""
-    shard.row(account_id)
-    arguments.an_id(tweet_id, "tweet_id")
-    if shard.state.shelves.contains(LIKE, account_id, tweet_id) == on:
-        return nothing(False)
-    if on:
-        shard.state.shelves.require_room(LIKE, account_id, "tweet_id")
-    return Prepared(shard.timed(["like", account_id, tweet_id, on], now_ms), same)
+    return shard.prepare_mark(
+        LIKE, account_id, tweet_id, False, shard.timed(["like", account_id, tweet_id, False], now_ms)
+    )
 
 
 def answer_likes(shard: Lookups, account_id: int, before: int, count: int) -> list[Any]:
