@@ -77,6 +77,19 @@ def remove_ray_folder(data_dir: Path) -> None:
             note.unlink()
 
 
+def give_up_ray(data_dir: Path) -> None:
+    """Kill what this process has started, and remove the session's folder: for when Ray doesn't end in time."""
+    kill_all(_children())
+    remove_ray_folder(data_dir)
+
+
+def kill_all(processes: set[psutil.Process]) -> None:
+    """Kill processes; those that have ended meanwhile have."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
 def start_ray(settings: Settings, environment: dict[str, str]) -> Any:
     """Start a local Ray, or join the one that `cluster.ray_address` names. Returns Ray's context.
 
@@ -113,9 +126,7 @@ def start_ray(settings: Settings, environment: dict[str, str]) -> Any:
         except Exception as error:  # noqa: BLE001  Ray raises bare Exceptions, also when another cluster took the port
             reason = error
             ray.shutdown()
-            for left in _children() - before:  # what Ray has started knows nobody who would end it
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    left.kill()
+            kill_all(_children() - before)  # what Ray has started knows nobody who would end it
             slow_count += TOO_SLOW in str(error)
             if slow_count > SLOW_ATTEMPT_COUNT or not (TOO_SLOW in str(error) or "dashboard" in str(error).lower()):
                 break

@@ -15,6 +15,7 @@ import os
 import time
 import urllib.error
 import urllib.request
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from actors.launch import (
     stop_actors,
     with_stored_shards,
 )
-from actors.local_ray import remove_ray_folder, require_ray_token, start_ray
+from actors.local_ray import give_up_ray, remove_ray_folder, require_ray_token, start_ray
 from actors.progress import Bars
 from actors.ray_token import TOKEN_FILE, write_private
 from actors.signals import Signals
@@ -107,7 +108,8 @@ def _serve(settings: Settings, sample: bool, signals: Signals, out: Console, err
         signals.wait()
     finally:
         if signals.told:
-            signals.stop_within(c.stop_ms / 1000 + GIVE_UP_S)
+            give_up = (lambda: None) if c.ray_address else partial(give_up_ray, data_dir)
+            signals.stop_within(c.stop_ms / 1000 + GIVE_UP_S, give_up)
         _stop(settings, api_workers, started, err)
 
 

@@ -77,18 +77,24 @@ class Signals:
             if make_was_interrupted():
                 self._told.set()
 
-    def stop_within(self, seconds: float) -> None:
-        """From now on only further signals count, and in so many seconds this process ends, whatever hangs."""
+    def stop_within(self, seconds: float, at_last: Callable[[], None]) -> None:
+        """From now on only further signals count, and in so many seconds this process ends, whatever hangs.
+
+        at_last: is called before that, on another thread, if it comes to it.
+        """
         self.starting = False
         self._told.set()
-        timer = threading.Timer(seconds, self._give_up, [seconds])
+        timer = threading.Timer(seconds, self._give_up, [seconds, at_last])
         timer.daemon = True
         timer.start()
 
-    def _give_up(self, seconds: float) -> None:
+    def _give_up(self, seconds: float, at_last: Callable[[], None]) -> None:
         with contextlib.suppress(Exception):  # a console that is gone must not keep us
             self._tell(f"not everything has stopped within {seconds:.0f} s; what was acknowledged is in the journals")
-        os._exit(0)
+        try:
+            at_last()
+        finally:
+            os._exit(0)
 
 
 def make_was_interrupted() -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.serving import ServedCluster, served, wait_for
+from tests.serving import START_TIMEOUT_S, ServedCluster, served, wait_for
 
 pytestmark = pytest.mark.ray
 WORDS = (
@@ -95,9 +95,9 @@ def people(cluster: ServedCluster) -> tuple[Client, Client, Client]:
     return tuple(Client(cluster.port, name) for name in ("ada_lovelace", "grace_h", "linus"))  # type: ignore[return-value]
 
 
-def soon(look: Callable[[], Any], wanted: Any, within_s: float = 10.0) -> None:
-    """Wait until look() is what is wanted."""
-    deadline = time.monotonic() + within_s
+def soon(look: Callable[[], Any], wanted: Any) -> None:
+    """Wait until look() is what is wanted; an engine goes behind everything else that a machine does."""
+    deadline = time.monotonic() + START_TIMEOUT_S
     while (last := look()) != wanted:
         assert time.monotonic() < deadline, f"still {last}, not {wanted}"
         time.sleep(0.05)

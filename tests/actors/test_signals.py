@@ -1,0 +1,42 @@
+"""What a stop does that takes too long."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import psutil
+
+from actors.local_ray import RAY_FOLDER_FILE
+
+HANGS = """
+import functools, subprocess, sys, time
+from pathlib import Path
+from actors.local_ray import give_up_ray, make_ray_folder
+from actors.signals import Signals
+data = Path(sys.argv[1])
+(make_ray_folder(data) / "session").mkdir()
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(child.pid, flush=True)
+Signals(print).stop_within(0.1, functools.partial(give_up_ray, data))
+time.sleep(600)
+"""
+
+
+def test_what_hangs_is_given_up_with_status_0_and_leaves_neither_processes_nor_the_folder(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", HANGS, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    child, said = done.stdout.splitlines()
+    assert said == "not everything has stopped within 0 s; what was acknowledged is in the journals"
+    assert not psutil.pid_exists(int(child)) or psutil.Process(int(child)).status() == psutil.STATUS_ZOMBIE
+    assert not (tmp_path / RAY_FOLDER_FILE).exists()
+
+
+def test_a_failure_at_the_end_does_not_keep_it():
+    script = "import time; from actors.signals import Signals; Signals(print).stop_within(0.1, lambda: 1 / 0)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{script}; time.sleep(600)"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0
