@@ -24,6 +24,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.core.errors import OverloadedError
 from actors.core.levels import LEVEL
+from actors.garbage import collect_seldom
 from api.positions import positions_of_request
 from api.worker import ApiWorker
 from cluster.client import CALL_TIMEOUT_S, OPENED, ClusterClient
@@ -222,8 +223,8 @@ class ApiActor:
         while True:
             try:
                 port = await self._worker.start()
-                gc.collect()
-                gc.freeze()  # the imports alone make a full collection take 60 ms, and they live as long as we do
+                gc.collect()  # the imports alone make a full collection take 60 ms
+                collect_seldom()
                 return port
             except OverloadedError as error:
                 self._log.warning("the API waits for the cluster", reason=error.message)

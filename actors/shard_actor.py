@@ -36,6 +36,7 @@ from actors.core.features import HIDING, READS, WRITES
 from actors.core.levels import LEVEL
 from actors.core.verify import check, digest
 from actors.exchange import Exchange
+from actors.garbage import collect_seldom
 from actors.handover import Handover
 from actors.home_requests import HomeRequests
 from actors.lane_listening import listen
@@ -61,9 +62,6 @@ from configs.settings import Settings
 
 TIDY_PAUSES = 20  # length of the pause after a step of tidying memory, in steps of about 1 ms: 5 % of a core
 TICK_S = 1.0  # segment limits, reads of the day and the calendar are looked at this often
-# Requests and commands leave no cycles behind, so collecting every 700 allocations finds nothing. A full collection
-# walks all that has come since the recovery, some 0.5 us an object; now these are 50 million allocations apart.
-GC_THRESHOLDS = (20_000, 50, 50)
 OTHER_READS = SEARCH | {"home", "home_ids", "at"}
 T = TypeVar("T")
 # A piece of a large delivery: what other requests wait for it, and the fewest followers (their rings may all grow into
@@ -148,8 +146,7 @@ class ShardActor:
             raise
         finally:
             gc.enable()
-        gc.set_threshold(*GC_THRESHOLDS)
-        gc.freeze()  # what recovery built lives as long as the process: collections needn't walk it
+        collect_seldom()
         self.log.info(
             "shard recovered", position=storage.replica.state.position, accounts=len(storage.replica.state.people),
             replayed=storage.report.records_replayed, cut_bytes=storage.report.cut_bytes,

@@ -18,6 +18,8 @@ from actors.core.errors import MalformedError, RookeryError
 from api.errors import HeadTooLargeError, UriTooLongError
 from api.limits import CONTENT_TYPE_BYTES_MAX, HEAD_BYTES_MAX, HOST_BYTES_MAX, PATH_BYTES_MAX
 
+_BEARER = b"\r\nauthorization: bearer "
+_LOOKED_AT_BYTES = 4 * 1024
 # reg-name or IPv4, or an IP literal, and a port (RFC 3986, section 3.2): what a browser can send, and nothing to quote.
 _AUTHORITY = re.compile(
     rb"(?:(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*+|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?",
@@ -43,6 +45,20 @@ def problem_of(url: bytes, headers: Iterable[tuple[bytes, bytes]], is_http_1_0: 
     if len(url) > PATH_BYTES_MAX and url.partition(b"?")[0][PATH_BYTES_MAX:]:
         return UriTooLongError(f"the path has more than {PATH_BYTES_MAX} bytes")
     return None
+
+
+def bearer_in(data: bytes) -> str | None:
+    """Return the token in the Authorization header of a head that has just begun to come, None if none is seen; 1 us.
+
+    For what goes first only: nothing is refused or allowed for it.
+    """
+    head = data[:_LOOKED_AT_BYTES]
+    begin = head.lower().find(_BEARER)
+    if begin < 0:
+        return None
+    begin += len(_BEARER)
+    end = head.find(b"\r\n", begin)
+    return head[begin:end].decode("latin-1") if begin < end else None
 
 
 def size_of(url: bytes, headers: Iterable[tuple[bytes, bytes]]) -> int:

@@ -40,6 +40,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._services = services
         self.is_held = False  # nothing is read for a while
         self._is_at_figures = False  # it has come to the port at which figures are served, and nothing else
+        self._address: str | None = None  # what this connection counts for; None: nobody's share
         self._refused = False  # nothing that comes now is looked at
         self._lingers = False
         self._head_open = True  # all has come of the last request that has begun, if there was one
@@ -52,7 +53,8 @@ class BoundedConnection(HttpToolsProtocol):
         super().connection_made(transport)
         self._is_at_figures = self._services.probes.is_at_figures(self.server)
         peer = self.client[0] if self.client else ""
-        refusal = self._services.connections.admit(self, self._services.limiter.connection_address(peer))
+        self._address = self._services.limiter.connection_address(peer)
+        refusal = self._services.connections.admit(self, self._address)
         if refusal is not None:
             self._write_and_close(refusal)
             return
@@ -63,6 +65,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._services.connections.forget(self)
         self._cancel_read_timer()
         self._cancel_write_timer()
+        self._unset_keepalive_if_required()  # uvicorn's own does that only for a client that closes in order
         super().connection_lost(exc)
 
     def hold(self, cost: int = 1) -> None:

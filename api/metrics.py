@@ -58,6 +58,8 @@ _OWN_FIGURES = (
     ("bodies_displaced", "Of those, given up for others since the start"),
     ("bodies_too_slow", "Requests refused since the start because their bodies came too slowly"),
     ("rate_limited", "Requests refused by a rate limit since the start"),
+    ("waiting_for_a_turn", "Connections whose bytes wait for a turn of the event loop"),
+    ("put_aside", "How often bytes of a connection had to wait for a turn of the event loop"),
     ("passwords_waiting", "Passwords that wait to be hashed"),
     ("token_cache_hits", "Tokens found in the cache since the start"),
     ("token_cache_misses", "Tokens asked of their shard since the start"),

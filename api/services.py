@@ -12,6 +12,7 @@ from api.admission import Gate
 from api.auth import Authenticator
 from api.bodies import Bodies
 from api.connections import Connections
+from api.fair_turns import FairTurns
 from api.links import Origins
 from api.login_attempts import LoginAttempts
 from api.metrics import Metrics
@@ -62,6 +63,7 @@ class Services:
         self.probes = Probes(self, clock)
         self._in_flight_count_max = settings.in_flight_count_max
         self.refusals = RefusalPace(clock)
+        self.turns = FairTurns()
         self.connections = Connections(settings.connection_count_max, settings.address_connection_count_max)
         self.bodies = Bodies(settings.connection_count_max, settings.body_bytes_max)
         self.token_paths: Sequence[re.Pattern[str]] = ()  # of routes that take a token
@@ -127,6 +129,8 @@ class Services:
             "reads_bound": self.reads.count_bound,
             "writes_bound": self.writes.count_bound,
             "rate_limited": self.limiter.refused_count + self.logins.refused_count,
+            "waiting_for_a_turn": len(self.turns),
+            "put_aside": self.turns.put_aside_count,
             "passwords_waiting": self.passwords.line.waiting_count,
             "token_cache_hits": self.auth.hit_count,
             "token_cache_misses": self.auth.miss_count,

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
@@ -56,6 +57,7 @@ PushCallback = Callable[[str, Any], None]
 Done = Callable[[Any, Exception | None], None]  # (body, None) or (None, error)
 
 TICK_S = 0.05  # how exactly deadlines are kept; a scan of 1,024 requests costs 50 us
+FAILED_PER_TURN = 2  # requests that are told so in one turn of the loop
 _CALLBACK_FAILED = "what was to be done with a lane's reply failed"
 STALL_TIMEOUT_S = 5.0  # when a request times out and nothing at all came for so long, the peer is taken for dead
 
@@ -144,8 +146,13 @@ class LaneClient(asyncio.Protocol):
             self._transport = None
         self._out.clear()
         pending, self._pending = self._pending, {}
-        for request_id, (done, _) in pending.items():
-            _end(done, None, LaneDisconnected(reason, written=request_id <= self._written_id))
+        written_id = self._written_id
+        self._fail_some(
+            deque(
+                (done, LaneDisconnected(reason, written=request_id <= written_id))
+                for request_id, (done, _) in pending.items()
+            )
+        )
         if self._connected and self._on_close is not None:
             self._on_close()
 
@@ -230,11 +237,24 @@ class LaneClient(asyncio.Protocol):
             return
         now = self._loop.time()
         late = [request_id for request_id, (_, deadline) in pending.items() if deadline <= now]
-        for request_id in late:
-            _end(pending.pop(request_id)[0], None, LaneTimeout("the shard did not answer in time"))
+        self._fail_some(
+            deque((pending.pop(request_id)[0], LaneTimeout("the shard did not answer in time")) for request_id in late)
+        )
         if late and now - self._heard_at > self.stall_timeout_s:
             self._shut(f"the shard has sent nothing for {self.stall_timeout_s} s")
         self._loop.call_later(TICK_S, self._tick)
+
+    def _fail_some(self, ended: deque[tuple[Done, Exception]]) -> None:
+        """Tell whoever asked that there is no answer, a few in each turn of the loop.
+
+        Who is told goes on in a task, as a rule, for a third of a millisecond: a thousand of them in one turn would be
+        a third of a second in which nobody else is served.
+        """
+        for _ in range(min(FAILED_PER_TURN, len(ended))):
+            done, error = ended.popleft()
+            _end(done, None, error)
+        if ended:
+            self._loop.call_soon(self._fail_some, ended)
 
     # -- replies -------------------------------------------------------------------------------------------------
 

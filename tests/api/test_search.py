@@ -28,14 +28,14 @@ def core() -> Iterator[CoreCluster]:
 @pytest.fixture(scope="module")
 def server(core: CoreCluster) -> Iterator[LiveServer]:
     """Nothing is repeated here, so that each answer is of its moment; `repeating` has the cache."""
-    with ServerThread({"search_cache_s": 0, "search_timeout_s": 1.0}, core) as live:
+    with ServerThread({"search_cache_s": 0}, core) as live:
         live.fake = None
         yield live
 
 
 @pytest.fixture(scope="module")
 def repeating(core: CoreCluster, server: LiveServer) -> Iterator[LiveServer]:
-    with ServerThread({"search_cache_s": 60.0, "search_timeout_s": 1.0}, core) as live:
+    with ServerThread({"search_cache_s": 60.0}, core) as live:
         yield live
 
 

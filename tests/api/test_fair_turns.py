@@ -1,0 +1,359 @@
+"""Whoever asks a little is answered beside those who ask much, and what waits for its turn loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import random
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import uvloop
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api import fair_turns
+from api.fair_turns import FairTurns
+from api.heads import bearer_in
+from api.http_protocol import ASIDE_COUNT_MAX, BoundedHttpProtocol
+from tests.api.conftest import LiveServer, ServerThread
+from tests.api.test_home_exchange import read_answers
+
+ASKED = b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n"
+POSTED = b"POST /tweet HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 38\r\n\r\n"
+
+
+class Connection:
+    """Somebody who waits for a turn."""
+
+    def __init__(self, turns: FairTurns, name: str, order: list[str], work_s: float = 0.0) -> None:
+        self._turns, self._name, self._order, self._work_s = turns, name, order, work_s
+
+    def put_aside(self, size_bytes: int = 1) -> bool:
+        return self._turns.put_aside(self, self._name.partition(":")[0], size_bytes)
+
+    def take_turn(self) -> None:
+        self._order.append(self._name)
+        until_s = time.perf_counter() + self._work_s
+        while time.perf_counter() < until_s:
+            continue
+
+
+async def all_taken(turns: FairTurns) -> None:
+    """Return once nobody waits."""
+    while turns:  # noqa: ASYNC110 - turns of the loop are what is waited for
+        await asyncio.sleep(0)
+
+
+def taken(*names: str, work_s: float = fair_turns.TURN_S) -> list[str]:
+    """Put connections aside, named address:number, and return the order in which they have their turns."""
+
+    async def run() -> list[str]:
+        turns, order = FairTurns(), list[str]()
+        assert turns.has_room()
+        for name in names:
+            assert Connection(turns, name, order, work_s).put_aside()
+        turns.check()
+        while turns:
+            await asyncio.sleep(0)
+            turns.check()
+        return order
+
+    return asyncio.run(run())
+
+
+def test_each_address_has_its_turn_however_much_another_asks():
+    assert taken("a:1", "a:2", "a:3", "b:1", "c:1") == ["a:1", "b:1", "c:1", "a:2", "a:3"]
+
+
+def test_an_address_that_begins_to_ask_goes_before_those_that_have_asked_all_along_but_once():
+    async def run() -> list[str]:
+        turns, order = FairTurns(), list[str]()
+        for number in range(20):
+            Connection(turns, f"{number % 5}:{number}", order, fair_turns.TURN_S).put_aside()
+        for _ in range(7):  # every address has had a turn
+            await asyncio.sleep(0)
+        before = len(order)
+        for number in range(3):
+            Connection(turns, f"new:{number}", order, fair_turns.TURN_S).put_aside()
+        await all_taken(turns)
+        return order[before:]
+
+    order = asyncio.run(run())
+    assert order[0] == "new:0"
+    assert order.index("new:1") >= 5  # from then on it is one of them
+
+
+def test_an_address_that_comes_again_and_again_as_if_it_were_new_waits_like_the_others():
+    async def run() -> Counter[str]:
+        turns, order = FairTurns(), list[str]()
+        for number in range(200):
+            Connection(turns, f"patient:{number}", order, fair_turns.TURN_S).put_aside()
+        while len(order) < 100:
+            if not any(str(group) == "again" and waiting for group, waiting in turns._groups.items()):
+                Connection(turns, "again:0", order, fair_turns.TURN_S).put_aside()
+            await asyncio.sleep(0)
+        return Counter(name.partition(":")[0] for name in order)
+
+    counts = asyncio.run(run())
+    assert abs(counts["again"] - counts["patient"]) <= 2
+
+
+def test_the_loop_looks_at_its_sockets_between_turns():
+    async def run() -> int:
+        turns, order = FairTurns(), list[str]()
+        for number in range(10):
+            Connection(turns, f"a:{number}", order, fair_turns.TURN_S).put_aside()
+        rounds = 0
+        while turns:
+            await asyncio.sleep(0)
+            rounds += 1
+        return rounds
+
+    assert asyncio.run(run()) >= 10
+
+
+def test_a_turn_has_room_until_its_time_is_used_up_or_somebody_waits():
+    async def run() -> None:
+        turns, order = FairTurns(), list[str]()
+        assert turns.has_room()
+        turns.charge(fair_turns.TURN_S)
+        assert not turns.has_room()
+        await asyncio.sleep(0)
+        assert turns.has_room()
+        Connection(turns, "a:1", order).put_aside()
+        assert not turns.has_room()
+
+    asyncio.run(run())
+
+
+def test_what_is_put_aside_is_bounded_and_who_finds_no_room_changes_nothing():
+    async def run() -> None:
+        turns, order = FairTurns(), list[str]()
+        large, small = Connection(turns, "a:1", order), Connection(turns, "b:1", order)
+        assert large.put_aside(fair_turns.BYTES_MAX - 1)
+        assert not small.put_aside(2)
+        assert not large.put_aside(2)
+        assert small.put_aside(1)
+        turns.check()
+        turns.forget(large)
+        turns.forget(large)
+        turns.check()
+        assert len(turns) == 1
+
+    asyncio.run(run())
+
+
+@given(st.lists(st.tuples(st.sampled_from(["put", "forget", "turn"]), st.integers(0, 7), st.integers(1, 99))))
+def test_whatever_comes_and_goes_everybody_has_as_many_turns_as_bytes_were_put_aside(steps):
+    async def run() -> None:
+        turns, order = FairTurns(), list[str]()
+        connections = [Connection(turns, f"{number % 3}:{number}", order) for number in range(8)]
+        due: Counter[str] = Counter()
+        waiting: set[int] = set()
+        for what, number, size_bytes in steps:
+            if what == "put":
+                connections[number].put_aside(size_bytes)
+                waiting.add(number)
+            elif what == "forget":
+                turns.forget(connections[number])
+                waiting.discard(number)
+            else:
+                await all_taken(turns)
+                due.update(connections[each]._name for each in waiting)
+                waiting.clear()
+            turns.check()
+        await all_taken(turns)
+        due.update(connections[each]._name for each in waiting)
+        assert Counter(order) == due
+        await asyncio.sleep(0)
+        assert not turns._groups  # what has had its turn is forgotten
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("head", "token"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer rk_abc\r\n\r\n", "rk_abc"),
+        (b"GET / HTTP/1.1\r\nauthorization: bearer rk_abc\r\n\r\n", "rk_abc"),
+        (b"GET / HTTP/1.1\r\nAUTHORIZATION: BEARER \xff\r\n\r\n", "\xff"),
+        (b"GET / HTTP/1.1\r\nAuthorization: Bearer rk_abc", None),
+        (b"GET / HTTP/1.1\r\nAuthorization: Basic rk_abc\r\n\r\n", None),
+        (b"GET / HTTP/1.1\r\nAuthorization: Bearer \r\n\r\n", None),
+        (b"GET /" + b"a" * 5_000 + b" HTTP/1.1\r\nAuthorization: Bearer rk_abc\r\n\r\n", None),
+        (b"", None),
+    ],
+    ids=["as usual", "in lower case", "no ASCII", "unfinished", "another scheme", "empty", "far behind", "nothing"],
+)
+def test_a_token_is_seen_before_the_head_is_parsed(head, token):
+    assert bearer_in(head) == token
+
+
+# -- on connections ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def live() -> Iterator[LiveServer]:
+    with ServerThread() as running:
+        yield running
+
+
+@pytest.fixture
+def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have everything put aside that may be."""
+    monkeypatch.setattr(FairTurns, "has_room", lambda self: False)
+
+
+@contextlib.contextmanager
+def connected(live: LiveServer) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", int(live.base_url.rpartition(":")[2])), 10) as sock:
+        sock.settimeout(60)
+        yield sock
+
+
+@pytest.mark.usefixtures("no_room")
+@pytest.mark.parametrize("sizes", [[10], [1], [3, 50, 7], [1_000]], ids=str)
+def test_requests_in_pieces_that_wait_for_their_turns_are_answered_in_order(live, sizes):
+    body = b'{"user_id": "1", "status": "good day"}'
+    sent = (ASKED + POSTED + body) * 5
+    with connected(live) as sock:
+        at, number = 0, 0
+        while at < len(sent):
+            size = sizes[number % len(sizes)]
+            sock.sendall(sent[at : at + size])
+            at, number = at + size, number + 1
+        assert [status for status, _, _ in read_answers(sock, 10)] == [404, 401] * 5
+
+
+@pytest.mark.usefixtures("no_room")
+def test_who_sends_many_pieces_while_he_waits_is_not_read_and_then_is(live):
+    held: list[BoundedHttpProtocol] = []
+    with connected(live) as sock, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(FairTurns, "_next", lambda turns: held.extend(turns._waiting))  # nobody has a turn for now
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for at in range(ASIDE_COUNT_MAX + 2):
+            sock.sendall(ASKED[at : at + 1])
+            time.sleep(0.02)
+        services = live.worker._services
+        assert services is not None
+        (connection,) = services.turns._waiting
+        assert isinstance(connection, BoundedHttpProtocol)
+        assert connection.flow.read_paused
+        patched.undo()
+        patched.setattr(FairTurns, "has_room", lambda self: False)
+        loop = live.worker._serving.get_loop()  # type: ignore[union-attr]
+        loop.call_soon_threadsafe(services.turns._next)
+        sock.sendall(ASKED[ASIDE_COUNT_MAX + 2 :])
+        assert read_answers(sock, 1)[0][0] == 404
+
+
+@pytest.mark.usefixtures("no_room")
+def test_who_shows_a_token_that_is_known_does_not_wait(live, monkeypatch):
+
+    put_aside: list[bytes] = []
+    real = BoundedHttpProtocol._put_aside
+
+    def noted(self: Any, data: bytes) -> bool:
+        put_aside.append(data)
+        return real(self, data)
+
+    with httpx.Client(base_url=live.base_url) as http:
+        user = http.post("/api/v1/users", json={"username": "ada", "password": "long enough"}).json()
+        signed = {"authorization": f"Bearer {user['auth_token']}"}
+        read = f"/feed?user_id={user['user_id']}"
+        assert http.get(read, headers=signed).status_code == 200  # the token is known from now on
+        monkeypatch.setattr(BoundedHttpProtocol, "_put_aside", noted)
+        assert http.get(read, headers=signed).status_code == 200
+        assert http.post("/api/v1/tweet", json={"status": "hello"}, headers=signed).status_code == 201
+        assert not put_aside
+        assert http.get(read).status_code == 401
+        assert http.get(read, headers={"authorization": signed["authorization"] + "x"}).status_code == 401
+        assert len(put_aside) == 2
+
+
+def test_a_stranger_with_many_connections_lets_one_with_a_token_go_first(live):
+
+    services = live.worker._services
+    assert services is not None
+    with httpx.Client(base_url=live.base_url) as http:
+        user = http.post("/api/v1/users", json={"username": "bob", "password": "long enough"}).json()
+        read = f"GET /feed?user_id={user['user_id']} HTTP/1.1\r\nHost: x\r\n"
+        signed = f"{read}Authorization: Bearer {user['auth_token']}\r\n\r\n".encode()
+        with connected(live) as mine, contextlib.ExitStack() as opened:
+            mine.sendall(signed)
+            assert read_answers(mine, 1)[0][0] == 200
+            strangers = [opened.enter_context(connected(live)) for _ in range(200)]
+            held = asyncio.run_coroutine_threadsafe(_hold_loop(0.3), live.worker._serving.get_loop())  # type: ignore[union-attr]
+            time.sleep(0.1)  # the loop stands still: all of this comes in one turn
+            for stranger in strangers:
+                stranger.sendall(ASKED)
+            mine.sendall(signed)
+            held.result(60)
+            assert read_answers(mine, 1)[0][0] == 200
+            waiting = len(services.turns)
+            for stranger in strangers:
+                assert read_answers(stranger, 1)[0][0] == 404
+    assert services.turns.put_aside_count
+    assert waiting  # strangers were still to be looked at when the answer was there
+
+
+async def _hold_loop(seconds: float) -> None:
+    time.sleep(seconds)  # noqa: ASYNC251 - that is what it is for
+
+
+def connections() -> int:
+    return sum(type(each) is BoundedHttpProtocol for each in gc.get_objects())
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", ASKED, ASKED * 3, POSTED, POSTED + b"x" * 38, b"nonsense\r\n\r\n", ASKED[:9],
+     b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /feed?user_id=7 HTTP/1.1\r\nHost: x\r\n\r\n"],
+    ids=["nothing", "a request", "requests", "half a post", "a post", "nonsense", "half a head", "a probe", "a read"],
+)  # fmt: skip
+def test_a_connection_that_is_closed_is_freed_without_a_collection(live, sent):
+    uvloop_is_used = type(live.worker._serving.get_loop()) is uvloop.Loop  # type: ignore[union-attr]
+    assert uvloop_is_used
+    gc.collect()
+    gc.disable()
+    try:
+        before = connections()
+        with connected(live) as sock:
+            sock.sendall(sent)
+            time.sleep(0.05)
+        deadline = time.monotonic() + 60
+        while connections() > before:
+            assert time.monotonic() < deadline, "it is in a circle"
+            time.sleep(0.01)
+    finally:
+        gc.enable()
+
+
+def test_what_has_a_fault_while_it_has_its_turn_loses_its_connection_and_nobody_else_does(live, monkeypatch):
+    real, faults = BoundedHttpProtocol._work_on, [RuntimeError("a defect")]
+
+    def fails_once(self: Any, data: bytes) -> None:
+        if faults and data.startswith(b"GET /fails"):
+            raise faults.pop()
+        real(self, data)
+
+    monkeypatch.setattr(FairTurns, "has_room", lambda self: False)
+    monkeypatch.setattr(BoundedHttpProtocol, "_work_on", fails_once)
+    with connected(live) as one, connected(live) as other:
+        one.sendall(ASKED.replace(b"nowhere", b"fails"))
+        other.sendall(ASKED)
+        assert read_answers(other, 1)[0][0] == 404
+        with contextlib.suppress(ConnectionResetError):
+            assert one.recv(1) == b""
+
+
+def test_random_orders_of_coming_are_all_served():
+    names = [f"{random.Random(seed).randrange(4)}:{seed}" for seed in range(50)]
+    assert sorted(taken(*names, work_s=0.0)) == sorted(names)
