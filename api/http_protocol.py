@@ -109,10 +109,16 @@ class BoundedHttpProtocol(BoundedConnection):
 
     def data_received(self, data: bytes) -> None:
         """Work on what has come, or put it aside until there is a turn for it."""
-        if self._aside or not (self._refused or self._services.turns.has_room()):
-            if not self._aside and self._head_open and not self._head_bytes:
+        known = self._known_head
+        if self._aside:
+            if self._put_aside(data):
+                return
+        elif not (self._goes_first and known and data.endswith(known)) and not (
+            self._refused or self._services.turns.has_room()
+        ):
+            if self._head_open and not self._head_bytes:
                 self._goes_first = self._services.auth.believes(heads.bearer_in(data))
-            if (self._aside or not self._goes_first) and self._put_aside(data):
+            if not self._goes_first and self._put_aside(data):
                 return
         self._work_on(data)
 
@@ -200,6 +206,7 @@ class BoundedHttpProtocol(BoundedConnection):
         end_of_line = data.find(b" HTTP/1.1\r\n")
         if end_of_line > 0 and data.startswith(b"GET ") and data.find(b"\r\n\r\n") == len(data) - 4:
             self._known_head = data[end_of_line:]
+            self._goes_first = self._services.auth.believes(heads.bearer_in(data))
 
     def _repeat(self, data: bytes) -> bool:
         """Answer a read that differs from the last one of this connection in its URL only, without the parser.

@@ -399,9 +399,13 @@ def test_both_ways_repeat_each_others_answers(short_ways):
 class Slow(FakeCluster):
     """Searches take as long as a test says."""
 
+    is_held = False
+
     async def call_shard(self, shard: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
         if op == "search":
             await asyncio.sleep(self.delay_s)
+            while self.is_held:  # noqa: ASYNC110 - a test ends it from another thread
+                await asyncio.sleep(0.005)
         return await super().call_shard(shard, op, args, timeout_s)
 
 
@@ -411,15 +415,17 @@ def test_searches_under_way_are_shared_by_both_ways():
         for _ in range(3):
             tweet(http, made, "word")
         live.fake.calls.clear()
-        live.fake.delay_s = 0.4
+        live.fake.is_held = True
         got: list[bytes] = []
 
         def ask(headers: dict[str, str]) -> None:
-            got.append(httpx.get(f"{live.base_url}{URL}", headers=headers).content)
+            got.append(httpx.get(f"{live.base_url}{URL}", headers=headers, timeout=60).content)
 
         threads = [threading.Thread(target=ask, args=(headers,)) for headers in ({}, LONG_WAY, {}, LONG_WAY, {})]
         for thread in threads:
             thread.start()
+        wait_for_in_flight(services_of(live), 5)
+        live.fake.is_held = False
         for thread in threads:
             thread.join()
         assert len(got) == 5
@@ -432,14 +438,16 @@ def test_searches_under_way_are_shared_by_both_ways():
 def test_a_client_that_goes_away_takes_nothing_from_the_others(cache_s):
     with open_server(Slow(), search_cache_s=cache_s) as (live, sock):
         services = services_of(live)
-        live.fake.delay_s = 0.4
+        live.fake.is_held = True
         sock.sendall(get(URL))
         wait_for_in_flight(services, 1)
         got: list[int] = []
-        other = threading.Thread(target=lambda: got.append(httpx.get(f"{live.base_url}{URL}").status_code))
+        url = f"{live.base_url}{URL}"
+        other = threading.Thread(target=lambda: got.append(httpx.get(url, timeout=60).status_code))
         other.start()
         wait_for_in_flight(services, 2)
         sock.close()
+        live.fake.is_held = False
         other.join()
         assert got == [200]
         wait_for_in_flight(services, 0)

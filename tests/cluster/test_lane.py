@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 
 from actors.core.errors import ConflictError, InvalidError, OverloadedError, RookeryError, TooLargeError
+from cluster.lane_client import FAILED_PER_TURN
 from cluster.lane_protocol import (
     FRAME_BYTES_MAX,
     IN_FLIGHT_COUNT_MAX,
@@ -169,6 +170,30 @@ async def test_a_request_without_an_answer_times_out_and_its_late_reply_is_ignor
     await until(lambda: held)
     held.pop().reply("in time")
     assert await future == "in time"
+
+
+@pytest.mark.parametrize("ending", ["late", "disconnected"])
+async def test_who_gets_no_answer_is_told_so_a_few_in_each_turn_of_the_loop(make_server, connect, tmp_path, ending):
+    client = await connect(await start(make_server(lambda request: None), "unix", tmp_path))
+    turn, told = [0], dict[int, tuple[int, Exception]]()
+
+    def count() -> None:
+        turn[0] += 1
+        if len(told) < 20:
+            asyncio.get_running_loop().call_soon(count)
+
+    count()
+    for number in range(20):
+        timeout_s = 0.05 if ending == "late" else 60.0
+        client.send("n", [], timeout_s, lambda _, error, number=number: told.update({number: (turn[0], error)}))
+    if ending == "disconnected":
+        await asyncio.sleep(0.01)
+        client.close()
+    await until(lambda: len(told) == 20)
+    assert list(told) == list(range(20))
+    turns = [at for at, _ in told.values()]
+    assert max(turns.count(at) for at in turns) == FAILED_PER_TURN
+    assert all(isinstance(error, LaneTimeout if ending == "late" else LaneDisconnected) for _, error in told.values())
 
 
 async def test_a_cancelled_caller_leaves_the_lane_usable(make_server, connect, tmp_path):

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from cluster.turns import Turns
+from cluster.turns import PASS_COUNT, Door, Turns
 
 WHO: ContextVar[str] = ContextVar("WHO", default="nobody")
 
@@ -55,3 +55,21 @@ async def test_each_piece_has_the_context_of_whoever_put_it():
     turns.put(lambda: turns.put(lambda: seen.append(WHO.get())))
     await drained(turns)
     assert seen == ["ada", "bob", "nobody"]
+
+
+async def test_a_few_tasks_pass_a_door_in_each_turn_in_the_order_of_their_coming():
+    door, passed = Door(), list[int]()
+
+    async def enter(number: int) -> None:
+        await door.enter()
+        passed.append(number)
+
+    tasks = [asyncio.create_task(enter(number)) for number in range(5 * PASS_COUNT)]
+    tasks[1].cancel()  # one that has gone keeps nobody
+    counts = []
+    while len(passed) < len(tasks) - 1:
+        await asyncio.sleep(0)
+        counts.append(len(passed))
+    assert max(after - before for before, after in zip([0, *counts], counts, strict=False)) <= PASS_COUNT
+    assert passed == [0, *range(2, len(tasks))]
+    await asyncio.wait_for(door.enter(), 60)
