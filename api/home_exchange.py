@@ -31,6 +31,7 @@ from api.caching import Headers
 from api.direct_exchange import ReadExchange, is_plain_read
 from api.hot import HOME_READS, HomeRequest, home_answer, home_arguments, parse_home
 from api.services import Services
+from api.viewer_flags import NAME as FLAGS_NAME
 
 if TYPE_CHECKING:
     from api.http_protocol import BoundedHttpProtocol
@@ -64,6 +65,8 @@ class HomeExchange(ReadExchange):
             return None
         try:
             request = parse_home(services, url[2] or b"", protocol.headers)
+            if FLAGS_NAME in request.query:
+                return None
             arguments: list[Any] = home_arguments(services, request.user_id, request.query)
             known = services.auth.known_actor(request.token, request.user_id)
         except RookeryError:

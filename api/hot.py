@@ -22,6 +22,8 @@ from api.caching import PRIVATE, TOKEN_NAME, Headers
 from api.links import timeline_links
 from api.params import parse_page, parse_query, required_id
 from api.services import Services
+from api.viewer_flags import NAME as FLAGS_NAME
+from api.viewer_flags import for_viewer
 
 ThinRead = Callable[[Services, MutableMapping[str, Any]], Awaitable[tuple[Headers, bytes]]]
 JSON = (b"content-type", b"application/json")
@@ -82,6 +84,8 @@ async def read_home(services: Services, scope: MutableMapping[str, Any]) -> tupl
     services.search.queue.home_read(time.perf_counter())
     arguments = home_arguments(services, account_id, request.query)
     reply = await services.ask_account(account_id, "home", *arguments[1:])
+    if FLAGS_NAME in request.query:
+        reply[0] = await for_viewer(services, request.query, account_id, reply[0])
     origin = services.origins.of(scope["scheme"], request.host, scope.get("client"), scope["headers"])
     return home_answer(request, origin, scope["path"], reply)
 

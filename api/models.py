@@ -59,6 +59,15 @@ class Counts(Open):
     likes: int = Field(ge=0)
 
 
+class ViewerFlags(BaseModel):
+    """What the reader has done about a tweet."""
+
+    liked: bool
+    reposted: bool = Field(description="The tweet, or what it reposts")
+    bookmarked: bool
+    muted: bool = Field(description="Its author")
+
+
 class Tweet(Open):
     """A tweet, or a repost (an empty status and `repost_of`)."""
 
@@ -70,6 +79,7 @@ class Tweet(Open):
     in_reply_to: IdOut | None
     media: list[Any] = Field(examples=[[]])
     counts: Counts
+    viewer: ViewerFlags | None = Field(None, description="Only with `viewer=true`")
 
 
 class AccountCard(Open):

@@ -33,11 +33,13 @@ from api.params import parse_query
 from api.search_pages import Question
 from api.search_reads import SEARCH_PATH, parse_question, parsed, search_headers, shape_of
 from api.services import Services
+from api.viewer_flags import NAME as FLAGS_NAME
 
 if TYPE_CHECKING:
     from api.http_protocol import BoundedHttpProtocol
 
 # Whoever sends other characters in a query, or a body, gets the long way.
+_FLAGS = FLAGS_NAME.encode()  # asked for, or a word of the query: it may go the long way
 STARS_MAX = KINDS_MAX["prefix"]  # in words: where there are more the query is refused, unless they stand in phrases
 GONE_STATUS = 499  # in metrics and logs, as other servers have it: nobody is there to be told
 SHAPE_BYTES_MAX = 256  # of parameters beside the words that are remembered
@@ -71,6 +73,8 @@ class SearchExchange(ReadExchange):
         url = _PLAIN_URL.fullmatch(protocol.url)
         if url is None or not (head_is_known or is_plain_read(protocol)) or url[1].count(b"*") > STARS_MAX:
             return None  # so many stars are refused, most likely: that needn't be found out twice
+        if _FLAGS in url[1]:
+            return None
         try:
             found = _read_words(services, url[1]) or _read(services, url[1])
             asked, kept, query_token = found

@@ -29,6 +29,7 @@ from api.search_cursor import parse_cursor_of_top
 from api.search_pages import Question
 from api.services import Services
 from api.texts import is_blank
+from api.viewer_flags import for_viewer
 
 _PLAIN_WORDS = re.compile(rf"[a-z0-9]{{1,{text.WORD_CHARS_MAX}}}(?: [a-z0-9]{{1,{text.WORD_CHARS_MAX}}}){{1,7}}")
 
@@ -168,6 +169,7 @@ async def read_search(services: Services, scope: MutableMapping[str, Any]) -> tu
     require_reader(meaning, reader_id)
     services.limiter.check_search(scope, reader_id, meaning.cost(asked.order))
     answer = await services.search.tweets(asked, meaning.tree)
+    answer = answer._replace(body=await for_viewer(services, query, reader_id, answer.body))
     return search_headers(answer, services.origins.base(scope), kept_in_links(query)), answer.body
 
 

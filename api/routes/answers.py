@@ -12,6 +12,7 @@ from api.caching import PRIVATE
 from api.hot import ThinRead
 from api.inputs import Inputs
 from api.links import cursor_link
+from api.viewer_flags import for_viewer
 
 
 def json_bytes(body: bytes, status: int = 200, link: str | None = None) -> Response:
@@ -30,8 +31,23 @@ def json_page(inputs: Inputs, next_cursor: int, head: bytes, parts: list[bytes])
 
     head: the object up to the list's bracket; parts: its elements, JSON already; next_cursor: 0 on the last page.
     """
+    return _linked(inputs, next_cursor, _page(next_cursor, head, parts))
+
+
+async def tweet_page(
+    inputs: Inputs, reader_id: int, next_cursor: int, head: bytes, parts: list[bytes]
+) -> Response:  # fmt: skip
+    """As `json_page`, of tweets, as their reader (0: nobody) wants them."""
+    body = _page(next_cursor, head, parts)
+    return _linked(inputs, next_cursor, await for_viewer(inputs.services, inputs.query, reader_id, body))
+
+
+def _page(next_cursor: int, head: bytes, parts: list[bytes]) -> bytes:
     following = f'"{next_cursor}"' if next_cursor else "null"
-    body = head + b",".join(parts) + b'],"next_cursor":' + following.encode() + b"}"
+    return head + b",".join(parts) + b'],"next_cursor":' + following.encode() + b"}"
+
+
+def _linked(inputs: Inputs, next_cursor: int, body: bytes) -> Response:
     base = inputs.services.origins.base(inputs.request.scope)
     return json_bytes(body, link=cursor_link(base, inputs.query, next_cursor))
 

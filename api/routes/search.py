@@ -22,6 +22,7 @@ from api.params import parse_count, parse_page, parse_query, shown, split_pairs
 from api.routes.answers import thin_answer
 from api.search_reads import read_search, read_suggest, reader_of, required_text, search_headers
 from api.services import Services
+from api.viewer_flags import PARAMETER, for_viewer
 
 router = APIRouter(tags=["search"])
 _QUERY: dict[str, Any] = {
@@ -57,6 +58,7 @@ def _flag(name: str, description: str) -> dict[str, Any]:
         },
         _flag("exact", "Don't correct typos"),
         _flag("highlights", "Tell where in each text the query's words stand"),
+        PARAMETER,
         token="optional",
     ),
 )  # fmt: skip
@@ -126,6 +128,7 @@ async def _read_accounts(services: Services, scope: MutableMapping[str, Any]) ->
             )
         ),
         *PAGE,
+        PARAMETER,
         token="optional",
     ),
 )  # fmt: skip
@@ -140,6 +143,7 @@ async def hashtag_timeline(request: Request) -> Response:
     page = parse_page(query, services.settings.home_count_default, services.settings.home_count_max)
     services.limiter.check_search(request.scope, reader_id, TAG_UNITS * sum(map(len, tags)))
     answer = await services.search.tagged(tags, page.max_id, page.since_id, page.min_id, page.count, reader_id)
+    answer = answer._replace(body=await for_viewer(services, query, reader_id, answer.body))
     response = Response(answer.body)
     kept = {**query, **{f"{name}": ",".join(values) for name, values in groups.items() if values}}
     response.raw_headers = search_headers(answer, services.origins.base(request.scope), kept_in_links(kept))

@@ -12,10 +12,13 @@ from api.models import Tweet
 from api.openapi import PAGE, errors, operation, query_id
 from api.params import required_id
 from api.routes.answers import json_bytes, thin_answer
+from api.viewer_flags import PARAMETER, for_viewer
 from api.visible import ask_user_timeline
 
 router = APIRouter(tags=["timelines"])
-_HOME = operation(query_id("user_id", "Whose; must be the token's account", required=True), *PAGE, token="required")
+_HOME = operation(
+    query_id("user_id", "Whose; must be the token's account", required=True), *PAGE, PARAMETER, token="required"
+)
 
 
 @router.get(
@@ -43,7 +46,7 @@ async def home_timeline(request: Request) -> Response:
     response_model=list[Tweet],
     summary="An account's own tweets",
     responses=errors(401, 404, page=True),
-    openapi_extra=operation(query_id("user_id", "Whose", required=True), *PAGE, token="optional"),
+    openapi_extra=operation(query_id("user_id", "Whose", required=True), *PAGE, PARAMETER, token="optional"),
 )
 async def user_timeline(request: Request) -> Response:
     """The tweets and reposts of one account that you may see, newest first."""
@@ -53,5 +56,6 @@ async def user_timeline(request: Request) -> Response:
     body, newest_id, oldest_id = await ask_user_timeline(
         inputs.services, account_id, viewer, page.max_id, page.since_id, page.min_id, page.count
     )
+    body = await for_viewer(inputs.services, inputs.query, viewer, body)
     base = inputs.services.origins.base(request.scope)
     return json_bytes(body, link=timeline_links(base, inputs.query, newest_id, oldest_id))

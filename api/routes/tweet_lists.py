@@ -22,42 +22,39 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from actors.core.errors import NotFoundError, OverloadedError
+from actors.core.errors import NotFoundError
 from actors.core.ids import bucket_of_tweet
-from actors.core.terms import FULL_FROM_LEVEL
 from api.hydration import hydrate_cards, hydrate_tweets
 from api.inputs import Inputs
+from api.levels import require_level
 from api.limits import ANCESTOR_COUNT_MAX
 from api.models import AccountPage, BookmarkState, Thread, TweetPage, WithToken
 from api.once import write_once
 from api.openapi import CURSOR, IDEMPOTENCY_KEY, errors, operation, path_id
-from api.routes.answers import json_page, json_value
+from api.routes.answers import json_page, json_value, tweet_page
 from api.services import Services
+from api.viewer_flags import PARAMETER
 from api.visible import ask_for_viewer, require_seen
 
 router = APIRouter(tags=["tweets"])
-_RISING_S = 5.0  # until a cluster of which every process is new has risen to their level
 _TWEET_ID = path_id("tweet_id", "The tweet")
 _KEPT: dict[str, Any] = {
     "response_model": TweetPage,
     "responses": errors(401, 403, page=True),
-    "openapi_extra": operation(path_id("user_id", "Whose; must be the token's account"), *CURSOR, token="required"),
+    "openapi_extra": operation(
+        path_id("user_id", "Whose; must be the token's account"), *CURSOR, PARAMETER, token="required"
+    ),
 }
 _OF_TWEET: dict[str, Any] = {
     "responses": errors(401, 404, page=True),
     "openapi_extra": operation(_TWEET_ID, *CURSOR, token="optional"),
 }
+_THREAD = {**_OF_TWEET, "openapi_extra": operation(_TWEET_ID, *CURSOR, PARAMETER, token="optional")}
 _ACT: dict[str, Any] = {
     "response_model": BookmarkState,
     "responses": errors(401, 403, 404, 409, body=True),
     "openapi_extra": operation(_TWEET_ID, IDEMPOTENCY_KEY, model=WithToken, token="required", body_required=False),
 }
-
-
-def _require_level(services: Services) -> None:
-    """Raise OverloadedError while older processes are about, whose shards keep no such lists."""
-    if services.cluster.level < FULL_FROM_LEVEL:
-        raise OverloadedError("the cluster is being upgraded; this works once all of it is", None, _RISING_S)
 
 
 # ---- what an account keeps ----------------------------------------------------------------------------------------
@@ -80,9 +77,10 @@ async def _list_kept(request: Request, op: str) -> Response:
     services, user_id = inputs.services, inputs.path_id("user_id")
     cursor, count = inputs.cursor_page()
     account_id = await inputs.actor(user_id)
-    _require_level(services)
+    require_level(services)
     tweet_ids, next_cursor = await services.ask_account(account_id, op, cursor, count)
-    return json_page(inputs, next_cursor, b'{"tweets":[', await hydrate_tweets(services, tweet_ids, account_id))
+    tweets = await hydrate_tweets(services, tweet_ids, account_id)
+    return await tweet_page(inputs, account_id, next_cursor, b'{"tweets":[', tweets)
 
 
 @router.post("/api/v1/tweet/{tweet_id}/bookmark", summary="Bookmark", **_ACT)
@@ -101,7 +99,7 @@ async def _mark(request: Request, op: str, holds: bool) -> Response:
     inputs = await Inputs.read(request)
     services, actor = inputs.services, await inputs.actor()
     tweet_id = inputs.path_id("tweet_id")
-    _require_level(services)
+    require_level(services)
 
     async def marked() -> list[int]:
         if holds:
@@ -132,7 +130,7 @@ async def _list_accounts(request: Request, op: str) -> Response:
     services, tweet_id = inputs.services, inputs.path_id("tweet_id")
     page = inputs.cursor_page()
     viewer = await inputs.viewer()
-    _require_level(services)
+    require_level(services)
     account_ids, next_cursor = await _ask_page(services, tweet_id, op, viewer, page)
     return json_page(inputs, next_cursor, b'{"users":[', await hydrate_cards(services, account_ids, viewer))
 
@@ -142,7 +140,7 @@ async def _ask_page(services: Services, tweet_id: int, op: str, viewer: int, pag
     return await ask_for_viewer(services, bucket_of_tweet(tweet_id), op, [tweet_id, viewer, *page], viewer)
 
 
-@router.get("/api/v1/tweet/{tweet_id}/thread", summary="A tweet's thread", response_model=Thread, **_OF_TWEET)
+@router.get("/api/v1/tweet/{tweet_id}/thread", summary="A tweet's thread", response_model=Thread, **_THREAD)
 async def thread(request: Request) -> Response:
     """What a tweet answers, up to where that is gone or not for you (40 at most), the tweet, and what answers it.
 
@@ -152,14 +150,14 @@ async def thread(request: Request) -> Response:
     services, tweet_id = inputs.services, inputs.path_id("tweet_id")
     cursor, count = inputs.cursor_page()
     viewer = await inputs.viewer()
-    _require_level(services)
+    require_level(services)
     line, (reply_ids, next_cursor) = await asyncio.gather(
         _lineage(services, tweet_id, viewer, 1 if cursor else 1 + ANCESTOR_COUNT_MAX),
         _ask_page(services, tweet_id, "replies", viewer, (cursor, count)),
     )
     replies = await hydrate_tweets(services, reply_ids, viewer)
     head = b'{"ancestors":[' + b",".join(reversed(line[1:])) + b'],"tweet":' + line[0] + b',"replies":['
-    return json_page(inputs, next_cursor, head, replies)
+    return await tweet_page(inputs, viewer, next_cursor, head, replies)
 
 
 async def _lineage(services: Services, tweet_id: int, viewer: int, count: int) -> list[bytes]:

@@ -20,6 +20,7 @@ from api.once import KEY_BYTES, key_of, write_once
 from api.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
 from api.routes.answers import json_bytes, json_value
 from api.services import Services
+from api.viewer_flags import PARAMETER, for_viewer
 from api.visible import ask_tweet, find_original, require_seen
 
 router = APIRouter(tags=["tweets"])
@@ -91,13 +92,15 @@ async def _author_of(services: Services, tweet_id: int, viewer: int) -> int:
     response_model=Tweet,
     summary="One tweet",
     responses=errors(401, 404),
-    openapi_extra=operation(_TWEET_ID, token="optional"),
+    openapi_extra=operation(_TWEET_ID, PARAMETER, token="optional"),
 )
 async def get_tweet(request: Request) -> Response:
     """Return a tweet; one that you may not see does not exist."""
     inputs = await Inputs.read(request)
     tweet_id = inputs.path_id("tweet_id")
-    return json_bytes(await ask_tweet(inputs.services, tweet_id, "tweet", await inputs.viewer()))
+    services, viewer = inputs.services, await inputs.viewer()
+    tweet = await ask_tweet(services, tweet_id, "tweet", viewer)
+    return json_bytes(await for_viewer(services, inputs.query, viewer, tweet))
 
 
 @router.delete(

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgpack
+import numpy as np
 import orjson
 
 from actors.core.errors import (
@@ -460,6 +461,10 @@ class FakeCluster(TrendsAndSends, FakeSearches):
 
     def do_bookmarks(self, who: int, before: int, count: int) -> list[Any]:
         return self._listed([(order, t) for (w, t), order in self.bookmarks.items() if w == who], before, count)
+
+    def do_viewer_flags(self, who: int, tweets: bytes, originals: bytes, authors: bytes) -> bytes:
+        ids = np.frombuffer(tweets, dtype="<i8").tolist()
+        return bytes((((who, t) in self.likes) | ((who, t) in self.bookmarks) * 4) for t in ids)
 
     def do_likers(self, tweet_id: int, viewer: int, before: int, count: int, facts: Any = None) -> list[Any]:
         self._tweet(tweet_id, viewer)

@@ -117,7 +117,7 @@ FITTING = {
     "names": st.tuples(st.lists(NAME, max_size=3)), "credentials": st.tuples(ACCOUNT),
     "reader": st.tuples(ACCOUNT),
     "likes": st.tuples(ACCOUNT, COUNT, COUNT), "bookmarks": st.tuples(ACCOUNT, COUNT, COUNT),
-    "answered": st.tuples(ACCOUNT, SHORT, SHORT),
+    "viewer_flags": st.tuples(ACCOUNT, IDS, IDS, IDS), "answered": st.tuples(ACCOUNT, SHORT, SHORT),
     "keyed": st.tuples(ACCOUNT, SHORT, SHORT, st.sampled_from(sorted(WRITES)), ANYTHING),
     "likers": LISTED, "reposters": LISTED, "replies": LISTED,
     "bookmark": st.tuples(ACCOUNT, TWEET), "unbookmark": st.tuples(ACCOUNT, TWEET),

@@ -26,6 +26,7 @@ from actors.core.features import (
     reposts,
     rising,
     tweets,
+    viewer_flags,
 )
 from actors.core.terms import Effect, Feature, Key, Kind, Read, Write
 
@@ -44,6 +45,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     counts.FEATURE,
     replies.FEATURE,
     operators.FEATURE,
+    viewer_flags.FEATURE,
     rising.FEATURE,
 )
 
