@@ -39,6 +39,12 @@ def repeating(core: CoreCluster, server: LiveServer) -> Iterator[LiveServer]:
         yield live
 
 
+@pytest.fixture
+def impatient(server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for no shard longer than a cluster does."""
+    monkeypatch.setattr(server.worker._services.search, "_timeout_s", 1.0)
+
+
 @pytest.fixture(autouse=True)
 def healthy(core: CoreCluster) -> Iterator[None]:
     yield
@@ -355,6 +361,7 @@ def test_what_is_deleted_is_gone_from_everything(ada, bob):
 # ---- partial answers ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("how", ["down", "slow"])
 def test_the_part_of_a_shard_that_does_not_answer_is_missing_and_the_answer_says_so(
     core, register, anonymous, server, how
@@ -386,6 +393,7 @@ SEARCH_PATHS = ["/api/v1/search?query=a1", "/api/v1/search?query=a1&order=top", 
 SEARCH_PATHS += ["/api/v1/search/accounts?query=a1", "/search/tags/a1"]
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("path", SEARCH_PATHS)
 @pytest.mark.parametrize("how", ["down", "slow"])
 def test_if_no_shard_answers_it_is_a_503(core, anonymous, path, how):
