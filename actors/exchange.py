@@ -20,7 +20,8 @@ from ray.exceptions import ActorDiedError, RayError
 
 from actors.commits import Commits
 from actors.core import ids
-from actors.core.errors import DeposedError, MovedError
+from actors.core.errors import DeposedError, MalformedError, MovedError
+from actors.core.messages import require_fitting
 from actors.metrics import ShardMetrics
 from cluster.shard_map import ShardMap, shard_actor_name
 
@@ -144,12 +145,21 @@ class Exchange:
         self.metrics.messages_in += count
         applied = self.state.inbox[source]
         if first_seq <= applied + 1 and first_seq + count - 1 > applied:
+            self._require_fitting(source, first_seq, batch)
             self._apply(source, first_seq, count, batch)
         else:
             self.metrics.messages_repeated += count
         durable = asyncio.get_running_loop().create_future()
         self.commits.when_committed(durable, self.state.inbox[source])
         return int(await durable)
+
+    def _require_fitting(self, source: int, first_seq: int, batch: bytes) -> None:
+        """Refuse what no shard of ours sends, before it is in the journal. Raises MalformedError."""
+        try:
+            require_fitting(batch)
+        except MalformedError as error:
+            self.log.critical("another shard's messages are refused", source=source, first=first_seq, reason=str(error))
+            raise
 
     def _apply(self, source: int, first_seq: int, count: int, batch: bytes) -> None:
         metrics, state = self.metrics, self.state

@@ -11,7 +11,7 @@ import pytest
 
 from actors.commits import Commits
 from actors.core.entries import pack
-from actors.core.errors import ConflictError, OverloadedError, RookeryError
+from actors.core.errors import ConflictError, MalformedError, OverloadedError, RookeryError
 from actors.core.terms import Prepared
 from actors.core.verify import digest
 from actors.exchange import Exchange
@@ -135,6 +135,19 @@ async def test_a_repeated_batch_is_acknowledged_only_when_its_first_arrival_is_d
     assert commits.metrics.messages_repeated == 1
     gap = await exchange.deliver(0, 1, 5, 1, batch)
     assert gap == 1
+    await commits.close()
+
+
+async def test_messages_that_do_not_fit_are_refused_before_they_are_in_the_journal(data_dir) -> None:
+    two = load_settings("test", overrides={"storage": {"data_dir": data_dir}, "cluster": {"shards": 2}}, environ={})
+    commits = lone_leader(Storage(two, 1), ShardMetrics(), 4)
+    exchange = Exchange(commits, commits.metrics, "nowhere")
+    before = digest(commits.state), commits.state.position
+    for batch in (pack(["liked", 1, 2, "x"]), pack(["deleted", 42]) + pack(["liked", 0]), b"\xc1"):
+        with pytest.raises(MalformedError):
+            await exchange.deliver(0, 1, 1, 1, batch)
+    assert (digest(commits.state), commits.state.position) == before
+    assert await exchange.deliver(0, 1, 1, 1, pack(["deleted", 42])) == 1  # the sender's next attempt, mended
     await commits.close()
 
 

@@ -15,6 +15,7 @@ from actors.core.errors import RookeryError
 from actors.core.features import READS, WRITES
 from actors.core.home import Ask, Wake
 from actors.core.levels import LEVEL
+from actors.core.messages import require_fitting
 from actors.core.replica import Replica
 from actors.core.snapshot import TABLES
 from actors.core.terms import Key
@@ -121,6 +122,7 @@ class Shards:
         """Carry one batch across and acknowledge it; return how many messages it held."""
         first, messages = self.replicas[source].state.outboxes[destination].batch(1 << 62)
         if messages:
+            require_fitting(b"".join(messages))
             seq = self.run(destination, ["receive", source, first, b"".join(messages)])
             self.run(source, ["acked", destination, seq])
         return len(messages)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from actors.core import ids
+from actors.core.messages import require_fitting
 from actors.core.replica import Replica
 from actors.core.replication import Candidate, Leader, standing_position
 from actors.core.snapshot import TABLES
@@ -207,6 +208,7 @@ class SimReplica:
                 self.sim.transmit(self, dst, first, b"".join(messages))
 
     def receive(self, source: int, first: int, batch: bytes, answer: Callable[[int], None]) -> None:
+        require_fitting(batch)
         seq = self.run(["receive", source, first, batch])
         self.commit(None, lambda: answer(seq))
 
