@@ -79,7 +79,8 @@ class Input:
             return []
         if not len(self.accounts):
             raise InvalidError("tweets need accounts that write them: give --graph or --accounts")
-        return draw_authors(self.accounts, self.edges.followees, len(self.texts), self.seed).tolist()
+        authors: list[int] = draw_authors(self.accounts, self.edges.followees, len(self.texts), self.seed).tolist()
+        return authors
 
 
 def read_input(
@@ -291,7 +292,8 @@ async def run_storm(namespace: str, length: int, operations: int, seed: int, kil
     """Write at random, perhaps while shards are killed; then compare everything, timelines included."""
     client = await open_client(namespace)
     try:
-        loader, outcome, killed = BulkLoader(client), Outcome(), []
+        loader, outcome = BulkLoader(client), Outcome()
+        killed: list[int] = []
         await loader.wait_until_drained()
         with Bars(console) as bars:
             before = await read_facts(client, bars.start("before", await loader.total("accounts")))

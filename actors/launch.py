@@ -258,7 +258,9 @@ def stop_actors(namespace: str, patience_s: float = STOP_TIMEOUT_S) -> dict[int,
     deadline = time.monotonic() + patience_s
     names = [*api_names(namespace), TRENDS_NAME]
     ended = [handle for name in names if (handle := _find(name, namespace)) is not None]
-    router, positions, shards = _find(ROUTER_NAME, namespace), {}, set()
+    router = _find(ROUTER_NAME, namespace)
+    positions: dict[int, int] = {}
+    shards: set[int] = set()
     try:
         _settle([worker.stop.remote() for worker in ended], min(deadline, time.monotonic() + patience_s * API_SHARE))
         for primaries in _replicas(router, namespace, deadline):

@@ -27,7 +27,7 @@ from actors.progress import Bars
 from actors.storage import Storage, require_journal
 from cluster.checking import Outcome, explain
 from cluster.loading import OnCount, message_numbers
-from cluster.oracle import Fact, Facts
+from cluster.oracle import Facts, fact_of
 from cluster.router_files import load_state
 from configs.settings import Settings, load_settings
 from persistence.private import open_folders
@@ -84,7 +84,7 @@ class StoppedCluster:
                 for account_id, following, tweets, hidden in rows:
                     facts.following[account_id] = set(np.frombuffer(following, dtype="<i8").tolist())
                     facts.hidden[account_id] = set(np.frombuffer(hidden, dtype="<i8").tolist())
-                    facts.add_tweets(Fact(*fields[:6], tuple(fields[6])) for fields in unpack(tweets))
+                    facts.add_tweets(fact_of(fields) for fields in unpack(tweets))
         return facts
 
     def home(self, account_id: int, length: int) -> list[int]:

@@ -22,7 +22,7 @@ import itertools
 import os
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import structlog
@@ -322,7 +322,7 @@ class Replication:
         """Return the records from a position on, as many as fit into one append; from the journal if need be."""
         if first >= self._recent_first:
             begin = first - self._recent_first
-            found = itertools.islice(self._recent, begin, begin + BATCH_RECORDS_MAX)
+            found: Iterator[bytes] = itertools.islice(self._recent, begin, begin + BATCH_RECORDS_MAX)
         else:
             found = iter(await asyncio.to_thread(self._journaled, first))
         records: list[bytes] = []

@@ -178,8 +178,11 @@ class TopPage:
 def _without(matches: Matches, shown: frozenset[int]) -> Matches:
     """Return the others of some matches."""
     left = [i for i, tweet_id in enumerate(matches.ids) if tweet_id not in shown]
-    ids, arrivals, scores = (None if column is None else [column[i] for i in left] for column in matches)
-    return Matches(ids or [], arrivals, scores)
+    arrivals, scores = matches.arrivals, matches.scores
+    return Matches(
+        [matches.ids[i] for i in left], None if arrivals is None else [arrivals[i] for i in left],
+        None if scores is None else [scores[i] for i in left],
+    )  # fmt: skip
 
 
 def follows_in(tree: Any, viewer: Viewer) -> bytes:

@@ -38,7 +38,7 @@ from cluster.connect import open_client
 from cluster.liveness import HANG_S_DEFAULT, take_part
 from cluster.log_bound import LogBound
 from cluster.ray_options import TRENDS_METHODS, TRENDS_NAME, TRENDS_OPTIONS, as_actor
-from configs.logging import configure_logging
+from configs.logging import LogFormat, LogLevel, configure_logging
 from configs.settings import Settings
 
 INTERVAL_S: Final = 3.0  # between rounds; the finest slice is 25 s
@@ -235,7 +235,12 @@ class LoggingTrendsActor(TrendsActor):
     """As Ray runs it: with the cluster's logging, and watched."""
 
     def __init__(
-        self, namespace: str, authors_min: int, interval_s: float, log: tuple[str, str], hang_s: float = HANG_S_DEFAULT
+        self,
+        namespace: str,
+        authors_min: int,
+        interval_s: float,
+        log: tuple[LogFormat, LogLevel],
+        hang_s: float = HANG_S_DEFAULT,
     ) -> None:
         configure_logging(*log, component=TRENDS_NAME, bound=LogBound())
         self._heartbeat = take_part(TRENDS_NAME, namespace, hang_s)

@@ -13,6 +13,7 @@ Cost: 2 us a piece; nothing for a request that comes in one.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Protocol
 
 from api.fair_places import FairPlaces
@@ -23,7 +24,7 @@ BODIES_MAX_LEAST = 16
 UNIT_BYTES = 8 * 1024  # of what a body weighs; a request weighs one more
 
 
-class Waiting(Protocol):
+class Waiting(Hashable, Protocol):
     """A connection on which a request waits for its body, or for another to be answered."""
 
     def displace(self) -> None:

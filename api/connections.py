@@ -15,6 +15,7 @@ Cost: 0.3 us a request, 3 us a connection.
 from __future__ import annotations
 
 import resource
+from collections.abc import Hashable
 from typing import Protocol
 
 import structlog
@@ -27,7 +28,7 @@ RETRY_AFTER_S = 1.0
 _log = structlog.get_logger("rookery.api")
 
 
-class Closable(Protocol):
+class Closable(Hashable, Protocol):
     """A connection."""
 
     def drop(self) -> None:

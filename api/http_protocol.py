@@ -302,7 +302,7 @@ class BoundedHttpProtocol(BoundedConnection):
             return
         self._body_bytes -= len(cycle.body)
         self._under_way = cycle
-        cycle.scope["state"][HOLD] = self.hold  # type: ignore[typeddict-item]
+        cycle.scope["state"][HOLD] = self.hold
         self._services.connections.begin(self)
         self._services.turns.charge(APP_S)
         super()._start_asgi_task(cycle, app)

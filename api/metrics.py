@@ -139,7 +139,8 @@ class _Tally:
 
 def _shard_steps(shards: Mapping[int, Any]) -> Iterator[str]:
     """Numeric leaves of the shards' `status` (but its metrics, which have types of their own) as gauges by shard."""
-    ups, families = [], {}
+    ups: list[tuple[str, float]] = []
+    families: dict[str, list[tuple[str, float]]] = {}
     for shard, status in sorted(shards.items()):
         label = f'shard="{shard}"'
         ups.append((label, 0.0 if status is None else 1.0))

@@ -73,7 +73,8 @@ class _Turns:
 
     def name_count(self, asker: Asker) -> int:
         """How many wait with the same address and name."""
-        return len(self._lines.get(asker.address, {}).get(asker.name, ()))
+        names = self._lines.get(asker.address)
+        return 0 if names is None or asker.name not in names else len(names[asker.name])
 
     def add(self, job: _Job) -> None:
         """Let a job wait."""

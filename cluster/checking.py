@@ -28,7 +28,7 @@ from actors.core.ids import bucket_of_account
 from cluster.client import ClusterClient
 from cluster.input_files import Edges
 from cluster.loading import Batch, BulkLoader, OnCount
-from cluster.oracle import Fact, Facts
+from cluster.oracle import Facts, fact_of
 
 Ints = npt.NDArray[np.int64]
 EXPORT_ACCOUNT_COUNT = 200  # per request: 8 MiB hold 200 accounts of 5,000 follows each
@@ -84,7 +84,7 @@ async def read_facts(client: ClusterClient, on_count: OnCount) -> Facts:
             for account_id, following, tweets, hidden in rows:
                 facts.following[account_id] = set(np.frombuffer(following, dtype="<i8").tolist())
                 facts.hidden[account_id] = set(np.frombuffer(hidden, dtype="<i8").tolist())
-                facts.add_tweets(Fact(*fields[:6], tuple(fields[6])) for fields in unpack(tweets))
+                facts.add_tweets(fact_of(fields) for fields in unpack(tweets))
             on_count(len(rows))
             if not first:
                 return

@@ -151,7 +151,8 @@ class Heartbeat:
 
 def tell_where_on_signal() -> None:
     """Have this process write on stderr where its threads are (no values) when a watchdog is about to end it."""
-    faulthandler.register(TRACEBACK_SIGNAL, file=sys.__stderr__, all_threads=True)
+    if sys.__stderr__ is not None:
+        faulthandler.register(TRACEBACK_SIGNAL, file=sys.__stderr__, all_threads=True)
 
 
 def end_with_parent() -> None:

@@ -57,7 +57,7 @@ class Batch(NamedTuple):
 
     op: str
     args: list[Any]
-    count: int
+    row_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def idempotency_key(seed: int, line: TextLine) -> bytes:
 # ---- batches ----------------------------------------------------------------------------------------------------
 
 
-def chunks(rows: Sequence[Any], size: int) -> Iterator[Any]:
+def chunks(rows: Sequence[Any] | Ints, size: int) -> Iterator[Any]:
     """Cut a sequence (or array) into slices of at most `size`."""
     return (rows[at : at + size] for at in range(0, len(rows), size))
 
@@ -186,7 +186,7 @@ class BulkLoader:
 
         def note(batch: Batch, result: Any) -> None:
             taken.extend(row for row, account_id in zip(batch.args[0], result, strict=True) if not account_id)
-            on_count(batch.count)
+            on_count(batch.row_count)
 
         await self.send(account_batches(rows, self.client.shard_of), note)
         if taken:
@@ -205,7 +205,7 @@ class BulkLoader:
         def note(batch: Batch, result: Any) -> None:
             nonlocal new
             new += result
-            on_count(batch.count)
+            on_count(batch.row_count)
 
         await self.send(follow_batches(edges, owners, batch_count), note)
         await self.wait_until_drained()
@@ -214,7 +214,7 @@ class BulkLoader:
     async def tweets(self, posts: Sequence[Post], on_count: OnCount) -> Loaded:
         """Post tweets whose keys aren't known, and wait until all followers' shards have them."""
         begin, before = time.perf_counter(), await self.total("tweets")
-        await self.send(post_batches(posts, self.client.shard_of), lambda batch, _: on_count(batch.count))
+        await self.send(post_batches(posts, self.client.shard_of), lambda batch, _: on_count(batch.row_count))
         await self.wait_until_drained()
         new = await self.total("tweets") - before
         return Loaded(len(posts), new, time.perf_counter() - begin)

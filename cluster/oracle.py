@@ -12,8 +12,9 @@ on purpose.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 REPLY, REPOST, DIRECT = 1, 2, 8
 REPOST_WINDOW = 40
@@ -30,6 +31,12 @@ class Fact:
     orig_id: int
     orig_author: int
     mention_ids: tuple[int, ...] = ()
+
+
+def fact_of(fields: Sequence[Any]) -> Fact:
+    """Return a fact of an exported row."""
+    tweet_id, author_id, flags, reply_author, orig_id, orig_author, mention_ids = fields[:7]
+    return Fact(tweet_id, author_id, flags, reply_author, orig_id, orig_author, tuple(mention_ids))
 
 
 @dataclass(slots=True)

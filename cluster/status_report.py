@@ -84,7 +84,8 @@ def level_said(figures: dict[str, Any]) -> int | None:
 
 def _hangs(figures: dict[str, Any]) -> dict[str, Any]:
     """Return how often a process of that name was ended for hanging; an older one doesn't say."""
-    return figures.get("hangs", dict(NO_HANGS))
+    hangs: dict[str, Any] = figures.get("hangs", dict(NO_HANGS))
+    return hangs
 
 
 async def _trends(namespace: str) -> list[dict[str, Any]]:

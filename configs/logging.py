@@ -115,9 +115,13 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
         raise AttributeError("the stream of this handler is always sys.stderr")
 
 
+LogFormat = Literal["console", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
 def configure_logging(
-    format: Literal["console", "json"] = "console",
-    level: Literal["debug", "info", "warning", "error"] = "info",
+    format: LogFormat = "console",
+    level: LogLevel = "info",
     *,
     component: str | None = None,
     stream: TextIO | None = None,

@@ -146,7 +146,7 @@ async def change_password(request: Request) -> Response:
         attempt.right()
         password_hash = await services.passwords.hash(new_password, attempt.asker)
     token, secret_hash = (None, None) if keeps_tokens else make_token(account_id)
-    kept = None if keeps_tokens else []
+    kept: list[bytes] | None = None if keeps_tokens else []
     revoked = await services.ask_account(account_id, "change_password", encoded, password_hash, kept, secret_hash)
     services.auth.drop_token(account_id, None)
     return secret_value({"user_id": str(account_id), "auth_token": token, "revoked": revoked})

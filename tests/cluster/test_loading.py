@@ -34,7 +34,7 @@ def test_follows_go_to_the_followers_shard_each_once_in_the_files_order(edges, s
     for shard, batches in grouped.items():
         for batch in batches:
             followers, followees = (np.frombuffer(side, "<i8").tolist() for side in batch.args)
-            assert 1 <= batch.count == len(followers) == len(followees) <= size
+            assert 1 <= batch.row_count == len(followers) == len(followees) <= size
             assert {owner[bucket_of_account(u)] for u in followers} == {shard}
             sent += zip(followers, followees, strict=True)
     assert Counter(sent) == Counter(edges)
