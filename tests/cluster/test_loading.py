@@ -48,7 +48,7 @@ def test_accounts_go_to_the_shard_of_their_name():
     grouped = account_batches(rows, lambda bucket: owner[bucket])
     assert sorted(row[1] for batches in grouped.values() for b in batches for row in b.args[0]) == list(range(1, 6_000))
     for shard, batches in grouped.items():
-        assert all(b.count <= REGISTER_BATCH_COUNT for b in batches)
+        assert all(b.row_count <= REGISTER_BATCH_COUNT for b in batches)
         assert all(owner[bucket_of_name(row[0])] == shard for b in batches for row in b.args[0])
 
 
