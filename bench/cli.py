@@ -62,6 +62,12 @@ def run_scenario(scenario: Scenario, options: Options, json_path: Path | None) -
     err.print(f"results: {result.save(json_path)}", highlight=False, soft_wrap=True)
 
 
+def be_quick() -> None:
+    """Let the clusters that this process starts do without what takes time and no scenario needs."""
+    os.environ.setdefault("ROOKERY_CLUSTER__DASHBOARD", "false")  # a fifth of what a cluster takes to start
+    os.environ.setdefault("ROOKERY_CLUSTER__SPARES", "0")  # nobody waits for them, and each takes 2 s of a core
+
+
 def use_own_ray_token(folder: Path) -> None:
     """Let this process join the clusters that it starts: Ray reads its token's place once, when it is imported."""
     if "RAY_AUTH_MODE" not in os.environ:
@@ -84,8 +90,7 @@ def _command(scenarios: list[Scenario]) -> Callable[..., None]:
             raise typer.Exit(2)
         if quick:
             pairs, seconds = min(pairs, 2), QUICK_SECONDS
-            os.environ.setdefault("ROOKERY_CLUSTER__DASHBOARD", "false")  # a fifth of what a cluster takes to start
-            os.environ.setdefault("ROOKERY_CLUSTER__SPARES", "0")  # nobody waits for them, and each takes 2 s of a core
+            be_quick()
         with tempfile.TemporaryDirectory(prefix="rkb-", ignore_cleanup_errors=True) as scratch:
             use_own_ray_token(Path(scratch))
             for scenario in scenarios:

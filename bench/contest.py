@@ -19,7 +19,7 @@ from bench.pairs import Spread, Turns, alternate
 from bench.peer_redis import RedisPeer, load_peer, redis_peer
 from bench.processes import BenchError
 from bench.results import Plot, Result, Row
-from bench.rookery import RookeryCluster, get_home, load_network, rookery_cluster, tweets_of
+from bench.rookery import RookeryCluster, get_home, load_network, tweets_of
 from bench.scenarios import SHARDS, Options, Progress
 
 COMPARED = 50  # home timelines that must be the same on both sides before anything is measured
@@ -40,10 +40,10 @@ class Contest:
 def http_contest(options: Options, progress: Progress, result: Result) -> Iterator[Contest]:
     """Start both, load both with the same network, and see that they serve the same."""
     accounts, followees, tweets = (200, 20, 2_000) if options.quick else (5_000, 75, 40_000)
-    network = make_network(accounts, followees, tweets)
+    network = make_network(accounts, followees, tweets, first_account=options.first_account)
     progress("starting Rookery and the peer")
     auth = options.auth
-    with rookery_cluster(options.folder, SHARDS, auth) as rookery, redis_peer(options.folder, auth) as peer:
+    with options.cluster(SHARDS) as rookery, redis_peer(options.folder, auth) as peer:
         follows = len(network.followers)
         size = f"{accounts} accounts, {follows} follows, {tweets} tweets"
         progress(f"loading {size} through the write path")

@@ -10,7 +10,7 @@ whom everybody follows besides, are drawn by the power law of `dataset.py`.
 Rules of this file
 - Edges are made by slices of accounts, each a function of the crowd and the slice's first account; making a slice
   again gives the same edges. 100 million edges exist in the shards only.
-- Accounts are numbered from 0; ids are numbers plus FIRST_ACCOUNT_ID.
+- Accounts are numbered from 0; ids are numbers plus the crowd's first id.
 - Everything is loaded through the cluster's own write path.
 """
 
@@ -48,11 +48,15 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """accounts: at least 100; follows: of each, about; authors_least: of its group's that each follows at least."""
+    """accounts: at least 100; follows: of each, about; authors_least: of its group's that each follows at least.
+
+    first_id: the least of the accounts' ids.
+    """
 
     accounts: int
     follows: int
     authors_least: int = AUTHORS
+    first_id: int = FIRST_ACCOUNT_ID
 
     @property
     def groups(self) -> int:
@@ -62,24 +66,24 @@ class Crowd:
     @property
     def ids(self) -> range:
         """Ids of all accounts."""
-        return range(FIRST_ACCOUNT_ID, FIRST_ACCOUNT_ID + self.accounts)
+        return range(self.first_id, self.first_id + self.accounts)
 
     @property
     def awake(self) -> list[int]:
         """Ids of the accounts that get a ring: half of the readers."""
         numbers = np.arange(self.accounts)
-        found: list[int] = (numbers[self._is_awake(numbers)] + FIRST_ACCOUNT_ID).tolist()
+        found: list[int] = (numbers[self._is_awake(numbers)] + self.first_id).tolist()
         return found
 
     @property
     def authors(self) -> list[int]:
         """Ids of all groups' authors, group by group."""
-        return [FIRST_ACCOUNT_ID + g * GROUP_ACCOUNTS + a for g in range(self.groups) for a in range(AUTHORS)]
+        return [self.first_id + g * GROUP_ACCOUNTS + a for g in range(self.groups) for a in range(AUTHORS)]
 
     def authors_of(self, account_id: int) -> list[int]:
         """Return the authors of its group that an account follows."""
-        number = np.array([account_id - FIRST_ACCOUNT_ID])
-        first = int(self._group_start(number)[0]) + FIRST_ACCOUNT_ID
+        number = np.array([account_id - self.first_id])
+        first = int(self._group_start(number)[0]) + self.first_id
         return [a for a in range(first, first + int(self._authors_followed(number)[0])) if a != account_id]
 
     def slices(self) -> Iterator[tuple[Ints, Ints]]:
@@ -91,9 +95,9 @@ class Crowd:
         """Return by account number how many follow it, and how many of these are awake."""
         every, awake = np.zeros(self.accounts, dtype=np.int64), np.zeros(self.accounts, dtype=np.int64)
         for followers, followees in self.slices():
-            every += np.bincount(followees - FIRST_ACCOUNT_ID, minlength=self.accounts)
-            by_awake = followees[self._is_awake(followers - FIRST_ACCOUNT_ID)]
-            awake += np.bincount(by_awake - FIRST_ACCOUNT_ID, minlength=self.accounts)
+            every += np.bincount(followees - self.first_id, minlength=self.accounts)
+            by_awake = followees[self._is_awake(followers - self.first_id)]
+            awake += np.bincount(by_awake - self.first_id, minlength=self.accounts)
         return every, awake
 
     def _group_start(self, numbers: Ints) -> Ints:
@@ -120,7 +124,7 @@ class Crowd:
         followers = np.concatenate([followers, others // self.accounts])
         followees = np.concatenate([followees, others % self.accounts])
         keep = followers != followees
-        return followers[keep] + FIRST_ACCOUNT_ID, followees[keep] + FIRST_ACCOUNT_ID
+        return followers[keep] + self.first_id, followees[keep] + self.first_id
 
 
 # ---- loading ----------------------------------------------------------------------------------------------------

@@ -44,10 +44,15 @@ class Network:
         return _group(self.followers, self.followees)
 
 
-def make_network(accounts: int, followees_mean: int, tweets: int, seed: int = 1) -> Network:
-    """Return a network in which each account follows, and is followed by, so many others on average."""
+def make_network(
+    accounts: int, followees_mean: int, tweets: int, seed: int = 1, first_account: int = FIRST_ACCOUNT_ID
+) -> Network:
+    """Return a network in which each account follows, and is followed by, so many others on average.
+
+    first_account: the least of the accounts' ids, which follow each other.
+    """
     rng = np.random.default_rng(seed)
-    ids = np.arange(FIRST_ACCOUNT_ID, FIRST_ACCOUNT_ID + accounts, dtype=np.int64)
+    ids = np.arange(first_account, first_account + accounts, dtype=np.int64)
     counts = rng.lognormal(np.log(followees_mean) - FOLLOWEES_SIGMA**2 / 2, FOLLOWEES_SIGMA, accounts)
     counts = np.clip(np.rint(counts), 1, accounts // 2).astype(np.int64)
     popularity = (np.arange(1, accounts + 1) ** -POPULARITY_EXPONENT)[rng.permutation(accounts)]

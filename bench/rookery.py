@@ -44,12 +44,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class RookeryCluster:
-    """A running cluster."""
+    """A running cluster. data: its folder."""
 
     port: int
     namespace: str
     ray_address: str
     shards: int
+    data: Path
 
     def with_loader(self, work: Callable[[BulkLoader], Awaitable[T]]) -> T:
         """Join the cluster's Ray, do some work with a loader, leave again: an idle driver costs CPU."""
@@ -102,7 +103,7 @@ def rookery_cluster(
     info = data / "cluster.json"
     info.unlink(missing_ok=True)  # of an earlier start
     with running(command, folder / LOG_FILE, lambda: info.exists() and _is_ready(port), START_TIMEOUT_S):
-        yield RookeryCluster(port, namespace, json.loads(info.read_text())["ray_address"], shards)
+        yield RookeryCluster(port, namespace, json.loads(info.read_text())["ray_address"], shards, data)
 
 
 def _is_ready(port: int) -> bool:

@@ -26,8 +26,27 @@ from bench.processes import free_port as unused_port
 
 SESSION_VARIABLE = "ROOKERY_TEST_SESSION"  # inherited by every child; this is how orphans are recognised
 ID_CHARS_MAX = 200  # of one parameter in a test's name
-# Of files that share a cluster, in this order: the last one leaves it stopped, or as nobody else wants it.
-SHARING = ("test_whole_cluster.py", "test_overload.py", "test_stopped_replica.py", "test_replicas.py")
+# Files that start clusters, what takes longest first; of those that share one (a line), a later one finds it as the
+# earlier ones have left it. A file that isn't here is taken before them.
+CLUSTERS_FIRST = (
+    "ray_cluster/test_many_nodes.py", "ray_cluster/test_drain.py", "ray_cluster/test_killed_head.py",
+    "ray_cluster/test_search.py", "ray_cluster/test_hung_processes.py", "ray_cluster/test_neighbours.py",
+    "ray_cluster/test_stopped_router.py", "ray_cluster/test_stopped_replica.py", "ray_cluster/test_replicas.py",
+    "ray_cluster/test_whole_cluster.py", "ray_cluster/test_overload.py",
+    "bench/test_smoke.py",
+    "ray_cluster/test_upgrade.py",
+    "chaos/test_chaos.py",
+    "ray_cluster/test_rebalance.py",
+    "ray_cluster/test_backup.py",
+    "ray_cluster/test_stopping.py",
+    "ray_cluster/test_redis_cluster.py",
+    "cluster/test_real_ray.py",
+    "tests/test_deploy.py",
+    "ray_cluster/test_failed_starts.py",
+    "actors/test_metrics.py",
+)  # fmt: skip
+# Folders whose files make something for all of their tests, a server or a world of tweets: each file is one piece.
+MAKE_ONCE = ("api", "bench", "search", "supply_chain")
 EXIT_TIMEOUT_S = 60.0  # Ray's processes notice within seconds that their parent has gone, agents later
 
 # Deadlines measure the machine, not the code. `ci` is what `.ci/run` uses; `thorough` is for a night.
@@ -51,23 +70,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the workers of pytest-xdist take the files that start clusters first, each as a whole.
 
     A file that starts Ray is one piece of work, with those that share its cluster (their mark `xdist_group` names it),
-    so a cluster is started once; which worker takes which piece is decided while they run. Scenarios of the benchmark
-    share nothing and are pieces of their own. Clusters mostly wait, so the last minutes, when one worker may be left
-    alone with a cluster, are filled by what computes: that comes last, in small pieces.
+    so a cluster is started once; which worker takes which piece is decided while they run. Clusters mostly wait, so the
+    last minutes, when one worker may be left alone with a cluster, are filled by what computes: that comes last, whole
+    files before single tests. (`make test` asks for this order: by itself xdist takes the largest groups first.)
     """
     for item in items:
-        shares_nothing = "bench" in item.path.parts or item.get_closest_marker("xdist_group") is not None
-        if starts_ray(item) and not shares_nothing:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-    items.sort(key=lambda item: (not starts_ray(item), _place(item.path.name)))
+        is_whole = item.path.parent.name in MAKE_ONCE or starts_ray(item)
+        if is_whole and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(_name(item)))
+    items.sort(key=_place)
 
 
 def starts_ray(item: pytest.Item) -> bool:
     return item.get_closest_marker("ray") is not None
 
 
-def _place(name: str) -> int:
-    return SHARING.index(name) if name in SHARING else -1
+def _name(item: pytest.Item) -> str:
+    return "/".join(item.path.parts[-2:])
+
+
+def _place(item: pytest.Item) -> tuple[int, int]:
+    name = _name(item)
+    if starts_ray(item):
+        return 0, CLUSTERS_FIRST.index(name) if name in CLUSTERS_FIRST else -1
+    return (1 if item.get_closest_marker("xdist_group") else 2), 0
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -26,7 +26,7 @@ from bench.processes import REPOSITORY, free_port
 from tests.console import Console
 
 START_TIMEOUT_S, COMMAND_TIMEOUT_S = 180, 210  # deadlines, on a machine that does something else
-END_TIMEOUT_S = 60.0  # a clean stop folds the journals into the checkpoints
+END_TIMEOUT_S = 120.0  # a clean stop folds the journals into the checkpoints
 PATIENT = "cluster.hang_ms=60000"  # for tests that stop processes themselves, for as long as they need
 # For tests of which no request may be refused while a leader is elected, however busy the machine is.
 LONG_DEADLINE = "server.deadline_ms=20000"
@@ -65,14 +65,14 @@ class ServedCluster:
         self.log = data.with_suffix(".log")
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
-        self._has_console = has_console
+        self.has_console = has_console
         self._console: tuple[subprocess.Popen[bytes], Console] | None = None  # and the process whose cluster it joined
         self._console_is_free = threading.Lock()
 
     def start(self) -> None:
         self._close_console()
         values = ("cluster.dashboard=false", "auth.mode=open", "limits.enabled=false", "server.wrk2_api=true",
-                  "cluster.spares=1", *self.sets)  # fmt: skip
+                  *self.sets)  # fmt: skip
         sets = [arg for value in values for arg in ("--set", value)]
         args = command("serve", "--profile", "test", "--data", str(self.data), "--port", str(self.port),
                        "--shards", "2", "--no-sample", *sets, repository=self.repository)  # fmt: skip
@@ -86,29 +86,29 @@ class ServedCluster:
 
     def _ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=10) as answer:
                 return answer.status == 200 and (self.data / "cluster.json").exists()
         except OSError:
             return False
 
     def run(self, *args: str, statuses: Collection[int] = (0,)) -> dict:
         """Return the JSON that a command prints. statuses: with which it may end."""
-        status, out, err = self._command(*args)
+        status, out, err = self.tell(*args)
         assert status in statuses, out[-2000:] + err[-3000:]
         return json.loads(out)
 
     def status(self) -> dict:
         """Return what `status` prints, once there is a router to ask: one that was ended restarts within seconds."""
         deadline = time.monotonic() + START_TIMEOUT_S
-        while (done := self._command("status"))[0]:
+        while (done := self.tell("status"))[0]:
             assert time.monotonic() < deadline, done
             time.sleep(0.2)
         return json.loads(done[1])
 
-    def _command(self, *args: str) -> tuple[int, str, str]:
-        """Return status, stdout and stderr of a command."""
+    def tell(self, *args: str) -> tuple[int, str, str]:
+        """Return status, stdout and stderr of a command, whatever comes of it."""
         given = [*args, "--data", str(self.data), "--json"]
-        if self._has_console and self._serves() and self._console_is_free.acquire(blocking=False):
+        if self.has_console and self._serves() and self._console_is_free.acquire(blocking=False):
             try:
                 return self._open_console().run(given, COMMAND_TIMEOUT_S)
             finally:
@@ -145,7 +145,7 @@ class ServedCluster:
         )
         assert done.returncode == 0, done.stderr.decode()
         assert self.process is not None
-        assert self.process.wait(30) == 0, self.log.read_text()[-3000:]
+        assert self.process.wait(END_TIMEOUT_S) == 0, self.log.read_text()[-3000:]
 
     def end(self) -> None:
         """End what still runs, cleanly if it can be."""

@@ -31,7 +31,7 @@ from tests.serving import START_TIMEOUT_S, command
 WITHIN_S = 10.0
 KILLED_WITHIN_S = 5.0  # until what a killed `serve` has started is gone as well
 LOADING_BYTES = 100_000  # in the journals, of some millions: by then `load` is under way
-LEFT_S = 40.0  # that what is left behind is waited for before it is called that
+LEFT_S = 60.0  # that what is left behind is waited for before it is called that
 MARK = "ROOKERY_STOPPING_TEST"
 
 
@@ -156,7 +156,7 @@ class Stopping:
 
     def _serves(self, port: int) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as answer:
                 return answer.status == 200 and (self.data / "cluster.json").exists()
         except OSError:
             return False

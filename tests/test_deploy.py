@@ -317,6 +317,7 @@ def nodes() -> Iterator[list[Node]]:
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_the_start_script_makes_a_cluster_of_a_head_and_a_worker(nodes, data_dir):
     """Redis with a password keeps Ray's tables and the shards; KubeRay's line is what its operator 1.5 writes."""
     with redis_server(redis_commands()["compose"], data_dir / "redis") as (redis_port, _):

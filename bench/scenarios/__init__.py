@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
+from bench.dataset import FIRST_ACCOUNT_ID
 from bench.results import Result
+
+if TYPE_CHECKING:
+    from bench.rookery import RookeryCluster
 
 SHARDS = 2  # of Rookery, unless a scenario says otherwise
 Progress = Callable[[str], None]
@@ -26,12 +32,23 @@ def counting(progress: Progress, what: str, total: int) -> Callable[[int], None]
     return count
 
 
+class Clusters(Protocol):
+    """Where scenarios have their clusters from: `bench.rookery.rookery_cluster`, unless they share some."""
+
+    def __call__(
+        self, folder: Path, shards: int, auth: str, sets: Sequence[str]
+    ) -> AbstractContextManager[RookeryCluster]:
+        """Have a cluster with those settings while a block runs. folder: where one of its own is to live."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What every scenario is told.
 
     folder: scratch space; quick: tiny data and short runs, to see that it works; accounts: instead of the scenario's
-    own number; tweets, count, peers, shards: of `search`.
+    own number; tweets, count, peers, shards: of `search`. clusters, first_account: for scenarios that share clusters,
+    where no two have the same accounts; by default each starts its own (tests/bench/sharing.py).
     """
 
     folder: Path
@@ -46,6 +63,16 @@ class Options:
     count: int | None = None
     peers: str = "postgres,fts5"
     shards: int = SHARDS
+    clusters: Clusters | None = None
+    first_account: int = FIRST_ACCOUNT_ID
+
+    def cluster(
+        self, shards: int, sets: Sequence[str] = (), auth: str = "", folder: Path | None = None
+    ) -> AbstractContextManager[RookeryCluster]:
+        """Have a cluster while a block runs. auth, folder: instead of what the options say."""
+        from bench.rookery import rookery_cluster  # Ray, which a list of scenarios shouldn't need
+
+        return (self.clusters or rookery_cluster)(folder or self.folder, shards, auth or self.auth, sets)
 
     def warm_up(self, runs: Iterable[Callable[[float], object]], seconds_max: float) -> None:
         """Let contestants run for up to so long before they are measured. Not if quick: those figures say nothing."""

@@ -35,13 +35,12 @@ from bench.rookery import (
     RookeryCluster,
     edges_of,
     load_accounts,
-    rookery_cluster,
     wake_all,
 )
 from bench.scenarios import SHARDS, Options, Progress, counting
 from cluster.loading import BulkLoader, message_numbers
 
-FOLLOWERS, FOLLOWERS_QUICK = 1_000_000, 5_000
+FOLLOWERS, FOLLOWERS_QUICK = 1_000_000, 1_000
 PARTS = (100, 10, 1)  # a celebrity of a hundredth, a tenth, all of the followers
 OTHERS, OTHERS_QUICK = 200, 20
 OTHERS_FOLLOWERS = 75
@@ -93,10 +92,10 @@ class Cast:
         return ids
 
 
-def make_cast(followers: int, others: int) -> Cast:
-    """Return celebrities and others; `followers` + 1 accounts follow."""
-    ids = itertools.count(FIRST_ACCOUNT_ID + followers + 1)
-    everybody = np.arange(FIRST_ACCOUNT_ID, FIRST_ACCOUNT_ID + followers + 1, dtype=np.int64)
+def make_cast(followers: int, others: int, first: int = FIRST_ACCOUNT_ID) -> Cast:
+    """Return celebrities and others; `followers` + 1 accounts follow. first: the least of the ids."""
+    ids = itertools.count(first + followers + 1)
+    everybody = np.arange(first, first + followers + 1, dtype=np.int64)
     pushed = {followers // part: next(ids) for part in PARTS}
     _, drawn = draw_audience(np.random.default_rng(9), followers, np.full(others, OTHERS_FOLLOWERS))
     return Cast(everybody, pushed, next(ids), [next(ids) for _ in range(others)], everybody[drawn])
@@ -106,12 +105,10 @@ def run(options: Options, progress: Progress) -> Result:
     """Carry out the scenario."""
     followers = options.accounts or (FOLLOWERS_QUICK if options.quick else FOLLOWERS)
     result = Result("celebrity", {"quick": options.quick, "pairs": options.pairs, "followers": followers})
-    cast = make_cast(followers, OTHERS_QUICK if options.quick else OTHERS)
+    cast = make_cast(followers, OTHERS_QUICK if options.quick else OTHERS, options.first_account)
     busy: list[float] = []
     progress("starting Rookery")
-    with rookery_cluster(
-        options.folder, SHARDS, options.auth, [f"timeline.pull_threshold={followers}"]
-    ) as cluster:  # fmt: skip
+    with options.cluster(SHARDS, [f"timeline.pull_threshold={followers}"]) as cluster:
         _load(cluster, cast, progress)
         plot = result.plot(
             Plot("last-follower", "From the submit of a post until its last follower has it", "followers of the author",

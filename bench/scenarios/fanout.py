@@ -19,7 +19,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +37,6 @@ from bench.rookery import (
     RookeryCluster,
     edges_of,
     load_accounts,
-    rookery_cluster,
     wake_all,
 )
 from bench.scenarios import Options, Progress, counting
@@ -78,14 +77,15 @@ def run(options: Options, progress: Progress) -> Result:
     """Carry out the scenario."""
     accounts = options.accounts or (ACCOUNTS_QUICK if options.quick else ACCOUNTS)
     result = Result("fanout", {"quick": options.quick, "pairs": options.pairs, "accounts": accounts})
-    cases = make_cases(accounts, min(AUTHORS_QUICK if options.quick else AUTHORS, accounts // 10))
+    first, authors = options.first_account, min(AUTHORS_QUICK if options.quick else AUTHORS, accounts // 10)
+    cases = make_cases(accounts, authors, first)
     busy: list[float] = []
     progress("starting Rookery and Redis")
     with (
-        rookery_cluster(options.folder, SHARDS, options.auth) as cluster,
+        options.cluster(SHARDS) as cluster,
         redis_server(options.folder / "redis") as (path, store),
     ):
-        load(cluster, accounts, cases, progress)
+        load(cluster, range(first, first + accounts), cases, progress)
         plots = [
             result.plot(Plot(name, title, "followers of the average post", f"{name} per second", True, True))
             for name, title in (
@@ -107,8 +107,8 @@ def run(options: Options, progress: Progress) -> Result:
     return result
 
 
-def make_cases(accounts: int, authors: int) -> list[Case]:
-    """Return the authors of every case; no account is an author twice."""
+def make_cases(accounts: int, authors: int, first: int = FIRST_ACCOUNT_ID) -> list[Case]:
+    """Return the authors of every case; no account is an author twice. first: the least of the ids."""
     rng = np.random.default_rng(5)
     chosen = rng.choice(accounts, (len(MEANS), authors), replace=False)
     cases = []
@@ -117,17 +117,16 @@ def make_cases(accounts: int, authors: int) -> list[Case]:
         places, drawn = draw_audience(rng, accounts - 1, counts)
         drawn += drawn >= own[places]  # nobody follows oneself
         cuts = np.cumsum(counts)[:-1]
-        cases.append(Case(mean, own + FIRST_ACCOUNT_ID, np.split(drawn + FIRST_ACCOUNT_ID, cuts)))
+        cases.append(Case(mean, own + first, np.split(drawn + first, cuts)))
     return cases
 
 
-def load(cluster: RookeryCluster, accounts: int, cases: list[Case], progress: Progress) -> None:
+def load(cluster: RookeryCluster, ids: Sequence[int], cases: list[Case], progress: Progress) -> None:
     """Register and wake everybody, then load the follows."""
-    ids = list(range(FIRST_ACCOUNT_ID, FIRST_ACCOUNT_ID + accounts))
 
     async def work(loader: BulkLoader) -> None:
-        await load_accounts(loader, ids, {}, counting(progress, "registering", accounts))
-        await wake_all(loader, ids, counting(progress, "waking", accounts))
+        await load_accounts(loader, ids, {}, counting(progress, "registering", len(ids)))
+        await wake_all(loader, ids, counting(progress, "waking", len(ids)))
         for case in cases:
             counts = [len(followers) for followers in case.followers]
             edges = edges_of(np.concatenate(case.followers), np.repeat(case.authors, counts))

@@ -30,7 +30,7 @@ from bench.pairs import alternate
 from bench.peer_redis import Batches, homes_of, redis_server
 from bench.processes import BenchError
 from bench.results import Claim, Plot, Result, Row
-from bench.rookery import load_network, rookery_cluster, tweets_of
+from bench.rookery import load_network, tweets_of
 from bench.scenarios import Options, Progress
 from cluster.lane_client import LaneClient
 
@@ -54,11 +54,12 @@ class Reads:
 def run(options: Options, progress: Progress) -> Result:
     """Carry out the scenario."""
     result = Result("lane", {"quick": options.quick, "pairs": options.pairs, "seconds": options.seconds})
-    network = make_network(*((200, 20, 2_000) if options.quick else (5_000, 75, 40_000)))
+    size = (200, 20, 2_000) if options.quick else (5_000, 75, 40_000)
+    network = make_network(*size, first_account=options.first_account)
     progress("starting Rookery and Redis")
     with (
         ExitStack() as stack,
-        rookery_cluster(options.folder, 1, options.auth) as cluster,
+        options.cluster(1) as cluster,
         redis_server(options.folder / "redis") as (redis_path, store),
     ):
 

@@ -19,11 +19,11 @@ from bench.pairs import alternate
 from bench.peer_redis import redis_server
 from bench.processes import BenchError
 from bench.results import Claim, Plot, Result, Row
-from bench.rookery import edges_of, load_accounts, rookery_cluster
+from bench.rookery import edges_of, load_accounts
 from bench.scenarios import Options, Progress
 from cluster.input_files import Edges
 
-SHARDS = 4
+SHARDS, SHARDS_QUICK = 4, 2
 PARTS = (0.1, 0.3, 1.0)  # of the graph; the claim is about all of it
 PIPELINE_FOLLOWS = 1_000  # follows a round trip: 500 to 5,000 make no difference
 PEER = "redis-py, pipelined SADDs"
@@ -47,16 +47,17 @@ def run(options: Options, progress: Progress) -> Result:
     what, followers, followees = load_graph(options.graph, 0.01 if options.quick else 1.0)
     accounts = np.union1d(followers, followees)
     result = Result("load", {"quick": options.quick, "pairs": options.pairs})
-    result.facts |= {"graph": f"{what}: {len(accounts)} accounts, {len(followers)} follows", "shards": SHARDS}
+    shards = SHARDS_QUICK if options.quick else SHARDS
+    result.facts |= {"graph": f"{what}: {len(accounts)} accounts, {len(followers)} follows", "shards": shards}
     rates = result.plot(
-        Plot("throughput", f"Bulk load of follows, {SHARDS} shards", "follows of the graph", "follows per second", True)
+        Plot("throughput", f"Bulk load of follows, {shards} shards", "follows of the graph", "follows per second", True)
     )
     busy: list[float] = []
     with (
-        rookery_cluster(options.folder, SHARDS, options.auth) as cluster,
+        options.cluster(shards) as cluster,
         redis_server(options.folder / "redis") as (_, store),
     ):
-        strangers = (accounts + n * (int(accounts.max()) + 1) for n in itertools.count())
+        strangers = (accounts + options.first_account + n * (int(accounts.max()) + 1) for n in itertools.count())
 
         def fresh(part: float) -> tuple[Ints, Edges]:
             """Return a part of the graph with account ids that nobody has loaded yet."""

@@ -34,7 +34,7 @@ from bench.peer_redis import redis_server
 from bench.processes import BenchError
 from bench.redis_timelines import ENTRIES, IDS, KINDS, RedisBytes, timeline_bytes
 from bench.results import Claim, Plot, Result, Row
-from bench.rookery import RookeryCluster, rookery_cluster
+from bench.rookery import RookeryCluster
 from bench.scenarios import Options, Progress
 from cluster.checking import for_each
 from cluster.loading import BulkLoader
@@ -91,11 +91,13 @@ def run(options: Options, progress: Progress) -> Result:
     ]
     busy = [busy_percent()]
     for accounts in sizes:
-        crowd = Crowd(accounts, FOLLOWS_QUICK if options.quick else FOLLOWS)
+        follows = FOLLOWS_QUICK if options.quick else FOLLOWS
+        crowd = Crowd(accounts, follows, first_id=options.first_account)
         progress(f"{accounts:,} accounts: starting Rookery and Redis")
         folder = options.folder / str(accounts)
         folder.mkdir()
-        with rookery_cluster(folder, SHARDS, options.auth) as cluster, redis_server(folder / "redis") as (_, store):
+        redis = redis_server(folder / "redis")
+        with options.cluster(SHARDS, folder=folder) as cluster, redis as (_, store):
             report = lambda text, n=accounts: progress(f"{n:,} accounts: {text}")  # noqa: E731
             measured = Measured(crowd, cluster, report, options.quick)
             measured.fill()
@@ -159,7 +161,8 @@ class Measured:
     async def _see_full(self, loader: BulkLoader) -> None:
         """Raise BenchError unless rings of a sample serve the newest 800 tweets, and all awake accounts are awake."""
         awake = self.crowd.awake
-        if sum(look.awake for look in self.phases[FULL]) != len(awake):
+        woken = sum(look.awake for look in self.phases[FULL]) - sum(look.awake for look in self.phases["start"])
+        if woken != len(awake):
             raise BenchError(f"{len(awake)} accounts should be awake, the shards say {self.phases[FULL]}")
 
         async def see(account: int) -> None:
@@ -183,9 +186,9 @@ class Measured:
     # ---- quotients, shard by shard ----------------------------------------------------------------------------
 
     def growth(self, since: str, until: str, what: Callable[[Look], float], per: Callable[[Look], int]) -> Spread:
-        """Return what each shard grew by between two phases, divided by its things."""
-        pairs = zip(self.phases[since], self.phases[until], strict=True)
-        return Spread.of([(what(b) - what(a)) / per(b) for a, b in pairs])
+        """Return what each shard grew by between two phases, divided by the things that came since the start."""
+        looks = zip(self.phases["start"], self.phases[since], self.phases[until], strict=True)
+        return Spread.of([(what(b) - what(a)) / (per(b) - per(start)) for start, a, b in looks])
 
     def resident(self, since: str, until: str, per: Callable[[Look], int]) -> Spread | None:
         """Return the same of the processes' own memory, None if it grew by too little to say anything."""

@@ -28,8 +28,8 @@ from bench.peer_redis import RedisPeer, redis_peer
 from bench.peer_wrk2 import load_peer
 from bench.processes import BenchError
 from bench.results import Result, Row
-from bench.rookery import RookeryCluster, edges_of, rookery_cluster, wake_all
-from bench.scenarios import SHARDS, Options, Progress
+from bench.rookery import RookeryCluster, edges_of, wake_all
+from bench.scenarios import Options, Progress
 from bench.social_network import (
     COMPOSE_PATH,
     HOME_PATH,
@@ -44,6 +44,7 @@ from bench.social_network import (
 from cluster.checking import Outcome, check_homes, check_shards, for_each, lane_page, read_facts
 from cluster.loading import BulkLoader
 
+SHARDS, SHARDS_QUICK = 2, 1
 CLIENTS = (1, 8, 32, 128)
 ALWAYS, EVERYSEC = "peer, AOF always", "peer, AOF everysec"
 HOME_LENGTH = 800  # timeline.length
@@ -55,10 +56,10 @@ def run(options: Options, progress: Progress) -> Result:
     """Carry out the scenario."""
     result = Result("mixed", {"quick": options.quick, "pairs": options.pairs, "seconds": options.seconds})
     users, edges, count = (100, 600, 1_000) if options.quick else (REED98_USERS, REED98_EDGES, REQUESTS)
-    friends = make_friends(users, edges)
+    friends, shards = make_friends(users, edges), SHARDS_QUICK if options.quick else SHARDS
     progress("starting Rookery and the peer")
     with (
-        rookery_cluster(options.folder, SHARDS, "open", ["server.wrk2_api=true"]) as rookery,
+        options.cluster(shards, ["server.wrk2_api=true"], "open") as rookery,
         redis_peer(options.folder, "open", "bench.peer_wrk2") as peer,
     ):
         progress("loading users, follows and posts")
@@ -70,7 +71,7 @@ def run(options: Options, progress: Progress) -> Result:
         most = max(degrees(*friends).values())
         result.facts |= {
             "network": f"{users} users, {2 * edges} follows (up to {most} followers), {posted} posts before; "
-            f"{SHARDS} shards, 1 API worker",
+            f"{shards} shards, 1 API worker",
             "generator": options.generator, "auth": "open",
             "turns": f"{options.pairs} of {options.seconds} s",
         }  # fmt: skip

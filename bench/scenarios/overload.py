@@ -28,7 +28,7 @@ from bench.open_load import Offered, offer_load
 from bench.pairs import Spread
 from bench.processes import BenchError
 from bench.results import Claim, Plot, Result, Row
-from bench.rookery import get_home, load_network, rookery_cluster
+from bench.rookery import get_home, load_network
 from bench.scenarios import SHARDS, Options, Progress
 
 TIMES_CAPACITY = 3.0
@@ -64,12 +64,12 @@ def run(options: Options, progress: Progress) -> Result:
     """Carry out the scenario."""
     result = Result("overload", {"quick": options.quick, "pairs": options.pairs, "seconds": options.seconds})
     accounts, followees, tweets = (200, 20, 2_000) if options.quick else (5_000, 75, 40_000)
-    network = make_network(accounts, followees, tweets)
+    network = make_network(accounts, followees, tweets, first_account=options.first_account)
     rate_plot = result.plot(Plot("answered", "Answers under load", "offered, times the capacity", "answers per second"))
-    with rookery_cluster(options.folder, SHARDS, options.auth) as rookery:
+    with options.cluster(SHARDS) as rookery:
         progress("loading")
         rookery.with_loader(lambda loader: load_network(loader, network))
-        processes = actor_processes(options.folder / "rookery")
+        processes = actor_processes(rookery.data)
         busy: list[float] = []
         for kind, requests in make_requests(network, options.folder).items():
             turns = []

@@ -26,18 +26,17 @@ import numpy as np
 
 from bench import crowd as network
 from bench.crowd import GROUP_ACCOUNTS, ROUNDS_LIGHT, Crowd
-from bench.dataset import FIRST_ACCOUNT_ID, Ints
+from bench.dataset import Ints
 from bench.kernel import Delivered
 from bench.lane import rate_at_depth
 from bench.machine import busy_percent
 from bench.pairs import Spread, Turns, alternate
 from bench.results import Plot, Result, Row
-from bench.rookery import rookery_cluster
 from bench.scenarios import Options, Progress
 from bench.scenarios.fanout import submit
 from cluster.loading import BulkLoader
 
-SHARDS, SHARDS_QUICK = (1, 2, 4, 8), (1, 2)
+SHARDS, SHARDS_QUICK = (1, 2, 4, 8), (2, 1)  # the latter as those want it who share clusters
 SIZES, SIZES_QUICK = (10_000, 100_000), (1_000,)
 SHARDS_OF_SIZES = 2
 FOLLOWS, FOLLOWS_QUICK = 50, 20
@@ -110,11 +109,11 @@ def run(options: Options, progress: Progress) -> Result:
 
 def _measure(case: Case, options: Options, progress: Progress, busy: list[float]) -> Measured:
     """Fill one cluster, read and write in turn, look at its memory, and compare home timelines."""
-    crowd = Crowd(case.accounts, FOLLOWS_QUICK if options.quick else FOLLOWS)
+    crowd = Crowd(case.accounts, FOLLOWS_QUICK if options.quick else FOLLOWS, first_id=options.first_account)
     folder = options.folder / f"{case.shards}-{case.accounts}"
     folder.mkdir()
     progress("starting Rookery")
-    with rookery_cluster(folder, case.shards, options.auth) as cluster:
+    with options.cluster(case.shards, folder=folder) as cluster:
         writers = Writers(crowd)
 
         async def write(loader: BulkLoader, count: int) -> Delivered:
@@ -170,9 +169,10 @@ class Writers:
 
     def __init__(self, crowd: Crowd) -> None:
         followers, self.rings = crowd.followers()
+        self.first_id = crowd.first_id
         pushed: Ints = np.nonzero(followers < GROUP_ACCOUNTS)[0]
         self.numbers = pushed
-        own = np.array(crowd.awake) - FIRST_ACCOUNT_ID
+        own = np.array(crowd.awake) - crowd.first_id
         self.rings[own] += 1  # an awake author has its own tweets too
         self.rng = np.random.default_rng(12)
 
@@ -180,11 +180,11 @@ class Writers:
         """Draw account ids for ever."""
         while True:
             chosen = self.numbers[self.rng.integers(0, len(self.numbers), 4_096)]
-            yield from (chosen + FIRST_ACCOUNT_ID).tolist()
+            yield from (chosen + self.first_id).tolist()
 
     def deliveries(self, authors: list[int]) -> int:
         """Return how many rings a post by each of those authors goes to, together."""
-        return int(self.rings[np.array(authors) - FIRST_ACCOUNT_ID].sum())
+        return int(self.rings[np.array(authors) - self.first_id].sum())
 
 
 def _figures(measured: Measured, accounts: int) -> dict[str, Spread]:

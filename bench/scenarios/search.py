@@ -40,7 +40,7 @@ from bench.peer_postgres import version as postgres_version
 from bench.peer_search_app import SearchPeer
 from bench.processes import BenchError
 from bench.results import Plot, Result, Row
-from bench.rookery import RookeryCluster, edges_of, load_accounts, rookery_cluster
+from bench.rookery import RookeryCluster, edges_of, load_accounts
 from bench.scenarios import Options, Progress, counting
 from bench.search_measures import (
     COUNT,
@@ -105,7 +105,8 @@ def run(options: Options, progress: Progress) -> Result:
                    "shards": options.shards},
     )  # fmt: skip
     progress(f"making {count:,} tweets")
-    network = make_network(options.accounts or (ACCOUNTS_QUICK if options.quick else ACCOUNTS), FOLLOWEES, 0)
+    accounts = options.accounts or (ACCOUNTS_QUICK if options.quick else ACCOUNTS)
+    network = make_network(accounts, FOLLOWEES, 0, first_account=options.first_account)
     corpus = make_corpus(read_sources(options.tweets), count, network.accounts, network.followees)
     stage = Stage(corpus, network)
     with ExitStack() as running:
@@ -152,7 +153,7 @@ def rookery_side(options: Options, progress: Progress, stage: Stage, result: Res
     progress("starting Rookery")
     network, corpus = stage.network, stage.corpus
     tokens = network.tokens
-    with rookery_cluster(options.folder, options.shards, options.auth) as cluster:
+    with options.cluster(options.shards) as cluster:
         on_count = counting(progress, "loading Rookery", len(corpus.texts))
         accounts = network.accounts.tolist()
 
@@ -180,7 +181,7 @@ def rookery_side(options: Options, progress: Progress, stage: Stage, result: Res
         result.facts["Rookery's posting lists"] = (
             f"{lists_bytes / 1e6:,.0f} MB in memory, {per_tweet:,.0f} bytes a tweet"
         )
-        stage.sizes[ROOKERY] = lambda: index_sizes(options.folder / "rookery")
+        stage.sizes[ROOKERY] = lambda: index_sizes(cluster.data)
         result.facts["Rookery's load"] = f"posting {len(corpus.texts) / posting_s:,.0f} tweets/s, not yet found"
         yield cluster
 

@@ -88,7 +88,7 @@ def run(options: Options, progress: Progress) -> Result:
     """Carry out the scenario."""
     result = Result("strangers", {"quick": options.quick, "pairs": options.pairs, "seconds": options.seconds})
     accounts, followees, tweets = (200, 20, 2_000) if options.quick else (2_000, 50, 20_000)
-    network = make_network(accounts, followees, tweets)
+    network = make_network(accounts, followees, tweets, first_account=options.first_account)
     cases = QUICK if options.quick else tuple((what, place) for what in ATTACKS for place in PLACES)
     plot = result.plot(Plot("p99", "Beside attacks: p99 of honest clients", "attack, by its number", "ms", y_log=True))
     busy = [busy_percent()]
@@ -101,7 +101,7 @@ def run(options: Options, progress: Progress) -> Result:
             turns.append(take_turn(scene, what, place, options.seconds))
         add_turns(result, plot, f"{what}; {place}; {where}", turns)
 
-    with rookery_cluster(options.folder, SHARDS, options.auth, SETS) as rookery:
+    with options.cluster(SHARDS, SETS) as rookery:
         progress("loading")
         scene = rookery.with_loader(lambda loader: set_up(loader, rookery, network))
         scene.quiet(options.seconds)  # the first ones warm everything up

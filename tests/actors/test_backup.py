@@ -135,7 +135,7 @@ class Request:
         self.reply, self.fail = self._answer.set_result, self._answer.set_exception
 
     async def answer(self) -> Any:
-        return await asyncio.wait_for(self._answer, 30)
+        return await asyncio.wait_for(self._answer, 60)
 
 
 class Handing:
@@ -196,7 +196,7 @@ async def test_a_position_is_told_once_it_is_committed(handing):
     register(handing.commits, 1)
     durable = asyncio.get_running_loop().create_future()
     handing.commits.when_durable(durable, None)
-    await asyncio.wait_for(durable, 30)
+    await asyncio.wait_for(durable, 60)
     asked = asyncio.ensure_future(handing.ask("backup_cut"))
     done, _ = await asyncio.wait([asked], timeout=0.1)
     assert not done
@@ -231,7 +231,7 @@ async def test_a_later_backup_ends_the_one_before_and_an_idle_one_ends_by_itself
         closed.set()
 
     monkeypatch.setattr(handing.source, "_let_go", noted)
-    await asyncio.wait_for(closed.wait(), 30)
+    await asyncio.wait_for(closed.wait(), 60)
     with pytest.raises(InvalidError, match="paused for too long"):
         await handing.ask("backup_rows", second, 0)
 

@@ -30,7 +30,7 @@ class GatedDisk:
         commits.journal.flush = self._wait_and_flush
 
     def _wait_and_flush(self) -> int:
-        assert self._gate.wait(10), "the test never opened the gate"
+        assert self._gate.wait(60), "the test never opened the gate"
         return self._flush()
 
     def open(self) -> None:
@@ -76,7 +76,7 @@ async def test_nobody_is_answered_before_the_disk_has_it(commits) -> None:
     await asyncio.sleep(0.05)
     assert not answer.done()
     disk.open()
-    assert b'"status":"hello"' in await asyncio.wait_for(answer, 5)
+    assert b'"status":"hello"' in await asyncio.wait_for(answer, 60)
 
 
 async def test_a_request_that_changes_nothing_waits_for_what_was_applied_before_it(commits) -> None:
@@ -88,7 +88,7 @@ async def test_a_request_that_changes_nothing_waits_for_what_was_applied_before_
     await asyncio.sleep(0.05)
     assert not again.done()
     disk.open()
-    await asyncio.wait_for(again, 5)
+    await asyncio.wait_for(again, 60)
     assert len(commits.state.tweets) == 1
 
 
@@ -104,7 +104,7 @@ async def test_a_refusal_found_while_applying_is_journaled_and_answered_as_a_ref
 
     refused = asyncio.get_running_loop().create_future()
     commits.when_committed(SimpleNamespace(fail=refused.set_result), body)
-    assert (await asyncio.wait_for(refused, 5)).status == 409
+    assert (await asyncio.wait_for(refused, 60)).status == 409
 
 
 async def test_a_refused_request_changes_neither_state_nor_journal(commits) -> None:
@@ -222,7 +222,7 @@ async def test_while_the_journal_is_unavailable_writes_are_refused_and_what_was_
     done = asyncio.get_running_loop().create_future()
     register(commits, 1)
     commits.when_committed(done, "done")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await until(lambda: commits.unavailable)
         position = commits.state.position
         with pytest.raises(OverloadedError, match="storage takes no writes: it is full") as caught:

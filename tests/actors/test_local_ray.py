@@ -47,7 +47,7 @@ def started(settings: Settings, monkeypatch: pytest.MonkeyPatch, *errors: str) -
     except ConnectionError as error:
         return error, fake
     finally:
-        ended = [process.wait(10) for process in fake.left]
+        ended = [process.wait(60) for process in fake.left]
         assert len(ended) == len(errors) - len(fake.errors)
         assert not [p for p in psutil.Process().children() if p.pid in {left.pid for left in fake.left}]
         local_ray.remove_ray_folder(settings.storage.data_dir)

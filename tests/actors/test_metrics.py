@@ -101,6 +101,7 @@ class CountingActor:
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_flushed_metrics_appear_on_the_nodes_endpoint(monkeypatch):
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     import ray

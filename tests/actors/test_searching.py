@@ -38,7 +38,7 @@ from api.search_cache import answer_of
 from tests.core.harness import Shards
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-EVENTUALLY_S = 20.0
+EVENTUALLY_S = 60.0
 COMMIT_MS = 20
 WORD = "whale"
 TWEETS = f"tweets-{VERSION}"

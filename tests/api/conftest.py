@@ -88,7 +88,7 @@ class ServerThread:
     def __exit__(self, *_: object) -> None:
         asyncio.run_coroutine_threadsafe(self.worker.stop(), self._loop).result(20)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._thread.join(60)
         self._loop.close()
 
 

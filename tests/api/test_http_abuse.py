@@ -30,7 +30,7 @@ from tests.api.test_home_exchange import LONG_WAY, get, read_answers, wait_for_i
 NOTICED, QUICK_S, ASKED_COUNT = 10, 0.005, 150
 CROWD = 5_000
 PAGE = b"[" + b"1," * 500_000 + b"1]"  # far above what a socket and its buffers hold
-GONE_WITHIN_S = 20.0
+GONE_WITHIN_S = 60.0
 
 
 @contextlib.contextmanager
@@ -52,7 +52,7 @@ def dial(live: LiveServer, source: str = "127.0.0.1") -> socket.socket:
 def time_reads(live: LiveServer) -> float:
     """Read home timelines on one connection, all of which must succeed; returns the ninetieth percentile in seconds."""
     durations = []
-    with httpx.Client(base_url=live.base_url, timeout=30) as http:
+    with httpx.Client(base_url=live.base_url, timeout=60) as http:
         for _ in range(ASKED_COUNT):
             begin = time.perf_counter()
             assert http.get("/feed?user_id=1").status_code == 200
@@ -316,7 +316,7 @@ def test_no_route_parses_cookies_or_a_query_beyond_the_bounds(monkeypatch):
     monkeypatch.setattr("starlette.requests.cookie_parser", lambda text: parsed.append(text) or {})
     monkeypatch.setattr("starlette.datastructures.parse_qsl", lambda query, **_: parsed.append(query) or [])
     cookie = 'a="' + "\\" * 30_000 + '"'
-    with serving() as live, httpx.Client(base_url=live.base_url, timeout=30) as http:
+    with serving() as live, httpx.Client(base_url=live.base_url, timeout=60) as http:
         for path in (
             "/healthz",
             "/1/profile",

@@ -176,7 +176,7 @@ def test_what_was_revoked_while_a_lane_was_away_is_believed_no_longer_once_it_op
             opened = threading.Event()
             for step in (functools.partial(push, OPENED, 0), opened.set):
                 away.worker._serving.get_loop().call_soon_threadsafe(step)
-            assert opened.wait(30)
+            assert opened.wait(60)
             assert not works(elsewhere, user_id, stolen)
             assert works(elsewhere, user_id, user["auth_token"])
         away.worker._services.auth.check()
@@ -369,7 +369,7 @@ def test_a_login_does_not_suffer_when_that_fails(ada, anonymous, fake, error):
 
 
 def from_address(base_url: str, address: str) -> httpx.Client:
-    return httpx.Client(base_url=base_url, transport=httpx.HTTPTransport(local_address=address), timeout=30)
+    return httpx.Client(base_url=base_url, transport=httpx.HTTPTransport(local_address=address), timeout=60)
 
 
 SLOW = {"time_cost": 2, "memory_kib": 4_096, "parallelism": 1}  # some milliseconds

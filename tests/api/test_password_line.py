@@ -36,7 +36,7 @@ class Work:
         """Put somebody in line; return the task, perhaps refused already."""
 
         def work():
-            self._may_end.acquire(timeout=10)
+            self._may_end.acquire(timeout=60)
             return name
 
         task = asyncio.create_task(self.line.run(Asker(address, name, goes_first), work))

@@ -36,7 +36,7 @@ class Work:
 
 
 def together(test: Any) -> None:
-    asyncio.run(asyncio.wait_for(test, 10))
+    asyncio.run(asyncio.wait_for(test, 60))
 
 
 async def turns() -> None:

@@ -57,7 +57,7 @@ async def test_a_worker_that_waits_for_the_cluster_is_given_no_connections():
     start = asyncio.create_task(starting.start())
     await is_waiting.wait()
     for _ in range(50):  # the kernel would send half of them there
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=5) as http:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
             assert (await http.get("/healthz")).status_code == 200
     there.set()
     assert await start == port

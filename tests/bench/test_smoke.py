@@ -3,67 +3,90 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from bench.peer_postgres import find_binaries
+from bench.processes import REPOSITORY, python_module
 from bench.scenarios import SCENARIOS
+from tests.bench.sharing import FAILURE, ORDER, RESULT
 from tests.components import REQUIRED, needs_program
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+ALONE = "recovery"  # starts its cluster again and again; it is run by the command line, as users do
+TIMEOUT_S = 600
 
-pytestmark = [
-    pytest.mark.ray,
-    pytest.mark.slow,
-    pytest.mark.timeout(300),
-    needs_program("redis-server"),
-]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(TIMEOUT_S + 60), needs_program("redis-server")]
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A scenario's process, and the folder of its results."""
+    """A process that has run scenarios, and the folder of one's results."""
 
     done: subprocess.CompletedProcess[str]
     folder: Path
 
-
-def run_scenario(name: str, folder: Path) -> Run:
-    """Run a scenario in a process of its own, as users do; --generator builtin, because wrk is not everywhere."""
-    command = [sys.executable, "-m", "bench", name, "--quick", "--pairs", "1", "--generator", "builtin",
-               "--json", str(folder / "result.json")]  # fmt: skip
-    if name == "memory":  # one size: it needs a cluster for each
-        command += ["--accounts", "1000"]
-    if name == "search":
-        command += ["--count", "4000"]
-    if name == "search" and find_binaries() is None and not REQUIRED:
-        command += ["--peers", "fts5"]  # PostgreSQL isn't on every machine
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=280, check=False)
-    return Run(done, folder)
+    def said(self) -> str:
+        """What there is to read when something is wrong."""
+        failure = self.folder / FAILURE
+        return self.done.stdout[-3000:] + self.done.stderr[-6000:] + (failure.read_text() if failure.exists() else "")
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_a_scenario_runs_and_keeps_its_results(name: str, tmp_path: Path):
-    run = run_scenario(name, tmp_path)
-    done = run.done
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
-    result = json.loads((run.folder / "result.json").read_text())
+def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+
+
+def require_results(name: str, run: Run) -> None:
+    """Results, table and plots of a scenario are there and say something."""
+    assert run.done.returncode == 0, run.said()
+    assert (run.folder / RESULT).exists(), run.said()
+    result = json.loads((run.folder / RESULT).read_text())
     assert result["scenario"] == name
     assert result["run"]["commit"]
     assert {row["contestant"] for row in result["rows"]} >= {"Rookery"}
     assert all(row["value"]["median"] > 0 for row in result["rows"])
-    assert f"bench {name}" in done.stdout
+    assert f"bench {name}" in run.done.stdout
     drawn = {plot.name for plot in run.folder.glob("result-*")}
     assert result["plots"]
     assert drawn == {f"result-{plot['name']}.{kind}" for plot in result["plots"] for kind in ("svg", "png")}
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[tuple[subprocess.CompletedProcess[str], Path]]:
+    """Run all scenarios that can share a cluster; --generator builtin, because wrk is not everywhere."""
+    folder = Path(tempfile.mkdtemp(prefix="rkb-"))
+    command = python_module("tests.bench.sharing", folder, *ORDER)
+    if find_binaries() is None and not REQUIRED:
+        command += ["--peers", "fts5"]  # PostgreSQL isn't on every machine
+    yield run(command), folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.xdist_group("scenarios")
+@pytest.mark.parametrize("name", ORDER)
+def test_a_scenario_runs_and_keeps_its_results(name: str, shared: tuple[subprocess.CompletedProcess[str], Path]):
+    done, folder = shared
+    require_results(name, Run(done, folder / name))
+
+
+def test_the_command_line_runs_a_scenario_with_clusters_of_its_own(tmp_path: Path):
+    command = python_module("bench", ALONE, "--quick", "--pairs", 1, "--generator", "builtin", "--json",
+                            tmp_path / RESULT)  # fmt: skip
+    require_results(ALONE, Run(run(command), tmp_path))
+
+
+def test_every_scenario_is_run():
+    assert {*ORDER, ALONE} == set(SCENARIOS)
+
+
 def test_an_unknown_generator_is_refused():
     command = [sys.executable, "-m", "bench", "read", "--generator", "siege"]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    done = run(command)
     assert done.returncode == 2
     assert "siege" not in done.stdout

@@ -25,9 +25,9 @@ from cluster.shard_map import Replica, ShardMap
 from configs.settings import load_settings
 from persistence.replica_file import ReplicaFile
 
-SETTLE_TIMEOUT_S = 60.0  # a replica that was killed last is filled anew
+SETTLE_TIMEOUT_S = 120.0  # a replica that was killed last is filled anew
 LOOK_S = 0.2
-ASK_TIMEOUT_S = 10.0  # a digest walks the whole state
+ASK_TIMEOUT_S = 60.0  # a digest walks the whole state
 
 
 def map_on_disk(data: Path) -> ShardMap:

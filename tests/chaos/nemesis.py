@@ -39,7 +39,7 @@ REFILL_S = 0.05  # between looks whether somebody has freed a part of the full d
 CALM_S = 4.0  # without other harm before a copy may be damaged: the map still counts copies that have just died
 SPARE_TIMEOUT_S = 6.0  # for a leader that stands still to be replaced: the router pings for 2.5 s, then elects
 SPARE_POLL_S = 0.05
-HEAL_TIMEOUT_S = 60.0  # for a damaged replica to be filled anew, other faults meanwhile
+HEAL_TIMEOUT_S = 120.0  # for a damaged replica to be filled anew, other faults meanwhile
 HEAL_POLL_S = 0.2
 _LIVES = partial(has_lived, age_s=CALM_S)
 

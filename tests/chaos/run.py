@@ -60,7 +60,7 @@ BEGIN_FOLLOWS = 10  # of each account; the popular ones cross the pull threshold
 PROBE = {"post": 1}  # one client a shard does nothing else, so that gaps between writes are measured finely
 PROBE_PAUSE_S = 0.05
 CALM_S = 5.0  # of load without faults at the end: what a gap of the last kill ends with
-RETURN_TIMEOUT_S = 90.0  # a shard whose constructor failed again and again is tried every 30 s
+RETURN_TIMEOUT_S = 180.0  # a shard whose constructor failed again and again is tried every 30 s
 LATE_REQUEST_S = 6.0  # requests that nobody waits for end with the API's deadline of 5 s
 RESTART_COUNT = 5  # kills of an empty actor
 SKEW_FOLDER = Path(__file__).with_name("skew")
@@ -245,7 +245,7 @@ class _Run:
         await self._compare(accounts, found)
 
     async def _register(self) -> list[int]:
-        async with httpx.AsyncClient(base_url=self._url, timeout=30.0) as http:
+        async with httpx.AsyncClient(base_url=self._url, timeout=60.0) as http:
             answers = [
                 await http.post("/api/v1/users", json={"username": f"user_{n}", "password": "long enough"})
                 for n in range(self._options.accounts + SHARDS * 4)

@@ -180,5 +180,5 @@ async def test_nothing_is_asked_of_the_nodes_while_none_is_drained(make):
     world.alive = []
     assert await world.draining.drained_ids() == []
     assert await world.draining.place(world.map.replica(0, 1)) == ""
-    await asyncio.wait_for(world.draining.step(), 1)
+    await asyncio.wait_for(world.draining.step(), 60)
     assert world.stopped == []

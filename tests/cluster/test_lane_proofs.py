@@ -119,7 +119,7 @@ async def try_to_get_in(address, *messages):
         writer.write(message)
         await asyncio.sleep(0.01)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return await reader.read()
     except ConnectionResetError:
         return b""

@@ -20,9 +20,9 @@ from actors.core.errors import NotFoundError, OverloadedError
 from cluster.connect import open_client, router_handle
 from cluster.ray_options import shard_actor_name
 from cluster.router_actor import start_router
-from tests.serving import wait_for
+from tests.serving import START_TIMEOUT_S, wait_for
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
 SHARD_COUNT = 2
 
@@ -49,7 +49,7 @@ def router(namespace: str, folder: str):
     settings = {"folder": folder, "namespace": namespace}
     factory = "tests.cluster.fake_shard:make_fake_shard"
     made = start_router(folder, "test", SHARD_COUNT, factory, settings, namespace)
-    wait_for(lambda: ray.get(made.ready.remote(), timeout=30.0))
+    wait_for(lambda: ray.get(made.ready.remote(), timeout=60.0))
     return made
 
 
@@ -62,12 +62,14 @@ async def client(router, namespace: str):
 
 def status(router) -> dict:
     """The router's status, also while it restarts."""
-    for _ in range(200):
+
+    def ask() -> dict | None:
         try:
-            return ray.get(router.status.remote(), timeout=2.0)
+            return ray.get(router.status.remote(), timeout=10.0)
         except (RayError, TimeoutError):
-            time.sleep(0.05)
-    raise AssertionError("the router did not come back")
+            return None
+
+    return wait_for(ask)
 
 
 async def test_a_client_reaches_every_shard_over_its_lane(client):
@@ -81,19 +83,18 @@ async def test_starting_the_router_again_finds_the_running_one(router, namespace
 
 
 async def until(holds) -> None:
-    """Wait until an async condition holds; the test's timeout ends a wait in vain."""
-    for _ in range(2000):
-        if await holds():
-            return
+    """Wait until an async condition holds."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not await holds():
+        assert time.monotonic() < deadline, "the condition never came true"
         await asyncio.sleep(0.02)
-    raise AssertionError("the condition never came true")
 
 
 async def test_a_killed_shard_comes_back_registers_and_answers_again(client, router):
     pid = (await client.call_shard(0, "pid", []))[2]
     epoch = status(router)["epoch"]
     os.kill(pid, signal.SIGKILL)
-    answer = await client.call_shard(0, "pid", [], timeout_s=30.0)
+    answer = await client.call_shard(0, "pid", [], timeout_s=60.0)
     assert answer[2] != pid
 
     async def registered():  # the lane may answer a moment before the router knows
@@ -107,12 +108,12 @@ async def test_a_killed_router_is_on_nobodys_path_and_remembers_everything(clien
     before = status(router)
     keys = ray.get(router.join.remote())["lane"]
     os.kill(before["pid"], signal.SIGKILL)
-    answers = [await client.call_shard(shard, "pid", [], timeout_s=1.0) for shard in range(SHARD_COUNT)]
+    answers = [await client.call_shard(shard, "pid", [], timeout_s=3.0) for shard in range(SHARD_COUNT)]
     assert [answer[0] for answer in answers] == ["lane", "lane"]
     after = status(router)
     assert after["pid"] != before["pid"]
     assert (after["epoch"], after["cluster_id"]) == (before["epoch"], before["cluster_id"])
-    wait_for(lambda: ray.get(router_handle(namespace).ready.remote(), timeout=30.0))
+    wait_for(lambda: ray.get(router_handle(namespace).ready.remote(), timeout=60.0))
     joined = ray.get(router.join.remote())
     assert joined["lane"] == keys
     assert ray.get(router.check.remote()) == []
@@ -124,17 +125,17 @@ async def test_a_shard_that_is_gone_for_good_is_created_again(client, namespace)
     ray.kill(ray.get_actor(shard_actor_name(1, 0), namespace=namespace), no_restart=True)
 
     async def replaced():  # Ray kills a moment later
-        return (await client.call_shard(1, "pid", [], timeout_s=30.0))[2] != old
+        return (await client.call_shard(1, "pid", [], timeout_s=60.0))[2] != old
 
     await until(replaced)
 
 
 async def test_the_actor_answers_while_its_lane_is_closed(client):
     await client.call_shard(0, "close_lane", [])
-    answer = await client.call_shard(0, "pid", [], timeout_s=20.0)
+    answer = await client.call_shard(0, "pid", [], timeout_s=60.0)
     assert answer[0] == "actor"
     with pytest.raises(NotFoundError):
-        await client.call_shard(0, "missing", [], timeout_s=20.0)
+        await client.call_shard(0, "missing", [], timeout_s=60.0)
 
 
 def test_a_router_that_refuses_its_data_says_why(router, namespace, folder):
@@ -143,7 +144,7 @@ def test_a_router_that_refuses_its_data_says_why(router, namespace, folder):
         str(Path(folder) / "copy"), "other", 2, "tests.cluster.fake_shard:make_fake_shard", {}, namespace + "-8"
     )
     with pytest.raises(RayError, match="belongs to cluster"):
-        wait_for(lambda: ray.get(other.ready.remote(), timeout=20.0))
+        wait_for(lambda: ray.get(other.ready.remote(), timeout=60.0))
 
 
 async def test_without_a_cluster_a_client_is_told_so(namespace):

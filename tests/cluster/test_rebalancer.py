@@ -73,7 +73,7 @@ class World:
 
 
 async def until(look):
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not look():  # noqa: ASYNC110  what is looked at is no event
             await asyncio.sleep(0.01)
 

@@ -34,7 +34,7 @@ class GatedStore(MemoryCheckpointStore):
 
     def write(self, position, epoch, changes):
         self.writing.set()
-        assert self.gate.wait(10)
+        assert self.gate.wait(60)
         super().write(position, epoch, changes)
         self.writes.append((position, len(changes)))
 
@@ -75,7 +75,7 @@ def test_a_batch_is_written_and_then_the_journal_is_trimmed(store, journal):
 def test_nothing_is_trimmed_before_the_write_returns(store, journal):
     checkpointer = Checkpointer(store, journal, 0)
     checkpointer.submit(2, 0, [put(1, 10)])
-    assert store.writing.wait(10)
+    assert store.writing.wait(60)
     assert journal.first_position == 1
     assert checkpointer.stats().lag_seconds >= 0
     store.gate.set()
@@ -86,7 +86,7 @@ def test_nothing_is_trimmed_before_the_write_returns(store, journal):
 def test_waiting_batches_are_merged_in_order(store, journal):
     checkpointer = Checkpointer(store, journal, 0)
     checkpointer.submit(1, 0, [put(1, 10), put(2, 10)])
-    assert store.writing.wait(10)
+    assert store.writing.wait(60)
     checkpointer.submit(2, 0, [put(1, 20)])
     checkpointer.submit(3, 0, [delete(1), delete(2)])
     checkpointer.submit(4, 0, [put(1, 40)])
@@ -101,7 +101,7 @@ def test_batches_of_different_epochs_or_too_many_rows_are_not_merged(store, jour
     monkeypatch.setattr("persistence.checkpointer.MERGE_ROWS_MAX", 2)
     checkpointer = Checkpointer(store, journal, 0, queue_batches_max=10)
     checkpointer.submit(1, 0, [put(1, 1)])
-    assert store.writing.wait(10)
+    assert store.writing.wait(60)
     for position, epoch in ((2, 0), (3, 0), (4, 0), (5, 1)):
         checkpointer.submit(position, epoch, [put(1, position)])
     store.gate.set()

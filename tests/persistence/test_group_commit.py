@@ -22,7 +22,7 @@ class GatedDisk(MemoryDisk):
 
     def sync(self):
         self.syncing.set()
-        assert self.gate.wait(10)
+        assert self.gate.wait(60)
         super().sync()
 
 
@@ -43,7 +43,7 @@ def test_everything_appended_is_reported_durable_in_growing_positions():
     for number in range(5000):
         journal.append(b"%d" % number)
         commit.notify()
-    assert all_durable.wait(10)
+    assert all_durable.wait(60)
     commit.close()
     assert positions == sorted(set(positions))
     stats = commit.stats()
@@ -58,7 +58,7 @@ def test_what_gathers_during_a_sync_is_the_next_batch():
     commit = GroupCommit(journal, positions.append, fail_the_test)
     journal.append(b"alone")
     commit.notify()
-    assert disk.syncing.wait(10)
+    assert disk.syncing.wait(60)
     for _ in range(50):
         journal.append(b"together")
         commit.notify()
@@ -114,7 +114,7 @@ def test_a_failing_disk_is_reported_once_and_nothing_after_it_as_durable():
     disk.fail("sync", errno.EIO)
     journal.append(b"a")
     commit.notify()
-    assert failed.wait(10)
+    assert failed.wait(60)
     commit.notify()
     commit.close()
     assert positions == []
@@ -156,7 +156,7 @@ def test_an_unavailable_journal_is_tried_again_until_it_is_back(monkeypatch):
     for record in (b"a", b"b"):
         journal.append(record)
     commit.roll_soon()
-    assert durable.wait(10)
+    assert durable.wait(60)
     commit.close()
     assert positions == [2]
     assert [state and state.reason for state in states] == ["it is away"] * 3 + [None]
@@ -190,11 +190,11 @@ def test_what_a_new_epoch_flushed_is_reported_and_what_was_cut_is_reported_anew(
         journal.append(b"a")
     journal.begin_epoch(1)
     commit.notify()
-    assert reported.acquire(timeout=10)
+    assert reported.acquire(timeout=60)
     journal.cut_after(1)
     journal.append(b"b")
     commit.notify()
-    assert reported.acquire(timeout=10)
+    assert reported.acquire(timeout=60)
     commit.close()
     assert positions == [3, 2]
     assert commit.stats().record_count == 4

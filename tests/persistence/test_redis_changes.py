@@ -71,7 +71,7 @@ def test_a_change_survives_a_kill_of_the_server(own, change):
     own.start()
     put(journal, b"f")
     own.client.bgrewriteaof()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while own.client.info("persistence")["aof_rewrite_in_progress"] and time.monotonic() < deadline:
         time.sleep(0.01)
     own.kill()

@@ -11,7 +11,7 @@ import httpx
 
 from tests.serving import ServedCluster
 
-PAUSE_S = 0.02  # between a client's requests: the machine has other things to do, too
+PAUSE_S = 0.05  # between a client's requests: the machine has other things to do, too
 
 
 class Client(threading.Thread):
@@ -23,7 +23,7 @@ class Client(threading.Thread):
 
     def __init__(self, cluster: ServedCluster, name: str) -> None:
         super().__init__()
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{cluster.port}/api/v1", timeout=30)
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{cluster.port}/api/v1", timeout=60)
         made = self.http.post("/users", json={"username": name, "password": "a long password"})
         assert made.status_code == 201, made.text
         self.user = {key: made.json()[key] for key in ("user_id", "auth_token")}

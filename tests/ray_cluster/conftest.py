@@ -1,4 +1,7 @@
-"""Clusters that two files use, one after the other: both carry the mark `xdist_group` with the fixture's name."""
+"""Clusters that several files use, one after the other: all carry the mark `xdist_group` with the fixture's name.
+
+The order of the files is in tests/conftest.py. To start a cluster takes 10 to 15 s of the processor.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.processes import REPOSITORY
+from bench.processes import REPOSITORY, free_port
+from tests.persistence.redis_processes import RedisProcess
+from tests.ray_cluster.ray_nodes import ADDRESSES, RayNodes
 from tests.serving import LONG_DEADLINE, PATIENT, ServedCluster, served
 
 REPLICAS = 3
@@ -15,11 +20,17 @@ REPLICAS = 3
 
 @pytest.fixture(scope="session")
 def watched() -> Iterator[ServedCluster]:
-    """Yield a cluster with all that can hang, started by somebody whose umask lets everybody read."""
+    """Yield a cluster with all that can hang, started by somebody whose umask lets everybody read.
+
+    Search and trends don't make tests wait, and who is calling is asked.
+    """
     umask = os.umask(0o022)
     try:
         environ = {"PYTHONPATH": str(REPOSITORY / "tests" / "hang")}
-        with served("search.enabled=true", "cluster.workers=2", environ=environ) as made:
+        with served(
+            "search.enabled=true", "search.cache_ms=0", "search.trend_interval_ms=300", "cluster.workers=2",
+            "auth.mode=token", "server.wrk2_api=false", environ=environ,
+        ) as made:  # fmt: skip
             yield made
     finally:
         os.umask(umask)
@@ -27,8 +38,8 @@ def watched() -> Iterator[ServedCluster]:
 
 @pytest.fixture(scope="session")
 def plain() -> Iterator[ServedCluster]:
-    """Yield a cluster as settings are by default; whoever restarts it comes first (tests/conftest.py)."""
-    with served() as made:
+    """Yield a cluster as settings are by default, with a spare; whoever restarts it comes first (tests/conftest.py)."""
+    with served("cluster.spares=1") as made:
         yield made
 
 
@@ -37,3 +48,25 @@ def three_replicas() -> Iterator[ServedCluster]:
     """Yield a cluster with three replicas of each shard; a test that stops it must be the last (tests/conftest.py)."""
     with served(f"cluster.replicas={REPLICAS}", "durability.ack=replica", PATIENT, LONG_DEADLINE) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def nodes_redis() -> Iterator[RedisProcess]:
+    """Yield the server that Ray's tables of `three_nodes` are in, as database 0."""
+    port = free_port()
+    made = RedisProcess("--port", str(port), "--bind", "127.0.0.1", "--appendonly", "yes", "--appendfsync", "always")
+    made.port = port
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def three_nodes(nodes_redis: RedisProcess) -> Iterator[RayNodes]:
+    """Yield three Ray nodes; who serves on them leaves all three there, and nobody serving."""
+    nodes = RayNodes(f"127.0.0.1:{nodes_redis.port}")
+    try:
+        for address in ADDRESSES:
+            nodes.add(address)
+        yield nodes
+    finally:
+        nodes.close()

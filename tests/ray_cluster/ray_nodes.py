@@ -12,9 +12,11 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
+import time
 import urllib.request
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -29,33 +31,37 @@ from actors.core.ids import bucket_of_account
 from bench.processes import REPOSITORY, free_port
 from cluster.router_files import load_state
 from cluster.shard_map import Replica, ShardMap
-from tests.serving import ServedCluster, command, wait_for
+from tests.serving import COMMAND_TIMEOUT_S, ServedCluster, command, wait_for
 
 HEAD, SECOND, THIRD = ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 OBJECT_STORE_BYTES = 80_000_000
+PEOPLE_PER_NODE = 2
 CPU_COUNT = 2  # to Ray; the actors ask for 0.75 in all
-# What docs/deployment.md tells to start nodes with, and a health check that finds a dead node in 3 s, not in 15.
+# What docs/deployment.md tells to start nodes with, without spares; and a health check that finds a dead node in 4 s,
+# not in 15, and doesn't take one for dead whose machine does something else for a while.
 NODE_ENVIRONMENT = {
-    "PYTHONPATH": str(REPOSITORY), "RAY_preload_python_modules": "actors.spare", "RAY_worker_niceness": "0",
-    "RAY_USAGE_STATS_ENABLED": "0", "RAY_health_check_initial_delay_ms": "1000", "RAY_health_check_period_ms": "500",
-    "RAY_health_check_timeout_ms": "2000", "RAY_health_check_failure_threshold": "5",
+    "PYTHONPATH": str(REPOSITORY), "RAY_worker_niceness": "0", "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_health_check_initial_delay_ms": "1000", "RAY_health_check_period_ms": "500",
+    "RAY_health_check_timeout_ms": "5000", "RAY_health_check_failure_threshold": "8",
 }  # fmt: skip
+# Nobody here scales automatically, or reads in one place what all nodes log: two processes less.
+HEAD_ARGUMENTS = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
+ANSWER_S = 60.0  # that an answer may take: a bound for what hangs
 
 
 class RayNodes:
-    """Ray nodes by address. redis: HOST:PORT of the server where Ray's control store keeps its tables, if any."""
+    """Ray nodes by address. redis: HOST:PORT of the server where Ray's control store keeps its tables."""
 
-    def __init__(self, redis: str = "") -> None:
-        self.has_redis = bool(redis)
-        self._redis = {"RAY_REDIS_ADDRESS": redis} if redis else {}
+    def __init__(self, redis: str) -> None:
+        self._redis = {"RAY_REDIS_ADDRESS": redis}
         self._cluster = Cluster()
         self._nodes: dict[str, Node] = {}
         self.head_port = free_port()
 
     def add(self, address: str) -> None:
         """Start a node, the head first; a head that was killed comes back at its old port."""
-        head = {"include_dashboard": False, "gcs_server_port": self.head_port} if address == HEAD else {}
-        with patch.dict(os.environ, self._redis if head else {}):
+        head = {**HEAD_ARGUMENTS, "gcs_server_port": self.head_port} if address == HEAD else {}
+        with patch.dict(os.environ, {**NODE_ENVIRONMENT, **(self._redis if head else {})}):
             self._nodes[address] = self._cluster.add_node(
                 node_ip_address=address, num_cpus=CPU_COUNT, object_store_memory=OBJECT_STORE_BYTES, **head
             )
@@ -77,24 +83,26 @@ class RayNodes:
 
 
 class ManyNodes(ServedCluster):
-    """Rookery by `serve --profile cluster` on RayNodes; the process of `serve` is on the second node."""
+    """Rookery by `serve --profile cluster` on RayNodes; the process of `serve` is on the second node.
 
-    def __init__(self, data: Path, nodes: RayNodes, *sets: str) -> None:
-        # A console joins at the head, and goes when that is killed, which those do who have Ray's tables in Redis.
-        super().__init__(data, *sets, has_console=not nodes.has_redis)
+    keeps_head: whether nobody kills the head, at which a console joins, and with which it goes.
+    """
+
+    def __init__(self, data: Path, nodes: RayNodes, *sets: str, keeps_head: bool) -> None:
+        super().__init__(data, *sets, environ=NODE_ENVIRONMENT, has_console=keeps_head)
         self.nodes = nodes
 
     def start(self) -> None:
         self._close_console()
         values = ("server.host=node", "metrics.http=shared", f"cluster.ray_node_ip={SECOND}",
-                  "cluster.code_on_nodes=true", "cluster.spares=1", "cluster.require_ray_token=false",
+                  "cluster.code_on_nodes=true", "cluster.spares=0", "cluster.require_ray_token=false",
                   "limits.enabled=false", "auth.argon2_memory_kib=8", "auth.argon2_time_cost=1",
                   *self.sets)  # fmt: skip
         sets = [arg for value in values for arg in ("--set", value)]
         args = command("serve", "--profile", "cluster", "--data", str(self.data), "--port", str(self.port), "--address",
                        f"{HEAD}:{self.nodes.head_port}", "--shards", "3", "--no-sample", *sets)  # fmt: skip
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(args, stdout=log, stderr=log, cwd=REPOSITORY)
+            self.process = subprocess.Popen(args, stdout=log, stderr=log, cwd=REPOSITORY, env=self.environ)
         wait_for(lambda: self._has_ended() or (all(map(self.is_ready, ADDRESSES)) and self._says_where()))
         assert not self._has_ended(), self.log.read_text()[-3000:]
 
@@ -110,12 +118,12 @@ class ManyNodes(ServedCluster):
         self._close_console()
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(60)
+            self.process.wait(COMMAND_TIMEOUT_S)
 
     def is_ready(self, address: str) -> bool:
         """Whether the API worker of a node says that every bucket is served."""
         try:
-            with urllib.request.urlopen(f"http://{address}:{self.port}/readyz", timeout=3) as answer:
+            with urllib.request.urlopen(f"http://{address}:{self.port}/readyz", timeout=ANSWER_S) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
@@ -133,7 +141,7 @@ class ManyNodes(ServedCluster):
 
     def record_count(self) -> int:
         """Return how many journal records the shards have, as the second node's API worker sees it."""
-        text = httpx.get(f"http://{SECOND}:{self.port}/metrics", timeout=10).text
+        text = httpx.get(f"http://{SECOND}:{self.port}/metrics", timeout=ANSWER_S).text
         return sum(int(float(n)) for n in re.findall(r"^rookery_shard_position\{.*\} (\S+)$", text, re.MULTILINE))
 
 
@@ -144,17 +152,12 @@ def nodes_of(role: str, report: dict[str, Any]) -> list[str]:
 
 
 @contextmanager
-def many_nodes(*sets: str, redis: str = "") -> Iterator[ManyNodes]:
-    """Start three nodes, serve on them while the block runs, end everything. redis: see RayNodes."""
+def serving_on(nodes: RayNodes, *sets: str, keeps_head: bool = True) -> Iterator[ManyNodes]:
+    """Serve on nodes, where nobody else does, while the block runs. keeps_head: see ManyNodes."""
     folder = Path(tempfile.mkdtemp(prefix="rk-"))
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder)
-        stack.enter_context(patch.dict(os.environ, NODE_ENVIRONMENT))
-        nodes = RayNodes(redis)
-        stack.callback(nodes.close)
-        for address in ADDRESSES:
-            nodes.add(address)
-        made = ManyNodes(folder / "data", nodes, *sets)
+        made = ManyNodes(folder / "data", nodes, *sets, keeps_head=keeps_head)
         stack.callback(made.close)
         made.start()
         yield made
@@ -174,7 +177,7 @@ class Person:
 
     @staticmethod
     def _client(address: str, port: int) -> httpx.Client:
-        return httpx.Client(base_url=f"http://{address}:{port}", timeout=15)
+        return httpx.Client(base_url=f"http://{address}:{port}", timeout=ANSWER_S)
 
     def tweet(self, address: str, text: str) -> int:
         """Post through a node's API worker; returns the status, 0 when there is nobody."""
@@ -220,3 +223,60 @@ class Person:
         """Hang up."""
         for http in self._http.values():
             http.close()
+
+
+class Load:
+    """People who read and tweet through the nodes that stay, one thread a person, until told to stop."""
+
+    def __init__(self, cluster: ManyNodes, people: list[Person], addresses: tuple[str, ...]) -> None:
+        self.reads: dict[str, Counter[int]] = defaultdict(Counter)  # owner's address -> status of home reads
+        self.writes: dict[str, Counter[int]] = defaultdict(Counter)
+        self.slowest_read_s: dict[str, float] = defaultdict(float)
+        self._stop = threading.Event()
+        owners = [cluster.owner_of(person.id).host for person in people]
+        self._threads = [
+            threading.Thread(target=self._run, args=(person, owner, act, addresses))
+            for person, owner in zip(people, owners, strict=True) for act in (self._read, self._tweet)
+        ]  # fmt: skip
+        for thread in self._threads:
+            thread.start()
+
+    def _run(
+        self, person: Person, owner: str, act: Callable[[Person, str, str, int], None], on: tuple[str, ...]
+    ) -> None:
+        number = 0
+        while not self._stop.wait(0.1):
+            act(person, owner, on[number % len(on)], number)
+            number += 1
+
+    def _read(self, person: Person, owner: str, address: str, number: int) -> None:
+        begin = time.perf_counter()
+        self.reads[owner][person.home(address)[0]] += 1
+        self.slowest_read_s[owner] = max(self.slowest_read_s[owner], time.perf_counter() - begin)
+
+    def _tweet(self, person: Person, owner: str, address: str, number: int) -> None:
+        self.writes[owner][person.tweet(address, f"number {number}")] += 1
+
+    def forget(self) -> None:
+        """Count from now on."""
+        self.reads.clear()
+        self.writes.clear()
+        self.slowest_read_s.clear()
+
+    def stop(self) -> None:
+        """End, and wait for what is under way."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def people_of(cluster: ManyNodes, prefix: str) -> list[Person]:
+    """Register people until every node owns some of them; each follows all."""
+    people: list[Person] = []
+    owned: Counter[str] = Counter()
+    while set(owned) < set(ADDRESSES) or min(owned.values()) < PEOPLE_PER_NODE:
+        people.append(Person(cluster, f"{prefix}_{len(people)}"))
+        owned[cluster.owner_of(people[-1].id).host] += 1
+    for person in people:
+        assert {person.follow(SECOND, other) for other in people if other is not person} == {200}
+    return people

@@ -29,13 +29,14 @@ from tests.serving import COMMAND_TIMEOUT_S, REPOSITORY, ServedCluster, command,
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
 
 SHARDS, USERS, WRITERS, TWEETS_FIRST = 2, 6, 3, 100
+PAUSE_S = 0.02  # of a writer between two tweets
 
 
 class Clients:
     """Accounts that follow each other, and every tweet of theirs that was acknowledged."""
 
     def __init__(self, port: int) -> None:
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30)
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
         names = [f"user_{n}" for n in range(USERS)]
         users = [self.http.post("/api/v1/users", json={"username": name, "password": "long enough"}) for name in names]
         assert {answer.status_code for answer in users} == {201}, users[0].text
@@ -59,7 +60,7 @@ class Clients:
 
         def go_on(writer: int) -> None:
             number = TWEETS_FIRST + writer
-            while not self._stop.is_set():
+            while not self._stop.wait(PAUSE_S):
                 self.tweet(number)
                 number += WRITERS
 
@@ -75,7 +76,7 @@ class Clients:
     def shown_on(self, port: int) -> Counter[str]:
         """Return how often each tweet is in its author's timeline, as a cluster at another port serves it."""
         shown: Counter[str] = Counter()
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
             for account in self.accounts:
                 max_id = ""
                 while True:
@@ -137,6 +138,7 @@ def test_a_backup_under_writes_holds_all_that_was_acknowledged_before_it_and_not
         clients = Clients(cluster.port)
         for number in range(TWEETS_FIRST):
             clients.tweet(number)
+        cluster.run("status")  # the first command takes longer than all others
         clients.begin()
         try:
             time.sleep(0.5)

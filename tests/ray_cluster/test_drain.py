@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from tests.ray_cluster.ray_nodes import HEAD, SECOND, THIRD, ManyNodes, Person, many_nodes
-from tests.ray_cluster.test_many_nodes import Load
-from tests.serving import command, wait_for
+from tests.ray_cluster.ray_nodes import HEAD, SECOND, THIRD, Load, ManyNodes, Person, RayNodes, serving_on
+from tests.serving import LONG_DEADLINE, wait_for
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.xdist_group("three_nodes"),
+]  # fmt: skip
 
 PEOPLE_COUNT = 4
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[ManyNodes]:
-    with many_nodes("cluster.replicas=2", "durability.ack=replica") as made:
+def cluster(three_nodes: RayNodes) -> Iterator[ManyNodes]:
+    with serving_on(three_nodes, "cluster.replicas=2", "durability.ack=replica", LONG_DEADLINE) as made:
         wait_for(lambda: all(replica.in_sync for replica in made.shard_map().replicas))
         yield made
 
@@ -58,9 +58,7 @@ def test_a_drained_node_hands_over_and_is_empty_and_no_request_fails(cluster, ca
 
 
 def test_a_node_that_is_not_there_is_refused_with_those_that_are(cluster):
-    done = subprocess.run(
-        command("drain", "127.0.0.9", "--data", str(cluster.data)), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert "no node that lives is called '127.0.0.9'" in done.stderr
-    assert all(address in done.stderr for address in (HEAD, SECOND, THIRD))
+    status, _, err = cluster.tell("drain", "127.0.0.9")
+    assert status == 1
+    assert "no node that lives is called '127.0.0.9'" in err
+    assert all(address in err for address in (HEAD, SECOND, THIRD))

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving import ServedCluster, command, wait_for
+from tests.chaos.copies import map_on_disk
+from tests.serving import END_TIMEOUT_S, ServedCluster, command, wait_for
 
 pytestmark = [
     pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("watched"),
@@ -26,7 +27,7 @@ pytestmark = [
 
 SPIN = signal.SIGUSR1  # what tests/hang/sitecustomize.py listens to
 ENDED_WITHIN_S, BACK_WITHIN_S = 5.0, 10.0
-LATE = 6.0  # times as long on a machine that does something else: nothing here measures it
+LATE = 12.0  # times as long on a machine that does something else: nothing here measures it
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +121,7 @@ def test_a_router_and_all_workers_that_hang_at_once_come_back_and_metrics_and_lo
     wait_for(lambda: answers(cluster))
     assert time.monotonic() - begin < LATE * BACK_WITHIN_S
     are_back(cluster, pids, before)
-    with urllib.request.urlopen(f"http://127.0.0.1:{cluster.port}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{cluster.port}/metrics", timeout=5 * LATE) as answer:
         text = answer.read().decode()
     assert 'rookery_process_hangs_total{process="rookery:router"} 1.0' in text
     wait_for(lambda: f"rookery:router (process {pids['rookery:router']}) hangs: stopped" in cluster.log.read_text())
@@ -142,9 +143,12 @@ def test_a_cluster_with_a_shard_that_hangs_stops_in_time_and_the_next_one_starts
     assert cluster.process is not None
     begin = time.monotonic()
     cluster.process.send_signal(signal.SIGTERM)
-    assert cluster.process.wait(60) == 0
+    assert cluster.process.wait(END_TIMEOUT_S) == 0
     assert time.monotonic() - begin < LATE * BACK_WITHIN_S
     done = subprocess.run(command("check", "--data", str(cluster.data), "--json"), capture_output=True, check=False)
     assert json.loads(done.stdout)["problem_count"] == 0, done.stderr
-    cluster.start()
+    shards = len({replica.shard for replica in map_on_disk(cluster.data).replicas})
+    cluster.start()  # --shards 2, as always
     assert answers(cluster)
+    assert map_on_disk(cluster.data).shard_count == shards == 3, "tests/ray_cluster/test_search.py has added one"
+    assert cluster.run("check", "--oracle")["problem_count"] == 0

@@ -1,53 +1,48 @@
-"""One cluster on three Ray nodes: requests that cross nodes, a node that is killed, a head that is killed."""
+"""One cluster on three Ray nodes: requests that cross nodes, a node that is killed, one that joins."""
 
 from __future__ import annotations
 
 import asyncio
-import copy
 import random
 import socket
 import subprocess
 import threading
-import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import psutil
 import pytest
 
-from bench.processes import free_port
 from cluster.lane_certificates import make_authority
 from cluster.lane_client import LaneClient
 from cluster.lane_handshake import ANSWER_BYTES, SECRET_BYTES, ClientHandshake, LaneKeys, Meant
 from cluster.lane_protocol import FRAME_BYTES_MAX, LaneImpostorError, LaneProtocolError, pack
 from cluster.router_files import AUTHORITY_NAME, SECRET_NAME
-from tests.persistence.redis_processes import RedisProcess
-from tests.ray_cluster.ray_nodes import ADDRESSES, HEAD, SECOND, THIRD, ManyNodes, Person, many_nodes, nodes_of
+from tests.ray_cluster.ray_nodes import (
+    ADDRESSES,
+    ANSWER_S,
+    HEAD,
+    SECOND,
+    THIRD,
+    ManyNodes,
+    Person,
+    RayNodes,
+    nodes_of,
+    people_of,
+    serving_on,
+)
 from tests.serving import command, wait_for
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.xdist_group("three_nodes"),
+]  # fmt: skip
 
-PEOPLE_PER_NODE = 2
 ACCOUNT_COUNT, FOLLOW_COUNT, TWEET_COUNT, OPERATION_COUNT = 200, 1_200, 300, 8_000
 STORM_BEGUN = 300  # journal records
-HEAD_AWAY_S = 8.0  # with neither head nor control store
-
-
-def people_of(cluster: ManyNodes, prefix: str) -> list[Person]:
-    """Register people until every node owns some of them; each follows all."""
-    people: list[Person] = []
-    owned: Counter[str] = Counter()
-    while set(owned) < set(ADDRESSES) or min(owned.values()) < PEOPLE_PER_NODE:
-        people.append(Person(cluster, f"{prefix}_{len(people)}"))
-        owned[cluster.owner_of(people[-1].id).host] += 1
-    for person in people:
-        assert {person.follow(SECOND, other) for other in people if other is not person} == {200}
-    return people
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[ManyNodes]:
-    with many_nodes() as made:
+def cluster(three_nodes: RayNodes) -> Iterator[ManyNodes]:
+    with serving_on(three_nodes, "search.enabled=false") as made:
         yield made
 
 
@@ -109,7 +104,7 @@ async def test_a_lane_between_nodes_wants_proofs_and_is_encrypted(cluster):
 
 def answer_without_proof(address: tuple[str, int], name: str) -> bytes:
     """Send a request in place of the proof; return what comes behind the server's until it hangs up."""
-    with socket.create_connection(address, timeout=10) as peer:
+    with socket.create_connection(address, timeout=ANSWER_S) as peer:
         peer.sendall(ClientHandshake(bytes(SECRET_BYTES), Meant(name, address)).hello)
         assert len(peer.recv(FRAME_BYTES_MAX)) == ANSWER_BYTES
         peer.sendall(pack([1, "status", []]))
@@ -159,116 +154,3 @@ def test_a_stopped_cluster_holds_the_same_and_leaves_the_nodes_alone(cluster):
         capture_output=True, check=False,
     )  # fmt: skip
     assert b"no Rookery cluster runs in Ray namespace 'rookery'" in done.stderr
-
-
-# ---- the head, with Ray's own tables in Redis ------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def redis_process() -> Iterator[RedisProcess]:
-    port = free_port()
-    made = RedisProcess("--port", str(port), "--bind", "127.0.0.1", "--appendonly", "yes", "--appendfsync", "always")
-    made.port = port
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def durable(redis_process: RedisProcess) -> Iterator[ManyNodes]:
-    with many_nodes(
-        "storage.backend=redis", f"storage.redis_url=redis://127.0.0.1:{redis_process.port}/1",
-        "cluster.outlive_serve=true", "server.deadline_ms=2000", redis=f"127.0.0.1:{redis_process.port}",
-    ) as made:  # fmt: skip
-        yield made
-
-
-class Load:
-    """People who read and tweet through the nodes that stay, one thread a person, until told to stop."""
-
-    def __init__(self, cluster: ManyNodes, people: list[Person], addresses: tuple[str, ...]) -> None:
-        self.reads: dict[str, Counter[int]] = defaultdict(Counter)  # owner's address -> status of home reads
-        self.writes: dict[str, Counter[int]] = defaultdict(Counter)
-        self.slowest_read_s: dict[str, float] = defaultdict(float)
-        self._stop = threading.Event()
-        owners = [cluster.owner_of(person.id).host for person in people]
-        self._threads = [
-            threading.Thread(target=self._run, args=(person, owner, act, addresses))
-            for person, owner in zip(people, owners, strict=True) for act in (self._read, self._tweet)
-        ]  # fmt: skip
-        for thread in self._threads:
-            thread.start()
-
-    def _run(
-        self, person: Person, owner: str, act: Callable[[Person, str, str, int], None], on: tuple[str, ...]
-    ) -> None:
-        number = 0
-        while not self._stop.wait(0.1):
-            act(person, owner, on[number % len(on)], number)
-            number += 1
-
-    def _read(self, person: Person, owner: str, address: str, number: int) -> None:
-        begin = time.perf_counter()
-        self.reads[owner][person.home(address)[0]] += 1
-        self.slowest_read_s[owner] = max(self.slowest_read_s[owner], time.perf_counter() - begin)
-
-    def _tweet(self, person: Person, owner: str, address: str, number: int) -> None:
-        self.writes[owner][person.tweet(address, f"number {number}")] += 1
-
-    def forget(self) -> None:
-        """Count from now on."""
-        self.reads.clear()
-        self.writes.clear()
-        self.slowest_read_s.clear()
-
-    def stop(self) -> None:
-        """End, and wait for what is under way."""
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-
-def test_a_killed_head_stops_nothing_on_the_other_nodes_and_comes_back(durable, capsys):
-    people = people_of(durable, "ben")
-    load = Load(durable, people, (SECOND, THIRD))
-    try:
-        wait_for(lambda: sum(counts[201] for counts in load.writes.values()) > 50)
-        load.forget()
-        begin = time.monotonic()
-        durable.nodes.kill(HEAD)
-        time.sleep(HEAD_AWAY_S)
-        reads, writes, slowest_s = copy.deepcopy((load.reads, load.writes, load.slowest_read_s))
-        durable.nodes.add(HEAD)
-        wait_for(lambda: durable.is_ready(SECOND) and durable.is_ready(THIRD))
-        back_s = time.monotonic() - begin
-        wait_for(lambda: durable.is_ready(HEAD))
-    finally:
-        load.stop()
-    with capsys.disabled():
-        for owner in ADDRESSES:
-            share = reads[owner][200] / max(sum(reads[owner].values()), 1)
-            print(
-                f"\nhead away, shard on {owner}: {share:.1%} of {sum(reads[owner].values())} home reads answered, "
-                f"slowest {slowest_s[owner]:.2f} s; writes {dict(writes[owner])}", end="",
-            )  # fmt: skip
-        print(f"\nevery shard served again {back_s:.1f} s after the kill")
-    for address in (SECOND, THIRD):
-        assert set(reads[address]) == {200}, "a shard on a node that lives answers everybody"
-        assert set(writes[address]) == {201}
-    assert {person.tweet(address, "after") for person in people for address in ADDRESSES} == {201}
-    assert [person.lost(SECOND) for person in people] == [[]] * len(people)
-    assert durable.run("check", "--oracle")["problem_count"] == 0
-    for person in people:
-        person.close()
-
-
-def test_what_outlives_serve_is_found_by_the_next_one_and_ended_by_stop(durable):
-    before = durable.run("status")
-    durable.stop()
-    assert all(map(durable.is_ready, ADDRESSES))
-    durable.start()
-    after = durable.run("status")
-    assert [p["pid"] for p in after["processes"]] == [p["pid"] for p in before["processes"]]
-    durable.stop()
-    where = f"{HEAD}:{durable.nodes.head_port}"
-    subprocess.run(command("stop", "--address", where, "--data", str(durable.data)), capture_output=True, check=True)
-    assert not any(map(durable.is_ready, ADDRESSES))

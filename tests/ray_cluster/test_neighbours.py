@@ -71,7 +71,7 @@ def test_ray_answers_nobody_without_its_token(cluster):
     with grpc.insecure_channel(address) as channel:
         stub = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
         with pytest.raises(grpc.RpcError) as refused:
-            stub.GetAllNodeInfo(gcs_service_pb2.GetAllNodeInfoRequest(), timeout=10)
+            stub.GetAllNodeInfo(gcs_service_pb2.GetAllNodeInfoRequest(), timeout=60)
     assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 

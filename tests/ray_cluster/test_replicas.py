@@ -27,6 +27,7 @@ pytestmark = [
 ]  # fmt: skip
 
 SHARDS = 2
+PAUSE_S = 0.01  # of a writer between two tweets
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ class Writer(threading.Thread):
 
     def __init__(self, cluster: ServedCluster, name: str) -> None:
         super().__init__()
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{cluster.port}/api/v1", timeout=30)
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{cluster.port}/api/v1", timeout=60)
         made = self.http.post("/users", json={"username": name, "password": "a long password"})
         assert made.status_code == 201, made.text
         self.user = {key: made.json()[key] for key in ("user_id", "auth_token")}
@@ -64,7 +65,7 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         number = 0
-        while not self.done.is_set():
+        while not self.done.wait(PAUSE_S):
             number += 1
             body = {**self.user, "status": f"number {number}"}
             answer = self.http.post("/tweet", json=body, headers={"Idempotency-Key": f"key-{number}"})
@@ -120,7 +121,7 @@ def test_tokens_that_were_taken_back_stay_so_under_another_leader(cluster):
     wait_until_all_are_in_sync(cluster)
     name = names_of_all_shards("robbed", 1)[0]
     old, new = "a long password", "another long password"
-    with httpx.Client(base_url=f"http://127.0.0.1:{cluster.port}", timeout=30) as http:
+    with httpx.Client(base_url=f"http://127.0.0.1:{cluster.port}", timeout=60) as http:
         user = http.post("/api/v1/users", json={"username": name, "password": old}).json()
         login = http.post("/api/v1/login", json={"username": name, "password": old}).json()
         stolen = [user["auth_token"], login["auth_token"]]
@@ -200,7 +201,7 @@ def test_status_names_every_replica_its_role_and_who_is_in_sync(cluster):
     wait_until_all_are_in_sync(cluster)
     report = cluster.run("status")
     assert len([p for p in report["processes"] if p["role"] == "shard"]) == SHARDS * REPLICAS
-    with urllib.request.urlopen(f"http://127.0.0.1:{cluster.port}/readyz", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{cluster.port}/readyz", timeout=60) as answer:
         assert json.loads(answer.read())
     assert all(Path(r.unix_path).exists() for r in map_on_disk(cluster.data).replicas)
 

@@ -39,7 +39,7 @@ def cluster(three_replicas: ServedCluster) -> ServedCluster:
 @pytest.fixture(scope="module")
 def reader(cluster: ServedCluster) -> str:
     """Return an account of shard 0 with a page of tweets in its timeline."""
-    with httpx.Client(base_url=f"http://127.0.0.1:{cluster.port}/api/v1", timeout=30) as api:
+    with httpx.Client(base_url=f"http://127.0.0.1:{cluster.port}/api/v1", timeout=60) as api:
         made = api.post("/users", json={"username": names_of_all_shards("reader", 1)[0], "password": "long enough"})
         user_id = made.json()["user_id"]
         for number in range(TWEETS):
@@ -52,7 +52,7 @@ def read_a_window(cluster: ServedCluster, user_id: str) -> None:
     answered: list[int] = []
 
     def read() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", cluster.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", cluster.port, timeout=60)
         for _ in range(WINDOW_READS // CLIENTS):
             connection.request("GET", f"/api/v1/home_timeline?user_id={user_id}&count={TWEETS}")
             answer = connection.getresponse()
@@ -72,7 +72,7 @@ def read_a_window(cluster: ServedCluster, user_id: str) -> None:
 def figure(cluster: ServedCluster, name: str) -> float:
     """Return a figure of the API worker; they are made once a second."""
     time.sleep(FIGURES_S)
-    text = httpx.get(f"http://127.0.0.1:{cluster.port}/metrics", timeout=10).text
+    text = httpx.get(f"http://127.0.0.1:{cluster.port}/metrics", timeout=60).text
     [value] = re.findall(rf"^rookery_http_{name}(?:_total)?{{.*}} (\S+)$", text, re.MULTILINE)
     return float(value)
 

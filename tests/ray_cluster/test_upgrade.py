@@ -24,7 +24,7 @@ from cluster.ray_options import ROUTER_NAME
 from tests.chaos.copies import map_on_disk
 from tests.old_tree import unpack_old_tree, upgrade_in_place
 from tests.ray_cluster.clients import Client, at_work
-from tests.serving import PATIENT, ServedCluster
+from tests.serving import PATIENT, START_TIMEOUT_S, ServedCluster
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -93,7 +93,7 @@ class Watch(threading.Thread):
 def write_on(clients: list[Client]) -> None:
     """Wait until each client has had some more writes acknowledged."""
     before = [len(client.acknowledged) for client in clients]
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + START_TIMEOUT_S
     while any(len(c.acknowledged) < n + WRITES_AFTER for c, n in zip(clients, before, strict=True)):
         assert time.monotonic() < deadline, [client.refused[-3:] for client in clients]
         time.sleep(0.05)

@@ -95,7 +95,7 @@ def test_a_network_made_over_the_paths_of_the_published_benchmark_is_as_defined(
     users = range(5_000, 5_012)  # names and accounts on both shards
     first, last = users[0], users[-1]
 
-    with httpx.Client(base_url=f"http://127.0.0.1:{cluster.port}/wrk2-api", timeout=30) as http:
+    with httpx.Client(base_url=f"http://127.0.0.1:{cluster.port}/wrk2-api", timeout=60) as http:
 
         def post(path: str, **form: object) -> None:
             answer = http.post(path, data=form)
@@ -125,7 +125,7 @@ def stopped(cluster) -> list[str]:
 
     def write_and_check() -> list[str] | None:
         for name in itertools.islice(names, 8):  # on both shards
-            answer = httpx.post(f"{url}/users", json={"username": name, "password": "long enough"}, timeout=30)
+            answer = httpx.post(f"{url}/users", json={"username": name, "password": "long enough"}, timeout=60)
             assert answer.status_code == 201, answer.text
         digests = cluster.run("check")["digests"]  # meanwhile a new segment may have been begun
         return digests if newest_segment(cluster).stat().st_size > FIRST_FRAME_AT + FRAME_HEADER_BYTES + 3 else None

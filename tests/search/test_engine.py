@@ -41,8 +41,8 @@ from tests.search.suite import packed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 REPOSITORY = Path(__file__).resolve().parents[2]
-START_S = 30.0
-ANSWER_S = 30
+START_S = 60.0
+ANSWER_S = 60
 COMMIT_MS = 50
 WHALE = ["word", "whale"]
 

@@ -1,27 +1,25 @@
-"""A real cluster whose API workers must do without the router. (Everything is restarted in test_upgrade.py.)"""
+"""A real cluster whose API workers must do without the router."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 
 import httpx
 import psutil
 import pytest
 
 from tests.ray_cluster.clients import Client
-from tests.serving import LONG_DEADLINE, PATIENT, ServedCluster, served, wait_for
+from tests.serving import ServedCluster, wait_for
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
-
-API_WORKERS = 2
+pytestmark = [
+    pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.xdist_group("three_replicas"),
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[ServedCluster]:
-    with served(f"cluster.workers={API_WORKERS}", PATIENT, LONG_DEADLINE) as made:
-        yield made
+def cluster(three_replicas: ServedCluster) -> ServedCluster:
+    return three_replicas
 
 
 def test_api_workers_come_back_while_the_router_does_not_answer(cluster):
@@ -44,7 +42,7 @@ def test_api_workers_come_back_while_the_router_does_not_answer(cluster):
 def serves(cluster: ServedCluster) -> bool:
     """Whether somebody answers on the API's port."""
     try:
-        return httpx.get(f"http://127.0.0.1:{cluster.port}/healthz", timeout=1).status_code == 200
+        return httpx.get(f"http://127.0.0.1:{cluster.port}/healthz", timeout=5).status_code == 200
     except httpx.TransportError:
         return False
 

@@ -1,0 +1,127 @@
+"""Scenarios of the benchmark in one process, on clusters that they share: do they work? How quick they are isn't asked.
+
+A cluster of its own for each took half of what they cost all together. `make bench ARGS="all --quick"` runs them as
+`make bench` does, each with its own.
+
+    python -m tests.bench.sharing FOLDER read write ...        FOLDER/read/result.json, FOLDER/write/result.json
+
+Rules of this file
+- A scenario is told what the command line tells it, but for its accounts: no two scenarios have the same ones.
+- One cluster at a time, started when a scenario wants it, with all settings that any of them wants. A scenario that
+  wants others fails.
+- A scenario that fails leaves word of it (`failure`), and the next one goes on with the same cluster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.cli import QUICK_SECONDS, be_quick, run_scenario, use_own_ray_token
+from bench.dataset import FIRST_ACCOUNT_ID
+from bench.processes import BenchError
+from bench.scenarios import SCENARIOS, Options
+
+if TYPE_CHECKING:
+    from bench.rookery import RookeryCluster
+
+RESULT, FAILURE = "result.json", "failure"
+ACCOUNTS_EACH = 100_000  # ids of a scenario's accounts are below its first one plus so many
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A cluster that is shared."""
+
+    auth: str
+    sets: tuple[str, ...]
+
+
+# In this order: `search` looks for tweets that no other scenario has written, and `scale` goes on to a single shard.
+ORDER = (
+    "kernel", "search", "read", "write", "overload", "strangers", "load", "fanout", "celebrity", "memory", "scale",
+    "lane", "mixed",
+)  # fmt: skip
+
+
+def kind_of(shards: int) -> Kind:
+    """Return what a cluster with so many shards is like."""
+    from bench.scenarios import celebrity, strangers  # Ray, which reads its token's place when it is imported
+
+    deadline = "server.deadline_ms=20000"  # nobody measures, and the machine may do something else
+    if shards == 1:  # lanes, which is all that the other scenarios ask of a single shard, don't know who is calling
+        return Kind("open", ("server.wrk2_api=true", deadline))
+    return Kind("token", (*strangers.SETS, deadline, f"timeline.pull_threshold={celebrity.FOLLOWERS_QUICK}"))
+
+
+class Shared:
+    """The cluster that runs, if any."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._shards = 0
+        self._cluster: RookeryCluster | None = None
+        self._running = ExitStack()
+
+    @contextmanager
+    def __call__(self, folder: Path, shards: int, auth: str, sets: Sequence[str]) -> Iterator[RookeryCluster]:
+        """Give the cluster with so many shards; another one is ended before. Raises BenchError if it has other sets."""
+        from bench.rookery import rookery_cluster
+
+        kind = kind_of(shards)
+        if not set(sets) <= set(kind.sets) or (auth == "open" and kind.auth != "open"):
+            raise BenchError(f"{shards} shards, {auth}, {sets} are wanted, and shared is {kind}")
+        if self._cluster is None or self._shards != shards:
+            self.close()
+            own = self._folder / f"{shards}-shards"
+            own.mkdir()
+            self._cluster = self._running.enter_context(rookery_cluster(own, shards, kind.auth, kind.sets))
+            self._shards = shards
+        yield self._cluster
+
+    def close(self) -> None:
+        """End the cluster."""
+        self._cluster = None
+        self._running.close()
+
+
+def run_one(name: str, number: int, folder: Path, shared: Shared, peers: str) -> None:
+    """Run a scenario, whatever comes of it."""
+    own = folder / name
+    own.mkdir()
+    options = Options(
+        own, quick=True, pairs=1, seconds=QUICK_SECONDS, generator="builtin", peers=peers, count=4_000,
+        accounts=1_000 if name == "memory" else None,  # one size
+        clusters=shared, first_account=FIRST_ACCOUNT_ID + number * ACCOUNTS_EACH,
+    )  # fmt: skip
+    try:
+        run_scenario(SCENARIOS[name], options, own / RESULT)
+    except Exception:  # noqa: BLE001  said by the test of this scenario; the others have theirs
+        (own / FAILURE).write_text(traceback.format_exc())
+
+
+def main() -> None:
+    """Run the scenarios that are named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("scenarios", nargs="+", choices=ORDER)
+    parser.add_argument("--peers", default="postgres,fts5")
+    arguments = parser.parse_args()
+    be_quick()
+    use_own_ray_token(arguments.folder)
+    shared = Shared(arguments.folder)
+    try:
+        for number, name in enumerate(ORDER):
+            if name in arguments.scenarios:
+                run_one(name, number, arguments.folder, shared, arguments.peers)
+    finally:
+        shared.close()
+
+
+if __name__ == "__main__":
+    main()
