@@ -108,6 +108,14 @@ def test_a_ring_counts_its_block_its_waste_and_its_own_record():
     assert found.ring(LIGHT).median == (6_400 - 3_200) / 50 + 32
 
 
+def test_what_others_have_in_the_cluster_from_the_start_on_is_not_counted():
+    found = measured(
+        start=look(40, 9, 30, 5_000, 10**7), accounts=look(140, 9, 30, 8_200, 10**7),
+        light_ring=look(140, 9, 80, 11_400, 10**7),
+    )  # fmt: skip
+    assert found.ring(LIGHT).median == (11_400 - 8_200) / 50 + 32
+
+
 def test_a_process_that_hardly_grew_says_nothing():
     found = measured(start=look(0, 0, 0, 0, 10**7), full_ring=look(100, 0, 50, 0, 10**7 + 999_999))
     assert found.resident("start", FULL, lambda s: s.awake) is None
@@ -117,7 +125,7 @@ def test_a_process_that_hardly_grew_says_nothing():
 
 
 async def test_accounts_that_lost_their_rings_are_found():
-    found = measured(full_ring=look(6_000, 0, 17, 0, 10**7))
+    found = measured(start=look(9, 0, 9, 0, 10**7), full_ring=look(6_000, 0, 17, 0, 10**7))
     with pytest.raises(BenchError, match="should be awake"):
         await found._see_full(None)
 

@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.xdist_group("three_replicas"),
 ]  # fmt: skip
 
-CLIENTS, WINDOW_READS = 4, 1_600
+CLIENTS, WINDOW_READS = 4, 800
 MET_SHARE_MAX = 0.25  # of reads; chosen without looking, one in three would meet the one of three that is stopped
 FIGURES_S = 1.2
 TWEETS = 20
