@@ -13,7 +13,7 @@ import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import psutil
@@ -26,7 +26,6 @@ from actors.core.errors import OverloadedError
 from actors.core.levels import LEVEL
 from actors.garbage import collect_seldom
 from api.positions import positions_of_request
-from api.worker import ApiWorker
 from cluster.client import CALL_TIMEOUT_S, OPENED, ClusterClient
 from cluster.code_on_disk import require_current
 from cluster.connect import NamedActors, open_client, router_handle
@@ -39,6 +38,9 @@ from configs.checks import is_loopback
 from configs.logging import configure_logging
 from configs.sections import NODE_ADDRESS
 from configs.settings import Settings
+
+if TYPE_CHECKING:
+    from api.worker import ApiWorker
 
 RETRY_S = 0.5  # between attempts to start: the router or the port may come a moment later
 READY_TIMEOUT_S = 1.5  # for the router; probes seldom wait longer than some seconds
@@ -200,6 +202,8 @@ class ApiActor:
 
     def __init__(self, name: str, settings: dict[str, Any], index: int = 0) -> None:
         """index: among the workers of its node."""
+        from api.worker import ApiWorker  # half a second of the processor, which whoever creates the actor can spare
+
         require_current()
         self._settings = Settings.from_dict(settings)
         configure_logging(self._settings.log.format, self._settings.log.level, component=name, bound=LogBound())
