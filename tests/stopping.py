@@ -32,6 +32,7 @@ WITHIN_S = 10.0
 KILLED_WITHIN_S = 5.0  # until what a killed `serve` has started is gone as well
 LOADING_BYTES = 100_000  # in the journals, of some millions: by then `load` is under way
 LEFT_S = 60.0  # that what is left behind is waited for before it is called that
+LOOK_S = 0.2  # between looks, which cost some ms of the processor: there are hundreds of processes
 MARK = "ROOKERY_STOPPING_TEST"
 
 
@@ -125,7 +126,7 @@ class Stopping:
             self._wait(lambda: catches(process.pid, signal.SIGTERM), process)
             return None
         if at == "recovering":  # the shards' processes are there, and don't serve yet
-            self._wait(self._has_a_shard, process)
+            self._wait(lambda: has_a_shard(process.pid), process)
             return None
         self._wait(lambda: self._serves(port), process)
         if at != "loading":
@@ -152,7 +153,7 @@ class Stopping:
         while not look():  # type: ignore[operator]
             assert process.poll() is None, self.log.read_text()[-3000:]
             assert time.monotonic() < deadline, self.log.read_text()[-3000:]
-            time.sleep(0.05)
+            time.sleep(LOOK_S)
 
     def _serves(self, port: int) -> bool:
         try:
@@ -160,13 +161,6 @@ class Stopping:
                 return answer.status == 200 and (self.data / "cluster.json").exists()
         except OSError:
             return False
-
-    def _has_a_shard(self) -> bool:
-        for left in self._left():
-            with contextlib.suppress(psutil.Error):  # it has gone since it was found
-                if "ShardActor" in " ".join(left.cmdline()):
-                    return True
-        return False
 
     def _left(self) -> list[psutil.Process]:
         found = []
@@ -179,7 +173,7 @@ class Stopping:
     def _wait_for_nobody(self) -> list[str]:
         deadline = time.monotonic() + LEFT_S
         while (left := self._left()) and time.monotonic() < deadline:
-            time.sleep(0.1)
+            time.sleep(LOOK_S)
         names = []
         for process in left:
             with contextlib.suppress(psutil.Error):
@@ -196,6 +190,16 @@ class Stopping:
         """Return how many problems the folder has."""
         done = subprocess.run(command("check", "--data", str(self.data), "--json"), capture_output=True, check=False)
         return int(json.loads(done.stdout)["problem_count"])
+
+
+def has_a_shard(pid: int) -> bool:
+    """Whether a shard's process descends from one."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):  # it has gone since it was found
+                if "ShardActor" in " ".join(process.cmdline()):
+                    return True
+    return False
 
 
 def catches(pid: int, number: signal.Signals) -> bool:

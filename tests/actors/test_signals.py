@@ -1,13 +1,18 @@
-"""What a stop does that takes too long."""
+"""What a stop does that takes too long, and how one for make alone is noticed."""
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 
 import psutil
 
 from actors.local_ray import RAY_FOLDER_FILE
+from bench.processes import REPOSITORY
+from tests.components import needs_program
+from tests.stopping import listen_to_the_terminal
 
 HANGS = """
 import functools, subprocess, sys, time
@@ -40,3 +45,28 @@ def test_a_failure_at_the_end_does_not_keep_it():
         [sys.executable, "-c", f"{script}; time.sleep(600)"], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0
+
+
+SERVES = """
+from actors.signals import Signals
+signals = Signals(print)
+signals.install()
+print("serving", flush=True)
+signals.wait()
+print("told", flush=True)
+"""
+
+
+@needs_program("make")
+def test_a_sigint_for_make_alone_is_noticed_by_what_it_runs(tmp_path):
+    script, makefile = tmp_path / "serves.py", tmp_path / "Makefile"
+    script.write_text(SERVES)
+    makefile.write_text(f"run:\n\t@{sys.executable} {script}\n")
+    with subprocess.Popen(
+        ["make", "-f", str(makefile), "run"], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, start_new_session=True, preexec_fn=listen_to_the_terminal,
+    ) as make:  # fmt: skip
+        assert make.stdout is not None
+        assert make.stdout.readline() == "serving\n"
+        os.kill(make.pid, signal.SIGINT)
+        assert make.communicate(timeout=60)[0] == "told\n"

@@ -26,7 +26,7 @@ from configs.settings import load_settings
 from persistence.backup_format import load_manifest
 from tests.serving import COMMAND_TIMEOUT_S, REPOSITORY, ServedCluster, command, served, wait_for
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
 SHARDS, USERS, WRITERS, TWEETS_FIRST = 2, 6, 3, 100
 PAUSE_S = 0.02  # of a writer between two tweets

@@ -13,7 +13,7 @@ import pytest
 from bench.processes import free_port
 from tests.serving import command
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from tests.chaos.copies import map_on_disk
 from tests.serving import END_TIMEOUT_S, ServedCluster, command, wait_for
 
 pytestmark = [
-    pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("watched"),
+    pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.xdist_group("watched"),
 ]  # fmt: skip
 
 SPIN = signal.SIGUSR1  # what tests/hang/sitecustomize.py listens to

@@ -20,7 +20,7 @@ from bench.processes import free_port
 from tests.serving import ServedCluster, command
 
 pytestmark = [
-    pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("watched"),
+    pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.xdist_group("watched"),
 ]  # fmt: skip
 
 NOBODY = 65_534

@@ -19,7 +19,7 @@ from bench.scenarios.overload import GROWTH_BYTES_MAX, TIMES_CAPACITY, resident_
 from tests.serving import ServedCluster
 
 pytestmark = [
-    pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("plain"),
+    pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.xdist_group("plain"),
 ]  # fmt: skip
 
 USERS = range(1, 101)

@@ -16,7 +16,7 @@ import pytest
 from tests.persistence.redis_processes import RedisProcess
 from tests.serving import ServedCluster, served, wait_for
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
 OUTAGE_S = 3.0
 RETURN_TIMEOUT_S = 120.0

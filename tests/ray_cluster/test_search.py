@@ -17,7 +17,7 @@ import pytest
 from tests.serving import START_TIMEOUT_S, ServedCluster, wait_for
 
 pytestmark = [
-    pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("watched"),
+    pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.xdist_group("watched"),
 ]  # fmt: skip
 
 ANSWER_S = 60.0  # that an answer may take: a bound for what hangs, on a machine that does something else

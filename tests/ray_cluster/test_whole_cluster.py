@@ -17,7 +17,7 @@ from persistence.segment_format import SEGMENT_HEADER_BYTES as FIRST_FRAME_AT
 from tests.serving import ServedCluster, command, wait_for
 
 pytestmark = [
-    pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.xdist_group("plain"),
+    pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.xdist_group("plain"),
 ]  # fmt: skip
 
 ACCOUNT_COUNT, FOLLOW_COUNT, TWEET_COUNT, OPERATION_COUNT = 300, 2_000, 400, 1_500
