@@ -36,9 +36,13 @@ class Clusters(Protocol):
     """Where scenarios have their clusters from: `bench.rookery.rookery_cluster`, unless they share some."""
 
     def __call__(
-        self, folder: Path, shards: int, auth: str, sets: Sequence[str]
+        self, folder: Path, shards: int, auth: str, sets: Sequence[str], namespace: str
     ) -> AbstractContextManager[RookeryCluster]:
-        """Have a cluster with those settings while a block runs. folder: where one of its own is to live."""
+        """Have a cluster with those settings while a block runs. folder: where one of its own is to live.
+
+        namespace: if it isn't "", the cluster has stopped when the block ends, and the next one with the same namespace
+        has its data.
+        """
         ...
 
 
@@ -67,12 +71,12 @@ class Options:
     first_account: int = FIRST_ACCOUNT_ID
 
     def cluster(
-        self, shards: int, sets: Sequence[str] = (), auth: str = "", folder: Path | None = None
+        self, shards: int, sets: Sequence[str] = (), auth: str = "", folder: Path | None = None, namespace: str = ""
     ) -> AbstractContextManager[RookeryCluster]:
-        """Have a cluster while a block runs. auth, folder: instead of what the options say."""
+        """Have a cluster while a block runs. auth, folder: instead of what the options say; namespace: see Clusters."""
         from bench.rookery import rookery_cluster  # Ray, which a list of scenarios shouldn't need
 
-        return (self.clusters or rookery_cluster)(folder or self.folder, shards, auth or self.auth, sets)
+        return (self.clusters or rookery_cluster)(folder or self.folder, shards, auth or self.auth, sets, namespace)
 
     def warm_up(self, runs: Iterable[Callable[[float], object]], seconds_max: float) -> None:
         """Let contestants run for up to so long before they are measured. Not if quick: those figures say nothing."""

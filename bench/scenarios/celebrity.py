@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +42,7 @@ from bench.scenarios import SHARDS, Options, Progress, counting
 from cluster.loading import BulkLoader, message_numbers
 
 FOLLOWERS, FOLLOWERS_QUICK = 1_000_000, 1_000
-PARTS = (100, 10, 1)  # a celebrity of a hundredth, a tenth, all of the followers
+PARTS, PARTS_QUICK = (100, 10, 1), (10, 1)  # a celebrity of a hundredth, a tenth, all of the followers
 OTHERS, OTHERS_QUICK = 200, 20
 OTHERS_FOLLOWERS = 75
 OTHERS_PER_SECOND = 50
@@ -92,11 +93,11 @@ class Cast:
         return ids
 
 
-def make_cast(followers: int, others: int, first: int = FIRST_ACCOUNT_ID) -> Cast:
+def make_cast(followers: int, others: int, first: int = FIRST_ACCOUNT_ID, parts: Sequence[int] = PARTS) -> Cast:
     """Return celebrities and others; `followers` + 1 accounts follow. first: the least of the ids."""
     ids = itertools.count(first + followers + 1)
     everybody = np.arange(first, first + followers + 1, dtype=np.int64)
-    pushed = {followers // part: next(ids) for part in PARTS}
+    pushed = {followers // part: next(ids) for part in parts}
     _, drawn = draw_audience(np.random.default_rng(9), followers, np.full(others, OTHERS_FOLLOWERS))
     return Cast(everybody, pushed, next(ids), [next(ids) for _ in range(others)], everybody[drawn])
 
@@ -105,7 +106,8 @@ def run(options: Options, progress: Progress) -> Result:
     """Carry out the scenario."""
     followers = options.accounts or (FOLLOWERS_QUICK if options.quick else FOLLOWERS)
     result = Result("celebrity", {"quick": options.quick, "pairs": options.pairs, "followers": followers})
-    cast = make_cast(followers, OTHERS_QUICK if options.quick else OTHERS, options.first_account)
+    others, parts = (OTHERS_QUICK, PARTS_QUICK) if options.quick else (OTHERS, PARTS)
+    cast = make_cast(followers, others, options.first_account, parts)
     busy: list[float] = []
     progress("starting Rookery")
     with options.cluster(SHARDS, [f"timeline.pull_threshold={followers}"]) as cluster:

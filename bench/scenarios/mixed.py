@@ -45,7 +45,7 @@ from cluster.checking import Outcome, check_homes, check_shards, for_each, lane_
 from cluster.loading import BulkLoader
 
 SHARDS, SHARDS_QUICK = 2, 1
-CLIENTS = (1, 8, 32, 128)
+CLIENTS, CLIENTS_QUICK = (1, 8, 32, 128), (1, 32)
 ALWAYS, EVERYSEC = "peer, AOF always", "peer, AOF everysec"
 HOME_LENGTH = 800  # timeline.length
 REQUESTS = 20_000  # of the mix; a run that sends more begins again
@@ -99,7 +99,7 @@ def measure(
         peer.set_fsync(policy)
         return load(peer.port, clients, seconds)
 
-    for clients in CLIENTS:
+    for clients in CLIENTS_QUICK if options.quick else CLIENTS:
         progress(f"{clients} clients")
         runs: dict[str, Callable[[float], Sample]] = {
             "Rookery": lambda seconds, c=clients: load(rookery.port, c, seconds),

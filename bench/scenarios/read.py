@@ -16,7 +16,7 @@ from bench.results import Claim, Result
 from bench.scenarios import Options, Progress
 from bench.static_ceiling import static_ceiling
 
-CLIENTS = (1, 8, 32, 128)
+CLIENTS, CLIENTS_QUICK = (1, 8, 32, 128), (1, 32)
 CLAIMED = (1, 32)  # numbers of clients that something is said of
 PEER, CEILING = "FastAPI + Redis", "static FastAPI"
 
@@ -33,7 +33,7 @@ def run(options: Options, progress: Progress) -> Result:
         ports = {"Rookery": contest.rookery.port, PEER: contest.peer.port, CEILING: ceiling}
         busy: list[float] = []
         plots = ClientPlots.of(result, "Home reads")
-        for clients in CLIENTS:
+        for clients in clients_of(options):
             progress(f"{clients} clients")
             turns = load_in_turn(options, ports, requests, clients, busy)
             add_rows(result, clients, turns)
@@ -42,6 +42,11 @@ def run(options: Options, progress: Progress) -> Result:
                 result.claims += _claims(clients, turns)
         result.facts["machine busy before a turn"] = f"{min(busy):.0f} to {max(busy):.0f} %"
     return result
+
+
+def clients_of(options: Options) -> tuple[int, ...]:
+    """Return how many clients there are, one case after the other."""
+    return CLIENTS_QUICK if options.quick else CLIENTS
 
 
 def _requests(contest: Contest, options: Options) -> dict[str, Path]:
@@ -59,9 +64,12 @@ def measure_generator(options: Options, body_bytes: int, requests: Path) -> str:
     port = free_port()
     command = python_module("bench.load_generator", "--serve-fixed", port, "--body-bytes", body_bytes)
     with running(command, options.folder / "fixed.log", lambda: accepts(("127.0.0.1", port)), 30.0):
-        samples = [run_load(options.generator, port, requests, clients, options.seconds) for clients in CLIENTS]
+        samples = [
+            run_load(options.generator, port, requests, clients, options.seconds) for clients in clients_of(options)
+        ]
     return ", ".join(
-        f"{s.per_second:,.0f}/s at {c} (p50 {s.p50_us:.0f} us)" for c, s in zip(CLIENTS, samples, strict=True)
+        f"{s.per_second:,.0f}/s at {c} (p50 {s.p50_us:.0f} us)"
+        for c, s in zip(clients_of(options), samples, strict=True)
     )
 
 

@@ -43,7 +43,7 @@ from bench.peer_redis import Batches
 from bench.processes import BenchError, tail_of
 from bench.redis_timelines import SavedRedis, entries_command
 from bench.results import Claim, Plot, Result, Row
-from bench.rookery import LOG_FILE, RookeryCluster, new_namespace, rookery_cluster, tweets_of
+from bench.rookery import LOG_FILE, RookeryCluster, new_namespace, tweets_of
 from bench.scenarios import Options, Progress
 from cluster.lane_client import LaneClient
 from cluster.lane_protocol import LaneProtocolError
@@ -109,7 +109,8 @@ def run(options: Options, progress: Progress) -> Result:
     for accounts in sizes:
         folder = options.folder / str(accounts)
         folder.mkdir()
-        crowd = Crowd(accounts, FOLLOWS_QUICK if options.quick else FOLLOWS, AUTHORS_LEAST)
+        follows = FOLLOWS_QUICK if options.quick else FOLLOWS
+        crowd = Crowd(accounts, follows, AUTHORS_LEAST, options.first_account)
         turns, restarts = _measure(
             crowd, folder, options, lambda text, n=accounts: progress(f"{n:,} accounts: {text}"), result, busy
         )
@@ -139,7 +140,7 @@ def _measure(
     restarts: list[Restart] = []
     progress("starting Rookery")
     with closing(SavedRedis(folder / "redis")) as redis:
-        with rookery_cluster(folder, SHARDS, options.auth, namespace=namespace) as cluster:
+        with options.cluster(SHARDS, folder=folder, namespace=namespace) as cluster:
             count = SAMPLED_QUICK if options.quick else SAMPLED
             shards = cluster.with_loader(lambda loader: _load(loader, cluster, crowd, posted, count, progress))
             bodies = cluster.with_loader(lambda loader: tweets_of(loader, crowd.authors))
@@ -159,14 +160,14 @@ def _measure(
         redis.kill()
         for turn in range(1 if options.quick else min(options.pairs, CLEAN_TURNS)):
             stop_s = time.perf_counter() - stopping
-            log = folder / LOG_FILE
+            log = cluster.data.with_name(LOG_FILE)
             if STOPPED not in log.read_text(encoding="utf-8", errors="replace"):
                 raise BenchError(f"the cluster was not stopped cleanly:\n{tail_of(log)}")
             progress(f"clean start {turn + 1}")
             begin = time.perf_counter()
             with ThreadPoolExecutor(1) as pool:
                 served = pool.submit(uvloop.run, until_served(shards, begin))
-                with rookery_cluster(folder, SHARDS, options.auth, namespace=namespace) as cluster:
+                with options.cluster(SHARDS, folder=folder, namespace=namespace) as cluster:
                     ready_s = time.perf_counter() - begin
                     back = served.result()
                     compared += cluster.with_loader(lambda loader: network.check_definition(loader, crowd))

@@ -19,7 +19,7 @@ from bench.processes import BenchError
 from bench.results import Claim, Result
 from bench.scenarios import Options, Progress
 
-CLIENTS = (1, 8, 32)  # claims are about the last
+CLIENTS, CLIENTS_QUICK = (1, 8, 32), (1, 32)  # claims are about the last
 ALWAYS, EVERYSEC = "peer, AOF always", "peer, AOF everysec"
 
 
@@ -47,7 +47,7 @@ def run(options: Options, progress: Progress) -> Result:
             contest.peer.set_fsync(policy)
             return load(contest.peer.port, clients, seconds)
 
-        for clients in CLIENTS:
+        for clients in CLIENTS_QUICK if options.quick else CLIENTS:
             progress(f"{clients} clients")
             runs = {
                 "Rookery": lambda seconds, c=clients: rookery(c, seconds),

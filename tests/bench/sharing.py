@@ -44,7 +44,7 @@ class Kind:
 
 # In this order: `search` looks for tweets that no other scenario has written, and `scale` goes on to a single shard.
 ORDER = (
-    "kernel", "search", "read", "write", "overload", "strangers", "load", "fanout", "celebrity", "memory", "scale",
+    "search", "read", "write", "overload", "strangers", "load", "fanout", "celebrity", "memory", "recovery", "scale",
     "lane", "mixed",
 )  # fmt: skip
 
@@ -55,7 +55,7 @@ def kind_of(shards: int) -> Kind:
 
     deadline = "server.deadline_ms=20000"  # nobody measures, and the machine may do something else
     if shards == 1:  # lanes, which is all that the other scenarios ask of a single shard, don't know who is calling
-        return Kind("open", ("server.wrk2_api=true", deadline))
+        return Kind("open", ("server.wrk2_api=true", "search.enabled=false", deadline))
     return Kind("token", (*strangers.SETS, deadline, f"timeline.pull_threshold={celebrity.FOLLOWERS_QUICK}"))
 
 
@@ -67,22 +67,38 @@ class Shared:
         self._shards = 0
         self._cluster: RookeryCluster | None = None
         self._running = ExitStack()
+        self._stopped: dict[str, str] = {}  # a scenario's namespace: that of the shared cluster that it has stopped
 
     @contextmanager
-    def __call__(self, folder: Path, shards: int, auth: str, sets: Sequence[str]) -> Iterator[RookeryCluster]:
-        """Give the cluster with so many shards; another one is ended before. Raises BenchError if it has other sets."""
-        from bench.rookery import rookery_cluster
+    def __call__(
+        self, folder: Path, shards: int, auth: str, sets: Sequence[str], namespace: str
+    ) -> Iterator[RookeryCluster]:
+        """Give the cluster with so many shards; another one is ended before. Raises BenchError if it has other sets.
 
+        namespace: stands for the shared cluster, which is stopped after the first block and goes on after the second.
+        """
         kind = kind_of(shards)
         if not set(sets) <= set(kind.sets) or (auth == "open" and kind.auth != "open"):
             raise BenchError(f"{shards} shards, {auth}, {sets} are wanted, and shared is {kind}")
         if self._cluster is None or self._shards != shards:
             self.close()
-            own = self._folder / f"{shards}-shards"
-            own.mkdir()
-            self._cluster = self._running.enter_context(rookery_cluster(own, shards, kind.auth, kind.sets))
-            self._shards = shards
-        yield self._cluster
+            self._start(shards, kind, self._stopped.pop(namespace, ""))
+            assert self._cluster is not None
+            yield self._cluster
+        else:
+            yield self._cluster
+            if namespace:
+                self._stopped[namespace] = self._cluster.namespace
+                self.close()
+
+    def _start(self, shards: int, kind: Kind, namespace: str) -> None:
+        """Start one. namespace: of the one that was there before, whose data it is to have."""
+        from bench.rookery import rookery_cluster
+
+        own = self._folder / f"{shards}-shards"
+        own.mkdir(exist_ok=bool(namespace))
+        self._shards = shards
+        self._cluster = self._running.enter_context(rookery_cluster(own, shards, kind.auth, kind.sets, namespace))
 
     def close(self) -> None:
         """End the cluster."""

@@ -11,7 +11,7 @@ from bench.dataset import make_network
 from bench.peer_redis import homes_of, redis_server
 from bench.processes import BenchError
 from bench.redis_fanout import CHUNK_POSTS, RedisFanOut
-from bench.scenarios import counting
+from bench.scenarios import Options, counting
 from bench.scenarios.celebrity import OTHERS_FOLLOWERS, PARTS, make_cast
 from bench.scenarios.fanout import MEANS, make_cases
 from bench.scenarios.lane import RedisBenchmark, compare, fill_redis, home_key
@@ -99,3 +99,20 @@ def test_long_work_is_reported_by_tenths():
     for more in (50, 49, 1, 250, 650):
         count(more)
     assert said == ["waking: 100 of 1,000", "waking: 350 of 1,000", "waking: 1,000 of 1,000"]
+
+
+# ---- clusters ---------------------------------------------------------------------------------------------------
+
+
+def test_a_scenario_has_a_cluster_of_its_own_unless_it_is_given_others(tmp_path, monkeypatch):
+    def started(*asked):
+        return "started", *asked
+
+    def shared(*asked):
+        return "shared", *asked
+
+    monkeypatch.setattr("bench.rookery.rookery_cluster", started)
+    own = Options(tmp_path)
+    assert own.cluster(2) == ("started", tmp_path, 2, "token", (), "")
+    assert own.cluster(1, ["a=b"], "open", tmp_path / "x", "n") == ("started", tmp_path / "x", 1, "open", ["a=b"], "n")
+    assert Options(tmp_path, clusters=shared).cluster(4) == ("shared", tmp_path, 4, "token", (), "")

@@ -43,7 +43,7 @@ def test_a_crowd_is_the_same_wherever_its_ids_begin():
 def test_a_scenario_that_wants_other_settings_than_are_shared_is_told_so(tmp_path, shards, auth, sets):
     with (
         pytest.raises(BenchError, match="are wanted, and shared is"),
-        Shared(tmp_path)(tmp_path, shards, auth, sets),
+        Shared(tmp_path)(tmp_path, shards, auth, sets, ""),
     ):
         pass
     assert not list(tmp_path.iterdir()), "nothing was started"

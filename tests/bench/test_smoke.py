@@ -19,7 +19,7 @@ from bench.scenarios import SCENARIOS
 from tests.bench.sharing import FAILURE, ORDER, RESULT
 from tests.components import REQUIRED, needs_program
 
-ALONE = "recovery"  # starts its cluster again and again; it is run by the command line, as users do
+ALONE = "kernel"  # needs no cluster; it is run by the command line, as users do
 TIMEOUT_S = 600
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(TIMEOUT_S + 60), needs_program("redis-server")]
@@ -75,7 +75,7 @@ def test_a_scenario_runs_and_keeps_its_results(name: str, shared: tuple[subproce
     require_results(name, Run(done, folder / name))
 
 
-def test_the_command_line_runs_a_scenario_with_clusters_of_its_own(tmp_path: Path):
+def test_the_command_line_runs_a_scenario(tmp_path: Path):
     command = python_module("bench", ALONE, "--quick", "--pairs", 1, "--generator", "builtin", "--json",
                             tmp_path / RESULT)  # fmt: skip
     require_results(ALONE, Run(run(command), tmp_path))

@@ -78,8 +78,10 @@ class RayNodes:
         self._cluster.remove_node(node, allow_graceful=False)
 
     def close(self) -> None:
-        """End all nodes."""
-        self._cluster.shutdown()
+        """End all nodes, once."""
+        if self._nodes:
+            self._nodes.clear()
+            self._cluster.shutdown()
 
 
 class ManyNodes(ServedCluster):

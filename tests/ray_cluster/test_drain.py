@@ -18,7 +18,9 @@ PEOPLE_COUNT = 4
 
 @pytest.fixture(scope="module")
 def cluster(three_nodes: RayNodes) -> Iterator[ManyNodes]:
-    with serving_on(three_nodes, "cluster.replicas=2", "durability.ack=replica", LONG_DEADLINE) as made:
+    with serving_on(
+        three_nodes, "cluster.replicas=2", "durability.ack=replica", "search.enabled=false", LONG_DEADLINE
+    ) as made:
         wait_for(lambda: all(replica.in_sync for replica in made.shard_map().replicas))
         yield made
 

@@ -27,6 +27,7 @@ def durable(three_nodes: RayNodes, nodes_redis: RedisProcess) -> Iterator[ManyNo
         "cluster.outlive_serve=true", "server.deadline_ms=5000", "search.enabled=false", keeps_head=False,
     ) as made:  # fmt: skip
         yield made
+    three_nodes.close()  # nobody uses them after this file, and the session goes on for minutes
 
 
 def test_a_killed_head_stops_nothing_on_the_other_nodes_and_comes_back(durable, capsys):

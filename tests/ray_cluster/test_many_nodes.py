@@ -36,7 +36,7 @@ pytestmark = [
     pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.xdist_group("three_nodes"),
 ]  # fmt: skip
 
-ACCOUNT_COUNT, FOLLOW_COUNT, TWEET_COUNT, OPERATION_COUNT = 200, 1_200, 300, 8_000
+ACCOUNT_COUNT, FOLLOW_COUNT, TWEET_COUNT, OPERATION_COUNT = 200, 1_200, 300, 5_000
 STORM_BEGUN = 300  # journal records
 
 

@@ -25,7 +25,7 @@ pytestmark = [
 USERS = range(1, 101)
 FOLLOWEES = 10
 CLIENTS, CONNECTIONS = 32, 1_000  # the second is four times limits.inflight_max of the profile `test`
-CAPACITY_S, LOAD_S = 1.0, 2.0
+CAPACITY_S, LOAD_S = 0.5, 1.0
 ALONE_COUNT = 50
 PASSES_S = 60.0  # a deadline, for a machine that does something else, too
 

@@ -24,7 +24,7 @@ LATE = 3.0  # times as long on a machine that does something else: nothing here 
 @pytest.fixture(scope="module")
 def stopping() -> Iterator[Stopping]:
     folder = Path(tempfile.mkdtemp(prefix="rk-"))
-    yield Stopping(folder, "cluster.spares=0")
+    yield Stopping(folder)
     shutil.rmtree(folder)
 
 
@@ -41,6 +41,8 @@ def stopping() -> Iterator[Stopping]:
     ids=str,
 )
 def test_it_ends_in_time_with_status_0_and_leaves_nothing_behind(stopping, way):
+    has_search = way.signal == signal.SIGKILL  # who would be told by nobody
+    stopping.sets = "cluster.spares=0", f"search.enabled={str(has_search).lower()}"
     ending = stopping.run(way)
     assert ending.left == []
     assert ending.seconds <= LATE * WITHIN_S
