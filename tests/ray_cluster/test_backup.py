@@ -29,7 +29,7 @@ from tests.serving import COMMAND_TIMEOUT_S, REPOSITORY, ServedCluster, command,
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
 SHARDS, USERS, WRITERS, TWEETS_FIRST = 2, 6, 3, 100
-PAUSE_S = 0.02  # of a writer between two tweets
+PAUSE_S = 0.01  # of a writer between two tweets
 
 
 class Clients:
