@@ -132,10 +132,10 @@ fuzz: setup-dev
 	@HYPOTHESIS_PROFILE=thorough $(PY) -m pytest tests/fuzz tests/core/test_hostile_arguments.py \
 	    tests/persistence/test_segment_format.py tests/persistence/test_journal_machine.py --timeout 3600 $(PYTEST_ARGS)
 
-# Tests start some two hundred Python processes, which had better not compile the same modules again and again. Three
+# Tests start some two hundred Python processes, which had better not compile the same modules again and again. Four
 # workers for two cores, as whoever starts a cluster mostly waits (tests/conftest.py says who takes what).
 test: setup-dev
-	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder \
+	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest --numprocesses 4 --dist loadgroup --no-loadscope-reorder \
 	    $(PYTEST_ARGS)
 
 lint: setup-dev

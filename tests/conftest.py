@@ -30,10 +30,10 @@ ID_CHARS_MAX = 200  # of one parameter in a test's name
 # earlier ones have left it. A file that isn't here is taken before them.
 CLUSTERS_FIRST = (
     "ray_cluster/test_many_nodes.py", "ray_cluster/test_drain.py", "ray_cluster/test_killed_head.py",
+    "bench/test_smoke.py",
     "ray_cluster/test_search.py", "ray_cluster/test_hung_processes.py", "ray_cluster/test_neighbours.py",
     "ray_cluster/test_stopped_router.py", "ray_cluster/test_stopped_replica.py", "ray_cluster/test_replicas.py",
     "ray_cluster/test_whole_cluster.py", "ray_cluster/test_overload.py",
-    "bench/test_smoke.py",
     "ray_cluster/test_upgrade.py",
     "chaos/test_chaos.py",
     "ray_cluster/test_rebalance.py",
