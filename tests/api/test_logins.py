@@ -312,7 +312,7 @@ def hash_of(fake: FakeCluster, user: User) -> str:
     return encoded
 
 
-def wait_for(holds: Any, seconds: float = 10.0) -> bool:
+def wait_for(holds: Any, seconds: float = 60.0) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if holds():
