@@ -326,13 +326,11 @@ def test_a_block_forbids_to_follow(http):
 
 @pytest.mark.parametrize("path", WRITES)
 @pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded", "multipart/form-data", "a"])
-@pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"\xff", b"%ff=%ff", b"&" * 500, b'{"user_id":{},"text":[]}', b"a=1"]
-)
-def test_no_body_leads_to_a_500(http, path, kind, body):
-    reply = http.post(path, content=body, headers={"content-type": kind})
-    assert_error(reply, reply.status_code)
-    assert 400 <= reply.status_code < 500
+def test_no_body_leads_to_a_500(http, path, kind):
+    for body in (b"", b"{", b"[]", b"\xff", b"%ff=%ff", b"&" * 500, b'{"user_id":{},"text":[]}', b"a=1"):
+        reply = http.post(path, content=body, headers={"content-type": kind})
+        assert_error(reply, reply.status_code)
+        assert 400 <= reply.status_code < 500, body
 
 
 def test_paths_take_their_methods_only(http):
