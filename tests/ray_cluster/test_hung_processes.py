@@ -138,7 +138,9 @@ def test_a_bulk_load_with_its_seals_and_a_check_that_holds_the_loop_end_nobody(c
     assert {name: p["pid"] for name, p in after.items()} == {name: p["pid"] for name, p in before.items()}
 
 
-def test_a_cluster_with_a_shard_that_hangs_stops_in_time_and_the_next_one_starts_at_once(cluster):
+def test_a_cluster_with_a_shard_that_hangs_stops_in_time_and_the_next_one_starts_with_its_own_shards(cluster):
+    if map_on_disk(cluster.data).shard_count == 2:  # test_search.py, which adds one, hasn't been here
+        cluster.run("rebalance", "--shards", "3")
     os.kill(processes(cluster)["rookery:shard-00:replica-0"]["pid"], signal.SIGSTOP)
     assert cluster.process is not None
     begin = time.monotonic()
@@ -147,8 +149,7 @@ def test_a_cluster_with_a_shard_that_hangs_stops_in_time_and_the_next_one_starts
     assert time.monotonic() - begin < LATE * BACK_WITHIN_S
     done = subprocess.run(command("check", "--data", str(cluster.data), "--json"), capture_output=True, check=False)
     assert json.loads(done.stdout)["problem_count"] == 0, done.stderr
-    shards = len({replica.shard for replica in map_on_disk(cluster.data).replicas})
     cluster.start()  # --shards 2, as always
     assert answers(cluster)
-    assert map_on_disk(cluster.data).shard_count == shards == 3, "tests/ray_cluster/test_search.py has added one"
+    assert map_on_disk(cluster.data).shard_count == 3
     assert cluster.run("check", "--oracle")["problem_count"] == 0
