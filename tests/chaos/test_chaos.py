@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 # Within 20 s this seed's plan kills processes of all roles, damages the journal of a leader, and has most other kinds.
 # (`make chaos` also runs one copy.)
 OPTIONS = Options(seed=691, minutes=1 / 3, clients=4, accounts=24, replicas=3)
-UNKNOWN_SHARE_MAX = 0.05  # above that the comparison would prove little
+UNKNOWN_SHARE_MAX = 0.1  # a busy machine makes more of them; above that the comparison would prove little
 
 
 def test_nothing_acknowledged_is_lost_or_doubled_and_all_copies_are_equal_after_chaos():
