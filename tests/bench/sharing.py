@@ -42,9 +42,10 @@ class Kind:
     sets: tuple[str, ...]
 
 
-# In this order: `search` looks for tweets that no other scenario has written, and `scale` goes on to a single shard.
+# In this order: what others have left would be tidied while `memory` measures; `search` compares what it finds with its
+# peers, and hardly ever looks for words that `memory` has written; `scale` goes on to a single shard.
 ORDER = (
-    "search", "read", "write", "overload", "strangers", "load", "fanout", "celebrity", "memory", "recovery", "scale",
+    "memory", "search", "read", "write", "overload", "strangers", "load", "fanout", "celebrity", "recovery", "scale",
     "lane", "mixed",
 )  # fmt: skip
 
