@@ -30,6 +30,14 @@ Link = Annotated[
     str, Field(max_length=limits.URL_CHARS_MAX, description="http(s), or empty", examples=["https://example.org/ada"])
 ]
 
+TimeIn = Annotated[
+    str,
+    Field(
+        description="In the form of `created_at`, or RFC 3339 with its zone",
+        examples=["Wed Sep 05 00:37:15 +0000 2029", "2029-09-05T00:37:15Z"],
+    ),
+]
+
 
 class Open(BaseModel):
     """An answer that may gain members."""
@@ -88,6 +96,26 @@ class AccountCard(Open):
     user_id: IdOut
     username: str = Field(examples=["ada"])
     display_name: str = Field(examples=["Ada Lovelace"])
+
+
+class ScheduledTweet(Open):
+    """A tweet that is still to be published. It gets a tweet id when it is."""
+
+    scheduled_id: IdOut
+    scheduled_at: str = Field(examples=["Wed Sep 05 00:37:15 +0000 2012"])
+    status: str = Field(examples=["hello world"])
+    user_id: IdOut
+    username: str = Field(examples=["ada"])
+    in_reply_to: IdOut | None
+    media: list[Any] = Field(examples=[[]])
+    visibility: Literal["public", "followers", "direct"]
+
+
+class ScheduledPage(BaseModel):
+    """One page of an account's scheduled tweets, the last written first."""
+
+    scheduled: list[ScheduledTweet]
+    next_cursor: IdOut | None = Field(description="Give it as `cursor` for the next page; null on the last")
 
 
 class AccountPage(BaseModel):
@@ -357,6 +385,15 @@ class TweetRequest(WithToken):
     )
     in_reply_to: IdIn | None = None
     visibility: Literal["public", "followers", "direct"] | None = "public"
+    scheduled_at: TimeIn | None = Field(
+        default=None, description="Publish it then, 5 seconds to 366 days ahead; the answer is a scheduled tweet"
+    )
+
+
+class RescheduleRequest(OnlyToken):
+    """When a scheduled tweet is to be published instead."""
+
+    scheduled_at: TimeIn
 
 
 class ProfileField(BaseModel):
@@ -379,7 +416,7 @@ class ProfileRequest(OnlyToken):
 
 REQUEST_MODELS: tuple[type[BaseModel], ...] = (
     OnlyToken, WithToken, RegisterRequest, LoginRequest, PasswordRequest, EndLoginsRequest, TweetRequest,
-    ProfileRequest,
+    RescheduleRequest, ProfileRequest,
 )  # fmt: skip
 
 

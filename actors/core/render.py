@@ -61,6 +61,23 @@ def render_entities(packed: bytes) -> bytes:
     )
 
 
+def render_scheduled(scheduled_id: int, author_id: int, due_ms: int, flags: int, body: bytes) -> bytes:
+    """Return a tweet that is still to be published as a JSON object."""
+    facts = read_facts(body)
+    return b"".join(
+        (
+            b'{"scheduled_id":"%d","scheduled_at":"' % scheduled_id, created_at(due_ms).encode(),
+            b'","status":', orjson.dumps(facts.text),
+            b',"user_id":"%d","username":' % author_id, orjson.dumps(facts.username),
+            b',"in_reply_to":', b'"%d"' % facts.in_reply_to if facts.in_reply_to else b"null",
+            b',"media":', orjson.dumps([{"media_id": str(m)} for m in facts.media_ids]),
+            b',"visibility":"', _VISIBILITY[visibility_of(flags)].encode(),
+            b'","entities":', render_entities(facts.entities),
+            b"}",
+        )
+    )  # fmt: skip
+
+
 def render_tweet(entry: Entry, original: bytes | None = None) -> bytes:
     """Return one tweet as a JSON object. original: for a repost, the rendering of what it reposts."""
     facts = read_facts(entry.body)

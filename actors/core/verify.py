@@ -32,6 +32,7 @@ def check(state: ShardState) -> list[str]:
         + state.deliveries.check()
         + [problem for outbox in state.outboxes.values() for problem in outbox.check()]
         + state.shelves.check()
+        + state.papers.check()
         + _check_completeness(state)
         + _check_references(state)
         + _check_owners(state)
@@ -117,6 +118,7 @@ def digest(state: ShardState) -> str:
         h.update(pack(entry and list(entry)))
     if state.level:
         _digest_shelves(state, h)
+        _digest_papers(state, h)
     h.update(pack(sorted((k[0], k[1], v) for k, v in state.idempotency.items())))
     h.update(pack([state.map_epoch, state.owner.astype(np.uint8).tobytes(), state.frozen]))
     if state.level:  # digests of level 0 are what they were before there were levels
@@ -135,3 +137,13 @@ def _digest_shelves(state: ShardState, h: hashlib.blake2b) -> None:
         order = np.lexsort((stamps[own], owners[own]))
         for column in (owners[own], keys[own], stamps[own]):
             h.update(column[order].astype("<i8").tobytes())
+
+
+def _digest_papers(state: ShardState, h: hashlib.blake2b) -> None:
+    """Add every document of what is this shard's, by kind, owner and key."""
+    for number, kind in sorted(state.papers.kinds.items()):
+        owners, keys, documents = state.papers.dump(number)
+        bucket_of = ids.buckets_of_accounts if kind.owner is Owner.ACCOUNT else ids.buckets_of_tweets
+        own = state.owner[bucket_of(owners)] == state.shard if len(owners) else np.zeros(0, dtype=np.bool_)
+        h.update(pack([number, owners[own].tolist(), keys[own].tolist()]))
+        h.update(pack([documents[i] for i in np.nonzero(own)[0].tolist()]))

@@ -1,4 +1,4 @@
-"""Tweets: write, read, delete, like, repost."""
+"""Tweets: write (now, or later: `scheduled.py`), read, delete, like, repost."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from actors.core.visibility import is_question
 from api import fields, limits
 from api.entities import find_entities, pack_entities, resolve_names
 from api.inputs import Inputs
-from api.models import LikeState, RepostState, Tweet, TweetRequest, WithToken
+from api.levels import require_level
+from api.models import LikeState, RepostState, ScheduledTweet, Tweet, TweetRequest, WithToken
 from api.once import KEY_BYTES, key_of, write_once
 from api.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
 from api.routes.answers import json_bytes, json_value
 from api.services import Services
+from api.times import clean_time
 from api.viewer_flags import PARAMETER, for_viewer
 from api.visible import ask_tweet, find_original, require_seen
 
@@ -31,7 +33,7 @@ _ACTS = operation(_TWEET_ID, IDEMPOTENCY_KEY, model=WithToken, token="required",
 @router.post(
     "/api/v1/tweet",
     status_code=201,
-    response_model=Tweet,
+    response_model=Tweet | ScheduledTweet,
     summary="Tweet",
     responses=errors(401, 403, 404, 409, body=True),
     openapi_extra=operation(IDEMPOTENCY_KEY, model=TweetRequest, token="required"),
@@ -39,14 +41,17 @@ _ACTS = operation(_TWEET_ID, IDEMPOTENCY_KEY, model=WithToken, token="required",
 @router.post(
     "/tweet",
     status_code=201,
-    response_model=Tweet,
+    response_model=Tweet | ScheduledTweet,
     summary="Tweet (short path)",
     name="post_tweet_short",
     responses=errors(401, 403, 404, 409, body=True),
     openapi_extra=operation(IDEMPOTENCY_KEY, model=TweetRequest, token="required"),
 )
 async def post_tweet(request: Request) -> Response:
-    """Write a tweet. It is durable when the answer comes, and in your own timeline at once."""
+    """Write a tweet. It is durable when the answer comes, and in your own timeline at once.
+
+    With `scheduled_at` it is kept, and published then; the answer is the scheduled tweet.
+    """
     inputs = await Inputs.read(request)
     services = inputs.services
     author_id = await inputs.actor()
@@ -56,6 +61,9 @@ async def post_tweet(request: Request) -> Response:
     visibility = fields.clean_visibility(body)
     media_ids = fields.clean_media_ids(body)
     in_reply_to = inputs.body_id("in_reply_to")
+    at_ms = clean_time(body, "scheduled_at")
+    if at_ms:
+        require_level(services)
     key = idempotency_key(request.headers.get("idempotency-key"), author_id)
     found = find_entities(text)
     names = list(dict.fromkeys(name.lower() for name, _, _ in found.mentions))
@@ -66,8 +74,10 @@ async def post_tweet(request: Request) -> Response:
         _author_of(services, in_reply_to, author_id),
     )
     mention_ids = list(dict.fromkeys(ids.values()))
-    args = [author_id, text, visibility, in_reply_to, reply_author, pack_entities(found, ids), media_ids, mention_ids]
-    return json_bytes(await services.ask_bucket(bucket_of_account(author_id), "post", [*args, key]), 201)
+    args = [text, visibility, in_reply_to, reply_author, pack_entities(found, ids), media_ids, mention_ids]
+    if at_ms:
+        return json_bytes(await write_once(inputs, author_id, "schedule", [author_id, at_ms, *args], always=True), 201)
+    return json_bytes(await services.ask_bucket(bucket_of_account(author_id), "post", [author_id, *args, key]), 201)
 
 
 def idempotency_key(header: str | None, account_id: int) -> bytes:

@@ -122,6 +122,7 @@ class FakeCluster(TrendsAndSends, FakeSearches):
         self.mutes: set[tuple[int, int]] = set()
         self.likes: dict[tuple[int, int], int] = {}  # (who, tweet) -> order
         self.bookmarks: dict[tuple[int, int], int] = {}
+        self.scheduled: dict[tuple[int, int], tuple[int, FakeTweet]] = {}  # (who, scheduled id) -> (when in ms, what)
         self.keys: dict[tuple[int, bytes], int] = {}
         self.answers: dict[tuple[int, bytes], tuple[Any, ...]] = {}  # (who, key) -> (fingerprint, what was answered)
         self.calls: list[str] = []
@@ -394,6 +395,38 @@ class FakeCluster(TrendsAndSends, FakeSearches):
             facts = msgpack.unpackb(entities)
             self.tweets[tweet_id] = FakeTweet(tweet_id, author, text, visibility, reply, facts, media_ids, mention_ids)
         return orjson.dumps(self._render(self.tweets[tweet_id]))
+
+    def do_schedule(self, author: int, at_ms: int, text: str, visibility: int, reply: int, *rest: Any) -> bytes:
+        _, entities, media_ids, mention_ids = rest
+        self._account(author)
+        made = self._next_id(author)
+        tweet = FakeTweet(made, author, text, visibility, reply, msgpack.unpackb(entities), media_ids, mention_ids)
+        self.scheduled[author, made] = at_ms, tweet
+        return self.do_scheduled_one(author, made)
+
+    def do_reschedule(self, author: int, scheduled_id: int, at_ms: int) -> bytes:
+        self.do_scheduled_one(author, scheduled_id)
+        self.scheduled[author, scheduled_id] = at_ms, self.scheduled[author, scheduled_id][1]
+        return self.do_scheduled_one(author, scheduled_id)
+
+    def do_unschedule(self, author: int, scheduled_id: int) -> bytes:
+        was = self.do_scheduled_one(author, scheduled_id)
+        del self.scheduled[author, scheduled_id]
+        return was
+
+    def do_scheduled(self, who: int, before: int, count: int) -> list[Any]:
+        ids = sorted((i for w, i in self.scheduled if w == who and (not before or i < before)), reverse=True)
+        return [[self.do_scheduled_one(who, i) for i in ids[:count]], ids[count - 1] if len(ids) > count else 0]
+
+    def do_scheduled_one(self, who: int, scheduled_id: int) -> bytes:
+        if (who, scheduled_id) not in self.scheduled:
+            raise NotFoundError(f"scheduled tweet {scheduled_id} does not exist", "scheduled_id")
+        at_ms, tweet = self.scheduled[who, scheduled_id]
+        shown = self._render(tweet)
+        del shown["created_at"], shown["tweet_id"], shown["counts"]
+        at = datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%a %b %d %H:%M:%S +0000 %Y")
+        visibility = ("public", "followers", "direct")[tweet.visibility]
+        return orjson.dumps({"scheduled_id": str(scheduled_id), "scheduled_at": at, **shown, "visibility": visibility})
 
     def do_tweet(self, tweet_id: int, viewer: int, facts: Any = None) -> bytes:
         return orjson.dumps(self._render(self._tweet(tweet_id, viewer)))

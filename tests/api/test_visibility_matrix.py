@@ -483,6 +483,8 @@ EXEMPT = {
     ("patch", "/{user_id}/profile"): "one's own profile",
     ("post", "/{user_id}/password"): "one's own account",
     ("delete", "/{user_id}/tokens"): "one's own account",
+    ("get", "/{user_id}/scheduled"): "one's own tweets, of which nobody else is told",
+    **{(method, "/{user_id}/scheduled/{scheduled_id}"): "one's own tweet" for method in ("get", "patch", "delete")},
     ("get", "/api/v1/trends"): "words of public tweets, counted by all shards; no tweet and no account",
     ("get", "/healthz"): "for operators",
     ("get", "/readyz"): "for operators",

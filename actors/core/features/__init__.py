@@ -17,6 +17,7 @@ from actors.core.features import (
     bookmarks,
     counts,
     dormancy,
+    falling_due,
     follows,
     likes,
     logins,
@@ -25,10 +26,11 @@ from actors.core.features import (
     replies,
     reposts,
     rising,
+    scheduled,
     tweets,
     viewer_flags,
 )
-from actors.core.terms import Effect, Feature, Key, Kind, Read, Write
+from actors.core.terms import Effect, Feature, Key, Kind, PaperKind, Read, Write
 
 FEATURES: Final[tuple[Feature, ...]] = (
     accounts.FEATURE,
@@ -44,6 +46,8 @@ FEATURES: Final[tuple[Feature, ...]] = (
     pull_authors.FEATURE,
     counts.FEATURE,
     replies.FEATURE,
+    scheduled.FEATURE,
+    falling_due.FEATURE,
     operators.FEATURE,
     viewer_flags.FEATURE,
     rising.FEATURE,
@@ -70,6 +74,8 @@ EFFECTS: Final[Mapping[str, Effect]] = _by_name((effect.name, effect) for f in F
 MESSAGES: Final[Mapping[str, Callable[..., None]]] = {name: effect.handle for name, effect in EFFECTS.items()}
 
 KINDS: Final[Mapping[int, Kind]] = _by_name((kind.number, kind) for f in FEATURES for kind in f.kinds)
+PAPER_KINDS: Final[Mapping[int, PaperKind]] = _by_name((kind.number, kind) for f in FEATURES for kind in f.papers)
+_by_name((number, number) for kinds in (KINDS, PAPER_KINDS) for number in kinds)  # none is a mark's and a paper's
 
 HIDING: Final = frozenset(write.name for write in WRITES.values() if write.hides)
 FOLLOWER_READS: Final = frozenset(read.name for read in READS.values() if read.from_followers)

@@ -130,7 +130,7 @@ def on_deleted(state: ShardState, source: int, tweet_id: int, actor: int = 0, at
 
 
 def prepare_post(shard: Lookups, now_ms: int, *args: Any) -> Prepared:
-    """Publish a tweet; the reply is its JSON. Arguments: those of `_tweet_row` from author_id on.
+    """Publish a tweet; the reply is its JSON. Arguments: those of `tweet_row` from author_id on.
 
     A key that is known answers the tweet that it made. Raises NotFoundError if that has been deleted.
     """
@@ -143,7 +143,7 @@ def prepare_post(shard: Lookups, now_ms: int, *args: Any) -> Prepared:
         if entry is None:
             raise NotFoundError(f"tweet {tweet_id}, posted with this Idempotency-Key, has been deleted")
         return nothing(shard.render(entry))
-    command_row = _tweet_row(shard, now_ms, row, *args)
+    command_row = tweet_row(shard, now_ms, row, *args)
     tweet_id = command_row[0]
 
     def finish(_: Any) -> bytes:
@@ -167,7 +167,7 @@ def prepare_post_many(shard: Lookups, now_ms: int, rows: list[list[Any]]) -> Pre
         if not known and key is not None and (author_id, key) in shard.state.idempotency:
             known = _made_by_key(shard.state.idempotency[author_id, key])
         if not known:
-            made.append(_tweet_row(shard, now_ms, row, *args))
+            made.append(tweet_row(shard, now_ms, row, *args))
             known = made[-1][0]
             if key is not None:
                 met[author_id, key] = known
@@ -188,7 +188,7 @@ def _check_key(key: Any) -> None:
         arguments.blob(key, 1, limits.KEY_BYTES_MAX, "idempotency_key")
 
 
-def _tweet_row(
+def tweet_row(
     shard: Lookups, now_ms: int, row: int, author_id: int, text: str, visibility: int, in_reply_to: int,
     reply_author: int, entities: bytes, media_ids: list[int], mention_ids: list[int], key: bytes | None,
 ) -> list[Any]:  # fmt: skip
