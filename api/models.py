@@ -86,6 +86,7 @@ class Tweet(Open):
     username: str = Field(examples=["ada"])
     in_reply_to: IdOut | None
     media: list[Any] = Field(examples=[[]])
+    edited_at: str | None = Field(default=None, description="Only of tweets that were edited: when, the last time")
     counts: Counts
     viewer: ViewerFlags | None = Field(None, description="Only with `viewer=true`")
 
@@ -96,6 +97,20 @@ class AccountCard(Open):
     user_id: IdOut
     username: str = Field(examples=["ada"])
     display_name: str = Field(examples=["Ada Lovelace"])
+
+
+class TweetVersion(Open):
+    """What a tweet said."""
+
+    created_at: str = Field(description="Since when", examples=["Wed Sep 05 00:37:15 +0000 2012"])
+    status: str = Field(examples=["hello world"])
+
+
+class TweetHistory(Open):
+    """Every version of a tweet, the first one first, what it says now last."""
+
+    tweet_id: IdOut
+    versions: list[TweetVersion]
 
 
 class ScheduledTweet(Open):
@@ -390,6 +405,12 @@ class TweetRequest(WithToken):
     )
 
 
+class EditRequest(WithToken):
+    """What a tweet is to say instead."""
+
+    status: str = Field(min_length=1, description="As of a new tweet", examples=["hello, world"])
+
+
 class RescheduleRequest(OnlyToken):
     """When a scheduled tweet is to be published instead."""
 
@@ -416,7 +437,7 @@ class ProfileRequest(OnlyToken):
 
 REQUEST_MODELS: tuple[type[BaseModel], ...] = (
     OnlyToken, WithToken, RegisterRequest, LoginRequest, PasswordRequest, EndLoginsRequest, TweetRequest,
-    RescheduleRequest, ProfileRequest,
+    EditRequest, RescheduleRequest, ProfileRequest,
 )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ PAPER_BYTES_MAX = 64 * 1024  # one document of `papers.py`, packed: what a chang
 SCHEDULED_COUNT_MAX = 300  # scheduled tweets of one account: 150 KB; as many as Mastodon allows
 SCHEDULED_LEAD_MS = 5_000  # that a scheduled tweet is ahead at least: sooner, posting it is meant
 SCHEDULED_AHEAD_MS = 366 * 24 * 3600 * 1000  # at most: a year, whichever
+EDITS_PER_TWEET_MAX = 50  # versions that are kept of one: 25 KB as a rule; what is edited more often is a page
 SHOWN_MS_MAX = 253_402_300_800_000  # the year 10,000: times from there on are shown as numbers
 DUE_COUNT_MAX = 64  # things that fall due in one command: 64 tweets are a few ms to apply
 PROFILE_FIELDS_COUNT_MAX = 64  # name and value pairs of a profile; the HTTP API allows fewer
@@ -59,7 +60,7 @@ class Tuning:
     arrivals_max: tweets whose bodies a shard keeps for its rings; a power of two.
     deliver_at_once_max: local followers above which a tweet is delivered piece by piece, between requests.
     marks_max: marks on all shelves of a shard, 18 bytes each: likes, likers, replies, bookmarks.
-    papers_bytes_max: bytes of all documents of a shard with what they cost beside: scheduled tweets.
+    papers_bytes_max: bytes of all documents of a shard with what they cost beside: scheduled tweets, earlier versions.
     tidy_from: elements in unused blocks above which an arena is tidied.
     """
 

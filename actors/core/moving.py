@@ -449,7 +449,7 @@ def _take_tweets(state: ShardState, entries: list[list[Any]], gone: list[int]) -
     for fields in entries:
         entry = Entry(*fields)
         if entry.tweet_id in state.tweets:
-            state.tweets.set_counts(entry.tweet_id, entry.replies, entry.reposts, entry.likes)
+            state.tweets.replace(entry)
         else:
             row = state.people.away[entry.author_id]
             state.tweets.add(row, entry)

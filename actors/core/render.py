@@ -7,6 +7,7 @@ Costs: 4 us a tweet, once per tweet and shard; a join of 20 is under 1 us.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 import orjson
@@ -92,11 +93,22 @@ def render_tweet(entry: Entry, original: bytes | None = None) -> bytes:
             b',"media":', orjson.dumps([{"media_id": str(m)} for m in facts.media_ids]),
             b',"visibility":"', _VISIBILITY[visibility_of(entry.flags)].encode(),
             b'","entities":', render_entities(facts.entities),
+            b',"edited_at":"%s"' % created_at(facts.edited_ms).encode() if facts.edited_ms else b"",
             b',"counts":{"replies":%d,"reposts":%d,"likes":%d}' % (entry.replies, entry.reposts, entry.likes),
             b',"repost_of":' + original if original is not None else b"",
             b"}",
         )
     )  # fmt: skip
+
+
+def render_history(tweet_id: int, versions: Iterable[tuple[int, str, bytes]]) -> bytes:
+    """Return what a tweet has said as a JSON object. versions: (Unix ms, text, packed entities), in order."""
+    shown = [
+        b'{"created_at":"%s","status":%s,"entities":%s}'
+        % (created_at(at_ms).encode(), orjson.dumps(text), render_entities(entities))
+        for at_ms, text, entities in versions
+    ]
+    return b'{"tweet_id":"%d","versions":[%s]}' % (tweet_id, b",".join(shown))
 
 
 def card_of(account: Account) -> dict[str, object]:

@@ -163,6 +163,12 @@ class ShardState:
         if self.news is not None:
             self.news.tweet(tweet_id, is_new)
 
+    def note_edit(self, tweet_id: int) -> None:
+        """Remember that an own tweet says something else now."""
+        self.changes.tweets.add(tweet_id)
+        if self.news is not None:
+            self.news.edited(tweet_id)
+
     def take_local(self) -> list[list[Any]]:
         """Take the messages to this shard itself that wait, in order."""
         waiting, self._local = self._local, []

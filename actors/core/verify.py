@@ -9,11 +9,14 @@ and are covered by `check` and by the definition of a home timeline.
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 
 import numpy as np
 
 from actors.core import ids, kernels
 from actors.core.entries import pack
+from actors.core.facts import read_facts
+from actors.core.features.edits import HISTORY
 from actors.core.features.likes import LIKE
 from actors.core.state import ShardState
 from actors.core.terms import Owner
@@ -35,6 +38,7 @@ def check(state: ShardState) -> list[str]:
         + state.papers.check()
         + _check_completeness(state)
         + _check_references(state)
+        + _check_edits(state)
         + _check_owners(state)
     )
     return [f"shard {state.shard}: {problem}" for problem in problems]
@@ -82,6 +86,19 @@ def _check_references(state: ShardState) -> list[str]:
     for account_id in state.waking:
         if not state.rings.awake[state.people.row_of[account_id]]:
             problems.append(f"account {account_id} is waking without a ring")
+    return problems
+
+
+def _check_edits(state: ShardState) -> list[str]:
+    """Own tweets that say when they were edited have a history, of times that rise up to that, and no others have."""
+    problems = []
+    for tweet_id, slot in state.tweets.slot_of.items() if state.level else ():
+        history = state.papers.get(HISTORY, tweet_id) or ()
+        edited_ms = read_facts(state.tweets.body[slot]).edited_ms
+        times = [at_ms for at_ms, _, _ in history] + [edited_ms] * bool(history)
+        rises = all(a < b for a, b in pairwise(times))
+        if (bool(edited_ms) != bool(history) or not rises) and state.shard_of_tweet(tweet_id) == state.shard:
+            problems.append(f"tweet {tweet_id} was edited at {edited_ms}, with versions of {times}")
     return problems
 
 

@@ -78,6 +78,8 @@ ROWS: dict[tuple[str, str], Row] = {
     ("POST", "/tweet"): _NEW_TWEET,
     ("POST", "/api/v1/tweet"): _NEW_TWEET,
     ("GET", "/api/v1/tweet/{tweet_id}"): Row(PUBLIC),
+    ("PATCH", "/api/v1/tweet/{tweet_id}"): Row(BY_ITS_AUTHOR, body={"status": "hello again"}),
+    ("GET", "/api/v1/tweet/{tweet_id}/history"): Row(PUBLIC),
     ("DELETE", "/api/v1/tweet/{tweet_id}"): Row(BY_ITS_AUTHOR, uses_up=True),
     ("POST", "/api/v1/tweet/{tweet_id}/like"): Row(BY_ANY_ACCOUNT),
     ("DELETE", "/api/v1/tweet/{tweet_id}/like"): Row(TAKEN_BACK),

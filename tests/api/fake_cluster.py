@@ -24,12 +24,15 @@ from actors.core.errors import (
     OverloadedError,
     UnauthorizedError,
 )
+from actors.core.features import READS, WRITES
 from actors.core.ids import bucket_of_account, bucket_of_name, bucket_of_tweet, make_tweet_id, ms_of_tweet
 from actors.core.levels import LEVEL
+from actors.core.terms import Key, Read
 from tests.api.fake_search import FakeSearches
 
 PUBLIC, FOLLOWERS, DIRECT = 0, 1, 2
 SEARCHES = ("search", "tagged", "search_accounts", "suggest", "corrections")
+NO_KEY = Read("", len, Key.SHARD)
 FIRST_MS = 1_790_000_000_000
 
 
@@ -58,6 +61,12 @@ class FakeTweet:
     media_ids: list[int]
     mention_ids: list[int]
     repost_of: int = 0
+    versions: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)  # before: (since when in ms, what)
+    edited_ms: int = 0
+
+
+def shown_time(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%a %b %d %H:%M:%S +0000 %Y")
 
 
 def all_served(shard_count: int) -> dict[str, Any]:
@@ -174,7 +183,7 @@ class FakeCluster(TrendsAndSends, FakeSearches):
 
     def _check_routing(self, bucket: int, op: str, args: list[Any]) -> None:
         """A request must arrive where its key lives; in a group, every key on the same shard."""
-        if op in ("tweet", "tweet_ref", "seen", "delete", "likers", "reposters", "replies", "lineage"):
+        if WRITES.get(op, READS.get(op, NO_KEY)).key is Key.TWEET:
             assert bucket == bucket_of_tweet(args[0])
         elif op == "tweets":
             assert 1 <= len(args[0]) <= 200
@@ -379,6 +388,8 @@ class FakeCluster(TrendsAndSends, FakeSearches):
             "entities": tweet.entities,
             "counts": counts,
         }
+        if tweet.edited_ms:
+            value["edited_at"] = shown_time(tweet.edited_ms)
         return value | ({"repost_of": self._render(self.tweets[tweet.repost_of])} if tweet.repost_of else {})
 
     def _next_id(self, author_id: int) -> int:
@@ -436,6 +447,26 @@ class FakeCluster(TrendsAndSends, FakeSearches):
         orig_id = tweet.repost_of or tweet_id
         found = [tweet.author_id, self.accounts[tweet.author_id].username, tweet.visibility, msgpack.packb(orig_id)]
         return found if facts is None else [*found, orig_id]
+
+    def do_edit(
+        self, tweet_id: int, actor: int, text: str, entities: bytes, mention_ids: list[int], facts: Any = None
+    ) -> bytes:
+        tweet = self._tweet(tweet_id, actor)
+        if tweet.author_id != actor or tweet.repost_of:
+            raise ForbiddenError(f"tweet {tweet_id} is not yours to edit", "tweet_id")
+        if tweet.text != text:
+            tweet.versions.append((tweet.edited_ms or ms_of_tweet(tweet_id), tweet.text, tweet.entities))
+            tweet.text, tweet.entities, tweet.edited_ms = text, msgpack.unpackb(entities), next(self._ms)
+        return orjson.dumps(self._render(tweet))
+
+    def do_history(self, tweet_id: int, viewer: int, facts: Any = None) -> bytes:
+        tweet = self._tweet(tweet_id, viewer)
+        now = (tweet.edited_ms or ms_of_tweet(tweet_id), tweet.text, tweet.entities)
+        versions = [
+            {"created_at": shown_time(at_ms), "status": text, "entities": entities}
+            for at_ms, text, entities in [*tweet.versions, now]
+        ]
+        return orjson.dumps({"tweet_id": str(tweet_id), "versions": versions})
 
     def do_delete(self, tweet_id: int, actor: int, facts: Any = None) -> bytes:
         tweet = self.tweets.get(tweet_id)

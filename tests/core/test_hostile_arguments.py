@@ -126,6 +126,7 @@ FITTING = {
     "viewer_flags": st.tuples(ACCOUNT, IDS, IDS, IDS), "answered": st.tuples(ACCOUNT, SHORT, SHORT),
     "keyed": st.tuples(ACCOUNT, SHORT, SHORT, st.sampled_from(sorted(WRITES)), ANYTHING),
     "likers": LISTED, "reposters": LISTED, "replies": LISTED,
+    "edit": st.tuples(TWEET, ACCOUNT, WORDS, ENTITIES, ACCOUNTS, FACTS), "history": st.tuples(TWEET, ACCOUNT, FACTS),
     "schedule": st.tuples(
         ACCOUNT, AT_MS, WORDS, st.integers(-1, 3), TWEET | st.just(0), ACCOUNT | st.just(0), ENTITIES, ACCOUNTS,
         ACCOUNTS,
@@ -152,6 +153,7 @@ TYPICAL = {
     "follow": [HERE[0], 399], "unfollow": [HERE[0], THERE[0]],
     "follow_many": [HERE[0].to_bytes(8, "little"), HERE[1].to_bytes(8, "little")],
     "block": [HERE[0], THERE[0]], "unblock": [HERE[2], THERE[1]], "mute": [HERE[0], THERE[0]],
+    "edit": [TWEETS[0], HERE[0], "y", b"", [THERE[0]], [b"", b""]],
     "schedule": [HERE[0], DUE_MS, "x", 0, TWEETS[0], HERE[0], b"", [1], [THERE[0]]],
     "reschedule": [HERE[0], SCHEDULED, DUE_MS], "unschedule": [HERE[0], SCHEDULED],
     "unmute": [HERE[0], THERE[0]], "bookmark": [HERE[0], TWEETS[1]],
@@ -216,6 +218,9 @@ def read_everything(replica: Replica) -> None:
         replica.read("user_timeline", [account_id, account_id, 0, 0, 0, 100])
         replica.read("profile", [account_id, 0])
         replica.read("scheduled", [account_id, 0, 100])
+    for tweet_id in TWEETS[:2]:
+        if tweet_id in replica.state.tweets:
+            replica.read("history", [tweet_id, HERE[1]])
     replica.read("cards", [HERE])
 
 

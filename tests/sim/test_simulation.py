@@ -8,7 +8,7 @@ import random
 import pytest
 
 from actors.core import ids, limits
-from actors.core.entries import pack
+from actors.core.entries import Entry, pack, unpack
 from actors.core.errors import NotFoundError, RookeryError
 from actors.core.facts import read_facts
 from actors.core.features.likes import LIKE
@@ -58,7 +58,8 @@ class Workload:
         self.scheduled: dict[int, tuple[int, str]] = {}  # scheduled id -> whose, what it says
         self.cancelled: set[str] = set()
         self.due_ms = 0  # of the last
-        self.has_scheduled = 3 * (seed not in RARE_ORDERS)
+        self.edited: dict[int, str] = {}  # what tweets say that were edited
+        self.is_new = seed not in RARE_ORDERS  # has what came later
         self.busy_accounts: set[int] = set()
         self.key = 0
 
@@ -82,9 +83,9 @@ class Workload:
         kind = rng.choices(
             ["post", "reply", "batch", "repost", "unrepost", "delete", "follow", "unfollow", "block", "unblock", "mute",
              "unmute", "like", "unlike", "read", "crash", "stall", "depose", "router", "seal", "tick", "counts",
-             "move", "schedule", "cancel", "due"],
+             "move", "schedule", "cancel", "due", "edit"],
             [26, 6, 4, 8, 2, 5, 26, 8, 4, 3, 2, 1, 4, 1, 12, 3, 1, 1, 0.5, 4, 1, 3, 20 * self.moving,
-             2 * self.has_scheduled, 0.3 * self.has_scheduled, 2 * self.has_scheduled],
+             6 * self.is_new, self.is_new, 6 * self.is_new, 6 * self.is_new],
         )[0]  # fmt: skip
         getattr(self, f"do_{kind}", self.do_relation)(kind, me, other)
 
@@ -197,6 +198,14 @@ class Workload:
             tweet_id = self.rng.choice(mine)
             self.deleted.add(tweet_id)
             self.call(me, "delete", [tweet_id, me])
+
+    def do_edit(self, kind: str, me: int, other: int) -> None:
+        mine = [t for t, a in self.acked_posts.items() if a == me and t not in self.deleted]
+        if mine:
+            self.key += 1
+            tweet_id, text = self.rng.choice(mine[-5:]), f"edit {self.key}"
+            args = [tweet_id, me, text, b"", [other]]
+            self.call(me, "edit", args, lambda _: self.edited.update({tweet_id: text}))
 
     def do_read(self, kind: str, me: int, other: int) -> None:
         shard = self.sim.shards[self.sim.owner[ids.bucket_of_account(me)]]
@@ -376,6 +385,22 @@ def check_counts(work: Workload) -> None:
                     assert held[6:9] == entry[6:9], f"counts of {tweet_id} on shard {other.number}"
 
 
+def check_edits(work: Workload) -> None:
+    """Every copy of a tweet says what the tweet says, packed into reposts or not, and that is the last edit."""
+    states = [replica.replica.state for replicas in work.sim.replicas for replica in replicas]
+    bodies = {t: state.tweets.body[slot] for state in states for t, slot in state.tweets.slot_of.items()}
+    for tweet_id, text in work.edited.items():
+        if tweet_id in bodies:
+            assert read_facts(bodies[tweet_id]).text == text, f"tweet {tweet_id}"
+    for state in states:
+        stored = [state.tweets.get(t) for t in state.tweets.slot_of]
+        arrived = [state.arrivals.entry(n) for n in state.arrivals.number_of.values()]
+        for entry in [*stored, *arrived]:
+            copy = entry if entry.orig is None else Entry(*unpack(entry.orig))
+            if copy.tweet_id in bodies:
+                assert copy.body == bodies[copy.tweet_id], f"{entry.tweet_id} of {copy.tweet_id} on {state.shard}"
+
+
 def check_visible(work: Workload) -> None:
     """Who sees which tweet, by its id, in its author's timeline, and counted in the profile."""
     sim = work.sim
@@ -430,6 +455,7 @@ def test_home_timelines_meet_their_definition_whatever_happens(seed: int) -> Non
         work = run(seed, 250)
         verify(work)
         check_counts(work)
+        check_edits(work)
         check_visible(work)
         work.sim.check()
         verify(work)

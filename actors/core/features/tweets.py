@@ -19,7 +19,7 @@ import numpy as np
 from actors.core import arguments, flags, ids, limits
 from actors.core.arriving import deliver, deliver_batch, learn_originals, publish
 from actors.core.entries import VISIBILITY_FLAGS, Entry, TweetBatch, pack, visibility_of
-from actors.core.errors import ConflictError, ForbiddenError, MovedError, NotFoundError, TooLargeError
+from actors.core.errors import ConflictError, ForbiddenError, MovedError, NotFoundError
 from actors.core.facts import MAP_FROM_LEVEL, Facts, pack_facts, read_facts
 from actors.core.features.answers import remember_key
 from actors.core.features.replies import tell_reply
@@ -194,10 +194,7 @@ def tweet_row(
 ) -> list[Any]:  # fmt: skip
     """Check the facts of a new tweet; returns its row of the command `post`. row: its author's."""
     shard.check_room()
-    arguments.text(text, limits.TEXT_BYTES_MAX, "status")
-    room = limits.TEXT_BYTES_MAX - len(arguments.entities(entities))
-    if len(text) > room // arguments.UTF8_BYTES_MAX and len(text.encode()) > room:
-        raise TooLargeError(f"a tweet may take {limits.TEXT_BYTES_MAX} bytes", "status")
+    arguments.said(text, entities)
     arguments.whole(visibility, 0, len(VISIBILITY_FLAGS) - 1, "visibility")
     arguments.an_id_or_zero(in_reply_to, "in_reply_to")
     arguments.an_id_or_zero(reply_author, "reply_author")
