@@ -218,9 +218,9 @@ def read_everything(replica: Replica) -> None:
         replica.read("user_timeline", [account_id, account_id, 0, 0, 0, 100])
         replica.read("profile", [account_id, 0])
         replica.read("scheduled", [account_id, 0, 100])
-    for tweet_id in TWEETS[:2]:
+    for tweet_id, author in ((TWEETS[0], HERE[0]), (TWEETS[1], HERE[1])):
         if tweet_id in replica.state.tweets:
-            replica.read("history", [tweet_id, HERE[1]])
+            replica.read("history", [tweet_id, author])
     replica.read("cards", [HERE])
 
 
