@@ -32,7 +32,7 @@ from actors.core import limits, warm
 from actors.core.arguments import id_list
 from actors.core.deliveries import PIECE_FOLLOWERS
 from actors.core.errors import FrozenError, InvalidError, MalformedError, MovedError, OverloadedError, RookeryError
-from actors.core.features import HIDING, READS, WRITES
+from actors.core.features import READS, WRITES, hides
 from actors.core.levels import LEVEL
 from actors.core.verify import check, digest
 from actors.due_times import DueTimes
@@ -345,7 +345,7 @@ class ShardActor:
         if self._stopping or waiting >= self.settings.limits.mailbox_max:
             raise OverloadedError(f"shard {self.shard} has {waiting} requests waiting", retry_after_s=1.0)
         body = self.commits.write(op, args, int(time.time() * 1000))
-        if op in HIDING and self.lane is not None:
+        if self.lane is not None and hides(op, args):
             self.lane.push("hidden", 0)
         if tracked and not isinstance(body, RookeryError):
             body = [self.state.position, body]

@@ -76,8 +76,8 @@ def refused(error: RookeryError) -> Prepared:
 class Write:
     """A write operation. prepare: (lookups, now_ms, *arguments) -> Prepared.
 
-    hides: less is shown afterwards, so what API workers keep of earlier answers is dropped. keyed: its answer may be
-    kept for a repetition; False where it belongs to a secret that nobody keeps, or to nobody in particular.
+    hides: less is shown afterwards, or other words, so what API workers keep of earlier answers is dropped. keyed: its
+    answer may be kept for a repetition; False where it belongs to a secret that nobody keeps, or to nobody in particular.
     """
 
     name: str

@@ -25,7 +25,7 @@ def core() -> Iterator[CoreCluster]:
 
 @pytest.fixture(scope="module")
 def server(core) -> Iterator[LiveServer]:
-    with ServerThread({"search_cache_s": 60.0}, core) as live:
+    with ServerThread(fake=core) as live:
         live.fake = None
         yield live
 
@@ -96,7 +96,7 @@ def test_search_finds_an_edited_tweet_by_what_it_says_now_and_marks_that(ada, bo
     assert read(bob, f"/search/tags/{before}")[0]["tweet_id"] == tweet_id
     edit(ada, tweet_id, f"now {after} #{after}")
     for order in ("latest", "top"):
-        assert read(bob, "/api/v1/search", query=before, order=order)["tweets"] == [], "what was kept is dropped"
+        assert read(bob, "/api/v1/search", query=before, order=order)["tweets"] == []
         found = read(bob, "/api/v1/search", query=after, order=order, highlights="true")
         assert [t["tweet_id"] for t in found["tweets"]] == [tweet_id]
         assert found["highlights"][tweet_id][0] == [4, 4 + len(after)]

@@ -80,6 +80,12 @@ PAPER_KINDS: Final[Mapping[int, PaperKind]] = _by_name((kind.number, kind) for f
 _by_name((number, number) for kinds in (KINDS, PAPER_KINDS) for number in kinds)  # none is a mark's and a paper's
 
 HIDING: Final = frozenset(write.name for write in WRITES.values() if write.hides)
+
 FOLLOWER_READS: Final = frozenset(read.name for read in READS.values() if read.from_followers)
 FRESH_READS: Final = frozenset(read.name for read in READS.values() if read.fresh)
 SHARD_WIDE: Final = frozenset(name for rows in (WRITES, READS) for name, row in rows.items() if row.key is Key.SHARD)
+
+
+def hides(op: str, args: list[Any]) -> bool:
+    """Whether less is shown, or something else, after a write that was carried out; also if it carried a key."""
+    return (args[3] if op == "keyed" else op) in HIDING
