@@ -77,7 +77,7 @@ class Write:
     """A write operation. prepare: (lookups, now_ms, *arguments) -> Prepared.
 
     hides: less is shown afterwards, or other words, so what API workers keep of earlier answers is dropped. keyed: its
-    answer may be kept for a repetition; False where it belongs to a secret that nobody keeps, or to nobody in particular.
+    answer may be kept for a repetition; False where it belongs to a secret that nobody keeps, or to nobody special.
     """
 
     name: str
