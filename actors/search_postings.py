@@ -10,6 +10,8 @@ Rules of this file
 - They answer when they have every tweet that may be found, or nothing: while they are filled, the engine answers.
 - Derived, never saved. A tweet that comes long behind newer ones (its account has moved here) makes them begin anew.
 - What has gone stays in the lists until a quarter has; memory decides what may be seen.
+- What was edited stays as it was, and lies in lists beside as it is: a search that finds such a tweet in either is the
+  engine's, whose index has it as it is.
 
 Costs: 60 us of the engine's time a tweet to be filled, at its lowest priority; of the shard's, 8 us.
 """
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Set as AbstractSet
 from functools import partial
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -48,6 +51,7 @@ BUFFER_MAX = 100_000  # tweets that come while the lists are filled and are kept
 AFTER_MAX = 2_000  # tweets newer than a given one among which the oldest are looked for
 RETRY_S = 5.0  # after a defect
 GONE_MIN, GONE_SHARE = 10_000, 0.25  # that have gone before the lists are made anew
+EDITED_MAX = 3_000  # that were edited, likewise: a list beside has no order, and room for LATE_MAX
 _NO_WORDS: Lists = np.empty((0, LANGUAGES_MAX), dtype=np.int32)
 _NO_TERMS: Ints = np.empty(0, dtype=np.int64)
 _by_id = attrgetter("tweet_id")
@@ -77,6 +81,7 @@ class TweetPostings:
         self.answered_count = 0
         self._target: Postings | None = None  # that are being filled
         self._buffer: list[Document] = []  # that have come meanwhile
+        self._edits: list[Document] = []  # what tweets say that were edited meanwhile
         self._wanted = asyncio.Event()
         self._unreadable: set[int] = set()  # tweets that the engine can't take apart: nothing is missing without them
 
@@ -106,7 +111,7 @@ class TweetPostings:
                 await asyncio.sleep(RETRY_S)
                 self._wanted.set()
             finally:
-                self._target, self._buffer = None, []
+                self._target, self._buffer, self._edits = None, [], []
 
     async def _fill(self, ask: Ask) -> None:
         """Fill lists as long as it is wanted, and have them answer; not if they are dropped meanwhile."""
@@ -114,6 +119,7 @@ class TweetPostings:
         begin = asyncio.get_running_loop().time()
         lists = self.lists
         target = Postings() if lists is None or self._is_worn(lists) else lists
+        self._edits = []
         while self._wanted.is_set():
             # What has come is in the state, what comes from here on in the buffer: nothing may wait between the two.
             self._wanted.clear()
@@ -133,6 +139,11 @@ class TweetPostings:
             await self._take_buffer(target)
             if self._target is not target:
                 return
+        edits, self._edits = self._edits, []
+        if not self._note_edits(target, edits):  # some may have been read before they were edited
+            self.drop()
+            self._wanted.set()
+            return
         self._target, self.lists = None, target
         if self.filled is not None:
             self.filled()
@@ -184,7 +195,7 @@ class TweetPostings:
 
     @staticmethod
     def _is_worn(lists: Postings) -> bool:
-        return lists.gone_count > max(GONE_MIN, GONE_SHARE * lists.count)
+        return lists.gone_count > max(GONE_MIN, GONE_SHARE * lists.count) or len(lists.edited_ids) > EDITED_MAX
 
     def _searchable(self) -> Ints:
         """Return the ids of all tweets that may be found, ascending. 50 ns each."""
@@ -210,9 +221,20 @@ class TweetPostings:
         """Whether feeds should bring the terms of their tweets."""
         return self.lists is not None or self._target is not None
 
-    def take(self, found: list[list[Any]]) -> None:
-        """Take in the terms of tweets that were fed, and are committed."""
+    def take(self, found: list[list[Any]], edited_ids: AbstractSet[int] = frozenset()) -> None:
+        """Take in the terms of tweets that were fed, and are committed. edited_ids: those that say something else now.
+
+        Of an edited tweet that the lists lack nothing is noted: it is missing, and is filled in as it is then.
+        """
         documents = self._documents(found)
+        if edited_ids:
+            edits = [document for document in documents if document.tweet_id in edited_ids]
+            documents = [document for document in documents if document.tweet_id not in edited_ids]
+            if self._target is not None:
+                self._edits += edits
+            if self.lists is not None and not self._note_edits(self.lists, edits):
+                self.drop()
+                self._wanted.set()
         if self._target is not None:
             if len(self._buffer) + len(documents) > BUFFER_MAX:
                 self._buffer = []
@@ -220,6 +242,14 @@ class TweetPostings:
             self._buffer += documents
         if self.lists is not None and self.lists is not self._target:
             self._append(self.lists, documents)
+
+    def _note_edits(self, lists: Postings, edits: list[Document]) -> bool:
+        """Note what tweets say now; False if there is no room for that, and the lists can't answer any more."""
+        if not all(lists.edit(document) for document in edits if lists.place(document.tweet_id) >= 0):
+            return False
+        if self._is_worn(lists) and self._target is None:
+            self._wanted.set()
+        return True
 
     def gone(self, tweet_ids: list[int]) -> None:
         """Note that tweets can't be found any more."""
@@ -255,15 +285,16 @@ class TweetPostings:
         query = query_of(tree) if lists is not None else None
         if query is None or lists is None:
             return None
+        bounds = _least(max_id, query.max_id), max(query.since_id, min_id + 1 if min_id else 0)
+        if (yield from _finds_edit(lists, query, *bounds)):
+            return None
         asked = lists_of(lists, query)
         if asked is None or min_id >= ID_MAX:
             self.answered_count += 1
             return NOTHING
-        bounds = _least(max_id, query.max_id), max(query.since_id, min_id + 1 if min_id else 0)
         found = yield from lists.newest(asked, *bounds, AFTER_MAX if min_id else count)
         if found is None or (min_id and len(found) == AFTER_MAX):  # the oldest may be beyond these
             return None
-        self.answered_count += 1
         return self._matches(lists, found[-count:] if min_id else found)
 
     def best(self, tree: list[Any], at_ms: int, count: int, viewer: Viewer, weights: Weights) -> Steps[Matches | None]:
@@ -275,6 +306,8 @@ class TweetPostings:
         query = query_of(tree) if lists is not None else None
         if query is None or lists is None:
             return None
+        if (yield from _finds_edit(lists, query, query.max_id, query.since_id)):
+            return None
         asked = lists_of(lists, query)
         if asked is None:
             self.answered_count += 1
@@ -283,13 +316,20 @@ class TweetPostings:
         found = yield from lists.best(asked, query.max_id, query.since_id, count, rank)
         if found is None:
             return None
-        self.answered_count += 1
         return self._matches(lists, *found)
 
-    def _matches(self, lists: Postings, documents: Ints, scores: npt.NDArray[np.float64] | None = None) -> Matches:
-        """Return the tweets of some documents, and where they lie among the arrivals, looked up once for each."""
+    def _matches(
+        self, lists: Postings, documents: Ints, scores: npt.NDArray[np.float64] | None = None
+    ) -> Matches | None:
+        """Return the tweets of some documents, and where they lie among the arrivals, looked up once for each.
+
+        None if one of them was edited.
+        """
         arrivals, columns = self.state.arrivals, self.state.tweets.columns
         ids = lists.ids(documents)
+        if lists.edited_ids and not lists.edited_ids.isdisjoint(ids):
+            return None
+        self.answered_count += 1
         places = lists.arrivals(documents, columns["tweet_id"], columns["flags"], HIDDEN_FLAGS, arrivals.tweet_id)
         if -1 in places:
             for i, place in enumerate(places):
@@ -319,6 +359,15 @@ class TweetPostings:
             "terms": lists.term_count, "bytes": lists.nbytes(), "answered": self.answered_count,
             "fills": self.fill_count,
         }  # fmt: skip
+
+
+def _finds_edit(lists: Postings, query: Query, max_id: int, since_id: int) -> Steps[bool]:
+    """Whether a tweet that was edited matches by what it says now, or may: it would take too long."""
+    asked = None if lists.edits is None else lists_of(lists.edits, query)
+    if asked is None or lists.edits is None:
+        return False
+    found = yield from lists.edits.newest(asked, max_id, since_id, 1)
+    return found is None or len(found) > 0
 
 
 def _least(first: int, second: int) -> int:

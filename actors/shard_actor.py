@@ -32,9 +32,10 @@ from actors.core import limits, warm
 from actors.core.arguments import id_list
 from actors.core.deliveries import PIECE_FOLLOWERS
 from actors.core.errors import FrozenError, InvalidError, MalformedError, MovedError, OverloadedError, RookeryError
-from actors.core.features import HIDING, READS, WRITES
+from actors.core.features import READS, WRITES, hides
 from actors.core.levels import LEVEL
 from actors.core.verify import check, digest
+from actors.due_times import DueTimes
 from actors.exchange import Exchange
 from actors.garbage import collect_seldom
 from actors.handover import Handover
@@ -182,7 +183,9 @@ class ShardActor:
         self._endpoints = {**listening, "node_id": self.replication.node_id, "pid": os.getpid(), "level": LEVEL}
         self.exchange.start()
         self.search.start()
-        self._tasks += [asyncio.create_task(run()) for run in (self._tick, self._flush_counts, self._export)]
+        due_times = DueTimes(self.commits, lambda: self.replication.leads)
+        running = (self._tick, self._flush_counts, self._export, due_times.run)
+        self._tasks += [asyncio.create_task(run()) for run in running]
         wire = await self._call_router("register_replica", self.shard, self.index, self._endpoints)
         self.replication.learn(ShardMap.from_wire(wire))
         self._tasks.append(asyncio.create_task(self._keep_spares()))
@@ -342,7 +345,7 @@ class ShardActor:
         if self._stopping or waiting >= self.settings.limits.mailbox_max:
             raise OverloadedError(f"shard {self.shard} has {waiting} requests waiting", retry_after_s=1.0)
         body = self.commits.write(op, args, int(time.time() * 1000))
-        if op in HIDING and self.lane is not None:
+        if self.lane is not None and hides(op, args):
             self.lane.push("hidden", 0)
         if tracked and not isinstance(body, RookeryError):
             body = [self.state.position, body]

@@ -64,6 +64,7 @@ def tuning_of(settings: Settings) -> limits.Tuning:
         accounts_max=settings.limits.accounts_per_shard_max,
         tweets_max=settings.limits.tweets_per_shard_max,
         marks_max=settings.limits.marks_per_shard_max,
+        papers_bytes_max=settings.limits.papers_bytes_per_shard_max,
         outbox_messages_max=settings.limits.outbox_messages_max,
         outbox_bytes_max=settings.limits.outbox_bytes_max,
     )

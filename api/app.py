@@ -20,7 +20,19 @@ from api.errors import MethodNotAllowedError, response_for
 from api.hot import HOME_READS
 from api.openapi import install_openapi
 from api.ports import Cluster
-from api.routes import follows, health, profiles, search, timelines, trends, tweet_lists, tweets, users, wrk2
+from api.routes import (
+    follows,
+    health,
+    profiles,
+    scheduled,
+    search,
+    timelines,
+    trends,
+    tweet_lists,
+    tweets,
+    users,
+    wrk2,
+)
 from api.search_reads import SEARCH_READS
 from api.services import Services
 from api.settings import ApiSettings
@@ -58,6 +70,7 @@ def create_app(
         search,
         trends,
         tweet_lists,
+        scheduled,
         follows,
         profiles,
         users,

@@ -30,6 +30,14 @@ Link = Annotated[
     str, Field(max_length=limits.URL_CHARS_MAX, description="http(s), or empty", examples=["https://example.org/ada"])
 ]
 
+TimeIn = Annotated[
+    str,
+    Field(
+        description="In the form of `created_at`, or RFC 3339 with its zone",
+        examples=["Wed Sep 05 00:37:15 +0000 2029", "2029-09-05T00:37:15Z"],
+    ),
+]
+
 
 class Open(BaseModel):
     """An answer that may gain members."""
@@ -78,6 +86,7 @@ class Tweet(Open):
     username: str = Field(examples=["ada"])
     in_reply_to: IdOut | None
     media: list[Any] = Field(examples=[[]])
+    edited_at: str | None = Field(default=None, description="Only of tweets that were edited: when, the last time")
     counts: Counts
     viewer: ViewerFlags | None = Field(None, description="Only with `viewer=true`")
 
@@ -88,6 +97,40 @@ class AccountCard(Open):
     user_id: IdOut
     username: str = Field(examples=["ada"])
     display_name: str = Field(examples=["Ada Lovelace"])
+
+
+class TweetVersion(Open):
+    """What a tweet said."""
+
+    created_at: str = Field(description="Since when", examples=["Wed Sep 05 00:37:15 +0000 2012"])
+    status: str = Field(examples=["hello world"])
+
+
+class TweetHistory(Open):
+    """Every version of a tweet, the first one first, what it says now last."""
+
+    tweet_id: IdOut
+    versions: list[TweetVersion]
+
+
+class ScheduledTweet(Open):
+    """A tweet that is still to be published. It gets a tweet id when it is."""
+
+    scheduled_id: IdOut
+    scheduled_at: str = Field(examples=["Wed Sep 05 00:37:15 +0000 2012"])
+    status: str = Field(examples=["hello world"])
+    user_id: IdOut
+    username: str = Field(examples=["ada"])
+    in_reply_to: IdOut | None
+    media: list[Any] = Field(examples=[[]])
+    visibility: Literal["public", "followers", "direct"]
+
+
+class ScheduledPage(BaseModel):
+    """One page of an account's scheduled tweets, the last written first."""
+
+    scheduled: list[ScheduledTweet]
+    next_cursor: IdOut | None = Field(description="Give it as `cursor` for the next page; null on the last")
 
 
 class AccountPage(BaseModel):
@@ -357,6 +400,21 @@ class TweetRequest(WithToken):
     )
     in_reply_to: IdIn | None = None
     visibility: Literal["public", "followers", "direct"] | None = "public"
+    scheduled_at: TimeIn | None = Field(
+        default=None, description="Publish it then, 5 seconds to 366 days ahead; the answer is a scheduled tweet"
+    )
+
+
+class EditRequest(WithToken):
+    """What a tweet is to say instead."""
+
+    status: str = Field(min_length=1, description="As of a new tweet", examples=["hello, world"])
+
+
+class RescheduleRequest(OnlyToken):
+    """When a scheduled tweet is to be published instead."""
+
+    scheduled_at: TimeIn
 
 
 class ProfileField(BaseModel):
@@ -379,7 +437,7 @@ class ProfileRequest(OnlyToken):
 
 REQUEST_MODELS: tuple[type[BaseModel], ...] = (
     OnlyToken, WithToken, RegisterRequest, LoginRequest, PasswordRequest, EndLoginsRequest, TweetRequest,
-    ProfileRequest,
+    EditRequest, RescheduleRequest, ProfileRequest,
 )  # fmt: skip
 
 

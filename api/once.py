@@ -16,6 +16,7 @@ Cost: with the header one lane request more.
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -47,19 +48,22 @@ def fingerprint_of(inputs: Inputs) -> bytes:
     return hashlib.sha256(whole).digest()[:KEY_BYTES]
 
 
-async def write_once(inputs: Inputs, actor: int, op: str, args: list[Any] | Callable[[], Awaitable[list[Any]]]) -> Any:
+async def write_once(
+    inputs: Inputs, actor: int, op: str, args: list[Any] | Callable[[], Awaitable[list[Any]]], always: bool = False
+) -> Any:
     """Carry out a write of an account, on its own shard, once for each Idempotency-Key; return the lane's answer.
 
-    args: those of the operation, or what finds them out, and may refuse: asked only if this is no repetition.
+    args: those of the operation, or what finds them out, and may refuse: asked only if this is no repetition. always:
+    without a client's key one is drawn, as the lane may repeat a request, and twice wouldn't be once.
     Raises what the shard, or `args`, refuses with; ConflictError if the key belongs to another request.
     """
     services, header = inputs.services, inputs.request.headers.get("idempotency-key")
     bucket = bucket_of_account(actor)
-    key = b"" if header is None else key_of(header, actor)
+    key = key_of(header, actor) if header is not None else secrets.token_bytes(KEY_BYTES) if always else b""
     if not key or services.cluster.level < KEPT_FROM_LEVEL:
         return await services.ask_bucket(bucket, op, args if isinstance(args, list) else await args())
     fingerprint = fingerprint_of(inputs)
-    known = await services.ask_bucket(bucket, "answered", [actor, key, fingerprint])
+    known = [] if header is None else await services.ask_bucket(bucket, "answered", [actor, key, fingerprint])
     if known:
         return known[0]
     given = args if isinstance(args, list) else await args()

@@ -125,6 +125,11 @@ class Limits(Section):
     marks_per_shard_max: int = Field(
         200_000_000, ge=1, description="likes, likers, reposters, replies and bookmarks of one shard, 18 bytes each"
     )
+    papers_bytes_per_shard_max: int = Field(
+        1024 * MIB,
+        ge=1,
+        description="scheduled tweets and earlier versions of tweets of one shard, with their overhead",
+    )
     accounts_per_shard_max: int = Field(2_000_000, ge=1, le=ROW_COUNT_MAX, description="accounts of one shard")
 
 

@@ -36,8 +36,9 @@ NOT_CACHES = {
     """,
     "made of constants": """
         actors/core/facts: _NOTHING; actors/core/upgrades: UPGRADES LAYOUTS; actors/moved: MOVED; actors/core/marks:
-        _own; actors/core/shelves: kinds _places; api/metrics: _FIGURES; api/text_urls: _OTHER_TLDS;
-        actors/search/engine: hangs; actors/metrics: _last _last_counts _counters _gauges _histograms
+        _own; actors/core/shelves: kinds _places; actors/core/paper_shelves: kinds; api/metrics: _FIGURES;
+        api/text_urls: _OTHER_TLDS; actors/search/engine: hangs; actors/metrics: _last _last_counts _counters _gauges
+        _histograms
     """,
     "keyed by shards, replicas, nodes, actors, or steps of ours": """
         cluster/client: _replicas; cluster/connect: _handles; cluster/draining: homeless; cluster/elections: _locks
@@ -51,11 +52,12 @@ NOT_CACHES = {
     "a tool's, with the files that it is given": "cluster/http_loading: who; cluster/storm: _busy",
     "the data, bounded by the settings' limits of a shard, or on its way": """
         actors/core/arrivals: number_of mentions; actors/core/deliveries: backlog; actors/core/graph: author_row
-        _hidden; actors/core/ids: last; actors/core/news: _tweets _accounts; actors/core/outbox: waiting;
+        _hidden; actors/core/ids: last; actors/core/news: _tweets _accounts _edited;
+        actors/core/outbox: waiting;
         actors/core/people: row_of away token_owner names; actors/core/pull_logs: logs; actors/core/state: pull_shards
         reposts reposts_of waking dirty_counts; actors/core/tweets: slot_of orig mentions private;
         actors/core/marks: _places rows; actors/core/papers: _piles; actors/core/due: _times;
-        actors/core/postings: _places; actors/search/tags: _pending; actors/search_postings: _unreadable
+        actors/core/postings: _places edited_ids; actors/search/tags: _pending; actors/search_postings: _unreadable
     """,
 }
 

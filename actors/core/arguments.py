@@ -133,6 +133,14 @@ def entities(value: Any) -> bytes:
     return packed
 
 
+def said(status: Any, packed: Any) -> None:
+    """Take what a tweet says, its text and packed entities, which have one room together."""
+    text(status, limits.TEXT_BYTES_MAX, "status")
+    room = limits.TEXT_BYTES_MAX - len(entities(packed))
+    if len(status) > room // UTF8_BYTES_MAX and len(status.encode()) > room:
+        raise TooLargeError(f"a tweet may take {limits.TEXT_BYTES_MAX} bytes", "status")
+
+
 def registration(row: Any) -> list[Any]:
     """Take the six values of `register`; their order is that of docs/lane.md."""
     username, account_id, display_name, bio, encoded, tokens = listed(row, 6, "account")

@@ -21,6 +21,7 @@ _SETS = (
     "tweets",
     "relations",
     "marks",
+    "papers",
     "arrivals",
     "adopted",
     "pulls",
@@ -56,6 +57,7 @@ class Changes:
     tweets: set[int] = field(default_factory=set)
     relations: set[tuple[int, int, int]] = field(default_factory=set)
     marks: set[tuple[int, int, int]] = field(default_factory=set)  # kind, owner, key
+    papers: set[tuple[int, int, int]] = field(default_factory=set)  # kind, owner, key
     old_likes: set[tuple[int, int]] = field(default_factory=set)  # account, tweet: of a table that is no longer filled
     arrivals: set[int] = field(default_factory=set)
     adopted: set[int] = field(default_factory=set)  # tweets that have become own ones, no longer mere arrivals

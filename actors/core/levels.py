@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LEVEL: Final = 1
 BRINGS: Final[dict[int, str]] = {
     0: "what processes know that report no level, and journals, maps and checkpoints hold that name none",
-    1: "the command `level`, maps that carry levels; facts as maps; who and when in commands and effects; marks",
+    1: "the command `level`, maps that carry levels; facts as maps; who and when in commands and effects; shelves",
 }
 
 

@@ -25,6 +25,12 @@ MEDIA_COUNT_MAX = 5  # per tweet: the HTTP API allows 4, the scripts of DeathSta
 TEXT_BYTES_MAX = 64 * 1024  # a tweet's text on the lane: the API's limit in characters is far below
 PROFILE_BYTES_MAX = 16 * 1024  # one account's free-form profile, packed
 PAPER_BYTES_MAX = 64 * 1024  # one document of `papers.py`, packed: what a change of it may have to pack and move
+SCHEDULED_COUNT_MAX = 300  # scheduled tweets of one account: 150 KB; as many as Mastodon allows
+SCHEDULED_LEAD_MS = 5_000  # that a scheduled tweet is ahead at least: sooner, posting it is meant
+SCHEDULED_AHEAD_MS = 366 * 24 * 3600 * 1000  # at most: a year, whichever
+EDITS_PER_TWEET_MAX = 50  # versions that are kept of one: 25 KB as a rule; what is edited more often is a page
+SHOWN_MS_MAX = 253_402_300_800_000  # the year 10,000: times from there on are shown as numbers
+DUE_COUNT_MAX = 64  # things that fall due in one command: 64 tweets are a few ms to apply
 PROFILE_FIELDS_COUNT_MAX = 64  # name and value pairs of a profile; the HTTP API allows fewer
 KEY_BYTES_MAX = 64  # of a secret's hash or an idempotency key: as long as the longest hash in use
 PASSWORD_HASH_BYTES_MAX = 1024  # several times an Argon2 hash with its parameters
@@ -54,6 +60,7 @@ class Tuning:
     arrivals_max: tweets whose bodies a shard keeps for its rings; a power of two.
     deliver_at_once_max: local followers above which a tweet is delivered piece by piece, between requests.
     marks_max: marks on all shelves of a shard, 18 bytes each: likes, likers, replies, bookmarks.
+    papers_bytes_max: bytes of all documents of a shard with what they cost beside: scheduled tweets, earlier versions.
     tidy_from: elements in unused blocks above which an arena is tidied.
     """
 
@@ -65,6 +72,7 @@ class Tuning:
     tweets_max: int = 20_000_000
     idempotency_keys_max: int = 200_000
     marks_max: int = 200_000_000
+    papers_bytes_max: int = 1 << 30
     outbox_messages_max: int = 200_000
     outbox_bytes_max: int = 128 * 1024 * 1024
     deliver_at_once_max: int = 8_192

@@ -183,4 +183,5 @@ class Lookups:
             "ring_bytes": rings,
             "tweet_bytes": s.tweets.nbytes(),
             "arrival_bytes": s.arrivals.nbytes(),
+            **s.papers.figures(),
         }

@@ -20,9 +20,12 @@ import msgpack
 
 from actors.core.apply import GATHERED
 from actors.core.arguments import an_id_or_zero, blob, id_list, listed, text, whole
+from actors.core.entries import Entry
 from actors.core.errors import MalformedError, RookeryError
 from actors.core.features import EFFECTS, KINDS
 from actors.core.ids import ID_MAX
+from actors.core.limits import ENTRY_BYTES_MAX
+from actors.core.render import render_tweet
 
 Check = Callable[[Any, str], Any]
 PACKED_BYTES_MAX: Final = 64 * 1024 * 1024  # of ids in one message: as much as a batch may have
@@ -78,6 +81,14 @@ def _number(value: Any, field: str) -> None:
     whole(value, 0, ID_MAX, field)
 
 
+def _body(value: Any, field: str) -> None:
+    body = blob(value, 1, ENTRY_BYTES_MAX, field)
+    try:
+        render_tweet(Entry(1, 1, 0, 0, 1, 1, 0, 0, 0, body, [], None))
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise MalformedError(f"{field} must be what a tweet says: {str(error)[:100]}", field) from error
+
+
 def _name(value: Any, field: str) -> None:
     text(value, NAME_BYTES_MAX, field)
 
@@ -89,7 +100,7 @@ FORMS: Final[Mapping[str, Check]] = {
     **dict.fromkeys(("at_ms", "number", "above"), _number),
     **dict.fromkeys(("on", "settled"), _flag),
     "step": _step, "name": _name, "registration": _registration, "count_rows": _rows(4), "mark_rows": _rows(3),
-    "entries": _entries, "kind": _kind,
+    "entries": _entries, "kind": _kind, "body": _body,
 }  # fmt: skip
 
 

@@ -41,7 +41,7 @@ from actors.core.features.pull_authors import start_pull_logs
 from actors.core.features.reposts import unlist_repost
 from actors.core.flags import KINDS
 from actors.core.people import Account
-from actors.core.terms import FULL_FROM_LEVEL, Kind, Owner
+from actors.core.terms import FULL_FROM_LEVEL, Kind, Owner, PaperKind
 from actors.core.transfers import Incoming
 
 if TYPE_CHECKING:
@@ -53,6 +53,9 @@ PART_ITEMS_BYTES = 200  # what an account without anything counts for
 SCAN_NAMES = 20_000  # names looked at for one part: 5 ms
 EDGES_OF_PART = PART_BYTES // 8
 MARKS_OF_PART = PART_BYTES // 16
+BUCKET_OF: dict[Owner, Callable[[int], int]] = {
+    Owner.ACCOUNT: ids.bucket_of_account, Owner.TWEET: ids.bucket_of_tweet,
+}  # fmt: skip
 
 
 def mask_of(buckets: Iterable[int]) -> npt.NDArray[np.bool_]:
@@ -115,6 +118,7 @@ def _hand_over(state: ShardState) -> None:
             unlist_repost(state, orig_id, repost_id)
         state.changes.accounts.add(row)
         state.changes.arrivals.update(_tweet_ids(state, row))
+        state.papers.follow_account(account_id, _tweet_ids(state, row))
     there = np.fromiter(people.away, dtype=np.int64, count=len(people.away))
     for account_id in there[state.owner[ids.buckets_of_accounts(there)] == state.shard].tolist():
         row = people.row_of[account_id] = people.away.pop(account_id)
@@ -122,6 +126,7 @@ def _hand_over(state: ShardState) -> None:
             state.reposts_of.setdefault(orig_id, set()).add(repost_id)
         state.changes.accounts.add(row)
         state.changes.adopted.update(_tweet_ids(state, row))
+        state.papers.follow_account(account_id, _tweet_ids(state, row))
     state.dirty_counts = {t: None for t in state.dirty_counts if state.shard_of_tweet(t) == state.shard}
 
 
@@ -187,11 +192,12 @@ class Outgoing:
             for own, _, _ in log.items:
                 dirty[name].update(own[self._mask[ids.buckets_of_accounts(own)]].tolist())
         for kind, owner, _ in changes.marks:
-            bucket_of = (
-                ids.bucket_of_account if state.shelves.kinds[kind].owner is Owner.ACCOUNT else ids.bucket_of_tweet
-            )
-            if self._mask[bucket_of(owner)]:
+            if self._mask[BUCKET_OF[state.shelves.kinds[kind].owner](owner)]:
                 dirty["marks"].add((kind, owner))
+        for number, owner, _ in changes.papers:
+            kind_of_owner = state.papers.kinds[number].owner
+            if self._mask[BUCKET_OF[kind_of_owner](owner)]:
+                dirty["papers"].add((number, owner))
         dirty["tweets"].update(t for t in changes.tweets if self._mask[ids.bucket_of_tweet(t)])
         dirty["names"].update(n for n in changes.names if self._mask[ids.bucket_of_name(n)])
         dirty["keys"].update(dict.fromkeys(k for k in changes.idempotency if self._mask[ids.bucket_of_account(k[0])]))
@@ -228,6 +234,8 @@ class Outgoing:
                 yield ["tweets", [list(entry)], []], PART_ITEMS_BYTES + len(entry.body) + len(entry.orig or b"")
         for kind, owner in sorted(dirty["marks"]):
             yield from self._shelf(state.shelves.kinds[kind], owner)
+        for number, owner in sorted(dirty["papers"]):
+            yield from self._papers(state.papers.kinds[number], owner)
         for name in sorted(dirty["names"]):
             yield ["names", [[name, *held.get(name, (0, False))]]], PART_ITEMS_BYTES
         for key in dirty["keys"]:
@@ -288,6 +296,14 @@ class Outgoing:
         for kind in shelves.kinds_of(owner):
             if shelves.count(kind, owner_id):
                 yield from self._shelf(kind, owner_id)
+        for paper_kind in self.state.papers.kinds_of(owner):
+            if self.state.papers.keys(paper_kind, owner_id):
+                yield from self._papers(paper_kind, owner_id)
+
+    def _papers(self, kind: PaperKind, owner: int) -> Iterator[tuple[list[Any], int]]:
+        """Yield an owner's documents of a kind in pieces, one at least, of which the first says that it is."""
+        for is_first, rows, size in self.state.papers.pieces(kind, owner, PART_BYTES // 4):
+            yield ["papers", kind.number, owner, is_first, rows], size + PART_ITEMS_BYTES
 
     def _items(self) -> Iterator[tuple[list[Any], int]]:
         """Yield (item, its bytes, about)."""
@@ -326,7 +342,8 @@ class Outgoing:
 
 def _nothing_dirty() -> dict[str, Any]:
     """Return keys by kind; those of idempotency in the order in which they were learnt."""
-    return {**{name: set() for name in ("accounts", "following", "followers", "tweets", "marks", "names")}, "keys": {}}
+    names = ("accounts", "following", "followers", "tweets", "marks", "papers", "names")
+    return {**{name: set() for name in names}, "keys": {}}
 
 
 def facts(state: ShardState, accounts: dict[int, int], account_ids: Iterable[int]) -> list[int]:
@@ -338,7 +355,8 @@ def facts(state: ShardState, accounts: dict[int, int], account_ids: Iterable[int
     lengths = [int(arena.length[rows].sum()) for arena in arenas]
     shelves = state.shelves
     marks = sum(shelves.count(kind, a) for kind in shelves.kinds_of(Owner.ACCOUNT) for a in order)
-    return [len(order), int((every & 0xFFFFFFFF).sum()), *lengths, marks]
+    papers = sum(len(state.papers.keys(kind, a)) for kind in state.papers.kinds_of(Owner.ACCOUNT) for a in order)
+    return [len(order), int((every & 0xFFFFFFFF).sum()), *lengths, marks + papers]
 
 
 # ---- commands: taking -------------------------------------------------------------------------------------
@@ -431,7 +449,7 @@ def _take_tweets(state: ShardState, entries: list[list[Any]], gone: list[int]) -
     for fields in entries:
         entry = Entry(*fields)
         if entry.tweet_id in state.tweets:
-            state.tweets.set_counts(entry.tweet_id, entry.replies, entry.reposts, entry.likes)
+            state.tweets.replace(entry)
         else:
             row = state.people.away[entry.author_id]
             state.tweets.add(row, entry)
@@ -481,7 +499,7 @@ def _take_clock(state: ShardState, last: list[list[int]], counts: list[int]) -> 
 
 _TAKERS: dict[str, Callable[..., None]] = {
     "account": _take_account, "following": _take_following, "followers": _take_followers, "tweets": _take_tweets,
-    "marks": _take_marks,
+    "marks": _take_marks, "papers": lambda state, *piece: state.papers.take_piece(*piece),
     "names": _take_names, "keys": _take_keys, "clock": _take_clock,
 }  # fmt: skip
 

@@ -1,6 +1,6 @@
 """What has changed since somebody who keeps a copy of tweets and accounts last asked: the search feeder.
 
-    commands -> tweet(id), account(id), all() -> take() -> what to compare with the copy
+    commands -> tweet(id), edited(id), account(id), all() -> take() -> what to compare with the copy
 
 Rules of this file
 - Keys only; whoever takes them reads the rows from the state, as they are then.
@@ -22,22 +22,25 @@ KEYS_COUNT_MAX = 500_000  # 40 MB; about what a copy takes in within half a minu
 class Taken(NamedTuple):
     """Keys in the order in which they first changed; everything: there were too many, or the map has changed.
 
-    tweets: id -> whether it has come since it was last taken, rather than gone or changed its counts.
+    tweets: id -> whether it has come since it was last taken, rather than gone or changed; edited: those among them
+    that say something else than when they were last taken.
     """
 
     tweets: dict[int, bool]
     accounts: list[int]
     everything: bool
+    edited: frozenset[int] = frozenset()
 
 
 class News:
     """Changed tweets and accounts."""
 
-    __slots__ = ("_accounts", "_everything", "_tweets")
+    __slots__ = ("_accounts", "_edited", "_everything", "_tweets")
 
     def __init__(self) -> None:
         self._tweets: dict[int, bool] = {}
         self._accounts: dict[int, None] = {}
+        self._edited: set[int] = set()
         self._everything = False
 
     def __bool__(self) -> bool:
@@ -59,6 +62,11 @@ class News:
         if len(self._tweets) > KEYS_COUNT_MAX:
             self.all()
 
+    def edited(self, tweet_id: int) -> None:
+        """Note that a tweet says something else."""
+        self._edited.add(tweet_id)
+        self.tweet(tweet_id, False)
+
     def account(self, account_id: int) -> None:
         """Note that an account has come or changed what it shows."""
         self._accounts[account_id] = None
@@ -69,12 +77,16 @@ class News:
         """Note that anything may have changed."""
         self._tweets.clear()
         self._accounts.clear()
+        self._edited.clear()
         self._everything = True
 
     def take(self, count_max: int) -> Taken:
         """Return and forget up to count_max keys of each kind, the oldest first."""
         everything, self._everything = self._everything, False
-        return Taken(_first(self._tweets, count_max), list(_first(self._accounts, count_max)), everything)
+        tweets = _first(self._tweets, count_max)
+        edited = frozenset(self._edited.intersection(tweets)) if self._edited else frozenset()
+        self._edited -= edited
+        return Taken(tweets, list(_first(self._accounts, count_max)), everything, edited)
 
 
 def _first(keys: dict[int, Any], count_max: int) -> dict[int, Any]:

@@ -15,7 +15,8 @@ from typing import Any
 from actors.core import arguments, flags, ids, kernels, limits
 from actors.core.entries import Entry, unpack
 from actors.core.errors import InvalidError
-from actors.core.features import KINDS
+from actors.core.features import KINDS, PAPER_KINDS
+from actors.core.papers import unpack_frozen
 from actors.core.people import PROFILE_FIELDS, Account
 from actors.core.render import render_tweet
 from actors.core.terms import Owner
@@ -34,7 +35,7 @@ class PartCheck:
         self._buckets = buckets
         self._checks: dict[str, Callable[..., None]] = {
             "account": self._account, "following": self._edges, "followers": self._edges, "tweets": self._tweets,
-            "marks": self._marks,
+            "marks": self._marks, "papers": self._papers,
             "names": self._names, "keys": self._keys, "clock": self._clock,
         }  # fmt: skip
 
@@ -99,14 +100,29 @@ class PartCheck:
             render_tweet(entry, original)
         arguments.id_list(gone, COUNTS_MAX, "gone")
 
+    def _owner(self, sort: Owner, owner: Any) -> None:
+        if sort is Owner.ACCOUNT:
+            self._arriving(owner)
+        elif ids.bucket_of_tweet(arguments.an_id(owner, "owner")) not in self._buckets:
+            raise InvalidError(f"tweet {owner} is in no bucket that is expected", "part")
+
+    def _papers(self, kind: Any, owner: Any, is_first: Any, rows: Any) -> None:
+        known = PAPER_KINDS.get(kind) if type(kind) is int else None
+        if known is None:
+            raise InvalidError(f"papers are of no kind {arguments.shown(kind)}", "part")
+        self._owner(known.owner, owner)
+        if type(is_first) is not bool:
+            raise InvalidError(f"papers are the first of their owner or not, not {arguments.shown(is_first)}", "part")
+        for row in arguments.listed(rows, COUNTS_MAX, "papers"):
+            key, packed = arguments.pair(row, "papers")
+            arguments.an_id_or_zero(key, "key")
+            known.check(unpack_frozen(arguments.blob(packed, 1, limits.PAPER_BYTES_MAX, "document")))
+
     def _marks(self, kind: Any, owner: Any, begin: Any, keys: Any, stamps: Any) -> None:
         known = KINDS.get(kind) if type(kind) is int else None
         if known is None:
             raise InvalidError(f"marks are of no kind {arguments.shown(kind)}", "part")
-        if known.owner is Owner.ACCOUNT:
-            self._arriving(owner)
-        elif ids.bucket_of_tweet(arguments.an_id(owner, "owner")) not in self._buckets:
-            raise InvalidError(f"tweet {owner} is in no bucket that is expected", "part")
+        self._owner(known.owner, owner)
         arguments.whole(begin, 0, ids.ID_MAX, "begin")
         given, order = (arguments.packed_ids(side, PART_BYTES_MAX // NUMBER_BYTES, "marks") for side in (keys, stamps))
         rises = all(a < b for a, b in itertools.pairwise([0, *order]))

@@ -9,6 +9,8 @@ Rules of this file
 - Documents come nearly in the order of their ids (tweets of one millisecond don't): at most LATE_MAX places behind the
   one they belong before. Whoever has an older one begins anew.
 - Nothing is taken out: a tweet that has gone is found, and its reader finds out. `gone_count` tells when to begin anew.
+- Nothing is changed: what an edited tweet says now lies in lists beside (`edits`). Whoever searches asks those as well,
+  and where an edited tweet is found, in one or the other, takes the answer from elsewhere.
 - A search is a generator, which goes through some STEP_WORK postings a step, from the newest documents on: who has
   other things to do does them in between. One that may go through more than SEARCH_WORK_MAX is refused (None).
 
@@ -79,6 +81,8 @@ class Postings:
         self.bitmaps = SegmentBitmaps()
         self.count = 0  # documents
         self.gone_count = 0  # of which have gone, as far as anybody said
+        self.edited_ids: set[int] = set()  # of which say something else by now
+        self.edits: Postings | None = None  # what those say, in any order, also what was edited once more since
         self.words_total = 0
         self._tops = np.zeros(1024, dtype=np.int64)  # the largest id up to each
         self._late = 0  # places that the latest came late: nobody looks further
@@ -124,6 +128,16 @@ class Postings:
                 self._add(tweet_id, slot, min(length, LENGTH_MAX))
         finally:
             self._put(rows, postings)
+
+    def edit(self, document: Document) -> bool:
+        """Note what a tweet that is here says now. False: there is no room for more edits, so begin anew."""
+        if self.edits is None:
+            self.edits = Postings(self.lists.tidy_from)
+        if self.edits.count >= LATE_MAX:
+            return False
+        self.edits.append([document])
+        self.edited_ids.add(document.tweet_id)
+        return True
 
     def _put(self, rows: list[int], postings: list[int]) -> None:
         self.lists.ensure_rows(self._row_count)
@@ -311,7 +325,8 @@ class Postings:
     def nbytes(self) -> int:
         """Bytes of lists, columns and names."""
         columns = sum(column.nbytes for column in (self._records, self._tops, self._arrivals))
-        return self.lists.nbytes() + self.bitmaps.nbytes() + columns + TERM_BYTES * self._row_count
+        edits = 0 if self.edits is None else self.edits.nbytes()
+        return self.lists.nbytes() + self.bitmaps.nbytes() + columns + TERM_BYTES * self._row_count + edits
 
     def check(self) -> list[str]:
         """Return violations: ids nearly and lists quite ascending, no posting beyond the documents."""
@@ -321,6 +336,8 @@ class Postings:
             problems.append("the largest ids so far are others")
         if len(np.unique(ids)) != self.count:
             problems.append("a tweet is there twice")
+        if any(self.place(tweet_id) < 0 for tweet_id in self.edited_ids):
+            problems.append("a tweet was edited that isn't there")
         late = np.arange(self.count) - np.searchsorted(tops, ids)
         if self.count and late.max() > self._late:
             problems.append(f"a tweet came {late.max()} places late, not {self._late}")

@@ -7,6 +7,7 @@ Costs: 4 us a tweet, once per tweet and shard; a join of 20 is under 1 us.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 import orjson
@@ -61,6 +62,23 @@ def render_entities(packed: bytes) -> bytes:
     )
 
 
+def render_scheduled(scheduled_id: int, author_id: int, due_ms: int, flags: int, body: bytes) -> bytes:
+    """Return a tweet that is still to be published as a JSON object."""
+    facts = read_facts(body)
+    return b"".join(
+        (
+            b'{"scheduled_id":"%d","scheduled_at":"' % scheduled_id, created_at(due_ms).encode(),
+            b'","status":', orjson.dumps(facts.text),
+            b',"user_id":"%d","username":' % author_id, orjson.dumps(facts.username),
+            b',"in_reply_to":', b'"%d"' % facts.in_reply_to if facts.in_reply_to else b"null",
+            b',"media":', orjson.dumps([{"media_id": str(m)} for m in facts.media_ids]),
+            b',"visibility":"', _VISIBILITY[visibility_of(flags)].encode(),
+            b'","entities":', render_entities(facts.entities),
+            b"}",
+        )
+    )  # fmt: skip
+
+
 def render_tweet(entry: Entry, original: bytes | None = None) -> bytes:
     """Return one tweet as a JSON object. original: for a repost, the rendering of what it reposts."""
     facts = read_facts(entry.body)
@@ -75,11 +93,22 @@ def render_tweet(entry: Entry, original: bytes | None = None) -> bytes:
             b',"media":', orjson.dumps([{"media_id": str(m)} for m in facts.media_ids]),
             b',"visibility":"', _VISIBILITY[visibility_of(entry.flags)].encode(),
             b'","entities":', render_entities(facts.entities),
+            b',"edited_at":"%s"' % created_at(facts.edited_ms).encode() if facts.edited_ms else b"",
             b',"counts":{"replies":%d,"reposts":%d,"likes":%d}' % (entry.replies, entry.reposts, entry.likes),
             b',"repost_of":' + original if original is not None else b"",
             b"}",
         )
     )  # fmt: skip
+
+
+def render_history(tweet_id: int, versions: Iterable[tuple[int, str, bytes]]) -> bytes:
+    """Return what a tweet has said as a JSON object. versions: (Unix ms, text, packed entities), in order."""
+    shown = [
+        b'{"created_at":"%s","status":%s,"entities":%s}'
+        % (created_at(at_ms).encode(), orjson.dumps(text), render_entities(entities))
+        for at_ms, text, entities in versions
+    ]
+    return b'{"tweet_id":"%d","versions":[%s]}' % (tweet_id, b",".join(shown))
 
 
 def card_of(account: Account) -> dict[str, object]:

@@ -15,8 +15,9 @@ from actors.core.apply import apply
 from actors.core.arguments import an_id_or_zero, page_count, shown
 from actors.core.entries import pack, unpack
 from actors.core.errors import FrozenError, InvalidError, MalformedError, RookeryError
-from actors.core.features import KINDS, READS, WRITES
+from actors.core.features import KINDS, PAPER_KINDS, READS, WRITES
 from actors.core.features.answers import remember_answer
+from actors.core.features.falling_due import prepare_due
 from actors.core.features.logins import answer_token
 from actors.core.home import Ask, HomeTimelines, Item, Query, Wake
 from actors.core.lookups import Lookups
@@ -39,6 +40,7 @@ class Replica:
     def __init__(self, shard: int, owner_of_bucket: list[int], tuning: limits.Tuning) -> None:
         self.state = ShardState(shard, owner_of_bucket, tuning)
         self.state.shelves.declare(KINDS.values())
+        self.state.papers.declare(PAPER_KINDS.values())
         self.home = HomeTimelines(self.state)
         self.lookups = Lookups(self.state, self.home, WRITES)
         self.sealer = Sealer(self.state)
@@ -124,6 +126,13 @@ class Replica:
         account_id, key, fingerprint, at_ms = kept
         remember_answer(self.state, account_id, key, fingerprint, at_ms, body)
         return pack(["keyed", *kept, body, command]), body
+
+    def due_command(self, now_ms: int) -> list[Any] | None:
+        """Return the command by which what is due at now_ms falls due, some at a time; None if nothing is.
+
+        Raises RookeryError if it can't now; then later.
+        """
+        return prepare_due(self.lookups, now_ms)
 
     def command(self, command: list[Any]) -> tuple[bytes, Any]:
         """Apply a command; returns its journal record and its result. Raises FrozenError if it has to wait."""

@@ -67,6 +67,7 @@ def restore(state: ShardState, checkpoint: Checkpoint) -> Sealer:
         tweets = t.pop("tweets")
         _restore_tweets(state, accounts, tweets)
         _restore_marks(state, accounts, t.pop("marks"))
+        _restore_papers(state, t.pop("papers"))
         _restore_old_likes(state, accounts, t.pop("likes"))
         _restore_small(state, t, meta)
         arrived = _newest_arrivals(state, [_own(state, tweets), t.pop("arrivals")], meta["lost_max_id"])
@@ -169,6 +170,17 @@ def _restore_marks(state: ShardState, accounts: restore_kernels.Numbering, marks
             if len(owners) and not np.array_equal(stored_ids.take(places, mode="clip"), owners):
                 raise ValueError(f"the checkpoint has {kind.name}s of tweets that it doesn't have")
         shelves.marks.fill(number, places, marks["key"][chosen], marks["stamp"][chosen])
+
+
+def _restore_papers(state: ShardState, papers: Columns) -> None:
+    """Fill in the documents, and what falls due of them. A kind that this code doesn't know is refused, as of marks."""
+    unknown = set(np.unique(papers["kind"]).tolist()).difference(state.papers.kinds)
+    if unknown:
+        raise ValueError(f"the checkpoint has papers of kinds {sorted(unknown)}, which a newer version wrote")
+    for number in state.papers.kinds:
+        chosen = np.nonzero(papers["kind"] == number)[0]
+        documents = [papers["doc"][i] for i in chosen.tolist()]
+        state.papers.fill(number, papers["owner"][chosen], papers["key"][chosen], documents)
 
 
 def _restore_old_likes(state: ShardState, accounts: restore_kernels.Numbering, likes: Columns) -> None:

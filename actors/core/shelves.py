@@ -6,7 +6,7 @@
 Rules of this file
 - An owner is here: an account of this shard (or on its way here or away), or a tweet that is stored. Whoever isn't has
   empty shelves, and putting something on them does nothing.
-- When an owner goes, its shelves go: `clear_account`, `clear_tweet`.
+- When an owner goes, its shelves go, and its papers (`paper_shelves.py`): `clear_account`, `clear_tweet`.
 - A kind's limit is kept here: OLDEST falls out by itself; REFUSE is asked for before the command (`require_room`).
 
 Costs: those of `marks.py`, and 0.5 us to find the place and note the change.
@@ -24,6 +24,7 @@ from actors.core import limits
 from actors.core.changes import Changes
 from actors.core.errors import InvalidError, OverloadedError
 from actors.core.marks import Marks
+from actors.core.paper_shelves import PaperShelves
 from actors.core.people import People
 from actors.core.terms import Full, Kind, Owner
 from actors.core.tweets import OwnTweets
@@ -41,12 +42,14 @@ class Shelves:
     """The shelves of one shard. kinds: all there are, by number; set once, before anything is put."""
 
     def __init__(
-        self, people: People, tweets: OwnTweets, changes: Callable[[], Changes], tuning: limits.Tuning
+        self, people: People, tweets: OwnTweets, changes: Callable[[], Changes], tuning: limits.Tuning,
+        papers: PaperShelves,
     ) -> None:  # fmt: skip
-        """changes: where what changes is noted now."""
+        """changes: where what changes is noted now; papers: what the same owners have as documents."""
         self.marks = Marks(tuning.tidy_from)
         self.kinds: dict[int, Kind] = {}
         self._people, self._tweets, self._changes, self._marks_max = people, tweets, changes, tuning.marks_max
+        self._papers = papers
         self._places: dict[int, Callable[[int], int | None]] = {}
         self._of_accounts: list[Kind] = []
         self._of_tweets: list[Kind] = []
@@ -87,10 +90,12 @@ class Shelves:
     def clear_account(self, account_id: int) -> None:
         """Empty an account's shelves: it goes. It must still be here."""
         self._clear(self._of_accounts, account_id)
+        self._papers.clear(Owner.ACCOUNT, account_id)
 
     def clear_tweet(self, tweet_id: int) -> None:
         """Empty a tweet's shelves: it goes. It must still be here."""
         self._clear(self._of_tweets, tweet_id)
+        self._papers.clear(Owner.TWEET, tweet_id)
 
     def replace(self, kind: Kind, owner: int, begin: int, keys: Ints, stamps: Ints) -> None:
         """Make a shelf what another shard says, from its begin-th mark on. keys, stamps: oldest first."""

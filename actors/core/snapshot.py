@@ -46,6 +46,11 @@ MARKS = Table(
     (("owner", "BIGINT"), ("kind", "INTEGER"), ("key", "BIGINT"), ("stamp", "BIGINT")),
     ("owner", "kind", "key"),
 )
+PAPERS = Table(
+    "papers",
+    (("owner", "BIGINT"), ("kind", "INTEGER"), ("key", "BIGINT"), ("doc", "BLOB")),
+    ("owner", "kind", "key"),
+)
 PULLS = Table("pulls", (("author_id", "BIGINT"), ("floor", "BIGINT")), ("author_id",))
 IDEMPOTENCY = Table(
     "idempotency",
@@ -60,7 +65,7 @@ ANSWERS = Table(
 OUTBOX = Table("outbox", (("shard", "INTEGER"), ("seq", "BIGINT"), ("message", "BLOB")), ("shard", "seq"))
 TABLES = (
     META, ACCOUNTS, FLOORS, NAMES, TWEETS, ARRIVALS, FOLLOWING, FOLLOWERS, RELATIONS, LIKES, PULLS, IDEMPOTENCY, OUTBOX,
-    MARKS, ANSWERS,
+    MARKS, ANSWERS, PAPERS,
 )  # fmt: skip
 
 
@@ -113,6 +118,7 @@ class Sealer:
             self._edges(FOLLOWERS, changes.followers),
             self._keyed(RELATIONS, sorted(changes.relations), self._relation),
             *self._marks(changes),
+            self._keyed(PAPERS, [(o, k, key) for k, o, key in sorted(changes.papers)], self._paper),
             self._keyed(PULLS, [(a,) for a in sorted(changes.pulls | set(state.pull_logs.logs))], self._pull),
             *self._keys(changes),
             self._outbox(changes),
@@ -207,6 +213,10 @@ class Sealer:
             TableChange(LIKES, {}, _columns(LIKES, sorted(changes.old_likes))),
             TableChange(MARKS, _columns(MARKS, rows), _columns(MARKS, gone)),
         ]
+
+    def _paper(self, owner: int, kind: int, key: int) -> tuple[Any, ...] | None:
+        packed = self.state.papers.packed(kind, owner, key)
+        return None if packed is None else (owner, kind, key, packed)
 
     def _pull(self, author_id: int) -> tuple[Any, ...] | None:
         log = self.state.pull_logs.logs.get(author_id)

@@ -29,6 +29,7 @@ from actors.core.entries import pack
 from actors.core.graph import FollowGraph
 from actors.core.news import News
 from actors.core.outbox import Outbox
+from actors.core.paper_shelves import PaperShelves
 from actors.core.people import People
 from actors.core.pull_logs import PullLogs
 from actors.core.rings import Rings
@@ -64,7 +65,8 @@ class ShardState:
         self.pull_logs = PullLogs(self.arrivals, tuning.timeline_length)
         self.deliveries = Deliveries(self.arrivals, self.rings, self.graph, tuning.deliver_at_once_max)
         self.clock = ids.TweetIdClock()
-        self.shelves = Shelves(self.people, self.tweets, lambda: self.changes, tuning)
+        self.papers = PaperShelves(self.people, self.tweets, lambda: self.changes, self.owns_bucket, tuning)
+        self.shelves = Shelves(self.people, self.tweets, lambda: self.changes, tuning, self.papers)
         self.pull_shards: dict[int, set[int]] = {}  # own pull authors -> shards that keep their log
         self.reposts: dict[int, dict[int, int]] = {}  # row -> original -> repost
         self.reposts_of: dict[int, set[int]] = {}  # original -> reposts by this shard's accounts
@@ -102,6 +104,10 @@ class ShardState:
         for shard in [s for s in self.inbox if s >= shard_count]:
             del self.outboxes[shard], self.inbox[shard]
             self.changes.dropped_shards.add(shard)
+
+    def owns_bucket(self, bucket: int) -> bool:
+        """Whether a bucket is this shard's."""
+        return int(self.owner[bucket]) == self.shard
 
     def shard_of_account(self, account_id: int) -> int:
         """Return the shard that owns an account."""
@@ -156,6 +162,12 @@ class ShardState:
         self.changes.tweets.add(tweet_id)
         if self.news is not None:
             self.news.tweet(tweet_id, is_new)
+
+    def note_edit(self, tweet_id: int) -> None:
+        """Remember that an own tweet says something else now."""
+        self.changes.tweets.add(tweet_id)
+        if self.news is not None:
+            self.news.edited(tweet_id)
 
     def take_local(self) -> list[list[Any]]:
         """Take the messages to this shard itself that wait, in order."""

@@ -8,6 +8,7 @@ made of those rows: who reads them needs no other place.
     command   a name in the journal -> function(state, *facts) -> result
     Effect    a message between shards: handle(state, source, *facts)
     Kind      an ordered set that belongs to an account or a tweet
+    PaperKind small documents that belong to an account or a tweet, and may fall due
 
 Rules of this file
 - Names of commands and effects are in journals, outboxes and backups: they stay for ever, and so do the widths that a
@@ -75,8 +76,8 @@ def refused(error: RookeryError) -> Prepared:
 class Write:
     """A write operation. prepare: (lookups, now_ms, *arguments) -> Prepared.
 
-    hides: less is shown afterwards, so what API workers keep of earlier answers is dropped. keyed: its answer may be
-    kept for a repetition; False where it belongs to a secret that nobody keeps, or to nobody in particular.
+    hides: less is shown afterwards, or other words, so what API workers keep of earlier answers is dropped. keyed: its
+    answer may be kept for a repetition; False where it belongs to a secret that nobody keeps, or to nobody special.
     """
 
     name: str
@@ -132,6 +133,27 @@ class Kind:
     from_level: int = FULL_FROM_LEVEL
 
 
+@dataclass(frozen=True, slots=True)
+class PaperKind:
+    """What is kept as documents (`paper_shelves.py`). number: as a Kind's, and none of theirs.
+
+    limit: documents of one owner; check: (document), refuses what can't be one, as functions of `arguments.py` do;
+    due_ms: (document) -> Unix ms at which it falls due, 0 for never. Once that has come:
+    prepare_due: (lookups, now_ms, owner, key, document) -> facts that only a leader can give, such as ids; a refusal
+    puts it off; fall_due: (state, owner, key, document, *facts), with the document taken away already.
+    """
+
+    number: int
+    name: str
+    owner: Owner
+    limit: int
+    check: Callable[[Any], None]
+    due_ms: Callable[[Any], int] | None = None
+    prepare_due: Callable[..., list[Any]] | None = None
+    fall_due: Callable[..., None] | None = None
+    from_level: int = FULL_FROM_LEVEL
+
+
 class To(Enum):
     """Which shards an effect goes to."""
 
@@ -172,6 +194,7 @@ class Feature:
 
     name: str
     kinds: tuple[Kind, ...] = ()
+    papers: tuple[PaperKind, ...] = ()
     writes: tuple[Write, ...] = ()
     reads: tuple[Read, ...] = ()
     commands: Mapping[str, Callable[..., Any]] = field(default_factory=dict)

@@ -194,6 +194,27 @@ class OwnTweets:
         for name, value in (("replies", replies), ("reposts", reposts), ("likes", likes)):
             self.columns[name][slot] = value
 
+    def set_contents(self, tweet_id: int, body: bytes, mention_ids: list[int]) -> None:
+        """Replace what a tweet that is here says."""
+        slot = self.slot_of[tweet_id]
+        self._body_bytes += len(body) - len(self.body[slot])
+        self.body[slot] = body
+        if mention_ids:
+            self.mentions[slot] = mention_ids
+        else:
+            self.mentions.pop(slot, None)
+
+    def set_original(self, repost_id: int, packed: bytes) -> None:
+        """Replace the packed original of a repost that is here."""
+        self.orig[self.slot_of[repost_id]] = packed
+
+    def replace(self, entry: Entry) -> None:
+        """Make a tweet that is here what another shard says: its counts, and what it says itself or reposts."""
+        self.set_counts(entry.tweet_id, entry.replies, entry.reposts, entry.likes)
+        self.set_contents(entry.tweet_id, entry.body, entry.mention_ids)
+        if entry.orig is not None:
+            self.set_original(entry.tweet_id, entry.orig)
+
     def count(self, tweet_id: int, name: str, step: int) -> bool:
         """Add to one of the counts (`replies`, `reposts`, `likes`), never below 0. False if there is no such tweet."""
         slot = self.slot_of.get(tweet_id)

@@ -9,11 +9,14 @@ and are covered by `check` and by the definition of a home timeline.
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 
 import numpy as np
 
 from actors.core import ids, kernels
 from actors.core.entries import pack
+from actors.core.facts import read_facts
+from actors.core.features.edits import HISTORY
 from actors.core.features.likes import LIKE
 from actors.core.state import ShardState
 from actors.core.terms import Owner
@@ -32,8 +35,10 @@ def check(state: ShardState) -> list[str]:
         + state.deliveries.check()
         + [problem for outbox in state.outboxes.values() for problem in outbox.check()]
         + state.shelves.check()
+        + state.papers.check()
         + _check_completeness(state)
         + _check_references(state)
+        + _check_edits(state)
         + _check_owners(state)
     )
     return [f"shard {state.shard}: {problem}" for problem in problems]
@@ -84,6 +89,19 @@ def _check_references(state: ShardState) -> list[str]:
     return problems
 
 
+def _check_edits(state: ShardState) -> list[str]:
+    """Own tweets that say when they were edited have a history, of times that rise up to that, and no others have."""
+    problems = []
+    for tweet_id, slot in state.tweets.slot_of.items() if state.level else ():
+        history = state.papers.get(HISTORY, tweet_id) or ()
+        edited_ms = read_facts(state.tweets.body[slot]).edited_ms
+        times = [at_ms for at_ms, _, _ in history] + [edited_ms] * bool(history)
+        rises = all(a < b for a, b in pairwise(times))
+        if (bool(edited_ms) != bool(history) or not rises) and state.shard_of_tweet(tweet_id) == state.shard:
+            problems.append(f"tweet {tweet_id} was edited at {edited_ms}, with versions of {times}")
+    return problems
+
+
 def _check_owners(state: ShardState) -> list[str]:
     """Accounts are found by whom the map says; nobody else's has a ring; followers count for their shards."""
     people, of = state.people, state.shard_of_account
@@ -117,6 +135,7 @@ def digest(state: ShardState) -> str:
         h.update(pack(entry and list(entry)))
     if state.level:
         _digest_shelves(state, h)
+        _digest_papers(state, h)
     h.update(pack(sorted((k[0], k[1], v) for k, v in state.idempotency.items())))
     h.update(pack([state.map_epoch, state.owner.astype(np.uint8).tobytes(), state.frozen]))
     if state.level:  # digests of level 0 are what they were before there were levels
@@ -135,3 +154,13 @@ def _digest_shelves(state: ShardState, h: hashlib.blake2b) -> None:
         order = np.lexsort((stamps[own], owners[own]))
         for column in (owners[own], keys[own], stamps[own]):
             h.update(column[order].astype("<i8").tobytes())
+
+
+def _digest_papers(state: ShardState, h: hashlib.blake2b) -> None:
+    """Add every document of what is this shard's, by kind, owner and key."""
+    for number, kind in sorted(state.papers.kinds.items()):
+        owners, keys, documents = state.papers.dump(number)
+        bucket_of = ids.buckets_of_accounts if kind.owner is Owner.ACCOUNT else ids.buckets_of_tweets
+        own = state.owner[bucket_of(owners)] == state.shard if len(owners) else np.zeros(0, dtype=np.bool_)
+        h.update(pack([number, owners[own].tolist(), keys[own].tolist()]))
+        h.update(pack([documents[i] for i in np.nonzero(own)[0].tolist()]))

@@ -46,7 +46,7 @@ import uvloop
 from actors.core.arguments import an_id
 from actors.core.errors import InvalidError, MalformedError, RookeryError
 from actors.search.accounts import AccountIndex
-from actors.search.documents import CHANGED, ENGINE_NAME, SOCKET, TweetFacts, read_tweet
+from actors.search.documents import CHANGED, EDITED, ENGINE_NAME, FOUND, NEW, SOCKET, TweetFacts, read_tweet
 from actors.search.index import TweetIndex, disk_bytes
 from actors.search.line import SearchLine, late
 from actors.search.priorities import NICE_BEHIND, set_back, step_back
@@ -240,7 +240,9 @@ class Engine:
     def taken_in(self, feed: Feed, first: int) -> None:
         """A feed is in the index, uncommitted: its tweets are in rings and sketches from now on."""
         for seq, facts in enumerate(feed.facts, first):
-            if facts.hashtags and "repost" not in facts.marks:
+            if facts.news == EDITED:
+                self.searches.tags.edit(seq, facts.tweet_id, facts.hashtags)
+            elif facts.hashtags and "repost" not in facts.marks:
                 self.searches.tags.add(seq, facts.tweet_id, facts.hashtags)
         if feed.facts:
             self._have_counted(self._count, feed.facts)
@@ -272,7 +274,7 @@ class Engine:
         """Count tweets for the trends; on the counting thread, which is faster than the indexing thread feeds it."""
         self.trends.advance(_now_ms())
         for facts in fed:
-            if facts.news != CHANGED and "repost" not in facts.marks:
+            if facts.news in (NEW, FOUND) and "repost" not in facts.marks:
                 self.trends.add(
                     facts.tweet_id >> 16, facts.author_id, facts.lang, facts.hashtags, facts.plain, facts.links
                 )

@@ -86,6 +86,11 @@ class TagRings:
             if ring is not None:
                 ring.add(tweet_id)
 
+    def edit(self, seq: int, tweet_id: int, tags: Iterable[str]) -> None:
+        """Take in a tweet that is being indexed anew, with other hashtags or none."""
+        self.remove([tweet_id])
+        self.add(seq, tweet_id, tags)
+
     def remove(self, tweet_ids: Iterable[int]) -> None:
         """Take tweets out."""
         gone = set(tweet_ids)
@@ -145,6 +150,8 @@ class TagRings:
         for _, tweet_id, tags in self._pending:
             if tag in tags:
                 ring.add(tweet_id)
+            else:
+                ring.remove(tweet_id)  # the index has still to learn of an edit
         self._rings[tag] = ring
         if len(self._rings) > RINGS_MAX:
             self._rings.popitem(last=False)

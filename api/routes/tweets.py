@@ -1,4 +1,4 @@
-"""Tweets: write, read, delete, like, repost."""
+"""Tweets: write (now, or later: `scheduled.py`), read, edit, delete, like, repost."""
 
 from __future__ import annotations
 
@@ -15,13 +15,24 @@ from actors.core.visibility import is_question
 from api import fields, limits
 from api.entities import find_entities, pack_entities, resolve_names
 from api.inputs import Inputs
-from api.models import LikeState, RepostState, Tweet, TweetRequest, WithToken
+from api.levels import require_level
+from api.models import (
+    EditRequest,
+    LikeState,
+    RepostState,
+    ScheduledTweet,
+    Tweet,
+    TweetHistory,
+    TweetRequest,
+    WithToken,
+)
 from api.once import KEY_BYTES, key_of, write_once
 from api.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
 from api.routes.answers import json_bytes, json_value
 from api.services import Services
+from api.times import clean_time
 from api.viewer_flags import PARAMETER, for_viewer
-from api.visible import ask_tweet, find_original, require_seen
+from api.visible import ask_for_viewer, ask_tweet, find_original, require_seen
 
 router = APIRouter(tags=["tweets"])
 _TWEET_ID = path_id("tweet_id", "The tweet")
@@ -31,7 +42,7 @@ _ACTS = operation(_TWEET_ID, IDEMPOTENCY_KEY, model=WithToken, token="required",
 @router.post(
     "/api/v1/tweet",
     status_code=201,
-    response_model=Tweet,
+    response_model=Tweet | ScheduledTweet,
     summary="Tweet",
     responses=errors(401, 403, 404, 409, body=True),
     openapi_extra=operation(IDEMPOTENCY_KEY, model=TweetRequest, token="required"),
@@ -39,35 +50,52 @@ _ACTS = operation(_TWEET_ID, IDEMPOTENCY_KEY, model=WithToken, token="required",
 @router.post(
     "/tweet",
     status_code=201,
-    response_model=Tweet,
+    response_model=Tweet | ScheduledTweet,
     summary="Tweet (short path)",
     name="post_tweet_short",
     responses=errors(401, 403, 404, 409, body=True),
     openapi_extra=operation(IDEMPOTENCY_KEY, model=TweetRequest, token="required"),
 )
 async def post_tweet(request: Request) -> Response:
-    """Write a tweet. It is durable when the answer comes, and in your own timeline at once."""
+    """Write a tweet. It is durable when the answer comes, and in your own timeline at once.
+
+    With `scheduled_at` it is kept, and published then; the answer is the scheduled tweet.
+    """
     inputs = await Inputs.read(request)
     services = inputs.services
     author_id = await inputs.actor()
     body = inputs.body
-    status = fields.required(body, "status")
-    text = fields.clean_text(status, "status", services.settings.tweet_max_chars, chars_min=1, lines=True)
+    text = _clean_status(inputs)
     visibility = fields.clean_visibility(body)
     media_ids = fields.clean_media_ids(body)
     in_reply_to = inputs.body_id("in_reply_to")
+    at_ms = clean_time(body, "scheduled_at")
+    if at_ms:
+        require_level(services)
     key = idempotency_key(request.headers.get("idempotency-key"), author_id)
+    (entities, mention_ids), reply_author = await asyncio.gather(
+        _resolve(services, text), _author_of(services, in_reply_to, author_id)
+    )
+    args = [text, visibility, in_reply_to, reply_author, entities, media_ids, mention_ids]
+    if at_ms:
+        return json_bytes(await write_once(inputs, author_id, "schedule", [author_id, at_ms, *args], always=True), 201)
+    return json_bytes(await services.ask_bucket(bucket_of_account(author_id), "post", [author_id, *args, key]), 201)
+
+
+def _clean_status(inputs: Inputs) -> str:
+    status = fields.required(inputs.body, "status")
+    chars_max = inputs.services.settings.tweet_max_chars
+    return fields.clean_text(status, "status", chars_max, chars_min=1, lines=True)
+
+
+async def _resolve(services: Services, text: str) -> tuple[bytes, list[int]]:
+    """Return what is in a text, packed, and whom it mentions. Raises InvalidError."""
     found = find_entities(text)
     names = list(dict.fromkeys(name.lower() for name, _, _ in found.mentions))
     if len(names) > limits.MENTION_COUNT_MAX:
         raise InvalidError(f"status may mention {limits.MENTION_COUNT_MAX} accounts, not {len(names)}", "status")
-    ids, reply_author = await asyncio.gather(
-        resolve_names(services.cluster, names, services.settings.request_timeout_s),
-        _author_of(services, in_reply_to, author_id),
-    )
-    mention_ids = list(dict.fromkeys(ids.values()))
-    args = [author_id, text, visibility, in_reply_to, reply_author, pack_entities(found, ids), media_ids, mention_ids]
-    return json_bytes(await services.ask_bucket(bucket_of_account(author_id), "post", [*args, key]), 201)
+    ids = await resolve_names(services.cluster, names, services.settings.request_timeout_s)
+    return pack_entities(found, ids), list(dict.fromkeys(ids.values()))
 
 
 def idempotency_key(header: str | None, account_id: int) -> bytes:
@@ -101,6 +129,43 @@ async def get_tweet(request: Request) -> Response:
     services, viewer = inputs.services, await inputs.viewer()
     tweet = await ask_tweet(services, tweet_id, "tweet", viewer)
     return json_bytes(await for_viewer(services, inputs.query, viewer, tweet))
+
+
+@router.patch(
+    "/api/v1/tweet/{tweet_id}",
+    response_model=Tweet,
+    summary="Edit a tweet",
+    responses=errors(401, 403, 404, 409, body=True),
+    openapi_extra=operation(_TWEET_ID, IDEMPOTENCY_KEY, model=EditRequest, token="required"),
+)
+async def edit_tweet(request: Request) -> Response:
+    """Give a tweet of yours another text. What it said before can be read by whoever sees it."""
+    inputs = await Inputs.read(request)
+    services, actor, tweet_id = inputs.services, await inputs.actor(), inputs.path_id("tweet_id")
+    text = _clean_status(inputs)
+    require_level(services)
+    entities, mention_ids = await _resolve(services, text)
+    args = [tweet_id, actor, text, entities, mention_ids]
+    if bucket_of_tweet(tweet_id) == bucket_of_account(actor):  # else it is somebody else's
+        answer = await write_once(inputs, actor, "edit", [*args, [b"", b""]])
+        if not is_question(answer):
+            return json_bytes(answer)
+    return json_bytes(await ask_for_viewer(services, bucket_of_tweet(tweet_id), "edit", args, actor))
+
+
+@router.get(
+    "/api/v1/tweet/{tweet_id}/history",
+    response_model=TweetHistory,
+    summary="What a tweet said before",
+    responses=errors(401, 404),
+    openapi_extra=operation(_TWEET_ID, token="optional"),
+)
+async def tweet_history(request: Request) -> Response:
+    """Every version of a tweet that you may see, the first one first, what it says now last."""
+    inputs = await Inputs.read(request)
+    tweet_id, viewer = inputs.path_id("tweet_id"), await inputs.viewer()
+    require_level(inputs.services)
+    return json_bytes(await ask_tweet(inputs.services, tweet_id, "history", viewer))
 
 
 @router.delete(

@@ -118,6 +118,15 @@ class World:
         for tweet_id in tweet_ids:
             self.core.do("delete", tweet_id, self.state.tweets.get(tweet_id).author_id)
 
+    def edit(self, tweet_id: int, text: str) -> None:
+        self.core.now_ms += 1
+        self.core.do("edit", tweet_id, self.state.tweets.get(tweet_id).author_id, text, b"", [])
+
+    def listed(self, word: str) -> list[int] | None:
+        """Return what the lists find; None if that is for the engine to answer."""
+        found = whole(self.postings.newest(["word", word], 0, 0, EVERYTHING))
+        return None if found is None else found.ids
+
     def hold_commits(self) -> None:
         self._held, self._position = True, self.state.position
 
@@ -175,12 +184,13 @@ class World:
         with_terms = self.postings.wants_terms
         found = {tweet_id: self.rows.tweet(tweet_id, NEW) for tweet_id in taken.tweets}
         await asyncio.sleep(0)
-        new = [row for tweet_id, row in found.items() if row is not None and taken.tweets[tweet_id]]
+        new = [row for tweet_id, row in found.items() if row and (taken.tweets[tweet_id] or tweet_id in taken.edited)]
+        edited = {tweet_id for tweet_id in taken.edited if not taken.tweets[tweet_id]}
         if self.loses:
             self.loses -= 1
             self.postings.refill()
         else:
-            self.postings.take(self.engine.terms(new) if with_terms else [])
+            self.postings.take(self.engine.terms(new) if with_terms else [], edited)
             self.postings.gone([tweet_id for tweet_id, row in found.items() if row is None])
         self.due |= {row[0] for row in new}
 

@@ -24,12 +24,15 @@ from actors.core.errors import (
     OverloadedError,
     UnauthorizedError,
 )
+from actors.core.features import READS, WRITES
 from actors.core.ids import bucket_of_account, bucket_of_name, bucket_of_tweet, make_tweet_id, ms_of_tweet
 from actors.core.levels import LEVEL
+from actors.core.terms import Key, Read
 from tests.api.fake_search import FakeSearches
 
 PUBLIC, FOLLOWERS, DIRECT = 0, 1, 2
 SEARCHES = ("search", "tagged", "search_accounts", "suggest", "corrections")
+NO_KEY = Read("", len, Key.SHARD)
 FIRST_MS = 1_790_000_000_000
 
 
@@ -58,6 +61,12 @@ class FakeTweet:
     media_ids: list[int]
     mention_ids: list[int]
     repost_of: int = 0
+    versions: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)  # before: (since when in ms, what)
+    edited_ms: int = 0
+
+
+def shown_time(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%a %b %d %H:%M:%S +0000 %Y")
 
 
 def all_served(shard_count: int) -> dict[str, Any]:
@@ -122,6 +131,7 @@ class FakeCluster(TrendsAndSends, FakeSearches):
         self.mutes: set[tuple[int, int]] = set()
         self.likes: dict[tuple[int, int], int] = {}  # (who, tweet) -> order
         self.bookmarks: dict[tuple[int, int], int] = {}
+        self.scheduled: dict[tuple[int, int], tuple[int, FakeTweet]] = {}  # (who, scheduled id) -> (when in ms, what)
         self.keys: dict[tuple[int, bytes], int] = {}
         self.answers: dict[tuple[int, bytes], tuple[Any, ...]] = {}  # (who, key) -> (fingerprint, what was answered)
         self.calls: list[str] = []
@@ -173,7 +183,7 @@ class FakeCluster(TrendsAndSends, FakeSearches):
 
     def _check_routing(self, bucket: int, op: str, args: list[Any]) -> None:
         """A request must arrive where its key lives; in a group, every key on the same shard."""
-        if op in ("tweet", "tweet_ref", "seen", "delete", "likers", "reposters", "replies", "lineage"):
+        if WRITES.get(op, READS.get(op, NO_KEY)).key is Key.TWEET:
             assert bucket == bucket_of_tweet(args[0])
         elif op == "tweets":
             assert 1 <= len(args[0]) <= 200
@@ -378,6 +388,8 @@ class FakeCluster(TrendsAndSends, FakeSearches):
             "entities": tweet.entities,
             "counts": counts,
         }
+        if tweet.edited_ms:
+            value["edited_at"] = shown_time(tweet.edited_ms)
         return value | ({"repost_of": self._render(self.tweets[tweet.repost_of])} if tweet.repost_of else {})
 
     def _next_id(self, author_id: int) -> int:
@@ -395,6 +407,38 @@ class FakeCluster(TrendsAndSends, FakeSearches):
             self.tweets[tweet_id] = FakeTweet(tweet_id, author, text, visibility, reply, facts, media_ids, mention_ids)
         return orjson.dumps(self._render(self.tweets[tweet_id]))
 
+    def do_schedule(self, author: int, at_ms: int, text: str, visibility: int, reply: int, *rest: Any) -> bytes:
+        _, entities, media_ids, mention_ids = rest
+        self._account(author)
+        made = self._next_id(author)
+        tweet = FakeTweet(made, author, text, visibility, reply, msgpack.unpackb(entities), media_ids, mention_ids)
+        self.scheduled[author, made] = at_ms, tweet
+        return self.do_scheduled_one(author, made)
+
+    def do_reschedule(self, author: int, scheduled_id: int, at_ms: int) -> bytes:
+        self.do_scheduled_one(author, scheduled_id)
+        self.scheduled[author, scheduled_id] = at_ms, self.scheduled[author, scheduled_id][1]
+        return self.do_scheduled_one(author, scheduled_id)
+
+    def do_unschedule(self, author: int, scheduled_id: int) -> bytes:
+        was = self.do_scheduled_one(author, scheduled_id)
+        del self.scheduled[author, scheduled_id]
+        return was
+
+    def do_scheduled(self, who: int, before: int, count: int) -> list[Any]:
+        ids = sorted((i for w, i in self.scheduled if w == who and (not before or i < before)), reverse=True)
+        return [[self.do_scheduled_one(who, i) for i in ids[:count]], ids[count - 1] if len(ids) > count else 0]
+
+    def do_scheduled_one(self, who: int, scheduled_id: int) -> bytes:
+        if (who, scheduled_id) not in self.scheduled:
+            raise NotFoundError(f"scheduled tweet {scheduled_id} does not exist", "scheduled_id")
+        at_ms, tweet = self.scheduled[who, scheduled_id]
+        shown = self._render(tweet)
+        del shown["created_at"], shown["tweet_id"], shown["counts"]
+        at = datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%a %b %d %H:%M:%S +0000 %Y")
+        visibility = ("public", "followers", "direct")[tweet.visibility]
+        return orjson.dumps({"scheduled_id": str(scheduled_id), "scheduled_at": at, **shown, "visibility": visibility})
+
     def do_tweet(self, tweet_id: int, viewer: int, facts: Any = None) -> bytes:
         return orjson.dumps(self._render(self._tweet(tweet_id, viewer)))
 
@@ -403,6 +447,26 @@ class FakeCluster(TrendsAndSends, FakeSearches):
         orig_id = tweet.repost_of or tweet_id
         found = [tweet.author_id, self.accounts[tweet.author_id].username, tweet.visibility, msgpack.packb(orig_id)]
         return found if facts is None else [*found, orig_id]
+
+    def do_edit(
+        self, tweet_id: int, actor: int, text: str, entities: bytes, mention_ids: list[int], facts: Any = None
+    ) -> bytes:
+        tweet = self._tweet(tweet_id, actor)
+        if tweet.author_id != actor or tweet.repost_of:
+            raise ForbiddenError(f"tweet {tweet_id} is not yours to edit", "tweet_id")
+        if tweet.text != text:
+            tweet.versions.append((tweet.edited_ms or ms_of_tweet(tweet_id), tweet.text, tweet.entities))
+            tweet.text, tweet.entities, tweet.edited_ms = text, msgpack.unpackb(entities), next(self._ms)
+        return orjson.dumps(self._render(tweet))
+
+    def do_history(self, tweet_id: int, viewer: int, facts: Any = None) -> bytes:
+        tweet = self._tweet(tweet_id, viewer)
+        now = (tweet.edited_ms or ms_of_tweet(tweet_id), tweet.text, tweet.entities)
+        versions = [
+            {"created_at": shown_time(at_ms), "status": text, "entities": entities}
+            for at_ms, text, entities in [*tweet.versions, now]
+        ]
+        return orjson.dumps({"tweet_id": str(tweet_id), "versions": versions})
 
     def do_delete(self, tweet_id: int, actor: int, facts: Any = None) -> bytes:
         tweet = self.tweets.get(tweet_id)

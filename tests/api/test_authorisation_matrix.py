@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from actors.core.ids import bucket_of_account, bucket_of_tweet
+from actors.core.limits import DAY_MS
 from api.app import create_app
 from api.auth import make_token, parse_token
 from api.settings import ApiSettings
@@ -37,8 +38,10 @@ class World:
         self.ids = {name: self._register(name) for name in ("owner", "stranger", "third", "target")}
         self.tokens: dict[str, str] = {}
         self.tweets: dict[str, int] = {}
+        self.scheduled: dict[str, int] = {}
         for name in ("owner", "third"):
             self.post(name)
+            self.schedule(name)
         for name in ("owner", "stranger"):
             self.log_in(name)
         self.tokens["revoked"] = self._revoked()
@@ -86,6 +89,12 @@ class World:
         self.tweets[name] = int(httpx.Response(200, content=body).json()["tweet_id"])
         return self.tweets[name]
 
+    def schedule(self, name: str) -> None:
+        account_id, at_ms = self.ids[name], self.core.sim.now + DAY_MS
+        args = ["schedule", account_id, at_ms, "later", 0, 0, 0, b"", [], []]
+        body = self._write(bucket_of_account(account_id), *args)
+        self.scheduled[name] = int(httpx.Response(200, content=body).json()["scheduled_id"])
+
     def _deleted(self) -> int:
         tweet_id = self.post("owner")
         self._write(bucket_of_tweet(tweet_id), "delete", tweet_id, self.ids["owner"])
@@ -98,6 +107,7 @@ class World:
             self.log_in(name)
         for name in ("owner", "third"):
             self.post(name)
+            self.schedule(name)
 
     def values(self, line: str) -> dict[str, Any]:
         """What a path, query and body are filled in with, for an object of that line."""
@@ -106,6 +116,7 @@ class World:
         return {
             "user_id": NOBODY_ID if is_missing else self.ids[whose],
             "tweet_id": self.missing_tweet if is_missing else self.tweets[whose],
+            "scheduled_id": self.missing_tweet if is_missing else self.scheduled[whose],
             "id": self.ids["target"], "hashtag": "hello", "username": "owner", "free_name": next(self._names),
         }  # fmt: skip
 

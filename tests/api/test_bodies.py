@@ -36,8 +36,18 @@ def operations() -> Iterator[tuple[str, str]]:
 OPERATIONS = sorted(operations())
 
 
-def url_of(path: str, ada: Any, tweet_id: str) -> str:
-    return path.format(user_id=ada.user_id, id="999", tweet_id=tweet_id)
+LATER = "2029-09-05T00:37:15Z"
+
+
+def made_for(path: str, ada: Any) -> str:
+    """Make the tweet that a path is about, now or for later; return its id, empty where there is none."""
+    if "{scheduled_id}" in path:
+        return str(ada.tweet("x", scheduled_at=LATER)["scheduled_id"])
+    return str(ada.tweet("x")["tweet_id"]) if "{tweet_id}" in path else ""
+
+
+def url_of(path: str, ada: Any, made_id: str) -> str:
+    return path.format(user_id=ada.user_id, id="999", tweet_id=made_id, scheduled_id=made_id)
 
 
 def body_of(path: str, ada: Any) -> dict[str, Any]:
@@ -52,6 +62,8 @@ def body_of(path: str, ada: Any) -> dict[str, Any]:
     if path == "/api/v1/login":
         return {"username": ada.username, "password": PASSWORD}
     own = {"auth_token": ada.token, "user_id": ada.user_id, "status": "hello {world}", "bio": "x"}
+    if "{scheduled_id}" in path:
+        return {**own, "scheduled_at": LATER}
     return {**own, "password": PASSWORD, "new_password": PASSWORD} if path.endswith("/password") else own
 
 
@@ -90,7 +102,7 @@ def test_a_body_that_begins_as_an_object_is_json_whatever_it_is_called(anonymous
     for label, before in [*((label, b"") for label in LABELS), *((LABELS[0], before) for before in BEFORE)]:
         if path in ENDS_TOKENS:
             ada.token = log_in(ada)
-        tweet_id = ada.tweet("x")["tweet_id"] if "{tweet_id}" in path else ""
+        tweet_id = made_for(path, ada)
         content, headers = before + json.dumps(body_of(path, ada)).encode(), {"content-type": label} if label else {}
         reply = http.request(method, url_of(path, ada, tweet_id), content=content, headers=headers)
         assert reply.status_code in (200, 201), (label, before, reply.text)
@@ -154,8 +166,9 @@ def test_what_is_no_object_goes_by_its_content_type(ada):
 
 # ---- no body ------------------------------------------------------------------------------------------------------
 
-NEEDS_ONE = ("/{user_id}/password",)
-NEEDS_NONE = [(m, p) for m, p in OPERATIONS if ("{" in p or p == "/api/v1/logout") and p not in NEEDS_ONE]
+EDITS, PUTS_OFF = ("patch", "/api/v1/tweet/{tweet_id}"), ("patch", "/{user_id}/scheduled/{scheduled_id}")
+NEEDS_ONE = (("post", "/{user_id}/password"), EDITS, PUTS_OFF)
+NEEDS_NONE = [(m, p) for m, p in OPERATIONS if ("{" in p or p == "/api/v1/logout") and (m, p) not in NEEDS_ONE]
 NOTHING = {"no length": lambda: None, "length 0": lambda: b"", "chunks without one": lambda: iter(())}
 
 
@@ -165,7 +178,7 @@ def test_no_body_is_of_no_kind_that_could_be_refused(ada, method, path, label):
     for how, sent in NOTHING.items():
         if path in ENDS_TOKENS:
             ada.http.headers["authorization"] = f"Bearer {log_in(ada)}"
-        tweet_id = ada.tweet("x")["tweet_id"] if "{tweet_id}" in path else ""
+        tweet_id = made_for(path, ada)
         headers = {"content-type": label} if label else {}
         reply = ada.http.request(method, url_of(path, ada, tweet_id), headers=headers, content=sent())
         if path.endswith("/profile"):  # which has nothing to change then

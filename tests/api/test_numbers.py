@@ -94,6 +94,7 @@ def send(http: httpx.Client, number: Number, value: Any, form: bool = False, **h
     if number.where == "path":
         path = path.replace(f"{{{number.name}}}", quote(value, safe=""))
     path = path.replace("{hashtag}", "word").replace("{tweet_id}", "7").replace("{user_id}", "1").replace("{id}", "2")
+    path = path.replace("{scheduled_id}", "7")
     if number.method == "get":
         query = FIXED if number.path.startswith(("/search", "/wrk2", "/api/v1/sea", "/api/v1/sug")) else {}
         query = {**query, "user_id": "1"}
@@ -118,6 +119,8 @@ def test_the_document_has_the_numbers_that_are_meant():
         "/api/v1/suggest": "count", "/api/v1/search/accounts": "count", "/search/tags/{hashtag}": "count max_id",
         "/api/v1/trends": "count", "/{user_id}/followers": "user_id cursor count",
         "/{user_id}/follow/{id}": "user_id id", "/{user_id}/likes": "user_id cursor count",
+        "/api/v1/tweet/{tweet_id}/history": "tweet_id", "/{user_id}/scheduled": "user_id cursor count",
+        "/{user_id}/scheduled/{scheduled_id}": "user_id scheduled_id",
         "/{user_id}/bookmarks": "user_id cursor count", "/api/v1/tweet/{tweet_id}/likes": "tweet_id cursor count",
         "/api/v1/tweet/{tweet_id}/reposts": "tweet_id cursor count", "/api/v1/tweet/{tweet_id}/bookmark": "tweet_id",
         "/api/v1/tweet/{tweet_id}/thread": "tweet_id cursor count",

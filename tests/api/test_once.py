@@ -33,11 +33,13 @@ WRITES = [
     ("POST", "/api/v1/tweet/{tweet}/like", {}), ("DELETE", "/api/v1/tweet/{tweet}/like", {}),
     ("POST", "/api/v1/tweet/{tweet}/repost", {}), ("DELETE", "/api/v1/tweet/{tweet}/repost", {}),
     ("POST", "/api/v1/tweet/{tweet}/bookmark", {}), ("DELETE", "/api/v1/tweet/{tweet}/bookmark", {}),
-    ("DELETE", "/api/v1/tweet/{own}", {}),
+    ("DELETE", "/api/v1/tweet/{own}", {}), ("PATCH", "/api/v1/tweet/{own}", {"status": "other words"}),
     ("POST", "/{me}/follow/{them}", {}), ("DELETE", "/{me}/follow/{them}", {}),
     ("POST", "/{me}/mute/{them}", {}), ("DELETE", "/{me}/mute/{them}", {}),
     ("POST", "/{me}/block/{them}", {}), ("DELETE", "/{me}/block/{them}", {}),
     ("PATCH", "/{me}/profile", {"bio": "a bio"}),
+    ("PATCH", "/{me}/scheduled/{later}", {"scheduled_at": "2024-06-01T00:00:00Z"}),
+    ("DELETE", "/{me}/scheduled/{later}", {}),
 ]  # fmt: skip
 
 
@@ -45,7 +47,8 @@ WRITES = [
 def test_a_repeated_write_gets_the_answer_of_the_first(register, method, path, body):
     me, them = register(), register()
     tweet, own = them.tweet("hello")["tweet_id"], me.tweet("mine")["tweet_id"]
-    where = path.format(tweet=tweet, own=own, me=me.user_id, them=them.user_id)
+    later = me.tweet("later", scheduled_at="2024-05-01T00:00:00Z")["scheduled_id"]
+    where = path.format(tweet=tweet, own=own, me=me.user_id, them=them.user_id, later=later)
     key = fresh()
     first = send(me.http, method, where, key, **body)
     assert first.status_code == 200, first.text

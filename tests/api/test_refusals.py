@@ -219,7 +219,7 @@ def test_an_unknown_path_is_404_in_our_shape(anonymous, path):
 def test_a_wrong_method_is_405_with_all_that_the_path_takes(anonymous):
     reply = anonymous.put("/api/v1/tweet/5")
     assert_error(reply, 405)
-    assert reply.headers["allow"] == "DELETE, GET, HEAD, OPTIONS"
+    assert reply.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH"
     assert_error(anonymous.post("/feed"), 405)
     assert anonymous.request("BREW", "/feed").status_code in (400, 405)
 

@@ -427,6 +427,25 @@ def delete(matrix: Matrix) -> None:
             assert status == (403 if is_seen else 404), (world.case, who, name)
 
 
+def edit(matrix: Matrix) -> None:
+    for world, who, name, tweet_id, is_seen in acted(matrix):
+        path, tweet = f"/api/v1/tweet/{tweet_id}", world.case.tweets.get(name)
+        own = tweet is not None and tweet.by == who and not tweet.reposts
+        before = world.ask(who, path)["status"] if own else ""
+        status, said = matrix.client.ask("PATCH", path, world.token[who], {"status": f"{before} and more"})
+        if own:
+            assert (status, said["status"]) == (200, f"{before} and more"), (world.case, who, name)
+            world.act(who, "PATCH", path, {"status": before})
+        else:
+            assert status == (403 if is_seen else 404), (world.case, who, name)
+
+
+def read_history(matrix: Matrix) -> None:
+    for world, who, name, tweet_id, is_seen in acted(matrix):
+        status, _ = matrix.client.ask("GET", f"/api/v1/tweet/{tweet_id}/history", world.token[who])
+        assert status == (200 if is_seen else 404), (world.case, who, name)
+
+
 def reply(path: str) -> Callable[[Matrix], None]:
     def answer(matrix: Matrix) -> None:
         visibilities = itertools.cycle(("public", "followers", "direct"))
@@ -475,6 +494,8 @@ SURFACES: dict[tuple[str, str], Callable[[Matrix], None]] = {
     ("post", "/api/v1/tweet"): reply("/api/v1/tweet"),
     ("post", "/tweet"): reply("/tweet"),
     ("delete", TWEET): delete,
+    ("patch", TWEET): edit,
+    ("get", f"{TWEET}/history"): read_history,
 }
 EXEMPT = {
     ("post", "/api/v1/users"): "one's own account, new",
@@ -483,6 +504,8 @@ EXEMPT = {
     ("patch", "/{user_id}/profile"): "one's own profile",
     ("post", "/{user_id}/password"): "one's own account",
     ("delete", "/{user_id}/tokens"): "one's own account",
+    ("get", "/{user_id}/scheduled"): "one's own tweets, of which nobody else is told",
+    **{(method, "/{user_id}/scheduled/{scheduled_id}"): "one's own tweet" for method in ("get", "patch", "delete")},
     ("get", "/api/v1/trends"): "words of public tweets, counted by all shards; no tweet and no account",
     ("get", "/healthz"): "for operators",
     ("get", "/readyz"): "for operators",

@@ -40,6 +40,7 @@ class DueMachine(RuleBasedStateMachine):
     @rule(now_ms=AT_MS, count=st.integers(0, 6))
     def take(self, now_ms, count) -> None:
         wanted = sorted((at_ms, *place) for place, at_ms in self.twin.items() if at_ms <= now_ms)[:count]
+        assert self.due.first(now_ms, count) == wanted
         assert self.due.take(now_ms, count) == wanted
         for item in wanted:
             del self.twin[item[1:]]

@@ -11,6 +11,7 @@ import pytest
 from actors.core import ids
 from actors.core.apply import GATHERED
 from actors.core.errors import MalformedError
+from actors.core.facts import Facts, pack_facts
 from actors.core.features import EFFECTS
 from actors.core.features.likes import LIKER
 from actors.core.messages import FORMS, require_fitting
@@ -48,6 +49,7 @@ class World:
             "accounts": packed(self.here), "authors": packed(self.here), "floors": packed(-1),
             "actor_list": [self.here], "account_list": [actor], "tweets": [self.tweet_id],
             "count_rows": [[self.tweet_id, 1, 2, 3]], "mark_rows": [[self.tweet_id, actor, now_ms]], "entries": [],
+            "body": pack_facts(Facts("other words", "name", edited_ms=now_ms)),
             "registration": [f"user{fresh}", fresh, "New", "", "hash", []],
         }  # fmt: skip
         return [form[field] for field in EFFECTS[name].carries]

@@ -9,7 +9,17 @@ import sys
 import pytest
 
 from actors.core.apply import COMMANDS
-from actors.core.features import FEATURES, FOLLOWER_READS, FRESH_READS, HIDING, MESSAGES, READS, SHARD_WIDE, WRITES
+from actors.core.features import (
+    FEATURES,
+    FOLLOWER_READS,
+    FRESH_READS,
+    HIDING,
+    MESSAGES,
+    READS,
+    SHARD_WIDE,
+    WRITES,
+    hides,
+)
 from actors.core.features import _by_name as by_name
 from actors.core.terms import Key
 
@@ -40,9 +50,15 @@ def test_a_name_is_a_write_or_a_read_and_a_file_has_one_feature():
 
 def test_what_decides_about_access_is_asked_fresh_and_what_shows_less_is_told():
     assert {"token", "token_owner", "credentials", "names", "answered"} == FRESH_READS
-    assert {"delete", "unrepost", "block", "mute"} == HIDING
+    assert {"delete", "edit", "unrepost", "block", "mute"} == HIDING
     assert READS.keys() - FOLLOWER_READS == {"export"}
     assert FRESH_READS <= FOLLOWER_READS
+
+
+def test_a_write_that_shows_less_is_told_with_a_key_too():
+    for op, hidden in (("delete", True), ("edit", True), ("like", False)):
+        assert hides(op, [1, 2]) is hidden
+        assert hides("keyed", [1, b"key", b"print", op, [1, 2]]) is hidden
 
 
 def test_what_has_many_keys_is_asked_by_shard():

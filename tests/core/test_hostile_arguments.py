@@ -34,6 +34,10 @@ BASE.do("block", HERE[2], THERE[1])
 BASE.do("like", HERE[0], TWEETS[3])
 GONE = BASE.post(HERE[0])
 BASE.do("delete", GONE, HERE[0])
+DUE_MS = NOW_MS + 1_000_000
+SCHEDULED = int(
+    BASE.do("schedule", HERE[0], DUE_MS, "x", 0, 0, 0, b"", [], []).split(b'"scheduled_id":"')[1].split(b'"')[0]
+)
 DIGESTS = BASE.digests()
 
 EDGES = [-(1 << 63), -1, 0, 1, 2, 63, 800, 801, 1 << 31, 1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1]
@@ -92,6 +96,8 @@ def spoilt(draw, fitting):
     return args
 
 
+SCHEDULED_ID = st.just(SCHEDULED) | TWEET
+AT_MS = st.integers(0, 1 << 42) | st.integers(NOW_MS, NOW_MS + 1_000_000)
 FACTS = st.none() | st.tuples(IDS, IDS).map(list)
 SHORT = st.binary(max_size=3)
 LISTED = st.tuples(TWEET, ACCOUNT, COUNT, COUNT, FACTS)
@@ -120,6 +126,13 @@ FITTING = {
     "viewer_flags": st.tuples(ACCOUNT, IDS, IDS, IDS), "answered": st.tuples(ACCOUNT, SHORT, SHORT),
     "keyed": st.tuples(ACCOUNT, SHORT, SHORT, st.sampled_from(sorted(WRITES)), ANYTHING),
     "likers": LISTED, "reposters": LISTED, "replies": LISTED,
+    "edit": st.tuples(TWEET, ACCOUNT, WORDS, ENTITIES, ACCOUNTS, FACTS), "history": st.tuples(TWEET, ACCOUNT, FACTS),
+    "schedule": st.tuples(
+        ACCOUNT, AT_MS, WORDS, st.integers(-1, 3), TWEET | st.just(0), ACCOUNT | st.just(0), ENTITIES, ACCOUNTS,
+        ACCOUNTS,
+    ),
+    "reschedule": st.tuples(ACCOUNT, SCHEDULED_ID, AT_MS), "unschedule": st.tuples(ACCOUNT, SCHEDULED_ID),
+    "scheduled": st.tuples(ACCOUNT, COUNT, COUNT), "scheduled_one": st.tuples(ACCOUNT, SCHEDULED_ID),
     "bookmark": st.tuples(ACCOUNT, TWEET), "unbookmark": st.tuples(ACCOUNT, TWEET),
     "token": st.tuples(ACCOUNT, st.binary()), "token_owner": st.tuples(st.binary()), "export": st.tuples(COUNT, COUNT),
 }  # fmt: skip
@@ -140,6 +153,9 @@ TYPICAL = {
     "follow": [HERE[0], 399], "unfollow": [HERE[0], THERE[0]],
     "follow_many": [HERE[0].to_bytes(8, "little"), HERE[1].to_bytes(8, "little")],
     "block": [HERE[0], THERE[0]], "unblock": [HERE[2], THERE[1]], "mute": [HERE[0], THERE[0]],
+    "edit": [TWEETS[0], HERE[0], "y", b"", [THERE[0]], [b"", b""]],
+    "schedule": [HERE[0], DUE_MS, "x", 0, TWEETS[0], HERE[0], b"", [1], [THERE[0]]],
+    "reschedule": [HERE[0], SCHEDULED, DUE_MS], "unschedule": [HERE[0], SCHEDULED],
     "unmute": [HERE[0], THERE[0]], "bookmark": [HERE[0], TWEETS[1]],
     "keyed": [HERE[0], b"key", b"print", "like", [HERE[0], TWEETS[1]]], "unbookmark": [HERE[0], TWEETS[3]],
 }  # fmt: skip
@@ -201,6 +217,10 @@ def read_everything(replica: Replica) -> None:
             replica.try_home(query)
         replica.read("user_timeline", [account_id, account_id, 0, 0, 0, 100])
         replica.read("profile", [account_id, 0])
+        replica.read("scheduled", [account_id, 0, 100])
+    for tweet_id, author in ((TWEETS[0], HERE[0]), (TWEETS[1], HERE[1])):
+        if tweet_id in replica.state.tweets:
+            replica.read("history", [tweet_id, author])
     replica.read("cards", [HERE])
 
 
@@ -229,6 +249,10 @@ def outcome_is_sound(op: str, requests: list) -> None:
             copy.replay(copy.state.position + 1, record)
         assert digest(copy.state) == digest(here.state)
         break
+    cross(here, there)
+    read_everything(here)
+    while (command := here.due_command(1 << 46)) is not None:
+        here.command(command)  # what was scheduled can be published
     cross(here, there)
     read_everything(here)
     assert check(here.state) == check(there.state) == []

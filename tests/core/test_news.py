@@ -35,3 +35,17 @@ def test_too_many_keys_become_a_word_that_everything_is_to_be_compared(monkeypat
     assert len(kept) == 0
     assert kept.take(10) == Taken({}, [], True)
     assert kept.take(10) == Taken({}, [], False)
+
+
+def test_what_was_edited_is_said_of_the_tweets_that_are_taken_and_once():
+    news = News()
+    for tweet_id in (1, 2, 3):
+        news.tweet(tweet_id, tweet_id == 1)
+    news.edited(1)
+    news.edited(3)
+    news.edited(4)
+    assert news.take(3) == Taken({1: True, 2: False, 3: False}, [], False, frozenset((1, 3)))
+    assert news.take(3) == Taken({4: False}, [], False, frozenset((4,)))
+    news.edited(5)
+    news.all()
+    assert news.take(3) == Taken({}, [], True)

@@ -22,7 +22,7 @@ from actors.core.found import FoundTweets
 from actors.core.news import News
 from actors.core.postings import Postings, Steps
 from actors.search.accounts import AccountIndex
-from actors.search.documents import CHANGED, FOUND, NEW, band_of, read_tweet
+from actors.search.documents import CHANGED, EDITED, FOUND, NEW, band_of, read_tweet
 from actors.search.index import TweetIndex
 from actors.search.searches import Searches
 from actors.search.terms import terms_of
@@ -117,7 +117,7 @@ class InProcessEngine:
         taken = self.state.news.take(TAKEN_COUNT_MAX)
         assert not taken.everything, "a map has changed: make another engine"
         for tweet_id, is_new in taken.tweets.items():
-            self._take_tweet(tweet_id, NEW if is_new else CHANGED)
+            self._take_tweet(tweet_id, NEW if is_new else EDITED if tweet_id in taken.edited else CHANGED)
         popular = [a for a, row in self.state.people.row_of.items() if self._band(row) != self._bands.get(a)]
         for account_id in {*taken.accounts, *popular}:
             self._take_account(account_id)
@@ -141,9 +141,11 @@ class InProcessEngine:
         facts = read_tweet(msgpack.unpackb(msgpack.packb(row)))
         self.tweets.add(facts)
         if news != CHANGED and "repost" not in facts.marks:
-            self.postings.take([terms_of(facts)])
+            self.postings.take([terms_of(facts)], {tweet_id} if news == EDITED else frozenset())
         self._seq += 1
-        if facts.hashtags and "repost" not in facts.marks:
+        if news == EDITED:
+            self.searches.tags.edit(self._seq, tweet_id, facts.hashtags)
+        elif facts.hashtags and "repost" not in facts.marks:
             self.searches.tags.add(self._seq, tweet_id, facts.hashtags)
 
     def _take_account(self, account_id: int) -> None:

@@ -67,6 +67,11 @@ def test_every_page_is_what_sorting_everything_gives(seed, monkeypatch):
             del twin.fed[gone]
             twin.indexed.pop(gone, None)
             rings.remove([gone])
+        elif act < 0.65 and twin.fed:
+            seq += 1
+            edited = rng.choice(list(twin.fed))
+            twin.fed[edited] = tuple(tag for tag in TAGS if rng.random() < 0.4)
+            rings.edit(seq, edited, twin.fed[edited])
         elif act < 0.75:
             twin.indexed = dict(twin.fed)
             rings.committed(seq)
@@ -93,3 +98,12 @@ def test_a_tweet_is_in_a_ring_before_the_index_finds_it():
     assert rings.page(Wanted(("a",), (), ()), 0, 0, 5) == [7]
     rings.add(2, 9, ["a"])
     assert rings.page(Wanted(("a",), (), ()), 0, 0, 5) == [9, 7]
+
+
+def test_a_ring_that_is_made_before_the_index_knows_of_an_edit_follows_it():
+    twin = Twin()
+    rings = TagRings(twin.newest, twin.search)
+    twin.indexed = {7: ("a",), 9: ("a",)}
+    rings.edit(1, 7, ["b"])
+    assert rings.page(Wanted(("a",), (), ()), 0, 0, 5) == [9]
+    assert rings.page(Wanted(("b",), (), ()), 0, 0, 5) == [7]

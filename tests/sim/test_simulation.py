@@ -8,7 +8,7 @@ import random
 import pytest
 
 from actors.core import ids, limits
-from actors.core.entries import pack
+from actors.core.entries import Entry, pack, unpack
 from actors.core.errors import NotFoundError, RookeryError
 from actors.core.facts import read_facts
 from actors.core.features.likes import LIKE
@@ -55,6 +55,11 @@ class Workload:
         self.accounts = [rng.randrange(1, 1 << 40) for _ in range(rng.randrange(3, 14))]
         self.acked_posts: dict[int, int] = {}
         self.deleted: set[int] = set()
+        self.scheduled: dict[int, tuple[int, str]] = {}  # scheduled id -> whose, what it says
+        self.cancelled: set[str] = set()
+        self.due_ms = 0  # of the last
+        self.edited: dict[int, str] = {}  # what tweets say that were edited
+        self.is_new = seed not in RARE_ORDERS  # has what came later
         self.busy_accounts: set[int] = set()
         self.key = 0
 
@@ -78,8 +83,9 @@ class Workload:
         kind = rng.choices(
             ["post", "reply", "batch", "repost", "unrepost", "delete", "follow", "unfollow", "block", "unblock", "mute",
              "unmute", "like", "unlike", "read", "crash", "stall", "depose", "router", "seal", "tick", "counts",
-             "move"],
-            [26, 6, 4, 8, 2, 5, 26, 8, 4, 3, 2, 1, 4, 1, 12, 3, 1, 1, 0.5, 4, 1, 3, 20 * self.moving],
+             "move", "schedule", "cancel", "due", "edit"],
+            [26, 6, 4, 8, 2, 5, 26, 8, 4, 3, 2, 1, 4, 1, 12, 3, 1, 1, 0.5, 4, 1, 3, 20 * self.moving,
+             6 * self.is_new, self.is_new, 6 * self.is_new, 6 * self.is_new],
         )[0]  # fmt: skip
         getattr(self, f"do_{kind}", self.do_relation)(kind, me, other)
 
@@ -109,6 +115,36 @@ class Workload:
             self.acked_posts[tweet_id] = me
 
         self.call(me, "post", args, posted)
+
+    def do_schedule(self, kind: str, me: int, other: int) -> None:
+        """Schedule a tweet under a key: a client that isn't answered tries again."""
+        self.key += 1
+        key, text = self.key.to_bytes(8, "big"), f"scheduled {self.key}"
+        at_ms = self.sim.now + limits.SCHEDULED_LEAD_MS + self.rng.randrange(400, 4_000)
+        args = [me, at_ms, text, self.rng.choice([0, 0, 0, 1, 2]), 0, 0, b"", [], [other]]
+
+        def answered(body: bytes) -> None:
+            self.scheduled[int(body.split(b'"scheduled_id":"')[1].split(b'"')[0])] = me, text
+            self.due_ms = max(self.due_ms, at_ms)
+
+        self.call(me, "keyed", [me, key, b"print", "schedule", args], answered)
+
+    def do_cancel(self, kind: str, me: int, other: int) -> None:
+        """Cancel what may just be published: one of the two has happened then."""
+        mine = [i for i, (who, text) in self.scheduled.items() if who == me and text not in self.cancelled]
+        if mine:
+            self.key += 1
+            scheduled_id, key = self.rng.choice(mine), self.key.to_bytes(8, "big")
+            args = [me, key, b"print", "unschedule", [me, scheduled_id]]
+            self.call(me, "keyed", args, lambda _: self.cancelled.add(self.scheduled[scheduled_id][1]))
+
+    def do_due(self, kind: str, me: int, other: int) -> None:
+        """Look at every leader's clock, as its shell does."""
+        for shard in self.sim.shards:
+            if shard.leads and not shard.replica.state.frozen:
+                command = shard.replica.due_command(self.sim.now)
+                if command is not None:
+                    shard.run(command)
 
     def do_batch(self, kind: str, me: int, other: int) -> None:
         """Many tweets in one request, by accounts of one shard: enough to go column by column."""
@@ -162,6 +198,14 @@ class Workload:
             tweet_id = self.rng.choice(mine)
             self.deleted.add(tweet_id)
             self.call(me, "delete", [tweet_id, me])
+
+    def do_edit(self, kind: str, me: int, other: int) -> None:
+        mine = [t for t, a in self.acked_posts.items() if a == me and t not in self.deleted]
+        if mine:
+            self.key += 1
+            tweet_id, text = self.rng.choice(mine[-5:]), f"edit {self.key}"
+            args = [tweet_id, me, text, b"", [other]]
+            self.call(me, "edit", args, lambda _: self.edited.update({tweet_id: text}))
 
     def do_read(self, kind: str, me: int, other: int) -> None:
         shard = self.sim.shards[self.sim.owner[ids.bucket_of_account(me)]]
@@ -248,17 +292,32 @@ def run(seed: int, steps: int) -> Workload:
     work.sim.drain()
     if work.rolled_at >= 0:
         work.sim.run_until(lambda: work.sim.router.map.level == LEVEL)
+    work.sim.run_until(lambda: work.sim.now > work.due_ms)
     for _ in range(3):
+        work.do_due("", 0, 0)
         work.do_counts("", 0, 0)
         work.sim.drain()
     return work
+
+
+def check_scheduled(work: Workload) -> set[int]:
+    """Each was published once, unless it was cancelled; returns the tweets that were."""
+    published: dict[int, str] = {}
+    for shard in work.sim.shards:
+        state = shard.replica.state
+        assert not len(state.papers.due), "something that is due still waits"
+        texts = {t: read_facts(state.tweets.body[slot]).text for t, slot in state.tweets.slot_of.items()}
+        published |= {tweet_id: text for tweet_id, text in texts.items() if text.startswith("scheduled")}
+    wanted = {text for _, text in work.scheduled.values()} - work.cancelled
+    assert sorted(published.values()) == sorted(wanted)
+    return set(published)
 
 
 def verify(work: Workload) -> None:
     sim = work.sim
     facts = sim.facts()
     existing = facts.existing()
-    posted = set(work.acked_posts) - work.deleted
+    posted = (set(work.acked_posts) | check_scheduled(work)) - work.deleted
     assert posted <= existing, f"acknowledged tweets are gone: {sorted(posted - existing)[:3]}"
     originals = {f.tweet_id for fs in facts.tweets_by.values() for f in fs if not f.flags & 2}
     assert originals == posted, f"tweets that nobody was told of: {sorted(originals - posted)[:3]}"
@@ -326,6 +385,22 @@ def check_counts(work: Workload) -> None:
                     assert held[6:9] == entry[6:9], f"counts of {tweet_id} on shard {other.number}"
 
 
+def check_edits(work: Workload) -> None:
+    """Every copy of a tweet says what the tweet says, packed into reposts or not, and that is the last edit."""
+    states = [replica.replica.state for replicas in work.sim.replicas for replica in replicas]
+    bodies = {t: state.tweets.body[slot] for state in states for t, slot in state.tweets.slot_of.items()}
+    for tweet_id, text in work.edited.items():
+        if tweet_id in bodies:
+            assert read_facts(bodies[tweet_id]).text == text, f"tweet {tweet_id}"
+    for state in states:
+        stored = [state.tweets.get(t) for t in state.tweets.slot_of]
+        arrived = [state.arrivals.entry(n) for n in state.arrivals.number_of.values()]
+        for entry in [*stored, *arrived]:
+            copy = entry if entry.orig is None else Entry(*unpack(entry.orig))
+            if copy.tweet_id in bodies:
+                assert copy.body == bodies[copy.tweet_id], f"{entry.tweet_id} of {copy.tweet_id} on {state.shard}"
+
+
 def check_visible(work: Workload) -> None:
     """Who sees which tweet, by its id, in its author's timeline, and counted in the profile."""
     sim = work.sim
@@ -380,6 +455,7 @@ def test_home_timelines_meet_their_definition_whatever_happens(seed: int) -> Non
         work = run(seed, 250)
         verify(work)
         check_counts(work)
+        check_edits(work)
         check_visible(work)
         work.sim.check()
         verify(work)

@@ -17,6 +17,8 @@ from actors.core.features import (
     bookmarks,
     counts,
     dormancy,
+    edits,
+    falling_due,
     follows,
     likes,
     logins,
@@ -25,10 +27,11 @@ from actors.core.features import (
     replies,
     reposts,
     rising,
+    scheduled,
     tweets,
     viewer_flags,
 )
-from actors.core.terms import Effect, Feature, Key, Kind, Read, Write
+from actors.core.terms import Effect, Feature, Key, Kind, PaperKind, Read, Write
 
 FEATURES: Final[tuple[Feature, ...]] = (
     accounts.FEATURE,
@@ -44,6 +47,9 @@ FEATURES: Final[tuple[Feature, ...]] = (
     pull_authors.FEATURE,
     counts.FEATURE,
     replies.FEATURE,
+    edits.FEATURE,
+    scheduled.FEATURE,
+    falling_due.FEATURE,
     operators.FEATURE,
     viewer_flags.FEATURE,
     rising.FEATURE,
@@ -70,8 +76,16 @@ EFFECTS: Final[Mapping[str, Effect]] = _by_name((effect.name, effect) for f in F
 MESSAGES: Final[Mapping[str, Callable[..., None]]] = {name: effect.handle for name, effect in EFFECTS.items()}
 
 KINDS: Final[Mapping[int, Kind]] = _by_name((kind.number, kind) for f in FEATURES for kind in f.kinds)
+PAPER_KINDS: Final[Mapping[int, PaperKind]] = _by_name((kind.number, kind) for f in FEATURES for kind in f.papers)
+_by_name((number, number) for kinds in (KINDS, PAPER_KINDS) for number in kinds)  # none is a mark's and a paper's
 
 HIDING: Final = frozenset(write.name for write in WRITES.values() if write.hides)
+
 FOLLOWER_READS: Final = frozenset(read.name for read in READS.values() if read.from_followers)
 FRESH_READS: Final = frozenset(read.name for read in READS.values() if read.fresh)
 SHARD_WIDE: Final = frozenset(name for rows in (WRITES, READS) for name, row in rows.items() if row.key is Key.SHARD)
+
+
+def hides(op: str, args: list[Any]) -> bool:
+    """Whether less is shown, or something else, after a write that was carried out; also if it carried a key."""
+    return (args[3] if op == "keyed" else op) in HIDING

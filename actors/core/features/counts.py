@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from actors.core.features.edits import tell_edits
 from actors.core.terms import Effect, Feature, To
 
 if TYPE_CHECKING:
@@ -48,10 +49,11 @@ def on_counts(state: ShardState, source: int, rows: list[list[int]]) -> None:
 
 
 def on_count_ask(state: ShardState, source: int, tweet_ids: list[int]) -> None:
-    """Answer with the counts of own tweets, and with `deleted` for those that are gone."""
+    """Answer with the counts of own tweets, with what was edited, and with `deleted` for those that are gone."""
     found = [e for t in tweet_ids if (e := state.tweets.get(t)) is not None]
     if found:
         state.tell(source, COUNTS, [[e.tweet_id, e.replies, e.reposts, e.likes] for e in found])
+    tell_edits(state, source, tweet_ids)
     for tweet_id in tweet_ids:
         if tweet_id not in state.tweets:
             state.send(source, ["deleted", tweet_id])

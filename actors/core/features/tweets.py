@@ -19,7 +19,7 @@ import numpy as np
 from actors.core import arguments, flags, ids, limits
 from actors.core.arriving import deliver, deliver_batch, learn_originals, publish
 from actors.core.entries import VISIBILITY_FLAGS, Entry, TweetBatch, pack, visibility_of
-from actors.core.errors import ConflictError, ForbiddenError, MovedError, NotFoundError, TooLargeError
+from actors.core.errors import ConflictError, ForbiddenError, MovedError, NotFoundError
 from actors.core.facts import MAP_FROM_LEVEL, Facts, pack_facts, read_facts
 from actors.core.features.answers import remember_key
 from actors.core.features.replies import tell_reply
@@ -130,7 +130,7 @@ def on_deleted(state: ShardState, source: int, tweet_id: int, actor: int = 0, at
 
 
 def prepare_post(shard: Lookups, now_ms: int, *args: Any) -> Prepared:
-    """Publish a tweet; the reply is its JSON. Arguments: those of `_tweet_row` from author_id on.
+    """Publish a tweet; the reply is its JSON. Arguments: those of `tweet_row` from author_id on.
 
     A key that is known answers the tweet that it made. Raises NotFoundError if that has been deleted.
     """
@@ -143,7 +143,7 @@ def prepare_post(shard: Lookups, now_ms: int, *args: Any) -> Prepared:
         if entry is None:
             raise NotFoundError(f"tweet {tweet_id}, posted with this Idempotency-Key, has been deleted")
         return nothing(shard.render(entry))
-    command_row = _tweet_row(shard, now_ms, row, *args)
+    command_row = tweet_row(shard, now_ms, row, *args)
     tweet_id = command_row[0]
 
     def finish(_: Any) -> bytes:
@@ -167,7 +167,7 @@ def prepare_post_many(shard: Lookups, now_ms: int, rows: list[list[Any]]) -> Pre
         if not known and key is not None and (author_id, key) in shard.state.idempotency:
             known = _made_by_key(shard.state.idempotency[author_id, key])
         if not known:
-            made.append(_tweet_row(shard, now_ms, row, *args))
+            made.append(tweet_row(shard, now_ms, row, *args))
             known = made[-1][0]
             if key is not None:
                 met[author_id, key] = known
@@ -188,16 +188,13 @@ def _check_key(key: Any) -> None:
         arguments.blob(key, 1, limits.KEY_BYTES_MAX, "idempotency_key")
 
 
-def _tweet_row(
+def tweet_row(
     shard: Lookups, now_ms: int, row: int, author_id: int, text: str, visibility: int, in_reply_to: int,
     reply_author: int, entities: bytes, media_ids: list[int], mention_ids: list[int], key: bytes | None,
 ) -> list[Any]:  # fmt: skip
     """Check the facts of a new tweet; returns its row of the command `post`. row: its author's."""
     shard.check_room()
-    arguments.text(text, limits.TEXT_BYTES_MAX, "status")
-    room = limits.TEXT_BYTES_MAX - len(arguments.entities(entities))
-    if len(text) > room // arguments.UTF8_BYTES_MAX and len(text.encode()) > room:
-        raise TooLargeError(f"a tweet may take {limits.TEXT_BYTES_MAX} bytes", "status")
+    arguments.said(text, entities)
     arguments.whole(visibility, 0, len(VISIBILITY_FLAGS) - 1, "visibility")
     arguments.an_id_or_zero(in_reply_to, "in_reply_to")
     arguments.an_id_or_zero(reply_author, "reply_author")

@@ -1,0 +1,200 @@
+"""The documents of a shard's accounts and tweets, by kind, and when they fall due. What features keep papers in.
+
+    owner (account id, tweet id), key --> papers.py      what changes is noted by (kind, owner, key), as of shelves
+                                 `--> due.py             for kinds that fall due, of owners that are this shard's
+
+Rules of this file
+- An owner is here: an account of this shard (or on its way here or away), or a tweet that is stored. Whoever isn't has
+  no papers, and putting one does nothing. When an owner goes, its papers go (`Shelves.clear_account`, `clear_tweet`).
+- Only what is this shard's falls due here: what is on its way here or away is looked at again when the map changes
+  (`follow_account`). When it falls due is a function of the document, so it is stored nowhere else.
+- A kind's limit, and the shard's, are asked for before the command (`require_room`).
+
+Costs: those of `papers.py` and `due.py`, and 0.5 us to note the change; a document that may fall due is unpacked once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.core import ids, limits
+from actors.core.changes import Changes
+from actors.core.due import Due
+from actors.core.errors import InvalidError, OverloadedError
+from actors.core.papers import Papers, pack_document, unpack_frozen
+from actors.core.people import People
+from actors.core.terms import Owner, PaperKind
+from actors.core.tweets import OwnTweets
+
+Ints = npt.NDArray[np.int64]
+
+
+class PaperShelves:
+    """The papers of one shard. kinds: all there are, by number; set once, before anything is put."""
+
+    def __init__(
+        self, people: People, tweets: OwnTweets, changes: Callable[[], Changes], owns_bucket: Callable[[int], bool],
+        tuning: limits.Tuning,
+    ) -> None:  # fmt: skip
+        """changes: where what changes is noted now; owns_bucket: whether a bucket is this shard's now."""
+        self.kinds: dict[int, PaperKind] = {}
+        self.due = Due()
+        self._papers = Papers()
+        self._find: dict[Owner, Callable[[int], int | None]] = {Owner.ACCOUNT: people.find, Owner.TWEET: tweets.find}
+        self._changes, self._owns_bucket, self._bytes_max = changes, owns_bucket, tuning.papers_bytes_max
+
+    def declare(self, kinds: Iterable[PaperKind]) -> None:
+        """Make these kinds exist, without a document."""
+        self.kinds.update((kind.number, kind) for kind in kinds)
+
+    # ---- changes ------------------------------------------------------------------------------------------------
+
+    def put(self, kind: PaperKind, owner: int, key: int, document: Any) -> bool:
+        """Add or replace a document; False if nothing changes, or the owner isn't here."""
+        return self.put_packed(kind, owner, key, pack_document(document))
+
+    def put_packed(self, kind: PaperKind, owner: int, key: int, packed: bytes) -> bool:
+        """As `put` for what `pack_document` made."""
+        if self._find[kind.owner](owner) is None or not self._papers.put_packed(kind.number, owner, key, packed):
+            return False
+        self._note(kind, owner, key)
+        self._set_due(kind, owner, key)
+        return True
+
+    def drop(self, kind: PaperKind, owner: int, key: int) -> bool:
+        """Take a document away; False if there is none."""
+        if not self._papers.drop(kind.number, owner, key):
+            return False
+        self._note(kind, owner, key)
+        self.due.drop(owner, kind.number, key)
+        return True
+
+    def clear_kind(self, kind: PaperKind, owner: int) -> None:
+        """Take all of an owner's documents of one kind away."""
+        for key in self.keys(kind, owner):
+            self.drop(kind, owner, key)
+
+    def clear(self, sort: Owner, owner: int) -> None:
+        """Take all of an owner's documents away: it goes."""
+        for kind in self.kinds_of(sort):
+            self.clear_kind(kind, owner)
+
+    def fill(self, number: int, owners: Ints, keys: Ints, documents: list[bytes]) -> None:
+        """Take the documents of a kind out of a checkpoint, in any order."""
+        self._papers.fill(number, owners, keys, documents)
+        kind = self.kinds[number]
+        if kind.due_ms is not None:
+            for owner, key, packed in zip(owners.tolist(), keys.tolist(), documents, strict=True):
+                self._set_due_of(kind, owner, key, unpack_frozen(packed))
+
+    def follow_account(self, account_id: int, tweet_ids: list[int]) -> None:
+        """Let what an account and its tweets have fall due here, or no longer: they are this shard's now, or not."""
+        for kind in self.kinds.values():
+            if kind.due_ms is not None:
+                for owner in [account_id] if kind.owner is Owner.ACCOUNT else tweet_ids:
+                    for key in self.keys(kind, owner):
+                        self._set_due(kind, owner, key)
+
+    def pieces(self, kind: PaperKind, owner: int, bytes_min: int) -> Iterator[tuple[bool, list[list[Any]], int]]:
+        """Yield (whether it is the first, [[key, packed document], ...], bytes) for another shard, one at least.
+
+        A piece ends with the document that makes it bytes_min or more; what changes meanwhile has to be given again.
+        """
+        is_first, rows, size = True, list[list[Any]](), 0
+        for key in self.keys(kind, owner):
+            packed = self.packed(kind.number, owner, key)
+            if packed is not None:
+                rows.append([key, packed])
+                size += len(packed)
+            if size >= bytes_min:
+                yield is_first, rows, size
+                is_first, rows, size = False, [], 0
+        if rows or is_first:
+            yield is_first, rows, size
+
+    def take_piece(self, number: int, owner: int, is_first: bool, rows: list[list[Any]]) -> None:
+        """Take what another shard gives of an owner's documents: with the first piece those of before go."""
+        kind = self.kinds[number]
+        if is_first:
+            self.clear_kind(kind, owner)
+        for key, packed in rows:
+            self.put_packed(kind, owner, key, packed)
+
+    def _set_due(self, kind: PaperKind, owner: int, key: int) -> None:
+        if kind.due_ms is not None:
+            self._set_due_of(kind, owner, key, self.get(kind, owner, key))
+
+    def _set_due_of(self, kind: PaperKind, owner: int, key: int, document: Any) -> None:
+        due_ms = kind.due_ms(document) if kind.due_ms is not None and self._is_own(kind, owner) else 0
+        if due_ms:
+            self.due.put(due_ms, owner, kind.number, key)
+        else:
+            self.due.drop(owner, kind.number, key)
+
+    def _is_own(self, kind: PaperKind, owner: int) -> bool:
+        is_account = kind.owner is Owner.ACCOUNT
+        return self._owns_bucket(ids.bucket_of_account(owner) if is_account else ids.bucket_of_tweet(owner))
+
+    def _note(self, kind: PaperKind, owner: int, key: int) -> None:
+        self._changes().papers.add((kind.number, owner, key))
+
+    # ---- questions ----------------------------------------------------------------------------------------------
+
+    def get(self, kind: PaperKind, owner: int, key: int = 0) -> Any:
+        """Return a document that can't be changed, or None."""
+        return self._papers.get(kind.number, owner, key)
+
+    def packed(self, number: int, owner: int, key: int = 0) -> bytes | None:
+        """Return a document's bytes, or None."""
+        return self._papers.packed(number, owner, key)
+
+    def keys(self, kind: PaperKind, owner: int) -> list[int]:
+        """Return the keys of an owner's documents of a kind, ascending."""
+        return self._papers.keys(kind.number, owner)
+
+    def dump(self, number: int) -> tuple[Ints, Ints, list[bytes]]:
+        """Return (owners, keys, packed documents) of a kind, ascending."""
+        return self._papers.dump(number)
+
+    def kinds_of(self, sort: Owner) -> list[PaperKind]:
+        """Return the kinds that a sort of owner has."""
+        return [kind for kind in self.kinds.values() if kind.owner is sort]
+
+    def require_room(self, kind: PaperKind, owner: int, size: int, is_new: bool, field: str) -> None:
+        """Raise InvalidError if an owner has all that it may, OverloadedError if the shard has.
+
+        size: bytes of the document; is_new: whether it replaces none.
+        """
+        if is_new and len(self.keys(kind, owner)) >= kind.limit:
+            raise InvalidError(f"an account may have {kind.limit} {kind.name}s; take some back", field)
+        if self._papers.nbytes() + size > self._bytes_max:
+            raise OverloadedError(f"this shard holds {self._bytes_max} bytes of papers, its limit")
+
+    def figures(self) -> dict[str, int]:
+        """Return how many there are, and their bytes, for `status`."""
+        return {"papers": self._papers.total, "paper_bytes": self._papers.nbytes(), "due": len(self.due)}
+
+    def check(self) -> list[str]:
+        """Return violations: those of papers and due times; papers of nobody; times that the documents don't say."""
+        problems = self._papers.check() + self.due.check()
+        expected = 0
+        for kind in self.kinds.values():
+            for owner, key, packed in zip(*self._columns(kind), strict=True):
+                if self._find[kind.owner](owner) is None:
+                    problems.append(f"a {kind.name} belongs to {owner}, who isn't here")
+                due_ms = kind.due_ms(unpack_frozen(packed)) if kind.due_ms is not None else 0
+                due_ms = due_ms if self._is_own(kind, owner) else 0
+                expected += bool(due_ms)
+                if (self.due.due_ms(owner, kind.number, key) or 0) != due_ms:
+                    problems.append(f"{kind.name} {key} of {owner} is due at {due_ms}, but not known to be")
+        if expected != len(self.due):
+            problems.append(f"{len(self.due)} things are to fall due, but there are {expected}")
+        return problems
+
+    def _columns(self, kind: PaperKind) -> tuple[list[int], list[int], list[bytes]]:
+        owners, keys, documents = self.dump(kind.number)
+        return owners.tolist(), keys.tolist(), documents
