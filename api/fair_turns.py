@@ -5,7 +5,7 @@ request takes this worker a third of a millisecond, whoever asks a moment later 
 turn has room for TURN_S of work. What comes beyond that is put aside, and the loop looks at its sockets in between.
 
 Rules of this file
-- Who shows a token that stands for an account isn't put aside (`BoundedHttpProtocol`): accounts have rates of their
+- Who shows a token that stands for an account isn't put aside (`patient_connection.py`): accounts have rates of their
   own, and strangers can be as many as they like.
 - Of the others each address has its turn, one connection at a time, in the order of their coming. An address that
   begins to ask goes before those that have asked all along, once (as in FQ-CoDel, RFC 8290, section 4.1): so who asks

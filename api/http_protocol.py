@@ -17,8 +17,7 @@ Rules of this file
   health checks (`probe_exchange.py`) and requests that this worker has no place for (`direct_exchange.py`); everything
   else is uvicorn's and the app's.
 - A connection's next home read or search whose head is the last one's but for the URL goes past the parser.
-- What comes while this turn of the loop is full waits for one of the next (`fair_turns.py`), unless it is of somebody
-  who shows a token that is known here.
+- What comes while this turn of the loop is full waits for one of the next (`patient_connection.py`).
 
 Cost: two method calls and a few comparisons per chunk read and request, 0.5 us; 1.2 us to see that a request is well
 formed, and neither a home read nor a search.
@@ -39,8 +38,9 @@ from api.edge import CLIENT_GONE_STATUS, HOLD, UNMATCHED
 from api.errors import HeadTooLargeError, log_unexpected
 from api.fair_turns import APP_S
 from api.home_exchange import HomeExchange
-from api.http_connection import DISCARD_BYTES_MAX, BoundedConnection
+from api.http_connection import DISCARD_BYTES_MAX
 from api.limits import HEAD_BYTES_MAX, HEADER_COUNT_MAX
+from api.patient_connection import PatientConnection
 from api.probe_exchange import ProbeExchange
 from api.search_exchange import SearchExchange
 from api.services import Services
@@ -48,25 +48,20 @@ from api.services import Services
 SLICE_BYTES = 16 * 1024  # that the parser is given at once: so exactly is known how much of a head has come
 PIPELINE_COUNT_MAX = 64
 KNOWN_HEAD_BYTES_MAX = 4 * 1024
-ASIDE_COUNT_MAX = 4  # reads of a connection that are put aside; then it isn't read
 _BODY_HEADERS = (b"content-length", b"transfer-encoding")
 
 
-class BoundedHttpProtocol(BoundedConnection):
+class BoundedHttpProtocol(PatientConnection):
     """See the head of the file."""
 
     def __init__(self, *args: Any, services: Services, **kwargs: Any) -> None:
         super().__init__(*args, services=services, **kwargs)
-        self._head_bytes = 0  # of the head that has begun, at least; those before it in the same slice are counted, too
         self._slice_bytes = 0
-        self._known_head = b""  # of the last read answered here, URL excluded; `headers` and `scope` are its
         self._under_way: RequestResponseCycle | DirectExchange | None = None  # later ones wait
         self._incomplete: tuple[RequestResponseCycle, Any] | None = None  # the app's next, but for its body
         self._wait: BodyWait | None = None  # for that body
         self._body_bytes = 0  # of bodies that the app wasn't given yet
         self._holds_body = False  # whether `Bodies` knows of some
-        self._aside: list[bytes] = []  # what has come and waits for a turn
-        self._goes_first = False  # the request whose head came last has a token that was known
 
     # -- its end ------------------------------------------------------------------------------------------------------
 
@@ -74,8 +69,6 @@ class BoundedHttpProtocol(BoundedConnection):
         """Stop waiting."""
         if self._incomplete is not None:
             self._services.requests.note(self.scope["method"], UNMATCHED, CLIENT_GONE_STATUS, 0.0, "")
-        self._services.turns.forget(self)
-        self._aside.clear()
         self._give_up_waiting()
         if self._under_way is not None and not self._under_way.response_complete:
             self._under_way.disconnected = True  # uvicorn tells the newest only, and this one would write to nobody
@@ -92,61 +85,13 @@ class BoundedHttpProtocol(BoundedConnection):
 
     def shutdown(self) -> None:
         """Close when what is under way has been answered; a request of which not all has come isn't waited for."""
-        if self._aside:
-            self._services.turns.forget(self)
-            self.take_turn()
+        self.take_turn_now()
         if self._incomplete is not None:
             self.turn_away(OverloadedError("this worker ends", None, 1.0), closing=True)
         else:
             super().shutdown()
 
-    def timeout_keep_alive_handler(self) -> None:
-        """No request for a long time, unless one waits for its turn."""
-        if not self._aside:
-            super().timeout_keep_alive_handler()
-
     # -- what comes in -------------------------------------------------------------------------------------------------
-
-    def data_received(self, data: bytes) -> None:
-        """Work on what has come, or put it aside until there is a turn for it."""
-        known = self._known_head
-        if self._aside:
-            if self._put_aside(data):
-                return
-        elif not (self._goes_first and known and data.endswith(known)) and not (
-            self._refused or self._services.turns.has_room()
-        ):
-            if self._head_open and not self._head_bytes:
-                self._goes_first = self._services.auth.believes(heads.bearer_in(data))
-            if not self._goes_first and self._put_aside(data):
-                return
-        self._work_on(data)
-
-    def _put_aside(self, data: bytes) -> bool:
-        """Keep what has come for a later turn; whether there is room."""
-        turns = self._services.turns
-        if not turns.put_aside(self, self._address or self, len(data)):
-            turns.forget(self)
-            self.take_turn()
-            return False
-        self._aside.append(data)
-        if len(self._aside) == ASIDE_COUNT_MAX:  # whoever sends more than a request in small pieces waits with the rest
-            self.flow.pause_reading()
-        return True
-
-    def take_turn(self) -> None:
-        """Work on what was put aside. Called by `FairTurns`."""
-        data, count = b"".join(self._aside), len(self._aside)
-        self._aside.clear()
-        if count >= ASIDE_COUNT_MAX and not self.is_held:
-            self.flow.resume_reading()
-        if not data or self.transport.is_closing():
-            return
-        try:
-            self._work_on(data)
-        except Exception as error:  # noqa: BLE001 - as the transport does with what data_received raises
-            log_unexpected(error, "")
-            self.drop()
 
     def _work_on(self, data: bytes) -> None:
         """Feed the parser, unless the head or the pipeline has grown too large."""

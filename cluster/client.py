@@ -51,7 +51,7 @@ from cluster.replica_group import FOLLOWER_READS, TRACKED_WRITES, ReplicaGroup, 
 from cluster.replica_lanes import UNREACHABLE, ReplicaLanes
 from cluster.shard_map import Replica, ShardMap
 from cluster.shard_places import LATE_SHARE, PROBE_PATIENCE_S, Bound, Places, ShardPlaces, UnreachableError
-from cluster.turns import Door
+from cluster.turns import Turnstile
 
 logger = logging.getLogger("rookery.client")
 
@@ -103,7 +103,7 @@ class ClusterClient:
         self._positions = WritePositions()
         self._places = ShardPlaces(follower_reads, time.monotonic)
         self._actor_call_count = 0
-        self._door = Door()  # of the slow path
+        self._turnstile = Turnstile()  # of the slow path
         self._finishing: set[asyncio.Task[None]] = set()  # the event loop holds tasks only weakly
         self._closed = False
 
@@ -355,7 +355,7 @@ class ClusterClient:
                     request.op in self._follower_reads and self._groups[self._target(request)]
                 ):
                     await asyncio.wait([fetch], timeout=max(request.deadline - loop.time(), 0.0))
-            await self._door.enter()
+            await self._turnstile.enter()
             target = self._target(request)
             try:
                 return await self._connect_and_ask(request, target)
@@ -371,7 +371,7 @@ class ClusterClient:
                         error, answer = moved, _NO_ANSWER
                     if answer is not _NO_ANSWER:
                         return answer
-            await self._door.enter()  # all that waited for the same dial have learned now that it has failed
+            await self._turnstile.enter()  # all that waited for the same dial have learned now that it has failed
             if not await self._back_off(attempt, request.deadline):
                 break
             attempt += 1

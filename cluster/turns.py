@@ -7,8 +7,8 @@ together: one at a time would cost a system call and a wake-up each.
 
 Cost: 2 us a piece.
 
-A `Door` is for tasks that go on: many that have waited for the same (a shard that can't be reached) would all go on in
-the turn in which it comes. They pass it a few each turn.
+A `Turnstile` is for tasks that go on: many that have waited for the same (a shard that can't be reached) would all go
+on in the turn in which it comes. They pass it a few each turn.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
 
-PASS_COUNT = 2  # tasks that pass a door in one turn; each goes on for some 0.1 ms
+PASS_COUNT = 2  # tasks that pass a turnstile in one turn; each goes on for some 0.1 ms
 TURN_S = 0.000_2  # pieces are begun in one turn; a home read waits no longer, beside the last of them
 
 
@@ -56,7 +56,7 @@ class Turns:
                 asyncio.get_running_loop().call_soon(self._next)
 
 
-class Door:
+class Turnstile:
     """Where tasks pass in the order of their coming, PASS_COUNT each turn of the loop."""
 
     def __init__(self) -> None:

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from api import fair_turns
 from api.fair_turns import FairTurns
 from api.heads import bearer_in
-from api.http_protocol import ASIDE_COUNT_MAX, BoundedHttpProtocol
+from api.http_protocol import BoundedHttpProtocol
+from api.patient_connection import ASIDE_COUNT_MAX
 from tests.api.conftest import LiveServer, ServerThread
 from tests.api.test_home_exchange import read_answers
 

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from cluster.turns import PASS_COUNT, Door, Turns
+from cluster.turns import PASS_COUNT, Turns, Turnstile
 
 WHO: ContextVar[str] = ContextVar("WHO", default="nobody")
 
@@ -57,11 +57,11 @@ async def test_each_piece_has_the_context_of_whoever_put_it():
     assert seen == ["ada", "bob", "nobody"]
 
 
-async def test_a_few_tasks_pass_a_door_in_each_turn_in_the_order_of_their_coming():
-    door, passed = Door(), list[int]()
+async def test_a_few_tasks_pass_a_turnstile_in_each_turn_in_the_order_of_their_coming():
+    turnstile, passed = Turnstile(), list[int]()
 
     async def enter(number: int) -> None:
-        await door.enter()
+        await turnstile.enter()
         passed.append(number)
 
     tasks = [asyncio.create_task(enter(number)) for number in range(5 * PASS_COUNT)]
@@ -72,4 +72,4 @@ async def test_a_few_tasks_pass_a_door_in_each_turn_in_the_order_of_their_coming
         counts.append(len(passed))
     assert max(after - before for before, after in zip([0, *counts], counts, strict=False)) <= PASS_COUNT
     assert passed == [0, *range(2, len(tasks))]
-    await asyncio.wait_for(door.enter(), 60)
+    await asyncio.wait_for(turnstile.enter(), 60)
