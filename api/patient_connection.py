@@ -1,7 +1,7 @@
 """A connection whose bytes may have to wait for a turn of the event loop: `fair_turns.py`.
 
     transport --data_received--> is there room, or does he show a known token? --yes--> _work_on (`http_protocol.py`)
-                                                                               --no---> put aside --take_turn--> _work_on
+                                       no --> put aside --take_turn--> _work_on
 
 Rules of this file
 - What has come is worked on in the order in which it came: while something waits, what comes later waits behind it.
