@@ -29,7 +29,6 @@ from actors.backup_source import OPERATIONS as BACKUP
 from actors.backup_source import BackupSource
 from actors.commits import Commits
 from actors.core import limits, warm
-from actors.core.arguments import id_list
 from actors.core.deliveries import PIECE_FOLLOWERS
 from actors.core.errors import FrozenError, InvalidError, MalformedError, MovedError, OverloadedError, RookeryError
 from actors.core.features import HIDING, READS, WRITES
@@ -48,6 +47,7 @@ from actors.replication import Replication
 from actors.search_requests import OPERATIONS as SEARCH
 from actors.search_requests import make_search
 from actors.storage import Storage, failure_file, open_storage, shard_directory
+from actors.touches import Touches
 from cluster import spare_workers
 from cluster.code_on_disk import require_current
 from cluster.connect import router_handle
@@ -76,7 +76,6 @@ SPARE_STAGGER_S = 0.5  # between the looks of two shards, so that the later one 
 ROUTER_ANSWER_S = 2.0  # one call to the router
 STOP_PATIENCE_S = 5.0  # that a clean stop waits for followers to have everything
 WALK_S = 300.0  # that a walk over the whole state may hold the loop: some seconds for a million accounts
-TOUCHED_MAX = 100_000  # accounts in one message of who has read
 REJOIN_S = 0.5  # between attempts to reach the router while it restarts
 
 
@@ -116,6 +115,7 @@ class ShardActor:
             self.commits, self.metrics, self.settings.cluster.namespace, lambda: self.replication.leads
         )
         self.homes = HomeRequests(self.commits, self.exchange, self.metrics)
+        self.touches = Touches(self.commits, self.exchange)
         self.search = make_search(
             self.settings.search, self.commits, self.replica.lookups, storage.directory / "search"
         )
@@ -376,10 +376,7 @@ class ShardActor:
             else:
                 raise InvalidError(f"at takes a read, not {inner[:40]!r}")
         elif op == "touched":
-            if len(request.args) != 1:
-                raise MalformedError("touched takes one list of accounts")
-            accounts = id_list(request.args[0], TOUCHED_MAX, "accounts")
-            self.replica.touched.update(a for a in accounts if a in self.state.people.row_of)
+            self.touches.take(request.args)
             request.reply(True)
         elif op == "status":
             request.reply(self.status())
@@ -484,24 +481,14 @@ class ShardActor:
             if self.replication.leads and not self.state.frozen:
                 if now_ms // limits.DAY_MS > self.state.day:
                     self.commits.run(["tick", now_ms])
-                if self.replica.touched:
-                    touched, self.replica.touched = self.replica.touched, set()
-                    self.commits.run(["touch", sorted(touched.intersection(self.state.people.row_of))])
-            elif self.replica.touched and not self.replication.leads:
-                await self._tell_touched()
+                self.touches.journal(now_ms)
+            elif not self.replication.leads:
+                await self.touches.tell(TICK_S)
             self.replication.tend()
             if not self._tidying:
                 self._tidy_step()
             interval_s = self.settings.checkpoint.interval_s
             self.commits.tend(storage.segment_records_max, storage.segment_bytes_max, interval_s)
-
-    async def _tell_touched(self) -> None:
-        """Tell the primary who has read here today; whoever it doesn't hear of now reads again."""
-        touched, self.replica.touched = sorted(self.replica.touched)[:TOUCHED_MAX], set()
-        try:
-            await self.exchange.ask(self.shard, "touched", [touched], TICK_S)
-        except (RayError, TimeoutError, ValueError) as error:
-            self.log.info("the primary was not told who read", count=len(touched), reason=type(error).__name__)
 
     async def _export(self) -> None:
         """Hand the figures to Ray's metrics every so often."""

@@ -46,6 +46,7 @@ NOT_CACHES = {
         cluster/watchdog: _silences; actors/api_workers: _starts; actors/exchange: _peers _send_soon;
         actors/replication: _links _holds _recent; actors/searching: facts; actors/trends_actor: _heard _lists;
         actors/core/replication: acked _unwanted; actors/core/replica: touched; actors/core/snapshot: _stored_outbox;
+        actors/core/lookups: used_tokens;
         actors/core/parts: _new; cluster/code_on_disk: loaded; actors/shard_actor: prepare; actors/core/moving: accounts
     """,
     "a tool's, with the files that it is given": "cluster/http_loading: who; cluster/storm: _busy",

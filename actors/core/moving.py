@@ -367,7 +367,7 @@ def _take_account(
     relations: list[list[int]],
     likes: list[int],
 ) -> None:
-    account, people = Account(*fields), state.people
+    account, people = Account.from_row(fields), state.people
     row = people.away.get(account.account_id)
     if row is None:
         row = people.add(account, away=True)

@@ -58,10 +58,14 @@ class PartCheck:
         return found
 
     def _account(self, fields: Any, day: Any, pulled: Any, relations: Any, likes: Any) -> None:
-        account = Account(*arguments.listed(fields, len(Account.__slots__), "account"))
+        account = Account.from_row(arguments.listed(fields, len(Account.__slots__), "account"))
         self._new.add(self._expected(account.account_id))
         tokens = list(account.tokens)
         arguments.registration([account.username, account.account_id, "", "", account.password_hash, tokens])
+        for facts in account.token_facts.values():
+            arguments.token_name(facts.name)
+            for at_ms in (facts.made_ms, facts.used_ms):
+                arguments.whole(at_ms, 0, ids.ID_MAX, "token")
         arguments.whole(account.created_ms, 0, ids.ID_MAX, "created_ms")
         arguments.profile({name: getattr(account, name) for name in PROFILE_FIELDS})
         arguments.whole(day, 0, ids.ID_MAX, "day")

@@ -11,19 +11,45 @@ Costs: about 600 bytes an account, most of it the Python strings of its profile.
 
 from __future__ import annotations
 
+import hashlib
 import heapq
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from actors.core import limits
 
+FIRST_FIELDS: Final = 11  # of a packed account: all that there were before level 1
+TOKEN_ID_BYTES: Final = 8  # of what a token is called in lists: tokens of one account are at most 32
+
+
+class TokenFacts(NamedTuple):
+    """What is known of a token. made_ms, used_ms: Unix ms, 0 where nobody knows; used_ms is coarse (`logins.py`)."""
+
+    name: str = ""
+    made_ms: int = 0
+    used_ms: int = 0
+
+
+UNKNOWN: Final = TokenFacts()
+
+
+def token_id(secret_hash: bytes) -> str:
+    """Return what a token is called where its hash isn't to be shown: 16 hexadecimal digits."""
+    return hashlib.sha256(b"token " + secret_hash).hexdigest()[: 2 * TOKEN_ID_BYTES]
+
 
 @dataclass(slots=True)
 class Account:
-    """One account's cold data. tokens: SHA-256 of each secret, oldest first."""
+    """One account's cold data. tokens: SHA-256 of each secret, oldest first; token_facts: of those of which some are
+    known.
+
+    As a packed row it is as wide as it must be: what was added later is left out where there is nothing of it, so rows
+    of older versions are rows of this one.
+    """
 
     account_id: int
     username: str
@@ -36,10 +62,28 @@ class Account:
     fields: list[list[str]] = field(default_factory=list)
     password_hash: str | None = None
     tokens: list[bytes] = field(default_factory=list)
+    token_facts: dict[bytes, TokenFacts] = field(default_factory=dict)
 
     def to_row(self) -> list[Any]:
-        """Return the fields in order, for packing."""
-        return [getattr(self, name) for name in self.__slots__]
+        """Return the fields in order, for packing; facts of tokens in the tokens' order, None for unknown ones."""
+        row = [getattr(self, name) for name in self.__slots__[:FIRST_FIELDS]]
+        if self.token_facts:
+            known = (self.token_facts.get(token) for token in self.tokens)
+            row.append([None if facts is None else list(facts) for facts in known])
+        return row
+
+    @classmethod
+    def from_row(cls, row: Iterable[Any]) -> Self:
+        """Make an account of what `to_row` returned, in this version or an older one. Raises TypeError, ValueError."""
+        fields = list(row)
+        account, later = cls(*fields[:FIRST_FIELDS]), fields[FIRST_FIELDS:]
+        if later:
+            (facts,) = later
+            if not all(type(known) is list for known in [facts, *(each for each in facts if each is not None)]):
+                raise ValueError("what is known of tokens is a list of lists")
+            pairs = zip(account.tokens, facts, strict=True)
+            account.token_facts = {token: TokenFacts(*known) for token, known in pairs if known is not None}
+        return account
 
 
 NOBODY = Account(0, "", 0)  # whose row is free
@@ -142,6 +186,7 @@ class People:
         if secret_hash not in account.tokens:
             return False
         account.tokens.remove(secret_hash)
+        account.token_facts.pop(secret_hash, None)
         if self.token_owner.get(secret_hash) == account.account_id:
             del self.token_owner[secret_hash]
         return True
@@ -157,4 +202,6 @@ class People:
         for account in self.accounts:
             if len(account.tokens) > limits.TOKENS_PER_ACCOUNT_MAX:
                 problems.append(f"account {account.account_id} has {len(account.tokens)} tokens")
+            if not account.token_facts.keys() <= set(account.tokens):
+                problems.append(f"account {account.account_id} knows something of tokens that it doesn't have")
         return problems

@@ -87,7 +87,7 @@ def _restore_accounts(state: ShardState, accounts: Columns, t: dict[str, Columns
     loaded = []
     for row, i in zip(rows, order.tolist(), strict=True):
         fields, (awake[row], last_read[row], wake_number, shards, pulled) = unpack(accounts["data"][i])
-        account = Account(*fields)
+        account = Account.from_row(fields)
         loaded.append(account)
         if wake_number:
             state.waking[account.account_id] = (wake_number, set(shards))

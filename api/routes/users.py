@@ -1,4 +1,4 @@
-"""Who may come in: register, log in, log out; change a password, end all log-ins."""
+"""Who may come in: register, log in, log out; change a password, see log-ins and end them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from starlette.responses import Response
 
 from actors.core.errors import ConflictError, ForbiddenError, OverloadedError, UnauthorizedError
 from actors.core.ids import ID_MAX, bucket_of_account, bucket_of_name, buckets_of_accounts
+from actors.core.people import token_id
+from actors.core.render import created_at
+from actors.core.terms import FULL_FROM_LEVEL
 from api import fields, limits
 from api.auth import make_token, parse_token
 from api.inputs import Inputs
+from api.levels import require_level
 from api.login_attempts import Attempt
 from api.models import (
     EndLoginsRequest,
@@ -20,10 +24,12 @@ from api.models import (
     LoggedOut,
     LoginRequest,
     LoginsEnded,
+    OnlyToken,
     PasswordChanged,
     PasswordRequest,
     Registered,
     RegisterRequest,
+    TokenList,
     WithToken,
 )
 from api.openapi import errors, operation, path_id
@@ -37,6 +43,10 @@ router = APIRouter(tags=["accounts"])
 _DRAW_COUNT = 4_096  # four ids a bucket: one draw misses once in 55 times, and takes 60 us
 _TRIES = 3  # a log-in whose password hash is replaced meanwhile looks at the new one
 _USER_ID = path_id("user_id", "Who acts; must be the token's account")
+_TOKEN_ID = {
+    "name": "token_id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+    "description": "What the list of log-ins calls it", "example": "5feceb66ffc86f38",
+}  # fmt: skip
 _KEEP_OWN = {
     "name": "keep_own", "in": "query", "schema": {"type": "boolean", "default": False},
     "description": "Leave the token that this request carries; may be in the body, too",
@@ -73,10 +83,11 @@ async def register(request: Request) -> Response:
     bucket = bucket_of_name(username)
     account_id = draw_account_id(bucket)
     token, secret_hash = make_token(account_id)
+    name = _name_of_token(inputs)
     address = services.limiter.address_of(request.scope)
     password_hash = await services.passwords.hash(password, Asker(address, username.lower()))
     account_id = await services.ask_bucket(
-        bucket, "register", [username, account_id, display_name, bio, password_hash, [secret_hash]]
+        bucket, "register", [username, account_id, display_name, bio, password_hash, [secret_hash], *name]
     )
     services.logins.remember(username.lower(), address)
     names = {"username": username, "display_name": display_name, "bio": bio}
@@ -96,8 +107,9 @@ async def login(request: Request) -> Response:
     services = inputs.services
     username = fields.clean_text(fields.required(inputs.body, "username"), "username", limits.TOKEN_CHARS_MAX)
     password = fields.tried_password(fields.required(inputs.body, "password"))
+    name = _name_of_token(inputs)
     with services.logins.begin(services.limiter.address_of(request.scope), username) as attempt:
-        account_id, token = await _log_in(services, username, password, attempt)
+        account_id, token = await _log_in(services, username, password, attempt, name)
     return secret_value({"user_id": str(account_id), "username": username, "auth_token": token})
 
 
@@ -137,7 +149,7 @@ async def change_password(request: Request) -> Response:
     _, username, _ = await services.ask_account(account_id, "account")
     password = fields.tried_password(fields.required(body, "password"))
     new_password = fields.chosen_password(body, "new_password", username)
-    keeps_tokens = parse_flag(body, "keep_tokens")
+    keeps_tokens, name = parse_flag(body, "keep_tokens"), _name_of_token(inputs)
     with services.logins.begin(services.limiter.address_of(request.scope), username) as attempt:
         (encoded,) = await services.ask_account(account_id, "credentials")
         if not await services.passwords.matches(encoded, password, attempt.asker):
@@ -147,7 +159,9 @@ async def change_password(request: Request) -> Response:
         password_hash = await services.passwords.hash(new_password, attempt.asker)
     token, secret_hash = (None, None) if keeps_tokens else make_token(account_id)
     kept: list[bytes] | None = None if keeps_tokens else []
-    revoked = await services.ask_account(account_id, "change_password", encoded, password_hash, kept, secret_hash)
+    revoked = await services.ask_account(
+        account_id, "change_password", encoded, password_hash, kept, secret_hash, *name
+    )
     services.auth.drop_token(account_id, None)
     return secret_value({"user_id": str(account_id), "auth_token": token, "revoked": revoked})
 
@@ -171,7 +185,67 @@ async def end_logins(request: Request) -> Response:
     return json_value({"user_id": str(account_id), "revoked": revoked})
 
 
-async def _log_in(services: Services, username: str, password: str, attempt: Attempt) -> tuple[int, str]:
+@router.get(
+    "/{user_id}/tokens",
+    response_model=TokenList,
+    summary="Your log-ins",
+    responses=errors(401, 403, 404),
+    openapi_extra=operation(_USER_ID, token="required"),
+)
+async def list_tokens(request: Request) -> Response:
+    """All tokens of the account: what each was called when it was made, when that was, and when it was last used."""
+    inputs = await Inputs.read(request)
+    services = inputs.services
+    account_id = await inputs.actor(inputs.path_id("user_id"))
+    require_level(services)
+    own = "" if inputs.token is None else token_id(parse_token(inputs.token).secret_hash)
+    rows = await services.ask_account(account_id, "tokens")
+    return json_value(
+        {
+            "tokens": [
+                {
+                    "id": name_of_token, "name": name, "created_at": _time_or_none(made_ms),
+                    "last_used_at": _time_or_none(used_ms), "current": name_of_token == own,
+                }
+                for name_of_token, name, made_ms, used_ms in rows
+            ]
+        }
+    )  # fmt: skip
+
+
+@router.delete(
+    "/{user_id}/tokens/{token_id}",
+    response_model=LoggedOut,
+    summary="End one log-in",
+    responses=errors(401, 403, 404, body=True),
+    openapi_extra=operation(_USER_ID, _TOKEN_ID, model=OnlyToken, token="required", body_required=False),
+)
+async def end_login(request: Request) -> Response:
+    """Revoke one token of the account, as its list calls it, everywhere and at once; it may be the one of this
+    request."""
+    inputs = await Inputs.read(request)
+    services = inputs.services
+    account_id = await inputs.actor(inputs.path_id("user_id"))
+    require_level(services)
+    named = fields.clean_text(inputs.request.path_params["token_id"], "token_id", limits.TOKEN_CHARS_MAX)
+    secret_hash = await services.ask_account(account_id, "end_token", named)
+    services.auth.drop_token(account_id, secret_hash)
+    return json_value({"revoked": True})
+
+
+def _name_of_token(inputs: Inputs) -> list[str]:
+    """Return what the client calls the token that it is about to get, or nothing while older shards are about."""
+    name = fields.clean_token_name(inputs.body.get("token_name"))
+    return [name] if inputs.services.cluster.level >= FULL_FROM_LEVEL else []
+
+
+def _time_or_none(ms: int) -> str | None:
+    return created_at(ms) if ms else None
+
+
+async def _log_in(
+    services: Services, username: str, password: str, attempt: Attempt, name: list[str]
+) -> tuple[int, str]:
     """Return the account and a fresh token of it. Raises UnauthorizedError if the password isn't right.
 
     The shard gives a token only while the password is the one that was looked at here. If its hash was made anew
@@ -186,7 +260,7 @@ async def _log_in(services: Services, username: str, password: str, attempt: Att
         services.limiter.check_account(account_id, True)
         token, secret_hash = make_token(account_id)
         try:
-            await services.ask_account(account_id, "login_token", secret_hash, encoded)
+            await services.ask_account(account_id, "login_token", secret_hash, encoded, *name)
         except ConflictError:
             continue
         attempt.right()

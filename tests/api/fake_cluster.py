@@ -26,6 +26,7 @@ from actors.core.errors import (
 )
 from actors.core.ids import bucket_of_account, bucket_of_name, bucket_of_tweet, make_tweet_id, ms_of_tweet
 from actors.core.levels import LEVEL
+from actors.core.people import token_id
 from tests.api.fake_search import FakeSearches
 
 PUBLIC, FOLLOWERS, DIRECT = 0, 1, 2
@@ -41,6 +42,7 @@ class FakeAccount:
     bio: str
     password_hash: str | None
     tokens: set[bytes]
+    token_facts: dict[bytes, tuple[str, int]] = field(default_factory=dict)
     location: str = ""
     url: str = ""
     avatar: str = ""
@@ -195,11 +197,15 @@ class FakeCluster(TrendsAndSends, FakeSearches):
             raise NotFoundError(f"account {account_id} does not exist", "user_id")
         return self.accounts[account_id]
 
-    def do_register(self, name: str, account_id: int, display: str, bio: str, hashed: str, tokens: list[bytes]) -> int:
+    def do_register(
+        self, name: str, account_id: int, display: str, bio: str, hashed: str, tokens: list[bytes], *token_name: str
+    ) -> int:
         if name.lower() in self.names:
             raise ConflictError(f"the user name {name} is taken", "username")
         self.names[name.lower()] = account_id
         self.accounts[account_id] = FakeAccount(account_id, name, display, bio, hashed, set(tokens))
+        for secret_hash in tokens:
+            self._note_token(account_id, secret_hash, *token_name)
         return account_id
 
     def do_names(self, names: list[str]) -> list[int]:
@@ -213,10 +219,26 @@ class FakeCluster(TrendsAndSends, FakeSearches):
             raise UnauthorizedError("unknown token")
         return True
 
-    def do_login_token(self, account_id: int, secret_hash: bytes, *seen: str) -> bool:
-        if seen and seen != (self._account(account_id).password_hash,):
+    def _note_token(self, account_id: int, secret_hash: bytes, name: str = "") -> None:
+        self._account(account_id).token_facts[secret_hash] = (name, next(self._ms))
+
+    def do_tokens(self, account_id: int) -> list[list[Any]]:
+        account = self._account(account_id)
+        newest_first = reversed(account.token_facts.items())
+        return [[token_id(token), *known, 0] for token, known in newest_first if token in account.tokens]
+
+    def do_end_token(self, account_id: int, named: str) -> bytes:
+        for secret_hash in self._account(account_id).tokens:
+            if token_id(secret_hash) == named:
+                self.do_revoke_token(account_id, secret_hash)
+                return secret_hash
+        raise NotFoundError(f"no token {named}", "token_id")
+
+    def do_login_token(self, account_id: int, secret_hash: bytes, seen: str | None = None, name: str = "") -> bool:
+        if seen is not None and seen != self._account(account_id).password_hash:
             raise ConflictError("another password meanwhile")
         self._account(account_id).tokens.add(secret_hash)
+        self._note_token(account_id, secret_hash, name)
         return True
 
     def do_revoke_tokens(self, account_id: int, kept: list[bytes]) -> int:
@@ -228,7 +250,7 @@ class FakeCluster(TrendsAndSends, FakeSearches):
         return count
 
     def do_change_password(
-        self, account_id: int, seen: str, hashed: str, kept: list[bytes] | None, fresh: bytes | None
+        self, account_id: int, seen: str, hashed: str, kept: list[bytes] | None, fresh: bytes | None, name: str = ""
     ) -> int:
         if self._account(account_id).password_hash != seen:
             raise ConflictError("another password meanwhile")
@@ -236,6 +258,7 @@ class FakeCluster(TrendsAndSends, FakeSearches):
         count = 0 if kept is None else self.do_revoke_tokens(account_id, kept)
         if fresh is not None:
             self._account(account_id).tokens.add(fresh)
+            self._note_token(account_id, fresh, name)
         return count
 
     def do_revoke_token(self, account_id: int, secret_hash: bytes) -> bool:

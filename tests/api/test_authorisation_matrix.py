@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from actors.core.ids import bucket_of_account, bucket_of_tweet
+from actors.core.people import token_id
 from api.app import create_app
 from api.auth import make_token, parse_token
 from api.settings import ApiSettings
@@ -106,6 +107,7 @@ class World:
         return {
             "user_id": NOBODY_ID if is_missing else self.ids[whose],
             "tweet_id": self.missing_tweet if is_missing else self.tweets[whose],
+            "token_id": token_id(parse_token(self.tokens["owner"]).secret_hash),
             "id": self.ids["target"], "hashtag": "hello", "username": "owner", "free_name": next(self._names),
         }  # fmt: skip
 

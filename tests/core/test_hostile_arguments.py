@@ -14,6 +14,7 @@ from actors.core import ids
 from actors.core.entries import pack
 from actors.core.errors import InvalidError, MovedError, RookeryError, UnauthorizedError
 from actors.core.features import READS, WRITES
+from actors.core.people import token_id
 from actors.core.replica import Replica
 from actors.core.verify import check, digest
 from tests.core.harness import NOW_MS, Shards, memory_store, packed_original
@@ -21,7 +22,7 @@ from tests.core.harness import NOW_MS, Shards, memory_store, packed_original
 BASE = Shards()
 HERE = [BASE.account_on(0, i) for i in range(3)]
 THERE = [BASE.account_on(1, i) for i in range(2)]
-BASE.do("register", f"user{HERE[0]}", HERE[0], "", "", "old hash", [])
+BASE.do("register", f"user{HERE[0]}", HERE[0], "", "", "old hash", [b"x"], "phone")
 BASE.register(*HERE[1:], *THERE)
 for one in HERE:
     for other in (*HERE, *THERE):
@@ -92,6 +93,7 @@ def spoilt(draw, fitting):
     return args
 
 
+TOKEN_ID = st.sampled_from([token_id(b"x")])
 FACTS = st.none() | st.tuples(IDS, IDS).map(list)
 SHORT = st.binary(max_size=3)
 LISTED = st.tuples(TWEET, ACCOUNT, COUNT, COUNT, FACTS)
@@ -103,7 +105,8 @@ FITTING = {
         ACCOUNT, st.text(max_size=9), st.text(max_size=9), st.none() | st.lists(st.binary(), max_size=3),
         st.none() | st.binary(),
     ),
-    "revoke_token": st.tuples(ACCOUNT, st.binary()), "update_profile": st.tuples(ACCOUNT, PROFILE), "post": POST,
+    "revoke_token": st.tuples(ACCOUNT, st.binary()), "end_token": st.tuples(ACCOUNT, TOKEN_ID | WORDS),
+    "tokens": st.tuples(ACCOUNT), "update_profile": st.tuples(ACCOUNT, PROFILE), "post": POST,
     "post_many": rows(POST), "delete": st.tuples(TWEET, ACCOUNT, FACTS), "like": st.tuples(ACCOUNT, TWEET),
     "unlike": st.tuples(ACCOUNT, TWEET), "repost": st.tuples(ACCOUNT, ENTRY), "unrepost": st.tuples(ACCOUNT, TWEET),
     "follow_many": st.tuples(IDS, IDS),
@@ -130,9 +133,12 @@ for name in ("followers", "following"):
 
 
 TYPICAL = {
-    "register": [BASE.name_on(0), 500, "Ada", "bio", "hash", [b"x"]], "login_token": [HERE[0], b"x"],
+    "register": [BASE.name_on(0), 500, "Ada", "bio", "hash", [b"x"], "tablet"],
+    "login_token": [HERE[0], b"y", "old hash", "phone"],
     "register_many": [[[BASE.name_on(0), 500, "Ada", "bio", "hash", [b"x"]]]], "revoke_token": [HERE[0], b"x"],
-    "revoke_tokens": [HERE[0], [b"kept"]], "change_password": [HERE[0], "old hash", "new hash", [b"kept"], b"fresh"],
+    "end_token": [HERE[0], token_id(b"x")],
+    "revoke_tokens": [HERE[0], [b"kept"]],
+    "change_password": [HERE[0], "old hash", "new hash", [b"kept"], b"fresh", "x"],
     "update_profile": [HERE[0], {"bio": "x", "fields": [["a", "b"]]}], "delete": [TWEETS[0], HERE[0], [b"", b""]],
     "post": [HERE[0], "x", 0, TWEETS[0], HERE[0], b"", [1], [THERE[0]], b"key"], "like": [HERE[0], TWEETS[1]],
     "post_many": [[[HERE[0], "x", 0, TWEETS[0], HERE[0], b"", [1], [THERE[0]], b"key"]]],
