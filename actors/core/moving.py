@@ -272,8 +272,8 @@ class Outgoing:
 
     def _shelf(self, kind: Kind, owner: int) -> Iterator[tuple[list[Any], int]]:
         """Yield a shelf in pieces, one at least: an empty one may have been given fuller."""
-        if self.state.level < FULL_FROM_LEVEL:
-            return
+        if self.state.level < FULL_FROM_LEVEL and kind is LIKE:
+            return  # these are in the account's item
         begin = 0
         while True:
             keys, stamps = self.state.shelves.view(kind, owner)

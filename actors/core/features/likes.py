@@ -39,7 +39,7 @@ def on_liked(state: ShardState, source: int, account_id: int, tweet_id: int, ste
     if not counts.count(state, tweet_id, "likes", step):
         if step > 0:
             state.tell(source, TWEET_GONE, account_id, tweet_id, at_ms)
-    elif state.level >= LIKER.from_level:
+    elif state.level >= LIKER.from_level or at_ms:  # whoever says when has risen already, and won't tell it again
         if step > 0:
             state.shelves.put(LIKER, tweet_id, account_id, at_ms)
         else:
