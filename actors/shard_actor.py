@@ -39,6 +39,7 @@ from actors.garbage import collect_seldom
 from actors.handover import Handover
 from actors.home_requests import HomeRequests
 from actors.lane_listening import listen
+from actors.leavings import Leavings
 from actors.metrics import RayExporter, ShardMetrics
 from actors.moves import OPERATIONS as MOVES
 from actors.moves import Moves
@@ -111,6 +112,7 @@ class ShardActor:
         self.backup = BackupSource(self.commits, storage, self.replication)
         mailbox_max = self.settings.limits.mailbox_max
         self.moves = Moves(self.commits, lambda: self.replication.leads, self.handle, mailbox_max)
+        self.leavings = Leavings(self.commits, lambda: self.replication.leads)
         self.exchange = Exchange(
             self.commits, self.metrics, self.settings.cluster.namespace, lambda: self.replication.leads
         )
@@ -225,6 +227,7 @@ class ShardActor:
             self.commits.run(["tick", max(int(time.time() * 1000), self.state.day * limits.DAY_MS)])
         self.exchange.start()
         self.exchange.wake_senders()
+        self.leavings.look()
 
     def _on_map(self, shard_map: ShardMap) -> None:
         """The cluster's map has changed: API workers fetch it."""
@@ -342,7 +345,7 @@ class ShardActor:
         if self._stopping or waiting >= self.settings.limits.mailbox_max:
             raise OverloadedError(f"shard {self.shard} has {waiting} requests waiting", retry_after_s=1.0)
         body = self.commits.write(op, args, int(time.time() * 1000))
-        if op in HIDING and self.lane is not None:
+        if (args[3] if op == "keyed" else op) in HIDING and self.lane is not None:
             self.lane.push("hidden", 0)
         if tracked and not isinstance(body, RookeryError):
             body = [self.state.position, body]
@@ -423,6 +426,7 @@ class ShardActor:
     def _announce(self) -> None:
         """After a command: large deliveries go on, readers of woken accounts too, API workers forget revoked tokens."""
         self.moves.look()
+        self.leavings.look()
         if self.exchange.shard_count < self.state.shard_count - 1:
             self.exchange.start()
         if self.state.deliveries.backlog and not self._delivering:

@@ -37,6 +37,7 @@ def run_seeds(first: int, count: int, steps: int, out: Console, err: Console) ->
                 work = simulation.run(seed, steps)
                 simulation.verify(work)
                 simulation.check_counts(work)
+                simulation.check_nothing_is_left(work)
                 work.sim.check()
                 simulation.verify(work)
             except Exception as error:  # noqa: BLE001  whatever broke is the finding

@@ -229,6 +229,13 @@ class LoginsEnded(BaseModel):
     revoked: int = Field(ge=0, description="How many tokens stopped working")
 
 
+class AccountDeleted(BaseModel):
+    """Nobody finds the account any more."""
+
+    user_id: IdOut
+    deleted: Literal[True]
+
+
 class TokenEntry(BaseModel):
     """One log-in. Times are null where nobody knows: of tokens that were imported, or made before level 1."""
 
@@ -352,6 +359,12 @@ class PasswordRequest(OnlyToken):
     token_name: TokenName | None = Field(default=None, description="What the fresh token is called in lists")
 
 
+class DeleteAccountRequest(OnlyToken):
+    """Going for good, by who knows the password."""
+
+    password: str = Field(max_length=limits.PASSWORD_GIVEN_BYTES_MAX, examples=["correct horse"])
+
+
 class EndLoginsRequest(OnlyToken):
     """Which tokens end."""
 
@@ -401,7 +414,7 @@ class ProfileRequest(OnlyToken):
 
 REQUEST_MODELS: tuple[type[BaseModel], ...] = (
     OnlyToken, WithToken, RegisterRequest, LoginRequest, PasswordRequest, EndLoginsRequest, TweetRequest,
-    ProfileRequest,
+    ProfileRequest, DeleteAccountRequest,
 )  # fmt: skip
 
 

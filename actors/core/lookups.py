@@ -53,7 +53,7 @@ class Lookups:
         if self.state.shard_of_tweet(tweet_id) != self.state.shard:
             raise MovedError(f"tweet {tweet_id} is not on shard {self.state.shard}")
         entry = self.state.tweets.get(tweet_id)
-        if entry is None:
+        if entry is None or entry.author_id in self.state.people.leaving:
             raise NotFoundError(f"tweet {tweet_id} does not exist", "tweet_id")
         return entry
 
@@ -165,6 +165,7 @@ class Lookups:
         rings = s.rings.nbytes()
         return {
             "accounts": len(s.people),
+            "leaving": len(s.people.leaving),
             "names": len(s.people.names),
             "tweets": len(s.tweets),
             "edges": s.graph.edge_count,

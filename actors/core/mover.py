@@ -116,8 +116,8 @@ class Mover:
         return nothing(self._outgoing(number).tail())
 
     def _given(self, number: int) -> Prepared:
-        row_of = self.state.people.row_of
-        return nothing(facts(self.state, row_of, [a for a in self._outgoing(number).accounts if a in row_of]))
+        own = self.state.people.own
+        return nothing(facts(self.state, [a for a in self._outgoing(number).accounts if own(a) is not None]))
 
     # ---- taking -----------------------------------------------------------------------------------------------
 
@@ -145,7 +145,7 @@ class Mover:
             raise InvalidError(f"shard {self.state.shard} takes nothing by the number {str(number)[:20]}", "number")
         here = np.fromiter(away, dtype=np.int64, count=len(away))
         arrived = here[mask_of(incoming.buckets)[ids.buckets_of_accounts(here)]].tolist()
-        return nothing(facts(self.state, away, arrived))
+        return nothing(facts(self.state, arrived))
 
     # ---- forgetting -------------------------------------------------------------------------------------------
 

@@ -146,7 +146,7 @@ def _restore_tweets(state: ShardState, accounts: restore_kernels.Numbering, colu
     for row, i in zip(rows[reposts].tolist(), order[reposts].tolist(), strict=True):
         tweet_id, orig_id = int(columns["tweet_id"][i]), int(columns["orig_id"][i])
         state.reposts.setdefault(row, {})[orig_id] = tweet_id
-        if int(columns["author_id"][i]) in state.people.row_of:
+        if state.people.own(int(columns["author_id"][i])) is not None:
             state.reposts_of.setdefault(orig_id, set()).add(tweet_id)
 
 

@@ -1,4 +1,4 @@
-"""Who may come in: register, log in, log out; change a password, see log-ins and end them."""
+"""Who may come in: register, log in, log out; change a password, see log-ins and end them; go for good."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from actors.core.errors import ConflictError, ForbiddenError, OverloadedError, UnauthorizedError
+from actors.core.errors import ConflictError, ForbiddenError, NotFoundError, OverloadedError, UnauthorizedError
 from actors.core.ids import ID_MAX, bucket_of_account, bucket_of_name, buckets_of_accounts
 from actors.core.people import token_id
 from actors.core.render import created_at
@@ -19,6 +19,8 @@ from api.inputs import Inputs
 from api.levels import require_level
 from api.login_attempts import Attempt
 from api.models import (
+    AccountDeleted,
+    DeleteAccountRequest,
     EndLoginsRequest,
     LoggedIn,
     LoggedOut,
@@ -32,7 +34,8 @@ from api.models import (
     TokenList,
     WithToken,
 )
-from api.openapi import errors, operation, path_id
+from api.once import answered_before, write_once
+from api.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
 from api.params import parse_flag
 from api.password_line import Asker
 from api.passwords import Verdict
@@ -51,6 +54,8 @@ _KEEP_OWN = {
     "name": "keep_own", "in": "query", "schema": {"type": "boolean", "default": False},
     "description": "Leave the token that this request carries; may be in the body, too",
 }  # fmt: skip
+TOKEN_WITH_BODY = frozenset(("delete_account",))
+"""Routes whose token isn't judged before the body is there: a repetition is told by the body; its token has ended."""
 _NO_MATCH = "unknown user name or wrong password"
 
 
@@ -185,6 +190,50 @@ async def end_logins(request: Request) -> Response:
     return json_value({"user_id": str(account_id), "revoked": revoked})
 
 
+@router.delete(
+    "/api/v1/users/{user_id}",
+    response_model=AccountDeleted,
+    summary="Delete an account",
+    responses=errors(401, 403, 404, 409, body=True),
+    openapi_extra=operation(_USER_ID, IDEMPOTENCY_KEY, model=DeleteAccountRequest, token="required"),
+)
+async def delete_account(request: Request) -> Response:
+    """Delete the account for good, and all that is of it. Needs the password beside the token. Nobody finds it from the
+    answer on; its tweets, likes, follows and followers go within seconds, of a large account within minutes."""
+    inputs = await Inputs.read(request)
+    services, body = inputs.services, inputs.body
+    user_id = inputs.path_id("user_id")
+    try:
+        account_id = await inputs.actor(user_id)
+    except UnauthorizedError:
+        if not await _was_deleted(inputs, user_id):
+            raise
+        return json_value({"user_id": str(user_id), "deleted": True})
+    services.require_level(FULL_FROM_LEVEL)
+    password = fields.tried_password(fields.required(body, "password"))
+    _, username, _ = await services.ask_account(account_id, "account")
+    with services.logins.begin(services.limiter.address_of(request.scope), username) as attempt:
+        (encoded,) = await services.ask_account(account_id, "credentials")
+        if not await services.passwords.matches(encoded, password, attempt.asker):
+            attempt.wrong()
+            raise ForbiddenError("password is not the one that this account has now", "password")
+        attempt.right()
+    await write_once(inputs, account_id, "delete_account", [account_id, encoded], always=True)
+    services.auth.drop_token(account_id, None)
+    return json_value({"user_id": str(account_id), "deleted": True})
+
+
+async def _was_deleted(inputs: Inputs, user_id: int) -> bool:
+    """Whether this request repeats, by its Idempotency-Key, one that has deleted the account: its tokens went with it.
+
+    Whoever knows the key and the whole body, the password in it, learns no more than that.
+    """
+    try:
+        return bool(await answered_before(inputs, user_id))
+    except (NotFoundError, ConflictError):
+        return False
+
+
 @router.get(
     "/{user_id}/tokens",
     response_model=TokenList,
@@ -278,5 +327,8 @@ async def _credentials_of(services: Services, username: str) -> tuple[int, str |
     if not account_id:
         await services.ask_bucket(bucket, "names", [[username]])  # as many questions as for somebody
         return 0, None
-    (encoded,) = await services.ask_account(account_id, "credentials")
+    try:
+        (encoded,) = await services.ask_account(account_id, "credentials")
+    except NotFoundError:  # deleted, and the name's shard has still to hear of it
+        return 0, None
     return account_id, encoded

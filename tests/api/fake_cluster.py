@@ -241,6 +241,19 @@ class FakeCluster(TrendsAndSends, FakeSearches):
         self._note_token(account_id, secret_hash, name)
         return True
 
+    def do_delete_account(self, account_id: int, seen: str | None = None) -> bool:
+        if seen != self._account(account_id).password_hash:
+            raise ConflictError("another password meanwhile")
+        for tweet_id in [t.tweet_id for t in self.tweets.values() if t.author_id == account_id]:
+            self.tweets.pop(tweet_id)
+        for edges in (self.follows, self.blocks, self.mutes, self.likes, self.bookmarks):
+            for pair in [pair for pair in edges if account_id in pair]:
+                edges.pop(pair) if isinstance(edges, dict) else edges.discard(pair)
+        self.names[self.accounts.pop(account_id).username.lower()] = 0
+        if self.on_revoked is not None:
+            self.on_revoked(account_id, None)
+        return True
+
     def do_revoke_tokens(self, account_id: int, kept: list[bytes]) -> int:
         tokens = self._account(account_id).tokens
         count = len(tokens - set(kept))

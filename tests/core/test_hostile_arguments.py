@@ -106,7 +106,8 @@ FITTING = {
         st.none() | st.binary(),
     ),
     "revoke_token": st.tuples(ACCOUNT, st.binary()), "end_token": st.tuples(ACCOUNT, TOKEN_ID | WORDS),
-    "tokens": st.tuples(ACCOUNT), "update_profile": st.tuples(ACCOUNT, PROFILE), "post": POST,
+    "tokens": st.tuples(ACCOUNT), "delete_account": st.tuples(ACCOUNT, st.none() | st.text(max_size=9)),
+    "update_profile": st.tuples(ACCOUNT, PROFILE), "post": POST,
     "post_many": rows(POST), "delete": st.tuples(TWEET, ACCOUNT, FACTS), "like": st.tuples(ACCOUNT, TWEET),
     "unlike": st.tuples(ACCOUNT, TWEET), "repost": st.tuples(ACCOUNT, ENTRY), "unrepost": st.tuples(ACCOUNT, TWEET),
     "follow_many": st.tuples(IDS, IDS),
@@ -125,6 +126,7 @@ FITTING = {
     "likers": LISTED, "reposters": LISTED, "replies": LISTED,
     "bookmark": st.tuples(ACCOUNT, TWEET), "unbookmark": st.tuples(ACCOUNT, TWEET),
     "token": st.tuples(ACCOUNT, st.binary()), "token_owner": st.tuples(st.binary()), "export": st.tuples(COUNT, COUNT),
+    "referred": st.tuples(COUNT, COUNT),
 }  # fmt: skip
 for name in ("follow", "unfollow", "block", "unblock", "mute", "unmute", "profile"):
     FITTING[name] = st.tuples(ACCOUNT, ACCOUNT)
@@ -136,7 +138,7 @@ TYPICAL = {
     "register": [BASE.name_on(0), 500, "Ada", "bio", "hash", [b"x"], "tablet"],
     "login_token": [HERE[0], b"y", "old hash", "phone"],
     "register_many": [[[BASE.name_on(0), 500, "Ada", "bio", "hash", [b"x"]]]], "revoke_token": [HERE[0], b"x"],
-    "end_token": [HERE[0], token_id(b"x")],
+    "end_token": [HERE[0], token_id(b"x")], "delete_account": [HERE[0], "old hash"],
     "revoke_tokens": [HERE[0], [b"kept"]],
     "change_password": [HERE[0], "old hash", "new hash", [b"kept"], b"fresh", "x"],
     "update_profile": [HERE[0], {"bio": "x", "fields": [["a", "b"]]}], "delete": [TWEETS[0], HERE[0], [b"", b""]],
@@ -197,7 +199,7 @@ def rebuilt(shard: int) -> Replica:
 
 def read_everything(replica: Replica) -> None:
     """Render all that a client could see, so that nothing unreadable was stored."""
-    for account_id in HERE:
+    for account_id in set(HERE) & replica.state.people.row_of.keys():  # one may have been deleted
         query = replica.query([account_id, 0, 0, 0, 100])
         if (
             account_id not in replica.state.waking

@@ -8,12 +8,14 @@ import random
 import pytest
 
 from actors.core import ids, limits
-from actors.core.entries import pack
+from actors.core.entries import pack, unpack
 from actors.core.errors import NotFoundError, RookeryError
 from actors.core.facts import read_facts
 from actors.core.features.likes import LIKE
 from actors.core.flags import BLOCK
 from actors.core.levels import LEVEL
+from actors.core.people import NO_LONGER
+from actors.core.terms import Owner
 from cluster import rebalancing
 from tests.sim.cluster import SimCluster
 
@@ -29,6 +31,11 @@ def levels_of(seed: int) -> tuple[int, int]:
     if seed in RARE_ORDERS:
         return 0, -1
     return rng.choice([(0, -1), (0, rng.randrange(200)), (LEVEL, -1)])
+
+
+def deletes_accounts(seed: int) -> bool:
+    """Return whether accounts are deleted in a simulation."""
+    return seed not in RARE_ORDERS and random.Random(seed ^ 0xDE1E7E).random() < 0.5
 
 
 class Workload:
@@ -55,6 +62,8 @@ class Workload:
         self.accounts = [rng.randrange(1, 1 << 40) for _ in range(rng.randrange(3, 14))]
         self.acked_posts: dict[int, int] = {}
         self.deleted: set[int] = set()
+        self.deleting = deletes_accounts(seed)
+        self.gone: list[int] = []  # accounts that were deleted
         self.busy_accounts: set[int] = set()
         self.key = 0
 
@@ -74,12 +83,13 @@ class Workload:
         if not idle:
             sim.step()
             return
-        me, other = rng.choice(idle), rng.choice(self.accounts)
+        me, other = rng.choice(idle), rng.choice([*self.accounts, *self.gone])
         kind = rng.choices(
             ["post", "reply", "batch", "repost", "unrepost", "delete", "follow", "unfollow", "block", "unblock", "mute",
              "unmute", "like", "unlike", "read", "crash", "stall", "depose", "router", "seal", "tick", "counts",
-             "move"],
-            [26, 6, 4, 8, 2, 5, 26, 8, 4, 3, 2, 1, 4, 1, 12, 3, 1, 1, 0.5, 4, 1, 3, 20 * self.moving],
+             "move", "leave"],
+            [26, 6, 4, 8, 2, 5, 26, 8, 4, 3, 2, 1, 4, 1, 12, 3, 1, 1, 0.5, 4, 1, 3, 20 * self.moving,
+             2 * self.deleting],
         )[0]  # fmt: skip
         getattr(self, f"do_{kind}", self.do_relation)(kind, me, other)
 
@@ -96,6 +106,20 @@ class Workload:
     def do_relation(self, kind: str, me: int, other: int) -> None:
         if me != other:
             self.call(me, kind, [me, other])
+
+    def do_leave(self, kind: str, me: int, other: int) -> None:
+        """Delete an account, once, however often it is asked for; some stay, so that there is something to see."""
+        if len(self.accounts) <= 2:
+            return
+
+        def left(body) -> None:
+            assert body is True
+            self.accounts.remove(me)
+            self.gone.append(me)
+
+        self.key += 1
+        key = self.key.to_bytes(8, "big")
+        self.call(me, "keyed", [me, key, b"leave", "delete_account", [me]], left)
 
     def do_post(self, kind: str, me: int, other: int, in_reply_to: int = 0, reply_author: int = 0) -> None:
         self.key += 1
@@ -115,6 +139,7 @@ class Workload:
         owner = self.sim.owner
         shard = owner[ids.bucket_of_account(me)]
         here = [a for a in self.accounts if owner[ids.bucket_of_account(a)] == shard and not self.moving] or [me]
+        here = [me] if self.deleting else here  # a batch is refused as a whole when one of its authors is gone
         rows = []
         for _ in range(self.rng.randrange(8, 14)):
             self.key += 1
@@ -258,7 +283,7 @@ def verify(work: Workload) -> None:
     sim = work.sim
     facts = sim.facts()
     existing = facts.existing()
-    posted = set(work.acked_posts) - work.deleted
+    posted = {t for t, author in work.acked_posts.items() if author not in work.gone} - work.deleted
     assert posted <= existing, f"acknowledged tweets are gone: {sorted(posted - existing)[:3]}"
     originals = {f.tweet_id for fs in facts.tweets_by.values() for f in fs if not f.flags & 2}
     assert originals == posted, f"tweets that nobody was told of: {sorted(originals - posted)[:3]}"
@@ -270,6 +295,31 @@ def verify(work: Workload) -> None:
         expected = facts.home(account_id, length)
         assert sim.home(account_id, length) == expected, f"account {account_id}"
         check_pages(work, account_id, facts.home(account_id, 500))
+
+
+def check_nothing_is_left(work: Workload) -> None:
+    """Of an account that was deleted nothing is anywhere, but its name, held for nobody."""
+    for shard in work.sim.shards:
+        state = shard.replica.state
+        referred = {account_id for account_id in work.gone if state.people.find(account_id) is not None}
+        referred |= set(state.people.token_owner.values()) | set(state.waking) | state.pull_shards.keys()
+        referred |= {account_id for account_id, _ in state.people.names.values()}
+        for arena in (state.graph.following, state.graph.followers):
+            referred |= {other for row in range(state.people.row_count) for other in arena.view(row).tolist()}
+        for kind in state.graph.relations:
+            referred |= {other for others in kind.values() for other in others}
+        for kind in state.shelves.kinds.values():
+            places, keys, _ = state.shelves.marks.dump(kind.number)
+            if kind.owner is Owner.ACCOUNT:
+                referred |= set(state.shelves.owners_of(kind, places).tolist())
+            if kind.key is Owner.ACCOUNT:
+                referred |= set(keys.tolist())
+        for account_id in work.gone:
+            assert account_id not in referred, f"shard {shard.number} has still something of {account_id}"
+            answers = [made for (owner, _), made in state.idempotency.items() if owner == account_id]
+            assert [unpack(made)[1:] for made in answers] in ([], [[b"leave", True]])
+            held = state.people.names.get(f"user{account_id}")
+            assert held in (None, (NO_LONGER, False))
 
 
 def check_pages(work: Workload, account_id: int, everything: list[int]) -> None:
@@ -381,6 +431,7 @@ def test_home_timelines_meet_their_definition_whatever_happens(seed: int) -> Non
         verify(work)
         check_counts(work)
         check_visible(work)
+        check_nothing_is_left(work)
         work.sim.check()
         verify(work)
         check_visible(work)

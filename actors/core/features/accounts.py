@@ -53,8 +53,8 @@ def register(state: ShardState, rows: list[list[Any]], at_ms: int) -> list[int]:
 def on_create_account(state: ShardState, source: int, fields: list[Any], at_ms: int) -> None:
     """Make the account of a held name, unless its id is taken, and tell the name's shard which of the two it was."""
     username, account_id, display_name, bio, password_hash, tokens, *named = fields
-    existing = state.people.get(account_id)
-    if existing is None:
+    existing, is_leaving = state.people.get(account_id), account_id in state.people.leaving
+    if existing is None and not is_leaving:
         kept = list(tokens)[-limits.TOKENS_PER_ACCOUNT_MAX :]
         account = Account(account_id, username, at_ms, display_name, bio, password_hash=password_hash, tokens=kept)
         for name in named:
@@ -64,7 +64,7 @@ def on_create_account(state: ShardState, source: int, fields: list[Any], at_ms: 
         state.changes.accounts.add(row)
         if state.news is not None:
             state.news.account(account_id)
-    settled = existing is None or existing.username == username
+    settled = not is_leaving and (existing is None or existing.username == username)
     shard = int(state.owner[ids.bucket_of_name(username)])
     state.send(shard, ["name_settled", username.lower(), account_id, settled])
 
@@ -102,7 +102,7 @@ def prepare_register(shard: Lookups, now_ms: int, *row: Any) -> Prepared:
     held = shard.state.people.names.get(username.lower())
     if held is not None and held[0] != account_id:
         raise ConflictError(f"the user name {username[:30]!r} is taken; choose another", "username")
-    if held is None and account_id in shard.state.people.row_of:
+    if held is None and shard.state.people.own(account_id) is not None:
         raise ConflictError(f"the account id {account_id} is taken", "user_id")
     return Prepared(["register", [fields], now_ms], lambda result: result[0])
 

@@ -15,8 +15,8 @@ Rules of this file
 - Whether a password is still the one that a caller has looked at is checked before the command is made.
 - A token's name and when it was made are told when it is made, from level 1 on; of older ones nobody knows.
 - A use is noticed where the shard says that a token is right (`Lookups.used_tokens`): an API worker asks again when
-  what it believes has become too old (`token_cache_s`), so a token in use is noticed twice a minute and no request costs
-  anything. It is journaled at most once in TOKEN_USED_EVERY_MS a token, all of a second in one record; a follower
+  what it believes has become too old (`token_cache_s`), so a token in use is noticed twice a minute and no request
+  costs anything. It is journaled at most once in TOKEN_USED_EVERY_MS a token, all of a second in one record; a follower
   tells its leader. What is noticed and not yet journaled when a process dies is lost.
 
 Cost: 1 us a token.
@@ -129,7 +129,7 @@ def prepare_login_token(
     """Give an account a token. seen: the password hash that the caller has compared with, if it was one."""
     row = shard.row(account_id)
     if seen is not None:
-        _check_password(shard, row, seen)
+        check_password(shard, row, seen)
     return Prepared(
         _named(shard, ["login_token", account_id, arguments.secret(secret_hash)], name, now_ms), lambda _: True
     )
@@ -181,11 +181,11 @@ def prepare_change_password(
         arguments.secret(fresh)
     if shard.state.people.accounts[row].password_hash == password_hash:
         return nothing(0)  # the same request again, whose first answer was lost
-    _check_password(shard, row, seen)
+    check_password(shard, row, seen)
     return Prepared(_named(shard, ["change_password", account_id, password_hash, kept, fresh], name, now_ms), same)
 
 
-def _check_password(shard: Lookups, row: int, seen: Any) -> None:
+def check_password(shard: Lookups, row: int, seen: Any) -> None:
     """Refuse what was decided by a password that has been changed meanwhile."""
     account, seen = shard.state.people.accounts[row], arguments.password_hash(seen)
     if account.password_hash != seen:
