@@ -73,8 +73,10 @@ class FollowGraph:
             return False
         self.edge_count -= 1
         if own_id != target:
-            author_row = self.author_row[target]
-            self.on_follower_removed(author_row, self.local_followers.remove(author_row, row))
+            author_row, local = self.author_row[target], self.local_followers
+            is_last = local.pop_if_last(author_row, row)  # so they go, the newest first, when the author is deleted
+            index = int(local.length[author_row]) if is_last else local.remove(author_row, row)
+            self.on_follower_removed(author_row, index)
         return True
 
     def author_rows(self, author_ids: Ints) -> Ints:

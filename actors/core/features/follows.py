@@ -152,7 +152,7 @@ def leave_edges(state: ShardState, account_id: int, row: int, count: int) -> int
 
 def on_followee_left(state: ShardState, source: int, account_id: int, followers: bytes, at_ms: int = 0) -> None:
     """End the follows of an account that is deleted; nobody is told, as its own shard has ended them already."""
-    for follower in int64s(followers).tolist():
+    for follower in int64s(followers)[::-1].tolist():  # the newest first, as at the other end: each is the last one
         row = state.people.own(follower)
         if row is not None and drop_following(state, row, follower, account_id):
             state.rings.purge(row, account_id)
