@@ -203,12 +203,15 @@ async def delete_account(request: Request) -> Response:
     inputs = await Inputs.read(request)
     services, body = inputs.services, inputs.body
     user_id = inputs.path_id("user_id")
+    refusal, account_id = None, 0
     try:
         account_id = await inputs.actor(user_id)
-    except UnauthorizedError:
-        if not await _was_deleted(inputs, user_id):
-            raise
+    except UnauthorizedError as error:
+        refusal = error
+    if await _was_deleted(inputs, user_id):
         return json_value({"user_id": str(user_id), "deleted": True})
+    if refusal is not None:
+        raise refusal
     services.require_level(FULL_FROM_LEVEL)
     password = fields.tried_password(fields.required(body, "password"))
     _, username, _ = await services.ask_account(account_id, "account")

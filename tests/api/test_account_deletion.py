@@ -150,3 +150,14 @@ def test_an_account_is_not_deleted_while_older_shards_are_about(core, ada, anony
     assert_error(delete(ada), 503)
     monkeypatch.undo()
     assert anonymous.get(f"/{ada.user_id}/profile").status_code == 200
+
+
+def test_where_who_acts_is_taken_at_its_word_the_password_is_asked_for_all_the_same(core):
+    with ServerThread({"auth_mode": "open"}, fake=core) as live, httpx.Client(base_url=live.base_url) as http:
+        made = http.post("/api/v1/users", json={"username": f"open_{next(_keys)}", "password": PASSWORD}).json()
+        url, key = f"/api/v1/users/{made['user_id']}", {"Idempotency-Key": "leaving"}
+        assert_error(http.request("DELETE", url, json={"password": "wrong password"}, headers=key), 403, "password")
+        for _ in range(2):
+            reply = http.request("DELETE", url, json={"password": PASSWORD}, headers=key)
+            assert reply.json() == {"user_id": made["user_id"], "deleted": True}
+        assert_error(http.request("DELETE", url, json={"password": PASSWORD}), 404)
