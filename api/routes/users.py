@@ -212,7 +212,7 @@ async def delete_account(request: Request) -> Response:
         return json_value({"user_id": str(user_id), "deleted": True})
     if refusal is not None:
         raise refusal
-    services.require_level(FULL_FROM_LEVEL)
+    require_level(services)
     password = fields.tried_password(fields.required(body, "password"))
     _, username, _ = await services.ask_account(account_id, "account")
     with services.logins.begin(services.limiter.address_of(request.scope), username) as attempt:
