@@ -53,8 +53,8 @@ NOT_CACHES = {
     "the data, bounded by the settings' limits of a shard, or on its way": """
         actors/core/arrivals: number_of mentions; actors/core/deliveries: backlog; actors/core/graph: author_row
         _hidden; actors/core/ids: last; actors/core/news: _tweets _accounts; actors/core/outbox: waiting;
-        actors/core/people: row_of away token_owner names; actors/core/pull_logs: logs; actors/core/state: pull_shards
-        reposts reposts_of waking dirty_counts; actors/core/tweets: slot_of orig mentions private;
+        actors/core/people: row_of away leaving token_owner names; actors/core/pull_logs: logs; actors/core/state:
+        pull_shards reposts reposts_of waking dirty_counts; actors/core/tweets: slot_of orig mentions private;
         actors/core/marks: _places rows; actors/core/papers: _piles; actors/core/due: _times;
         actors/core/postings: _places; actors/search/tags: _pending; actors/search_postings: _unreadable
     """,
