@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from actors.core.people import token_id
 from api.app import create_app
 from api.auth import parse_token
 from api.settings import ApiSettings
@@ -36,8 +37,12 @@ def operations() -> Iterator[tuple[str, str]]:
 OPERATIONS = sorted(operations())
 
 
+DELETION = "/api/v1/users/{user_id}"
+
+
 def url_of(path: str, ada: Any, tweet_id: str) -> str:
-    return path.format(user_id=ada.user_id, id="999", tweet_id=tweet_id)
+    one_log_in = token_id(parse_token(log_in(ada)).secret_hash) if "{token_id}" in path else ""
+    return path.format(user_id=ada.user_id, id="999", tweet_id=tweet_id, token_id=one_log_in)
 
 
 def body_of(path: str, ada: Any) -> dict[str, Any]:
@@ -52,7 +57,8 @@ def body_of(path: str, ada: Any) -> dict[str, Any]:
     if path == "/api/v1/login":
         return {"username": ada.username, "password": PASSWORD}
     own = {"auth_token": ada.token, "user_id": ada.user_id, "status": "hello {world}", "bio": "x"}
-    return {**own, "password": PASSWORD, "new_password": PASSWORD} if path.endswith("/password") else own
+    needs_password = path.endswith("/password") or path == DELETION
+    return {**own, "password": PASSWORD, "new_password": PASSWORD} if needs_password else own
 
 
 ENDS_TOKENS = ("/api/v1/logout", "/{user_id}/tokens", "/{user_id}/password")
@@ -85,11 +91,14 @@ def test_every_route_with_a_body_is_here():
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_a_body_that_begins_as_an_object_is_json_whatever_it_is_called(anonymous, benchmarked, ada, method, path):
+def test_a_body_that_begins_as_an_object_is_json_whatever_it_is_called(
+    anonymous, benchmarked, ada, register, method, path
+):
     http, tweet_id = benchmarked if "wrk2" in path else anonymous, ""
     for label, before in [*((label, b"") for label in LABELS), *((LABELS[0], before) for before in BEFORE)]:
         if path in ENDS_TOKENS:
             ada.token = log_in(ada)
+        ada = register() if path == DELETION else ada
         tweet_id = ada.tweet("x")["tweet_id"] if "{tweet_id}" in path else ""
         content, headers = before + json.dumps(body_of(path, ada)).encode(), {"content-type": label} if label else {}
         reply = http.request(method, url_of(path, ada, tweet_id), content=content, headers=headers)
@@ -154,7 +163,7 @@ def test_what_is_no_object_goes_by_its_content_type(ada):
 
 # ---- no body ------------------------------------------------------------------------------------------------------
 
-NEEDS_ONE = ("/{user_id}/password",)
+NEEDS_ONE = ("/{user_id}/password", DELETION)
 NEEDS_NONE = [(m, p) for m, p in OPERATIONS if ("{" in p or p == "/api/v1/logout") and p not in NEEDS_ONE]
 NOTHING = {"no length": lambda: None, "length 0": lambda: b"", "chunks without one": lambda: iter(())}
 

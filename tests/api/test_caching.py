@@ -74,7 +74,7 @@ def send(http: httpx.Client, method: str, url: str, query: str = "", **more: Any
 @pytest.mark.parametrize(("method", "path", "has_body"), OPERATIONS)
 def test_no_cache_keeps_what_a_token_had_a_part_in(anonymous, ada, bob, method, path, has_body):
     tweet_id = ada.tweet("x")["tweet_id"]
-    path = path.format(user_id=ada.user_id, id=bob.user_id, tweet_id=tweet_id, hashtag="word")
+    path = path.format(user_id=ada.user_id, id=bob.user_id, tweet_id=tweet_id, hashtag="word", token_id="0" * 16)
     right = {"/feed", "/api/v1/home_timeline", "/api/v1/user_timeline"}
     query = f"?user_id={ada.user_id}" if path in right else "?query=word" if "/search" in path else ""
     for token in (ada.token, "rk_nonsense"):
