@@ -13,8 +13,9 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from actors.core.errors import InvalidError, NotFoundError
+from actors.core.errors import InvalidError, NotFoundError, OverloadedError
 from actors.core.ids import ID_MAX, bucket_of_name
+from actors.core.terms import FULL_FROM_LEVEL
 from cluster.client import ClusterClient
 from cluster.loading import BulkLoader
 
@@ -50,6 +51,8 @@ async def find_account(client: ClusterClient, who: str) -> tuple[int, str]:
 
 async def delete_account(client: ClusterClient, account_id: int, username: str, waits: bool) -> Deleted:
     """Delete an account. waits: until nothing of it is left, and no message is under way. Raises what shards raise."""
+    if client.level < FULL_FROM_LEVEL:
+        raise OverloadedError("the cluster is being upgraded; accounts can be deleted once all of it is")
     begin = time.perf_counter()
     key = os.urandom(KEY_BYTES)
     await client.account(account_id, "keyed", key, key, "delete_account", [account_id])

@@ -15,7 +15,7 @@ from actors.core.features.likes import LIKE
 from actors.core.flags import BLOCK
 from actors.core.levels import LEVEL
 from actors.core.people import NO_LONGER
-from actors.core.terms import Owner
+from actors.core.terms import FULL_FROM_LEVEL, Owner
 from cluster import rebalancing
 from tests.sim.cluster import SimCluster
 
@@ -108,8 +108,11 @@ class Workload:
             self.call(me, kind, [me, other])
 
     def do_leave(self, kind: str, me: int, other: int) -> None:
-        """Delete an account, once, however often it is asked for; some stay, so that there is something to see."""
-        if len(self.accounts) <= 2:
+        """Delete an account, once, however often it is asked for; some stay, so that there is something to see.
+
+        As API workers do, only once all shards have risen.
+        """
+        if len(self.accounts) <= 2 or self.sim.router.map.level < FULL_FROM_LEVEL:
             return
 
         def left(body) -> None:

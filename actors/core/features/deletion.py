@@ -10,7 +10,8 @@ Rules of this file
   from the state alone, at whichever shard the account is by then, so it goes on after any crash, election or move.
 - While it is leaving it is like an account that never was: who follows, blocks, mutes or mentions it is answered so.
 - Its name is never given to anybody else: mentions of it, and links to it, would come to mean another person.
-- From level 1 on: what it sends, older processes don't know.
+- From level 1 on: what it sends, older processes don't know. It is asked for only once the map has that level, so all
+  shards: one that has still to rise tells nobody of a mute, which then could be of an account that is gone.
 
 Cost: 10 us, and then the pieces.
 """
