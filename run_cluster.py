@@ -408,6 +408,32 @@ def restore(
 
 
 @app.command()
+def delete(
+    account: Annotated[str, typer.Argument(help="Its id, or its user name with or without an @.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    wait: Annotated[bool, typer.Option(help="Wait until nothing of it is left.")] = True,
+    data: DataOption = None,
+    address: AddressOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete an account for good, without its password; all that is of it goes. Its name is given to nobody else."""
+    cluster = joined(data, address)
+    from actors import bulk
+
+    def confirm(whose: str) -> None:
+        if not yes:
+            typer.confirm(f"delete {whose}, and all that is of it? This can't be undone", abort=True, err=True)
+
+    with reporting():
+        deleted = asyncio.run(bulk.delete_account(cluster.namespace, account, confirm, wait))
+    if as_json:
+        print_json({"user_id": str(deleted.account_id), "username": deleted.username, "seconds": deleted.seconds})
+    else:
+        left = f"; nothing was left of it after {deleted.seconds:.1f} s" if wait else ""
+        out.print(f"account {deleted.account_id}, @{deleted.username}, is deleted{left}", highlight=False)
+
+
+@app.command()
 def storm(
     operations: Annotated[int, typer.Option(min=1, help="Writes to make.")] = 20_000,
     seed: SeedOption = 0,

@@ -31,6 +31,7 @@ from api.entities import Entities, find_entities, pack_entities
 from api.passwords import Passwords
 from api.settings import PasswordSettings
 from api.texts import is_blank
+from cluster import deleting
 from cluster.checking import (
     SHOWN_COUNT,
     Outcome,
@@ -39,12 +40,14 @@ from cluster.checking import (
     check_homes,
     check_input_edges,
     check_input_tweets,
+    check_references,
     check_shards,
     lane_page,
     read_facts,
 )
 from cluster.client import ClusterClient
 from cluster.connect import local_node_id, open_client, router_handle
+from cluster.deleting import Deleted, find_account
 from cluster.http_api import HttpApi
 from cluster.http_loading import HttpInput, HttpLoader, tokens_of
 from cluster.input_files import Edges, ImportedAccount, TextLine, read_accounts, read_edges, read_texts
@@ -213,6 +216,7 @@ async def check_running(namespace: str, length: int, options: CheckOptions, cons
         with Bars(console) as bars:
             facts = await read_facts(client, bars.start("facts", accounts))
             await check_edges(client, facts, outcome, bars.start("edges", accounts))
+            await check_references(client, facts, outcome)
             edge_count = sum(len(followees) for followees in facts.following.values())
             if edge_count != outcome.figures["edges"]:
                 outcome.add([f"shards count {outcome.figures['edges']} edges, but export {edge_count}"])
@@ -248,6 +252,17 @@ async def note_writes(loader: BulkLoader, before: list[dict[str, Any]], outcome:
         was, now = (sum(int(s[name]) for s in statuses) for statuses in (before, after))
         if was != now:
             outcome.add([f"{name} went from {was} to {now} during the check: check again when nobody writes"])
+
+
+async def delete_account(namespace: str, who: str, confirm: Callable[[str], None], waits: bool) -> Deleted:
+    """Delete an account of the running cluster. confirm: told whose it is; may raise."""
+
+    async def delete(client: ClusterClient) -> Deleted:
+        account_id, username = await find_account(client, who)
+        confirm(f"account {account_id}, @{username}")
+        return await deleting.delete_account(client, account_id, username, waits)
+
+    return await with_client(namespace, delete)
 
 
 async def with_client(namespace: str, work: Callable[[ClusterClient], Awaitable[T]]) -> T:

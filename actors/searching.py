@@ -425,7 +425,7 @@ class SearchEngine:
         ids = np.fromiter(tweets.slot_of, dtype=np.int64, count=len(tweets.slot_of))
         slots = np.fromiter(tweets.slot_of.values(), dtype=np.int64, count=len(ids))
         facts = {name: tweets.columns[name][slots] for name in _COMPARED}
-        away = np.fromiter(self.state.people.away, dtype=np.int64, count=len(self.state.people.away))
+        away = np.array([*self.state.people.away, *self.state.people.leaving], dtype=np.int64)
         missing, extra, stale = await asyncio.to_thread(_compare_tweets, ids, facts, away, *columns[:3])
         accounts_missing, accounts_extra = await self._compare_accounts(columns[3], columns[4], popularity_as_fed)
         return Comparison(missing, extra, stale, accounts_missing, accounts_extra, len(columns[0]))

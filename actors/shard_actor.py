@@ -29,7 +29,6 @@ from actors.backup_source import OPERATIONS as BACKUP
 from actors.backup_source import BackupSource
 from actors.commits import Commits
 from actors.core import limits, warm
-from actors.core.arguments import id_list
 from actors.core.deliveries import PIECE_FOLLOWERS
 from actors.core.errors import FrozenError, InvalidError, MalformedError, MovedError, OverloadedError, RookeryError
 from actors.core.features import READS, WRITES, hides
@@ -41,6 +40,7 @@ from actors.garbage import collect_seldom
 from actors.handover import Handover
 from actors.home_requests import HomeRequests
 from actors.lane_listening import listen
+from actors.leavings import Leavings
 from actors.metrics import RayExporter, ShardMetrics
 from actors.moves import OPERATIONS as MOVES
 from actors.moves import Moves
@@ -49,6 +49,7 @@ from actors.replication import Replication
 from actors.search_requests import OPERATIONS as SEARCH
 from actors.search_requests import make_search
 from actors.storage import Storage, failure_file, open_storage, shard_directory
+from actors.touches import Touches
 from cluster import spare_workers
 from cluster.code_on_disk import require_current
 from cluster.connect import router_handle
@@ -77,7 +78,6 @@ SPARE_STAGGER_S = 0.5  # between the looks of two shards, so that the later one 
 ROUTER_ANSWER_S = 2.0  # one call to the router
 STOP_PATIENCE_S = 5.0  # that a clean stop waits for followers to have everything
 WALK_S = 300.0  # that a walk over the whole state may hold the loop: some seconds for a million accounts
-TOUCHED_MAX = 100_000  # accounts in one message of who has read
 REJOIN_S = 0.5  # between attempts to reach the router while it restarts
 
 
@@ -113,10 +113,12 @@ class ShardActor:
         self.backup = BackupSource(self.commits, storage, self.replication)
         mailbox_max = self.settings.limits.mailbox_max
         self.moves = Moves(self.commits, lambda: self.replication.leads, self.handle, mailbox_max)
+        self.leavings = Leavings(self.commits, lambda: self.replication.leads)
         self.exchange = Exchange(
             self.commits, self.metrics, self.settings.cluster.namespace, lambda: self.replication.leads
         )
         self.homes = HomeRequests(self.commits, self.exchange, self.metrics)
+        self.touches = Touches(self.commits, self.exchange)
         self.search = make_search(
             self.settings.search, self.commits, self.replica.lookups, storage.directory / "search"
         )
@@ -228,6 +230,7 @@ class ShardActor:
             self.commits.run(["tick", max(int(time.time() * 1000), self.state.day * limits.DAY_MS)])
         self.exchange.start()
         self.exchange.wake_senders()
+        self.leavings.look()
 
     def _on_map(self, shard_map: ShardMap) -> None:
         """The cluster's map has changed: API workers fetch it."""
@@ -379,10 +382,7 @@ class ShardActor:
             else:
                 raise InvalidError(f"at takes a read, not {inner[:40]!r}")
         elif op == "touched":
-            if len(request.args) != 1:
-                raise MalformedError("touched takes one list of accounts")
-            accounts = id_list(request.args[0], TOUCHED_MAX, "accounts")
-            self.replica.touched.update(a for a in accounts if a in self.state.people.row_of)
+            self.touches.take(request.args)
             request.reply(True)
         elif op == "status":
             request.reply(self.status())
@@ -429,6 +429,7 @@ class ShardActor:
     def _announce(self) -> None:
         """After a command: large deliveries go on, readers of woken accounts too, API workers forget revoked tokens."""
         self.moves.look()
+        self.leavings.look()
         if self.exchange.shard_count < self.state.shard_count - 1:
             self.exchange.start()
         if self.state.deliveries.backlog and not self._delivering:
@@ -487,24 +488,14 @@ class ShardActor:
             if self.replication.leads and not self.state.frozen:
                 if now_ms // limits.DAY_MS > self.state.day:
                     self.commits.run(["tick", now_ms])
-                if self.replica.touched:
-                    touched, self.replica.touched = self.replica.touched, set()
-                    self.commits.run(["touch", sorted(touched.intersection(self.state.people.row_of))])
-            elif self.replica.touched and not self.replication.leads:
-                await self._tell_touched()
+                self.touches.journal(now_ms)
+            elif not self.replication.leads:
+                await self.touches.tell(TICK_S)
             self.replication.tend()
             if not self._tidying:
                 self._tidy_step()
             interval_s = self.settings.checkpoint.interval_s
             self.commits.tend(storage.segment_records_max, storage.segment_bytes_max, interval_s)
-
-    async def _tell_touched(self) -> None:
-        """Tell the primary who has read here today; whoever it doesn't hear of now reads again."""
-        touched, self.replica.touched = sorted(self.replica.touched)[:TOUCHED_MAX], set()
-        try:
-            await self.exchange.ask(self.shard, "touched", [touched], TICK_S)
-        except (RayError, TimeoutError, ValueError) as error:
-            self.log.info("the primary was not told who read", count=len(touched), reason=type(error).__name__)
 
     async def _export(self) -> None:
         """Hand the figures to Ray's metrics every so often."""

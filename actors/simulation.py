@@ -38,6 +38,7 @@ def run_seeds(first: int, count: int, steps: int, out: Console, err: Console) ->
                 simulation.verify(work)
                 simulation.check_counts(work)
                 simulation.check_edits(work)
+                simulation.check_nothing_is_left(work)
                 work.sim.check()
                 simulation.verify(work)
             except Exception as error:  # noqa: BLE001  whatever broke is the finding

@@ -101,7 +101,9 @@ def create_app(
     services.token_paths = [
         route.path_regex
         for route in app.routes
-        if isinstance(route, APIRoute) and "security" in (route.openapi_extra or {})
+        if isinstance(route, APIRoute)
+        and "security" in (route.openapi_extra or {})
+        and route.name not in users.TOKEN_WITH_BODY
     ]
     _install_error_mapping(app)
     install_openapi(app)

@@ -63,6 +63,11 @@ def clean_display_name(value: Any) -> str:
     return "" if value is None else clean_text(value, "display_name", limits.DISPLAY_NAME_CHARS_MAX, seen=True)
 
 
+def clean_token_name(value: Any) -> str:
+    """Return what a client calls a log-in, empty for nothing."""
+    return "" if value is None else clean_text(value, "token_name", limits.TOKEN_NAME_CHARS_MAX, seen=True)
+
+
 def clean_bio(value: Any) -> str:
     """Return what an account says of itself, perhaps in several lines; empty for nothing."""
     return "" if value is None else clean_text(value, "bio", limits.BIO_CHARS_MAX, lines=True)

@@ -25,6 +25,7 @@ MENTION_COUNT_MAX: Final = 64  # different accounts in one tweet; the shards' ow
 ANCESTOR_COUNT_MAX: Final = 40  # shown above a tweet: each may be another shard's, and is asked for after the one below
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 128
 TOKEN_CHARS_MAX: Final = 256  # ours have 57; imported ones may be of another make
+TOKEN_NAME_CHARS_MAX: Final = 64  # what a client calls a log-in: "Ada's phone"
 REQUEST_ID_CHARS_MAX: Final = 64  # a longer one from a client is replaced, not refused
 HEAD_BYTES_MAX: Final = 32 * 1024  # of a request: with cookies some 4 KiB; other servers take 8 to 64
 HEADER_COUNT_MAX: Final = 128

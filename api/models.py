@@ -272,6 +272,29 @@ class LoginsEnded(BaseModel):
     revoked: int = Field(ge=0, description="How many tokens stopped working")
 
 
+class AccountDeleted(BaseModel):
+    """Nobody finds the account any more."""
+
+    user_id: IdOut
+    deleted: Literal[True]
+
+
+class TokenEntry(BaseModel):
+    """One log-in. Times are null where nobody knows: of tokens that were imported, or made before level 1."""
+
+    id: str = Field(pattern=r"^[0-9a-f]{16}$", description="Not the token: what to call it when it is to end")
+    name: str = Field(description="As its client called it; empty for nothing")
+    created_at: str | None = Field(examples=["Wed Sep 05 00:37:15 +0000 2012"])
+    last_used_at: str | None = Field(description="To the hour or so; null: not since it was made, as far as is known")
+    current: bool = Field(description="Whether it is the one that this request carries")
+
+
+class TokenList(BaseModel):
+    """All log-ins of an account, the newest first."""
+
+    tokens: list[TokenEntry] = Field(max_length=32)
+
+
 class FollowState(BaseModel):
     """What holds now between the two."""
 
@@ -357,6 +380,9 @@ class WithToken(OnlyToken):
     user_id: IdIn | None = None
 
 
+TokenName = Annotated[str, Field(max_length=limits.TOKEN_NAME_CHARS_MAX, examples=["Ada's phone"])]
+
+
 class RegisterRequest(BaseModel):
     """A new account."""
 
@@ -364,6 +390,7 @@ class RegisterRequest(BaseModel):
     password: Password
     display_name: DisplayName | None = None
     bio: Bio | None = None
+    token_name: TokenName | None = Field(default=None, description="What its first token is called in lists")
 
 
 class PasswordRequest(OnlyToken):
@@ -372,6 +399,13 @@ class PasswordRequest(OnlyToken):
     password: str = Field(max_length=limits.PASSWORD_GIVEN_BYTES_MAX, examples=["correct horse"])
     new_password: Password
     keep_tokens: bool | None = Field(default=False, description="Leave everybody logged in")
+    token_name: TokenName | None = Field(default=None, description="What the fresh token is called in lists")
+
+
+class DeleteAccountRequest(OnlyToken):
+    """Going for good, by who knows the password."""
+
+    password: str = Field(max_length=limits.PASSWORD_GIVEN_BYTES_MAX, examples=["correct horse"])
 
 
 class EndLoginsRequest(OnlyToken):
@@ -385,6 +419,7 @@ class LoginRequest(BaseModel):
 
     username: str = Field(examples=["ada"])
     password: str = Field(max_length=limits.PASSWORD_GIVEN_BYTES_MAX, examples=["correct horse"])
+    token_name: TokenName | None = Field(default=None, description="What the token is called in lists")
 
 
 class TweetRequest(WithToken):
@@ -437,7 +472,7 @@ class ProfileRequest(OnlyToken):
 
 REQUEST_MODELS: tuple[type[BaseModel], ...] = (
     OnlyToken, WithToken, RegisterRequest, LoginRequest, PasswordRequest, EndLoginsRequest, TweetRequest,
-    EditRequest, RescheduleRequest, ProfileRequest,
+    EditRequest, RescheduleRequest, ProfileRequest, DeleteAccountRequest,
 )  # fmt: skip
 
 

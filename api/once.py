@@ -48,6 +48,20 @@ def fingerprint_of(inputs: Inputs) -> bytes:
     return hashlib.sha256(whole).digest()[:KEY_BYTES]
 
 
+async def answered_before(inputs: Inputs, actor: int) -> list[Any]:
+    """Return `[what this very request was answered]`, `[]` if it is no repetition, or says so by no Idempotency-Key.
+
+    Raises what the shard refuses with; ConflictError if the key belongs to another request.
+    """
+    services, header = inputs.services, inputs.request.headers.get("idempotency-key")
+    key = b"" if header is None else key_of(header, actor)
+    if not key or services.cluster.level < KEPT_FROM_LEVEL:
+        return []
+    asked = [actor, key, fingerprint_of(inputs)]
+    known: list[Any] = await services.ask_bucket(bucket_of_account(actor), "answered", asked)
+    return known
+
+
 async def write_once(
     inputs: Inputs, actor: int, op: str, args: list[Any] | Callable[[], Awaitable[list[Any]]], always: bool = False
 ) -> Any:
@@ -62,9 +76,8 @@ async def write_once(
     key = key_of(header, actor) if header is not None else secrets.token_bytes(KEY_BYTES) if always else b""
     if not key or services.cluster.level < KEPT_FROM_LEVEL:
         return await services.ask_bucket(bucket, op, args if isinstance(args, list) else await args())
-    fingerprint = fingerprint_of(inputs)
-    known = [] if header is None else await services.ask_bucket(bucket, "answered", [actor, key, fingerprint])
+    known = await answered_before(inputs, actor)
     if known:
         return known[0]
     given = args if isinstance(args, list) else await args()
-    return await services.ask_bucket(bucket, "keyed", [actor, key, fingerprint, op, given])
+    return await services.ask_bucket(bucket, "keyed", [actor, key, fingerprint_of(inputs), op, given])

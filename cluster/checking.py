@@ -24,7 +24,8 @@ import numpy.typing as npt
 import orjson
 
 from actors.core.entries import unpack
-from actors.core.ids import bucket_of_account
+from actors.core.ids import BUCKET_COUNT, bucket_of_account
+from actors.core.terms import FULL_FROM_LEVEL
 from cluster.client import ClusterClient
 from cluster.input_files import Edges
 from cluster.loading import Batch, BulkLoader, OnCount
@@ -33,6 +34,7 @@ from cluster.oracle import Facts, fact_of
 Ints = npt.NDArray[np.int64]
 EXPORT_ACCOUNT_COUNT = 200  # per request: 8 MiB hold 200 accounts of 5,000 follows each
 EDGE_PAGE_COUNT = 800  # limits.PAGE_COUNT_MAX
+REFERRED_BUCKETS = 64  # asked for at once: a sixteenth of the accounts of a cluster of 16 million fill 8 MiB
 PAGE_COUNT = 200  # what the HTTP API allows at most
 IN_FLIGHT_COUNT = 64  # accounts looked at at once: enough to keep every shard busy, not enough to starve clients
 SHOWN_COUNT = 20  # differences worth listing
@@ -117,6 +119,21 @@ async def check_edges(client: ClusterClient, facts: Facts, outcome: Outcome, on_
     outcome.add(f"the shard of {v} lists the follower {u}, who doesn't follow" for u, v in extra)
     outcome.add([f"{len(mirrored) - len(np.unique(mirrored))} followers are listed twice"]
                 if len(mirrored) != len(np.unique(mirrored)) else [])  # fmt: skip
+
+
+async def check_references(client: ClusterClient, facts: Facts, outcome: Outcome) -> None:
+    """See that whoever a shard refers to exists: of a deleted account nothing may be left. From level 1 on."""
+    if client.level < FULL_FROM_LEVEL:
+        return
+    known = np.array(sorted(facts.following), dtype=np.int64)
+    for shard in range(client.shard_count):
+        for first in range(0, BUCKET_COUNT, REFERRED_BUCKETS):
+            packed = await client.call_shard(shard, "referred", [first, REFERRED_BUCKETS], READ_TIMEOUT_S)
+            missing = np.setdiff1d(np.frombuffer(packed, dtype="<i8"), known).tolist()
+            outcome.add(
+                f"shard {shard} has a block, mute, like, repost or name of account {account_id}, which doesn't exist"
+                for account_id in missing
+            )
 
 
 _PAIR = np.dtype([("u", np.int64), ("v", np.int64)])

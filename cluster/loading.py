@@ -273,7 +273,8 @@ class BulkLoader:
         return sum(int(status[name]) for status in await self.statuses())
 
     async def wait_until_drained(self, timeout_s: float = DRAIN_TIMEOUT_S) -> list[dict[str, Any]]:
-        """Wait until no numbered message is under way and all have landed; returns the shards' figures then.
+        """Wait until no numbered message is under way, all have landed, and of accounts that were deleted nothing is
+        left; returns the shards' figures then.
 
         Shards are asked one after the other, so one look proves nothing; but if two looks in a row see the same numbers
         sent, and all of them applied, then none was under way between the two. Raises OverloadedError after timeout_s.
@@ -282,11 +283,13 @@ class BulkLoader:
         while True:
             statuses = await self.statuses()
             sent, arrived = message_numbers(statuses)
-            if sent == arrived and sent == before and not any(s["delivery_backlog"] for s in statuses):
+            busy = any(s["delivery_backlog"] or s.get("leaving", 0) for s in statuses)
+            if sent == arrived and sent == before and not busy:
                 return statuses
             before = sent
             if time.monotonic() > deadline:
                 waiting = {link: n - arrived.get(link, 0) for link, n in sent.items() if n != arrived.get(link)}
+                waiting |= {f"leaving {s['shard']}": s["leaving"] for s in statuses if s.get("leaving", 0)}
                 raise OverloadedError(f"messages between shards are still waiting after {timeout_s:.0f} s: {waiting}")
             await asyncio.sleep(DRAIN_POLL_S)
 

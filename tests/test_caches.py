@@ -47,6 +47,7 @@ NOT_CACHES = {
         cluster/watchdog: _silences; actors/api_workers: _starts; actors/exchange: _peers _send_soon;
         actors/replication: _links _holds _recent; actors/searching: facts; actors/trends_actor: _heard _lists;
         actors/core/replication: acked _unwanted; actors/core/replica: touched; actors/core/snapshot: _stored_outbox;
+        actors/core/lookups: used_tokens;
         actors/core/parts: _new; cluster/code_on_disk: loaded; actors/shard_actor: prepare; actors/core/moving: accounts
     """,
     "a tool's, with the files that it is given": "cluster/http_loading: who; cluster/storm: _busy",
@@ -54,8 +55,8 @@ NOT_CACHES = {
         actors/core/arrivals: number_of mentions; actors/core/deliveries: backlog; actors/core/graph: author_row
         _hidden; actors/core/ids: last; actors/core/news: _tweets _accounts _edited;
         actors/core/outbox: waiting;
-        actors/core/people: row_of away token_owner names; actors/core/pull_logs: logs; actors/core/state: pull_shards
-        reposts reposts_of waking dirty_counts; actors/core/tweets: slot_of orig mentions private;
+        actors/core/people: row_of away leaving token_owner names; actors/core/pull_logs: logs; actors/core/state:
+        pull_shards reposts reposts_of waking dirty_counts; actors/core/tweets: slot_of orig mentions private;
         actors/core/marks: _places rows; actors/core/papers: _piles; actors/core/due: _times;
         actors/core/postings: _places edited_ids; actors/search/tags: _pending; actors/search_postings: _unreadable
     """,

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import msgpack
 
-from actors.core import features, levels, moving
+from actors.core import features, leaving, levels, moving
 from actors.core.features.answers import remember_answer
 from actors.core.state import ShardState
 
@@ -119,5 +119,6 @@ COMMANDS: Final[Mapping[str, Callable[..., Any]]] = {
     "receive": apply_batch,
     "acked": acked,
     "level": raise_level,
+    **leaving.COMMANDS,
     **moving.COMMANDS,
 }

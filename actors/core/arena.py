@@ -183,6 +183,18 @@ class BlockArena:
             kernels.remove_at(self.data, self.start, self.length, row, index)
         return index
 
+    def cut(self, row: int, length: int) -> None:
+        """Take elements off the end of a row, which keeps its block. length: how many are left. O(1)."""
+        self.length[row] = length
+
+    def pop_if_last(self, row: int, value: int) -> bool:
+        """Take the last element off a row if it is this value; return whether it was. O(1)."""
+        view = self.view(row)
+        if not len(view) or view[-1] != value:
+            return False
+        self.cut(row, len(view) - 1)
+        return True
+
     def clear(self, row: int) -> None:
         """Empty a row and give its block back."""
         kernels.free_block(self.data, self.start, self.length, self.klass, self.sizes, self.meta, row)

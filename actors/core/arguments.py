@@ -118,6 +118,11 @@ def secrets(values: Any) -> list[bytes]:
     return [secret(value) for value in listed(values, limits.TOKENS_PER_ACCOUNT_MAX, "tokens")]
 
 
+def token_name(value: Any) -> str:
+    """Take what a client calls a token, "" for nothing."""
+    return text(value, limits.TOKEN_NAME_BYTES_MAX, "token_name")
+
+
 def password_hash(value: Any) -> str:
     """Take an encoded password hash."""
     return text(value, limits.PASSWORD_HASH_BYTES_MAX, "password_hash")
@@ -142,8 +147,8 @@ def said(status: Any, packed: Any) -> None:
 
 
 def registration(row: Any) -> list[Any]:
-    """Take the six values of `register`; their order is that of docs/lane.md."""
-    username, account_id, display_name, bio, encoded, tokens = listed(row, 6, "account")
+    """Take the six values of `register`, or seven; their order is that of docs/lane.md."""
+    username, account_id, display_name, bio, encoded, tokens, *named = listed(row, 7, "account")
     an_id(account_id, "user_id")
     sizes = [len(text(v, limits.PROFILE_BYTES_MAX, "profile").encode()) for v in (username, display_name, bio)]
     if not sizes[0]:
@@ -152,7 +157,7 @@ def registration(row: Any) -> list[Any]:
         raise TooLargeError(f"a profile may take {limits.PROFILE_BYTES_MAX} bytes, not {sum(sizes)}", "profile")
     if encoded is not None:
         password_hash(encoded)
-    return [username, account_id, display_name, bio, encoded, secrets(tokens)]
+    return [username, account_id, display_name, bio, encoded, secrets(tokens), *map(token_name, named)]
 
 
 def profile(values: Any) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class FoundTweets:
         and all that is known there is public and here.
         """
         state = self._state
-        if arrivals is not None and not viewer.account_id and not state.people.away:
+        if arrivals is not None and not viewer.account_id and not (state.people.away or state.people.leaving):
             places = arrivals[:count]
             if len(places) > 1 and -1 not in places:
                 cards = itemgetter(*places)(state.arrivals.rendered)

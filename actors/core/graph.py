@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from actors.core import arena_kernels
+from actors.core import arena_kernels, ids
 from actors.core.arena import TIDY_FROM_ELEMENTS, BlockArena
 
 Ints = npt.NDArray[np.int64]
@@ -69,12 +69,14 @@ class FollowGraph:
 
     def remove_following(self, row: int, own_id: int, target: int) -> bool:
         """Remove the edge row -> target; return whether there was one."""
-        if self.following.remove(row, target) < 0:
+        if not self.following.pop_if_last(row, target) and self.following.remove(row, target) < 0:
             return False
         self.edge_count -= 1
         if own_id != target:
-            author_row = self.author_row[target]
-            self.on_follower_removed(author_row, self.local_followers.remove(author_row, row))
+            author_row, local = self.author_row[target], self.local_followers
+            is_last = local.pop_if_last(author_row, row)  # so they go, the newest first, when the author is deleted
+            index = int(local.length[author_row]) if is_last else local.remove(author_row, row)
+            self.on_follower_removed(author_row, index)
         return True
 
     def author_rows(self, author_ids: Ints) -> Ints:
@@ -97,6 +99,18 @@ class FollowGraph:
             return False
         self.shard_followers[row, source_shard] -= 1
         return True
+
+    def cut_followers(self, row: int, count: int, owner: Ints) -> Ints:
+        """Forget the newest `count` followers of a row, or all; return them. owner: the shard of each bucket.
+
+        1 us, and 20 ns a follower.
+        """
+        view = self.followers.view(row)
+        gone = view[max(0, len(view) - count) :].copy()
+        self.followers.cut(row, len(view) - len(gone))
+        owners = owner[ids.buckets_of_accounts(gone)]
+        self.shard_followers[row] -= np.bincount(owners, minlength=self.shard_followers.shape[1]).astype(np.int32)
+        return gone
 
     def forget_followers(self, row: int) -> None:
         """Empty a row's followers."""

@@ -1,7 +1,7 @@
 """What the operations of every feature look up first: rows, tweets, who may see them, and their JSON.
 
 Rules of this file
-- It changes nothing, but that it hands out tweet ids, which only grow.
+- It changes nothing, but that it hands out tweet ids, which only grow, and notes which tokens were found to be right.
 - Arguments come from a trusted caller but may be nonsense, so each is checked; nothing here waits for anybody.
 - A viewer of 0 is nobody: it sees what is public. Who may see what is decided in `visibility.py`, and nowhere else.
 - Where that takes what only the viewer's shard knows, and the request brought facts along, the answer is
@@ -35,6 +35,7 @@ class Lookups:
         self.home = home
         self.visibility = Visibility(state)
         self.writes = writes
+        self.used_tokens: set[tuple[int, bytes]] = set()  # (account, token), until the shell takes them
 
     def row(self, account_id: int) -> int:
         """Return the row of an account of this shard. Raises NotFoundError, or MovedError if it can't be here."""
@@ -52,7 +53,7 @@ class Lookups:
         if self.state.shard_of_tweet(tweet_id) != self.state.shard:
             raise MovedError(f"tweet {tweet_id} is not on shard {self.state.shard}")
         entry = self.state.tweets.get(tweet_id)
-        if entry is None:
+        if entry is None or entry.author_id in self.state.people.leaving:
             raise NotFoundError(f"tweet {tweet_id} does not exist", "tweet_id")
         return entry
 
@@ -164,6 +165,7 @@ class Lookups:
         rings = s.rings.nbytes()
         return {
             "accounts": len(s.people),
+            "leaving": len(s.people.leaving),
             "names": len(s.people.names),
             "tweets": len(s.tweets),
             "edges": s.graph.edge_count,

@@ -258,6 +258,17 @@ class Marks:
                 kernels.flag_wanted(*shelf, keys[i : i + most], *scratch, flags[i : i + most])
         return flags
 
+    def cut_newest(self, kind: int, place: int, count: int) -> list[int]:
+        """Take the newest `count` marks off a shelf, or all; return their keys, oldest first. O(count)."""
+        row = self._places[kind].get(place)
+        left = self.arena.length.item(row) // 2 - count
+        if not row or left <= 0:
+            return self.clear(kind, place)
+        keys: list[int] = self.arena.view(row)[2 * left :: 2].tolist()
+        self.arena.cut(row, 2 * left)
+        self.total -= len(keys)
+        return keys
+
     def clear(self, kind: int, place: int) -> list[int]:
         """Empty a shelf; return the keys that were there, oldest first."""
         row = self._places[kind].get(place)

@@ -73,8 +73,8 @@ def _kind(value: Any, field: str) -> None:
 
 
 def _registration(value: Any, field: str) -> None:
-    if type(value) is not list or len(value) != 6:
-        raise MalformedError(f"{field} must be six values", field)
+    if type(value) is not list or len(value) not in (6, 7):
+        raise MalformedError(f"{field} must be six or seven values", field)
 
 
 def _number(value: Any, field: str) -> None:

@@ -21,9 +21,10 @@ import numpy as np
 
 from actors.core import arguments, ids, levels
 from actors.core.errors import InvalidError, MalformedError, MovedError, OverloadedError
-from actors.core.moving import Outgoing, Sweeper, facts, mask_of
+from actors.core.moving import Outgoing, facts, mask_of
 from actors.core.parts import PartCheck
 from actors.core.state import ShardState
+from actors.core.sweeping import Sweeper
 from actors.core.terms import Prepared, nothing, same
 from actors.core.transfers import Giving
 
@@ -116,8 +117,8 @@ class Mover:
         return nothing(self._outgoing(number).tail())
 
     def _given(self, number: int) -> Prepared:
-        row_of = self.state.people.row_of
-        return nothing(facts(self.state, row_of, [a for a in self._outgoing(number).accounts if a in row_of]))
+        own = self.state.people.own
+        return nothing(facts(self.state, [a for a in self._outgoing(number).accounts if own(a) is not None]))
 
     # ---- taking -----------------------------------------------------------------------------------------------
 
@@ -145,7 +146,7 @@ class Mover:
             raise InvalidError(f"shard {self.state.shard} takes nothing by the number {str(number)[:20]}", "number")
         here = np.fromiter(away, dtype=np.int64, count=len(away))
         arrived = here[mask_of(incoming.buckets)[ids.buckets_of_accounts(here)]].tolist()
-        return nothing(facts(self.state, away, arrived))
+        return nothing(facts(self.state, arrived))
 
     # ---- forgetting -------------------------------------------------------------------------------------------
 

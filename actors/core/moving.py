@@ -41,6 +41,7 @@ from actors.core.features.pull_authors import start_pull_logs
 from actors.core.features.reposts import unlist_repost
 from actors.core.flags import KINDS
 from actors.core.people import Account
+from actors.core.sweeping import forget_account, sweep, tweet_ids_of
 from actors.core.terms import FULL_FROM_LEVEL, Kind, Owner, PaperKind
 from actors.core.transfers import Incoming
 
@@ -108,31 +109,26 @@ def remap(state: ShardState, epoch: int, shard_count: int, owners: bytes) -> boo
 def _hand_over(state: ShardState) -> None:
     """Let accounts go that are others' now, and take in those that have become this shard's."""
     people = state.people
-    here = np.fromiter(people.row_of, dtype=np.int64, count=len(people.row_of))
+    here = np.array(people.owned(), dtype=np.int64)
     for account_id in here[state.owner[ids.buckets_of_accounts(here)] != state.shard].tolist():
-        row = people.away[account_id] = people.row_of.pop(account_id)
+        row = people.depart(account_id)
         state.rings.sleep(row)
         state.waking.pop(account_id, None)
         state.pull_shards.pop(account_id, None)
         for orig_id, repost_id in state.reposts.get(row, {}).items():
             unlist_repost(state, orig_id, repost_id)
         state.changes.accounts.add(row)
-        state.changes.arrivals.update(_tweet_ids(state, row))
-        state.papers.follow_account(account_id, _tweet_ids(state, row))
+        state.changes.arrivals.update(tweet_ids_of(state, row))
+        state.papers.follow_account(account_id, tweet_ids_of(state, row))
     there = np.fromiter(people.away, dtype=np.int64, count=len(people.away))
     for account_id in there[state.owner[ids.buckets_of_accounts(there)] == state.shard].tolist():
-        row = people.row_of[account_id] = people.away.pop(account_id)
+        row = people.arrive(account_id)
         for orig_id, repost_id in state.reposts.get(row, {}).items():
             state.reposts_of.setdefault(orig_id, set()).add(repost_id)
         state.changes.accounts.add(row)
-        state.changes.adopted.update(_tweet_ids(state, row))
-        state.papers.follow_account(account_id, _tweet_ids(state, row))
+        state.changes.adopted.update(tweet_ids_of(state, row))
+        state.papers.follow_account(account_id, tweet_ids_of(state, row))
     state.dirty_counts = {t: None for t in state.dirty_counts if state.shard_of_tweet(t) == state.shard}
-
-
-def _tweet_ids(state: ShardState, row: int) -> list[int]:
-    log = state.tweets.log
-    return log.view(row).tolist() if log.klass[row] >= 0 else []
 
 
 def _recount(state: ShardState, moved: npt.NDArray[np.bool_], old: Ints) -> None:
@@ -165,7 +161,7 @@ class Outgoing:
     def __init__(self, state: ShardState, number: int, buckets: list[int]) -> None:
         self.state, self.number, self.buckets = state, number, buckets
         self._mask = mask_of(buckets)
-        self.accounts = set(self._of_buckets(list(state.people.row_of)))
+        self.accounts = set(self._of_buckets(state.people.owned()))
         self._dirty = _nothing_dirty()
         self._names = iter(list(state.people.names))
         self._parts = self._packed(self._items())
@@ -187,7 +183,8 @@ class Outgoing:
         touched += [account_id for account_id, _, _ in changes.relations]
         ours = self._of_buckets([a for a in touched if a])
         dirty["accounts"].update(ours)
-        self.accounts.update(a for a in ours if a in state.people.row_of)
+        self.accounts.update(a for a in ours if state.people.own(a) is not None)
+        dirty["gone"].update(self._of_buckets(list(changes.gone)))
         for name, log in (("following", changes.following), ("followers", changes.followers)):
             for own, _, _ in log.items:
                 dirty[name].update(own[self._mask[ids.buckets_of_accounts(own)]].tolist())
@@ -220,11 +217,11 @@ class Outgoing:
     def _changed(self, dirty: dict[str, Any]) -> Iterator[tuple[list[Any], int]]:
         """Yield (item, its bytes, about) for everything that is noted."""
         state = self.state
-        row_of, tweets, held = state.people.row_of, state.tweets, state.people.names
-        for account_id in sorted(a for a in dirty["accounts"] if a in row_of):
-            yield self._account(account_id), PART_ITEMS_BYTES
+        own, tweets, held = state.people.own, state.tweets, state.people.names
+        for account_id in sorted(a for a in dirty["accounts"] if own(a) is not None):
+            yield from self._account(account_id)
         for name in ("following", "followers"):
-            for account_id in sorted(a for a in dirty[name] if a in row_of):
+            for account_id in sorted(a for a in dirty[name] if own(a) is not None):
                 yield from self._edges(name, account_id)
         for tweet_id in sorted(dirty["tweets"]):
             entry = tweets.get(tweet_id)
@@ -233,28 +230,35 @@ class Outgoing:
             else:
                 yield ["tweets", [list(entry)], []], PART_ITEMS_BYTES + len(entry.body) + len(entry.orig or b"")
         for kind, owner in sorted(dirty["marks"]):
-            yield from self._shelf(state.shelves.kinds[kind], owner)
+            if state.shelves.kinds[kind].owner is Owner.TWEET or own(owner) is not None:
+                yield from self._shelf(state.shelves.kinds[kind], owner)
         for number, owner in sorted(dirty["papers"]):
-            yield from self._papers(state.papers.kinds[number], owner)
+            if state.papers.kinds[number].owner is Owner.TWEET or own(owner) is not None:
+                yield from self._papers(state.papers.kinds[number], owner)
         for name in sorted(dirty["names"]):
             yield ["names", [[name, *held.get(name, (0, False))]]], PART_ITEMS_BYTES
         for key in dirty["keys"]:
             yield ["keys", [[*key, self.state.idempotency.get(key, 0)]]], PART_ITEMS_BYTES
+        for account_id in sorted(a for a in dirty["gone"] if own(a) is None):
+            yield ["gone", account_id], PART_ITEMS_BYTES
 
     def _clock(self) -> list[Any]:
         state = self.state
         counts = [t for t in state.dirty_counts if self._mask[ids.bucket_of_tweet(t)]]
         return ["clock", [[b, state.clock.last[b]] for b in self.buckets if b in state.clock.last], counts]
 
-    def _account(self, account_id: int) -> list[Any]:
-        state, row = self.state, self.state.people.row_of[account_id]
+    def _account(self, account_id: int) -> Iterator[tuple[list[Any], int]]:
+        """Yield an account's item; nothing if it has been deleted since."""
+        state, row = self.state, self.state.people.own(account_id)
         pulled = state.pull_shards.get(account_id)
-        return [
+        if row is None:
+            return
+        yield [
             "account", state.people.accounts[row].to_row(), int(state.people.last_read_day[row]),
             None if pulled is None else sorted(pulled),
             [sorted(kind.get(row, ())) for kind in state.graph.relations],
             [] if state.level >= FULL_FROM_LEVEL else state.shelves.view(LIKE, account_id)[0].tolist(),
-        ]  # fmt: skip
+        ], PART_ITEMS_BYTES  # fmt: skip
 
     def _packed(self, items: Iterator[tuple[list[Any], int]]) -> Iterator[bytes]:
         """Yield items in parts of PART_BYTES, about; the last one has what the tweets' clock says."""
@@ -270,8 +274,8 @@ class Outgoing:
 
     def _edges(self, name: str, account_id: int) -> Iterator[tuple[list[Any], int]]:
         arena, begin = getattr(self.state.graph, name), 0
-        while True:
-            every = arena.view(self.state.people.row_of[account_id])
+        while (row := self.state.people.own(account_id)) is not None:
+            every = arena.view(row)
             view = every[begin : begin + EDGES_OF_PART]
             yield [name, account_id, begin, len(every), view.tobytes()], view.nbytes + PART_ITEMS_BYTES
             begin += len(view)
@@ -280,8 +284,8 @@ class Outgoing:
 
     def _shelf(self, kind: Kind, owner: int) -> Iterator[tuple[list[Any], int]]:
         """Yield a shelf in pieces, one at least: an empty one may have been given fuller."""
-        if self.state.level < FULL_FROM_LEVEL:
-            return
+        if self.state.level < FULL_FROM_LEVEL and kind is LIKE:
+            return  # these are in the account's item
         begin = 0
         while True:
             keys, stamps = self.state.shelves.view(kind, owner)
@@ -309,11 +313,12 @@ class Outgoing:
         """Yield (item, its bytes, about)."""
         state = self.state
         for account_id in sorted(self.accounts):
-            yield self._account(account_id), PART_ITEMS_BYTES
+            yield from self._account(account_id)
             for name in ("following", "followers"):
                 yield from self._edges(name, account_id)
             yield from self._shelves(Owner.ACCOUNT, account_id)
-            tweet_ids, done = _tweet_ids(state, state.people.row_of[account_id]), 0
+            row = state.people.own(account_id)
+            tweet_ids, done = [] if row is None else tweet_ids_of(state, row), 0
             while done < len(tweet_ids):
                 begun, entries, size = done, [], 0
                 while done < len(tweet_ids) and size < PART_BYTES // 4:
@@ -340,16 +345,18 @@ class Outgoing:
         yield ["keys", [[*keys[i], known[keys[i]]] for i in ours if keys[i] in known]], PART_BYTES
 
 
+_DIRTY = ("accounts", "following", "followers", "tweets", "marks", "papers", "names", "gone")
+
+
 def _nothing_dirty() -> dict[str, Any]:
     """Return keys by kind; those of idempotency in the order in which they were learnt."""
-    names = ("accounts", "following", "followers", "tweets", "marks", "papers", "names")
-    return {**{name: set() for name in names}, "keys": {}}
+    return {**{name: set() for name in _DIRTY}, "keys": {}}
 
 
-def facts(state: ShardState, accounts: dict[int, int], account_ids: Iterable[int]) -> list[int]:
-    """Sum up some accounts, so that giver and taker can compare. accounts: the rows of all of them."""
+def facts(state: ShardState, account_ids: Iterable[int]) -> list[int]:
+    """Sum up some accounts that are here, so that giver and taker can compare."""
     order = sorted(account_ids)
-    rows = np.array([accounts[a] for a in order], dtype=np.int64)
+    rows = np.array([state.people.find(a) for a in order], dtype=np.int64)
     every = np.array(order, dtype=np.int64)
     arenas = (state.graph.following, state.graph.followers, state.tweets.log)
     lengths = [int(arena.length[rows].sum()) for arena in arenas]
@@ -385,7 +392,7 @@ def _take_account(
     relations: list[list[int]],
     likes: list[int],
 ) -> None:
-    account, people = Account(*fields), state.people
+    account, people = Account.from_row(fields), state.people
     row = people.away.get(account.account_id)
     if row is None:
         row = people.add(account, away=True)
@@ -497,101 +504,16 @@ def _take_clock(state: ShardState, last: list[list[int]], counts: list[int]) -> 
     state.dirty_counts.update(dict.fromkeys(counts))
 
 
+def _take_gone(state: ShardState, account_id: int) -> None:
+    if account_id in state.people.away:
+        forget_account(state, account_id)
+
+
 _TAKERS: dict[str, Callable[..., None]] = {
     "account": _take_account, "following": _take_following, "followers": _take_followers, "tweets": _take_tweets,
     "marks": _take_marks, "papers": lambda state, *piece: state.papers.take_piece(*piece),
-    "names": _take_names, "keys": _take_keys, "clock": _take_clock,
+    "names": _take_names, "keys": _take_keys, "clock": _take_clock, "gone": _take_gone,
 }  # fmt: skip
-
-
-# ---- forgetting -------------------------------------------------------------------------------------------
-
-
-def _is_foreign(state: ShardState, bucket: int) -> bool:
-    """Whether a bucket is neither this shard's nor on its way here."""
-    expected = state.incoming is not None and bucket in state.incoming.buckets
-    return not expected and int(state.owner[bucket]) != state.shard
-
-
-def sweep(state: ShardState, account_ids: list[int], names: list[str], keys: list[list[Any]]) -> int:
-    """Forget accounts, names and keys that are others'; what is this shard's, or is arriving, stays.
-
-    Returns how many are forgotten.
-    """
-    count = 0
-    for account_id in account_ids:
-        if account_id in state.people.away and _is_foreign(state, ids.bucket_of_account(account_id)):
-            _forget(state, account_id)
-            count += 1
-    for name in names:
-        if name in state.people.names and _is_foreign(state, ids.bucket_of_name(name)):
-            del state.people.names[name]
-            state.changes.names.add(name)
-            count += 1
-    for account_id, key in keys:
-        if (account_id, key) in state.idempotency and _is_foreign(state, ids.bucket_of_account(account_id)):
-            del state.idempotency[account_id, key]
-            state.changes.idempotency[account_id, key] = None
-            count += 1
-    return count
-
-
-def _forget(state: ShardState, account_id: int) -> None:
-    row, graph, changes = state.people.away[account_id], state.graph, state.changes
-    for target in graph.following.view(row).tolist():
-        drop_following(state, row, account_id, target)
-    followers = graph.followers.view(row).copy()
-    changes.followers.log(np.full(len(followers), account_id, dtype=np.int64), followers, False)
-    graph.forget_followers(row)
-    for kind in KINDS:
-        for other in list(graph.relations[kind].get(row, ())):
-            graph.relate(row, kind, other, False)
-            changes.relations.add((account_id, kind, other))
-    state.shelves.clear_account(account_id)
-    state.reposts.pop(row, None)
-    state.pull_shards.pop(account_id, None)
-    tweet_ids = _tweet_ids(state, row)
-    for tweet_id in tweet_ids:
-        state.shelves.clear_tweet(tweet_id)
-    state.tweets.remove_all(row)
-    changes.tweets.update(tweet_ids)
-    for tweet_id in tweet_ids:
-        state.dirty_counts.pop(tweet_id, None)
-    state.rings.sleep(row)
-    state.people.remove(account_id)
-    changes.gone.add(account_id)
-    changes.freed.add(row)
-
-
-class Sweeper:
-    """Finds what `sweep` is to forget, a little at a time: commands to run until there is nothing left."""
-
-    def __init__(self, state: ShardState) -> None:
-        self.state = state
-        self._steps = self._look()
-        self.done = False
-
-    def step(self) -> list[Any] | None:
-        """Return a `sweep` command, or None where a step found nothing. Sets `done` at the end."""
-        for command in self._steps:
-            return command
-        self.done = True
-        return None
-
-    def _look(self, accounts_at_once: int = 50, looked_at_once: int = 5_000) -> Iterator[list[Any] | None]:
-        state = self.state
-        leaving = [a for a in state.people.away if _is_foreign(state, ids.bucket_of_account(a))]
-        for first in range(0, len(leaving), accounts_at_once):
-            yield ["sweep", leaving[first : first + accounts_at_once], [], []]
-        names = list(state.people.names)
-        for first in range(0, len(names), looked_at_once):
-            found = [n for n in names[first : first + looked_at_once] if _is_foreign(state, ids.bucket_of_name(n))]
-            yield ["sweep", [], found, []] if found else None
-        keys = list(state.idempotency)
-        for first in range(0, len(keys), looked_at_once):
-            some = keys[first : first + looked_at_once]
-            foreign = [list(key) for key in some if _is_foreign(state, ids.bucket_of_account(key[0]))]
-            yield ["sweep", [], [], foreign] if foreign else None
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {

@@ -17,7 +17,7 @@ from actors.core.entries import Entry, unpack
 from actors.core.errors import InvalidError
 from actors.core.features import KINDS, PAPER_KINDS
 from actors.core.papers import unpack_frozen
-from actors.core.people import PROFILE_FIELDS, Account
+from actors.core.people import NO_LONGER, PROFILE_FIELDS, Account
 from actors.core.render import render_tweet
 from actors.core.terms import Owner
 
@@ -36,7 +36,7 @@ class PartCheck:
         self._checks: dict[str, Callable[..., None]] = {
             "account": self._account, "following": self._edges, "followers": self._edges, "tweets": self._tweets,
             "marks": self._marks, "papers": self._papers,
-            "names": self._names, "keys": self._keys, "clock": self._clock,
+            "names": self._names, "keys": self._keys, "clock": self._clock, "gone": self._gone,
         }  # fmt: skip
 
     def check(self, part: Any) -> bytes:
@@ -59,10 +59,17 @@ class PartCheck:
         return found
 
     def _account(self, fields: Any, day: Any, pulled: Any, relations: Any, likes: Any) -> None:
-        account = Account(*arguments.listed(fields, len(Account.__slots__), "account"))
+        account = Account.from_row(arguments.listed(fields, len(Account.__slots__), "account"))
         self._new.add(self._expected(account.account_id))
         tokens = list(account.tokens)
         arguments.registration([account.username, account.account_id, "", "", account.password_hash, tokens])
+        for facts in account.token_facts.values():
+            arguments.token_name(facts.name)
+            for at_ms in (facts.made_ms, facts.used_ms):
+                arguments.whole(at_ms, 0, ids.ID_MAX, "token")
+        arguments.whole(account.left_ms, 0, ids.ID_MAX, "left_ms")
+        if account.left_ms and tokens:
+            raise InvalidError(f"account {account.account_id} was deleted and has tokens", "part")
         arguments.whole(account.created_ms, 0, ids.ID_MAX, "created_ms")
         arguments.profile({name: getattr(account, name) for name in PROFILE_FIELDS})
         arguments.whole(day, 0, ids.ID_MAX, "day")
@@ -134,7 +141,7 @@ class PartCheck:
     def _names(self, rows: Any) -> None:
         for name, account_id, confirmed in arguments.listed(rows, COUNTS_MAX, "names"):
             arguments.text(name, limits.PROFILE_BYTES_MAX, "name")
-            arguments.an_id_or_zero(account_id, "account_id")
+            arguments.whole(account_id, NO_LONGER, ids.ID_MAX, "account_id")
             if type(confirmed) is not bool or ids.bucket_of_name(name) not in self._buckets:
                 raise InvalidError(f"the name {name[:30]!r} is in no bucket that is expected", "part")
 
@@ -150,6 +157,9 @@ class PartCheck:
             )
             arguments.whole(at_ms, 0, ids.ID_MAX, "at_ms")
             arguments.blob(fingerprint, 1, limits.KEY_BYTES_MAX, "fingerprint")
+
+    def _gone(self, account_id: Any) -> None:
+        self._new.discard(self._expected(account_id))
 
     def _clock(self, last: Any, counts: Any) -> None:
         for bucket, tweet_id in arguments.listed(last, ids.BUCKET_COUNT, "clock"):

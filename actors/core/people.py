@@ -2,28 +2,56 @@
 
 Rows number the shard's own accounts 0, 1, 2, ... in the order of creation and don't change while an account is here;
 every column elsewhere (rings, follow edges, logs) is indexed by row. The row of an account that has moved to another
-shard is free, and the lowest free one is given to the next. An account that is here but isn't this shard's, because it
-has just moved away or is about to arrive, is in `away` and not in `row_of`: nobody finds it. A name lives on the shard
+shard, or was deleted, is free, and the lowest free one is given to the next. An account that is here but isn't this
+shard's, because it has just moved away or is about to arrive, is in `away` and not in `row_of`: nobody finds it. Nobody
+finds one either that is being deleted and still has something: it is in `leaving`. A name lives on the shard
 of its bucket, which may be another than the account's; it is *held* from the reservation on and *confirmed* when the
-account exists.
+account exists. A name whose account was deleted is held by NO_LONGER for ever: nobody else gets it, nobody finds it.
 Costs: about 600 bytes an account, most of it the Python strings of its profile.
 """
 
 from __future__ import annotations
 
+import hashlib
 import heapq
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from actors.core import limits
 
+NO_LONGER: Final = -1  # who holds the name of an account that was deleted
+FIRST_FIELDS: Final = 11  # of a packed account: all that there were before level 1
+TOKEN_ID_BYTES: Final = 8  # of what a token is called in lists: tokens of one account are at most 32
+
+
+class TokenFacts(NamedTuple):
+    """What is known of a token. made_ms, used_ms: Unix ms, 0 where nobody knows; used_ms is coarse (`logins.py`)."""
+
+    name: str = ""
+    made_ms: int = 0
+    used_ms: int = 0
+
+
+UNKNOWN: Final = TokenFacts()
+
+
+def token_id(secret_hash: bytes) -> str:
+    """Return what a token is called where its hash isn't to be shown: 16 hexadecimal digits."""
+    return hashlib.sha256(b"token " + secret_hash).hexdigest()[: 2 * TOKEN_ID_BYTES]
+
 
 @dataclass(slots=True)
 class Account:
-    """One account's cold data. tokens: SHA-256 of each secret, oldest first."""
+    """One account's cold data. tokens: SHA-256 of each secret, oldest first; token_facts: of those of which some are
+    known; left_ms: when it was deleted, 0 for not at all.
+
+    As a packed row it is as wide as it must be: what was added later is left out where there is nothing of it, so rows
+    of older versions are rows of this one.
+    """
 
     account_id: int
     username: str
@@ -36,10 +64,32 @@ class Account:
     fields: list[list[str]] = field(default_factory=list)
     password_hash: str | None = None
     tokens: list[bytes] = field(default_factory=list)
+    token_facts: dict[bytes, TokenFacts] = field(default_factory=dict)
+    left_ms: int = 0
 
     def to_row(self) -> list[Any]:
-        """Return the fields in order, for packing."""
-        return [getattr(self, name) for name in self.__slots__]
+        """Return the fields in order, for packing; facts of tokens in the tokens' order, None for unknown ones."""
+        row = [getattr(self, name) for name in self.__slots__[:FIRST_FIELDS]]
+        if self.token_facts or self.left_ms:
+            known = (self.token_facts.get(token) for token in self.tokens)
+            row.append([None if facts is None else list(facts) for facts in known])
+        if self.left_ms:
+            row.append(self.left_ms)
+        return row
+
+    @classmethod
+    def from_row(cls, row: Iterable[Any]) -> Self:
+        """Make an account of what `to_row` returned, in this version or an older one. Raises TypeError, ValueError."""
+        fields = list(row)
+        account, later = cls(*fields[:FIRST_FIELDS]), fields[FIRST_FIELDS:]
+        if later:
+            facts, *left = later
+            (account.left_ms,) = left or (0,)
+            if not all(type(known) is list for known in [facts, *(each for each in facts if each is not None)]):
+                raise ValueError("what is known of tokens is a list of lists")
+            pairs = zip(account.tokens, facts, strict=True)
+            account.token_facts = {token: TokenFacts(*known) for token, known in pairs if known is not None}
+        return account
 
 
 NOBODY = Account(0, "", 0)  # whose row is free
@@ -52,6 +102,7 @@ class People:
     def __init__(self) -> None:
         self.row_of: dict[int, int] = {}
         self.away: dict[int, int] = {}  # rows of accounts that are here, but another shard's
+        self.leaving: dict[int, int] = {}  # rows of this shard's accounts that are being deleted
         self.accounts: list[Account] = []  # by row
         self._free: list[int] = []  # rows of NOBODY, a heap
         self.token_owner: dict[bytes, int] = {}  # for imported tokens, which don't say whose they are
@@ -85,18 +136,39 @@ class People:
         return row
 
     def load(self, rows: list[int], accounts: list[Account], away: list[bool]) -> None:
-        """Fill the empty store: account i into row rows[i], ascending; rows in between are free."""
+        """Fill the empty store: account i into row rows[i], ascending; rows in between are free. away: not leaving."""
         self.accounts = [NOBODY] * (rows[-1] + 1 if rows else 0)
         for row, account, is_away in zip(rows, accounts, away, strict=True):
             self.accounts[row] = account
-            (self.away if is_away else self.row_of)[account.account_id] = row
+            self._among(account, is_away)[account.account_id] = row
             self.token_owner.update(dict.fromkeys(account.tokens, account.account_id))
         self._free = [row for row, account in enumerate(self.accounts) if account is NOBODY]
         self.last_read_day = np.zeros(max(64, len(self.accounts)), dtype=np.int32)
 
-    def remove(self, account_id: int) -> None:
-        """Forget an account that is away; its row is free from now on."""
+    def _among(self, account: Account, away: bool) -> dict[int, int]:
+        """Return which of the three an account belongs to."""
+        return self.away if away else self.leaving if account.left_ms else self.row_of
+
+    def leave(self, account_id: int) -> int:
+        """Have an account found by nobody any more: it is being deleted, `left_ms` is set. Returns its row."""
+        row = self.leaving[account_id] = self.row_of.pop(account_id)
+        return row
+
+    def depart(self, account_id: int) -> int:
+        """Have an account of this shard be another's, but still here. Returns its row."""
+        found = self.row_of if account_id in self.row_of else self.leaving
+        row = self.away[account_id] = found.pop(account_id)
+        return row
+
+    def arrive(self, account_id: int) -> int:
+        """Have an account that is here, but another's, be this shard's. Returns its row."""
         row = self.away.pop(account_id)
+        self._among(self.accounts[row], False)[account_id] = row
+        return row
+
+    def remove(self, account_id: int) -> None:
+        """Forget an account that is away or leaving; its row is free from now on."""
+        row = (self.away if account_id in self.away else self.leaving).pop(account_id)
         for token in self.accounts[row].tokens:
             if self.token_owner.get(token) == account_id:
                 del self.token_owner[token]
@@ -110,8 +182,13 @@ class People:
 
     def find(self, account_id: int) -> int | None:
         """Return the row of an account that is here, whether it is this shard's or not."""
-        row = self.row_of.get(account_id)
+        row = self.own(account_id)
         return self.away.get(account_id) if row is None else row
+
+    def own(self, account_id: int) -> int | None:
+        """Return the row of an account of this shard, whether it is being deleted or not."""
+        row = self.row_of.get(account_id)
+        return self.leaving.get(account_id) if row is None else row
 
     def replace(self, row: int, account: Account) -> None:
         """Put a newer version of an account into its row."""
@@ -125,6 +202,10 @@ class People:
         """Return the account, or None if this shard has none of that id."""
         row = self.row_of.get(account_id)
         return None if row is None else self.accounts[row]
+
+    def owned(self) -> list[int]:
+        """Return the accounts of this shard, those included that are being deleted."""
+        return [*self.row_of, *self.leaving]
 
     def add_token(self, account: Account, secret_hash: bytes) -> list[bytes]:
         """Add a token; return those dropped to stay within TOKENS_PER_ACCOUNT_MAX."""
@@ -142,6 +223,7 @@ class People:
         if secret_hash not in account.tokens:
             return False
         account.tokens.remove(secret_hash)
+        account.token_facts.pop(secret_hash, None)
         if self.token_owner.get(secret_hash) == account.account_id:
             del self.token_owner[secret_hash]
         return True
@@ -149,12 +231,20 @@ class People:
     def check(self) -> list[str]:
         """Return violations: rows and ids agree both ways; no account has too many tokens."""
         problems = []
-        for account_id, row in [*self.row_of.items(), *self.away.items()]:
+        for account_id, row in [*self.row_of.items(), *self.away.items(), *self.leaving.items()]:
             if self.accounts[row].account_id != account_id:
                 problems.append(f"row {row} belongs to account {self.accounts[row].account_id}, not {account_id}")
-        if len(self.row_of) + len(self.away) + len(self._free) != len(self.accounts):
+        for account_id, row in [*self.row_of.items(), *self.leaving.items()]:
+            if bool(self.accounts[row].left_ms) != (account_id in self.leaving):
+                problems.append(f"account {account_id} is found, and deleted at {self.accounts[row].left_ms}")
+            if self.accounts[row].left_ms and self.accounts[row].tokens:
+                problems.append(f"account {account_id} was deleted and has {len(self.accounts[row].tokens)} tokens")
+        here = len(self.row_of) + len(self.away) + len(self.leaving)
+        if here + len(self._free) != len(self.accounts):
             problems.append(f"{len(self.accounts)} rows, but {len(self._free)} are free and others have no account")
         for account in self.accounts:
             if len(account.tokens) > limits.TOKENS_PER_ACCOUNT_MAX:
                 problems.append(f"account {account.account_id} has {len(account.tokens)} tokens")
+            if not account.token_facts.keys() <= set(account.tokens):
+                problems.append(f"account {account.account_id} knows something of tokens that it doesn't have")
         return problems

@@ -20,6 +20,7 @@ from actors.core.features.answers import remember_answer
 from actors.core.features.falling_due import prepare_due
 from actors.core.features.logins import answer_token
 from actors.core.home import Ask, HomeTimelines, Item, Query, Wake
+from actors.core.leaving import Leavings
 from actors.core.lookups import Lookups
 from actors.core.mover import Mover
 from actors.core.moving import WHILE_FROZEN
@@ -45,6 +46,7 @@ class Replica:
         self.lookups = Lookups(self.state, self.home, WRITES)
         self.sealer = Sealer(self.state)
         self.mover = Mover(self.state)
+        self.leavings = Leavings(self.state)
         self.touched: set[int] = set()
         self._answers = {name: read.answer for name, read in READS.items()}
         self._preparers = {name: write.prepare for name, write in WRITES.items()}

@@ -88,7 +88,7 @@ def _restore_accounts(state: ShardState, accounts: Columns, t: dict[str, Columns
     loaded = []
     for row, i in zip(rows, order.tolist(), strict=True):
         fields, (awake[row], last_read[row], wake_number, shards, pulled) = unpack(accounts["data"][i])
-        account = Account(*fields)
+        account = Account.from_row(fields)
         loaded.append(account)
         if wake_number:
             state.waking[account.account_id] = (wake_number, set(shards))
@@ -147,7 +147,7 @@ def _restore_tweets(state: ShardState, accounts: restore_kernels.Numbering, colu
     for row, i in zip(rows[reposts].tolist(), order[reposts].tolist(), strict=True):
         tweet_id, orig_id = int(columns["tweet_id"][i]), int(columns["orig_id"][i])
         state.reposts.setdefault(row, {})[orig_id] = tweet_id
-        if int(columns["author_id"][i]) in state.people.row_of:
+        if state.people.own(int(columns["author_id"][i])) is not None:
             state.reposts_of.setdefault(orig_id, set()).add(tweet_id)
 
 

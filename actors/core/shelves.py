@@ -87,6 +87,14 @@ class Shelves:
         self._note(kind, owner, key)
         return True
 
+    def cut_newest(self, kind: Kind, owner: int, count: int) -> list[int]:
+        """Take the newest `count` keys off a shelf, or all; return them, oldest first. O(count)."""
+        place = self._places[kind.number](owner)
+        keys = [] if place is None else self.marks.cut_newest(kind.number, place, count)
+        for key in keys:
+            self._note(kind, owner, key)
+        return keys
+
     def clear_account(self, account_id: int) -> None:
         """Empty an account's shelves: it goes. It must still be here."""
         self._clear(self._of_accounts, account_id)

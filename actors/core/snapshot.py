@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from actors.core.changes import Changes, EdgeLog
 from actors.core.entries import NUMBERS, pack
+from actors.core.features.likes import LIKE
 from actors.core.people import NOBODY
 from actors.core.state import ShardState
 from actors.core.tables import Columns, Table, TableChange
@@ -192,9 +193,10 @@ class Sealer:
         return (account_id, kind, other) if related else None
 
     def _marks(self, changes: Changes) -> list[TableChange]:
-        """Store marks with their stamps, which keep their order. Below level 1 that is likes, in their old table.
+        """Store marks with their stamps, which keep their order; below level 1 likes in their old table.
 
-        (A follower whose code knows no marks would have to refuse a snapshot with any.)
+        (A follower whose code knows no marks would have to refuse a snapshot with any. Below level 1 there are others
+        only if a shard that has risen already has told them, so that all processes know of marks.)
         """
         shelves = self.state.shelves
         rows: list[tuple[int, ...]] = []
@@ -206,9 +208,13 @@ class Sealer:
             else:
                 gone.append((owner, number, key))
         if self.state.level < FULL_FROM_LEVEL:
-            liked = [(owner, key, stamp) for owner, _, key, stamp in rows]
-            unliked = [(owner, key) for owner, _, key in gone]
-            return [TableChange(LIKES, _columns(LIKES, liked), _columns(LIKES, unliked))]
+            liked = [(owner, key, stamp) for owner, number, key, stamp in rows if number == LIKE.number]
+            unliked = [(owner, key) for owner, number, key in gone if number == LIKE.number]
+            rows, gone = ([row for row in side if row[1] != LIKE.number] for side in (rows, gone))
+            return [
+                TableChange(LIKES, _columns(LIKES, liked), _columns(LIKES, unliked)),
+                TableChange(MARKS, _columns(MARKS, rows), _columns(MARKS, gone)),
+            ]
         return [
             TableChange(LIKES, {}, _columns(LIKES, sorted(changes.old_likes))),
             TableChange(MARKS, _columns(MARKS, rows), _columns(MARKS, gone)),

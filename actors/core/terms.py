@@ -120,7 +120,8 @@ class Kind:
     """What is kept on a shelf (`shelves.py`). number: its name in journals, tables and moves, for ever.
 
     key: what is put there; limit: keys of one owner; dense: most owners have such a shelf, so that 4 bytes for each of
-    them are less than a place in a dict for those that do; from_level: of the cluster, from which it is kept.
+    them are less than a place in a dict for those that do; from_level: of the cluster, from which it is kept; left:
+    (state, account, key, at_ms), called for each key of an account's shelf when the account is deleted.
     """
 
     number: int
@@ -131,6 +132,7 @@ class Kind:
     full: Full = Full.REFUSE
     dense: bool = False
     from_level: int = FULL_FROM_LEVEL
+    left: Callable[..., None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,9 @@ class Effect:
 class Feature:
     """One row of the table: everything that a feature adds to a shard.
 
-    rise: (state, level before), called once when a shard's level has risen.
+    rise: (state, level before), called once when a shard's level has risen. leave: (state, account, row, count) ->
+    how many, takes back up to `count` of what an account has left that is being deleted (`leaving.py`); what is on
+    shelves needs none.
     """
 
     name: str
@@ -200,3 +204,4 @@ class Feature:
     commands: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     effects: tuple[Effect, ...] = ()
     rise: Callable[..., None] | None = None
+    leave: Callable[..., int] | None = None

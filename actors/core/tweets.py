@@ -169,7 +169,8 @@ class OwnTweets:
         if flags & bits.FLAGS_PRIVATE:
             self._count_private(row, flags, -1)
         self._free_slot(tweet_id)
-        self.log.remove(row, tweet_id)
+        if not self.log.pop_if_last(row, tweet_id):
+            self.log.remove(row, tweet_id)
 
     def _free_slot(self, tweet_id: int) -> None:
         slot = self.slot_of.pop(tweet_id)

@@ -83,8 +83,12 @@ def _check_references(state: ShardState) -> list[str]:
             entry = state.tweets.get(repost_id)
             if entry is None or entry.orig_id != orig_id or state.people.find(entry.author_id) != row:
                 problems.append(f"repost {repost_id} of {orig_id} is listed, but not stored")
+    authors = np.unique(state.tweets.columns["author_id"][state.tweets.slots()]).tolist()
+    problems += [f"there are tweets of account {a}, which isn't here" for a in authors if state.people.find(a) is None]
     for account_id in state.waking:
-        if not state.rings.awake[state.people.row_of[account_id]]:
+        if account_id not in state.people.row_of:
+            problems.append(f"account {account_id} is waking, but nobody finds it")
+        elif not state.rings.awake[state.people.row_of[account_id]]:
             problems.append(f"account {account_id} is waking without a ring")
     return problems
 
@@ -105,10 +109,11 @@ def _check_edits(state: ShardState) -> list[str]:
 def _check_owners(state: ShardState) -> list[str]:
     """Accounts are found by whom the map says; nobody else's has a ring; followers count for their shards."""
     people, of = state.people, state.shard_of_account
-    problems = [f"account {a} is another shard's" for a in people.row_of if of(a) != state.shard]
+    problems = [f"account {a} is another shard's" for a in people.owned() if of(a) != state.shard]
     problems += [f"account {a} is away, but this shard's" for a in people.away if of(a) == state.shard]
     problems += [f"account {a} is away, but has a ring" for a, row in people.away.items() if state.rings.awake[row]]
-    for account_id, row in [*people.row_of.items(), *people.away.items()]:
+    problems += [f"account {a} was deleted, but has a ring" for a, r in people.leaving.items() if state.rings.awake[r]]
+    for account_id, row in [*people.row_of.items(), *people.away.items(), *people.leaving.items()]:
         owners = state.owner[ids.buckets_of_accounts(state.graph.followers.view(row))]
         counts = np.bincount(owners, minlength=state.shard_count)
         if counts.tolist() != state.graph.shard_followers[row].tolist():
@@ -120,7 +125,7 @@ def digest(state: ShardState) -> str:
     """Return a hex digest of everything that the journal determines."""
     h = hashlib.blake2b(digest_size=16)
     people, graph = state.people, state.graph
-    order = sorted(people.row_of.items())
+    order = sorted([*people.row_of.items(), *people.leaving.items()])
     for account_id, row in order:
         h.update(pack([people.accounts[row].to_row(), int(state.rings.awake[row])]))
         h.update(graph.following.view(row).tobytes())

@@ -4,6 +4,7 @@ Rules of this file
 - A tweet is seen by its author, and by those whom its visibility lets in, unless a block stands between reader and
   author, whichever of the two made it. A repost shows its original, so only those see it who may see that as well;
   whatever else a tweet comes to show (a quote) belongs into `may_see` in the same way.
+- Whoever is being deleted is hidden from everybody, and all that is still there of him.
 - A tweet's shard knows who follows its author, and whom blocks keep from its author. Of the author of a repost's
   original it may know nothing: that is what the reader's shard knows. So there are three answers, yes, no, and None:
   "ask the reader's shard about that account (`blocked_among`), and me again with what it says".
@@ -85,6 +86,7 @@ class Visibility:
 
     def __init__(self, state: ShardState) -> None:
         self._people, self._graph, self._tweets = state.people, state.graph, state.tweets
+        self._leaving = state.people.leaving
         self._blocks, self._blocked_by = state.graph.relations[BLOCK], state.graph.relations[BLOCKED_BY]
 
     def is_hidden(self, facts: ReaderFacts, account_id: int) -> bool | None:
@@ -93,6 +95,8 @@ class Visibility:
         Of an account of this shard the answer is never None.
         """
         reader, hidden, asked = facts
+        if account_id in self._leaving:
+            return True
         if not reader or reader == account_id:
             return False
         if account_id in hidden:

@@ -77,6 +77,7 @@ def main() -> None:
     day.post(ADA)
     day.home(EVE)
     day.write("unfollow", ADA, EVE)
+    day.write("unfollow", BOB, ADA)  # whose latest follower is EVE
     day.write("delete", tweets[0], ADA)
     _restore(day)
     _search(day)

@@ -1,4 +1,4 @@
-"""Who may come in: register, log in, log out; change a password, end all log-ins."""
+"""Who may come in: register, log in, log out; change a password, see log-ins and end them; go for good."""
 
 from __future__ import annotations
 
@@ -8,25 +8,34 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from actors.core.errors import ConflictError, ForbiddenError, OverloadedError, UnauthorizedError
+from actors.core.errors import ConflictError, ForbiddenError, NotFoundError, OverloadedError, UnauthorizedError
 from actors.core.ids import ID_MAX, bucket_of_account, bucket_of_name, buckets_of_accounts
+from actors.core.people import token_id
+from actors.core.render import created_at
+from actors.core.terms import FULL_FROM_LEVEL
 from api import fields, limits
 from api.auth import make_token, parse_token
 from api.inputs import Inputs
+from api.levels import require_level
 from api.login_attempts import Attempt
 from api.models import (
+    AccountDeleted,
+    DeleteAccountRequest,
     EndLoginsRequest,
     LoggedIn,
     LoggedOut,
     LoginRequest,
     LoginsEnded,
+    OnlyToken,
     PasswordChanged,
     PasswordRequest,
     Registered,
     RegisterRequest,
+    TokenList,
     WithToken,
 )
-from api.openapi import errors, operation, path_id
+from api.once import answered_before, write_once
+from api.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
 from api.params import parse_flag
 from api.password_line import Asker
 from api.passwords import Verdict
@@ -37,10 +46,16 @@ router = APIRouter(tags=["accounts"])
 _DRAW_COUNT = 4_096  # four ids a bucket: one draw misses once in 55 times, and takes 60 us
 _TRIES = 3  # a log-in whose password hash is replaced meanwhile looks at the new one
 _USER_ID = path_id("user_id", "Who acts; must be the token's account")
+_TOKEN_ID = {
+    "name": "token_id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+    "description": "What the list of log-ins calls it", "example": "5feceb66ffc86f38",
+}  # fmt: skip
 _KEEP_OWN = {
     "name": "keep_own", "in": "query", "schema": {"type": "boolean", "default": False},
     "description": "Leave the token that this request carries; may be in the body, too",
 }  # fmt: skip
+TOKEN_WITH_BODY = frozenset(("delete_account",))
+"""Routes whose token isn't judged before the body is there: a repetition is told by the body; its token has ended."""
 _NO_MATCH = "unknown user name or wrong password"
 
 
@@ -73,10 +88,11 @@ async def register(request: Request) -> Response:
     bucket = bucket_of_name(username)
     account_id = draw_account_id(bucket)
     token, secret_hash = make_token(account_id)
+    name = _name_of_token(inputs)
     address = services.limiter.address_of(request.scope)
     password_hash = await services.passwords.hash(password, Asker(address, username.lower()))
     account_id = await services.ask_bucket(
-        bucket, "register", [username, account_id, display_name, bio, password_hash, [secret_hash]]
+        bucket, "register", [username, account_id, display_name, bio, password_hash, [secret_hash], *name]
     )
     services.logins.remember(username.lower(), address)
     names = {"username": username, "display_name": display_name, "bio": bio}
@@ -96,8 +112,9 @@ async def login(request: Request) -> Response:
     services = inputs.services
     username = fields.clean_text(fields.required(inputs.body, "username"), "username", limits.TOKEN_CHARS_MAX)
     password = fields.tried_password(fields.required(inputs.body, "password"))
+    name = _name_of_token(inputs)
     with services.logins.begin(services.limiter.address_of(request.scope), username) as attempt:
-        account_id, token = await _log_in(services, username, password, attempt)
+        account_id, token = await _log_in(services, username, password, attempt, name)
     return secret_value({"user_id": str(account_id), "username": username, "auth_token": token})
 
 
@@ -137,7 +154,7 @@ async def change_password(request: Request) -> Response:
     _, username, _ = await services.ask_account(account_id, "account")
     password = fields.tried_password(fields.required(body, "password"))
     new_password = fields.chosen_password(body, "new_password", username)
-    keeps_tokens = parse_flag(body, "keep_tokens")
+    keeps_tokens, name = parse_flag(body, "keep_tokens"), _name_of_token(inputs)
     with services.logins.begin(services.limiter.address_of(request.scope), username) as attempt:
         (encoded,) = await services.ask_account(account_id, "credentials")
         if not await services.passwords.matches(encoded, password, attempt.asker):
@@ -147,7 +164,9 @@ async def change_password(request: Request) -> Response:
         password_hash = await services.passwords.hash(new_password, attempt.asker)
     token, secret_hash = (None, None) if keeps_tokens else make_token(account_id)
     kept: list[bytes] | None = None if keeps_tokens else []
-    revoked = await services.ask_account(account_id, "change_password", encoded, password_hash, kept, secret_hash)
+    revoked = await services.ask_account(
+        account_id, "change_password", encoded, password_hash, kept, secret_hash, *name
+    )
     services.auth.drop_token(account_id, None)
     return secret_value({"user_id": str(account_id), "auth_token": token, "revoked": revoked})
 
@@ -171,7 +190,114 @@ async def end_logins(request: Request) -> Response:
     return json_value({"user_id": str(account_id), "revoked": revoked})
 
 
-async def _log_in(services: Services, username: str, password: str, attempt: Attempt) -> tuple[int, str]:
+@router.delete(
+    "/api/v1/users/{user_id}",
+    response_model=AccountDeleted,
+    summary="Delete an account",
+    responses=errors(401, 403, 404, 409, body=True),
+    openapi_extra=operation(_USER_ID, IDEMPOTENCY_KEY, model=DeleteAccountRequest, token="required"),
+)
+async def delete_account(request: Request) -> Response:
+    """Delete the account for good, and all that is of it. Needs the password beside the token. Nobody finds it from the
+    answer on; its tweets, likes, follows and followers go within seconds, of a large account within minutes."""
+    inputs = await Inputs.read(request)
+    services, body = inputs.services, inputs.body
+    user_id = inputs.path_id("user_id")
+    refusal, account_id = None, 0
+    try:
+        account_id = await inputs.actor(user_id)
+    except UnauthorizedError as error:
+        refusal = error
+    if await _was_deleted(inputs, user_id):
+        return json_value({"user_id": str(user_id), "deleted": True})
+    if refusal is not None:
+        raise refusal
+    require_level(services)
+    password = fields.tried_password(fields.required(body, "password"))
+    _, username, _ = await services.ask_account(account_id, "account")
+    with services.logins.begin(services.limiter.address_of(request.scope), username) as attempt:
+        (encoded,) = await services.ask_account(account_id, "credentials")
+        if not await services.passwords.matches(encoded, password, attempt.asker):
+            attempt.wrong()
+            raise ForbiddenError("password is not the one that this account has now", "password")
+        attempt.right()
+    await write_once(inputs, account_id, "delete_account", [account_id, encoded], always=True)
+    services.auth.drop_token(account_id, None)
+    return json_value({"user_id": str(account_id), "deleted": True})
+
+
+async def _was_deleted(inputs: Inputs, user_id: int) -> bool:
+    """Whether this request repeats, by its Idempotency-Key, one that has deleted the account: its tokens went with it.
+
+    Whoever knows the key and the whole body, the password in it, learns no more than that.
+    """
+    try:
+        return bool(await answered_before(inputs, user_id))
+    except (NotFoundError, ConflictError):
+        return False
+
+
+@router.get(
+    "/{user_id}/tokens",
+    response_model=TokenList,
+    summary="Your log-ins",
+    responses=errors(401, 403, 404),
+    openapi_extra=operation(_USER_ID, token="required"),
+)
+async def list_tokens(request: Request) -> Response:
+    """All tokens of the account: what each was called when it was made, when that was, and when it was last used."""
+    inputs = await Inputs.read(request)
+    services = inputs.services
+    account_id = await inputs.actor(inputs.path_id("user_id"))
+    require_level(services)
+    own = "" if inputs.token is None else token_id(parse_token(inputs.token).secret_hash)
+    rows = await services.ask_account(account_id, "tokens")
+    return json_value(
+        {
+            "tokens": [
+                {
+                    "id": name_of_token, "name": name, "created_at": _time_or_none(made_ms),
+                    "last_used_at": _time_or_none(used_ms), "current": name_of_token == own,
+                }
+                for name_of_token, name, made_ms, used_ms in rows
+            ]
+        }
+    )  # fmt: skip
+
+
+@router.delete(
+    "/{user_id}/tokens/{token_id}",
+    response_model=LoggedOut,
+    summary="End one log-in",
+    responses=errors(401, 403, 404, body=True),
+    openapi_extra=operation(_USER_ID, _TOKEN_ID, model=OnlyToken, token="required", body_required=False),
+)
+async def end_login(request: Request) -> Response:
+    """Revoke one token of the account, as its list calls it, everywhere and at once; it may be the one of this
+    request."""
+    inputs = await Inputs.read(request)
+    services = inputs.services
+    account_id = await inputs.actor(inputs.path_id("user_id"))
+    require_level(services)
+    named = fields.clean_text(inputs.request.path_params["token_id"], "token_id", limits.TOKEN_CHARS_MAX)
+    secret_hash = await services.ask_account(account_id, "end_token", named)
+    services.auth.drop_token(account_id, secret_hash)
+    return json_value({"revoked": True})
+
+
+def _name_of_token(inputs: Inputs) -> list[str]:
+    """Return what the client calls the token that it is about to get, or nothing while older shards are about."""
+    name = fields.clean_token_name(inputs.body.get("token_name"))
+    return [name] if inputs.services.cluster.level >= FULL_FROM_LEVEL else []
+
+
+def _time_or_none(ms: int) -> str | None:
+    return created_at(ms) if ms else None
+
+
+async def _log_in(
+    services: Services, username: str, password: str, attempt: Attempt, name: list[str]
+) -> tuple[int, str]:
     """Return the account and a fresh token of it. Raises UnauthorizedError if the password isn't right.
 
     The shard gives a token only while the password is the one that was looked at here. If its hash was made anew
@@ -186,7 +312,7 @@ async def _log_in(services: Services, username: str, password: str, attempt: Att
         services.limiter.check_account(account_id, True)
         token, secret_hash = make_token(account_id)
         try:
-            await services.ask_account(account_id, "login_token", secret_hash, encoded)
+            await services.ask_account(account_id, "login_token", secret_hash, encoded, *name)
         except ConflictError:
             continue
         attempt.right()
@@ -204,5 +330,8 @@ async def _credentials_of(services: Services, username: str) -> tuple[int, str |
     if not account_id:
         await services.ask_bucket(bucket, "names", [[username]])  # as many questions as for somebody
         return 0, None
-    (encoded,) = await services.ask_account(account_id, "credentials")
+    try:
+        (encoded,) = await services.ask_account(account_id, "credentials")
+    except NotFoundError:  # deleted, and the name's shard has still to hear of it
+        return 0, None
     return account_id, encoded

@@ -121,6 +121,9 @@ ROWS: dict[tuple[str, str], Row] = {
         AS_ACCOUNT, body={"password": PASSWORD, "new_password": PASSWORD}, uses_up=True
     ),
     ("DELETE", "/{user_id}/tokens"): Row(AS_ACCOUNT, uses_up=True),
+    ("GET", "/{user_id}/tokens"): Row(AS_ACCOUNT),
+    ("DELETE", "/api/v1/users/{user_id}"): Row(AS_ACCOUNT, body={"password": PASSWORD}, uses_up=True),
+    ("DELETE", "/{user_id}/tokens/{token_id}"): Row(AS_ACCOUNT, uses_up=True),
     ("GET", "/healthz"): Row(OPEN),
     ("GET", "/readyz"): Row(OPEN),
     ("GET", "/metrics"): Row(OPEN),

@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgpack
-import numpy as np
 import orjson
 
 from actors.core.errors import (
@@ -27,7 +26,9 @@ from actors.core.errors import (
 from actors.core.features import READS, WRITES
 from actors.core.ids import bucket_of_account, bucket_of_name, bucket_of_tweet, make_tweet_id, ms_of_tweet
 from actors.core.levels import LEVEL
+from actors.core.people import token_id
 from actors.core.terms import Key, Read
+from tests.api.fake_marks import FakeMarks
 from tests.api.fake_search import FakeSearches
 
 PUBLIC, FOLLOWERS, DIRECT = 0, 1, 2
@@ -44,6 +45,7 @@ class FakeAccount:
     bio: str
     password_hash: str | None
     tokens: set[bytes]
+    token_facts: dict[bytes, tuple[str, int]] = field(default_factory=dict)
     location: str = ""
     url: str = ""
     avatar: str = ""
@@ -116,7 +118,7 @@ class TrendsAndSends:
         )
 
 
-class FakeCluster(TrendsAndSends, FakeSearches):
+class FakeCluster(TrendsAndSends, FakeSearches, FakeMarks):
     """Two shards' worth of dicts behind the shape of `api.ports.Cluster`."""
 
     level = LEVEL
@@ -205,11 +207,15 @@ class FakeCluster(TrendsAndSends, FakeSearches):
             raise NotFoundError(f"account {account_id} does not exist", "user_id")
         return self.accounts[account_id]
 
-    def do_register(self, name: str, account_id: int, display: str, bio: str, hashed: str, tokens: list[bytes]) -> int:
+    def do_register(
+        self, name: str, account_id: int, display: str, bio: str, hashed: str, tokens: list[bytes], *token_name: str
+    ) -> int:
         if name.lower() in self.names:
             raise ConflictError(f"the user name {name} is taken", "username")
         self.names[name.lower()] = account_id
         self.accounts[account_id] = FakeAccount(account_id, name, display, bio, hashed, set(tokens))
+        for secret_hash in tokens:
+            self._note_token(account_id, secret_hash, *token_name)
         return account_id
 
     def do_names(self, names: list[str]) -> list[int]:
@@ -223,10 +229,39 @@ class FakeCluster(TrendsAndSends, FakeSearches):
             raise UnauthorizedError("unknown token")
         return True
 
-    def do_login_token(self, account_id: int, secret_hash: bytes, *seen: str) -> bool:
-        if seen and seen != (self._account(account_id).password_hash,):
+    def _note_token(self, account_id: int, secret_hash: bytes, name: str = "") -> None:
+        self._account(account_id).token_facts[secret_hash] = (name, next(self._ms))
+
+    def do_tokens(self, account_id: int) -> list[list[Any]]:
+        account = self._account(account_id)
+        newest_first = reversed(account.token_facts.items())
+        return [[token_id(token), *known, 0] for token, known in newest_first if token in account.tokens]
+
+    def do_end_token(self, account_id: int, named: str) -> bytes:
+        for secret_hash in self._account(account_id).tokens:
+            if token_id(secret_hash) == named:
+                self.do_revoke_token(account_id, secret_hash)
+                return secret_hash
+        raise NotFoundError(f"no token {named}", "token_id")
+
+    def do_login_token(self, account_id: int, secret_hash: bytes, seen: str | None = None, name: str = "") -> bool:
+        if seen is not None and seen != self._account(account_id).password_hash:
             raise ConflictError("another password meanwhile")
         self._account(account_id).tokens.add(secret_hash)
+        self._note_token(account_id, secret_hash, name)
+        return True
+
+    def do_delete_account(self, account_id: int, seen: str | None = None) -> bool:
+        if seen != self._account(account_id).password_hash:
+            raise ConflictError("another password meanwhile")
+        for tweet_id in [t.tweet_id for t in self.tweets.values() if t.author_id == account_id]:
+            self.tweets.pop(tweet_id)
+        for edges in (self.follows, self.blocks, self.mutes, self.likes, self.bookmarks):
+            for pair in [pair for pair in edges if account_id in pair]:
+                edges.pop(pair) if isinstance(edges, dict) else edges.discard(pair)
+        self.names[self.accounts.pop(account_id).username.lower()] = 0
+        if self.on_revoked is not None:
+            self.on_revoked(account_id, None)
         return True
 
     def do_revoke_tokens(self, account_id: int, kept: list[bytes]) -> int:
@@ -238,7 +273,7 @@ class FakeCluster(TrendsAndSends, FakeSearches):
         return count
 
     def do_change_password(
-        self, account_id: int, seen: str, hashed: str, kept: list[bytes] | None, fresh: bytes | None
+        self, account_id: int, seen: str, hashed: str, kept: list[bytes] | None, fresh: bytes | None, name: str = ""
     ) -> int:
         if self._account(account_id).password_hash != seen:
             raise ConflictError("another password meanwhile")
@@ -246,6 +281,7 @@ class FakeCluster(TrendsAndSends, FakeSearches):
         count = 0 if kept is None else self.do_revoke_tokens(account_id, kept)
         if fresh is not None:
             self._account(account_id).tokens.add(fresh)
+            self._note_token(account_id, fresh, name)
         return count
 
     def do_revoke_token(self, account_id: int, secret_hash: bytes) -> bool:
@@ -340,11 +376,6 @@ class FakeCluster(TrendsAndSends, FakeSearches):
 
     def do_unmute(self, who: int, whom: int) -> bool:
         return self._change(self.mutes, who, whom, False)
-
-    def _listed(self, rows: list[tuple[int, int]], cursor: int, count: int) -> list[Any]:
-        rows = sorted(((order, a) for order, a in rows if not cursor or order < cursor), reverse=True)
-        page = rows[:count]
-        return [[account_id for _, account_id in page], page[-1][0] if len(rows) > count else 0]
 
     def do_followers(self, account_id: int, viewer: int, cursor: int, count: int) -> list[Any]:
         self._unhidden(account_id, viewer)
@@ -493,10 +524,6 @@ class FakeCluster(TrendsAndSends, FakeSearches):
         tweet = self._tweet(tweet_id, viewer)
         return [[orjson.dumps(self._render(tweet))], tweet.in_reply_to]  # the rest is asked for one by one
 
-    def _mark(self, marks: dict[tuple[int, int], int], who: int, tweet_id: int) -> bool:
-        self._account(who)
-        return marks.setdefault((who, tweet_id), number := next(self._sequence)) == number
-
     def do_answered(self, who: int, key: bytes, fingerprint: bytes) -> list[Any]:
         known, *answer = self.answers.get((who, key), (fingerprint,))
         if known != fingerprint:
@@ -507,43 +534,6 @@ class FakeCluster(TrendsAndSends, FakeSearches):
         if not self.do_answered(who, key, fingerprint):
             self.answers[who, key] = (fingerprint, getattr(self, f"do_{op}")(*args))
         return self.answers[who, key][1]
-
-    def do_like(self, who: int, tweet_id: int) -> bool:
-        return self._mark(self.likes, who, tweet_id)
-
-    def do_unlike(self, who: int, tweet_id: int) -> bool:
-        return self.likes.pop((who, tweet_id), None) is not None
-
-    def do_bookmark(self, who: int, tweet_id: int) -> bool:
-        return self._mark(self.bookmarks, who, tweet_id)
-
-    def do_unbookmark(self, who: int, tweet_id: int) -> bool:
-        return self.bookmarks.pop((who, tweet_id), None) is not None
-
-    def do_likes(self, who: int, before: int, count: int) -> list[Any]:
-        return self._listed([(order, t) for (w, t), order in self.likes.items() if w == who], before, count)
-
-    def do_bookmarks(self, who: int, before: int, count: int) -> list[Any]:
-        return self._listed([(order, t) for (w, t), order in self.bookmarks.items() if w == who], before, count)
-
-    def do_viewer_flags(self, who: int, tweets: bytes, originals: bytes, authors: bytes) -> bytes:
-        ids = np.frombuffer(tweets, dtype="<i8").tolist()
-        return bytes((((who, t) in self.likes) | ((who, t) in self.bookmarks) * 4) for t in ids)
-
-    def do_likers(self, tweet_id: int, viewer: int, before: int, count: int, facts: Any = None) -> list[Any]:
-        self._tweet(tweet_id, viewer)
-        rows = [(o, who) for (who, t), o in self.likes.items() if t == tweet_id and not self._blocked(who, viewer)]
-        return self._listed(rows, before, count)
-
-    def do_reposters(self, tweet_id: int, viewer: int, before: int, count: int, facts: Any = None) -> list[Any]:
-        self._tweet(tweet_id, viewer)
-        reposts = [t for t in self.tweets.values() if t.repost_of == tweet_id and self._visible(t, viewer)]
-        return self._listed([(t.tweet_id, t.author_id) for t in reposts], before, count)
-
-    def do_replies(self, tweet_id: int, viewer: int, before: int, count: int, facts: Any = None) -> list[Any]:
-        self._tweet(tweet_id, viewer)
-        replies = [t.tweet_id for t in self.tweets.values() if t.in_reply_to == tweet_id]
-        return self._listed([(reply_id, reply_id) for reply_id in replies], before, count)
 
     def do_repost(self, who: int, entry: bytes) -> bytes:
         original = msgpack.unpackb(entry)

@@ -15,6 +15,7 @@ import pytest
 
 from actors.core.ids import bucket_of_account, bucket_of_tweet
 from actors.core.limits import DAY_MS
+from actors.core.people import token_id
 from api.app import create_app
 from api.auth import make_token, parse_token
 from api.settings import ApiSettings
@@ -35,6 +36,7 @@ class World:
     def __init__(self, http: httpx.Client, core: CoreCluster) -> None:
         self.http, self.core = http, core
         self._names = (f"free_{n}" for n in itertools.count(1))
+        self.usernames: dict[str, str] = {}
         self.ids = {name: self._register(name) for name in ("owner", "stranger", "third", "target")}
         self.tokens: dict[str, str] = {}
         self.tweets: dict[str, int] = {}
@@ -49,7 +51,8 @@ class World:
         self.missing_tweet = self._deleted()
 
     def _register(self, name: str) -> int:
-        reply = self.http.post("/api/v1/users", json={"username": name, "password": PASSWORD})
+        self.usernames[name] = next(self._names) if name in self.usernames else name
+        reply = self.http.post("/api/v1/users", json={"username": self.usernames[name], "password": PASSWORD})
         assert reply.status_code == 201, reply.text
         return int(reply.json()["user_id"])
 
@@ -102,7 +105,9 @@ class World:
         return tweet_id
 
     def renew(self) -> None:
-        """Bring back what a success has used up."""
+        """Bring back what a success has used up; an account under another name, as its old one is given up."""
+        if self.http.get(f"/{self.ids['owner']}/profile").status_code == 404:
+            self.ids["owner"] = self._register("owner")
         for name in ("owner", "stranger"):
             self.log_in(name)
         for name in ("owner", "third"):
@@ -117,7 +122,9 @@ class World:
             "user_id": NOBODY_ID if is_missing else self.ids[whose],
             "tweet_id": self.missing_tweet if is_missing else self.tweets[whose],
             "scheduled_id": self.missing_tweet if is_missing else self.scheduled[whose],
-            "id": self.ids["target"], "hashtag": "hello", "username": "owner", "free_name": next(self._names),
+            "token_id": token_id(parse_token(self.tokens["owner"]).secret_hash),
+            "id": self.ids["target"], "hashtag": "hello", "username": self.usernames["owner"],
+            "free_name": next(self._names),
         }  # fmt: skip
 
     def ask(self, method: str, path: str, row: Row, line: str, places: dict[str, str]) -> httpx.Response:

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from actors.core.people import token_id
 from api.app import create_app
 from api.auth import parse_token
 from api.settings import ApiSettings
@@ -37,6 +38,7 @@ OPERATIONS = sorted(operations())
 
 
 LATER = "2029-09-05T00:37:15Z"
+DELETION = "/api/v1/users/{user_id}"
 
 
 def made_for(path: str, ada: Any) -> str:
@@ -47,7 +49,8 @@ def made_for(path: str, ada: Any) -> str:
 
 
 def url_of(path: str, ada: Any, made_id: str) -> str:
-    return path.format(user_id=ada.user_id, id="999", tweet_id=made_id, scheduled_id=made_id)
+    one_log_in = token_id(parse_token(log_in(ada)).secret_hash) if "{token_id}" in path else ""
+    return path.format(user_id=ada.user_id, id="999", tweet_id=made_id, scheduled_id=made_id, token_id=one_log_in)
 
 
 def body_of(path: str, ada: Any) -> dict[str, Any]:
@@ -64,7 +67,8 @@ def body_of(path: str, ada: Any) -> dict[str, Any]:
     own = {"auth_token": ada.token, "user_id": ada.user_id, "status": "hello {world}", "bio": "x"}
     if "{scheduled_id}" in path:
         return {**own, "scheduled_at": LATER}
-    return {**own, "password": PASSWORD, "new_password": PASSWORD} if path.endswith("/password") else own
+    needs_password = path.endswith("/password") or path == DELETION
+    return {**own, "password": PASSWORD, "new_password": PASSWORD} if needs_password else own
 
 
 ENDS_TOKENS = ("/api/v1/logout", "/{user_id}/tokens", "/{user_id}/password")
@@ -97,11 +101,14 @@ def test_every_route_with_a_body_is_here():
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_a_body_that_begins_as_an_object_is_json_whatever_it_is_called(anonymous, benchmarked, ada, method, path):
+def test_a_body_that_begins_as_an_object_is_json_whatever_it_is_called(
+    anonymous, benchmarked, ada, register, method, path
+):
     http, tweet_id = benchmarked if "wrk2" in path else anonymous, ""
     for label, before in [*((label, b"") for label in LABELS), *((LABELS[0], before) for before in BEFORE)]:
         if path in ENDS_TOKENS:
             ada.token = log_in(ada)
+        ada = register() if path == DELETION else ada
         tweet_id = made_for(path, ada)
         content, headers = before + json.dumps(body_of(path, ada)).encode(), {"content-type": label} if label else {}
         reply = http.request(method, url_of(path, ada, tweet_id), content=content, headers=headers)
@@ -167,7 +174,7 @@ def test_what_is_no_object_goes_by_its_content_type(ada):
 # ---- no body ------------------------------------------------------------------------------------------------------
 
 EDITS, PUTS_OFF = ("patch", "/api/v1/tweet/{tweet_id}"), ("patch", "/{user_id}/scheduled/{scheduled_id}")
-NEEDS_ONE = (("post", "/{user_id}/password"), EDITS, PUTS_OFF)
+NEEDS_ONE = (("post", "/{user_id}/password"), EDITS, PUTS_OFF, ("delete", DELETION))
 NEEDS_NONE = [(m, p) for m, p in OPERATIONS if ("{" in p or p == "/api/v1/logout") and (m, p) not in NEEDS_ONE]
 NOTHING = {"no length": lambda: None, "length 0": lambda: b"", "chunks without one": lambda: iter(())}
 

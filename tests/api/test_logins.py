@@ -451,3 +451,49 @@ def test_a_deadline_ends_the_wait_in_line_and_leaves_no_place_taken():
         asked.result(10)
         assert (line.waiting_count, line.running_count) == (0, 0)
         assert log_in(http, "ada").status_code == 401
+
+
+# ---- the list of log-ins --------------------------------------------------------------------------------------------
+
+
+def tokens_of(http: httpx.Client, user_id: str, token: str) -> list[dict[str, Any]]:
+    reply = http.get(f"/{user_id}/tokens", headers=bearer(token))
+    assert reply.status_code == 200
+    assert token.encode() not in reply.content
+    return reply.json()["tokens"]
+
+
+def test_log_ins_are_listed_by_the_name_that_their_clients_gave_them(ada, anonymous):
+    named = {"username": ada.username, "password": PASSWORD, "token_name": "Ada's phone"}
+    phone = anonymous.post("/api/v1/login", json=named).json()["auth_token"]
+    listed = tokens_of(anonymous, ada.user_id, phone)
+    assert [(entry["name"], entry["current"]) for entry in listed] == [("Ada's phone", True), ("", False)]
+    assert all(entry["created_at"].split()[-2] == "+0000" for entry in listed)
+    assert [entry["last_used_at"] for entry in listed] == [None, None]
+
+
+def test_one_log_in_ends_by_the_id_that_its_list_gives_it(ada, bob, anonymous):
+    other = log_in(anonymous, ada.username).json()["auth_token"]
+    assert works(anonymous, ada.user_id, other)
+    (wanted,) = [entry["id"] for entry in tokens_of(anonymous, ada.user_id, ada.token) if not entry["current"]]
+    path = f"/{ada.user_id}/tokens/{wanted}"
+    assert_error(bob.http.delete(path), 403)
+    assert ada.http.delete(path).json() == {"revoked": True}
+    assert not works(anonymous, ada.user_id, other)
+    assert works(anonymous, ada.user_id, ada.token)
+    assert_error(ada.http.delete(path), 404, "token_id")
+    assert_error(ada.http.delete(f"/{ada.user_id}/tokens/nonsense"), 404, "token_id")
+
+
+@pytest.mark.parametrize(("name", "status"), [("x" * 65, 422), ("tab\there", 422), (5, 400), (" ", 422)])
+def test_a_name_of_a_token_that_nobody_could_read_is_refused(anonymous, ada, name, status):
+    body = {"username": ada.username, "password": PASSWORD, "token_name": name}
+    assert_error(anonymous.post("/api/v1/login", json=body), status, "token_name")
+
+
+def test_while_older_shards_are_about_tokens_have_no_names_and_no_list(fake, ada, anonymous, monkeypatch):
+    monkeypatch.setattr(type(fake), "level", 0)
+    body = {"username": ada.username, "password": PASSWORD, "token_name": "phone"}
+    assert anonymous.post("/api/v1/login", json=body).status_code == 200
+    assert_error(ada.http.get(f"/{ada.user_id}/tokens"), 503)
+    assert_error(ada.http.delete(f"/{ada.user_id}/tokens/0123456789abcdef"), 503)

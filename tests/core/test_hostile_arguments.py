@@ -14,6 +14,7 @@ from actors.core import ids
 from actors.core.entries import pack
 from actors.core.errors import InvalidError, MovedError, RookeryError, UnauthorizedError
 from actors.core.features import READS, WRITES
+from actors.core.people import token_id
 from actors.core.replica import Replica
 from actors.core.verify import check, digest
 from tests.core.harness import NOW_MS, Shards, memory_store, packed_original
@@ -21,7 +22,7 @@ from tests.core.harness import NOW_MS, Shards, memory_store, packed_original
 BASE = Shards()
 HERE = [BASE.account_on(0, i) for i in range(3)]
 THERE = [BASE.account_on(1, i) for i in range(2)]
-BASE.do("register", f"user{HERE[0]}", HERE[0], "", "", "old hash", [])
+BASE.do("register", f"user{HERE[0]}", HERE[0], "", "", "old hash", [b"x"], "phone")
 BASE.register(*HERE[1:], *THERE)
 for one in HERE:
     for other in (*HERE, *THERE):
@@ -98,6 +99,7 @@ def spoilt(draw, fitting):
 
 SCHEDULED_ID = st.just(SCHEDULED) | TWEET
 AT_MS = st.integers(0, 1 << 42) | st.integers(NOW_MS, NOW_MS + 1_000_000)
+TOKEN_ID = st.sampled_from([token_id(b"x")])
 FACTS = st.none() | st.tuples(IDS, IDS).map(list)
 SHORT = st.binary(max_size=3)
 LISTED = st.tuples(TWEET, ACCOUNT, COUNT, COUNT, FACTS)
@@ -109,7 +111,9 @@ FITTING = {
         ACCOUNT, st.text(max_size=9), st.text(max_size=9), st.none() | st.lists(st.binary(), max_size=3),
         st.none() | st.binary(),
     ),
-    "revoke_token": st.tuples(ACCOUNT, st.binary()), "update_profile": st.tuples(ACCOUNT, PROFILE), "post": POST,
+    "revoke_token": st.tuples(ACCOUNT, st.binary()), "end_token": st.tuples(ACCOUNT, TOKEN_ID | WORDS),
+    "tokens": st.tuples(ACCOUNT), "delete_account": st.tuples(ACCOUNT, st.none() | st.text(max_size=9)),
+    "update_profile": st.tuples(ACCOUNT, PROFILE), "post": POST,
     "post_many": rows(POST), "delete": st.tuples(TWEET, ACCOUNT, FACTS), "like": st.tuples(ACCOUNT, TWEET),
     "unlike": st.tuples(ACCOUNT, TWEET), "repost": st.tuples(ACCOUNT, ENTRY), "unrepost": st.tuples(ACCOUNT, TWEET),
     "follow_many": st.tuples(IDS, IDS),
@@ -135,6 +139,7 @@ FITTING = {
     "scheduled": st.tuples(ACCOUNT, COUNT, COUNT), "scheduled_one": st.tuples(ACCOUNT, SCHEDULED_ID),
     "bookmark": st.tuples(ACCOUNT, TWEET), "unbookmark": st.tuples(ACCOUNT, TWEET),
     "token": st.tuples(ACCOUNT, st.binary()), "token_owner": st.tuples(st.binary()), "export": st.tuples(COUNT, COUNT),
+    "referred": st.tuples(COUNT, COUNT),
 }  # fmt: skip
 for name in ("follow", "unfollow", "block", "unblock", "mute", "unmute", "profile"):
     FITTING[name] = st.tuples(ACCOUNT, ACCOUNT)
@@ -143,9 +148,12 @@ for name in ("followers", "following"):
 
 
 TYPICAL = {
-    "register": [BASE.name_on(0), 500, "Ada", "bio", "hash", [b"x"]], "login_token": [HERE[0], b"x"],
+    "register": [BASE.name_on(0), 500, "Ada", "bio", "hash", [b"x"], "tablet"],
+    "login_token": [HERE[0], b"y", "old hash", "phone"],
     "register_many": [[[BASE.name_on(0), 500, "Ada", "bio", "hash", [b"x"]]]], "revoke_token": [HERE[0], b"x"],
-    "revoke_tokens": [HERE[0], [b"kept"]], "change_password": [HERE[0], "old hash", "new hash", [b"kept"], b"fresh"],
+    "end_token": [HERE[0], token_id(b"x")], "delete_account": [HERE[0], "old hash"],
+    "revoke_tokens": [HERE[0], [b"kept"]],
+    "change_password": [HERE[0], "old hash", "new hash", [b"kept"], b"fresh", "x"],
     "update_profile": [HERE[0], {"bio": "x", "fields": [["a", "b"]]}], "delete": [TWEETS[0], HERE[0], [b"", b""]],
     "post": [HERE[0], "x", 0, TWEETS[0], HERE[0], b"", [1], [THERE[0]], b"key"], "like": [HERE[0], TWEETS[1]],
     "post_many": [[[HERE[0], "x", 0, TWEETS[0], HERE[0], b"", [1], [THERE[0]], b"key"]]],
@@ -207,7 +215,7 @@ def rebuilt(shard: int) -> Replica:
 
 def read_everything(replica: Replica) -> None:
     """Render all that a client could see, so that nothing unreadable was stored."""
-    for account_id in HERE:
+    for account_id in set(HERE) & replica.state.people.row_of.keys():  # one may have been deleted
         query = replica.query([account_id, 0, 0, 0, 100])
         if (
             account_id not in replica.state.waking
@@ -219,7 +227,7 @@ def read_everything(replica: Replica) -> None:
         replica.read("profile", [account_id, 0])
         replica.read("scheduled", [account_id, 0, 100])
     for tweet_id, author in ((TWEETS[0], HERE[0]), (TWEETS[1], HERE[1])):
-        if tweet_id in replica.state.tweets:
+        if tweet_id in replica.state.tweets and author not in replica.state.people.leaving:
             replica.read("history", [tweet_id, author])
     replica.read("cards", [HERE])
 

@@ -104,3 +104,46 @@ def test_a_checkpoint_of_a_higher_level_is_not_loaded(shards, monkeypatch):
     shards.replicas[0].state.level = 0
     with pytest.raises(ConflictError, match=rf"the checkpoint of shard 0 is at level {TOO_NEW}"):
         type(shards.replicas[0])(0, shards.owner, SMALL).load(store.load())
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_what_was_taken_back_just_before_a_level_rose_does_not_come_back(sealed):
+    """It lies in the old table of likes, and the next seal writes the new one."""
+    world, store = Shards(1, level=0), memory_store()
+    world.register(1, 2)
+    kept, taken_back = world.post(2), world.post(2)
+    for tweet in (kept, taken_back):
+        world.do("like", 1, tweet)
+    world.seal_into(0, store)
+    world.do("unlike", 1, taken_back)
+    if sealed:
+        world.seal_into(0, store)
+    world.run(0, ["level", LEVEL])
+    world.seal_into(0, store)
+    before = world.digests()[0]
+    assert digest(world.restore_from(0, store).state) == before
+    assert world.read("likes", 1, 0, 20)[0] == [kept]
+
+
+def test_what_a_shard_that_has_risen_tells_one_that_has_not_is_kept_where_it_belongs():
+    """Levels of two shards differ for a moment, and a checkpoint may be written just then."""
+    world = Shards(2, level=0)
+    ada, bob = world.account_on(0), world.account_on(1)
+    world.register(ada, bob)
+    tweet = world.post(ada)
+    world.run(1, ["level", LEVEL])
+    world.exchange()
+    world.do("like", bob, tweet)
+    world.repost(bob, tweet)
+    reply = world.post(bob, in_reply_to=tweet, reply_author=ada)
+    lists = [world.read(op, tweet, 0, 0, 20)[0] for op in ("likers", "reposters", "replies")]
+    assert lists == [[bob], [bob], [reply]]
+    for shard in (0, 1):
+        before, store = world.digests()[shard], memory_store()
+        world.seal_into(shard, store)
+        assert digest(world.restore_from(shard, store).state) == before
+    world.check()
+    assert [world.read(op, tweet, 0, 0, 20)[0] for op in ("likers", "reposters", "replies")] == lists
+    world.run(0, ["level", LEVEL])
+    world.exchange()
+    assert [world.read(op, tweet, 0, 0, 20)[0] for op in ("likers", "reposters", "replies")] == lists

@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from actors.core import limits
-from actors.core.errors import ConflictError, InvalidError, MalformedError, UnauthorizedError
+from actors.core.entries import pack, unpack
+from actors.core.errors import (
+    ConflictError,
+    InvalidError,
+    MalformedError,
+    NotFoundError,
+    RookeryError,
+    UnauthorizedError,
+)
+from actors.core.features.logins import uses_to_note
+from actors.core.parts import PartCheck
+from actors.core.people import FIRST_FIELDS, Account, token_id
 from actors.core.verify import digest
 from tests.core.harness import Shards, memory_store
 from tests.core.test_moving import Moving
@@ -120,7 +131,7 @@ def test_a_fresh_token_beyond_the_most_takes_the_place_of_the_oldest(shards):
 
 def test_too_many_arguments_are_refused(shards):
     with pytest.raises(MalformedError):
-        shards.do("login_token", shards.ada, b"x", OLD, OLD)
+        shards.do("login_token", shards.ada, b"x", OLD, "phone", OLD)
     with pytest.raises(InvalidError):
         shards.do("revoke_tokens", shards.ada, [b"x"] * (limits.TOKENS_PER_ACCOUNT_MAX + 1))
 
@@ -182,3 +193,109 @@ def test_what_ends_while_the_account_moves_has_ended_where_it_arrives(step):
         shards.read("token", ada, b"thief")
     shards.sweep()
     shards.check()
+
+
+# ---- what is known of tokens ---------------------------------------------------------------------------------------
+
+
+def listed(shards, account_id):
+    return {row[1]: row[2:] for row in shards.read("tokens", account_id)}
+
+
+def note_uses(shards, account_id):
+    """Do what the shell does every second; returns how many uses were journaled."""
+    replica = shards.replicas[shards.shard_of(account_id)]
+    uses = uses_to_note(replica.state, replica.lookups.used_tokens, shards.now_ms)
+    replica.lookups.used_tokens.clear()
+    return shards.run(shards.shard_of(account_id), ["token_used", uses, shards.now_ms]) if uses else 0
+
+
+def test_a_token_has_the_name_and_the_time_that_it_was_made_with(shards):
+    shards.do("revoke_tokens", shards.ada, [])
+    shards.now_ms += 5
+    shards.do("login_token", shards.ada, b"tablet", OLD, "Ada's tablet")
+    shards.do("change_password", shards.ada, OLD, NEW, None, b"fresh", "the new one")
+    shards.do("register", "named", 77, "", "", None, [b"first"], "Ada's phone")
+    assert listed(shards, shards.ada) == {"Ada's tablet": [shards.now_ms, 0], "the new one": [shards.now_ms, 0]}
+    assert listed(shards, 77) == {"Ada's phone": [shards.now_ms, 0]}
+    assert [row[0] for row in shards.read("tokens", shards.ada)] == [token_id(b"fresh"), token_id(b"tablet")]
+
+
+def test_of_a_token_that_was_imported_nothing_is_known_but_its_uses(shards):
+    shards.do("register", "imported", 77, "", "", None, [b"old"])
+    assert listed(shards, 77) == {"": [0, 0]}
+    shards.read("token", 77, b"old")
+    assert note_uses(shards, 77) == 1
+    assert listed(shards, 77) == {"": [0, shards.now_ms]}
+
+
+def test_a_use_is_journaled_once_an_hour_however_often_the_token_is_right(shards):
+    first_ms = shards.now_ms
+    for minute in range(59):
+        shards.now_ms = first_ms + minute * 60_000
+        shards.read("token", shards.ada, b"phone")
+        assert note_uses(shards, shards.ada) == (minute == 0)
+    shards.now_ms = first_ms + limits.TOKEN_USED_EVERY_MS
+    shards.replicas[0].query([shards.ada, 0, 0, 0, 20, 0, b"phone"])
+    assert note_uses(shards, shards.ada) == 1
+    assert {row[3] for row in shards.read("tokens", shards.ada)} == {0, shards.now_ms}
+
+
+def test_a_token_that_is_wrong_or_has_ended_meanwhile_has_no_use(shards):
+    with pytest.raises(UnauthorizedError):
+        shards.read("token", shards.ada, b"guess")
+    assert note_uses(shards, shards.ada) == 0
+    assert shards.run(0, ["token_used", [[shards.ada, b"gone"], [999, b"phone"]], shards.now_ms]) == 0
+
+
+def test_one_token_ends_by_its_id_and_no_other(shards):
+    assert shards.do("end_token", shards.ada, token_id(b"thief")) == b"thief"
+    assert tokens_of(shards, shards.ada) == [b"phone", b"laptop"]
+    assert shards.state_of(shards.ada).revoked == [(shards.ada, b"thief")]
+    for wrong in (token_id(b"thief"), "", "x" * 16):
+        with pytest.raises(NotFoundError):
+            shards.do("end_token", shards.ada, wrong)
+
+
+def test_what_is_known_of_tokens_outlives_seals_journals_and_moves():
+    world = Moving(3)
+    world.register(7)
+    world.now_ms += 5
+    world.do("login_token", 7, b"unknown")
+    world.do("login_token", 7, b"phone", None, "Ada's phone")
+    world.read("token", 7, b"phone")
+    note_uses(world, 7)
+    world.do("revoke_token", 7, b"unknown")
+    known = world.read("tokens", 7)
+    assert [row[1:] for row in known] == [["Ada's phone", world.now_ms, world.now_ms]]
+    for shard, before in enumerate(world.digests()):
+        assert digest(world.replayed(shard).state) == before
+        store = memory_store()
+        world.seal_into(shard, store)
+        assert digest(world.restore_from(shard, store).state) == before
+    source = world.shard_of(7)
+    world.move((source + 1) % 3, 7)
+    assert world.read("tokens", 7) == known
+    world.check()
+
+
+def test_below_level_1_a_token_is_as_it_was_before_there_was_a_level():
+    world = Shards(level=0)
+    world.do("register", "ada", 7, "", "", OLD, [b"first"], "Ada's phone")
+    world.do("login_token", 7, b"second", OLD, "tablet")
+    world.do("change_password", 7, OLD, NEW, None, b"third", "fresh")
+    world.read("token", 7, b"first")
+    assert note_uses(world, 7) == 0
+    assert len(world.state_of(7).people.get(7).to_row()) == FIRST_FIELDS
+    commands = [unpack(record) for journal in world.journals for record in journal]
+    made = {command[0]: command for command in commands}
+    assert [len(made[name]) for name in ("login_token", "change_password")] == [3, 5]
+    assert len(made["register"][1][0]) == 6
+
+
+@pytest.mark.parametrize("facts", [[["x", 1, 2, 3]], [["x" * 300, 1, 2]], [["x", -1, 2]], [5], [], "x", [None, None]])
+def test_a_part_of_a_move_with_nonsense_about_tokens_is_refused(facts):
+    row = [*Account(7, "ada", 1, tokens=[b"phone"]).to_row(), facts]
+    part = pack([["account", row, 0, None, [[], [], []], []]])
+    with pytest.raises((RookeryError, ValueError, TypeError)):
+        PartCheck({}, frozenset(range(1024))).check(part)

@@ -98,7 +98,7 @@ def test_messages_that_make_no_sense_any_more_change_nothing(shards):
     before = digest(shards.replicas[1].state)
     nobody, nothing = shards.account_on(1, 9), 77 << 16
     for message in (
-        ["lost", shards.ada, nobody], ["deleted", nothing], ["blocked", shards.ada, nobody, True],
+        ["lost", shards.ada, nobody], ["deleted", nothing], ["blocked", shards.ada, nobody, False],
         ["counts", [[nothing, 1, 1, 1]]], ["replied", nothing, 1], ["liked", shards.ada, nothing, -1],
         ["reposted", nothing, nothing, -1], ["name_settled", "nobody", 5, False], ["count_ask", []],
         ["wake_answer", shards.bob, 99, [], 0], ["pull_start", nobody, [], 0], ["refused", [shards.bob], [nobody]],

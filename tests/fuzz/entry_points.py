@@ -58,6 +58,7 @@ from api.routes import wrk2
 from api.routes.tweets import idempotency_key
 from api.settings import ApiSettings
 from api.text_urls import find_urls
+from api.times import clean_time
 from cluster import input_files
 from cluster.lane_protocol import DECODE_ERRORS, FrameDecoder, check_request, pack
 from tests.api.fake_cluster import FakeAccount, FakeCluster
@@ -125,6 +126,11 @@ world = functools.cache(_World)
 
 
 # ---- the HTTP API ------------------------------------------------------------------------------------------------
+
+
+def _time(given: str) -> None:
+    with suppress(RookeryError):
+        clean_time({"scheduled_at": given}, "scheduled_at")
 
 
 def _fields(given: str) -> None:
@@ -481,6 +487,7 @@ ROWS = [
     Row("a query string", _query_string,
         "links: _PLAIN; search_exchange: _PLAIN_URL _PLAIN_WORDS; home_exchange: _PLAIN_URL",
         "parameters, percent codes, hashtags with commas", QUERY_BYTES_MAX // 4),
+    Row("a time", _time, "times: _OWN _RFC_3339"),
     Row("single values", _fields,
         "fields: _USERNAME _REFUSED _REFUSED_IN_LINE _CONTROL clean_link; texts: _UNSEEN; passwords: _BLANK; "
         "search_cursor: _OLD_FORM; addresses: _BRACKETED _IPV4_WITH_PORT",

@@ -118,6 +118,35 @@ def test_a_network_made_over_the_paths_of_the_published_benchmark_is_as_defined(
             assert posts[0]["creator"] == {"user_id": str(first), "username": f"username_{first}"}
 
 
+def test_accounts_that_are_deleted_are_gone_whatever_is_killed_meanwhile(cluster, files):
+    url = f"http://127.0.0.1:{cluster.port}"
+    body = {"username": "leaver", "password": "correct horse battery", "token_name": "phone"}
+    made = httpx.post(f"{url}/api/v1/users", json=body, timeout=30).json()
+    own = {"headers": {"authorization": f"Bearer {made['auth_token']}", "idempotency-key": "gone"}, "timeout": 30}
+    tokens = httpx.get(f"{url}/{made['user_id']}/tokens", **own).json()["tokens"]
+    assert [(token["name"], token["current"]) for token in tokens] == [("phone", True)]
+    famous = [cluster.run("delete", str(account_id), "--yes", "--no-wait") for account_id in (1, 2, 3)]
+    assert [deleted["user_id"] for deleted in famous] == ["1", "2", "3"]
+    leave = f"{url}/api/v1/users/{made['user_id']}"
+    assert httpx.request("DELETE", leave, json=body, **own).json() == {"user_id": made["user_id"], "deleted": True}
+    for process in cluster.run("status")["processes"]:
+        if process["role"] == "shard":
+            psutil.Process(process["pid"]).kill()
+    found = wait_for(
+        lambda: cluster.run("check", "--oracle", statuses=(0, 1)) if len(shards_of(cluster)) == 2 else None
+    )
+    assert found["problem_count"] == 0, found["problems"]
+    for account_id in ("1", "2", "3", made["user_id"]):
+        assert httpx.get(f"{url}/{account_id}/profile", timeout=30).status_code == 404
+    again = httpx.request("DELETE", leave, json=body, **own)
+    assert again.json() == {"user_id": made["user_id"], "deleted": True}
+    assert httpx.post(f"{url}/api/v1/users", json=body, timeout=30).status_code == 409
+
+
+def shards_of(cluster: ServedCluster) -> list[int]:
+    return [p["pid"] for p in cluster.run("status")["processes"] if p["role"] == "shard"]
+
+
 @pytest.fixture(scope="module")
 def stopped(cluster) -> list[str]:
     """Stop the cluster, with a record in the newest segment of shard 1's journal; return the digests that it had."""

@@ -369,7 +369,7 @@ class SimCluster:
                 shard.leads
                 and shard.committed == shard.replica.state.position
                 and not shard.waiting and not shard.replica.state.frozen and not shard.replica.state.incoming
-                and not shard.replica.mover.sweeping
+                and not shard.replica.mover.sweeping and not shard.replica.state.people.leaving
                 and bytes(shard.replica.state.owner.tolist()) == self.router.map.buckets
                 and not any(o.waiting for o in shard.replica.state.outboxes.values())
                 and shard.leader is not None

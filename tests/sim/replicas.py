@@ -57,7 +57,7 @@ class SimReplica:
         self.sealed: list[tuple[int, Any]] = []
         self.in_flight: set[int] = set()
         self.links: dict[int, Link] = {}
-        self.flushing = self.delivering = self.sweeping = False
+        self.flushing = self.delivering = self.sweeping = self.clearing = False
         self.asking: Leader | None = None  # whose question to the router is under way
         self.alive = True
         self.incarnation += 1
@@ -133,6 +133,19 @@ class SimReplica:
         if self.role == "primary":
             self.sweep_soon()
 
+    def clear_soon(self) -> None:
+        """Take back what deleted accounts have left, in pieces that are small enough for anything to come between."""
+        if self.replica.state.people.leaving and not self.clearing and self.role == "primary":
+            self.clearing = True
+            self.sim.after(self.sim.rng.randrange(1, 40), self.guarded(self.clear_piece))
+
+    def clear_piece(self) -> None:
+        command = self.replica.leavings.next_piece() if self.role == "primary" and self.writable else None
+        if command is not None:
+            self.run([*command[:2], self.sim.rng.randrange(1, 6)])
+        self.clearing = False
+        self.clear_soon()
+
     def deliver_soon(self) -> None:
         """Deliver the backlog piece by piece, as the shell does between requests."""
         if self.replica.state.deliveries.backlog and not self.delivering:
@@ -151,6 +164,7 @@ class SimReplica:
             for link in self.links.values():
                 link.go_on()
         self.deliver_soon()
+        self.clear_soon()
         self.waiting.append((self.replica.state.position, done))
         self.flush_soon()
 
@@ -264,6 +278,7 @@ class SimReplica:
             self.run(["level", self.sim.router.map.next_level])
         self.replica.mover.lead()
         self.sweep_soon()
+        self.clear_soon()
         self.settle(self.leader.committed)
         self.sim.after(300, self.guarded(lambda: self.stop_waiting(term)))
 

@@ -10,6 +10,7 @@ What "when things die" promises in docs/architecture.md, and the mechanisms that
     a client's retry                            the key that a tweet is posted with
     a bucket moves                              freezing, draining, tails, counts per shard, pull logs
     a cluster is upgraded while it serves       a level is journaled by every shard before anybody may use it
+    an account is deleted                       who is leaving is in the state, and goes on at whoever leads
 
 and what is private stays so on every shard, whatever moves: asking the reader's shard, flags of replies.
 """
@@ -20,13 +21,14 @@ import pytest
 
 from actors.core import moving, replication
 from actors.core.apply import COMMANDS, apply_batch
-from actors.core.features import tweets
+from actors.core.features import MESSAGES, tweets
 from actors.core.outbox import Outbox
+from actors.core.people import People
 from actors.core.terms import nothing
 from actors.core.visibility import Visibility
 from cluster.level_rise import LevelRise
 from tests.sim import cluster, replicas
-from tests.sim.test_simulation import check_counts, check_visible, run, verify
+from tests.sim.test_simulation import check_counts, check_nothing_is_left, check_visible, run, verify
 
 SEEDS_MAX = 60
 STEPS = 250
@@ -163,6 +165,21 @@ def take_a_level_beside_the_journal(patch):
     patch.setattr("actors.core.mover.Mover._level", take)
 
 
+def tell_no_follower(patch):
+    """Who followed an account that is deleted isn't told."""
+    patch.setitem(MESSAGES, "followee_left", lambda *facts: None)
+
+
+def find_again_who_is_leaving(patch):
+    """A recovery, or a move, takes an account that is being deleted for one like any other."""
+    patch.setattr(People, "_among", lambda self, account, away: self.away if away else self.row_of)
+
+
+def let_in_who_comes_too_late(patch):
+    """A block of an account that is gone stands."""
+    patch.setitem(MESSAGES, "unrelated", lambda *facts: None)
+
+
 # mutant -> the seed to begin with: moves that finish are rare in the simulation, and those that go wrong rarer
 MUTANTS = {
     acknowledge_alone: 0, elect_anybody: 0, keep_what_was_never_agreed: 0, send_before_durable: 1,
@@ -170,6 +187,7 @@ MUTANTS = {
     ask_no_reader: 0, count_what_is_private: 0,
     go_on_while_frozen: 39, move_before_messages_have_drained: 43, move_without_a_tail: 10, leave_the_counts: 0,
     rise_before_the_shards: 0, take_a_level_beside_the_journal: 0,
+    tell_no_follower: 100, find_again_who_is_leaving: 100, let_in_who_comes_too_late: 100,
 }  # fmt: skip
 
 
@@ -179,6 +197,7 @@ def fails(seed):
         verify(work)
         check_counts(work)
         check_visible(work)
+        check_nothing_is_left(work)
         work.sim.check()
     except Exception:  # noqa: BLE001  a mutant may fail in any way, and that is what is wanted
         return True

@@ -14,6 +14,8 @@ from actors.core.facts import read_facts
 from actors.core.features.likes import LIKE
 from actors.core.flags import BLOCK
 from actors.core.levels import LEVEL
+from actors.core.people import NO_LONGER
+from actors.core.terms import FULL_FROM_LEVEL, Owner
 from cluster import rebalancing
 from tests.sim.cluster import SimCluster
 
@@ -29,6 +31,11 @@ def levels_of(seed: int) -> tuple[int, int]:
     if seed in RARE_ORDERS:
         return 0, -1
     return rng.choice([(0, -1), (0, rng.randrange(200)), (LEVEL, -1)])
+
+
+def deletes_accounts(seed: int) -> bool:
+    """Return whether accounts are deleted in a simulation."""
+    return seed not in RARE_ORDERS and random.Random(seed ^ 0xDE1E7E).random() < 0.5
 
 
 class Workload:
@@ -60,6 +67,8 @@ class Workload:
         self.due_ms = 0  # of the last
         self.edited: dict[int, str] = {}  # what tweets say that were edited
         self.is_new = seed not in RARE_ORDERS  # has what came later
+        self.deleting = deletes_accounts(seed)
+        self.gone: list[int] = []  # accounts that were deleted
         self.busy_accounts: set[int] = set()
         self.key = 0
 
@@ -79,13 +88,13 @@ class Workload:
         if not idle:
             sim.step()
             return
-        me, other = rng.choice(idle), rng.choice(self.accounts)
+        me, other = rng.choice(idle), rng.choice([*self.accounts, *self.gone])
         kind = rng.choices(
             ["post", "reply", "batch", "repost", "unrepost", "delete", "follow", "unfollow", "block", "unblock", "mute",
              "unmute", "like", "unlike", "read", "crash", "stall", "depose", "router", "seal", "tick", "counts",
-             "move", "schedule", "cancel", "due", "edit"],
+             "move", "schedule", "cancel", "due", "edit", "leave"],
             [26, 6, 4, 8, 2, 5, 26, 8, 4, 3, 2, 1, 4, 1, 12, 3, 1, 1, 0.5, 4, 1, 3, 20 * self.moving,
-             6 * self.is_new, self.is_new, 6 * self.is_new, 6 * self.is_new],
+             6 * self.is_new, self.is_new, 6 * self.is_new, 6 * self.is_new, 2 * self.deleting],
         )[0]  # fmt: skip
         getattr(self, f"do_{kind}", self.do_relation)(kind, me, other)
 
@@ -102,6 +111,23 @@ class Workload:
     def do_relation(self, kind: str, me: int, other: int) -> None:
         if me != other:
             self.call(me, kind, [me, other])
+
+    def do_leave(self, kind: str, me: int, other: int) -> None:
+        """Delete an account, once, however often it is asked for; some stay, so that there is something to see.
+
+        As API workers do, only once all shards have risen.
+        """
+        if len(self.accounts) <= 2 or self.sim.router.map.level < FULL_FROM_LEVEL:
+            return
+
+        def left(body) -> None:
+            assert body is True
+            self.accounts.remove(me)
+            self.gone.append(me)
+
+        self.key += 1
+        key = self.key.to_bytes(8, "big")
+        self.call(me, "keyed", [me, key, b"leave", "delete_account", [me]], left)
 
     def do_post(self, kind: str, me: int, other: int, in_reply_to: int = 0, reply_author: int = 0) -> None:
         self.key += 1
@@ -151,6 +177,7 @@ class Workload:
         owner = self.sim.owner
         shard = owner[ids.bucket_of_account(me)]
         here = [a for a in self.accounts if owner[ids.bucket_of_account(a)] == shard and not self.moving] or [me]
+        here = [me] if self.deleting else here  # a batch is refused as a whole when one of its authors is gone
         rows = []
         for _ in range(self.rng.randrange(8, 14)):
             self.key += 1
@@ -308,7 +335,7 @@ def check_scheduled(work: Workload) -> set[int]:
         assert not len(state.papers.due), "something that is due still waits"
         texts = {t: read_facts(state.tweets.body[slot]).text for t, slot in state.tweets.slot_of.items()}
         published |= {tweet_id: text for tweet_id, text in texts.items() if text.startswith("scheduled")}
-    wanted = {text for _, text in work.scheduled.values()} - work.cancelled
+    wanted = {text for whose, text in work.scheduled.values() if whose not in work.gone} - work.cancelled
     assert sorted(published.values()) == sorted(wanted)
     return set(published)
 
@@ -317,7 +344,8 @@ def verify(work: Workload) -> None:
     sim = work.sim
     facts = sim.facts()
     existing = facts.existing()
-    posted = (set(work.acked_posts) | check_scheduled(work)) - work.deleted
+    posted = {t for t, author in work.acked_posts.items() if author not in work.gone} | check_scheduled(work)
+    posted -= work.deleted
     assert posted <= existing, f"acknowledged tweets are gone: {sorted(posted - existing)[:3]}"
     originals = {f.tweet_id for fs in facts.tweets_by.values() for f in fs if not f.flags & 2}
     assert originals == posted, f"tweets that nobody was told of: {sorted(originals - posted)[:3]}"
@@ -329,6 +357,32 @@ def verify(work: Workload) -> None:
         expected = facts.home(account_id, length)
         assert sim.home(account_id, length) == expected, f"account {account_id}"
         check_pages(work, account_id, facts.home(account_id, 500))
+
+
+def check_nothing_is_left(work: Workload) -> None:
+    """Of an account that was deleted nothing is anywhere, but its name, held for nobody."""
+    for shard in work.sim.shards:
+        state = shard.replica.state
+        referred = {account_id for account_id in work.gone if state.people.find(account_id) is not None}
+        referred |= set(state.people.token_owner.values()) | set(state.waking) | state.pull_shards.keys()
+        referred |= {account_id for account_id, _ in state.people.names.values()}
+        for arena in (state.graph.following, state.graph.followers):
+            referred |= {other for row in range(state.people.row_count) for other in arena.view(row).tolist()}
+        for kind in state.graph.relations:
+            referred |= {other for others in kind.values() for other in others}
+        for kind in state.shelves.kinds.values():
+            places, keys, _ = state.shelves.marks.dump(kind.number)
+            if kind.owner is Owner.ACCOUNT:
+                referred |= set(state.shelves.owners_of(kind, places).tolist())
+            if kind.key is Owner.ACCOUNT:
+                referred |= set(keys.tolist())
+        for account_id in work.gone:
+            assert account_id not in referred, f"shard {shard.number} has still something of {account_id}"
+            is_its_own = state.shard_of_account(account_id) == state.shard  # others forget keys with their next sweep
+            answers = [made for (a, _), made in state.idempotency.items() if a == account_id and is_its_own]
+            assert [unpack(made)[1:] for made in answers] in ([], [[b"leave", True]])
+            held = state.people.names.get(f"user{account_id}")
+            assert held in (None, (NO_LONGER, False))
 
 
 def check_pages(work: Workload, account_id: int, everything: list[int]) -> None:
@@ -457,6 +511,7 @@ def test_home_timelines_meet_their_definition_whatever_happens(seed: int) -> Non
         check_counts(work)
         check_edits(work)
         check_visible(work)
+        check_nothing_is_left(work)
         work.sim.check()
         verify(work)
         check_visible(work)

@@ -13,13 +13,13 @@ Rules of this file
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from actors.core import arguments, ids, limits
 from actors.core.errors import ConflictError, MovedError, OverloadedError
-from actors.core.people import PROFILE_FIELDS, Account
+from actors.core.people import PROFILE_FIELDS, Account, TokenFacts
 from actors.core.render import render_card, render_profile
-from actors.core.terms import Effect, Feature, Key, Prepared, Read, To, Write, same
+from actors.core.terms import FULL_FROM_LEVEL, Effect, Feature, Key, Prepared, Read, To, Write, same
 from actors.core.visibility import reader_facts
 
 if TYPE_CHECKING:
@@ -27,8 +27,12 @@ if TYPE_CHECKING:
     from actors.core.state import ShardState
 
 
+OLD_REGISTRATION: Final = 6  # values of a registration below level 1, which doesn't name its token
+
+
 def register(state: ShardState, rows: list[list[Any]], at_ms: int) -> list[int]:
-    """Reserve names and have their accounts made. Row: [username, account_id, display_name, bio, hash, tokens].
+    """Reserve names and have their accounts made. Row: [username, account_id, display_name, bio, hash, tokens], and
+    from level 1 on perhaps what the tokens are called; then they are made now.
 
     Returns per row the account id, or 0 where the name is held by another account.
     """
@@ -48,17 +52,19 @@ def register(state: ShardState, rows: list[list[Any]], at_ms: int) -> list[int]:
 
 def on_create_account(state: ShardState, source: int, fields: list[Any], at_ms: int) -> None:
     """Make the account of a held name, unless its id is taken, and tell the name's shard which of the two it was."""
-    username, account_id, display_name, bio, password_hash, tokens = fields
-    existing = state.people.get(account_id)
-    if existing is None:
+    username, account_id, display_name, bio, password_hash, tokens, *named = fields
+    existing, is_leaving = state.people.get(account_id), account_id in state.people.leaving
+    if existing is None and not is_leaving:
         kept = list(tokens)[-limits.TOKENS_PER_ACCOUNT_MAX :]
         account = Account(account_id, username, at_ms, display_name, bio, password_hash=password_hash, tokens=kept)
+        for name in named:
+            account.token_facts = {token: TokenFacts(name, at_ms) for token in kept}
         row = state.people.add(account)
         state.ensure_rows(row + 1)
         state.changes.accounts.add(row)
         if state.news is not None:
             state.news.account(account_id)
-    settled = existing is None or existing.username == username
+    settled = not is_leaving and (existing is None or existing.username == username)
     shard = int(state.owner[ids.bucket_of_name(username)])
     state.send(shard, ["name_settled", username.lower(), account_id, settled])
 
@@ -86,7 +92,8 @@ def update_profile(state: ShardState, account_id: int, values: dict[str, Any]) -
 
 
 def prepare_register(shard: Lookups, now_ms: int, *row: Any) -> Prepared:
-    """Register one account, by the shard of its name: [username, account_id, display_name, bio, hash, tokens].
+    """Register one account, by the shard of its name: [username, account_id, display_name, bio, hash, tokens], and
+    perhaps what its token is called.
 
     The reply is the account id. Raises ConflictError when the name or the id is another's.
     """
@@ -95,7 +102,7 @@ def prepare_register(shard: Lookups, now_ms: int, *row: Any) -> Prepared:
     held = shard.state.people.names.get(username.lower())
     if held is not None and held[0] != account_id:
         raise ConflictError(f"the user name {username[:30]!r} is taken; choose another", "username")
-    if held is None and account_id in shard.state.people.row_of:
+    if held is None and shard.state.people.own(account_id) is not None:
         raise ConflictError(f"the account id {account_id} is taken", "user_id")
     return Prepared(["register", [fields], now_ms], lambda result: result[0])
 
@@ -112,7 +119,7 @@ def _check_registration(shard: Lookups, row: list[Any]) -> list[Any]:
         raise MovedError(f"the name {fields[0][:30]!r} is not on shard {shard.state.shard}")
     if len(shard.state.people.names) >= shard.state.tuning.accounts_max:
         raise OverloadedError(f"shard {shard.state.shard} holds {shard.state.tuning.accounts_max} accounts, its limit")
-    return fields
+    return fields if shard.state.level >= FULL_FROM_LEVEL else fields[:OLD_REGISTRATION]
 
 
 def prepare_update_profile(shard: Lookups, now_ms: int, account_id: int, values: dict[str, Any]) -> Prepared:

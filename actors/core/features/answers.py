@@ -9,6 +9,8 @@ Rules of this file
 - A refusal isn't kept: it has changed nothing, and may be right no more.
 - A key is an account's. With another request (another fingerprint) it is refused: one of the two would be lost.
 - `post` knows the key of a tweet by itself, and answers the tweet as it is now.
+- An account that is deleted takes its keys along, but for that of the deletion itself: it is answered again though the
+  account is gone.
 - Keys are forgotten after IDEMPOTENCY_TTL_MS, or when there are too many, in the order in which they were learnt.
 
 Cost: the bytes of the answer, 100 to 1,500, and 200 more a key.
@@ -54,13 +56,22 @@ def remember_answer(state: ShardState, account_id: int, key: bytes, fingerprint:
         remember_key(state, account_id, key, packed)
 
 
+def forget_keys(state: ShardState, account_id: int, before_ms: int) -> None:
+    """Forget the keys of an account that is deleted, but for answers from `before_ms` on. 40 ns a key of the shard."""
+    for known, made in [item for item in state.idempotency.items() if item[0][0] == account_id]:
+        if not isinstance(made, bytes) or ms_of_key(made) < before_ms:
+            del state.idempotency[known]
+            state.changes.idempotency[known] = None
+
+
 def known_answer(shard: Lookups, account_id: int, key: Any, fingerprint: Any) -> list[Any] | None:
     """Return `[what was answered]`, None if the key is new. Raises ConflictError if it belongs to another request."""
-    shard.row(account_id)
+    arguments.an_id(account_id, "user_id")
     arguments.blob(key, 1, limits.KEY_BYTES_MAX, "idempotency_key")
     arguments.blob(fingerprint, 1, limits.KEY_BYTES_MAX, "fingerprint")
     made = shard.state.idempotency.get((account_id, key))
-    if made is None:
+    if made is None or shard.state.shard_of_account(account_id) != shard.state.shard:
+        shard.row(account_id)
         return None
     _, known, body = unpack(made) if isinstance(made, bytes) else (0, b"", None)
     if known != fingerprint:

@@ -60,9 +60,9 @@ def follow(state: ShardState, followers: bytes, followees: bytes, at_ms: int = 0
 
 
 def unfollow(state: ShardState, account_id: int, target: int, at_ms: int = 0) -> bool:
-    """Remove one follow edge and the target's tweets from the account's ring."""
-    row = state.people.row_of[account_id]
-    if not drop_following(state, row, account_id, target):
+    """Remove one follow edge and the target's tweets from the account's ring. False: there is none, or no account."""
+    row = state.people.own(account_id)
+    if row is None or not drop_following(state, row, account_id, target):
         return False
     if account_id != target:
         state.rings.purge(row, target)
@@ -129,9 +129,33 @@ def on_refused(state: ShardState, source: int, followers: list[int], followees: 
 
 def on_backfill(state: ShardState, source: int, reader: int, author: int, entries: list[Any], above: int) -> None:
     """Put a new followee's tweets into a ring; if it sleeps, or follows no more, they come too late."""
-    row = state.people.row_of[reader]
-    if state.rings.awake[row] and state.graph.following.contains(row, author):
+    row = state.people.row_of.get(reader)
+    if row is not None and state.rings.awake[row] and state.graph.following.contains(row, author):
         fill_ring(state, row, entries, above)
+
+
+def leave_edges(state: ShardState, account_id: int, row: int, count: int) -> int:
+    """End the newest `count` follows by and of an account that is deleted; return how many there were."""
+    at_ms = state.people.accounts[row].left_ms
+    followees = state.graph.following.view(row)[: -count - 1 : -1].tolist()
+    for target in followees:
+        unfollow(state, account_id, target, at_ms)
+    followers = state.graph.cut_followers(row, count - len(followees), state.owner)
+    if len(followers):
+        state.changes.followers.log(np.full(len(followers), account_id, dtype=np.int64), followers, False)
+        state.send_by_owner(
+            followers,
+            lambda of: FOLLOWEE_LEFT.told(state.level, (account_id, followers[of].astype("<i8").tobytes(), at_ms)),
+        )
+    return len(followees) + len(followers)
+
+
+def on_followee_left(state: ShardState, source: int, account_id: int, followers: bytes, at_ms: int = 0) -> None:
+    """End the follows of an account that is deleted; nobody is told, as its own shard has ended them already."""
+    for follower in int64s(followers)[::-1].tolist():  # the newest first, as at the other end: each is the last one
+        row = state.people.own(follower)
+        if row is not None and drop_following(state, row, follower, account_id):
+            state.rings.purge(row, account_id)
 
 
 def prepare_follow(shard: Lookups, now_ms: int, account_id: int, target: int) -> Prepared:
@@ -201,6 +225,7 @@ def _edges(shard: Lookups, arena: Any, account_id: int, viewer: int, cursor: int
 GAINED = Effect("gained", on_gained, To.ACCOUNT, ("actors", "accounts", "floors", "at_ms"), short=3, undone_by="lost")
 LOST = Effect("lost", on_lost, To.ACCOUNT, ("actor", "account", "at_ms"), short=2)
 REFUSED = Effect("refused", on_refused, To.ASKER, ("actor_list", "account_list", "at_ms"), short=2)
+FOLLOWEE_LEFT = Effect("followee_left", on_followee_left, To.FOLLOWERS, ("account", "actors", "at_ms"))
 BACKFILL = Effect("backfill", on_backfill, To.ASKER, ("reader", "author", "entries", "above"))
 
 FEATURE = Feature(
@@ -212,5 +237,6 @@ FEATURE = Feature(
     ),
     reads=(Read("followers", answer_followers), Read("following", answer_following)),
     commands={"follow": follow, "unfollow": unfollow},
-    effects=(GAINED, LOST, REFUSED, BACKFILL),
+    effects=(GAINED, LOST, REFUSED, BACKFILL, FOLLOWEE_LEFT),
+    leave=leave_edges,
 )

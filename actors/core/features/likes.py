@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from actors.core.lookups import Lookups
     from actors.core.state import ShardState
 
-LIKE = Kind(1, "like", Owner.ACCOUNT, Owner.TWEET, limits.LIKES_COUNT_MAX, dense=True, from_level=0)
+
+def _take_back(state: ShardState, account_id: int, tweet_id: int, at_ms: int) -> None:
+    """Have a like counted no more: who liked is deleted."""
+    state.tell(state.shard_of_tweet(tweet_id), LIKED, account_id, tweet_id, -1, at_ms)
+
+
+LIKE = Kind(
+    1, "like", Owner.ACCOUNT, Owner.TWEET, limits.LIKES_COUNT_MAX, dense=True, from_level=0, left=_take_back
+)  # fmt: skip
 LIKER = Kind(2, "liker", Owner.TWEET, Owner.ACCOUNT, limits.LISTED_PER_TWEET_MAX, Full.OLDEST, dense=True)
 
 
@@ -39,7 +47,7 @@ def on_liked(state: ShardState, source: int, account_id: int, tweet_id: int, ste
     if not counts.count(state, tweet_id, "likes", step):
         if step > 0:
             state.tell(source, TWEET_GONE, account_id, tweet_id, at_ms)
-    elif state.level >= LIKER.from_level:
+    elif state.level >= LIKER.from_level or at_ms:  # whoever says when has risen already, and won't tell it again
         if step > 0:
             state.shelves.put(LIKER, tweet_id, account_id, at_ms)
         else:

@@ -1,4 +1,4 @@
-"""What operators ask a shard: the facts of its accounts, for the oracle.
+"""What operators ask a shard: the facts of its accounts, for the oracle; whom it refers to, to see that they exist.
 
 Rules of this file
 - It goes on by row number, and rows differ between replicas: the primary alone is asked.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from actors.core import arguments, ids
 from actors.core.entries import pack
-from actors.core.terms import Feature, Key, Read
+from actors.core.terms import Feature, Key, Owner, Read
 
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups
@@ -42,4 +44,35 @@ def export(shard: Lookups, first_row: int, count: int) -> list[Any]:
     return [last if last < state.people.row_count else 0, rows]
 
 
-FEATURE = Feature("operators", reads=(Read("export", export, Key.SHARD, from_followers=False),))
+def referred(shard: Lookups, first_bucket: int, count: int) -> bytes:
+    """The accounts of some buckets that this shard refers to beside follows, distinct, ascending, as int64 bytes.
+
+    Whom its accounts block and mute, who blocks them, who likes and reposts their tweets, whose its names are. Each of
+    them is to exist. 20 ns a mark, for each call.
+    """
+    arguments.whole(first_bucket, 0, ids.BUCKET_COUNT - 1, "first_bucket")
+    arguments.whole(count, 1, ids.BUCKET_COUNT, "count")
+    state = shard.state
+    found = [np.array([held for held, confirmed in state.people.names.values() if confirmed], dtype=np.int64)]
+    rows = set(state.people.row_of.values())
+    for relation in state.graph.relations:
+        found.append(np.array([other for row in rows & relation.keys() for other in relation[row]], dtype=np.int64))
+    for kind in state.shelves.kinds.values():
+        if kind.owner is Owner.TWEET and kind.key is Owner.ACCOUNT:
+            places, keys, _ = state.shelves.marks.dump(kind.number)
+            owners = state.owner[ids.buckets_of_tweets(state.shelves.owners_of(kind, places))]
+            found.append(keys[owners == state.shard])
+    accounts = np.concatenate(found)
+    buckets = ids.buckets_of_accounts(accounts)
+    wanted = np.unique(accounts[(buckets >= first_bucket) & (buckets < first_bucket + count)])
+    packed: bytes = wanted.astype("<i8").tobytes()
+    return packed
+
+
+FEATURE = Feature(
+    "operators",
+    reads=(
+        Read("export", export, Key.SHARD, from_followers=False),
+        Read("referred", referred, Key.SHARD, from_followers=False),
+    ),
+)

@@ -41,9 +41,13 @@ def rise(state: ShardState, before: int) -> None:
 def _renumber_likes(state: ShardState) -> None:
     """Give likes the stamps 1, 2, ... in their order: what they are until now depends on the checkpoints on the way.
 
-    The next seal moves them from the table of likes to that of marks.
+    The next seal moves them from the table of likes to that of marks, and deletes in the old one what was taken back or
+    forgotten since the last one.
     """
     shelves = state.shelves
+    for changes in (state.unsealed, state.changes):
+        gone = [(owner, key) for number, owner, key in changes.marks if number == LIKE.number]
+        state.changes.old_likes.update(gone)
     for account_id in _accounts(state):
         keys = shelves.view(LIKE, account_id)[0].copy()
         if len(keys):

@@ -88,7 +88,8 @@ def delete(state: ShardState, tweet_id: int, at_ms: int = 0) -> bool:
     entry = state.tweets.get(tweet_id)
     if entry is None:
         return False
-    row = state.people.row_of[entry.author_id]
+    row = state.people.own(entry.author_id)
+    assert row is not None, "a tweet that is deleted has its author here"
     state.shelves.clear_tweet(tweet_id)
     state.tweets.remove(row, tweet_id)
     state.note_tweet(tweet_id, False)
@@ -102,6 +103,15 @@ def delete(state: ShardState, tweet_id: int, at_ms: int = 0) -> bool:
         tell_reply(state, in_reply_to, tweet_id, entry.author_id, entry.flags, False, at_ms)
     state.tell_all(list(range(state.shard_count)), DELETED, tweet_id, entry.author_id, at_ms)
     return True
+
+
+def leave_tweets(state: ShardState, account_id: int, row: int, count: int) -> int:
+    """Delete the newest `count` tweets and reposts of an account that is deleted; return how many there were."""
+    log = state.tweets.log.view(row)
+    newest_first: list[int] = log[: -count - 1 : -1].tolist()
+    for tweet_id in newest_first:
+        delete(state, tweet_id, state.people.accounts[row].left_ms)
+    return len(newest_first)
 
 
 def on_tweet(state: ShardState, source: int, *fields: Any) -> None:
@@ -347,4 +357,5 @@ FEATURE = Feature(
     ),
     commands={"post": post, "delete": delete},
     effects=(TWEET, TWEETS, DELETED),
+    leave=leave_tweets,
 )
