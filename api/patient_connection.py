@@ -7,6 +7,7 @@ Rules of this file
 - What has come is worked on in the order in which it came: while something waits, what comes later waits behind it.
 - Who shows a token that was verified here isn't put aside, nor are the rest of his request and those that repeat its
   head. That he is first is all that he gets by it.
+- Who waits for his turn doesn't wait for his client: his connection makes room for nobody (`connections.py`).
 - A connection that sends on while it waits isn't read any more after ASIDE_COUNT_MAX pieces.
 
 Cost: 0.2 us a piece, and 1 us to look for a token when there is no room.
@@ -67,6 +68,8 @@ class PatientConnection(BoundedConnection):
             self.flow.resume_reading()
         if not data or self.transport.is_closing():
             return
+        if self.cycle is None or self.cycle.response_complete:  # else there is a request under way before this one
+            self._services.connections.end(self)
         try:
             self._work_on(data)
         except Exception as error:  # noqa: BLE001 - as the transport does with what data_received raises
@@ -85,6 +88,7 @@ class PatientConnection(BoundedConnection):
             self.take_turn_now()
             return False
         self._aside.append(data)
+        self._services.connections.begin(self)
         if len(self._aside) == ASIDE_COUNT_MAX:
             self.flow.pause_reading()
         return True

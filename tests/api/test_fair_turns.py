@@ -256,6 +256,25 @@ def test_who_sends_many_pieces_while_he_waits_is_not_read_and_then_is(live):
 
 
 @pytest.mark.usefixtures("no_room")
+def test_who_waits_for_a_turn_makes_room_for_no_newer_connection():
+    with ServerThread({"connection_count_max": 2}) as few, pytest.MonkeyPatch.context() as patched:
+        services = few.worker._services
+        assert services is not None
+        patched.setattr(FairTurns, "_next", lambda turns: None)  # nobody has a turn for now
+        with connected(few) as waits, connected(few) as idle:
+            waits.sendall(ASKED)
+            deadline = time.monotonic() + 60
+            while not len(services.turns):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            with connected(few):
+                assert idle.recv(1) == b""  # though it came later
+                patched.undo()
+                few.worker._serving.get_loop().call_soon_threadsafe(services.turns._next)  # type: ignore[union-attr]
+                assert read_answers(waits, 1)[0][0] == 404
+
+
+@pytest.mark.usefixtures("no_room")
 def test_who_shows_a_token_that_is_known_does_not_wait(live, monkeypatch):
 
     put_aside: list[bytes] = []

@@ -183,7 +183,7 @@ def let_in_who_comes_too_late(patch):
 # mutant -> the seed to begin with: moves that finish are rare in the simulation, and those that go wrong rarer
 MUTANTS = {
     acknowledge_alone: 0, elect_anybody: 0, keep_what_was_never_agreed: 0, send_before_durable: 1,
-    answer_before_durable: 0, break_promises: 0, forget_the_map: 0, take_every_message: 0, forget_keys: 0,
+    answer_before_durable: 0, break_promises: 0, forget_the_map: 60, take_every_message: 0, forget_keys: 0,
     ask_no_reader: 0, count_what_is_private: 0,
     go_on_while_frozen: 39, move_before_messages_have_drained: 43, move_without_a_tail: 10, leave_the_counts: 0,
     rise_before_the_shards: 0, take_a_level_beside_the_journal: 0,
