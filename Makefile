@@ -135,7 +135,7 @@ fuzz: setup-dev
 # Tests start some two hundred Python processes, which had better not compile the same modules again and again. Four
 # workers for two cores, as whoever starts a cluster mostly waits (tests/conftest.py says who takes what).
 test: setup-dev
-	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest --numprocesses 4 --dist loadgroup --no-loadscope-reorder \
+	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder \
 	    $(PYTEST_ARGS)
 
 lint: setup-dev

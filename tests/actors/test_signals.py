@@ -63,7 +63,7 @@ def test_a_sigint_for_make_alone_is_noticed_by_what_it_runs(tmp_path):
     script.write_text(SERVES)
     makefile.write_text(f"run:\n\t@{sys.executable} {script}\n")
     with subprocess.Popen(
-        ["make", "-f", str(makefile), "run"], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY,
+        ["make", "--no-print-directory", "-f", str(makefile), "run"], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, start_new_session=True, preexec_fn=listen_to_the_terminal,
     ) as make:  # fmt: skip
         assert make.stdout is not None

@@ -73,7 +73,7 @@ def live() -> Iterator[LiveServer]:
     limits = {kind: [10_000, 60_000] for kind in kinds}  # those of a laptop: all are one account, and one address
     with serving(
         rate_limits=limits, in_flight_count_max=128, connection_count_max=250, address_connection_count_max=240,
-        figures_keep_s=1.0, readiness_keep_s=0.2, search_timeout_s=1.0,
+        figures_keep_s=1.0, readiness_keep_s=0.2, search_timeout_s=1.0, keep_alive_s=int(PATIENCE_S),
     ) as made:  # fmt: skip
         yield made
 
