@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -84,6 +85,10 @@ def live() -> Iterator[LiveServer]:
 @pytest.mark.parametrize("what", ATTACKS)
 def test_honest_clients_are_answered_beside_strangers_who(what, sources, most, live):
     count, do = ATTACKS[what]
+    deadline = time.monotonic() + PATIENCE_S
+    while worker_of(live)._services.connections.open_count:  # those of the attack before have gone
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     statuses = asyncio.run(
         beside(int(live.base_url.rpartition(":")[2]), sources, min(count, most, BUSY_MOST.get(what, most)), do)
     )
