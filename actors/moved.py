@@ -6,6 +6,8 @@ Ray recreates an actor's class by its import path, exceptions are pickled by the
 "module:function". During a rolling upgrade all three come from processes that know only the old paths, for as long as
 an actor lives: months. So a module that holds such names keeps its old path for ever.
 
+The methods of actors' classes are kept by their names as well: none may go or be renamed (tests/test_moved_modules.py).
+
 Rules of this file
 - A move is `git mv` and a row here, old path -> new path. A row for a package holds for all that is in it, unless
   something in it has a row of its own. Rows aren't chained: when a module moves again, its rows are changed.

@@ -64,11 +64,14 @@ def names_in(pickled):
         elif isinstance(argument, str):
             strings.append(argument)
 
-found = {"actors": set(), "strings": set(), "modules": {spare_workers.SPARE_MODULE}, "errors": set()}
+found = {"actors": set(), "strings": set(), "modules": {spare_workers.SPARE_MODULE}, "errors": set(), "methods": set()}
 for cls, args, kwargs in told:
     as_ray_has_it = ray.remote(cls).__ray_metadata__.modified_class
     pickled = cloudpickle.dumps(as_ray_has_it) + cloudpickle.dumps((args, kwargs))
     found["actors"] |= {f"{cls.__module__}:{cls.__qualname__}"}
+    found["methods"] |= {  # Ray keeps each by its name, and a class that lacks one can't be made
+        f"{cls.__module__}:{cls.__qualname__}.{name}" for name, thing in vars(cls).items() if callable(thing)
+    }
     for data in (cloudpickle.dumps(as_ray_has_it), cloudpickle.dumps((args, kwargs))):
         found["actors"] |= {name for name in names_in(data) if name.startswith(OURS)}
     found["strings"] |= set(re.findall(r"'((?:%s)[\w.]*:\w+)'" % "|".join(OURS), repr((args, kwargs))))
@@ -106,12 +109,17 @@ def test_the_old_tree_tells_what_it_is_asked(old_paths):
     assert old_paths["strings"] == ["actors.shard_actor:make_shard"]
     assert old_paths["modules"] == ["actors.search", "actors.spare"]
     assert len(old_paths["errors"]) > 20
+    assert "actors.shard_actor:ShardActor._tell_touched" in old_paths["methods"]
 
 
-@pytest.mark.parametrize("kind", ["actors", "strings", "errors"])
+@pytest.mark.parametrize("kind", ["actors", "strings", "errors", "methods"])
 def test_whatever_the_old_tree_names_is_found_here(old_paths, kind):
     for path in old_paths[kind]:
         module, _, name = path.partition(":")
+        if kind == "methods":
+            cls, _, method = name.partition(".")
+            assert callable(getattr(getattr(importlib.import_module(module), cls), method, None)), path
+            continue
         thing = importlib.import_module(module)
         for part in name.split("."):
             thing = getattr(thing, part)
