@@ -25,7 +25,7 @@ from typing import TypeVar
 from bench.processes import REPOSITORY, free_port
 from tests.console import Console
 
-START_TIMEOUT_S, COMMAND_TIMEOUT_S = 180, 420  # deadlines, on a machine that does something else
+START_TIMEOUT_S, COMMAND_TIMEOUT_S = 180, 210  # deadlines, on a machine that does something else
 END_TIMEOUT_S = 120.0  # a clean stop folds the journals into the checkpoints
 PATIENT = "cluster.hang_ms=60000"  # for tests that stop processes themselves, for as long as they need
 # For tests of which no request may be refused while a leader is elected, however busy the machine is.

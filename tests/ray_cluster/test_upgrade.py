@@ -26,7 +26,7 @@ from tests.old_tree import unpack_old_tree, upgrade_in_place
 from tests.ray_cluster.clients import Client, at_work
 from tests.serving import PATIENT, START_TIMEOUT_S, ServedCluster
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
 
 SHARDS, REPLICAS, API_WORKERS, CLIENTS = 2, 2, 2, 3
 SETS = (f"cluster.replicas={REPLICAS}", "durability.ack=replica", f"cluster.workers={API_WORKERS}", PATIENT)
