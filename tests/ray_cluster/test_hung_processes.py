@@ -108,10 +108,12 @@ def test_who_hangs_is_ended_and_comes_back_while_new_connections_go_to_the_other
     refusals = [refusal(cluster) for _ in range(40)]
     assert not any(refusals), f"a new connection met a worker that isn't there: {refusals}"
     now = are_back(cluster, pids, names)
-    watched = [
-        name for name in names if not name.endswith("-search")
-    ]  # an engine goes behind all else, and may be late
-    assert {name: now[name]["hangs"]["count"] for name in watched} == {name: int(name in hung) for name in watched}
+    counts = {name: now[name]["hangs"]["count"] for name in names}
+    engines = {name for name in names if name.endswith("-search")}  # go behind all else: a busy machine stops them, too
+    assert {name: n for name, n in counts.items() if name not in engines} == {
+        name: int(name in hung) for name in names if name not in engines
+    }
+    assert all(counts[name] >= int(name in hung) for name in engines), counts
     assert now[workers[0]]["hangs"]["how"].startswith("spinning")
     assert now["rookery:shard-01:replica-0"]["hangs"]["how"].startswith("stopped")
 
