@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from actors.core.errors import RookeryError, TooLargeError, UnauthorizedError
 from api.auth import bearer_of
 from api.errors import TooSlowError, log_unexpected
-from api.services import ADDRESS_COUNTED, Services, overloaded
+from api.services import ADDRESS_COUNTED, TOO_MUCH, Services, overloaded
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -72,7 +72,7 @@ class BodyWait:
             raise TooLargeError(
                 f"the body has {declared[:19].decode()} bytes; at most {services.settings.body_bytes_max} are read"
             )
-        if services.is_full(gate):
+        if services.is_full(gate) or (TOO_MUCH in scope["state"] and gate is not services.probe_gate):
             raise overloaded()
         if gate is not services.probe_gate:
             services.limiter.check_address(scope, gate is services.writes)  # type: ignore[arg-type]

@@ -177,7 +177,8 @@ class Refusal(DirectExchange):
         """Return the refusal of the request whose head is complete; None if it may go on, or needs the long way."""
         method: bytes = protocol.parser.get_method()
         reads = method == b"GET"
-        if not services.is_full(services.reads if reads else services.writes) or method not in _REFUSABLE:
+        is_full = protocol.is_too_much or services.is_full(services.reads if reads else services.writes)
+        if not is_full or method not in _REFUSABLE:
             return None
         path = protocol.url.partition(b"?")[0].decode("latin-1")
         if services.gate_of("GET", path) is services.probe_gate or not is_plain(protocol):

@@ -10,6 +10,9 @@ Rules of this file
 - Of the others each address has its turn, one connection at a time, in the order of their coming. An address that
   begins to ask goes before those that have asked all along, once (as in FQ-CoDel, RFC 8290, section 4.1): so who asks
   a little hardly waits for those who ask much. Whose address is nobody's share (behind a proxy) is each an address.
+- While more connections wait than `count_max`, what has its turn is refused if its address has more than its share of
+  them: nothing waits for long, and a turn that refuses takes a tenth of one that answers. Of two that have waited, the
+  longer one goes: who asked him has waited for it, too (as CoDel drops at the head, RFC 8289, section 5.4).
 - What is put aside is bounded in bytes; what finds no room is worked on at once, as if there were no turns.
 
 Cost: 0.1 us a piece that isn't put aside, and 0.5 us a turn; 2 us a piece that is.
@@ -31,15 +34,17 @@ BYTES_MAX = 32 * 1024 * 1024  # put aside, of all connections
 class Patient(Protocol):
     """A connection whose bytes may be put aside."""
 
-    def take_turn(self) -> None:
-        """Work on what was put aside. Raises nothing."""
+    def take_turn(self, is_refused: bool) -> None:
+        """Work on what was put aside. is_refused: a request that begins in it is one too many. Raises nothing."""
         ...
 
 
 class FairTurns:
     """The turns of one worker. Use it on one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, count_max: int) -> None:
+        """count_max: connections that may wait, in the long run; see the head of the file."""
+        self._count_max = count_max
         self._groups: dict[Hashable, dict[Patient, None]] = {}  # by address, the longest first
         self._new: deque[Hashable] = deque()  # the groups that have begun to ask, and then the others
         self._old: deque[Hashable] = deque()
@@ -48,6 +53,7 @@ class FairTurns:
         self._until_s = 0.0  # that work may be begun in this turn; as long as _is_counting
         self._is_counting = False
         self.put_aside_count = 0
+        self.refused_count = 0
 
     def __len__(self) -> int:
         """Connections whose bytes wait."""
@@ -123,9 +129,11 @@ class FairTurns:
         if connection is None:  # for a whole round: what comes of it now is new
             del self._groups[group]
             return
+        is_refused = len(self._waiting) > self._count_max and len(connections) * len(self._groups) > self._count_max
+        self.refused_count += is_refused
         self.forget(connection)
         self._old.append(group)
-        connection.take_turn()
+        connection.take_turn(is_refused)
 
     def check(self) -> None:
         """Assert the invariants: who waits is in its group, each of which is listed once; the bytes are a sum."""

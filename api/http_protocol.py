@@ -43,7 +43,7 @@ from api.limits import HEAD_BYTES_MAX, HEADER_COUNT_MAX
 from api.patient_connection import PatientConnection
 from api.probe_exchange import ProbeExchange
 from api.search_exchange import SearchExchange
-from api.services import Services
+from api.services import TOO_MUCH, Services
 
 SLICE_BYTES = 16 * 1024  # that the parser is given at once: so exactly is known how much of a head has come
 PIPELINE_COUNT_MAX = 64
@@ -162,7 +162,7 @@ class BoundedHttpProtocol(PatientConnection):
         before, services = self.cycle, self._services
         if not before.response_complete or not self._head_open or self._head_bytes or not data.startswith(b"GET "):
             return False
-        if self.flow.write_paused or self.is_held or services.any_full():
+        if self.flow.write_paused or self.is_held or self.is_too_much or services.any_full():
             return False
         self.url = data[4 : -len(self._known_head)]
         try:
@@ -213,7 +213,7 @@ class BoundedHttpProtocol(PatientConnection):
                 exchange = ProbeExchange.of(self, services)
             else:
                 exchange = (
-                    (Refusal.of(self, services) if services.any_full() else None)
+                    (Refusal.of(self, services) if self.is_too_much or services.any_full() else None)
                     or HomeExchange.of(self, services)
                     or SearchExchange.of(self, services)
                     or ProbeExchange.of(self, services)
@@ -227,6 +227,8 @@ class BoundedHttpProtocol(PatientConnection):
                 raise MalformedError(f"more than {PIPELINE_COUNT_MAX} requests wait")
             if self.parser.should_upgrade() and any(name in _BODY_HEADERS for name, _ in self.headers):
                 raise MalformedError("this server speaks HTTP/1.1: a request with a body can't ask for more")
+            if self.is_too_much:
+                self.scope["state"][TOO_MUCH] = True
             super().on_headers_complete()  # raises if the URL is none
             self._end_head()
             return

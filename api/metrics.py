@@ -60,6 +60,7 @@ _OWN_FIGURES = (
     ("rate_limited", "Requests refused by a rate limit since the start"),
     ("waiting_for_a_turn", "Connections whose bytes wait for a turn of the event loop"),
     ("put_aside", "How often bytes of a connection had to wait for a turn of the event loop"),
+    ("refused_in_turn", "Turns in which nothing was begun, because too many waited for theirs"),
     ("passwords_waiting", "Passwords that wait to be hashed"),
     ("token_cache_hits", "Tokens found in the cache since the start"),
     ("token_cache_misses", "Tokens asked of their shard since the start"),

@@ -33,6 +33,7 @@ class PatientConnection(BoundedConnection):
         self._known_head = b""  # of the last read answered here, URL excluded; `headers` and `scope` are its
         self._aside: list[bytes] = []  # what has come and waits for a turn
         self._goes_first = False  # the request whose head came last has a token that was known
+        self.is_too_much = False  # what is worked on now has waited with too many others
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for no turn."""
@@ -60,8 +61,8 @@ class PatientConnection(BoundedConnection):
                 return
         self._work_on(data)
 
-    def take_turn(self) -> None:
-        """Work on what was put aside. Called by `FairTurns`."""
+    def take_turn(self, is_refused: bool = False) -> None:
+        """Work on what was put aside, if only to refuse it. Called by `FairTurns`."""
         data, count = b"".join(self._aside), len(self._aside)
         self._aside.clear()
         if count >= ASIDE_COUNT_MAX and not self.is_held:
@@ -70,11 +71,13 @@ class PatientConnection(BoundedConnection):
             return
         if self.cycle is None or self.cycle.response_complete:  # else there is a request under way before this one
             self._services.connections.end(self)
+        self.is_too_much = is_refused
         try:
             self._work_on(data)
         except Exception as error:  # noqa: BLE001 - as the transport does with what data_received raises
             log_unexpected(error, "")
             self.drop()
+        self.is_too_much = False
 
     def take_turn_now(self) -> None:
         """Work on what was put aside, if anything was, without waiting any longer."""

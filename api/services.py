@@ -29,6 +29,7 @@ from api.settings import ApiSettings
 
 PROBE_COUNT_MAX = 64  # health checks and scrapes under way; they are let in whatever else there is
 ADDRESS_COUNTED = "address_counted"  # in a scope's state: its address's rate was taken from already
+TOO_MUCH = "too_much"  # in a scope's state: its turn has come while too many waited (`fair_turns.py`)
 _READ_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
@@ -63,7 +64,7 @@ class Services:
         self.probes = Probes(self, clock)
         self._in_flight_count_max = settings.in_flight_count_max
         self.refusals = RefusalPace(clock)
-        self.turns = FairTurns()
+        self.turns = FairTurns(settings.in_flight_count_max)
         self.connections = Connections(settings.connection_count_max, settings.address_connection_count_max)
         self.bodies = Bodies(settings.connection_count_max, settings.body_bytes_max)
         self.token_paths: Sequence[re.Pattern[str]] = ()  # of routes that take a token
@@ -104,6 +105,8 @@ class Services:
             raise overloaded()
         if gate is self.probe_gate:
             return
+        if TOO_MUCH in scope["state"]:
+            raise overloaded()
         if self.reads.count + self.writes.count > self._in_flight_count_max:
             raise overloaded()
         if ADDRESS_COUNTED not in scope["state"]:
@@ -131,6 +134,7 @@ class Services:
             "rate_limited": self.limiter.refused_count + self.logins.refused_count,
             "waiting_for_a_turn": len(self.turns),
             "put_aside": self.turns.put_aside_count,
+            "refused_in_turn": self.turns.refused_count,
             "passwords_waiting": self.passwords.line.waiting_count,
             "token_cache_hits": self.auth.hit_count,
             "token_cache_misses": self.auth.miss_count,

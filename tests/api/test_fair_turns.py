@@ -26,8 +26,10 @@ from api.patient_connection import ASIDE_COUNT_MAX
 from tests.api.conftest import LiveServer, ServerThread
 from tests.api.test_home_exchange import read_answers
 
+COUNT_MAX = 1_000
 ASKED = b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n"
 POSTED = b"POST /tweet HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 38\r\n\r\n"
+BODY = b'{"user_id": "1", "status": "good day"}'
 
 
 class Connection:
@@ -39,8 +41,8 @@ class Connection:
     def put_aside(self, size_bytes: int = 1) -> bool:
         return self._turns.put_aside(self, self._name.partition(":")[0], size_bytes)
 
-    def take_turn(self) -> None:
-        self._order.append(self._name)
+    def take_turn(self, is_refused: bool) -> None:
+        self._order.append(f"{self._name} refused" if is_refused else self._name)
         until_s = time.perf_counter() + self._work_s
         while time.perf_counter() < until_s:
             continue
@@ -52,11 +54,11 @@ async def all_taken(turns: FairTurns) -> None:
         await asyncio.sleep(0)
 
 
-def taken(*names: str, work_s: float = fair_turns.TURN_S) -> list[str]:
+def taken(*names: str, work_s: float = fair_turns.TURN_S, count_max: int = COUNT_MAX) -> list[str]:
     """Put connections aside, named address:number, and return the order in which they have their turns."""
 
     async def run() -> list[str]:
-        turns, order = FairTurns(), list[str]()
+        turns, order = FairTurns(count_max), list[str]()
         assert turns.has_room()
         for name in names:
             assert Connection(turns, name, order, work_s).put_aside()
@@ -73,9 +75,18 @@ def test_each_address_has_its_turn_however_much_another_asks():
     assert taken("a:1", "a:2", "a:3", "b:1", "c:1") == ["a:1", "b:1", "c:1", "a:2", "a:3"]
 
 
+def test_while_more_wait_than_may_those_go_whose_address_has_more_than_its_share():
+    names = [*(f"a:{number}" for number in range(8)), "b:1", "b:2", "c:1"]
+    assert taken(*names, count_max=6) == [
+        "a:0 refused", "b:1", "c:1", "a:1 refused", "b:2", "a:2", "a:3", "a:4", "a:5", "a:6", "a:7",
+    ]  # fmt: skip
+    assert taken("a:1", "b:1", "c:1", count_max=2) == ["a:1 refused", "b:1", "c:1"]  # nobody's share has room for one
+    assert taken("a:1", "a:2", count_max=2) == ["a:1", "a:2"]
+
+
 def test_an_address_that_begins_to_ask_goes_before_those_that_have_asked_all_along_but_once():
     async def run() -> list[str]:
-        turns, order = FairTurns(), list[str]()
+        turns, order = FairTurns(COUNT_MAX), list[str]()
         for number in range(20):
             Connection(turns, f"{number % 5}:{number}", order, fair_turns.TURN_S).put_aside()
         for _ in range(7):  # every address has had a turn
@@ -93,7 +104,7 @@ def test_an_address_that_begins_to_ask_goes_before_those_that_have_asked_all_alo
 
 def test_an_address_that_comes_again_and_again_as_if_it_were_new_waits_like_the_others():
     async def run() -> Counter[str]:
-        turns, order = FairTurns(), list[str]()
+        turns, order = FairTurns(COUNT_MAX), list[str]()
         for number in range(200):
             Connection(turns, f"patient:{number}", order, fair_turns.TURN_S).put_aside()
         while len(order) < 100:
@@ -108,7 +119,7 @@ def test_an_address_that_comes_again_and_again_as_if_it_were_new_waits_like_the_
 
 def test_the_loop_looks_at_its_sockets_between_turns():
     async def run() -> int:
-        turns, order = FairTurns(), list[str]()
+        turns, order = FairTurns(COUNT_MAX), list[str]()
         for number in range(10):
             Connection(turns, f"a:{number}", order, fair_turns.TURN_S).put_aside()
         rounds = 0
@@ -122,7 +133,7 @@ def test_the_loop_looks_at_its_sockets_between_turns():
 
 def test_a_turn_has_room_until_its_time_is_used_up_or_somebody_waits():
     async def run() -> None:
-        turns, order = FairTurns(), list[str]()
+        turns, order = FairTurns(COUNT_MAX), list[str]()
         assert turns.has_room()
         turns.charge(fair_turns.TURN_S)
         assert not turns.has_room()
@@ -136,7 +147,7 @@ def test_a_turn_has_room_until_its_time_is_used_up_or_somebody_waits():
 
 def test_what_is_put_aside_is_bounded_and_who_finds_no_room_changes_nothing():
     async def run() -> None:
-        turns, order = FairTurns(), list[str]()
+        turns, order = FairTurns(COUNT_MAX), list[str]()
         large, small = Connection(turns, "a:1", order), Connection(turns, "b:1", order)
         assert large.put_aside(fair_turns.BYTES_MAX - 1)
         assert not small.put_aside(2)
@@ -154,7 +165,7 @@ def test_what_is_put_aside_is_bounded_and_who_finds_no_room_changes_nothing():
 @given(st.lists(st.tuples(st.sampled_from(["put", "forget", "turn"]), st.integers(0, 7), st.integers(1, 99))))
 def test_whatever_comes_and_goes_everybody_has_as_many_turns_as_bytes_were_put_aside(steps):
     async def run() -> None:
-        turns, order = FairTurns(), list[str]()
+        turns, order = FairTurns(COUNT_MAX), list[str]()
         connections = [Connection(turns, f"{number % 3}:{number}", order) for number in range(8)]
         due: Counter[str] = Counter()
         waiting: set[int] = set()
@@ -222,8 +233,7 @@ def connected(live: LiveServer) -> Iterator[socket.socket]:
 @pytest.mark.usefixtures("no_room")
 @pytest.mark.parametrize("sizes", [[10], [1], [3, 50, 7], [1_000]], ids=str)
 def test_requests_in_pieces_that_wait_for_their_turns_are_answered_in_order(live, sizes):
-    body = b'{"user_id": "1", "status": "good day"}'
-    sent = (ASKED + POSTED + body) * 5
+    sent = (ASKED + POSTED + BODY) * 5
     with connected(live) as sock:
         at, number = 0, 0
         while at < len(sent):
@@ -272,6 +282,60 @@ def test_who_waits_for_a_turn_makes_room_for_no_newer_connection():
                 patched.undo()
                 few.worker._serving.get_loop().call_soon_threadsafe(services.turns._next)  # type: ignore[union-attr]
                 assert read_answers(waits, 1)[0][0] == 404
+
+
+TOO_MANY = {
+    "a read": ASKED,
+    "a home read": b"GET /feed?user_id=7 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a search": b"GET /search/tags/x HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a post": POSTED + BODY,
+    "a post whose body is late": POSTED,
+    "another method": b"PUT /feed HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+    "an older version": b"GET /nowhere HTTP/1.0\r\nHost: x\r\n\r\n",
+    "one that is to be the last": b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+}
+
+
+@pytest.mark.usefixtures("no_room")
+@pytest.mark.parametrize("sent", TOO_MANY.values(), ids=TOO_MANY)
+def test_whose_turn_comes_while_too_many_wait_is_told_to_come_again_and_is_answered_then(live, sent):
+    services = live.worker._services
+    assert services is not None
+    loop = live.worker._serving.get_loop()  # type: ignore[union-attr]
+    with pytest.MonkeyPatch.context() as patched, contextlib.ExitStack() as opened:
+        patched.setattr(FairTurns, "_next", lambda turns: None)  # nobody has a turn for now
+        patched.setattr(services.turns, "_count_max", 2)
+        waiting = [opened.enter_context(connected(live)) for _ in range(4)]
+        for number, sock in enumerate(waiting, 1):
+            sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" if number == 1 else sent)
+            deadline = time.monotonic() + 60
+            while len(services.turns) < number:
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+        patched.undo()
+        patched.setattr(FairTurns, "has_room", lambda self: False)
+        patched.setattr(services.turns, "_count_max", 2)
+        loop.call_soon_threadsafe(services.turns._next)
+        assert read_answers(waiting[0], 1)[0][0] == 200  # a probe is never one too many
+        status, headers, _ = read_answers(waiting[1], 1)[0]
+        assert status == 503
+        assert "retry-after" in {name.lower() for name in headers}
+        if sent == POSTED:
+            for sock in waiting[2:]:
+                sock.sendall(BODY)
+        assert [read_answers(sock, 1)[0][0] for sock in waiting[2:]] == [answered_with(sent)] * 2
+        with connected(live) as later:
+            later.sendall(sent + (BODY if sent == POSTED else b""))
+            assert read_answers(later, 1)[0][0] == answered_with(sent)
+
+
+def answered_with(sent: bytes) -> int:
+    """Return the status that a request of TOO_MANY gets on a quiet worker."""
+    if sent.startswith(b"PUT"):
+        return 405
+    if sent.startswith(b"POST"):
+        return 401
+    return 404 if b"/nowhere" in sent else 401 if b"/feed" in sent else 200
 
 
 @pytest.mark.usefixtures("no_room")
