@@ -61,6 +61,7 @@ class BoundedHttpProtocol(PatientConnection):
         self._incomplete: tuple[RequestResponseCycle, Any] | None = None  # the app's next, but for its body
         self._wait: BodyWait | None = None  # for that body
         self._body_bytes = 0  # of bodies that the app wasn't given yet
+        self._is_behind = False  # the request that begins has waited for another one's answer
         self._holds_body = False  # whether `Bodies` knows of some
 
     # -- its end ------------------------------------------------------------------------------------------------------
@@ -247,8 +248,14 @@ class BoundedHttpProtocol(PatientConnection):
         if cycle.more_body:
             self._incomplete = cycle, app
             return
-        self._body_bytes -= len(cycle.body)
         self._under_way = cycle
+        if not self._is_behind or not self._waits_as_next(cycle, app):
+            self._begin_in_app(cycle, app)
+
+    def _begin_in_app(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._body_bytes -= len(cycle.body)
+        if self.is_too_much:
+            cycle.scope["state"][TOO_MUCH] = True
         cycle.scope["state"][HOLD] = self.hold
         self._services.connections.begin(self)
         self._services.turns.charge(APP_S)
@@ -278,7 +285,9 @@ class BoundedHttpProtocol(PatientConnection):
 
     def on_response_complete(self) -> None:
         """Wait for the next request; the rest of one that was answered early has to come soon."""
+        self._is_behind = True
         super().on_response_complete()
+        self._is_behind = False
         if self.transport.is_closing():
             self._arm_write_timer()
             return

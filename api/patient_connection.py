@@ -9,17 +9,22 @@ Rules of this file
   head. That he is first is all that he gets by it.
 - Who waits for his turn doesn't wait for his client: his connection makes room for nobody (`connections.py`).
 - A connection that sends on while it waits isn't read any more after ASIDE_COUNT_MAX pieces.
+- A request that has come with others before it, on the same connection, waits for a turn of its own when it is next:
+  a piece may hold hundreds, and each that goes to the app takes longer than a turn.
 
 Cost: 0.2 us a piece, and 1 us to look for a token when there is no room.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from api import heads
 from api.errors import log_unexpected
 from api.http_connection import BoundedConnection
+
+if TYPE_CHECKING:
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 ASIDE_COUNT_MAX = 4  # pieces of a connection that are put aside; then it isn't read
 
@@ -32,6 +37,7 @@ class PatientConnection(BoundedConnection):
         self._head_bytes = 0  # of the head that has begun, at least; those before it in the same slice are counted, too
         self._known_head = b""  # of the last read answered here, URL excluded; `headers` and `scope` are its
         self._aside: list[bytes] = []  # what has come and waits for a turn
+        self._next: tuple[RequestResponseCycle, Any] | None = None  # complete, for the app, and waits for a turn
         self._goes_first = False  # the request whose head came last has a token that was known
         self.is_too_much = False  # what is worked on now has waited with too many others
 
@@ -39,11 +45,12 @@ class PatientConnection(BoundedConnection):
         """Wait for no turn."""
         self._services.turns.forget(self)
         self._aside.clear()
+        self._next = None
         super().connection_lost(exc)
 
     def timeout_keep_alive_handler(self) -> None:
         """No request for a long time, unless one waits for its turn."""
-        if not self._aside:
+        if not self._aside and self._next is None:
             super().timeout_keep_alive_handler()
 
     def data_received(self, data: bytes) -> None:
@@ -67,13 +74,17 @@ class PatientConnection(BoundedConnection):
         self._aside.clear()
         if count >= ASIDE_COUNT_MAX and not self.is_held:
             self.flow.resume_reading()
-        if not data or self.transport.is_closing():
+        if self.transport.is_closing():
             return
-        if self.cycle is None or self.cycle.response_complete:  # else there is a request under way before this one
-            self._services.connections.end(self)
         self.is_too_much = is_refused
         try:
-            self._work_on(data)
+            if self._next is not None:
+                (cycle, app), self._next = self._next, None
+                self._begin_in_app(cycle, app)
+            elif self.cycle is None or self.cycle.response_complete:  # else a request is under way before this one
+                self._services.connections.end(self)
+            if data:
+                self._work_on(data)
         except Exception as error:  # noqa: BLE001 - as the transport does with what data_received raises
             log_unexpected(error, "")
             self.drop()
@@ -81,9 +92,17 @@ class PatientConnection(BoundedConnection):
 
     def take_turn_now(self) -> None:
         """Work on what was put aside, if anything was, without waiting any longer."""
-        if self._aside:
+        if self._aside or self._next is not None:
             self._services.turns.forget(self)
             self.take_turn()
+
+    def _waits_as_next(self, cycle: RequestResponseCycle, app: Any) -> bool:
+        """Have a complete request that is next on its connection wait for a turn, if there is no room in this one."""
+        turns = self._services.turns
+        if self._goes_first or turns.has_room() or not turns.put_aside(self, self._address or self, 0):
+            return False
+        self._next = cycle, app
+        return True
 
     def _put_aside(self, data: bytes) -> bool:
         """Keep what has come for a later turn; whether there is room."""
@@ -98,4 +117,8 @@ class PatientConnection(BoundedConnection):
 
     def _work_on(self, data: bytes) -> None:
         """Feed the parser."""
+        raise NotImplementedError
+
+    def _begin_in_app(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Give a complete request to the app."""
         raise NotImplementedError

@@ -244,6 +244,42 @@ def test_requests_in_pieces_that_wait_for_their_turns_are_answered_in_order(live
 
 
 @pytest.mark.usefixtures("no_room")
+def test_requests_that_come_in_one_piece_have_a_turn_each(live, monkeypatch):
+    begun: list[str] = []
+    real = BoundedHttpProtocol._begin_in_app
+
+    def noted(self: Any, cycle: Any, app: Any) -> None:
+        begun.append(cycle.scope["method"])
+        real(self, cycle, app)
+
+    monkeypatch.setattr(BoundedHttpProtocol, "_begin_in_app", noted)
+    with connected(live) as sock, connected(live) as other:
+        held = asyncio.run_coroutine_threadsafe(_hold_loop(0.2), live.worker._serving.get_loop())  # type: ignore[union-attr]
+        time.sleep(0.1)  # the loop stands still: both come in one turn
+        sock.sendall((POSTED + BODY) * 40)
+        other.sendall(ASKED)
+        held.result(60)
+        assert read_answers(other, 1)[0][0] == 404
+        assert [status for status, _, _ in read_answers(sock, 40)] == [401] * 40
+    assert begun.index("GET") < 5
+    assert len(begun) == 41
+
+
+@pytest.mark.usefixtures("no_room")
+def test_who_hangs_up_while_his_next_request_waits_for_a_turn_is_forgotten(live):
+    services = live.worker._services
+    assert services is not None
+    with connected(live) as sock:
+        sock.sendall((POSTED + BODY) * 60)
+        read_some = sock.recv(1)
+        assert read_some
+    deadline = time.monotonic() + 60
+    while len(services.turns) or services.in_flight_count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.usefixtures("no_room")
 def test_who_sends_many_pieces_while_he_waits_is_not_read_and_then_is(live):
     held: list[BoundedHttpProtocol] = []
     with connected(live) as sock, pytest.MonkeyPatch.context() as patched:
