@@ -10,9 +10,9 @@ Rules of this file
 - Of the others each address has its turn, one connection at a time, in the order of their coming. An address that
   begins to ask goes before those that have asked all along, once (as in FQ-CoDel, RFC 8290, section 4.1): so who asks
   a little hardly waits for those who ask much. Whose address is nobody's share (behind a proxy) is each an address.
-- While more connections wait than `count_max`, what has its turn is refused if its address has more than its share of
-  them: nothing waits for long, and a turn that refuses takes a tenth of one that answers. Of two that have waited, the
-  longer one goes: who asked him has waited for it, too (as CoDel drops at the head, RFC 8289, section 5.4).
+- While more connections wait than `count_max`, what has waited longer than WAIT_S_MAX is refused when its turn comes,
+  unless its address has fewer of those that wait than the others have on average. A turn that refuses takes a tenth of
+  one that answers, so the next ones have waited less (as CoDel drops at the head, RFC 8289, section 5.4).
 - What is put aside is bounded in bytes; what finds no room is worked on at once, as if there were no turns.
 
 Cost: 0.1 us a piece that isn't put aside, and 0.5 us a turn; 2 us a piece that is.
@@ -27,6 +27,7 @@ from collections.abc import Hashable
 from typing import Protocol
 
 TURN_S = 0.000_5  # of work in one turn of the loop, and then the last piece
+WAIT_S_MAX = 0.2  # as in `admission.py`: how long answers may take
 APP_S = 0.000_4  # that a request takes which goes to the app: in tasks, in one of the next turns
 BYTES_MAX = 32 * 1024 * 1024  # put aside, of all connections
 
@@ -48,7 +49,7 @@ class FairTurns:
         self._groups: dict[Hashable, dict[Patient, None]] = {}  # by address, the longest first
         self._new: deque[Hashable] = deque()  # the groups that have begun to ask, and then the others
         self._old: deque[Hashable] = deque()
-        self._waiting: dict[Patient, tuple[Hashable, int]] = {}  # its group, and how many bytes wait
+        self._waiting: dict[Patient, tuple[Hashable, int, float]] = {}  # its group, how many bytes wait, since when
         self._bytes = 0
         self._until_s = 0.0  # that work may be begun in this turn; as long as _is_counting
         self._is_counting = False
@@ -86,11 +87,11 @@ class FairTurns:
         self._bytes += size_bytes
         before = self._waiting.get(connection)
         if before is not None:
-            self._waiting[connection] = group, before[1] + size_bytes
+            self._waiting[connection] = group, before[1] + size_bytes, before[2]
             return True
         if not self._is_counting:
             self._begin()
-        self._waiting[connection] = group, size_bytes
+        self._waiting[connection] = group, size_bytes, time.perf_counter()
         self.put_aside_count += 1
         connections = self._groups.get(group)
         if connections is None:
@@ -102,7 +103,7 @@ class FairTurns:
     def forget(self, connection: Patient) -> None:
         """Count a connection no more: it has had its turn, or has gone. Once is enough."""
         if connection in self._waiting:
-            group, size_bytes = self._waiting.pop(connection)
+            group, size_bytes, _ = self._waiting.pop(connection)
             self._bytes -= size_bytes
             del self._groups[group][connection]
 
@@ -129,7 +130,11 @@ class FairTurns:
         if connection is None:  # for a whole round: what comes of it now is new
             del self._groups[group]
             return
-        is_refused = len(self._waiting) > self._count_max and len(connections) * len(self._groups) > self._count_max
+        is_refused = (
+            len(self._waiting) > self._count_max
+            and time.perf_counter() - self._waiting[connection][2] > WAIT_S_MAX
+            and len(connections) * len(self._groups) >= len(self._waiting)
+        )
         self.refused_count += is_refused
         self.forget(connection)
         self._old.append(group)
@@ -137,7 +142,7 @@ class FairTurns:
 
     def check(self) -> None:
         """Assert the invariants: who waits is in its group, each of which is listed once; the bytes are a sum."""
-        assert all(connection in self._groups[group] for connection, (group, _) in self._waiting.items())
+        assert all(connection in self._groups[group] for connection, (group, _, _) in self._waiting.items())
         assert sum(map(len, self._groups.values())) == len(self._waiting)
         assert sorted(map(repr, [*self._new, *self._old])) == sorted(map(repr, self._groups))
-        assert self._bytes == sum(size_bytes for _, size_bytes in self._waiting.values()) <= BYTES_MAX
+        assert self._bytes == sum(size_bytes for _, size_bytes, _ in self._waiting.values()) <= BYTES_MAX

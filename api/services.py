@@ -64,7 +64,7 @@ class Services:
         self.probes = Probes(self, clock)
         self._in_flight_count_max = settings.in_flight_count_max
         self.refusals = RefusalPace(clock)
-        self.turns = FairTurns(settings.in_flight_count_max)
+        self.turns = FairTurns(2 * settings.in_flight_count_max)
         self.connections = Connections(settings.connection_count_max, settings.address_connection_count_max)
         self.bodies = Bodies(settings.connection_count_max, settings.body_bytes_max)
         self.token_paths: Sequence[re.Pattern[str]] = ()  # of routes that take a token

@@ -75,13 +75,19 @@ def test_each_address_has_its_turn_however_much_another_asks():
     assert taken("a:1", "a:2", "a:3", "b:1", "c:1") == ["a:1", "b:1", "c:1", "a:2", "a:3"]
 
 
-def test_while_more_wait_than_may_those_go_whose_address_has_more_than_its_share():
+def test_while_more_wait_than_may_those_go_whose_address_has_no_fewer_than_others(monkeypatch):
+    monkeypatch.setattr(fair_turns, "WAIT_S_MAX", 0.0)
     names = [*(f"a:{number}" for number in range(8)), "b:1", "b:2", "c:1"]
     assert taken(*names, count_max=6) == [
         "a:0 refused", "b:1", "c:1", "a:1 refused", "b:2", "a:2", "a:3", "a:4", "a:5", "a:6", "a:7",
     ]  # fmt: skip
-    assert taken("a:1", "b:1", "c:1", count_max=2) == ["a:1 refused", "b:1", "c:1"]  # nobody's share has room for one
+    assert taken("a:1", "b:1", "c:1", count_max=2) == ["a:1 refused", "b:1", "c:1"]  # nobody has fewer than others
     assert taken("a:1", "a:2", count_max=2) == ["a:1", "a:2"]
+
+
+def test_nobody_is_refused_before_he_has_waited_for_long(monkeypatch):
+    monkeypatch.setattr(fair_turns, "WAIT_S_MAX", 60.0)
+    assert taken("a:1", "a:2", "a:3", count_max=1) == ["a:1", "a:2", "a:3"]
 
 
 def test_an_address_that_begins_to_ask_goes_before_those_that_have_asked_all_along_but_once():
@@ -340,7 +346,6 @@ def test_whose_turn_comes_while_too_many_wait_is_told_to_come_again_and_is_answe
     loop = live.worker._serving.get_loop()  # type: ignore[union-attr]
     with pytest.MonkeyPatch.context() as patched, contextlib.ExitStack() as opened:
         patched.setattr(FairTurns, "_next", lambda turns: None)  # nobody has a turn for now
-        patched.setattr(services.turns, "_count_max", 2)
         waiting = [opened.enter_context(connected(live)) for _ in range(4)]
         for number, sock in enumerate(waiting, 1):
             sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" if number == 1 else sent)
@@ -351,6 +356,7 @@ def test_whose_turn_comes_while_too_many_wait_is_told_to_come_again_and_is_answe
         patched.undo()
         patched.setattr(FairTurns, "has_room", lambda self: False)
         patched.setattr(services.turns, "_count_max", 2)
+        patched.setattr(fair_turns, "WAIT_S_MAX", 0.0)
         loop.call_soon_threadsafe(services.turns._next)
         assert read_answers(waiting[0], 1)[0][0] == 200  # a probe is never one too many
         status, headers, _ = read_answers(waiting[1], 1)[0]

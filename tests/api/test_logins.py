@@ -450,7 +450,9 @@ def test_a_deadline_ends_the_wait_in_line_and_leaves_no_place_taken():
         hold.set()
         asked.result(10)
         assert (line.waiting_count, line.running_count) == (0, 0)
-        assert log_in(http, "ada").status_code == 401
+        deadline = time.monotonic() + 60
+        while log_in(http, "ada").status_code != 401:  # 503 while the machine does something else for 0.3 s
+            assert time.monotonic() < deadline
 
 
 # ---- the list of log-ins --------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ pytestmark = [
 
 USERS = range(7_001, 7_101)  # others on this cluster have lower ids, and some were deleted
 FOLLOWEES = 10
-CLIENTS, CONNECTIONS = 32, 1_000  # the second is four times limits.inflight_max of the profile `test`
+CLIENTS, CONNECTIONS = 32, 4_000  # the second is sixteen times limits.inflight_max of the profile `test`
 CAPACITY_S, LOAD_S = 0.5, 1.0
 ALONE_COUNT = 50
 PASSES_S = 60.0  # a deadline, for a machine that does something else, too
