@@ -3,7 +3,7 @@
 This is the composition root: it names the parts and prints what they say. Messages go to stderr, data to stdout; exit
 status 0 for success, 1 for a failed check or a cluster that can't be had, 2 for wrong usage.
 
-Whatever imports Ray is imported inside the commands: Ray reads its token's place at its import (actors/ray_token.py),
+Whatever imports Ray is imported inside the commands: Ray reads its token's place at its import (commands/ray_token.py),
 and `--help` is quick.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 
-from actors.signals import end_at_once_when_told
+from commands.signals import end_at_once_when_told
 
 if __name__ == "__main__" and sys.argv[1:2] == ["serve"]:  # before half a second of imports
     end_at_once_when_told()
@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.core.errors import RookeryError
-from actors.ray_token import use_ray_token
+from commands.ray_token import use_ray_token
 from configs.settings import Settings, SettingsError, load_settings
 
 app = typer.Typer(
@@ -97,8 +97,8 @@ def joined(data: Path | None, address: str | None) -> Joined:
     """Join the Ray of a running cluster, or end with status 1."""
     directory = (data or Path("data")).resolve()
     use_ray_token(directory, create=False)
-    from actors.launch import ClusterInfo, serving_pid
     from cluster.connect import connect
+    from commands.launch import ClusterInfo, serving_pid
     from configs.sections import Timeline
 
     info = ClusterInfo.load(directory)
@@ -146,7 +146,7 @@ def serve(
     )  # fmt: skip
     if not settings.cluster.ray_address:
         use_ray_token(settings.storage.data_dir, create=True)
-    from actors.serving import serve as serve_until_told
+    from commands.serving import serve as serve_until_told
 
     with reporting():
         serve_until_told(settings, sample, out, err)
@@ -158,7 +158,7 @@ def stop(data: DataOption = None, address: AddressOption = None) -> None:
     directory = (data or Path("data")).resolve()
     if address is not None:
         cluster = joined(data, address)
-    from actors.launch import stop_actors, stop_serving
+    from commands.launch import stop_actors, stop_serving
 
     with reporting(), err.status(f"stopping the cluster of {address or directory}"):
         if address is not None:
@@ -174,8 +174,8 @@ def stop(data: DataOption = None, address: AddressOption = None) -> None:
 def status(data: DataOption = None, address: AddressOption = None, as_json: JsonOption = False) -> None:
     """Show processes, shards, figures and lags of a running cluster."""
     cluster = joined(data, address)
-    from actors.bulk import with_client
-    from cluster.status_report import collect_status, print_status
+    from commands.bulk import with_client
+    from commands.status_report import collect_status, print_status
 
     with reporting():
         report = asyncio.run(with_client(cluster.namespace, lambda c: collect_status(c, cluster.namespace)))
@@ -192,7 +192,7 @@ def roll(
 ) -> None:
     """Restart every process one after the other, on the code that is on disk now, while clients read and write."""
     cluster = joined(data, address)
-    from actors import maintenance
+    from commands import maintenance
 
     with reporting():
         done = maintenance.roll(cluster.namespace, with_pauses, _say)
@@ -209,7 +209,7 @@ def drain(
 ) -> None:
     """Move leaders, replicas and API workers off a node, and keep new ones away, so that it can be switched off."""
     cluster = joined(data, address)
-    from actors import maintenance
+    from commands import maintenance
 
     with reporting():
         if undo:
@@ -232,7 +232,7 @@ def rebalance(
     if (shards is None) != cancelled:
         raise fail("give --shards N, or --cancel", 2)
     cluster = joined(data, address)
-    from actors import rebalance as rebalancing
+    from commands import rebalance as rebalancing
 
     with reporting():
         if shards is None:
@@ -274,7 +274,7 @@ def load(
     with reporting():
         if url is None:
             cluster = joined(data, address)
-        from actors import bulk
+        from commands import bulk
 
         given = bulk.read_input(graph, tweets, accounts, seed, settings.tweet.max_chars, err)
         if url is None:
@@ -299,7 +299,7 @@ def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
 
 def _report(outcome: Any, as_json: bool) -> None:
     """Print what a check found; end with status 1 if that is a problem."""
-    from actors import bulk
+    from commands import bulk
 
     if as_json:
         print_json(bulk.outcome_values(outcome))
@@ -327,8 +327,8 @@ def check(
     """Check invariants and digests of a running or stopped cluster; with --oracle every timeline too."""
     directory = (data or Path("data")).resolve()
     use_ray_token(directory, create=False)
-    from actors import bulk
-    from actors.launch import ClusterInfo, serving_pid
+    from commands import bulk
+    from commands.launch import ClusterInfo, serving_pid
 
     with reporting():
         given = bulk.read_input(graph, tweets, None, seed, settings_of("laptop", None).tweet.max_chars, err)
@@ -337,7 +337,7 @@ def check(
         if address is None and not serving_pid(directory):
             if search:
                 raise typer.BadParameter("it needs a cluster that serves; none does here", param_hint="--search")
-            from actors.offline import check_stopped
+            from commands.offline import check_stopped
 
             outcome = check_stopped(directory, ClusterInfo.load(directory), oracle, err)
         else:
@@ -359,8 +359,8 @@ def backup(
     """Back a cluster up, serving or stopped: one consistent cut over all shards. A serving one goes on meanwhile."""
     data_dir = (data or Path("data")).resolve()
     use_ray_token(data_dir, create=False)
-    from actors import backup as backups
-    from actors.launch import serving_pid
+    from commands import backup as backups
+    from commands.launch import serving_pid
 
     with reporting():
         if address is None and not serving_pid(data_dir):
@@ -388,7 +388,7 @@ def restore(
 ) -> None:
     """Restore a backup into an empty data folder (and an empty Redis); start the cluster with `serve` afterwards."""
     settings = settings_of(profile, sets, storage={"data_dir": data}, cluster={"replicas": replicas})
-    from actors import restore as restores
+    from commands import restore as restores
 
     with reporting():
         if only_check:
@@ -418,7 +418,7 @@ def delete(
 ) -> None:
     """Delete an account for good, without its password; all that is of it goes. Its name is given to nobody else."""
     cluster = joined(data, address)
-    from actors import bulk
+    from commands import bulk
 
     def confirm(whose: str) -> None:
         if not yes:
@@ -444,7 +444,7 @@ def storm(
 ) -> None:
     """Write at random as many clients would, kill shards if told to; nothing acknowledged may be lost or doubled."""
     cluster = joined(data, address)
-    from actors import bulk
+    from commands import bulk
 
     with reporting():
         outcome = asyncio.run(bulk.run_storm(cluster.namespace, cluster.length, operations, seed, kill, err))
@@ -458,7 +458,7 @@ def simulate(
     steps: Annotated[int, typer.Option(min=1, help="Client actions in each.")] = 250,
 ) -> None:
     """Simulate whole clusters in one thread with faults (lost messages, crashes, torn writes), one per seed."""
-    from actors.simulation import run_seeds
+    from commands.simulation import run_seeds
 
     with reporting():
         failed = run_seeds(first, seeds, steps, out, err)

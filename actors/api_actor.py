@@ -3,7 +3,7 @@
 Rules of this file
 - No routes and no decisions. The constructor begins to serve, because Ray runs nothing else when it restarts the actor.
 - A worker belongs to one node for good: elsewhere it would fight the workers there for their port. When its node is
-  lost, Ray can't place it and it is dead; actors/api_workers.py sees to the nodes that live.
+  lost, Ray can't place it and it is dead; commands/api_workers.py sees to the nodes that live.
 """
 
 from __future__ import annotations

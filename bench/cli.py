@@ -12,10 +12,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from actors.ray_token import TOKEN_FILE, write_private
 from bench.load_generator import generators
 from bench.processes import BenchError
 from bench.scenarios import SCENARIOS, SHARDS, Options, Scenario
+from commands.ray_token import TOKEN_FILE, write_private
 
 app = typer.Typer(
     help="Benchmarks: Rookery beside what a user would pick instead, in one run.", no_args_is_help=True,

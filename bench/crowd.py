@@ -28,9 +28,9 @@ from bench.dataset import FIRST_ACCOUNT_ID, POPULARITY_EXPONENT, Ints, make_text
 from bench.processes import BenchError
 from bench.rookery import NO_ENTITIES, edges_of, load_accounts, tweets_of, wake_all
 from bench.scenarios import Progress, counting
-from cluster.checking import Outcome, check_homes, lane_page
-from cluster.loading import BulkLoader, Post, post_batches
-from cluster.oracle import Fact, Facts
+from commands.checking import Outcome, check_homes, lane_page
+from commands.loading import BulkLoader, Post, post_batches
+from commands.oracle import Fact, Facts
 
 GROUP_ACCOUNTS = 5_000  # followers of a group's authors; even the last group, up to twice as large, is pushed
 AUTHORS = 5  # of a group

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from api.auth import make_token
-from cluster.input_files import Edges, read_edges
+from commands.input_files import Edges, read_edges
 
 Ints = npt.NDArray[np.int64]
 FIRST_ACCOUNT_ID = 1_000

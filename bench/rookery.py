@@ -2,7 +2,7 @@
 
 Rules of this file
 - `run_cluster.py serve` with a temporary data folder, a free port and a Ray of its own; durable as always.
-- Loading goes through `cluster.loading.BulkLoader`, so it is validated, journalled and fanned out like a client's.
+- Loading goes through `commands.loading.BulkLoader`, so it is validated, journalled and fanned out like a client's.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ import uvloop
 from bench.dataset import Ints, Network
 from bench.lane import LaneTarget
 from bench.processes import BenchError, free_port, running
-from cluster.checking import for_each
 from cluster.connect import NamedActors, connect, open_client
-from cluster.input_files import Edges
 from cluster.lane_handshake import LaneKeys
-from cluster.loading import BulkLoader, OnCount, Post
 from cluster.ray_options import ROUTER_NAME
+from commands.checking import for_each
+from commands.input_files import Edges
+from commands.loading import BulkLoader, OnCount, Post
 
 START_TIMEOUT_S = 300.0  # with a million accounts to recover
 LOG_FILE = "rookery.log"

@@ -30,9 +30,9 @@ import Stemmer  # type: ignore[import-not-found]
 from actors.core.ids import bucket_of_account, make_tweet_id
 from api.fields import clean_text
 from bench.processes import BenchError
-from cluster.input_files import read_texts
-from cluster.loading import draw_authors
-from cluster.sample import make_sample
+from commands.input_files import read_texts
+from commands.loading import draw_authors
+from commands.sample import make_sample
 
 TEXT_CHARS_MAX = 280  # as ApiSettings.tweet_max_chars
 PART_CHARS_MAX = TEXT_CHARS_MAX // 2 - 1  # of each of the two parts, so that they fit with a space between

@@ -44,13 +44,13 @@ NOT_CACHES = {
         cluster/client: _replicas; cluster/connect: _handles; cluster/draining: homeless; cluster/elections: _locks
         _tried _leading _failures; cluster/rebalancer: _phases; cluster/replica_lanes: _lanes _dials _dialled_at;
         cluster/router: _tasks _watches; cluster/router_actor: _handles; cluster/router_lanes: _lanes _dials;
-        cluster/watchdog: _silences; actors/api_workers: _starts; actors/exchange: _peers _send_soon;
+        cluster/watchdog: _silences; commands/api_workers: _starts; actors/exchange: _peers _send_soon;
         actors/replication: _links _holds _recent; actors/searching: facts; actors/trends_actor: _heard _lists;
         actors/core/replication: acked _unwanted; actors/core/replica: touched; actors/core/snapshot: _stored_outbox;
         actors/core/lookups: used_tokens;
         actors/core/parts: _new; cluster/code_on_disk: loaded; actors/shard_actor: prepare; actors/core/moving: accounts
     """,
-    "a tool's, with the files that it is given": "cluster/http_loading: who; cluster/storm: _busy",
+    "a tool's, with the files that it is given": "commands/http_loading: who; commands/storm: _busy",
     "the data, bounded by the settings' limits of a shard, or on its way": """
         actors/core/arrivals: number_of mentions; actors/core/deliveries: backlog; actors/core/graph: author_row
         _hidden; actors/core/ids: last; actors/core/news: _tweets _accounts _edited;

@@ -13,9 +13,9 @@ from actors.core.ids import bucket_of_account
 from api.hydration import hydrate_cards
 from api.inputs import Inputs
 from api.models import AccountPage, BlockState, FollowState, MuteState, OnlyToken
+from api.native.routes.answers import json_page, json_value
 from api.once import write_once
 from api.openapi import CURSOR, IDEMPOTENCY_KEY, errors, operation, path_id
-from api.routes.answers import json_page, json_value
 from api.services import Services
 
 router = APIRouter(tags=["follows"])

@@ -8,9 +8,9 @@ from starlette.responses import Response
 from api.fields import clean_profile_changes
 from api.inputs import Inputs
 from api.models import Profile, ProfileRequest
+from api.native.routes.answers import json_bytes
 from api.once import write_once
 from api.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
-from api.routes.answers import json_bytes
 
 router = APIRouter(tags=["profiles"])
 _USER_ID = path_id("user_id", "Whose")

@@ -9,9 +9,9 @@ from api.hot import read_home
 from api.inputs import Inputs
 from api.links import timeline_links
 from api.models import Tweet
+from api.native.routes.answers import json_bytes, thin_answer
 from api.openapi import PAGE, errors, operation, query_id
 from api.params import required_id
-from api.routes.answers import json_bytes, thin_answer
 from api.viewer_flags import PARAMETER, for_viewer
 from api.visible import ask_user_timeline
 

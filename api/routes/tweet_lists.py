@@ -29,9 +29,9 @@ from api.inputs import Inputs
 from api.levels import require_level
 from api.limits import ANCESTOR_COUNT_MAX
 from api.models import AccountPage, BookmarkState, Thread, TweetPage, WithToken
+from api.native.routes.answers import json_page, json_value, tweet_page
 from api.once import write_once
 from api.openapi import CURSOR, IDEMPOTENCY_KEY, errors, operation, path_id
-from api.routes.answers import json_page, json_value, tweet_page
 from api.services import Services
 from api.viewer_flags import PARAMETER
 from api.visible import ask_for_viewer, require_seen

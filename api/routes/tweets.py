@@ -26,9 +26,9 @@ from api.models import (
     TweetRequest,
     WithToken,
 )
+from api.native.routes.answers import json_bytes, json_value
 from api.once import KEY_BYTES, key_of, write_once
 from api.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
-from api.routes.answers import json_bytes, json_value
 from api.services import Services
 from api.times import clean_time
 from api.viewer_flags import PARAMETER, for_viewer

@@ -34,12 +34,12 @@ from api.models import (
     TokenList,
     WithToken,
 )
+from api.native.routes.answers import json_value, secret_value
 from api.once import answered_before, write_once
 from api.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
 from api.params import parse_flag
 from api.password_line import Asker
 from api.passwords import Verdict
-from api.routes.answers import json_value, secret_value
 from api.services import Services
 
 router = APIRouter(tags=["accounts"])

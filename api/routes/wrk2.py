@@ -36,9 +36,9 @@ from api.entities import Entities, find_mentions, pack_entities, resolve_names
 from api.hot import ThinRead
 from api.inputs import Inputs
 from api.models import ComposeForm, EdgeForm, RegisterForm, Wrk2Post
+from api.native.routes.tweets import idempotency_key
 from api.openapi import errors
 from api.params import Values, parse_id, parse_query, parse_whole, shown
-from api.routes.tweets import idempotency_key
 from api.services import Services
 
 router = APIRouter(tags=["wrk2"])

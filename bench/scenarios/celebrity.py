@@ -39,7 +39,7 @@ from bench.rookery import (
     wake_all,
 )
 from bench.scenarios import SHARDS, Options, Progress, counting
-from cluster.loading import BulkLoader, message_numbers
+from commands.loading import BulkLoader, message_numbers
 
 FOLLOWERS, FOLLOWERS_QUICK = 1_000_000, 1_000
 PARTS, PARTS_QUICK = (100, 10, 1), (10, 1)  # a celebrity of a hundredth, a tenth, all of the followers

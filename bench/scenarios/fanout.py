@@ -40,9 +40,9 @@ from bench.rookery import (
     wake_all,
 )
 from bench.scenarios import Options, Progress, counting
-from cluster.checking import Outcome, check_homes, lane_page, read_facts
-from cluster.loading import BulkLoader, Post, post_batches
-from cluster.oracle import Facts
+from commands.checking import Outcome, check_homes, lane_page, read_facts
+from commands.loading import BulkLoader, Post, post_batches
+from commands.oracle import Facts
 
 ACCOUNTS, ACCOUNTS_QUICK = 100_000, 1_000
 AUTHORS, AUTHORS_QUICK = 2_000, 40

@@ -21,7 +21,7 @@ from bench.processes import BenchError
 from bench.results import Claim, Plot, Result, Row
 from bench.rookery import edges_of, load_accounts
 from bench.scenarios import Options, Progress
-from cluster.input_files import Edges
+from commands.input_files import Edges
 
 SHARDS, SHARDS_QUICK = 4, 2
 PARTS = (0.1, 0.3, 1.0)  # of the graph; the claim is about all of it

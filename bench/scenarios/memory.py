@@ -36,8 +36,8 @@ from bench.redis_timelines import ENTRIES, IDS, KINDS, RedisBytes, timeline_byte
 from bench.results import Claim, Plot, Result, Row
 from bench.rookery import RookeryCluster
 from bench.scenarios import Options, Progress
-from cluster.checking import for_each
-from cluster.loading import BulkLoader
+from commands.checking import for_each
+from commands.loading import BulkLoader
 
 SIZES, SIZES_QUICK = (10_000, 100_000), (500, 1_000)
 FOLLOWS, FOLLOWS_QUICK = 100, 20

@@ -41,8 +41,8 @@ from bench.social_network import (
     make_mix,
     make_postings,
 )
-from cluster.checking import Outcome, check_homes, check_shards, for_each, lane_page, read_facts
-from cluster.loading import BulkLoader
+from commands.checking import Outcome, check_homes, check_shards, for_each, lane_page, read_facts
+from commands.loading import BulkLoader
 
 SHARDS, SHARDS_QUICK = 2, 1
 CLIENTS, CLIENTS_QUICK = (1, 8, 32, 128), (1, 32)

@@ -47,7 +47,7 @@ from bench.rookery import LOG_FILE, RookeryCluster, new_namespace, tweets_of
 from bench.scenarios import Options, Progress
 from cluster.lane_client import LaneClient
 from cluster.lane_protocol import LaneProtocolError
-from cluster.loading import BulkLoader
+from commands.loading import BulkLoader
 
 SIZES, SIZES_QUICK = (10_000, 100_000), (1_000,)
 CLAIMED_ACCOUNTS = 100_000  # at which, or at the largest size below, timelines are to be back before Redis's

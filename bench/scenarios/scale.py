@@ -34,7 +34,7 @@ from bench.pairs import Spread, Turns, alternate
 from bench.results import Plot, Result, Row
 from bench.scenarios import Options, Progress
 from bench.scenarios.fanout import submit
-from cluster.loading import BulkLoader
+from commands.loading import BulkLoader
 
 SHARDS, SHARDS_QUICK = (1, 2, 4, 8), (2, 1)  # the latter as those want it who share clusters
 SIZES, SIZES_QUICK = (10_000, 100_000), (1_000,)

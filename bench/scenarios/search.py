@@ -58,7 +58,7 @@ from bench.search_measures import (
     wait_until_found,
 )
 from bench.search_queries import Corpus, count_hits, describe_hits, make_corpus, make_queries, read_sources
-from cluster.loading import BulkLoader, Post, chunks
+from commands.loading import BulkLoader, Post, chunks
 
 TWEETS, TWEETS_QUICK = 1_000_000, 20_000
 QUERIES, QUERIES_QUICK = 20_000, 1_000  # different ones: several seconds' worth, so a run hardly meets one twice

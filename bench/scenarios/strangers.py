@@ -34,8 +34,8 @@ from bench.rookery import RookeryCluster, get_home, load_network, rookery_cluste
 from bench.scenarios import SHARDS, Options, Progress
 from bench.strangers import ATTACKS, BEGUN
 from cluster.connect import NamedActors
-from cluster.loading import BulkLoader
 from cluster.ray_options import ROUTER_NAME
+from commands.loading import BulkLoader
 
 PLACES = ("one", "many")
 QUICK = (("send a byte of a body", "many"), ("searches of as many prefixes as may be", "one"))

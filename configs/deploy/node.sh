@@ -45,7 +45,7 @@ esac
 # Without this, whether Ray asks for a token depends on what the home directory holds.
 if [[ -z ${RAY_AUTH_MODE:-}${RAY_AUTH_TOKEN:-}${RAY_AUTH_TOKEN_PATH:-} ]]; then
     data=${ROOKERY_STORAGE__DATA_DIR:-data}
-    [[ $role == worker ]] || python -c 'import sys, pathlib, actors.ray_token as t; t.use_ray_token(pathlib.Path(sys.argv[1]), True)' "$data"
+    [[ $role == worker ]] || python -c 'import sys, pathlib, commands.ray_token as t; t.use_ray_token(pathlib.Path(sys.argv[1]), True)' "$data"
     until [[ -s $data/ray.token ]]; do sleep 1; done
     export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$data/ray.token
 fi

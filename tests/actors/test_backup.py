@@ -16,18 +16,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from actors import backup, backup_source, restore
+from actors import backup_source
 from actors.backup_source import BackupSource, numbers_of
 from actors.commits import Commits
 from actors.core.errors import ConflictError, InvalidError, MovedError, NotFoundError, OverloadedError, RookeryError
 from actors.core.snapshot import TABLES
 from actors.core.verify import digest
-from actors.launch import ClusterInfo, serving_lock
 from actors.metrics import ShardMetrics
-from actors.offline import StoppedCluster, check_stopped, stopped_settings
 from actors.storage import Storage
 from cluster.router_files import RESTORING_NAME, RouterStateError, load_state, new_cluster_id, save_state
 from cluster.shard_map import ShardMap
+from commands import backup, restore
+from commands.launch import ClusterInfo, serving_lock
+from commands.offline import StoppedCluster, check_stopped, stopped_settings
 from configs.settings import Settings, load_settings
 from persistence.backup_format import BackupError, load_manifest
 from persistence.backup_shard import records_of

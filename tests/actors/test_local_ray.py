@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from actors import local_ray
+from commands import local_ray
 from configs.settings import Settings, load_settings
 
 SLOW = "The current node timed out during startup. This could happen because some of the raylet failed to startup."

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from actors import maintenance
-from actors.maintenance import _Rolling
+from commands import maintenance
+from commands.maintenance import _Rolling
 
 NAME = "rookery:shard-00:replica-1"
 

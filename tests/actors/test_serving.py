@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from actors import serving
-from actors.serving import wait_until_ready
 from bench.processes import free_port
+from commands import serving
+from commands.serving import wait_until_ready
 
 
 class Worker:

@@ -9,16 +9,16 @@ import sys
 
 import psutil
 
-from actors.local_ray import RAY_FOLDER_FILE
 from bench.processes import REPOSITORY
+from commands.local_ray import RAY_FOLDER_FILE
 from tests.components import needs_program
 from tests.stopping import listen_to_the_terminal
 
 HANGS = """
 import functools, subprocess, sys, time
 from pathlib import Path
-from actors.local_ray import give_up_ray, make_ray_folder
-from actors.signals import Signals
+from commands.local_ray import give_up_ray, make_ray_folder
+from commands.signals import Signals
 data = Path(sys.argv[1])
 (make_ray_folder(data) / "session").mkdir()
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -40,7 +40,7 @@ def test_what_hangs_is_given_up_with_status_0_and_leaves_neither_processes_nor_t
 
 
 def test_a_failure_at_the_end_does_not_keep_it():
-    script = "import time; from actors.signals import Signals; Signals(print).stop_within(0.1, lambda: 1 / 0)"
+    script = "import time; from commands.signals import Signals; Signals(print).stop_within(0.1, lambda: 1 / 0)"
     done = subprocess.run(
         [sys.executable, "-c", f"{script}; time.sleep(600)"], capture_output=True, text=True, timeout=60, check=False
     )
@@ -48,7 +48,7 @@ def test_a_failure_at_the_end_does_not_keep_it():
 
 
 SERVES = """
-from actors.signals import Signals
+from commands.signals import Signals
 signals = Signals(print)
 signals.install()
 print("serving", flush=True)

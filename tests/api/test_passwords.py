@@ -10,13 +10,13 @@ from argon2 import PasswordHasher
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.bulk import clean_account
 from actors.core.errors import InvalidError
 from api.fields import new_password
 from api.limits import PASSWORD_BYTES_MAX, PASSWORD_GIVEN_BYTES_MAX
 from api.passwords import Passwords, prepare_password
 from api.settings import PasswordSettings
-from cluster.input_files import ImportedAccount
+from commands.bulk import clean_account
+from commands.input_files import ImportedAccount
 from tests.api.conftest import CHEAP_PASSWORDS, assert_error
 
 SAME = [

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from actors.bulk import clean_account, read_input
 from actors.core.errors import InvalidError
 from api.texts import is_blank, with_line_feeds
-from cluster.input_files import ImportedAccount
+from commands.bulk import clean_account, read_input
+from commands.input_files import ImportedAccount
 from tests.api.conftest import ServerThread, assert_error
 from tests.api.core_cluster import CoreCluster
 

@@ -15,7 +15,7 @@ from bench.scenarios import Options
 from bench.scenarios.memory import FULL, LIGHT, STRUCTURES, Look, Measured, peak_rss_bytes
 from bench.scenarios.recovery import _wait_for, entries_of
 from bench.scenarios.scale import Case, Writers, make_cases
-from cluster.oracle import Fact, Facts
+from commands.oracle import Fact, Facts
 
 CROWD = Crowd(12_000, 30)  # two groups, of 5,000 and 7,000
 

@@ -23,7 +23,7 @@ from bench.social_network import (
     make_mix,
     make_postings,
 )
-from cluster.checking import Outcome
+from commands.checking import Outcome
 
 
 def test_friends_are_as_many_as_in_reed98_each_pair_once_with_a_heavy_tail():

@@ -16,12 +16,12 @@ from typing import Any
 
 from actors.core.verify import digest
 from actors.storage import REPLICA_FILE, Storage, shard_directory
-from cluster.checking import Outcome as Found
 from cluster.elections import UNREACHABLE
 from cluster.lane_client import LaneClient
 from cluster.lane_handshake import LaneKeys
 from cluster.router_files import SECRET_NAME, load_state
 from cluster.shard_map import Replica, ShardMap
+from commands.checking import Outcome as Found
 from configs.settings import load_settings
 from persistence.replica_file import ReplicaFile
 

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from actors.ray_token import use_ray_token
+from commands.ray_token import use_ray_token
 
 PATIENCE_S = 60.0
 CALL_TIMEOUT_S = 0.25  # a call to a dying actor may be held for longer than its restart takes
@@ -28,8 +28,8 @@ def measure(data: Path, count: int) -> list[float]:
     use_ray_token(data, create=False)
     import ray
 
-    from actors.launch import ClusterInfo
     from cluster.connect import connect
+    from commands.launch import ClusterInfo
 
     info = ClusterInfo.load(data)
     assert info is not None, f"nothing serves {data}"

@@ -34,9 +34,9 @@ import httpx
 from actors.core.ids import bucket_of_account
 from actors.storage import shard_directory
 from bench.processes import REPOSITORY, tail_of
-from cluster.checking import Outcome as Found
-from cluster.http_api import HttpApi
 from cluster.shard_map import even_buckets
+from commands.checking import Outcome as Found
+from commands.http_api import HttpApi
 from tests.chaos import verify
 from tests.chaos.availability import Availability
 from tests.chaos.clients import Client, LoopWatch, ReadProbe

@@ -12,7 +12,7 @@ import pytest
 
 from actors.storage import shard_directory
 from bench.processes import free_port
-from cluster.checking import Outcome as Found
+from commands.checking import Outcome as Found
 from tests.chaos.availability import Availability, Kill, Request
 from tests.chaos.clients import ReadProbe
 from tests.chaos.disk import small_disk

@@ -2,7 +2,7 @@
 
 Rules of this file
 - What the cluster serves is compared with the ledger first; then every home timeline with the definition
-  (cluster/oracle.py), computed from what has just been compared.
+  (commands/oracle.py), computed from what has just been compared.
 - Nothing is forgiven but what the ledger marks as unknown; how much that is, the report says.
 """
 
@@ -13,12 +13,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from actors.bulk import http_page
 from actors.core.errors import InvalidError
-from cluster.checking import Outcome as Found
-from cluster.checking import check_homes
-from cluster.http_api import HttpApi
-from cluster.oracle import REPLY, Fact, Facts
+from commands.bulk import http_page
+from commands.checking import Outcome as Found
+from commands.checking import check_homes
+from commands.http_api import HttpApi
+from commands.oracle import REPLY, Fact, Facts
 from tests.chaos.ledger import Ledger, Outcome, Post, Register
 
 PAGE_COUNT = 200

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.http_api import PAUSE_S, PAUSE_S_MAX, wait_of
+from commands.http_api import PAUSE_S, PAUSE_S_MAX, wait_of
 
 
 @pytest.mark.parametrize(

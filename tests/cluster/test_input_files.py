@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from actors.core.errors import InvalidError
 from actors.core.ids import ID_MAX
-from cluster import input_files
-from cluster.input_files import read_accounts, read_edges, read_texts
+from commands import input_files
+from commands.input_files import read_accounts, read_edges, read_texts
 
 ACCOUNT_IDS = st.integers(1, ID_MAX)
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.core.ids import BUCKET_COUNT, bucket_of_account, bucket_of_name
-from cluster.input_files import Edges, TextLine
-from cluster.loading import (
+from cluster.shard_map import even_buckets
+from commands.input_files import Edges, TextLine
+from commands.loading import (
     REGISTER_BATCH_COUNT,
     account_batches,
     draw_authors,
@@ -18,9 +19,8 @@ from cluster.loading import (
     idempotency_key,
     message_numbers,
 )
-from cluster.oracle import DIRECT, REPLY, REPOST, Fact, Facts
-from cluster.sample import make_sample
-from cluster.shard_map import even_buckets
+from commands.oracle import DIRECT, REPLY, REPOST, Fact, Facts
+from commands.sample import make_sample
 
 IDS = st.integers(1, 1 << 40)
 

@@ -36,9 +36,9 @@ import msgpack
 from rich.console import Console
 
 from actors.core.ids import bucket_of_account
-from actors.launch import ClusterInfo
-from actors.offline import StoppedCluster, stopped_settings
-from actors.restore import restore
+from commands.launch import ClusterInfo
+from commands.offline import StoppedCluster, stopped_settings
+from commands.restore import restore
 from cluster.router_files import load_state
 from configs.settings import load_settings
 from tests import serving

@@ -50,17 +50,17 @@ from api.http_protocol import BoundedHttpProtocol
 from api.limits import HOST_BYTES_MAX, QUERY_BYTES_MAX, SEARCH_QUERY_CHARS_MAX, TAG_CHARS_MAX
 from api.links import cached_origin
 from api.metrics import Metrics
+from api.native.routes.tweets import idempotency_key
 from api.passwords import prepare_password
 from api.proxies import is_host
 from api.request_log import RequestLog
 from api.routes import search as search_routes
 from api.routes import wrk2
-from api.routes.tweets import idempotency_key
 from api.settings import ApiSettings
 from api.text_urls import find_urls
 from api.times import clean_time
-from cluster import input_files
 from cluster.lane_protocol import DECODE_ERRORS, FrameDecoder, check_request, pack
+from commands import input_files
 from tests.api.fake_cluster import FakeAccount, FakeCluster
 
 NOW_MS = 1_790_000_000_000

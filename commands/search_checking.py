@@ -16,8 +16,8 @@ import ray
 from ray.exceptions import RayError
 
 from actors.core.errors import RookeryError, from_wire
-from cluster.checking import Outcome
 from cluster.shard_map import Replica, ShardMap
+from commands.checking import Outcome
 
 DIFFERENCES = ("missing", "extra", "stale", "accounts_missing", "accounts_extra", "unlisted")
 ANSWER_TIMEOUT_S = 120.0  # comparing some million tweets

@@ -42,7 +42,7 @@ from configs.settings import Settings
 from persistence.private import make_private
 
 if TYPE_CHECKING:
-    from actors.api_workers import ApiWorkers
+    from commands.api_workers import ApiWorkers
 
 SHARD_FACTORY = "actors.shard_actor:make_shard"
 READY_POLL_S = 0.1  # between looks at the router and at what failed shards have left word of
@@ -128,7 +128,7 @@ def serving_lock(data_dir: Path) -> Iterator[bool]:
         except BlockingIOError as error:
             lock.seek(0)
             raise _served(data_dir, lock.read().strip() or "?") from error
-        if not os.fstat(lock.fileno()).st_nlink:  # whoever had it has just taken it away (actors/restore.py)
+        if not os.fstat(lock.fileno()).st_nlink:  # whoever had it has just taken it away (commands/restore.py)
             raise ConflictError(f"{data_dir} was given up by somebody else at this moment; try again")
         lock.seek(0)
         was_killed = bool(lock.read().strip())
@@ -184,10 +184,10 @@ def start_actors(settings: Settings, api_workers: ApiWorkers, timeout_s: float) 
     Raises OverloadedError that says which shard did not come up, and why if it left word; ConflictError if somebody
     else has the API's port on this node.
     """
-    from actors.api_workers import serving_nodes
     from actors.storage import failure_file
     from actors.trends_actor import create_trends_actor
     from cluster.router_actor import start_router
+    from commands.api_workers import serving_nodes
 
     c = settings.cluster
     if c.ray_address and not api_names(c.namespace) and local_node_id() in serving_nodes():

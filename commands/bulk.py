@@ -1,7 +1,7 @@
 """Loads and checks as run_cluster.py offers them: files in, progress on stderr, a summary out.
 
 Rules of this file
-- Glue only: reading is cluster/input_files.py's, loading cluster/loading.py's, checking cluster/checking.py's. What
+- Glue only: reading is commands/input_files.py's, loading commands/loading.py's, checking commands/checking.py's. What
   needs the API's rules (what a tweet may say, entities, tokens, passwords) comes from `api/`, so that what is loaded
   is what could have been posted.
 - Input is read and checked as a whole before the first request.
@@ -24,15 +24,16 @@ from ray.exceptions import RayError
 from rich.console import Console
 
 from actors.core.errors import InvalidError
-from actors.progress import Bars
 from api import fields
 from api.auth import parse_token
 from api.entities import Entities, find_entities, pack_entities
 from api.passwords import Passwords
 from api.settings import PasswordSettings
 from api.texts import is_blank
-from cluster import deleting
-from cluster.checking import (
+from cluster.client import ClusterClient
+from cluster.connect import local_node_id, open_client, router_handle
+from commands import deleting
+from commands.checking import (
     SHOWN_COUNT,
     Outcome,
     ReadPage,
@@ -45,15 +46,14 @@ from cluster.checking import (
     lane_page,
     read_facts,
 )
-from cluster.client import ClusterClient
-from cluster.connect import local_node_id, open_client, router_handle
-from cluster.deleting import Deleted, find_account
-from cluster.http_api import HttpApi
-from cluster.http_loading import HttpInput, HttpLoader, tokens_of
-from cluster.input_files import Edges, ImportedAccount, TextLine, read_accounts, read_edges, read_texts
-from cluster.loading import AccountRow, BulkLoader, Loaded, OnCount, Post, draw_authors, idempotency_key
-from cluster.search_checking import ask_by_actor, check_search
-from cluster.storm import Storm, kill_in_turn
+from commands.deleting import Deleted, find_account
+from commands.http_api import HttpApi
+from commands.http_loading import HttpInput, HttpLoader, tokens_of
+from commands.input_files import Edges, ImportedAccount, TextLine, read_accounts, read_edges, read_texts
+from commands.loading import AccountRow, BulkLoader, Loaded, OnCount, Post, draw_authors, idempotency_key
+from commands.progress import Bars
+from commands.search_checking import ask_by_actor, check_search
+from commands.storm import Storm, kill_in_turn
 from configs.settings import Settings
 from persistence.private import open_folders
 

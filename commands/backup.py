@@ -31,9 +31,6 @@ from rich.console import Console
 
 from actors.core.errors import ConflictError, NotFoundError, OverloadedError, RookeryError
 from actors.core.snapshot import TABLES
-from actors.launch import ClusterInfo, serving_lock
-from actors.offline import stopped_settings
-from actors.progress import Bars
 from actors.storage import open_files, open_redis, require_journal, shard_directory
 from api.app import VERSION
 from cluster.connect import NamedActors, local_node_id, make_actor_call, router_handle
@@ -43,6 +40,9 @@ from cluster.ray_options import ROUTER_NAME
 from cluster.router_files import load_state
 from cluster.router_lanes import RouterLanes
 from cluster.shard_map import Replica, ShardMap
+from commands.launch import ClusterInfo, serving_lock
+from commands.offline import stopped_settings
+from commands.progress import Bars
 from configs.settings import Settings
 from persistence.backup_format import (
     JOURNAL_SUFFIX,

@@ -30,10 +30,10 @@ import orjson
 
 from actors.core.errors import NotFoundError, OverloadedError, RookeryError
 from actors.core.ids import bucket_of_account, bucket_of_tweet
-from cluster.checking import Outcome
 from cluster.client import ClusterClient
-from cluster.loading import OnCount
-from cluster.oracle import REPOST, Fact, Facts
+from commands.checking import Outcome
+from commands.loading import OnCount
+from commands.oracle import REPOST, Fact, Facts
 
 CLIENT_COUNT = 48  # writes in flight: what three API workers have under load
 ATTEMPT_TIMEOUT_S = 5.0  # as the API's

@@ -12,9 +12,9 @@ from typing import Any
 from rich.console import Console
 
 from actors.core.errors import OverloadedError
-from actors.maintenance import RunningCluster
-from actors.progress import Bars
 from cluster.rebalancer import Progress
+from commands.maintenance import RunningCluster
+from commands.progress import Bars
 
 POLL_S = 0.25
 ROUTER_BACK_S = 60.0  # for a router that restarts meanwhile

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from cluster.input_files import Edges
-from cluster.loading import BulkLoader, OnCount, Post
+from commands.input_files import Edges
+from commands.loading import BulkLoader, OnCount, Post
 
 Pack = Callable[[str, dict[str, int]], bytes]
 """(text, account ids by lower-case name) -> packed entities, as the API extracts them."""

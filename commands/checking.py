@@ -27,9 +27,9 @@ from actors.core.entries import unpack
 from actors.core.ids import BUCKET_COUNT, bucket_of_account
 from actors.core.terms import FULL_FROM_LEVEL
 from cluster.client import ClusterClient
-from cluster.input_files import Edges
-from cluster.loading import Batch, BulkLoader, OnCount
-from cluster.oracle import Facts, fact_of
+from commands.input_files import Edges
+from commands.loading import Batch, BulkLoader, OnCount
+from commands.oracle import Facts, fact_of
 
 Ints = npt.NDArray[np.int64]
 EXPORT_ACCOUNT_COUNT = 200  # per request: 8 MiB hold 200 accounts of 5,000 follows each

@@ -23,21 +23,21 @@ from typing import Any
 
 from rich.console import Console
 
-from actors.backup import misfits, summary_of
 from actors.backup_source import numbers_of
 from actors.core.errors import RookeryError
 from actors.core.levels import LEVEL
 from actors.core.replica import Replica
 from actors.core.snapshot import TABLES
 from actors.core.verify import check, digest
-from actors.launch import LOCK_FILE, ClusterInfo, require_unserved, serving_lock
-from actors.offline import note_totals
-from actors.progress import Bars
 from actors.storage import open_files, open_redis, shard_directory, tuning_of
-from cluster.checking import Outcome
-from cluster.loading import OnCount
 from cluster.router_files import RESTORING_NAME, load_or_create_secret, replace_file, save_state
 from cluster.shard_map import ShardMap, even_buckets
+from commands.backup import misfits, summary_of
+from commands.checking import Outcome
+from commands.launch import LOCK_FILE, ClusterInfo, require_unserved, serving_lock
+from commands.loading import OnCount
+from commands.offline import note_totals
+from commands.progress import Bars
 from configs.explain import mask_url
 from configs.settings import Settings
 from persistence.backup_format import MANIFEST_NAME, BackupError, Manifest, load_manifest, verify

@@ -12,7 +12,7 @@ from types import ModuleType
 from rich.console import Console
 
 from actors.core.errors import NotFoundError
-from actors.progress import Bars
+from commands.progress import Bars
 
 MODULE = "tests.sim.test_simulation"
 

@@ -17,7 +17,7 @@ from actors.core.errors import InvalidError, NotFoundError, OverloadedError
 from actors.core.ids import ID_MAX, bucket_of_name
 from actors.core.terms import FULL_FROM_LEVEL
 from cluster.client import ClusterClient
-from cluster.loading import BulkLoader
+from commands.loading import BulkLoader
 
 KEY_BYTES: Final = 16
 WAIT_S: Final = 3_600.0  # a million followers take minutes

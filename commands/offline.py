@@ -22,13 +22,13 @@ from actors.core.errors import NotFoundError
 from actors.core.home import Ask, Query, Wake
 from actors.core.ids import bucket_of_account
 from actors.core.verify import check, digest
-from actors.launch import ClusterInfo, serving_lock
-from actors.progress import Bars
 from actors.storage import Storage, require_journal
-from cluster.checking import Outcome, explain
-from cluster.loading import OnCount, message_numbers
-from cluster.oracle import Facts, fact_of
 from cluster.router_files import load_state
+from commands.checking import Outcome, explain
+from commands.launch import ClusterInfo, serving_lock
+from commands.loading import OnCount, message_numbers
+from commands.oracle import Facts, fact_of
+from commands.progress import Bars
 from configs.settings import Settings, load_settings
 from persistence.private import open_folders
 

@@ -30,7 +30,7 @@ import numpy.typing as npt
 from actors.core.errors import ConflictError, OverloadedError
 from actors.core.ids import bucket_of_account, bucket_of_name, buckets_of_accounts
 from cluster.client import ClusterClient
-from cluster.input_files import Edges, TextLine
+from commands.input_files import Edges, TextLine
 
 Ints = npt.NDArray[np.int64]
 REGISTER_BATCH_COUNT = 1_000  # accounts a request: 2 ms of a shard's time, so that its replies to others stay prompt

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from actors.core.errors import ConflictError
-from cluster.http_api import HttpApi
-from cluster.input_files import Edges, ImportedAccount
-from cluster.loading import Loaded, OnCount
+from commands.http_api import HttpApi
+from commands.input_files import Edges, ImportedAccount
+from commands.loading import Loaded, OnCount
 
 T = TypeVar("T")
 Start = Callable[[str, int], OnCount]

@@ -24,8 +24,13 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.api_actor import metrics_are_shared
-from actors.api_workers import ApiWorkers
-from actors.launch import (
+from actors.storage import storage_warning
+from api.readiness import START_PATIENCE_S
+from cluster.connect import open_client
+from cluster.heartbeat import remove, remove_stale
+from cluster.liveness import machine_folder
+from commands.api_workers import ApiWorkers
+from commands.launch import (
     KILLED_PATIENCE_S,
     READY_POLL_S,
     ClusterInfo,
@@ -35,17 +40,12 @@ from actors.launch import (
     stop_actors,
     with_stored_shards,
 )
-from actors.local_ray import give_up_ray, remove_ray_folder, require_ray_token, start_ray
-from actors.progress import Bars
-from actors.ray_token import TOKEN_FILE, write_private
-from actors.signals import Signals
-from actors.storage import storage_warning
-from api.readiness import START_PATIENCE_S
-from cluster.connect import open_client
-from cluster.heartbeat import remove, remove_stale
-from cluster.liveness import machine_folder
-from cluster.loading import BulkLoader
-from cluster.sample import SAMPLE_READER, load_sample, sample_size
+from commands.loading import BulkLoader
+from commands.local_ray import give_up_ray, remove_ray_folder, require_ray_token, start_ray
+from commands.progress import Bars
+from commands.ray_token import TOKEN_FILE, write_private
+from commands.sample import SAMPLE_READER, load_sample, sample_size
+from commands.signals import Signals
 from configs.explain import mask_url
 from configs.settings import Settings
 

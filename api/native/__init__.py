@@ -1,0 +1,1 @@
+"""Rookery's own REST API; see ../DESIGN.md."""

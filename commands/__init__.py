@@ -1,0 +1,1 @@
+"""What `run_cluster.py` runs: serving, loading, checking, backups, planned work."""
