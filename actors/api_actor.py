@@ -30,7 +30,7 @@ from cluster.client import CALL_TIMEOUT_S, OPENED, ClusterClient
 from cluster.code_on_disk import require_current
 from cluster.connect import NamedActors, open_client, router_handle
 from cluster.heartbeat import all_hangs
-from cluster.lane_client import Done
+from cluster.lane.client import Done
 from cluster.liveness import take_part
 from cluster.log_bound import LogBound
 from cluster.ray_options import API_METHODS, API_OPTIONS, TRENDS_NAME, api_actor_name, as_actor

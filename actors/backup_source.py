@@ -26,7 +26,7 @@ from actors.core.errors import InvalidError, MalformedError, MovedError, Overloa
 from actors.core.state import ShardState
 from actors.replication import Replication
 from actors.storage import Storage
-from cluster.lane_server import LaneRequest
+from cluster.lane.server import LaneRequest
 from persistence.backup_shard import ShardReader
 
 OPERATIONS = frozenset(("backup_open", "backup_cut", "backup_rows", "backup_records", "backup_close"))

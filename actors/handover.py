@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from actors.core.errors import MovedError
-from cluster.lane_server import LaneRequest
+from cluster.lane.server import LaneRequest
 
 PAUSE_S = 2.0  # an election takes some 20 ms; a client's patience is longer than this
 CATCH_UP_S = 1.0  # for the successor to get what it lacks: it is in sync, so that is what is under way

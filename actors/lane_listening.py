@@ -14,7 +14,7 @@ from typing import Any
 import ray
 import structlog
 
-from cluster.lane_server import LaneServer
+from cluster.lane.server import LaneServer
 from configs.settings import Settings
 
 EVERYWHERE = ("0.0.0.0", "::")  # addresses to listen on, none to dial

@@ -19,7 +19,7 @@ from typing import Any
 from actors.commits import Commits
 from actors.core.errors import MovedError, RookeryError
 from actors.core.replica import MOVES
-from cluster.lane_server import LaneRequest
+from cluster.lane.server import LaneRequest
 from cluster.shard_map import ShardMap, crc_of_buckets
 
 OPERATIONS = frozenset(MOVES)

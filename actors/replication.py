@@ -40,10 +40,10 @@ from actors.core.errors import (
 from actors.core.replication import Leader, Term, standing_position
 from actors.handover import CATCH_UP_S, PAUSE_S, Handover
 from actors.storage import Storage
-from cluster.lane_client import LaneClient
-from cluster.lane_handshake import LaneKeys
-from cluster.lane_protocol import LaneProtocolError
-from cluster.lane_server import LaneRequest
+from cluster.lane.client import LaneClient
+from cluster.lane.handshake import LaneKeys
+from cluster.lane.protocol import LaneProtocolError
+from cluster.lane.server import LaneRequest
 from cluster.shard_map import Replica, ShardMap
 from persistence.errors import JournalCorruptError
 from persistence.snapshot_pieces import pack_piece

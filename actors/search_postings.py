@@ -39,7 +39,7 @@ from actors.search import text
 from actors.search.documents import FOUND
 from actors.search.terms import Query, query_of
 from actors.search_rows import SearchRows
-from cluster.lane_protocol import LaneDisconnected
+from cluster.lane.protocol import LaneDisconnected
 
 Ints = npt.NDArray[np.int64]
 Ask = Callable[[str, list[Any]], Awaitable[Any]]

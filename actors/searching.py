@@ -43,9 +43,9 @@ from actors.search.documents import CHANGED, CONTENTS_MAX, EDITED, ENGINE_NAME, 
 from actors.search_postings import TweetPostings
 from actors.search_rows import SearchRows
 from cluster.heartbeat import beats_of, slot_for_child
-from cluster.lane_client import LaneClient
-from cluster.lane_handshake import LaneKeys
-from cluster.lane_protocol import LaneDisconnected
+from cluster.lane.client import LaneClient
+from cluster.lane.handshake import LaneKeys
+from cluster.lane.protocol import LaneDisconnected
 
 Ints = npt.NDArray[np.int64]
 Ask = Callable[[str, list[Any]], Awaitable[Any]]

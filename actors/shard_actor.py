@@ -54,8 +54,8 @@ from cluster import spare_workers
 from cluster.code_on_disk import require_current
 from cluster.connect import router_handle
 from cluster.heartbeat import busy
-from cluster.lane_handshake import LaneKeys
-from cluster.lane_server import LaneRequest, LaneServer
+from cluster.lane.handshake import LaneKeys
+from cluster.lane.server import LaneRequest, LaneServer
 from cluster.liveness import take_part
 from cluster.log_bound import LogBound
 from cluster.shard_map import ShardMap, shard_actor_name

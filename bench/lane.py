@@ -29,11 +29,11 @@ import uvloop
 
 from bench.processes import BenchError
 from cluster.client import ClusterClient
-from cluster.lane_certificates import make_authority
-from cluster.lane_client import Address, LaneClient
-from cluster.lane_handshake import ClientHandshake, LaneKeys, Meant
-from cluster.lane_protocol import REPLY_BODY, pack
-from cluster.lane_server import LaneRequest, LaneServer
+from cluster.lane.certificates import make_authority
+from cluster.lane.client import Address, LaneClient
+from cluster.lane.handshake import ClientHandshake, LaneKeys, Meant
+from cluster.lane.protocol import REPLY_BODY, pack
+from cluster.lane.server import LaneRequest, LaneServer
 from cluster.shard_map import Replica, ShardMap, shard_actor_name
 
 KEYS = LaneKeys(bytes(32))

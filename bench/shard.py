@@ -39,9 +39,9 @@ from bench.dataset import Network, make_network
 from bench.lane import KEYS, NAME, Job, LaneTarget, lane_requests, lane_socket
 from bench.pairs import Spread, alternate
 from bench.peer_redis import load_peer, redis_server
-from cluster.lane_connection import LaneConnection
-from cluster.lane_protocol import frame_page, pack
-from cluster.lane_server import LaneServer
+from cluster.lane.connection import LaneConnection
+from cluster.lane.protocol import frame_page, pack
+from cluster.lane.server import LaneServer
 
 REQUESTS = 20_000  # made beforehand, then sent again and again
 START_MS = 1_700_000_000_000

@@ -41,9 +41,9 @@ from typing import Any
 
 from actors.core.errors import InvalidError, MovedError, OverloadedError, RookeryError
 from actors.core.ids import BUCKET_COUNT, bucket_of_account, bucket_of_name, bucket_of_tweet
-from cluster.lane_client import Done, LaneClient, PushCallback
-from cluster.lane_handshake import LaneKeys
-from cluster.lane_protocol import LaneDisconnected
+from cluster.lane.client import Done, LaneClient, PushCallback
+from cluster.lane.handshake import LaneKeys
+from cluster.lane.protocol import LaneDisconnected
 from cluster.map_cache import FetchMap, MapCache
 from cluster.positions import SeenPositions, WritePositions
 from cluster.read_routing import ReadFigures, Unanswered

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from cluster.lane_client import Done, LaneClient
-from cluster.lane_protocol import LaneDisconnected
+from cluster.lane.client import Done, LaneClient
+from cluster.lane.protocol import LaneDisconnected
 
 LATE_S = 0.5  # a write waits for one fsync and for the followers: milliseconds
 

@@ -38,8 +38,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from actors.core.errors import MovedError, OverloadedError, RookeryError
-from cluster.lane_client import Done
-from cluster.lane_protocol import LaneDisconnected, LaneTimeout
+from cluster.lane.client import Done
+from cluster.lane.protocol import LaneDisconnected, LaneTimeout
 from cluster.replica_load import LATENCY_FIRST_S, HedgeBudget, Lane, Latencies, ReplicaLoad, choose
 
 FRESH_PATIENCE_S = 0.2  # what decides about access is the primary's alone for so long

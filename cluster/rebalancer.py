@@ -21,7 +21,7 @@ from typing import Any
 from actors.core.errors import ConflictError, InvalidError, RookeryError
 from actors.core.ids import SHARD_COUNT_MAX
 from cluster import rebalancing
-from cluster.lane_protocol import LaneProtocolError
+from cluster.lane.protocol import LaneProtocolError
 from cluster.rebalancing import Ask, Install, MoveFailedError, Pause, Steps
 from cluster.router_files import RouterStateError, replace_file
 from cluster.shard_map import Replica, ShardMap

@@ -20,8 +20,8 @@ from typing import Any
 
 from actors.core import features
 from actors.core.errors import RookeryError
-from cluster.lane_client import Done, LaneClient, settle
-from cluster.lane_protocol import LaneDisconnected
+from cluster.lane.client import Done, LaneClient, settle
+from cluster.lane.protocol import LaneDisconnected
 from cluster.positions import SeenPositions, WritePositions
 from cluster.primary_requests import PrimaryRequests
 from cluster.read_routing import ENGINE_READS, FRESH_PATIENCE_S, ReadFigures, ShardReads

@@ -13,9 +13,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
-from cluster.lane_client import LaneClient, PushCallback
-from cluster.lane_handshake import Address, LaneKeys
-from cluster.lane_protocol import LaneImpostorError, LaneProtocolError
+from cluster.lane.client import LaneClient, PushCallback
+from cluster.lane.handshake import Address, LaneKeys
+from cluster.lane.protocol import LaneImpostorError, LaneProtocolError
 from cluster.shard_map import Replica
 
 DIAL_TIMEOUT_S = 1.0  # connect and authenticate; a live server needs under 1 ms

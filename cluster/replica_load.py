@@ -25,7 +25,7 @@ import random
 from collections.abc import Sequence
 from typing import Protocol
 
-from cluster.lane_client import Done
+from cluster.lane.client import Done
 
 SAMPLES_MAX = 256  # "the last few hundred reads" that the p95 is taken of
 SAMPLES_MIN = 20  # fewer say nothing about a p95

@@ -39,7 +39,7 @@ from actors.core.levels import LEVEL
 from actors.core.replication import Member
 from cluster.draining import Draining, Nodes
 from cluster.elections import UNREACHABLE, Elections
-from cluster.lane_handshake import LaneKeys
+from cluster.lane.handshake import LaneKeys
 from cluster.level_rise import NOT_SAID, LevelRise
 from cluster.rebalancer import Rebalancer
 from cluster.router_files import load_or_create_authority, load_or_create_secret, load_state, new_cluster_id, save_state

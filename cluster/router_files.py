@@ -20,8 +20,8 @@ from pathlib import Path
 import msgpack
 
 from actors.core.errors import InvalidError, RookeryError
-from cluster.lane_handshake import SECRET_BYTES
-from cluster.lane_protocol import pack
+from cluster.lane.handshake import SECRET_BYTES
+from cluster.lane.protocol import pack
 from cluster.shard_map import ShardMap
 
 STATE_NAME = "router.msgpack"
@@ -123,7 +123,7 @@ def load_or_create_authority(data_dir: Path, cluster_id: str) -> bytes:
     authority: processes that joined before it was lost and those that join afterwards reach each other by actor calls
     only, until the former have restarted.
     """
-    from cluster.lane_certificates import make_authority, require_authority
+    from cluster.lane.certificates import make_authority, require_authority
 
     path = data_dir / AUTHORITY_NAME
     if not path.exists():

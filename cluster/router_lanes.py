@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from cluster.lane_client import LaneClient
-from cluster.lane_handshake import LaneKeys
+from cluster.lane.client import LaneClient
+from cluster.lane.handshake import LaneKeys
 from cluster.shard_map import Replica
 
 DIAL_TIMEOUT_S = 1.0

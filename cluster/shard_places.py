@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from actors.core.errors import OverloadedError
-from cluster.lane_protocol import LaneTimeout
+from cluster.lane.protocol import LaneTimeout
 from cluster.read_routing import ENGINE_READS
 
 TIMEOUTS_IN_A_ROW = 5

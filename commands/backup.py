@@ -34,8 +34,8 @@ from actors.core.snapshot import TABLES
 from actors.storage import open_files, open_redis, require_journal, shard_directory
 from api.app import VERSION
 from cluster.connect import NamedActors, local_node_id, make_actor_call, router_handle
-from cluster.lane_handshake import LaneKeys
-from cluster.lane_protocol import LaneDisconnected, LaneProtocolError
+from cluster.lane.handshake import LaneKeys
+from cluster.lane.protocol import LaneDisconnected, LaneProtocolError
 from cluster.ray_options import ROUTER_NAME
 from cluster.router_files import load_state
 from cluster.router_lanes import RouterLanes

@@ -24,7 +24,7 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from actors.core.errors import ConflictError, OverloadedError, RookeryError
 from actors.core.levels import LEVEL
 from cluster.connect import api_names, router_handle
-from cluster.lane_handshake import LaneKeys
+from cluster.lane.handshake import LaneKeys
 from cluster.ray_options import ROUTER_NAME, TRENDS_NAME, api_name_prefix
 from cluster.shard_map import ShardMap
 

@@ -30,7 +30,7 @@ NOT_CACHES = {
         api/search_queue: _waiting; api/search: _correcting; api/search_cache: _making; api/connections: _waiting;
         actors/home_requests: _wakers _rewoken _under_way; actors/search_requests: _checks; actors/search/engine:
         _asked; actors/search/line: _waiting; actors/commits: waiting _waiting_for_disk _sealed; cluster/turns:
-        _waiting; cluster/client: _finishing; cluster/lane_client: _pending; cluster/lane_server: _open _coming;
+        _waiting; cluster/client: _finishing; cluster/lane/client: _pending; cluster/lane/server: _open _coming;
         cluster/primary_requests: _waiting; cluster/read_routing: _hedgeable _fresh _late; cluster/replica_load:
         waiting; actors/backup_source: _serving; actors/replication: _serving
     """,

@@ -55,8 +55,8 @@ from actors.search.terms import terms_of
 from actors.search.trends import ShardTrends
 from cluster import heartbeat as heartbeats
 from cluster.heartbeat import NO_HANGS, Heartbeat, busy, end_with_parent, tell_where_on_signal
-from cluster.lane_handshake import LaneKeys
-from cluster.lane_server import LaneRequest, LaneServer
+from cluster.lane.handshake import LaneKeys
+from cluster.lane.server import LaneRequest, LaneServer
 from cluster.log_bound import LogBound
 
 logger = logging.getLogger("rookery.search")

@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable
 
 from actors.core.errors import OverloadedError, RookeryError
-from cluster.lane_server import LaneRequest
+from cluster.lane.server import LaneRequest
 
 logger = logging.getLogger("rookery.search")
 

@@ -32,7 +32,7 @@ from bench.processes import BenchError
 from bench.results import Claim, Plot, Result, Row
 from bench.rookery import load_network, tweets_of
 from bench.scenarios import Options, Progress
-from cluster.lane_client import LaneClient
+from cluster.lane.client import LaneClient
 
 DEPTHS = (1, 8, 32)  # requests under way; connections of redis-benchmark
 COUNT = 20  # tweets of a home read

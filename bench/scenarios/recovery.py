@@ -45,8 +45,8 @@ from bench.redis_timelines import SavedRedis, entries_command
 from bench.results import Claim, Plot, Result, Row
 from bench.rookery import LOG_FILE, RookeryCluster, new_namespace, tweets_of
 from bench.scenarios import Options, Progress
-from cluster.lane_client import LaneClient
-from cluster.lane_protocol import LaneProtocolError
+from cluster.lane.client import LaneClient
+from cluster.lane.protocol import LaneProtocolError
 from commands.loading import BulkLoader
 
 SIZES, SIZES_QUICK = (10_000, 100_000), (1_000,)

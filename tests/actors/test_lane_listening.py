@@ -9,9 +9,9 @@ import pytest
 import ray
 
 from actors.lane_listening import LOOPBACK, listen
-from cluster.lane_client import LaneClient
-from cluster.lane_protocol import LaneImpostorError
-from cluster.lane_server import LaneServer
+from cluster.lane.client import LaneClient
+from cluster.lane.protocol import LaneImpostorError
+from cluster.lane.server import LaneServer
 from cluster.shard_map import Replica
 from configs.settings import load_settings
 from tests.cluster.conftest import KEYS, NAME, TLS_KEYS, echo

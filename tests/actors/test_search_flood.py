@@ -21,7 +21,7 @@ from actors import searching
 from actors.core.errors import OverloadedError
 from actors.core.found import FoundTweets, Weights
 from actors.search_requests import SearchRequests
-from cluster import lane_client
+from cluster.lane import client as lane_client
 from cluster.turns import Turns
 from tests.actors.test_searching import EVENTUALLY_S, WORD, Shard, eventually
 

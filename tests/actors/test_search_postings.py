@@ -17,7 +17,7 @@ from actors import search_postings
 from actors.core.errors import MalformedError
 from actors.core.found import Weights
 from actors.core.postings import Postings, whole
-from cluster.lane_protocol import LaneDisconnected, LaneTimeout
+from cluster.lane.protocol import LaneDisconnected, LaneTimeout
 from tests.actors.postings_world import EVENTUALLY_S, NOBODY, WORD, Engine, World, running
 from tests.core.test_moving import Moving
 

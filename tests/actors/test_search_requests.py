@@ -27,7 +27,7 @@ from actors.search_requests import IN_FLIGHT_MAX, OPERATIONS, SearchRequests
 from actors.search_rows import SearchRows
 from api.entities import find_entities, pack_entities
 from api.search_cursor import pack_ids
-from cluster.lane_protocol import LaneDisconnected, LaneTimeout
+from cluster.lane.protocol import LaneDisconnected, LaneTimeout
 from cluster.turns import Turns
 from tests.core.harness import Shards
 from tests.search.in_process import InProcessEngine

@@ -17,8 +17,8 @@ from typing import Any
 from actors.core.verify import digest
 from actors.storage import REPLICA_FILE, Storage, shard_directory
 from cluster.elections import UNREACHABLE
-from cluster.lane_client import LaneClient
-from cluster.lane_handshake import LaneKeys
+from cluster.lane.client import LaneClient
+from cluster.lane.handshake import LaneKeys
 from cluster.router_files import SECRET_NAME, load_state
 from cluster.shard_map import Replica, ShardMap
 from commands.checking import Outcome as Found

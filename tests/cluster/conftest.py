@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import uvloop
 
-from cluster.lane_certificates import make_authority
-from cluster.lane_client import LaneClient
-from cluster.lane_handshake import LaneKeys
-from cluster.lane_server import LaneRequest, LaneServer
+from cluster.lane.certificates import make_authority
+from cluster.lane.client import LaneClient
+from cluster.lane.handshake import LaneKeys
+from cluster.lane.server import LaneRequest, LaneServer
 from cluster.shard_map import shard_actor_name
 
 HOLDS_WITHIN_S = 60.0  # a bound for what never comes

@@ -9,8 +9,8 @@ from typing import Any
 import ray
 
 from cluster.connect import router_handle
-from cluster.lane_handshake import LaneKeys
-from cluster.lane_server import LaneRequest, LaneServer
+from cluster.lane.handshake import LaneKeys
+from cluster.lane.server import LaneRequest, LaneServer
 from cluster.shard_map import ShardMap, shard_actor_name
 
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 import pytest
 
 from actors.core.errors import ConflictError, InvalidError, OverloadedError, RookeryError, TooLargeError
-from cluster.lane_client import FAILED_PER_TURN
-from cluster.lane_protocol import (
+from cluster.lane.client import FAILED_PER_TURN
+from cluster.lane.protocol import (
     FRAME_BYTES_MAX,
     IN_FLIGHT_COUNT_MAX,
     PAGE_BYTES_MAX,

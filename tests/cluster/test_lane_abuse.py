@@ -12,8 +12,8 @@ import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cluster.lane_client import LaneClient
-from cluster.lane_handshake import (
+from cluster.lane.client import LaneClient
+from cluster.lane.handshake import (
     ANSWER_BYTES,
     FAREWELL,
     HELLO_HEAD,
@@ -24,7 +24,7 @@ from cluster.lane_handshake import (
     Meant,
     ServerHandshake,
 )
-from cluster.lane_protocol import (
+from cluster.lane.protocol import (
     DECODE_ERRORS,
     FRAME_BYTES_MAX,
     READ_CHUNK_BYTES,
@@ -33,7 +33,7 @@ from cluster.lane_protocol import (
     LaneRefusedError,
     check_request,
 )
-from cluster.lane_server import LaneServer
+from cluster.lane.server import LaneServer
 from tests.cluster.conftest import KEYS, NAME, echo, until
 
 

@@ -19,11 +19,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from cluster import lane_door
-from cluster.lane_client import LaneClient
-from cluster.lane_handshake import OK, ClientHandshake, Meant
-from cluster.lane_lobby import Lobby
-from cluster.lane_protocol import LaneProtocolError
+from cluster.lane import door as lane_door
+from cluster.lane.client import LaneClient
+from cluster.lane.handshake import OK, ClientHandshake, Meant
+from cluster.lane.lobby import Lobby
+from cluster.lane.protocol import LaneProtocolError
 from tests.cluster.conftest import KEYS, NAME, TLS_KEYS, until
 
 LOOPBACK = "127.0.0.1"

@@ -23,9 +23,11 @@ import msgpack
 import pytest
 
 from actors.core.errors import ConflictError
-from cluster import lane_door, lane_handshake, lane_peers
-from cluster.lane_certificates import make_authority
-from cluster.lane_handshake import (
+from cluster.lane import door as lane_door
+from cluster.lane import handshake as lane_handshake
+from cluster.lane import peers as lane_peers
+from cluster.lane.certificates import make_authority
+from cluster.lane.handshake import (
     ANSWER_BYTES,
     ANSWER_HEAD,
     FAREWELL,
@@ -38,8 +40,8 @@ from cluster.lane_handshake import (
     Meant,
     ServerHandshake,
 )
-from cluster.lane_protocol import LaneImpostorError, LaneProtocolError, LaneRefusedError
-from cluster.lane_tls import Channel, client_context, server_context
+from cluster.lane.protocol import LaneImpostorError, LaneProtocolError, LaneRefusedError
+from cluster.lane.tls import Channel, client_context, server_context
 from cluster.shard_map import shard_actor_name
 from tests.cluster.conftest import KEYS, NAME, TLS_KEYS, until
 
@@ -489,7 +491,7 @@ def test_the_certificate_must_name_the_actor_that_is_meant():
 
 
 def test_a_clients_certificate_is_no_servers_and_a_servers_no_clients(monkeypatch):
-    from cluster import lane_certificates
+    from cluster.lane import certificates as lane_certificates
 
     right, real = lane_certificates.Use, lane_certificates.issue
     swapped = {right.SERVER: right.CLIENT, right.CLIENT: right.SERVER}

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.core.errors import InvalidError, MovedError, NotFoundError, OverloadedError, RookeryError
-from cluster.lane_protocol import LaneDisconnected, LaneTimeout
+from cluster.lane.protocol import LaneDisconnected, LaneTimeout
 from cluster.positions import KEPT_S, WritePositions
 from cluster.read_routing import FRESH_PATIENCE_S, ReadFigures, ShardReads, Unanswered
 from cluster.replica_load import (

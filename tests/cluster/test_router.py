@@ -10,7 +10,7 @@ import pytest
 
 from actors.core.errors import InvalidError
 from actors.core.levels import LEVEL
-from cluster.lane_certificates import make_authority
+from cluster.lane.certificates import make_authority
 from cluster.router import ANSWER_FRESH_S, RECREATE_FIRST_S, Endpoints, PingAnswer, Presence, Router
 from cluster.router_files import AUTHORITY_NAME, SECRET_NAME, STATE_NAME, RouterStateError
 from cluster.shard_map import ShardMap

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from actors.core.errors import MovedError, NotFoundError, OverloadedError
 from actors.core.ids import bucket_of_account
-from cluster.lane_protocol import LaneDisconnected, LaneTimeout
+from cluster.lane.protocol import LaneDisconnected, LaneTimeout
 from cluster.replica_group import FOLLOWER_READS
 from cluster.shard_places import PROBE_S, TIMEOUTS_IN_A_ROW, ShardPlaces, UnreachableError
 from tests.cluster.test_client import client, cluster, send  # noqa: F401 - fixtures

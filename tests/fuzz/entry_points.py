@@ -59,7 +59,7 @@ from api.routes import wrk2
 from api.settings import ApiSettings
 from api.text_urls import find_urls
 from api.times import clean_time
-from cluster.lane_protocol import DECODE_ERRORS, FrameDecoder, check_request, pack
+from cluster.lane.protocol import DECODE_ERRORS, FrameDecoder, check_request, pack
 from commands import input_files
 from tests.api.fake_cluster import FakeAccount, FakeCluster
 

@@ -11,9 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from actors.core.errors import RookeryError
-from cluster.lane_client import LaneClient
-from cluster.lane_connection import LaneConnection
-from cluster.lane_handshake import (
+from cluster.lane.client import LaneClient
+from cluster.lane.connection import LaneConnection
+from cluster.lane.handshake import (
     ANSWER_BYTES,
     ANSWER_HEAD,
     HELLO_BYTES,
@@ -25,7 +25,7 @@ from cluster.lane_handshake import (
     Meant,
     ServerHandshake,
 )
-from cluster.lane_protocol import (
+from cluster.lane.protocol import (
     ARRAY_COUNT_MAX,
     DECODE_ERRORS,
     FRAME_BYTES_MAX,
@@ -35,8 +35,8 @@ from cluster.lane_protocol import (
     error_from_reply,
     pack,
 )
-from cluster.lane_server import LaneServer
-from cluster.lane_tls import Channel, client_context, server_context
+from cluster.lane.server import LaneServer
+from cluster.lane.tls import Channel, client_context, server_context
 from tests.cluster.conftest import KEYS, NAME, TLS_KEYS
 from tests.fuzz.mutations import mutated, peak_bytes
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from actors.core.errors import ConflictError, InvalidError
 from actors.core.levels import LEVEL
-from cluster.lane_protocol import pack
+from cluster.lane.protocol import pack
 from cluster.router_files import STATE_NAME, RouterStateError, load_state, save_state
 from cluster.shard_map import ShardMap
 from tests.fuzz.mutations import mutated, peak_bytes

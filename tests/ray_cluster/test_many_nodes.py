@@ -12,10 +12,10 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from cluster.lane_certificates import make_authority
-from cluster.lane_client import LaneClient
-from cluster.lane_handshake import ANSWER_BYTES, SECRET_BYTES, ClientHandshake, LaneKeys, Meant
-from cluster.lane_protocol import FRAME_BYTES_MAX, LaneImpostorError, LaneProtocolError, pack
+from cluster.lane.certificates import make_authority
+from cluster.lane.client import LaneClient
+from cluster.lane.handshake import ANSWER_BYTES, SECRET_BYTES, ClientHandshake, LaneKeys, Meant
+from cluster.lane.protocol import FRAME_BYTES_MAX, LaneImpostorError, LaneProtocolError, pack
 from cluster.router_files import AUTHORITY_NAME, SECRET_NAME
 from tests.ray_cluster.ray_nodes import (
     ADDRESSES,

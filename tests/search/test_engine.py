@@ -33,9 +33,9 @@ from actors.search.documents import ENGINE_NAME, SOCKET
 from actors.search.engine import FEED_ROWS_MAX, PAUSE_TIMES, TRENDS_FILE, Indexer
 from actors.search.priorities import NICE_ENGINE
 from actors.search.searches import COUNT_MAX
-from cluster.lane_client import LaneClient
-from cluster.lane_handshake import LaneKeys
-from cluster.lane_protocol import LaneDisconnected
+from cluster.lane.client import LaneClient
+from cluster.lane.handshake import LaneKeys
+from cluster.lane.protocol import LaneDisconnected
 from tests.search.sample_tweets import make_sample, make_texts, samples
 from tests.search.suite import packed
 

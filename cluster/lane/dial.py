@@ -15,12 +15,12 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cluster.lane_handshake import Address, ClientHandshake, LaneKeys, Meant
-from cluster.lane_peers import require_our_user
-from cluster.lane_protocol import LaneProtocolError, LaneRefusedError
+from cluster.lane.handshake import Address, ClientHandshake, LaneKeys, Meant
+from cluster.lane.peers import require_our_user
+from cluster.lane.protocol import LaneProtocolError, LaneRefusedError
 
 if TYPE_CHECKING:
-    from cluster.lane_tls import Channel
+    from cluster.lane.tls import Channel
 
 READ_BYTES = 4096
 TLS_HANDSHAKE = 0x16  # what the server's first record of TLS begins with
@@ -69,7 +69,7 @@ async def attach(dialled: Dialled, lane: asyncio.Protocol) -> None:
     """Make the socket the lane's. The socket is closed if that fails."""
     loop, protocol = asyncio.get_running_loop(), lane
     if dialled.channel is not None:
-        from cluster.lane_tls import TlsProtocol
+        from cluster.lane.tls import TlsProtocol
 
         protocol = TlsProtocol(lane, dialled.channel, 0.0)
     try:
@@ -114,7 +114,7 @@ async def _connect(loop: asyncio.AbstractEventLoop, address: Address) -> socket.
 
 def _begin_tls(keys: LaneKeys, actor_name: str, proof: bytes) -> tuple[Channel, bytes]:
     """Return TLS, and what to send: its beginning behind our proof."""
-    from cluster.lane_tls import Channel, client_context
+    from cluster.lane.tls import Channel, client_context
 
     channel = Channel(client_context(keys.authority), actor_name)
     channel.start()

@@ -11,7 +11,7 @@ Rules of this file
 - Each listening socket is a door of its own, so strangers at the TCP port are none of the Unix socket's.
 
 How it works
-Two lobbies (lane_lobby.py), of the silent and of the speaking; one look around every so often for those who are too
+Two lobbies (lane/lobby.py), of the silent and of the speaking; one look around every so often for those who are too
 slow. Of each stranger no more is read than the handshake still needs. Sockets of which there may be thousands a second
 are reset when they are dropped, so that the kernel keeps nothing of them.
 """
@@ -25,15 +25,15 @@ import struct
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from cluster.lane_handshake import FAREWELL, Address, Meant, ServerHandshake, refusal
-from cluster.lane_lobby import Lobby
-from cluster.lane_peers import address_group, is_ours, peer_user
-from cluster.lane_protocol import LaneProtocolError
+from cluster.lane.handshake import FAREWELL, Address, Meant, ServerHandshake, refusal
+from cluster.lane.lobby import Lobby
+from cluster.lane.peers import address_group, is_ours, peer_user
+from cluster.lane.protocol import LaneProtocolError
 
 if TYPE_CHECKING:
     import ssl
 
-    from cluster.lane_server import LaneServer
+    from cluster.lane.server import LaneServer
 
 BACKLOG_COUNT = 1024  # connections that the kernel keeps until we accept them; it may keep fewer (somaxconn)
 ACCEPT_COUNT_PER_TURN = 8  # 0.2 ms

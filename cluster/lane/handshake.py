@@ -9,7 +9,7 @@ A proof is HMAC-SHA256, under a key of that direction, of everything that both e
 
     [name, version, "server" | "client", actor name, address, client nonce, server nonce]
 
-Between nodes TLS follows the client's proof, and the `ok` comes inside (lane_tls.py): strangers don't get so far, and
+Between nodes TLS follows the client's proof, and the `ok` comes inside (lane/tls.py): strangers don't get so far, and
 cost some microseconds of HMAC instead of some milliseconds of certificates.
 
 Rules of this file
@@ -21,7 +21,7 @@ Rules of this file
 - Until the peer has proved itself, each message has one length and one way to write it: nothing is decoded.
 - Proofs are compared in constant time.
 
-Not here: who is at the other end of a Unix socket (lane_peers.py), encryption (lane_tls.py). Without these somebody who
+Not here: who is at the other end of a Unix socket (lane/peers.py), encryption (lane/tls.py). Without these somebody who
 passes everything on between a client and the very shard that it means would go unnoticed.
 """
 
@@ -36,13 +36,7 @@ from typing import Any
 import msgpack
 
 from actors.core.errors import ConflictError
-from cluster.lane_protocol import (
-    DECODE_ERRORS,
-    LaneImpostorError,
-    LaneProtocolError,
-    LaneRefusedError,
-    pack,
-)
+from cluster.lane.protocol import DECODE_ERRORS, LaneImpostorError, LaneProtocolError, LaneRefusedError, pack
 
 Address = str | tuple[str, int]  # a Unix socket's path, or (host, port)
 

@@ -5,7 +5,7 @@ root's, are let in or talked to: another user can't listen in our place, however
 everything on.
 
 Rules of this file
-- What the operating system can't say (`peer_user` gives None) is left to the proofs of lane_handshake.py.
+- What the operating system can't say (`peer_user` gives None) is left to the proofs of lane/handshake.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import socket
 import struct
 
-from cluster.lane_protocol import LaneImpostorError
+from cluster.lane.protocol import LaneImpostorError
 
 _UCRED = struct.Struct("=iII")  # Linux: pid, uid, gid
 _XUCRED = struct.Struct("=II")  # macOS, FreeBSD: version, uid, and groups

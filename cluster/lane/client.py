@@ -8,7 +8,7 @@ Rules of this file
 - A LaneClient connects once. When the connection is gone it is `closed` for good; whoever routes makes a new one.
 
 How it works
-lane_dial.py connects and shakes hands; this is the protocol of what follows. `send` packs into `_out`, which leaves in
+lane/dial.py connects and shakes hands; this is the protocol of what follows. `send` packs into `_out`, which leaves in
 one write per loop turn: one system call, one wake-up of the shard, and no transport that gathers 32 small buffers (20 %
 at depth 32). While the server doesn't read (pause_writing) requests stay there, up to WRITE_BYTES_MAX. Ids only grow,
 so "ids up to `_written_id` reached the socket" is enough to tell written requests from others. Replies end requests by
@@ -28,10 +28,10 @@ from functools import partial
 from typing import Any, cast
 
 from actors.core.errors import InvalidError, OverloadedError, TooLargeError
-from cluster.lane_connection import keep_tcp_alive
-from cluster.lane_dial import attach, dial
-from cluster.lane_handshake import Address, LaneKeys
-from cluster.lane_protocol import (
+from cluster.lane.connection import keep_tcp_alive
+from cluster.lane.dial import attach, dial
+from cluster.lane.handshake import Address, LaneKeys
+from cluster.lane.protocol import (
     DECODE_ERRORS,
     FRAME_BYTES_MAX,
     HANDSHAKE_TIMEOUT_S,

@@ -9,7 +9,7 @@ Rules of this file
 - A lane without TLS has none of this in its way.
 
 How it works
-The layer is ours and not asyncio's, because the handshake of lane_handshake.py comes first on the same socket. After
+The layer is ours and not asyncio's, because the handshake of lane/handshake.py comes first on the same socket. After
 it, a server's TlsProtocol goes on with TLS; a client has finished that when it makes its own.
 
 Costs: a handshake 1 to 3 ms of the server's processor; a request some us (DESIGN.md). No session tickets: lanes are
@@ -27,7 +27,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
-from cluster.lane_protocol import LaneImpostorError, LaneProtocolError, LaneRefusedError
+from cluster.lane.protocol import LaneImpostorError, LaneProtocolError, LaneRefusedError
 
 ASK_BYTES = 64 << 10  # of plaintext at once; a record has 16 KiB
 
@@ -39,7 +39,7 @@ def host_name(actor_name: str) -> str:
 
 def server_context(authority: bytes, actor_name: str) -> ssl.SSLContext:
     """Return what a shard serves TLS with. Cost: 5 ms, once a process."""
-    from cluster.lane_certificates import Use
+    from cluster.lane.certificates import Use
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.num_tickets = 0
@@ -50,7 +50,7 @@ def server_context(authority: bytes, actor_name: str) -> ssl.SSLContext:
 @functools.lru_cache(maxsize=2)
 def client_context(authority: bytes) -> ssl.SSLContext:
     """Return what a process dials with, always the same. Cost: 5 ms, once a process."""
-    from cluster.lane_certificates import Use
+    from cluster.lane.certificates import Use
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = True
@@ -59,7 +59,7 @@ def client_context(authority: bytes) -> ssl.SSLContext:
 
 
 def _fill(context: ssl.SSLContext, authority: bytes, use: Any, name: str) -> None:
-    from cluster.lane_certificates import certificate_of, issue
+    from cluster.lane.certificates import certificate_of, issue
 
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED

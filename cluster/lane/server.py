@@ -2,11 +2,11 @@
 
 Rules of this file
 - Everything runs on the loop thread; another thread answers with `loop.call_soon_threadsafe(request.reply, body)`.
-- Strangers are at a door (lane_door.py) and can't push out those who have been let in: the two are counted apart.
+- Strangers are at a door (lane/door.py) and can't push out those who have been let in: the two are counted apart.
 
 How it works
 LaneServer owns the doors, one for each listening socket, the set of peers and the shared packer; each peer is a
-LaneConnection (lane_connection.py), which calls back `admit` and `forget`. The Unix socket is bound under a temporary
+LaneConnection (lane/connection.py), which calls back `admit` and `forget`. The Unix socket is bound under a temporary
 name and renamed into place, so that a restarted process takes over the path without a moment at which it is missing.
 
 Costs: 21 us a round trip alone, 5.4 us a request pipelined (bench/lane.py; figures in DESIGN.md).
@@ -24,10 +24,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from cluster.lane_connection import LaneConnection, LaneRequest
-from cluster.lane_door import REASONS, SILENT_COUNT_MAX, SPEAKING_COUNT_MAX, Door
-from cluster.lane_handshake import LaneKeys
-from cluster.lane_protocol import (
+from cluster.lane.connection import LaneConnection, LaneRequest
+from cluster.lane.door import REASONS, SILENT_COUNT_MAX, SPEAKING_COUNT_MAX, Door
+from cluster.lane.handshake import LaneKeys
+from cluster.lane.protocol import (
     CONNECTION_COUNT_MAX,
     HANDSHAKE_TIMEOUT_S,
     IN_FLIGHT_COUNT_MAX,
@@ -41,7 +41,7 @@ from cluster.lane_protocol import (
 if TYPE_CHECKING:
     import ssl
 
-    from cluster.lane_tls import TlsProtocol
+    from cluster.lane.tls import TlsProtocol
 
 __all__ = ["Handler", "LaneRequest", "LaneServer"]
 
@@ -139,7 +139,7 @@ class LaneServer:
         self.loop = asyncio.get_running_loop()
         tls = None
         if self.keys.authority:
-            from cluster.lane_tls import server_context
+            from cluster.lane.tls import server_context
 
             tls = server_context(self.keys.authority, self.actor_name)
         ((family, _, _, _, address), *_) = await self.loop.getaddrinfo(
@@ -198,7 +198,7 @@ class LaneServer:
         """Make a connection of a socket whose peer has proved itself; it calls `admit` when it is one."""
         connection, secured = LaneConnection(self), None
         if tls is not None:
-            from cluster.lane_tls import Channel, TlsProtocol
+            from cluster.lane.tls import Channel, TlsProtocol
 
             forget = functools.partial(self.forget, connection)
             secured = TlsProtocol(connection, Channel(tls), self.handshake_timeout_s, forget)

@@ -6,7 +6,7 @@ Rules of this file
 - Garbage raises LaneProtocolError and nothing else; whoever reads the socket closes the connection.
 
 How it works
-    the handshake of lane_handshake.py, then
+    the handshake of lane/handshake.py, then
     client -> [id, op, args] ...              server -> [id, 0, body] | [id, 1, error] | [0, 2, [topic, value]]
 
 msgpack frames itself. Its C Unpacker keeps the parsed part of an unfinished value as Python objects, *outside* the
@@ -15,7 +15,7 @@ the bytes since the last whole value too. An array header of 5 bytes makes the U
 once, hence ARRAY_COUNT_MAX.
 
 Costs: FrameDecoder.feed 0.2 us a chunk; everything else runs once a connection.
-Not here: encryption (lane_tls.py).
+Not here: encryption (lane/tls.py).
 """
 
 from __future__ import annotations

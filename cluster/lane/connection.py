@@ -3,10 +3,10 @@
 Rules of this file
 - Hot path: one request costs one small object, one handler call and one pack. No tasks, no futures, no locks.
 - Nothing that a peer sends may raise out of here, and nothing it fails to do (read, answer) may hold more than the
-  limits of lane_protocol.py or slow another connection.
+  limits of lane/protocol.py or slow another connection.
 
 How it works
-The door (lane_door.py) has shaken hands; what is left is to say `ok`. Then each chunk is decoded and handed request by
+The door (lane/door.py) has shaken hands; what is left is to say `ok`. Then each chunk is decoded and handed request by
 request to the handler, which answers at once or later. Answers given while a chunk is being handled leave in one write
 at its end (or when they exceed WRITE_HIGH_BYTES); those given later share one write per loop turn. Reading stops while
 either too many requests are unanswered or the peer doesn't take its replies, and goes on when both are over;
@@ -22,8 +22,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from actors.core.errors import RookeryError, TooLargeError
-from cluster.lane_handshake import OK
-from cluster.lane_protocol import (
+from cluster.lane.handshake import OK
+from cluster.lane.protocol import (
     DECODE_ERRORS,
     FRAME_BYTES_MAX,
     JOIN_BYTES_MAX,
@@ -40,7 +40,7 @@ from cluster.lane_protocol import (
 )
 
 if TYPE_CHECKING:
-    from cluster.lane_server import LaneServer
+    from cluster.lane.server import LaneServer
 
 logger = logging.getLogger("rookery.lane.server")
 
