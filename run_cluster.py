@@ -97,7 +97,7 @@ def joined(data: Path | None, address: str | None) -> Joined:
     """Join the Ray of a running cluster, or end with status 1."""
     directory = (data or Path("data")).resolve()
     use_ray_token(directory, create=False)
-    from cluster.connect import connect
+    from cluster.client.connect import connect
     from commands.launch import ClusterInfo, serving_pid
     from configs.sections import Timeline
 

@@ -26,9 +26,9 @@ from actors.core.errors import OverloadedError
 from actors.core.levels import LEVEL
 from actors.garbage import collect_seldom
 from api.positions import positions_of_request
-from cluster.client import CALL_TIMEOUT_S, OPENED, ClusterClient
+from cluster.client.cluster_client import CALL_TIMEOUT_S, OPENED, ClusterClient
+from cluster.client.connect import NamedActors, open_client, router_handle
 from cluster.code_on_disk import require_current
-from cluster.connect import NamedActors, open_client, router_handle
 from cluster.heartbeat import all_hangs
 from cluster.lane.client import Done
 from cluster.liveness import take_part

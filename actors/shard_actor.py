@@ -51,8 +51,8 @@ from actors.search_requests import make_search
 from actors.storage import Storage, failure_file, open_storage, shard_directory
 from actors.touches import Touches
 from cluster import spare_workers
+from cluster.client.connect import router_handle
 from cluster.code_on_disk import require_current
-from cluster.connect import router_handle
 from cluster.heartbeat import busy
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.server import LaneRequest, LaneServer

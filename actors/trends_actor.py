@@ -33,8 +33,8 @@ from actors.core.levels import LEVEL
 from actors.core.render import created_at
 from actors.search.trend_scores import AUTHORS_MIN, HASHTAG, KINDS, LINK, ScoreSettings, Trend, language_code, rank
 from actors.search.trends import WINDOWS, Snapshot, merge, read_snapshot
+from cluster.client.connect import open_client
 from cluster.code_on_disk import require_current
-from cluster.connect import open_client
 from cluster.liveness import HANG_S_DEFAULT, take_part
 from cluster.log_bound import LogBound
 from cluster.ray_options import TRENDS_METHODS, TRENDS_NAME, TRENDS_OPTIONS, as_actor

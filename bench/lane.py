@@ -28,7 +28,7 @@ import msgpack
 import uvloop
 
 from bench.processes import BenchError
-from cluster.client import ClusterClient
+from cluster.client.cluster_client import ClusterClient
 from cluster.lane.certificates import make_authority
 from cluster.lane.client import Address, LaneClient
 from cluster.lane.handshake import ClientHandshake, LaneKeys, Meant

@@ -28,7 +28,7 @@ import uvloop
 from bench.dataset import Ints, Network
 from bench.lane import LaneTarget
 from bench.processes import BenchError, free_port, running
-from cluster.connect import NamedActors, connect, open_client
+from cluster.client.connect import NamedActors, connect, open_client
 from cluster.lane.handshake import LaneKeys
 from cluster.ray_options import ROUTER_NAME
 from commands.checking import for_each

@@ -34,8 +34,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.core.errors import ConflictError
 from actors.core.replication import Member
+from cluster.client.connect import api_and_trends_names, api_names, living_nodes, local_node_id
 from cluster.code_on_disk import require_current
-from cluster.connect import api_and_trends_names, api_names, living_nodes, local_node_id
 from cluster.draining import Node
 from cluster.level_rise import NOT_SAID
 from cluster.liveness import HANG_S_DEFAULT, take_part

@@ -26,7 +26,7 @@ from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayError
 
 from actors.api_actor import create_api_actor
 from actors.core.errors import OverloadedError
-from cluster.connect import living_nodes, local_node_id, router_handle
+from cluster.client.connect import living_nodes, local_node_id, router_handle
 from cluster.ray_options import api_actor_name
 from configs.settings import Settings
 

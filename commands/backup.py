@@ -33,7 +33,7 @@ from actors.core.errors import ConflictError, NotFoundError, OverloadedError, Ro
 from actors.core.snapshot import TABLES
 from actors.storage import open_files, open_redis, require_journal, shard_directory
 from api.app import VERSION
-from cluster.connect import NamedActors, local_node_id, make_actor_call, router_handle
+from cluster.client.connect import NamedActors, local_node_id, make_actor_call, router_handle
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.protocol import LaneDisconnected, LaneProtocolError
 from cluster.ray_options import ROUTER_NAME

@@ -30,8 +30,8 @@ from api.entities import Entities, find_entities, pack_entities
 from api.passwords import Passwords
 from api.settings import PasswordSettings
 from api.texts import is_blank
-from cluster.client import ClusterClient
-from cluster.connect import local_node_id, open_client, router_handle
+from cluster.client.cluster_client import ClusterClient
+from cluster.client.connect import local_node_id, open_client, router_handle
 from commands import deleting
 from commands.checking import (
     SHOWN_COUNT,

@@ -26,7 +26,7 @@ import orjson
 from actors.core.entries import unpack
 from actors.core.ids import BUCKET_COUNT, bucket_of_account
 from actors.core.terms import FULL_FROM_LEVEL
-from cluster.client import ClusterClient
+from cluster.client.cluster_client import ClusterClient
 from commands.input_files import Edges
 from commands.loading import Batch, BulkLoader, OnCount
 from commands.oracle import Facts, fact_of

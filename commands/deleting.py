@@ -16,7 +16,7 @@ from typing import Final
 from actors.core.errors import InvalidError, NotFoundError, OverloadedError
 from actors.core.ids import ID_MAX, bucket_of_name
 from actors.core.terms import FULL_FROM_LEVEL
-from cluster.client import ClusterClient
+from cluster.client.cluster_client import ClusterClient
 from commands.loading import BulkLoader
 
 KEY_BYTES: Final = 16

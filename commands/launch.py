@@ -29,11 +29,7 @@ import ray
 from ray.exceptions import RayError
 
 from actors.core.errors import ConflictError, OverloadedError
-from cluster.connect import (
-    api_names,
-    local_node_id,
-    shard_names,
-)
+from cluster.client.connect import api_names, local_node_id, shard_names
 from cluster.ray_options import ROUTER_NAME, TRENDS_NAME, remove_placement_group, shard_actor_name
 from cluster.router_files import load_state
 from cluster.shard_map import shard_of_actor

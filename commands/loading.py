@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from actors.core.errors import ConflictError, OverloadedError
 from actors.core.ids import bucket_of_account, bucket_of_name, buckets_of_accounts
-from cluster.client import ClusterClient
+from cluster.client.cluster_client import ClusterClient
 from commands.input_files import Edges, TextLine
 
 Ints = npt.NDArray[np.int64]

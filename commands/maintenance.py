@@ -23,7 +23,7 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from actors.core.errors import ConflictError, OverloadedError, RookeryError
 from actors.core.levels import LEVEL
-from cluster.connect import api_names, router_handle
+from cluster.client.connect import api_names, router_handle
 from cluster.lane.handshake import LaneKeys
 from cluster.ray_options import ROUTER_NAME, TRENDS_NAME, api_name_prefix
 from cluster.shard_map import ShardMap
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 class RunningCluster:
-    """A cluster, as its router describes it. Call cluster.connect.connect first."""
+    """A cluster, as its router describes it. Call cluster.client.connect.connect first."""
 
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace

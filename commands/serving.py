@@ -26,7 +26,7 @@ from rich.table import Table
 from actors.api_actor import metrics_are_shared
 from actors.storage import storage_warning
 from api.readiness import START_PATIENCE_S
-from cluster.connect import open_client
+from cluster.client.connect import open_client
 from cluster.heartbeat import remove, remove_stale
 from cluster.liveness import machine_folder
 from commands.api_workers import ApiWorkers

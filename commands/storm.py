@@ -30,7 +30,7 @@ import orjson
 
 from actors.core.errors import NotFoundError, OverloadedError, RookeryError
 from actors.core.ids import bucket_of_account, bucket_of_tweet
-from cluster.client import ClusterClient
+from cluster.client.cluster_client import ClusterClient
 from commands.checking import Outcome
 from commands.loading import OnCount
 from commands.oracle import REPOST, Fact, Facts

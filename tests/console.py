@@ -2,7 +2,7 @@
 
 A command in a process of its own takes 2.5 to 3.5 s of the processor for imports and for joining Ray, and 1 s of the
 cluster's; the command itself takes 0.1 s of them. Here the same Typer app gets the same arguments, one command after
-the other, as `cluster.connect.connect` does nothing where a cluster has been joined already.
+the other, as `cluster.client.connect.connect` does nothing where a cluster has been joined already.
 
 Rules of this file
 - A console belongs to one `serve`: it reads the token of that Ray at its first command, and is no use for another one.

@@ -30,8 +30,8 @@ NOT_CACHES = {
         api/search_queue: _waiting; api/search: _correcting; api/search_cache: _making; api/connections: _waiting;
         actors/home_requests: _wakers _rewoken _under_way; actors/search_requests: _checks; actors/search/engine:
         _asked; actors/search/line: _waiting; actors/commits: waiting _waiting_for_disk _sealed; cluster/turns:
-        _waiting; cluster/client: _finishing; cluster/lane/client: _pending; cluster/lane/server: _open _coming;
-        cluster/primary_requests: _waiting; cluster/read_routing: _hedgeable _fresh _late; cluster/replica_load:
+        _waiting; cluster/client/cluster_client: _finishing; cluster/lane/client: _pending; cluster/lane/server: _open _coming;
+        cluster/client/primary_requests: _waiting; cluster/client/read_routing: _hedgeable _fresh _late; cluster/client/replica_load:
         waiting; actors/backup_source: _serving; actors/replication: _serving
     """,
     "made of constants": """
@@ -41,8 +41,8 @@ NOT_CACHES = {
         _histograms
     """,
     "keyed by shards, replicas, nodes, actors, or steps of ours": """
-        cluster/client: _replicas; cluster/connect: _handles; cluster/draining: homeless; cluster/elections: _locks
-        _tried _leading _failures; cluster/rebalancer: _phases; cluster/replica_lanes: _lanes _dials _dialled_at;
+        cluster/client/cluster_client: _replicas; cluster/client/connect: _handles; cluster/draining: homeless; cluster/elections: _locks
+        _tried _leading _failures; cluster/rebalancer: _phases; cluster/client/replica_lanes: _lanes _dials _dialled_at;
         cluster/router: _tasks _watches; cluster/router_actor: _handles; cluster/router_lanes: _lanes _dials;
         cluster/watchdog: _silences; commands/api_workers: _starts; actors/exchange: _peers _send_soon;
         actors/replication: _links _holds _recent; actors/searching: facts; actors/trends_actor: _heard _lists;

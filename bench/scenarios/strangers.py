@@ -33,7 +33,7 @@ from bench.results import Claim, Plot, Result, Row
 from bench.rookery import RookeryCluster, get_home, load_network, rookery_cluster
 from bench.scenarios import SHARDS, Options, Progress
 from bench.strangers import ATTACKS, BEGUN
-from cluster.connect import NamedActors
+from cluster.client.connect import NamedActors
 from cluster.ray_options import ROUTER_NAME
 from commands.loading import BulkLoader
 

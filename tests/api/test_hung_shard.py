@@ -20,8 +20,8 @@ import pytest
 from actors.api_actor import ApiCluster
 from actors.core.ids import bucket_of_account
 from bench.strangers import answer, connected
-from cluster.client import ClusterClient
-from cluster.shard_places import PROBE_S
+from cluster.client.cluster_client import ClusterClient
+from cluster.client.shard_places import PROBE_S
 from tests.api.conftest import LiveServer, ServerThread
 from tests.api.test_http_abuse import worker_of
 from tests.cluster.conftest import KEYS

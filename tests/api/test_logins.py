@@ -21,7 +21,7 @@ from api.hopeless import LIST, common_passwords, why_hopeless
 from api.limits import PASSWORD_BYTES_MIN
 from api.passwords import NOBODY
 from api.settings import Rate
-from cluster.client import OPENED
+from cluster.client.cluster_client import OPENED
 from tests.api.conftest import CHEAP_PASSWORDS, PASSWORD, ServerThread, User, assert_error, open_http
 from tests.api.fake_cluster import FakeCluster
 

@@ -28,7 +28,7 @@ def measure(data: Path, count: int) -> list[float]:
     use_ray_token(data, create=False)
     import ray
 
-    from cluster.connect import connect
+    from cluster.client.connect import connect
     from commands.launch import ClusterInfo
 
     info = ClusterInfo.load(data)

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from actors.core.errors import MovedError, RookeryError
 from actors.core.replication import Term
-from cluster.client import ClusterClient
+from cluster.client.cluster_client import ClusterClient
+from cluster.client.replica_group import FOLLOWER_READS, TRACKED_WRITES
 from cluster.lane.server import LaneRequest, LaneServer
-from cluster.replica_group import FOLLOWER_READS, TRACKED_WRITES
 from cluster.shard_map import ShardMap, shard_actor_name
 from tests.cluster.conftest import KEYS
 

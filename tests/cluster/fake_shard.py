@@ -8,7 +8,7 @@ from typing import Any
 
 import ray
 
-from cluster.connect import router_handle
+from cluster.client.connect import router_handle
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.server import LaneRequest, LaneServer
 from cluster.shard_map import ShardMap, shard_actor_name

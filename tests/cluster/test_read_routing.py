@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.core.errors import InvalidError, MovedError, NotFoundError, OverloadedError, RookeryError
-from cluster.lane.protocol import LaneDisconnected, LaneTimeout
-from cluster.positions import KEPT_S, WritePositions
-from cluster.read_routing import FRESH_PATIENCE_S, ReadFigures, ShardReads, Unanswered
-from cluster.replica_load import (
+from cluster.client.positions import KEPT_S, WritePositions
+from cluster.client.read_routing import FRESH_PATIENCE_S, ReadFigures, ShardReads, Unanswered
+from cluster.client.replica_load import (
     HEDGE_BURST_COUNT,
     HEDGE_DELAY_FIRST_S,
     HEDGE_DELAY_MAX_S,
@@ -26,6 +25,7 @@ from cluster.replica_load import (
     ReplicaLoad,
     choose,
 )
+from cluster.lane.protocol import LaneDisconnected, LaneTimeout
 
 
 class FakeClock:

@@ -17,7 +17,7 @@ import ray
 from ray.exceptions import RayError
 
 from actors.core.errors import NotFoundError, OverloadedError
-from cluster.connect import open_client, router_handle
+from cluster.client.connect import open_client, router_handle
 from cluster.ray_options import shard_actor_name
 from cluster.router_actor import start_router
 from tests.serving import START_TIMEOUT_S, wait_for

@@ -9,7 +9,7 @@ import pytest
 
 from actors.core.errors import MovedError, NotFoundError, OverloadedError, RookeryError
 from actors.core.ids import bucket_of_account
-from cluster.client import ClusterClient
+from cluster.client.cluster_client import ClusterClient
 from tests.cluster.conftest import until
 from tests.cluster.fake_replicas import FakeReplicaSet
 

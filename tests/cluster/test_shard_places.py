@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from actors.core.errors import MovedError, NotFoundError, OverloadedError
 from actors.core.ids import bucket_of_account
+from cluster.client.replica_group import FOLLOWER_READS
+from cluster.client.shard_places import PROBE_S, TIMEOUTS_IN_A_ROW, ShardPlaces, UnreachableError
 from cluster.lane.protocol import LaneDisconnected, LaneTimeout
-from cluster.replica_group import FOLLOWER_READS
-from cluster.shard_places import PROBE_S, TIMEOUTS_IN_A_ROW, ShardPlaces, UnreachableError
 from tests.cluster.test_client import client, cluster, send  # noqa: F401 - fixtures
 
 READS, WRITES = 8, 6
@@ -196,7 +196,7 @@ async def test_a_hung_shard_takes_half_of_the_places_and_the_others_answer(clust
 
 
 async def test_a_shard_that_times_out_fails_fast_until_it_answers_again(cluster, client, monkeypatch):  # noqa: F811
-    monkeypatch.setattr("cluster.shard_places.PROBE_S", 0.2)
+    monkeypatch.setattr("cluster.client.shard_places.PROBE_S", 0.2)
     client.share_places(SimpleNamespace(count_bound=100), SimpleNamespace(count_bound=100))
     hung, live = account_of(client, 0), account_of(client, 1)
     await client.account(hung, "home")
@@ -232,7 +232,7 @@ async def test_a_shard_that_times_out_fails_fast_until_it_answers_again(cluster,
 async def test_whoever_is_made_a_probe_waits_no_longer_than_makes_sense(cluster, client, monkeypatch):  # noqa: F811
     for module in ("shard_places", "client"):
         monkeypatch.setattr(f"cluster.{module}.PROBE_PATIENCE_S", 0.1)
-    monkeypatch.setattr("cluster.shard_places.PROBE_S", 0.0)
+    monkeypatch.setattr("cluster.client.shard_places.PROBE_S", 0.0)
     client.share_places(SimpleNamespace(count_bound=100), SimpleNamespace(count_bound=100))
     hung = account_of(client, 0)
     await client.account(hung, "home")

@@ -20,12 +20,12 @@ from typing import Any
 
 from actors.core import features
 from actors.core.errors import RookeryError
+from cluster.client.positions import SeenPositions, WritePositions
+from cluster.client.primary_requests import PrimaryRequests
+from cluster.client.read_routing import ENGINE_READS, FRESH_PATIENCE_S, ReadFigures, ShardReads
+from cluster.client.replica_lanes import ReplicaLanes
 from cluster.lane.client import Done, LaneClient, settle
 from cluster.lane.protocol import LaneDisconnected
-from cluster.positions import SeenPositions, WritePositions
-from cluster.primary_requests import PrimaryRequests
-from cluster.read_routing import ENGINE_READS, FRESH_PATIENCE_S, ReadFigures, ShardReads
-from cluster.replica_lanes import ReplicaLanes
 from cluster.shard_map import Replica, ShardMap
 
 READ_TIME_SHARE = 0.95  # of a read's time, for asking: what a follower has refused must reach the caller in time

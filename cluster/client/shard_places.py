@@ -19,8 +19,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from actors.core.errors import OverloadedError
+from cluster.client.read_routing import ENGINE_READS
 from cluster.lane.protocol import LaneTimeout
-from cluster.read_routing import ENGINE_READS
 
 TIMEOUTS_IN_A_ROW = 5
 PROBE_S = 1.0

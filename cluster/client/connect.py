@@ -16,11 +16,11 @@ import ray
 from ray.exceptions import ActorDiedError
 
 from actors.core.errors import OverloadedError
-from cluster.client import ActorCall, ClusterClient
+from cluster.client.cluster_client import ActorCall, ClusterClient
+from cluster.client.map_cache import FetchMap
 from cluster.lane.client import PushCallback
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.protocol import REPLY_ERROR, error_from_reply
-from cluster.map_cache import FetchMap
 from cluster.ray_options import API_PREFIX, DEFAULT_NAMESPACE, ROUTER_NAME, SHARD_PREFIX, TRENDS_NAME
 from cluster.shard_map import ShardMap
 

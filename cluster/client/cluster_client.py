@@ -41,16 +41,16 @@ from typing import Any
 
 from actors.core.errors import InvalidError, MovedError, OverloadedError, RookeryError
 from actors.core.ids import BUCKET_COUNT, bucket_of_account, bucket_of_name, bucket_of_tweet
+from cluster.client.map_cache import FetchMap, MapCache
+from cluster.client.positions import SeenPositions, WritePositions
+from cluster.client.read_routing import ReadFigures, Unanswered
+from cluster.client.replica_group import FOLLOWER_READS, TRACKED_WRITES, ReplicaGroup, Request
+from cluster.client.replica_lanes import UNREACHABLE, ReplicaLanes
+from cluster.client.shard_places import LATE_SHARE, PROBE_PATIENCE_S, Bound, Places, ShardPlaces, UnreachableError
 from cluster.lane.client import Done, LaneClient, PushCallback
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.protocol import LaneDisconnected
-from cluster.map_cache import FetchMap, MapCache
-from cluster.positions import SeenPositions, WritePositions
-from cluster.read_routing import ReadFigures, Unanswered
-from cluster.replica_group import FOLLOWER_READS, TRACKED_WRITES, ReplicaGroup, Request
-from cluster.replica_lanes import UNREACHABLE, ReplicaLanes
 from cluster.shard_map import Replica, ShardMap
-from cluster.shard_places import LATE_SHARE, PROBE_PATIENCE_S, Bound, Places, ShardPlaces, UnreachableError
 from cluster.turns import Turnstile
 
 logger = logging.getLogger("rookery.client")

@@ -38,9 +38,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from actors.core.errors import MovedError, OverloadedError, RookeryError
+from cluster.client.replica_load import LATENCY_FIRST_S, HedgeBudget, Lane, Latencies, ReplicaLoad, choose
 from cluster.lane.client import Done
 from cluster.lane.protocol import LaneDisconnected, LaneTimeout
-from cluster.replica_load import LATENCY_FIRST_S, HedgeBudget, Lane, Latencies, ReplicaLoad, choose
 
 FRESH_PATIENCE_S = 0.2  # what decides about access is the primary's alone for so long
 LATE_POLL_S = 0.05  # how often a read that has nobody else to turn to looks again
