@@ -23,7 +23,7 @@ from actors.core import ids
 from actors.core.errors import DeposedError, MalformedError, MovedError
 from actors.core.messages import require_fitting
 from actors.metrics import ShardMetrics
-from cluster.shard_map import ShardMap, shard_actor_name
+from cluster.placement.shard_map import ShardMap, shard_actor_name
 
 DELIVER_TIMEOUT_S = 30.0  # one batch to another shard: above any recovery; a late answer is harmless (numbers decide)
 RETRY_FIRST_S, RETRY_MAX_S = 0.05, 1.0  # between attempts to reach a shard that is down: Ray restarts one in about 1 s

@@ -20,7 +20,7 @@ from actors.commits import Commits
 from actors.core.errors import MovedError, RookeryError
 from actors.core.replica import MOVES
 from cluster.lane.server import LaneRequest
-from cluster.shard_map import ShardMap, crc_of_buckets
+from cluster.placement.shard_map import ShardMap, crc_of_buckets
 
 OPERATIONS = frozenset(MOVES)
 SWEEP_PAUSES = 10  # length of the pause after a step of forgetting, in steps

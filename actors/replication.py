@@ -44,7 +44,7 @@ from cluster.lane.client import LaneClient
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.protocol import LaneProtocolError
 from cluster.lane.server import LaneRequest
-from cluster.shard_map import Replica, ShardMap
+from cluster.placement.shard_map import Replica, ShardMap
 from persistence.errors import JournalCorruptError
 from persistence.snapshot_pieces import pack_piece
 

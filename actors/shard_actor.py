@@ -58,7 +58,7 @@ from cluster.lane.handshake import LaneKeys
 from cluster.lane.server import LaneRequest, LaneServer
 from cluster.liveness import take_part
 from cluster.log_bound import LogBound
-from cluster.shard_map import ShardMap, shard_actor_name
+from cluster.placement.shard_map import ShardMap, shard_actor_name
 from configs.logging import configure_logging
 from configs.settings import Settings
 

@@ -14,7 +14,7 @@ from actors.core.errors import NotFoundError
 from actors.core.replica import Replica
 from actors.core.snapshot import TABLES
 from actors.core.tables import TableChange
-from cluster.shard_map import even_buckets
+from cluster.placement.shard_map import even_buckets
 from configs.settings import Settings
 from persistence.duckdb_checkpoint import DuckDBCheckpointStore
 from persistence.errors import CheckpointDamagedError, JournalCorruptError, PositionGapError, ReplicaFileError

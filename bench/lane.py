@@ -34,7 +34,7 @@ from cluster.lane.client import Address, LaneClient
 from cluster.lane.handshake import ClientHandshake, LaneKeys, Meant
 from cluster.lane.protocol import REPLY_BODY, pack
 from cluster.lane.server import LaneRequest, LaneServer
-from cluster.shard_map import Replica, ShardMap, shard_actor_name
+from cluster.placement.shard_map import Replica, ShardMap, shard_actor_name
 
 KEYS = LaneKeys(bytes(32))
 NAME = shard_actor_name(0, 0)

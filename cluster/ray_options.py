@@ -21,7 +21,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from cluster.shard_map import SHARD_PREFIX, shard_actor_name
+from cluster.placement.shard_map import SHARD_PREFIX, shard_actor_name
 
 __all__ = [
     "API_PREFIX", "DEFAULT_NAMESPACE", "ROUTER_NAME", "SHARD_PREFIX", "TRENDS_NAME", "api_actor_name",

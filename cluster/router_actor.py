@@ -36,9 +36,8 @@ from actors.core.errors import ConflictError
 from actors.core.replication import Member
 from cluster.client.connect import api_and_trends_names, api_names, living_nodes, local_node_id
 from cluster.code_on_disk import require_current
-from cluster.draining import Node
-from cluster.level_rise import NOT_SAID
 from cluster.liveness import HANG_S_DEFAULT, take_part
+from cluster.placement.shard_map import Replica
 from cluster.ray_options import (
     DEFAULT_NAMESPACE,
     ROUTER_METHODS,
@@ -51,9 +50,10 @@ from cluster.ray_options import (
     in_placement_group,
     remove_placement_group,
 )
-from cluster.router import PING_TIMEOUT_S, SUPERVISE_INTERVAL_S, Endpoints, PingAnswer, Presence, Router
-from cluster.router_lanes import RouterLanes
-from cluster.shard_map import Replica
+from cluster.router.draining import Node
+from cluster.router.lanes import RouterLanes
+from cluster.router.level_rise import NOT_SAID
+from cluster.router.router import PING_TIMEOUT_S, SUPERVISE_INTERVAL_S, Endpoints, PingAnswer, Presence, Router
 
 logger = logging.getLogger("rookery.router")
 

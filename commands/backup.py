@@ -36,10 +36,10 @@ from api.app import VERSION
 from cluster.client.connect import NamedActors, local_node_id, make_actor_call, router_handle
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.protocol import LaneDisconnected, LaneProtocolError
+from cluster.placement.shard_map import Replica, ShardMap
 from cluster.ray_options import ROUTER_NAME
-from cluster.router_files import load_state
-from cluster.router_lanes import RouterLanes
-from cluster.shard_map import Replica, ShardMap
+from cluster.router.files import load_state
+from cluster.router.lanes import RouterLanes
 from commands.launch import ClusterInfo, serving_lock
 from commands.offline import stopped_settings
 from commands.progress import Bars

@@ -30,9 +30,9 @@ from ray.exceptions import RayError
 
 from actors.core.errors import ConflictError, OverloadedError
 from cluster.client.connect import api_names, local_node_id, shard_names
+from cluster.placement.shard_map import shard_of_actor
 from cluster.ray_options import ROUTER_NAME, TRENDS_NAME, remove_placement_group, shard_actor_name
-from cluster.router_files import load_state
-from cluster.shard_map import shard_of_actor
+from cluster.router.files import load_state
 from configs.sections import NODE_ADDRESS
 from configs.settings import Settings
 from persistence.private import make_private

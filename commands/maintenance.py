@@ -2,7 +2,7 @@
 
     roll    for each shard: each follower, then hand over, then the former leader; API workers one by one; the trends;
             the router; then the cluster's level rises (actors/core/levels.py)
-    drain   tells the router, which does it (cluster/draining.py), and watches until nothing lives on the node
+    drain   tells the router, which does it (cluster/router/draining.py), and watches until nothing lives on the node
 
 Rules of this file
 - One process at a time is away; before the next one everything is there again: every shard led, every replica in sync,
@@ -25,8 +25,8 @@ from actors.core.errors import ConflictError, OverloadedError, RookeryError
 from actors.core.levels import LEVEL
 from cluster.client.connect import api_names, router_handle
 from cluster.lane.handshake import LaneKeys
+from cluster.placement.shard_map import ShardMap
 from cluster.ray_options import ROUTER_NAME, TRENDS_NAME, api_name_prefix
-from cluster.shard_map import ShardMap
 
 POLL_S = 0.1
 ANSWER_S = 5.0  # one question to the router or an API worker
@@ -253,7 +253,7 @@ def drain(namespace: str, node: str, say: Say) -> dict[str, Any]:
     """Take what lives on a node away from there, and wait until that is done.
 
     node: its address or its id. Returns {"drained": what the router has noted, "moved": [{"actor", "from", "to"}],
-    "left_stopped": {actor: why}}. Raises InvalidError or ConflictError (cluster/draining.py), with nothing done;
+    "left_stopped": {actor: why}}. Raises InvalidError or ConflictError (cluster/router/draining.py), with nothing done;
     OverloadedError if it takes longer than DRAIN_S: the router goes on.
     """
     cluster = RunningCluster(namespace)

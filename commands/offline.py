@@ -23,7 +23,7 @@ from actors.core.home import Ask, Query, Wake
 from actors.core.ids import bucket_of_account
 from actors.core.verify import check, digest
 from actors.storage import Storage, require_journal
-from cluster.router_files import load_state
+from cluster.router.files import load_state
 from commands.checking import Outcome, explain
 from commands.launch import ClusterInfo, serving_lock
 from commands.loading import OnCount, message_numbers

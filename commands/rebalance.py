@@ -1,6 +1,6 @@
 """`run_cluster.py rebalance`: tells the router to spread the buckets over another number of shards, and watches it.
 
-The router does it (cluster/rebalancer.py) and goes on with it whoever watches, also after its own restart.
+The router does it (cluster/placement/rebalancer.py) and goes on with it whoever watches, also after its own restart.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from actors.core.errors import OverloadedError
-from cluster.rebalancer import Progress
+from cluster.placement.rebalancer import Progress
 from commands.maintenance import RunningCluster
 from commands.progress import Bars
 

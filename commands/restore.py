@@ -30,8 +30,8 @@ from actors.core.replica import Replica
 from actors.core.snapshot import TABLES
 from actors.core.verify import check, digest
 from actors.storage import open_files, open_redis, shard_directory, tuning_of
-from cluster.router_files import RESTORING_NAME, load_or_create_secret, replace_file, save_state
-from cluster.shard_map import ShardMap, even_buckets
+from cluster.placement.shard_map import ShardMap, even_buckets
+from cluster.router.files import RESTORING_NAME, load_or_create_secret, replace_file, save_state
 from commands.backup import misfits, summary_of
 from commands.checking import Outcome
 from commands.launch import LOCK_FILE, ClusterInfo, require_unserved, serving_lock

@@ -16,7 +16,7 @@ import ray
 from ray.exceptions import RayError
 
 from actors.core.errors import RookeryError, from_wire
-from cluster.shard_map import Replica, ShardMap
+from cluster.placement.shard_map import Replica, ShardMap
 from commands.checking import Outcome
 
 DIFFERENCES = ("missing", "extra", "stale", "accounts_missing", "accounts_extra", "unlisted")

@@ -41,9 +41,9 @@ NOT_CACHES = {
         _histograms
     """,
     "keyed by shards, replicas, nodes, actors, or steps of ours": """
-        cluster/client/cluster_client: _replicas; cluster/client/connect: _handles; cluster/draining: homeless; cluster/elections: _locks
-        _tried _leading _failures; cluster/rebalancer: _phases; cluster/client/replica_lanes: _lanes _dials _dialled_at;
-        cluster/router: _tasks _watches; cluster/router_actor: _handles; cluster/router_lanes: _lanes _dials;
+        cluster/client/cluster_client: _replicas; cluster/client/connect: _handles; cluster/router/draining: homeless; cluster/router/elections: _locks
+        _tried _leading _failures; cluster/placement/rebalancer: _phases; cluster/client/replica_lanes: _lanes _dials _dialled_at;
+        cluster/router/router: _tasks _watches; cluster/router_actor: _handles; cluster/router/lanes: _lanes _dials;
         cluster/watchdog: _silences; commands/api_workers: _starts; actors/exchange: _peers _send_soon;
         actors/replication: _links _holds _recent; actors/searching: facts; actors/trends_actor: _heard _lists;
         actors/core/replication: acked _unwanted; actors/core/replica: touched; actors/core/snapshot: _stored_outbox;

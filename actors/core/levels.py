@@ -12,7 +12,7 @@ Rules of this file
   risen is not rolled back.
 - A row of BRINGS is for ever. To add a level: raise LEVEL by one, add its row.
 
-Who raises them, and when, is cluster/level_rise.py.
+Who raises them, and when, is cluster/router/level_rise.py.
 """
 
 from __future__ import annotations

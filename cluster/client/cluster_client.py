@@ -50,7 +50,7 @@ from cluster.client.shard_places import LATE_SHARE, PROBE_PATIENCE_S, Bound, Pla
 from cluster.lane.client import Done, LaneClient, PushCallback
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.protocol import LaneDisconnected
-from cluster.shard_map import Replica, ShardMap
+from cluster.placement.shard_map import Replica, ShardMap
 from cluster.turns import Turnstile
 
 logger = logging.getLogger("rookery.client")

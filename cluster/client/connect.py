@@ -21,8 +21,8 @@ from cluster.client.map_cache import FetchMap
 from cluster.lane.client import PushCallback
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.protocol import REPLY_ERROR, error_from_reply
+from cluster.placement.shard_map import ShardMap
 from cluster.ray_options import API_PREFIX, DEFAULT_NAMESPACE, ROUTER_NAME, SHARD_PREFIX, TRENDS_NAME
-from cluster.shard_map import ShardMap
 
 JOIN_TIMEOUT_S = 30.0  # a router that restarts is back within seconds
 JOIN_FIRST_S = 1.0  # for one that is there; then shards are asked, which know what it says

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from cluster.shard_map import ShardMap
+from cluster.placement.shard_map import ShardMap
 
 logger = logging.getLogger("rookery.client")
 

@@ -26,7 +26,7 @@ from cluster.client.read_routing import ENGINE_READS, FRESH_PATIENCE_S, ReadFigu
 from cluster.client.replica_lanes import ReplicaLanes
 from cluster.lane.client import Done, LaneClient, settle
 from cluster.lane.protocol import LaneDisconnected
-from cluster.shard_map import Replica, ShardMap
+from cluster.placement.shard_map import Replica, ShardMap
 
 READ_TIME_SHARE = 0.95  # of a read's time, for asking: what a follower has refused must reach the caller in time
 

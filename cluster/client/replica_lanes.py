@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from cluster.lane.client import LaneClient, PushCallback
 from cluster.lane.handshake import Address, LaneKeys
 from cluster.lane.protocol import LaneImpostorError, LaneProtocolError
-from cluster.shard_map import Replica
+from cluster.placement.shard_map import Replica
 
 DIAL_TIMEOUT_S = 1.0  # connect and authenticate; a live server needs under 1 ms
 REDIAL_INTERVAL_S = 0.1  # between two dials that nobody waits for

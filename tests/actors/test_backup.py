@@ -24,8 +24,8 @@ from actors.core.snapshot import TABLES
 from actors.core.verify import digest
 from actors.metrics import ShardMetrics
 from actors.storage import Storage
-from cluster.router_files import RESTORING_NAME, RouterStateError, load_state, new_cluster_id, save_state
-from cluster.shard_map import ShardMap
+from cluster.placement.shard_map import ShardMap
+from cluster.router.files import RESTORING_NAME, RouterStateError, load_state, new_cluster_id, save_state
 from commands import backup, restore
 from commands.launch import ClusterInfo, serving_lock
 from commands.offline import StoppedCluster, check_stopped, stopped_settings

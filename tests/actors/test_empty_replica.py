@@ -8,8 +8,8 @@ import pytest
 
 from actors.core.errors import MovedError
 from actors.shard_actor import OTHER_READS, ShardActor
-from cluster.elections import Member
-from cluster.shard_map import ShardMap
+from cluster.placement.shard_map import ShardMap
+from cluster.router.elections import Member
 
 OLD, NEW = "0" * 16, "1" * 16
 

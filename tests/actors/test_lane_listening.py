@@ -12,7 +12,7 @@ from actors.lane_listening import LOOPBACK, listen
 from cluster.lane.client import LaneClient
 from cluster.lane.protocol import LaneImpostorError
 from cluster.lane.server import LaneServer
-from cluster.shard_map import Replica
+from cluster.placement.shard_map import Replica
 from configs.settings import load_settings
 from tests.cluster.conftest import KEYS, NAME, TLS_KEYS, echo
 

@@ -22,7 +22,7 @@ import orjson
 
 from actors.core.ids import bucket_of_account
 from api.positions import POSITION_HEADER
-from cluster.shard_map import even_buckets
+from cluster.placement.shard_map import even_buckets
 from tests.chaos.availability import SLOW_S, Availability, Request
 from tests.chaos.ledger import Ledger, Outcome, Post, Register
 

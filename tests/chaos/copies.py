@@ -16,11 +16,11 @@ from typing import Any
 
 from actors.core.verify import digest
 from actors.storage import REPLICA_FILE, Storage, shard_directory
-from cluster.elections import UNREACHABLE
 from cluster.lane.client import LaneClient
 from cluster.lane.handshake import LaneKeys
-from cluster.router_files import SECRET_NAME, load_state
-from cluster.shard_map import Replica, ShardMap
+from cluster.placement.shard_map import Replica, ShardMap
+from cluster.router.elections import UNREACHABLE
+from cluster.router.files import SECRET_NAME, load_state
 from commands.checking import Outcome as Found
 from configs.settings import load_settings
 from persistence.replica_file import ReplicaFile

@@ -34,7 +34,7 @@ import httpx
 from actors.core.ids import bucket_of_account
 from actors.storage import shard_directory
 from bench.processes import REPOSITORY, tail_of
-from cluster.shard_map import even_buckets
+from cluster.placement.shard_map import even_buckets
 from commands.checking import Outcome as Found
 from commands.http_api import HttpApi
 from tests.chaos import verify

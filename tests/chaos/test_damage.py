@@ -15,8 +15,8 @@ import pytest
 
 from actors.core.replication import Candidate, Member, Term
 from actors.storage import JOURNAL_DIRECTORY, REPLICA_FILE, shard_directory
-from cluster.router_files import save_state
-from cluster.shard_map import ShardMap
+from cluster.placement.shard_map import ShardMap
+from cluster.router.files import save_state
 from persistence.errors import JournalCorruptError
 from persistence.file_journal import FileJournal
 from persistence.replica_file import ReplicaFile

@@ -13,7 +13,7 @@ from cluster.lane.certificates import make_authority
 from cluster.lane.client import LaneClient
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.server import LaneRequest, LaneServer
-from cluster.shard_map import shard_actor_name
+from cluster.placement.shard_map import shard_actor_name
 
 HOLDS_WITHIN_S = 60.0  # a bound for what never comes
 KEYS = LaneKeys(bytes(range(32)))

@@ -14,7 +14,7 @@ from actors.core.replication import Term
 from cluster.client.cluster_client import ClusterClient
 from cluster.client.replica_group import FOLLOWER_READS, TRACKED_WRITES
 from cluster.lane.server import LaneRequest, LaneServer
-from cluster.shard_map import ShardMap, shard_actor_name
+from cluster.placement.shard_map import ShardMap, shard_actor_name
 from tests.cluster.conftest import KEYS
 
 

@@ -11,7 +11,7 @@ import ray
 from cluster.client.connect import router_handle
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.server import LaneRequest, LaneServer
-from cluster.shard_map import ShardMap, shard_actor_name
+from cluster.placement.shard_map import ShardMap, shard_actor_name
 
 
 class FakeShardActor:

@@ -12,7 +12,7 @@ from actors.core.ids import bucket_of_account, bucket_of_name, bucket_of_tweet, 
 from cluster.client.cluster_client import OPENED, ClusterClient
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.server import LaneServer
-from cluster.shard_map import ShardMap, shard_actor_name
+from cluster.placement.shard_map import ShardMap, shard_actor_name
 from tests.cluster.conftest import KEYS
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from actors.core.errors import ConflictError, InvalidError, OverloadedError
 from actors.core.replication import Term
-from cluster.draining import FILE_NAME, Draining, Node
-from cluster.router_files import RouterStateError
-from cluster.shard_map import ShardMap
+from cluster.placement.shard_map import ShardMap
+from cluster.router.draining import FILE_NAME, Draining, Node
+from cluster.router.files import RouterStateError
 
 ADDRESSES = ("10.0.0.1", "10.0.0.2", "10.0.0.3")
 NODES = [Node(f"{number}" * 56, address, True) for number, address in enumerate(ADDRESSES, 1)]

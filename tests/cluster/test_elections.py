@@ -8,8 +8,8 @@ import pytest
 
 from actors.core.errors import ConflictError, MovedError, OverloadedError
 from actors.core.replication import Member, Term
-from cluster.elections import Elections
-from cluster.shard_map import ShardMap
+from cluster.placement.shard_map import ShardMap
+from cluster.router.elections import Elections
 
 
 class Replicas:

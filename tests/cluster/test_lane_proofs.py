@@ -42,7 +42,7 @@ from cluster.lane.handshake import (
 )
 from cluster.lane.protocol import LaneImpostorError, LaneProtocolError, LaneRefusedError
 from cluster.lane.tls import Channel, client_context, server_context
-from cluster.shard_map import shard_actor_name
+from cluster.placement.shard_map import shard_actor_name
 from tests.cluster.conftest import KEYS, NAME, TLS_KEYS, until
 
 OTHER = shard_actor_name(1, 0)

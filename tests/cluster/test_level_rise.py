@@ -10,10 +10,10 @@ import pytest
 
 from actors.core.errors import ConflictError, InvalidError, MovedError
 from actors.core.levels import LEVEL
-from cluster.level_rise import NOT_SAID, LevelRise
-from cluster.router import Endpoints, Router
-from cluster.router_files import load_state, save_state
-from cluster.shard_map import WIRE_NAME, ShardMap
+from cluster.placement.shard_map import WIRE_NAME, ShardMap
+from cluster.router.files import load_state, save_state
+from cluster.router.level_rise import NOT_SAID, LevelRise
+from cluster.router.router import Endpoints, Router
 
 SHARDS, REPLICAS = 2, 2
 WHERE = {"unix_path": "/run/lane", "host": "", "port": 0, "node_id": "node", "pid": 1}

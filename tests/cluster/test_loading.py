@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.core.ids import BUCKET_COUNT, bucket_of_account, bucket_of_name
-from cluster.shard_map import even_buckets
+from cluster.placement.shard_map import even_buckets
 from commands.input_files import Edges, TextLine
 from commands.loading import (
     REGISTER_BATCH_COUNT,

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from actors.core.levels import LEVEL
-from cluster.router_files import load_state, save_state
-from cluster.shard_map import ShardMap
+from cluster.placement.shard_map import ShardMap
+from cluster.router.files import load_state, save_state
 from tests.old_tree import ARCHIVE
 
 # Run in the old tree with folders of a router's files: what the old code makes of each, and of what replicas report.

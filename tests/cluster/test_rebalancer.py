@@ -8,8 +8,8 @@ import pytest
 
 from actors.core.errors import ConflictError, InvalidError
 from actors.core.replica import Replica
-from cluster.rebalancer import FILE_NAME, Rebalancer
-from cluster.router_files import RouterStateError
+from cluster.placement.rebalancer import FILE_NAME, Rebalancer
+from cluster.router.files import RouterStateError
 from tests.core.test_moving import Moving
 
 

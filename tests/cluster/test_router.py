@@ -11,9 +11,9 @@ import pytest
 from actors.core.errors import InvalidError
 from actors.core.levels import LEVEL
 from cluster.lane.certificates import make_authority
-from cluster.router import ANSWER_FRESH_S, RECREATE_FIRST_S, Endpoints, PingAnswer, Presence, Router
-from cluster.router_files import AUTHORITY_NAME, SECRET_NAME, STATE_NAME, RouterStateError
-from cluster.shard_map import ShardMap
+from cluster.placement.shard_map import ShardMap
+from cluster.router.files import AUTHORITY_NAME, SECRET_NAME, STATE_NAME, RouterStateError
+from cluster.router.router import ANSWER_FRESH_S, RECREATE_FIRST_S, Endpoints, PingAnswer, Presence, Router
 
 
 def endpoints(pid: int = 1, port: int = 4000) -> Endpoints:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from actors.core.errors import InvalidError
 from actors.core.ids import BUCKET_COUNT, SHARD_COUNT_MAX
-from cluster.shard_map import Replica, ShardMap, shard_actor_name
+from cluster.placement.shard_map import Replica, ShardMap, shard_actor_name
 
 
 @given(st.integers(1, SHARD_COUNT_MAX), st.integers(1, 3))

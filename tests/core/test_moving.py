@@ -19,9 +19,9 @@ from actors.core.errors import FrozenError, InvalidError, MovedError, Overloaded
 from actors.core.features.likes import LIKE
 from actors.core.replica import MOVES, Replica
 from actors.core.verify import check, digest
-from cluster import rebalancing
-from cluster.rebalancing import Ask, Install, MoveFailedError
-from cluster.shard_map import ShardMap
+from cluster.placement import rebalancing
+from cluster.placement.rebalancing import Ask, Install, MoveFailedError
+from cluster.placement.shard_map import ShardMap
 from tests.core.harness import SMALL, Shards
 from tests.core.test_hostile_arguments import ANYTHING
 

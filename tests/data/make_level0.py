@@ -39,7 +39,7 @@ from actors.core.ids import bucket_of_account
 from commands.launch import ClusterInfo
 from commands.offline import StoppedCluster, stopped_settings
 from commands.restore import restore
-from cluster.router_files import load_state
+from cluster.router.files import load_state
 from configs.settings import load_settings
 from tests import serving
 from tests.data.level0_answers import answers_of

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from actors.core.errors import ConflictError, InvalidError
 from actors.core.levels import LEVEL
 from cluster.lane.protocol import pack
-from cluster.router_files import STATE_NAME, RouterStateError, load_state, save_state
-from cluster.shard_map import ShardMap
+from cluster.placement.shard_map import ShardMap
+from cluster.router.files import STATE_NAME, RouterStateError, load_state, save_state
 from tests.fuzz.mutations import mutated, peak_bytes
 from tests.fuzz.test_lane_bytes import values
 

@@ -29,8 +29,8 @@ from ray.cluster_utils import Cluster
 
 from actors.core.ids import bucket_of_account
 from bench.processes import REPOSITORY, free_port
-from cluster.router_files import load_state
-from cluster.shard_map import Replica, ShardMap
+from cluster.placement.shard_map import Replica, ShardMap
+from cluster.router.files import load_state
 from tests.serving import COMMAND_TIMEOUT_S, ServedCluster, command, wait_for
 
 HEAD, SECOND, THIRD = ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")

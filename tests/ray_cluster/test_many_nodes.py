@@ -16,7 +16,7 @@ from cluster.lane.certificates import make_authority
 from cluster.lane.client import LaneClient
 from cluster.lane.handshake import ANSWER_BYTES, SECRET_BYTES, ClientHandshake, LaneKeys, Meant
 from cluster.lane.protocol import FRAME_BYTES_MAX, LaneImpostorError, LaneProtocolError, pack
-from cluster.router_files import AUTHORITY_NAME, SECRET_NAME
+from cluster.router.files import AUTHORITY_NAME, SECRET_NAME
 from tests.ray_cluster.ray_nodes import (
     ADDRESSES,
     ANSWER_S,

@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from cluster.router_files import AUTHORITY_NAME, load_state
+from cluster.router.files import AUTHORITY_NAME, load_state
 from persistence.segment_format import FRAME_HEADER_BYTES
 from persistence.segment_format import SEGMENT_HEADER_BYTES as FIRST_FRAME_AT
 from tests.serving import ServedCluster, command, wait_for

@@ -21,7 +21,7 @@ from actors.core.errors import FrozenError, MovedError, RookeryError
 from actors.core.home import Ask, Query, Wake
 from actors.core.replication import Candidate, Member, elect
 from actors.core.verify import check, digest
-from cluster.shard_map import ShardMap
+from cluster.placement.shard_map import ShardMap
 from commands.oracle import Fact, Facts
 from tests.sim.levels import SimLevels
 from tests.sim.moves import SimMoves

@@ -1,4 +1,4 @@
-"""The raising of levels in a simulated cluster: `cluster/level_rise.py` itself, over a network that loses things.
+"""The raising of levels in a simulated cluster: `cluster/router/level_rise.py` itself, over a network that loses things.
 
 Its coroutine is driven by hand: what it awaits here are requests, answered by events of the simulation.
 """
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from actors.core.entries import unpack
 from actors.core.errors import RookeryError
 from actors.core.levels import LEVEL
-from cluster.level_rise import NOT_SAID, LevelRise
-from cluster.shard_map import Replica, ShardMap
+from cluster.placement.shard_map import Replica, ShardMap
+from cluster.router.level_rise import NOT_SAID, LevelRise
 
 if TYPE_CHECKING:
     from tests.sim.cluster import SimCluster

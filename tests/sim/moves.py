@@ -1,4 +1,4 @@
-"""Moves of buckets in a simulated cluster: `cluster/rebalancing.py`, driven over a network that loses things."""
+"""Moves of buckets in a simulated cluster: `cluster/placement/rebalancing.py`, driven over a network that loses things."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from actors.core.errors import MovedError, RookeryError
-from cluster import rebalancing
-from cluster.rebalancing import Install, MoveFailedError, Pause, Steps
+from cluster.placement import rebalancing
+from cluster.placement.rebalancing import Install, MoveFailedError, Pause, Steps
 
 if TYPE_CHECKING:
     from tests.sim.cluster import SimCluster

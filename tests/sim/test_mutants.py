@@ -26,7 +26,7 @@ from actors.core.outbox import Outbox
 from actors.core.people import People
 from actors.core.terms import nothing
 from actors.core.visibility import Visibility
-from cluster.level_rise import LevelRise
+from cluster.router.level_rise import LevelRise
 from tests.sim import cluster, replicas
 from tests.sim.test_simulation import check_counts, check_nothing_is_left, check_visible, run, verify
 

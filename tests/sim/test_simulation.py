@@ -16,7 +16,7 @@ from actors.core.flags import BLOCK
 from actors.core.levels import LEVEL
 from actors.core.people import NO_LONGER
 from actors.core.terms import FULL_FROM_LEVEL, Owner
-from cluster import rebalancing
+from cluster.placement import rebalancing
 from tests.sim.cluster import SimCluster
 
 SEEDS = int(os.environ.get("ROOKERY_SIM_SEEDS", "60"))

@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from actors.core.errors import ConflictError, InvalidError, RookeryError
-from cluster.elections import Elections
-from cluster.router_files import RouterStateError, replace_file
-from cluster.shard_map import Replica, ShardMap
+from cluster.placement.shard_map import Replica, ShardMap
+from cluster.router.elections import Elections
+from cluster.router.files import RouterStateError, replace_file
 
 logger = logging.getLogger("rookery.draining")
 

@@ -22,8 +22,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from actors.core.levels import LEVEL
-from cluster.elections import UNREACHABLE, AskReplica
-from cluster.shard_map import ShardMap
+from cluster.placement.shard_map import ShardMap
+from cluster.router.elections import UNREACHABLE, AskReplica
 
 logger = logging.getLogger("rookery.levels")
 

@@ -25,7 +25,7 @@ from typing import Any
 from actors.core.errors import ConflictError, OverloadedError, RookeryError
 from actors.core.replication import Candidate, Member, elect
 from cluster.lane.protocol import LaneProtocolError
-from cluster.shard_map import Replica, ShardMap
+from cluster.placement.shard_map import Replica, ShardMap
 
 logger = logging.getLogger("rookery.elections")
 

@@ -20,11 +20,11 @@ from typing import Any
 
 from actors.core.errors import ConflictError, InvalidError, RookeryError
 from actors.core.ids import SHARD_COUNT_MAX
-from cluster import rebalancing
 from cluster.lane.protocol import LaneProtocolError
-from cluster.rebalancing import Ask, Install, MoveFailedError, Pause, Steps
-from cluster.router_files import RouterStateError, replace_file
-from cluster.shard_map import Replica, ShardMap
+from cluster.placement import rebalancing
+from cluster.placement.rebalancing import Ask, Install, MoveFailedError, Pause, Steps
+from cluster.placement.shard_map import Replica, ShardMap
+from cluster.router.files import RouterStateError, replace_file
 
 logger = logging.getLogger("rookery.rebalancer")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from cluster.lane.client import LaneClient
 from cluster.lane.handshake import LaneKeys
-from cluster.shard_map import Replica
+from cluster.placement.shard_map import Replica
 
 DIAL_TIMEOUT_S = 1.0
 

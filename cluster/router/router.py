@@ -8,7 +8,7 @@ Rules of this file
 How it works
 Under the data directory lie `router.msgpack` (the map and the cluster id, with a checksum, replaced atomically) and
 `cluster.secret` (32 random bytes, made once, with the first map), and `cluster-ca.pem` where nodes talk over TLS; see
-router_files.py.
+router/files.py.
 A replica says where its lane listens whenever it has started (`register_replica`); its answer to a ping says the same,
 so a registration that got lost heals by itself. Only a change of addresses makes a new epoch. `supervise_once` pings
 all replicas at once and judges:
@@ -37,13 +37,13 @@ from actors.core.errors import InvalidError
 from actors.core.ids import BUCKET_COUNT
 from actors.core.levels import LEVEL
 from actors.core.replication import Member
-from cluster.draining import Draining, Nodes
-from cluster.elections import UNREACHABLE, Elections
 from cluster.lane.handshake import LaneKeys
-from cluster.level_rise import NOT_SAID, LevelRise
-from cluster.rebalancer import Rebalancer
-from cluster.router_files import load_or_create_authority, load_or_create_secret, load_state, new_cluster_id, save_state
-from cluster.shard_map import Replica, ShardMap, crc_of_buckets
+from cluster.placement.rebalancer import Rebalancer
+from cluster.placement.shard_map import Replica, ShardMap, crc_of_buckets
+from cluster.router.draining import Draining, Nodes
+from cluster.router.elections import UNREACHABLE, Elections
+from cluster.router.files import load_or_create_authority, load_or_create_secret, load_state, new_cluster_id, save_state
+from cluster.router.level_rise import NOT_SAID, LevelRise
 
 logger = logging.getLogger("rookery.router")
 

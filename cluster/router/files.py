@@ -22,7 +22,7 @@ import msgpack
 from actors.core.errors import InvalidError, RookeryError
 from cluster.lane.handshake import SECRET_BYTES
 from cluster.lane.protocol import pack
-from cluster.shard_map import ShardMap
+from cluster.placement.shard_map import ShardMap
 
 STATE_NAME = "router.msgpack"
 SECRET_NAME = "cluster.secret"

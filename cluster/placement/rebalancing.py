@@ -2,7 +2,7 @@
 
 Rules of this file
 - No Ray, no clock, no asyncio: generators that yield what they need (Ask, Pause, Install) and are sent the answer. The
-  router drives them over its lanes (cluster/rebalancer.py), the simulation over a network that loses things.
+  router drives them over its lanes (cluster/placement/rebalancer.py), the simulation over a network that loses things.
 - Everything can end anywhere. What a move has done until the new map is installed, `settle` undoes; from then on
   `settle` completes it. So whoever finds a cluster in an unknown state runs `settle`, and a rebalance goes on from the
   map alone.
@@ -26,7 +26,7 @@ from collections.abc import Callable, Generator, Iterable
 from typing import Any, NamedTuple
 
 from actors.core.errors import OverloadedError, RookeryError
-from cluster.shard_map import ShardMap
+from cluster.placement.shard_map import ShardMap
 
 PARTS_PAUSE_S = 0.005  # between two parts: 256 KiB each, so 50 MB/s at most
 TAIL_PARTS_MAX, TAIL_SMALL_BYTES = 50, 4_096  # tails that are sent before the freeze

@@ -1,0 +1,1 @@
+"""Which shard has which bucket, and how buckets move; see ../DESIGN.md."""

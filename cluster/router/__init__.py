@@ -1,0 +1,1 @@
+"""The router: the map, elections, moves and drained nodes; see ../DESIGN.md."""
