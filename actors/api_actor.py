@@ -25,14 +25,14 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors.core.errors import OverloadedError
 from actors.core.levels import LEVEL
 from actors.garbage import collect_seldom
+from actors.log_bound import LogBound
 from api.positions import positions_of_request
 from cluster.client.cluster_client import CALL_TIMEOUT_S, OPENED, ClusterClient
 from cluster.client.connect import NamedActors, open_client, router_handle
-from cluster.code_on_disk import require_current
-from cluster.heartbeat import all_hangs
 from cluster.lane.client import Done
-from cluster.liveness import take_part
-from cluster.log_bound import LogBound
+from cluster.life.code_on_disk import require_current
+from cluster.life.heartbeat import all_hangs
+from cluster.life.liveness import take_part
 from cluster.ray_options import API_METHODS, API_OPTIONS, TRENDS_NAME, api_actor_name, as_actor
 from configs.checks import is_loopback
 from configs.logging import configure_logging

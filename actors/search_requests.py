@@ -51,8 +51,8 @@ from actors.search_pages import SPARE_COUNT, Page, TopPage
 from actors.search_postings import Matches
 from actors.search_room import EngineRoom
 from actors.searching import SearchEngine
+from actors.turns import Turns
 from cluster.lane.protocol import LaneDisconnected, LaneTimeout
-from cluster.turns import Turns
 
 if TYPE_CHECKING:
     from actors.commits import Commits

@@ -7,7 +7,7 @@ Rules of this file
 - The engine is a child process: it ends with this one, and is started again when it ends. Whatever it forgets is fed
   again, because contents are compared, not positions.
 - Nothing is fed before it is committed.
-- Whether it lives, its heartbeat says, and nothing else: what hangs is ended by a watchdog (cluster/watchdog.py). An
+- Whether it lives, its heartbeat says, and nothing else: what hangs is ended by a watchdog (cluster/life/watchdog.py). An
   engine that is asked for more than it can answer is slow, and lives. Only where nobody watches does its silence count.
 - Until it first answers, an engine has the priority of its shard: the cluster isn't ready before. Then it steps back.
 - A turn of the loop reads at most ROWS_PER_TURN rows; what isn't fed yet waits as keys.
@@ -42,10 +42,10 @@ from actors.core.news import News, Taken
 from actors.search.documents import CHANGED, CONTENTS_MAX, EDITED, ENGINE_NAME, FOUND, NEW, SOCKET, band_of, digest_of
 from actors.search_postings import TweetPostings
 from actors.search_rows import SearchRows
-from cluster.heartbeat import beats_of, slot_for_child
 from cluster.lane.client import LaneClient
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.protocol import LaneDisconnected
+from cluster.life.heartbeat import beats_of, slot_for_child
 
 Ints = npt.NDArray[np.int64]
 Ask = Callable[[str, list[Any]], Awaitable[Any]]

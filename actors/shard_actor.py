@@ -41,6 +41,7 @@ from actors.handover import Handover
 from actors.home_requests import HomeRequests
 from actors.lane_listening import listen
 from actors.leavings import Leavings
+from actors.log_bound import LogBound
 from actors.metrics import RayExporter, ShardMetrics
 from actors.moves import OPERATIONS as MOVES
 from actors.moves import Moves
@@ -50,14 +51,13 @@ from actors.search_requests import OPERATIONS as SEARCH
 from actors.search_requests import make_search
 from actors.storage import Storage, failure_file, open_storage, shard_directory
 from actors.touches import Touches
-from cluster import spare_workers
 from cluster.client.connect import router_handle
-from cluster.code_on_disk import require_current
-from cluster.heartbeat import busy
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.server import LaneRequest, LaneServer
-from cluster.liveness import take_part
-from cluster.log_bound import LogBound
+from cluster.life import spare_workers
+from cluster.life.code_on_disk import require_current
+from cluster.life.heartbeat import busy
+from cluster.life.liveness import take_part
 from cluster.placement.shard_map import ShardMap, shard_actor_name
 from configs.logging import configure_logging
 from configs.settings import Settings

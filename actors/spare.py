@@ -1,4 +1,4 @@
-"""What a worker of Ray loads while it waits to become a shard: see cluster/spare_workers.py.
+"""What a worker of Ray loads while it waits to become a shard: see cluster/life/spare_workers.py.
 
 Ray imports this module by its name, in each worker, before the worker takes work. So all is done by importing it. A
 worker that waits ends with its node, too: it looks only every half minute whether that is still there.
@@ -6,9 +6,9 @@ worker that waits ends with its node, too: it looks only every half minute wheth
 
 from __future__ import annotations
 
-from cluster import spare_workers
-from cluster.code_on_disk import loaded
-from cluster.heartbeat import end_with_parent
+from cluster.life import spare_workers
+from cluster.life.code_on_disk import loaded
+from cluster.life.heartbeat import end_with_parent
 
 end_with_parent()
 loaded()  # what is loaded from now on is of this moment, or newer

@@ -31,12 +31,12 @@ import structlog
 from actors.core.errors import InvalidError, OverloadedError, RookeryError
 from actors.core.levels import LEVEL
 from actors.core.render import created_at
+from actors.log_bound import LogBound
 from actors.search.trend_scores import AUTHORS_MIN, HASHTAG, KINDS, LINK, ScoreSettings, Trend, language_code, rank
 from actors.search.trends import WINDOWS, Snapshot, merge, read_snapshot
 from cluster.client.connect import open_client
-from cluster.code_on_disk import require_current
-from cluster.liveness import HANG_S_DEFAULT, take_part
-from cluster.log_bound import LogBound
+from cluster.life.code_on_disk import require_current
+from cluster.life.liveness import HANG_S_DEFAULT, take_part
 from cluster.ray_options import TRENDS_METHODS, TRENDS_NAME, TRENDS_OPTIONS, as_actor
 from configs.logging import LogFormat, LogLevel, configure_logging
 from configs.settings import Settings

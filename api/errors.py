@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from actors.core.errors import MalformedError, OverloadedError, RookeryError
-from cluster.log_bound import Budget
+from actors.log_bound import Budget
 
 RETRY_AFTER_DEFAULT_S = 1.0
 _STATUSES_TO_RETRY = (429, 503)

@@ -20,10 +20,10 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
+from actors.log_bound import Budget
 from api.limits import REQUEST_ID_CHARS_MAX
 from api.metrics import Metrics
 from api.settings import ApiSettings
-from cluster.log_bound import Budget
 
 _FIT_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,%d}" % REQUEST_ID_CHARS_MAX)
 _READS = ("GET", "HEAD")

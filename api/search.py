@@ -34,6 +34,7 @@ from actors.core.errors import MalformedError, OverloadedError, RookeryError
 from actors.core.ids import bucket_of_account
 from actors.search.corrections import choose
 from actors.search.query import corrected_text, names_of, replace_words, resolve, words_of
+from actors.turns import Turns
 from api.entities import resolve_names
 from api.ports import Cluster
 from api.search_cache import Answer, SearchCache, Shards, Told, answer_of, tell
@@ -50,7 +51,6 @@ from api.search_pages import (
     suggested_accounts,
 )  # fmt: skip
 from api.search_queue import SearchQueue
-from cluster.turns import Turns
 
 SERVER_FAULT_STATUS = 500  # and above: the shard's fault, not the question's
 CORRECTED_WORDS_MAX = 8  # of a query; a shard compares each with all that it knows: 10 ms

@@ -26,8 +26,8 @@ from contextvars import copy_context
 from functools import partial
 
 from actors.core.errors import OverloadedError
+from actors.turns import Turns
 from api.ports import Bound
-from cluster.turns import Turns
 
 HOME_READS_S = 0.5  # after a home read in which more are expected
 WAITING_MAX = 256  # searches; a tenth of a second's

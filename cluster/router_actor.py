@@ -35,8 +35,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors.core.errors import ConflictError
 from actors.core.replication import Member
 from cluster.client.connect import api_and_trends_names, api_names, living_nodes, local_node_id
-from cluster.code_on_disk import require_current
-from cluster.liveness import HANG_S_DEFAULT, take_part
+from cluster.life.code_on_disk import require_current
+from cluster.life.liveness import HANG_S_DEFAULT, take_part
 from cluster.placement.shard_map import Replica
 from cluster.ray_options import (
     DEFAULT_NAMESPACE,

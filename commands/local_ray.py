@@ -23,8 +23,8 @@ import psutil
 import ray
 
 from actors.core.errors import ConflictError
-from cluster import spare_workers
 from cluster.client.connect import keep_ray_on_loopback, keep_to_loopback_of
+from cluster.life import spare_workers
 from commands.launch import require_free_port
 from commands.ray_token import write_private
 from configs.settings import Settings

@@ -27,8 +27,8 @@ from actors.api_actor import metrics_are_shared
 from actors.storage import storage_warning
 from api.readiness import START_PATIENCE_S
 from cluster.client.connect import open_client
-from cluster.heartbeat import remove, remove_stale
-from cluster.liveness import machine_folder
+from cluster.life.heartbeat import remove, remove_stale
+from cluster.life.liveness import machine_folder
 from commands.api_workers import ApiWorkers
 from commands.launch import (
     KILLED_PATIENCE_S,

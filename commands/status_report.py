@@ -22,7 +22,7 @@ from actors.core.errors import RookeryError
 from actors.core.levels import LEVEL
 from cluster.client.cluster_client import ClusterClient
 from cluster.client.connect import api_names, local_node_id, router_handle
-from cluster.heartbeat import NO_HANGS
+from cluster.life.heartbeat import NO_HANGS
 from cluster.ray_options import ROUTER_NAME, TRENDS_NAME
 
 CALL_TIMEOUT_S = 5.0

@@ -6,7 +6,7 @@ Rules of this file
 - Redaction is the last step before rendering, so it also sees what libraries log, formatted tracebacks and bound
   context. It works on names (a closed list below) and on shapes inside any text: bearer headers, secrets in query
   strings, passwords in URLs. Callers needn't remember it.
-- How many entries there are in a second is bounded by the filter that a process gives (`cluster/log_bound.py`), how
+- How many entries there are in a second is bounded by the filter that a process gives (`actors/log_bound.py`), how
   large one is by TEXT_CHARS_MAX.
 - Logs go to stderr; stdout belongs to data. Inside a Ray actor Ray carries stderr to its session logs and, where that
   is on, to the driver.

@@ -29,7 +29,7 @@ NOT_CACHES = {
         api/edge: given, positions; api/search_pages: _edges _first _places; api/search_exchange: _NO_TOKEN;
         api/search_queue: _waiting; api/search: _correcting; api/search_cache: _making; api/connections: _waiting;
         actors/home_requests: _wakers _rewoken _under_way; actors/search_requests: _checks; actors/search/engine:
-        _asked; actors/search/line: _waiting; actors/commits: waiting _waiting_for_disk _sealed; cluster/turns:
+        _asked; actors/search/line: _waiting; actors/commits: waiting _waiting_for_disk _sealed; actors/turns:
         _waiting; cluster/client/cluster_client: _finishing; cluster/lane/client: _pending; cluster/lane/server: _open _coming;
         cluster/client/primary_requests: _waiting; cluster/client/read_routing: _hedgeable _fresh _late; cluster/client/replica_load:
         waiting; actors/backup_source: _serving; actors/replication: _serving
@@ -44,11 +44,11 @@ NOT_CACHES = {
         cluster/client/cluster_client: _replicas; cluster/client/connect: _handles; cluster/router/draining: homeless; cluster/router/elections: _locks
         _tried _leading _failures; cluster/placement/rebalancer: _phases; cluster/client/replica_lanes: _lanes _dials _dialled_at;
         cluster/router/router: _tasks _watches; cluster/router_actor: _handles; cluster/router/lanes: _lanes _dials;
-        cluster/watchdog: _silences; commands/api_workers: _starts; actors/exchange: _peers _send_soon;
+        cluster/life/watchdog: _silences; commands/api_workers: _starts; actors/exchange: _peers _send_soon;
         actors/replication: _links _holds _recent; actors/searching: facts; actors/trends_actor: _heard _lists;
         actors/core/replication: acked _unwanted; actors/core/replica: touched; actors/core/snapshot: _stored_outbox;
         actors/core/lookups: used_tokens;
-        actors/core/parts: _new; cluster/code_on_disk: loaded; actors/shard_actor: prepare; actors/core/moving: accounts
+        actors/core/parts: _new; cluster/life/code_on_disk: loaded; actors/shard_actor: prepare; actors/core/moving: accounts
     """,
     "a tool's, with the files that it is given": "commands/http_loading: who; commands/storm: _busy",
     "the data, bounded by the settings' limits of a shard, or on its way": """

@@ -45,6 +45,7 @@ import uvloop
 
 from actors.core.arguments import an_id
 from actors.core.errors import InvalidError, MalformedError, RookeryError
+from actors.log_bound import LogBound
 from actors.search.accounts import AccountIndex
 from actors.search.documents import CHANGED, EDITED, ENGINE_NAME, FOUND, NEW, SOCKET, TweetFacts, read_tweet
 from actors.search.index import TweetIndex, disk_bytes
@@ -53,11 +54,10 @@ from actors.search.priorities import NICE_BEHIND, set_back, step_back
 from actors.search.searches import LONG, Searches
 from actors.search.terms import terms_of
 from actors.search.trends import ShardTrends
-from cluster import heartbeat as heartbeats
-from cluster.heartbeat import NO_HANGS, Heartbeat, busy, end_with_parent, tell_where_on_signal
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.server import LaneRequest, LaneServer
-from cluster.log_bound import LogBound
+from cluster.life import heartbeat as heartbeats
+from cluster.life.heartbeat import NO_HANGS, Heartbeat, busy, end_with_parent, tell_where_on_signal
 
 logger = logging.getLogger("rookery.search")
 

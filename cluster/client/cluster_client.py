@@ -41,6 +41,7 @@ from typing import Any
 
 from actors.core.errors import InvalidError, MovedError, OverloadedError, RookeryError
 from actors.core.ids import BUCKET_COUNT, bucket_of_account, bucket_of_name, bucket_of_tweet
+from actors.turns import Turnstile
 from cluster.client.map_cache import FetchMap, MapCache
 from cluster.client.positions import SeenPositions, WritePositions
 from cluster.client.read_routing import ReadFigures, Unanswered
@@ -51,7 +52,6 @@ from cluster.lane.client import Done, LaneClient, PushCallback
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.protocol import LaneDisconnected
 from cluster.placement.shard_map import Replica, ShardMap
-from cluster.turns import Turnstile
 
 logger = logging.getLogger("rookery.client")
 

@@ -21,8 +21,8 @@ from actors import searching
 from actors.core.errors import OverloadedError
 from actors.core.found import FoundTweets, Weights
 from actors.search_requests import SearchRequests
+from actors.turns import Turns
 from cluster.lane import client as lane_client
-from cluster.turns import Turns
 from tests.actors.test_searching import EVENTUALLY_S, WORD, Shard, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

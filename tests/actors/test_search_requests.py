@@ -25,10 +25,10 @@ from actors.search.query import parse, resolve
 from actors.search_postings import TweetPostings
 from actors.search_requests import IN_FLIGHT_MAX, OPERATIONS, SearchRequests
 from actors.search_rows import SearchRows
+from actors.turns import Turns
 from api.entities import find_entities, pack_entities
 from api.search_cursor import pack_ids
 from cluster.lane.protocol import LaneDisconnected, LaneTimeout
-from cluster.turns import Turns
 from tests.core.harness import Shards
 from tests.search.in_process import InProcessEngine
 
@@ -266,7 +266,7 @@ def test_a_search_leaves_nothing_behind_that_only_a_collection_finds(tmp_path, o
 @pytest.mark.parametrize("order", ["latest", "top"])
 async def test_a_long_search_lets_others_go_first_between_its_steps(listed, monkeypatch, order):
     monkeypatch.setattr("actors.core.postings.STEP_WORK", 1)
-    monkeypatch.setattr("cluster.turns.TURN_S", 0.0)
+    monkeypatch.setattr("actors.turns.TURN_S", 0.0)
     wanted = [listed.post(listed.people[0], f"endless finch {n}") for n in range(9)]
     listed.post(listed.people[1], "one wren")
     turns = Turns()
@@ -287,7 +287,7 @@ async def test_a_long_search_lets_others_go_first_between_its_steps(listed, monk
 @pytest.mark.parametrize("order", ["latest", "top"])
 async def test_a_long_search_ends_when_nobody_waits_for_it_any_more(listed, monkeypatch, order):
     monkeypatch.setattr("actors.core.postings.STEP_WORK", 1)
-    monkeypatch.setattr("cluster.turns.TURN_S", 0.0)
+    monkeypatch.setattr("actors.turns.TURN_S", 0.0)
     for n in range(40):
         listed.post(listed.people[0], f"belated finch {n}")
     clock = SimpleNamespace(seconds=0.0, monotonic=lambda: clock.seconds)

@@ -22,7 +22,7 @@ from actors.core.levels import LEVEL
 from actors.core.replica import home_reply
 from actors.search_requests import OPERATIONS as SEARCH
 from actors.search_requests import SearchRequests
-from cluster.turns import Turns
+from actors.turns import Turns
 from tests.api.fake_cluster import TrendsAndSends, all_served, tell_when_called
 from tests.search.in_process import InProcessEngine
 from tests.sim.cluster import SimCluster

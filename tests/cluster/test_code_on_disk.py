@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from cluster import code_on_disk
-from cluster.code_on_disk import fingerprint
+from cluster.life import code_on_disk
+from cluster.life.code_on_disk import fingerprint
 
 SCRIPT = """
 from pathlib import Path
-from cluster.code_on_disk import require_current
+from cluster.life.code_on_disk import require_current
 require_current()
 print("current", flush=True)
-Path("cluster/code_on_disk.py").write_text("# another version")
+Path("cluster/life/code_on_disk.py").write_text("# another version")
 require_current()
 print("still here", flush=True)
 """

@@ -13,7 +13,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.log_bound import ALL_PER_S_MAX, KIND_PER_S_MAX, KINDS_MAX, TRACEBACK_PER_S_MAX, Budget, LogBound
+from actors.log_bound import ALL_PER_S_MAX, KIND_PER_S_MAX, KINDS_MAX, TRACEBACK_PER_S_MAX, Budget, LogBound
 from configs.logging import TEXT_CHARS_MAX, configure_logging
 from tests.configs.test_logging import events, logging_as_before  # noqa: F401 - a fixture
 

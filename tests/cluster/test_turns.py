@@ -7,7 +7,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from cluster.turns import PASS_COUNT, Turns, Turnstile
+from actors.turns import PASS_COUNT, Turns, Turnstile
 
 WHO: ContextVar[str] = ContextVar("WHO", default="nobody")
 
@@ -19,7 +19,7 @@ async def drained(turns: Turns) -> None:
 
 @pytest.mark.parametrize("turn_s", [0.0, 60.0])
 async def test_a_turn_has_one_piece_or_more_if_there_is_time_and_what_comes_meanwhile_goes_first(monkeypatch, turn_s):
-    monkeypatch.setattr("cluster.turns.TURN_S", turn_s)
+    monkeypatch.setattr("actors.turns.TURN_S", turn_s)
     turns, done = Turns(), []
     loop = asyncio.get_running_loop()
 

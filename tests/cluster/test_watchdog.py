@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from bench.processes import REPOSITORY
-from cluster.heartbeat import (
+from cluster.life.heartbeat import (
     BEAT_S,
     Heartbeat,
     Slot,
@@ -27,7 +27,7 @@ from cluster.heartbeat import (
     read_slots,
     remove_stale,
 )
-from cluster.watchdog import LOOK_S, MISSED_S, Watchdog
+from cluster.life.watchdog import LOOK_S, MISSED_S, Watchdog
 
 HANG_S = 2.0
 BUSY_S = 2 * HANG_S + 1.0  # that those who are busy are watched
@@ -36,7 +36,7 @@ BUSY_S = 2 * HANG_S + 1.0  # that those who are busy are watched
 PROGRAM = """
 import asyncio, re, sys, threading, time
 from pathlib import Path
-from cluster.heartbeat import Heartbeat, busy, end_with_parent, take, tell_where_on_signal
+from cluster.life.heartbeat import Heartbeat, busy, end_with_parent, take, tell_where_on_signal
 
 def turns():          # a loop that always has something to do
     for _ in range(200):
@@ -219,7 +219,7 @@ def test_what_is_no_slot_is_passed_over(folder):
 
 
 def test_a_folder_that_others_may_write_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("cluster.heartbeat.SHARED_MEMORY", tmp_path / "none")
+    monkeypatch.setattr("cluster.life.heartbeat.SHARED_MEMORY", tmp_path / "none")
     made = folder_of("a", tmp_path)
     assert made.stat().st_mode & 0o777 == 0o700
     made.chmod(0o777)
@@ -228,7 +228,7 @@ def test_a_folder_that_others_may_write_is_refused(tmp_path, monkeypatch):
 
 
 def test_folders_of_clusters_that_were_killed_are_removed(tmp_path, monkeypatch):
-    monkeypatch.setattr("cluster.heartbeat.SHARED_MEMORY", tmp_path / "none")
+    monkeypatch.setattr("cluster.life.heartbeat.SHARED_MEMORY", tmp_path / "none")
     own, dead, fresh, living = (folder_of(name, tmp_path) for name in ("own", "dead", "fresh", "living"))
     Heartbeat(living, "here")
     assert note_hang(dead, Slot("x", 1, 0, 0, 0.0, ""), "now", "stopped")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import ray
 
-from cluster.heartbeat import Heartbeat, end_with_parent, folder_of, take, tell_where_on_signal
-from cluster.watchdog import Watchdog
+from cluster.life.heartbeat import Heartbeat, end_with_parent, folder_of, take, tell_where_on_signal
+from cluster.life.watchdog import Watchdog
 
 UMASK = 0o077  # journals hold password hashes; a Ray that was joined may have started us with another
 HANG_S_DEFAULT = 3.5  # of actors that were made by an older version, which knew no such setting

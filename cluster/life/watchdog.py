@@ -37,7 +37,7 @@ from typing import Final
 
 import psutil
 
-from cluster.heartbeat import TRACEBACK_SIGNAL, Slot, forget_slot, note_hang, read_slots
+from cluster.life.heartbeat import TRACEBACK_SIGNAL, Slot, forget_slot, note_hang, read_slots
 
 logger = logging.getLogger("rookery.watchdog")
 
