@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from actors.core.errors import RookeryError
-from api.edge import Edge, allowed_methods, options_response
 from api.errors import MethodNotAllowedError, response_for
 from api.hot import HOME_READS
+from api.http.edge import Edge, allowed_methods, options_response
 from api.openapi import install_openapi
 from api.ports import Cluster
 from api.routes import (

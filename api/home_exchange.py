@@ -27,14 +27,14 @@ from typing import TYPE_CHECKING, Any
 from actors.core.errors import OverloadedError, RookeryError
 from actors.core.ids import bucket_of_account
 from api.auth import UnprovenToken
-from api.caching import Headers
-from api.direct_exchange import ReadExchange, is_plain_read
 from api.hot import HOME_READS, HomeRequest, home_answer, home_arguments, parse_home
+from api.http.caching import Headers
+from api.http.direct_exchange import ReadExchange, is_plain_read
 from api.services import Services
 from api.viewer_flags import NAME as FLAGS_NAME
 
 if TYPE_CHECKING:
-    from api.http_protocol import BoundedHttpProtocol
+    from api.http.protocol import BoundedHttpProtocol
 
 # Whoever sends other characters in a query, or a body, gets the long way.
 _PLAIN_URL = re.compile(

@@ -13,8 +13,8 @@ from starlette.requests import Request
 
 from actors.core.errors import MalformedError
 from api.auth import bearer_of
-from api.body import read_body
-from api.caching import TOKEN_NAME, note_body
+from api.http.body import read_body
+from api.http.caching import TOKEN_NAME, note_body
 from api.params import Page, optional_id, parse_count, parse_id, parse_page, parse_query, shown
 from api.services import Services
 

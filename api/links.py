@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
-from api.proxies import HOST_CHARS_MAX, RawHeaders, TrustedProxies, is_host
+from api.http.proxies import HOST_CHARS_MAX, RawHeaders, TrustedProxies, is_host
 
 _CURSORS = ("max_id", "since_id", "min_id", "cursor", "auth_token")  # a token never goes into a link
 Client = tuple[str, int] | None  # the peer's address and port

@@ -25,7 +25,7 @@ import orjson
 from actors.core.errors import InvalidError
 from actors.core.ids import bucket_of_account
 from api import limits
-from api.caching import TOKEN_NAME
+from api.http.caching import TOKEN_NAME
 from api.inputs import Inputs
 
 KEY_BYTES: Final = 16

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from actors.core.ids import ID_MAX
-from api import body, limits
+from api import limits
+from api.http import body
 from api.models import REQUEST_MODELS, ErrorReply
 from api.positions import POSITION_HEADER, POSITION_PATTERN
 

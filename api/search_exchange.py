@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any
 
 from actors.core.errors import RookeryError
 from actors.search.costs import KINDS_MAX
-from api.caching import Headers
-from api.direct_exchange import ReadExchange, is_plain_read
 from api.hot import parse_sender
+from api.http.caching import Headers
+from api.http.direct_exchange import ReadExchange, is_plain_read
 from api.links import kept_in_links
 from api.params import parse_query
 from api.search_pages import Question
@@ -36,7 +36,7 @@ from api.services import Services
 from api.viewer_flags import NAME as FLAGS_NAME
 
 if TYPE_CHECKING:
-    from api.http_protocol import BoundedHttpProtocol
+    from api.http.protocol import BoundedHttpProtocol
 
 # Whoever sends other characters in a query, or a body, gets the long way.
 _FLAGS = FLAGS_NAME.encode()  # asked for, or a word of the query: it may go the long way

@@ -19,8 +19,8 @@ from actors.core.errors import InvalidError, MalformedError
 from actors.search import text
 from actors.search.costs import SUGGEST_UNITS, TOP_TIMES, cost_of_tree
 from actors.search.query import has_follows, names_of, parse
-from api.caching import PRIVATE, TOKEN_NAME, Headers
 from api.hot import JSON, ThinRead, parse_sender
+from api.http.caching import PRIVATE, TOKEN_NAME, Headers
 from api.limits import SEARCH_QUERY_CHARS_MAX
 from api.links import kept_in_links, kept_with, page_links
 from api.params import Page, parse_count, parse_flag, parse_id, parse_page, parse_query, shown

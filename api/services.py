@@ -8,22 +8,22 @@ from typing import Any
 
 from actors.core.errors import OverloadedError
 from actors.core.ids import bucket_of_account
-from api.admission import Gate
 from api.auth import Authenticator
-from api.bodies import Bodies
-from api.connections import Connections
-from api.fair_turns import FairTurns
+from api.http.admission import Gate
+from api.http.bodies import Bodies
+from api.http.connections import Connections
+from api.http.fair_turns import FairTurns
+from api.http.probes import PROBE_PATHS, Probes
+from api.http.readiness import Readiness
+from api.http.refusal_pace import RefusalPace
+from api.http.request_log import RequestLog
 from api.links import Origins
 from api.login_attempts import LoginAttempts
 from api.metrics import Metrics
 from api.passwords import Passwords
 from api.ports import Cluster
-from api.probes import PROBE_PATHS, Probes
 from api.rate_limits import RateLimiter
-from api.readiness import Readiness
-from api.refusal_pace import RefusalPace
 from api.renewals import Renewals
-from api.request_log import RequestLog
 from api.search import Search
 from api.settings import ApiSettings
 

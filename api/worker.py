@@ -22,7 +22,7 @@ from typing import Any
 import uvicorn
 
 from api.app import create_app
-from api.http_protocol import BoundedHttpProtocol
+from api.http.protocol import BoundedHttpProtocol
 from api.ports import Cluster
 from api.services import Services
 from api.settings import ApiSettings

@@ -25,7 +25,7 @@ from rich.table import Table
 
 from actors.api_actor import metrics_are_shared
 from actors.storage import storage_warning
-from api.readiness import START_PATIENCE_S
+from api.http.readiness import START_PATIENCE_S
 from cluster.client.connect import open_client
 from cluster.life.heartbeat import remove, remove_stale
 from cluster.life.liveness import machine_folder

@@ -8,8 +8,8 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.caching import PRIVATE
 from api.hot import ThinRead
+from api.http.caching import PRIVATE
 from api.inputs import Inputs
 from api.links import cursor_link
 from api.viewer_flags import for_viewer

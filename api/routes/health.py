@@ -6,9 +6,9 @@ from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
+from api.http.probes import FIGURES_PATH, HEALTH_PATH, HEALTHY, READINESS_PATH
 from api.models import ErrorReply, Health, Readiness
 from api.native.routes.answers import json_bytes
-from api.probes import FIGURES_PATH, HEALTH_PATH, HEALTHY, READINESS_PATH
 from api.services import Services
 
 router = APIRouter(tags=["operation"])

@@ -13,7 +13,7 @@ from actors.core.errors import InvalidError, MalformedError
 from actors.search import text
 from actors.search.costs import ACCOUNT_WORD_UNITS, TAG_UNITS, TERMS_MAX
 from actors.search.text import is_word
-from api.caching import Headers
+from api.http.caching import Headers
 from api.limits import SEARCH_QUERY_CHARS_MAX, TAG_CHARS_MAX, TAGS_PER_REQUEST_MAX
 from api.links import kept_in_links
 from api.models import AccountsFound, Suggestions, Tweet, TweetsFound

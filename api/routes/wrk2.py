@@ -30,10 +30,11 @@ from starlette.responses import PlainTextResponse, Response
 from actors.core.errors import ConflictError, ForbiddenError, InvalidError, MalformedError, NotFoundError
 from actors.core.ids import ID_MAX, bucket_of_account, bucket_of_name, ms_of_tweet
 from actors.core.limits import MEDIA_COUNT_MAX, PAGE_COUNT_MAX, TEXT_BYTES_MAX
-from api import body, fields, limits
-from api.caching import PRIVATE, Headers
+from api import fields, limits
 from api.entities import Entities, find_mentions, pack_entities, resolve_names
 from api.hot import ThinRead
+from api.http import body
+from api.http.caching import PRIVATE, Headers
 from api.inputs import Inputs
 from api.models import ComposeForm, EdgeForm, RegisterForm, Wrk2Post
 from api.native.routes.tweets import idempotency_key

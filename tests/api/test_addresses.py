@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.addresses import OTHER, Addresses, group_of_address, parse_address, parse_network
-from api.proxies import HOP_COUNT_MAX, ProxyHeader, TrustedProxies
+from api.http.addresses import OTHER, Addresses, group_of_address, parse_address, parse_network
+from api.http.proxies import HOP_COUNT_MAX, ProxyHeader, TrustedProxies
 from tests.api.conftest import ServerThread
 
 PROXY = "10.0.0.1"

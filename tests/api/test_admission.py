@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from api.admission import COUNT_LEAST, IDLE_S, TARGET_S, WINDOW_S, Gate
-from api.connections import Connections
+from api.http.admission import COUNT_LEAST, IDLE_S, TARGET_S, WINDOW_S, Gate
+from api.http.connections import Connections
+from api.http.request_log import UNASKED_PER_S_MAX, RequestLog
 from api.metrics import Metrics
-from api.request_log import UNASKED_PER_S_MAX, RequestLog
 from api.settings import ApiSettings
 from tests.api.test_home_exchange import LONG_WAY, get, head_and_body, open_server, read_answers
 

@@ -185,14 +185,14 @@ def test_a_head_without_end_is_cut_off(base_url):
 
 def test_a_head_is_not_appended_to_without_end(base_url, monkeypatch):
     """Each piece of an unfinished line is appended to a copy of what there is of it: n pieces cost n * n."""
-    monkeypatch.setattr("api.http_protocol.SLICE_BYTES", 1_000)
+    monkeypatch.setattr("api.http.protocol.SLICE_BYTES", 1_000)
     whole = b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: " + b"y" * (HEAD_BYTES_MAX - 100) + b"\r\n\r\n"
     assert _answer_to(base_url, [whole]).startswith(b"HTTP/1.1 200")
     assert _answer_to(base_url, [whole[:-4] + b"y" * 1_100]).startswith(b"HTTP/1.1 431")
 
 
 def test_a_head_that_takes_for_ever_is_cut_off(base_url, monkeypatch):
-    monkeypatch.setattr("api.http_connection.HEAD_S", 0.2)
+    monkeypatch.setattr("api.http.connection.HEAD_S", 0.2)
     assert _answer_to(base_url, [b"GET / HTTP/1.1\r\n"]) == b""
     assert _answer_to(base_url, [b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"]).startswith(b"HTTP/1.1 200")
 

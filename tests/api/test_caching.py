@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.app import create_app
-from api.caching import PRIVATE, has_token, keep_private
+from api.http.caching import PRIVATE, has_token, keep_private
 from api.settings import ApiSettings, Rate
 from tests.api.conftest import PASSWORD, LiveServer, ServerThread
 from tests.api.fake_cluster import FakeCluster

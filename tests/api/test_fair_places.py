@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from api.fair_places import FairPlaces
+from api.http.fair_places import FairPlaces
 from tests.api.test_admission import FakeConnection
 
 GROUPS = st.sampled_from(["a", "b", "c", None])

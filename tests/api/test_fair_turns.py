@@ -18,11 +18,11 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import fair_turns
-from api.fair_turns import FairTurns
-from api.heads import bearer_in
-from api.http_protocol import BoundedHttpProtocol
-from api.patient_connection import ASIDE_COUNT_MAX
+from api.http import fair_turns
+from api.http.fair_turns import FairTurns
+from api.http.heads import bearer_in
+from api.http.patient_connection import ASIDE_COUNT_MAX
+from api.http.protocol import BoundedHttpProtocol
 from tests.api.conftest import LiveServer, ServerThread
 from tests.api.test_home_exchange import read_answers
 

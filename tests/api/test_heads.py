@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api import links
-from api.heads import problem_of
+from api.http.heads import problem_of
 from api.limits import CONTENT_TYPE_BYTES_MAX, HEAD_BYTES_MAX, HEADER_COUNT_MAX, HOST_BYTES_MAX, PATH_BYTES_MAX
 from tests.api.conftest import LiveServer
 from tests.api.test_home_exchange import read_answers

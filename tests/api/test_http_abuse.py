@@ -18,9 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.edge import APP_HOLD_COST
-from api.http_protocol import PIPELINE_COUNT_MAX
-from api.refusal_pace import AT_ONCE_S, REFUSALS_PER_S
+from api.http.edge import APP_HOLD_COST
+from api.http.protocol import PIPELINE_COUNT_MAX
+from api.http.refusal_pace import AT_ONCE_S, REFUSALS_PER_S
 from api.worker import ApiWorker
 from bench.open_load import allow_files
 from tests.api.conftest import LiveServer, ServerThread, assert_error
@@ -191,7 +191,7 @@ def test_heads_that_come_byte_by_byte_are_cut_off(monkeypatch):
             for byte in b"GET /feed":
                 for sock in slow:
                     sock.sendall(bytes([byte]))
-        monkeypatch.setattr("api.http_connection.HEAD_S", 0.2)
+        monkeypatch.setattr("api.http.connection.HEAD_S", 0.2)
         late = opened.enter_context(dial(live))
         with contextlib.suppress(ConnectionError):
             for byte in b"GET /feed?user_id=1 HTTP/1.1\r\nhost: x\r\n" * 2:  # never quiet for as long as the clock runs
@@ -201,8 +201,8 @@ def test_heads_that_come_byte_by_byte_are_cut_off(monkeypatch):
 
 
 def test_a_body_that_trickles_is_refused_and_cut_off(monkeypatch):
-    monkeypatch.setattr("api.body_wait.GRACE_S", 0.3)
-    monkeypatch.setattr("api.http_connection.LINGER_S", 0.5)
+    monkeypatch.setattr("api.http.body_wait.GRACE_S", 0.3)
+    monkeypatch.setattr("api.http.connection.LINGER_S", 0.5)
     with serving() as live, dial(live) as sock:
         head = b"POST /tweet HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 5000\r\n\r\n"
         sock.sendall(head)
@@ -226,7 +226,7 @@ def test_a_body_that_trickles_is_refused_and_cut_off(monkeypatch):
 
 @pytest.mark.parametrize("header", [[], ["content-length: 0"]], ids=["direct", "through the app"])
 def test_clients_that_do_not_read_their_pages_are_dropped_and_hold_no_place(monkeypatch, header):
-    monkeypatch.setattr("api.http_connection.WRITE_STALL_S", 1.0)
+    monkeypatch.setattr("api.http.connection.WRITE_STALL_S", 1.0)
     with serving(in_flight_count_max=8) as live, contextlib.ExitStack() as opened:
         deaf = [opened.enter_context(dial(live)) for _ in range(12)]
         for sock in deaf:

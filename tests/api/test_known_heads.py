@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.http_protocol import BoundedHttpProtocol
+from api.http.protocol import BoundedHttpProtocol
 from tests.api.conftest import LiveServer, ServerThread
 from tests.api.test_home_exchange import get, read_answers
 from tests.api.test_search_exchange import FOUND, NAMED, REFUSED, bearer, cursor_after, register, tweet

@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from actors.api_actor import metrics_address, metrics_are_shared
 from actors.metrics import ShardMetrics
+from api.http.probes import CHECKS, SCRAPES
 from api.metrics import Metrics
-from api.probes import CHECKS, SCRAPES
 from api.repeated import Repeated
 from api.services import PROBE_COUNT_MAX
 from api.settings import ApiSettings
@@ -251,7 +251,7 @@ def test_figures_are_where_the_setting_says_by_default_not_where_strangers_are(s
 
 
 def test_no_scrape_waits_for_a_shard_that_hangs_longer_than_others(monkeypatch):
-    monkeypatch.setattr("api.probes.SHARD_ANSWER_S", 0.2)
+    monkeypatch.setattr("api.http.probes.SHARD_ANSWER_S", 0.2)
 
     class Hung(FakeCluster):
         async def call_shard(self, shard, op, args, timeout_s=None):

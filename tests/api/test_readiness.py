@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.readiness import START_PATIENCE_S, Readiness, degraded
+from api.http.readiness import START_PATIENCE_S, Readiness, degraded
 from tests.api.conftest import LiveServer, ServerThread
 from tests.api.fake_cluster import FakeCluster, all_served
 

@@ -6,7 +6,7 @@ import heapq
 
 import pytest
 
-from api.refusal_pace import AT_ONCE_S, PAUSE_S_LEAST, PAUSE_S_MAX, REFUSALS_PER_S, RefusalPace
+from api.http.refusal_pace import AT_ONCE_S, PAUSE_S_LEAST, PAUSE_S_MAX, REFUSALS_PER_S, RefusalPace
 
 
 class Clock:

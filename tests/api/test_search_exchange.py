@@ -20,8 +20,8 @@ import pytest
 
 from actors.core.errors import InvalidError, NotFoundError, OverloadedError, TooLargeError
 from actors.core.ids import bucket_of_account
-from api.admission import Gate
 from api.auth import make_token
+from api.http.admission import Gate
 from api.positions import positions_of_request
 from api.search_cursor import cursor_of_top
 from api.search_exchange import SearchExchange

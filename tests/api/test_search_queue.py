@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from actors.core.errors import InvalidError, OverloadedError
 from api import search_queue
-from api.admission import Gate
+from api.http.admission import Gate
 from api.search_queue import HOME_READS_S, SearchQueue
 from tests.api.fake_cluster import FakeCluster
 from tests.api.test_home_exchange import LONG_WAY, wait_for_in_flight

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.auth import make_token
-from api.bodies import Bodies
+from api.http.bodies import Bodies
 from tests.api.conftest import LiveServer, ServerThread
 from tests.api.fake_cluster import FakeAccount, FakeCluster
 from tests.api.test_home_exchange import get, read_answers
@@ -78,7 +78,7 @@ def test_a_request_that_comes_in_one_piece_never_waits(monkeypatch):
 
 
 def test_the_oldest_of_whose_address_has_most_goes(monkeypatch):
-    monkeypatch.setattr("api.bodies.COUNT_MAX", 10)
+    monkeypatch.setattr("api.http.bodies.COUNT_MAX", 10)
     with serving() as live, contextlib.ExitStack() as opened:
         honest = opened.enter_context(dial(live, "127.0.0.3"))
         honest.sendall(post(TWEET[:5], declared=len(TWEET)))
@@ -97,8 +97,8 @@ def test_the_oldest_of_whose_address_has_most_goes(monkeypatch):
 
 
 def test_bodies_that_are_under_way_have_so_much_memory_together(monkeypatch):
-    monkeypatch.setattr("api.bodies.BYTES_MAX_LEAST", 1_000_000)
-    monkeypatch.setattr("api.bodies.BODIES_MAX_LEAST", 1)
+    monkeypatch.setattr("api.http.bodies.BYTES_MAX_LEAST", 1_000_000)
+    monkeypatch.setattr("api.http.bodies.BODIES_MAX_LEAST", 1)
     with serving() as live, contextlib.ExitStack() as opened:
         for number in range(60):
             sock = opened.enter_context(dial(live, f"127.0.1.{number + 1}"))
@@ -111,8 +111,8 @@ def test_bodies_that_are_under_way_have_so_much_memory_together(monkeypatch):
 
 
 def test_bodies_that_wait_behind_a_slow_request_count_too(monkeypatch):
-    monkeypatch.setattr("api.bodies.BYTES_MAX_LEAST", 300_000)
-    monkeypatch.setattr("api.bodies.BODIES_MAX_LEAST", 1)
+    monkeypatch.setattr("api.http.bodies.BYTES_MAX_LEAST", 300_000)
+    monkeypatch.setattr("api.http.bodies.BODIES_MAX_LEAST", 1)
     with serving() as live, contextlib.ExitStack() as opened:
         assert live.fake is not None
         live.fake.delay_s = 1.0
@@ -147,8 +147,8 @@ def test_the_bounds_hold_whatever_comes(steps):
 
 
 def test_a_body_that_stalls_or_trickles_is_told_408(monkeypatch):
-    monkeypatch.setattr("api.body_wait.GRACE_S", 0.2)
-    monkeypatch.setattr("api.body_wait.BYTES_PER_S_LEAST", 100)  # a piece is good for ten seconds
+    monkeypatch.setattr("api.http.body_wait.GRACE_S", 0.2)
+    monkeypatch.setattr("api.http.body_wait.BYTES_PER_S_LEAST", 100)  # a piece is good for ten seconds
     with serving() as live, contextlib.ExitStack() as opened:
         stalled, steady = (opened.enter_context(dial(live)) for _ in range(2))
         stalled.sendall(half())
@@ -287,7 +287,7 @@ def test_chunks_that_are_more_frame_than_picture_are_cut_off(endless):
 
 
 def test_the_rest_of_a_refused_body_is_read_past_so_far(monkeypatch):
-    monkeypatch.setattr("api.http_protocol.DISCARD_BYTES_MAX", 100_000)
+    monkeypatch.setattr("api.http.protocol.DISCARD_BYTES_MAX", 100_000)
     with with_tokens() as (live, _, _), dial(live) as sock:
         sock.sendall(CHUNKED.replace(b"host", b"authorization: Basic x\r\nhost") + b"fffffff\r\n")
         assert status_of(sock) == 401

@@ -12,7 +12,7 @@ import structlog
 from actors.core.errors import OverloadedError
 from actors.log_bound import Budget
 from api.errors import DEFECTS_PER_S_MAX, log_unexpected
-from api.request_log import UNASKED_PER_S_MAX
+from api.http.request_log import UNASKED_PER_S_MAX
 from api.settings import ApiSettings, Rate
 from api.worker import ApiWorker
 from tests.api.conftest import CHEAP_PASSWORDS, NO_LIMITS, ServerThread, assert_error

@@ -39,21 +39,22 @@ from actors.search.searches import Searches
 from actors.search.tags import TagRings
 from actors.search.trend_scores import term_keys
 from actors.search.trends import ShardTrends
-from api import auth, body, fields, links, params, positions, search_cursor, search_exchange, search_reads
-from api.addresses import parse_address
+from api import auth, fields, links, params, positions, search_cursor, search_exchange, search_reads
 from api.app import create_app
-from api.edge import allowed_methods
 from api.entities import find_entities, find_mentions, pack_entities
-from api.heads import problem_of
 from api.home_exchange import _PLAIN_URL as _PLAIN_HOME_URL
-from api.http_protocol import BoundedHttpProtocol
+from api.http import body
+from api.http.addresses import parse_address
+from api.http.edge import allowed_methods
+from api.http.heads import problem_of
+from api.http.protocol import BoundedHttpProtocol
+from api.http.proxies import is_host
+from api.http.request_log import RequestLog
 from api.limits import HOST_BYTES_MAX, QUERY_BYTES_MAX, SEARCH_QUERY_CHARS_MAX, TAG_CHARS_MAX
 from api.links import cached_origin
 from api.metrics import Metrics
 from api.native.routes.tweets import idempotency_key
 from api.passwords import prepare_password
-from api.proxies import is_host
-from api.request_log import RequestLog
 from api.routes import search as search_routes
 from api.routes import wrk2
 from api.settings import ApiSettings

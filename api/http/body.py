@@ -9,7 +9,7 @@ Rules of this file
   A body without a Content-Type is read as JSON.
 - An empty body is an empty dict, whatever it is called: there is nothing in it to be of a wrong kind (clients such as
   aiohttp call it application/octet-stream). Where something is needed, what is missing is named.
-- A body is complete before a route is asked (`http_protocol.py`), and within the size limit (413).
+- A body is complete before a route is asked (`http/protocol.py`), and within the size limit (413).
 - JSON is strict (orjson): no NaN, no lone surrogates, no nesting beyond 1,024; of a key given twice the last counts.
 - In forms a name given twice, or one that ends in `[]`, makes a list.
 
@@ -25,8 +25,8 @@ from starlette.requests import Request
 
 from actors.core.errors import MalformedError, TooLargeError
 from api.errors import UnsupportedMediaError
+from api.http.text_parts import parse_parts
 from api.params import split_pairs
-from api.text_parts import parse_parts
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"

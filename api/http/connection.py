@@ -20,9 +20,9 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from actors.core.errors import RookeryError
-from api.caching import PRIVATE
-from api.edge import UNMATCHED
 from api.errors import response_for
+from api.http.caching import PRIVATE
+from api.http.edge import UNMATCHED
 from api.services import Services
 
 HEAD_S = 20.0  # for a head, or the rest of a body that nobody wants

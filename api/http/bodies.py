@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Protocol
 
-from api.fair_places import FairPlaces
+from api.http.fair_places import FairPlaces
 
 COUNT_MAX = 1_024  # connections; 520 half-sent requests once kept everybody else from writing
 BYTES_MAX_LEAST = 32 * 1024 * 1024  # of all bodies; with larger bodies, room for BODIES_MAX_LEAST

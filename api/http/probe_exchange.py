@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from actors.core.errors import NotFoundError, RookeryError
-from api.caching import Headers, has_token, keep_private
-from api.direct_exchange import DirectExchange, is_plain_read
 from api.hot import JSON
-from api.probes import FIGURES_PATH, HEALTH_PATH, HEALTHY, PROBE_PATHS, READINESS_PATH
+from api.http.caching import Headers, has_token, keep_private
+from api.http.direct_exchange import DirectExchange, is_plain_read
+from api.http.probes import FIGURES_PATH, HEALTH_PATH, HEALTHY, PROBE_PATHS, READINESS_PATH
 from api.services import Services, overloaded
 
 if TYPE_CHECKING:
-    from api.http_protocol import BoundedHttpProtocol
+    from api.http.protocol import BoundedHttpProtocol
 
 _PATHS = {path.encode(): path for path in PROBE_PATHS}
 _TEXT = (b"content-type", CONTENT_TYPE_LATEST.encode())

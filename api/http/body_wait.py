@@ -24,7 +24,7 @@ from api.services import ADDRESS_COUNTED, TOO_MUCH, Services, overloaded
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-    from api.http_protocol import BoundedHttpProtocol
+    from api.http.protocol import BoundedHttpProtocol
 
 GRACE_S = 10.0  # a phone that changes networks takes some seconds
 BYTES_PER_S_LEAST = 4 * 1024  # 64 KiB in 26 s at the latest

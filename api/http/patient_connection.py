@@ -1,6 +1,6 @@
 """A connection whose bytes may have to wait for a turn of the event loop: `fair_turns.py`.
 
-    transport --data_received--> is there room, or does he show a known token? --yes--> _work_on (`http_protocol.py`)
+    transport --data_received--> is there room, or does he show a known token? --yes--> _work_on (`http/protocol.py`)
                                        no --> put aside --take_turn--> _work_on
 
 Rules of this file
@@ -19,9 +19,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from api import heads
 from api.errors import log_unexpected
-from api.http_connection import BoundedConnection
+from api.http import heads
+from api.http.connection import BoundedConnection
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle

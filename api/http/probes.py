@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from actors.core.errors import NotFoundError, RookeryError
-from api.readiness import degraded
+from api.http.readiness import degraded
 from api.repeated import Repeated
 from api.settings import Rate
 

@@ -21,7 +21,7 @@ from typing import Protocol
 import structlog
 
 from actors.core.errors import OverloadedError, RateLimitedError, RookeryError
-from api.fair_places import FairPlaces
+from api.http.fair_places import FairPlaces
 
 FILES_BESIDE_CONNECTIONS = 256  # lanes, Ray's own connections, logs, libraries
 RETRY_AFTER_S = 1.0

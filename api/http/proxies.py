@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from api.addresses import Addresses
+from api.http.addresses import Addresses
 
 HOST_CHARS_MAX = 253 + 6  # of a name (RFC 1035), and a port
 HOP_COUNT_MAX = 16  # of proxies one behind the other

@@ -3,7 +3,7 @@
 Rules of this file
 - Nothing is worked on, or kept, before its size is known: a head has at most HEAD_BYTES_MAX bytes and HEADER_COUNT_MAX
   headers, and is looked at (`heads.py`) before anything is made of it. How long a client may take, and how a connection
-  ends, is said in `http_connection.py`.
+  ends, is said in `http/connection.py`.
 - A request goes to the app when all of it is there. What hasn't come waits for its client (`body_wait.py`) and is
   bounded for all connections together (`bodies.py`).
 - A body may take twice the bytes that are in it, and a head's more: chunks have sizes, extensions and trailers without
@@ -31,17 +31,17 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from actors.core.errors import MalformedError, OverloadedError, RookeryError, TooLargeError
-from api import heads
-from api.body_wait import BodyWait
-from api.direct_exchange import BodyRefusal, DirectExchange, ReadExchange, Refusal
-from api.edge import CLIENT_GONE_STATUS, HOLD, UNMATCHED
 from api.errors import HeadTooLargeError, log_unexpected
-from api.fair_turns import APP_S
 from api.home_exchange import HomeExchange
-from api.http_connection import DISCARD_BYTES_MAX
+from api.http import heads
+from api.http.body_wait import BodyWait
+from api.http.connection import DISCARD_BYTES_MAX
+from api.http.direct_exchange import BodyRefusal, DirectExchange, ReadExchange, Refusal
+from api.http.edge import CLIENT_GONE_STATUS, HOLD, UNMATCHED
+from api.http.fair_turns import APP_S
+from api.http.patient_connection import PatientConnection
+from api.http.probe_exchange import ProbeExchange
 from api.limits import HEAD_BYTES_MAX, HEADER_COUNT_MAX
-from api.patient_connection import PatientConnection
-from api.probe_exchange import ProbeExchange
 from api.search_exchange import SearchExchange
 from api.services import TOO_MUCH, Services
 

@@ -24,15 +24,15 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from actors.core.errors import RookeryError
-from api.caching import Headers, has_token, keep_private
-from api.edge import UNMATCHED
 from api.errors import response_for
+from api.http.caching import Headers, has_token, keep_private
+from api.http.edge import UNMATCHED
 from api.services import Services, overloaded
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-    from api.http_protocol import BoundedHttpProtocol
+    from api.http.protocol import BoundedHttpProtocol
 
 _PAUSED_AFTER = (429, 503)
 _CLOSE = (b"connection", b"close")
