@@ -23,9 +23,9 @@ from actors.core.ids import ID_MAX
 from actors.core.normal_form import SHRINKS_MAX, normalize
 from actors.core.numbers import whole_number
 from api import limits
-from api.hopeless import why_hopeless
+from api.access.hopeless import why_hopeless
+from api.access.passwords import prepare_password
 from api.params import Values, shown
-from api.passwords import prepare_password
 from api.texts import is_blank, with_line_feeds
 
 VISIBILITIES = {"public": 0, "followers": 1, "direct": 2}

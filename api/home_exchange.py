@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.core.errors import OverloadedError, RookeryError
 from actors.core.ids import bucket_of_account
-from api.auth import UnprovenToken
+from api.access.auth import UnprovenToken
 from api.hot import HOME_READS, HomeRequest, home_answer, home_arguments, parse_home
 from api.http.caching import Headers
 from api.http.direct_exchange import ReadExchange, is_plain_read

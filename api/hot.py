@@ -17,7 +17,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, NamedTuple
 
-from api.auth import bearer_of
+from api.access.auth import bearer_of
 from api.http.caching import PRIVATE, TOKEN_NAME, Headers
 from api.links import timeline_links
 from api.params import parse_page, parse_query, required_id

@@ -12,7 +12,7 @@ from typing import Any
 from starlette.requests import Request
 
 from actors.core.errors import MalformedError
-from api.auth import bearer_of
+from api.access.auth import bearer_of
 from api.http.body import read_body
 from api.http.caching import TOKEN_NAME, note_body
 from api.params import Page, optional_id, parse_count, parse_id, parse_page, parse_query, shown

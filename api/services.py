@@ -8,7 +8,11 @@ from typing import Any
 
 from actors.core.errors import OverloadedError
 from actors.core.ids import bucket_of_account
-from api.auth import Authenticator
+from api.access.auth import Authenticator
+from api.access.login_attempts import LoginAttempts
+from api.access.passwords import Passwords
+from api.access.rate_limits import RateLimiter
+from api.access.renewals import Renewals
 from api.http.admission import Gate
 from api.http.bodies import Bodies
 from api.http.connections import Connections
@@ -18,12 +22,8 @@ from api.http.readiness import Readiness
 from api.http.refusal_pace import RefusalPace
 from api.http.request_log import RequestLog
 from api.links import Origins
-from api.login_attempts import LoginAttempts
 from api.metrics import Metrics
-from api.passwords import Passwords
 from api.ports import Cluster
-from api.rate_limits import RateLimiter
-from api.renewals import Renewals
 from api.search import Search
 from api.settings import ApiSettings
 

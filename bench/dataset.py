@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from api.auth import make_token
+from api.access.auth import make_token
 from commands.input_files import Edges, read_edges
 
 Ints = npt.NDArray[np.int64]

@@ -26,7 +26,7 @@ from string import ascii_lowercase
 
 import uvloop
 
-from api.auth import make_token
+from api.access.auth import make_token
 from bench.open_load import allow_files
 
 SAME = ["127.0.0.1"]  # as behind one proxy that isn't known, or on one machine

@@ -25,9 +25,9 @@ from rich.console import Console
 
 from actors.core.errors import InvalidError
 from api import fields
-from api.auth import parse_token
+from api.access.auth import parse_token
+from api.access.passwords import Passwords
 from api.entities import Entities, find_entities, pack_entities
-from api.passwords import Passwords
 from api.settings import PasswordSettings
 from api.texts import is_blank
 from cluster.client.cluster_client import ClusterClient

@@ -164,7 +164,7 @@ async def _sample(settings: Settings, err: Console) -> dict[str, str]:
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if known.get("complete"):
         return {name: known[name] for name in ("user_id", "token")}
-    from api.auth import make_token
+    from api.access.auth import make_token
     from api.entities import find_entities, pack_entities  # 0.4 s of the processor, for who has no sample in vain
 
     client = await open_client(settings.cluster.namespace)

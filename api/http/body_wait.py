@@ -17,7 +17,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from actors.core.errors import RookeryError, TooLargeError, UnauthorizedError
-from api.auth import bearer_of
+from api.access.auth import bearer_of
 from api.errors import TooSlowError, log_unexpected
 from api.services import ADDRESS_COUNTED, TOO_MUCH, Services, overloaded
 

@@ -14,10 +14,12 @@ from actors.core.people import token_id
 from actors.core.render import created_at
 from actors.core.terms import FULL_FROM_LEVEL
 from api import fields, limits
-from api.auth import make_token, parse_token
+from api.access.auth import make_token, parse_token
+from api.access.login_attempts import Attempt
+from api.access.password_line import Asker
+from api.access.passwords import Verdict
 from api.inputs import Inputs
 from api.levels import require_level
-from api.login_attempts import Attempt
 from api.models import (
     AccountDeleted,
     DeleteAccountRequest,
@@ -38,8 +40,6 @@ from api.native.routes.answers import json_value, secret_value
 from api.once import answered_before, write_once
 from api.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
 from api.params import parse_flag
-from api.password_line import Asker
-from api.passwords import Verdict
 from api.services import Services
 
 router = APIRouter(tags=["accounts"])

@@ -16,8 +16,8 @@ import pytest
 from actors.core.ids import bucket_of_account, bucket_of_tweet
 from actors.core.limits import DAY_MS
 from actors.core.people import token_id
+from api.access.auth import make_token, parse_token
 from api.app import create_app
-from api.auth import make_token, parse_token
 from api.settings import ApiSettings
 from tests.api.authorisation_rules import CALLERS, DOCUMENTATION, PASSWORD, ROWS, Row
 from tests.api.conftest import LiveServer, ServerThread, open_http

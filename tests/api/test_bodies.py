@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from actors.core.people import token_id
+from api.access.auth import parse_token
 from api.app import create_app
-from api.auth import parse_token
 from api.settings import ApiSettings
 from tests.api.conftest import PASSWORD, LiveServer, ServerThread, assert_error
 from tests.api.fake_cluster import FakeAccount, FakeCluster

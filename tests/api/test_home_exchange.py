@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from actors.core.errors import NotFoundError, OverloadedError, TooLargeError
-from api.auth import make_token
+from api.access.auth import make_token
 from api.services import Services
 from api.settings import Rate
 from tests.api.conftest import PASSWORD, LiveServer, ServerThread, User

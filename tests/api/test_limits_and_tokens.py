@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from actors.core.errors import ForbiddenError, OverloadedError, RateLimitedError, UnauthorizedError
 from actors.core.ids import ID_MAX
-from api.auth import Authenticator, make_token, parse_token
-from api.passwords import Passwords
-from api.rate_limits import RateLimiter
+from api.access.auth import Authenticator, make_token, parse_token
+from api.access.passwords import Passwords
+from api.access.rate_limits import RateLimiter
 from api.settings import ApiSettings, PasswordSettings, Rate, RateLimitSettings
 from tests.api.conftest import CHEAP_PASSWORDS, PASSWORD, ServerThread, assert_error
 from tests.api.fake_cluster import FakeAccount, FakeCluster

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.core.errors import OverloadedError, RateLimitedError, UnauthorizedError
-from api import login_attempts
-from api.login_attempts import KNOWN_ADDRESSES_MAX, LoginAttempts
+from api.access import login_attempts
+from api.access.login_attempts import KNOWN_ADDRESSES_MAX, LoginAttempts
 from api.settings import Rate, RateLimitSettings
 
 HOME, WORK, THIEF = "192.0.2.1", "192.0.2.2", "198.51.100.9"

@@ -16,10 +16,10 @@ from argon2 import PasswordHasher, extract_parameters
 
 from actors.api_actor import pushes_to
 from actors.core.errors import ConflictError, OverloadedError
-from api.auth import parse_token
-from api.hopeless import LIST, common_passwords, why_hopeless
+from api.access.auth import parse_token
+from api.access.hopeless import LIST, common_passwords, why_hopeless
+from api.access.passwords import NOBODY
 from api.limits import PASSWORD_BYTES_MIN
-from api.passwords import NOBODY
 from api.settings import Rate
 from cluster.client.cluster_client import OPENED
 from tests.api.conftest import CHEAP_PASSWORDS, PASSWORD, ServerThread, User, assert_error, open_http

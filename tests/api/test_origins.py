@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.api_actor import api_settings
+from api.access.rate_limits import RateLimiter
 from api.http.proxies import FORWARDED_BYTES_MAX, HOST_CHARS_MAX, NOTHING_SAID, Origin, TrustedProxies, is_host
 from api.limits import HOST_BYTES_MAX
 from api.links import Origins
-from api.rate_limits import RateLimiter
 from api.settings import RateLimitSettings
 from configs.settings import load_settings
 from tests.api.conftest import PASSWORD, ServerThread, open_http

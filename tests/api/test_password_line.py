@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.password_line import NICENESS, Asker, PasswordLine
+from api.access.password_line import NICENESS, Asker, PasswordLine
 
 FLOOD, HONEST = "198.51.100.9", "192.0.2.1"
 

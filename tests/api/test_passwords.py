@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.core.errors import InvalidError
+from api.access.passwords import Passwords, prepare_password
 from api.fields import new_password
 from api.limits import PASSWORD_BYTES_MAX, PASSWORD_GIVEN_BYTES_MAX
-from api.passwords import Passwords, prepare_password
 from api.settings import PasswordSettings
 from commands.bulk import clean_account
 from commands.input_files import ImportedAccount

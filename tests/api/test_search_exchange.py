@@ -20,7 +20,7 @@ import pytest
 
 from actors.core.errors import InvalidError, NotFoundError, OverloadedError, TooLargeError
 from actors.core.ids import bucket_of_account
-from api.auth import make_token
+from api.access.auth import make_token
 from api.http.admission import Gate
 from api.positions import positions_of_request
 from api.search_cursor import cursor_of_top

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.auth import make_token
+from api.access.auth import make_token
 from api.http.bodies import Bodies
 from tests.api.conftest import LiveServer, ServerThread
 from tests.api.fake_cluster import FakeAccount, FakeCluster

@@ -39,7 +39,9 @@ from actors.search.searches import Searches
 from actors.search.tags import TagRings
 from actors.search.trend_scores import term_keys
 from actors.search.trends import ShardTrends
-from api import auth, fields, links, params, positions, search_cursor, search_exchange, search_reads
+from api import fields, links, params, positions, search_cursor, search_exchange, search_reads
+from api.access import auth
+from api.access.passwords import prepare_password
 from api.app import create_app
 from api.entities import find_entities, find_mentions, pack_entities
 from api.home_exchange import _PLAIN_URL as _PLAIN_HOME_URL
@@ -54,7 +56,6 @@ from api.limits import HOST_BYTES_MAX, QUERY_BYTES_MAX, SEARCH_QUERY_CHARS_MAX, 
 from api.links import cached_origin
 from api.metrics import Metrics
 from api.native.routes.tweets import idempotency_key
-from api.passwords import prepare_password
 from api.routes import search as search_routes
 from api.routes import wrk2
 from api.settings import ApiSettings

@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from actors.core.errors import ConflictError, RookeryError
-from api.passwords import Passwords
+from api.access.passwords import Passwords
 
 Ask = Callable[..., Awaitable[Any]]
 _log = structlog.get_logger("rookery.api")

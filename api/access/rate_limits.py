@@ -16,10 +16,10 @@ from collections.abc import Callable, Hashable, MutableMapping
 from typing import Any
 
 from actors.core.errors import RateLimitedError
+from api.access.token_buckets import TokenBuckets
 from api.http.probes import CHECKS, SCRAPES
 from api.http.proxies import TrustedProxies
 from api.settings import Rate, RateLimitSettings
-from api.token_buckets import TokenBuckets
 
 
 class RateLimiter:

@@ -24,11 +24,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from types import TracebackType
 
+from api.access.password_line import Asker
+from api.access.rate_limits import too_many
+from api.access.token_buckets import TokenBuckets
 from api.fields import is_username
-from api.password_line import Asker
-from api.rate_limits import too_many
 from api.settings import Rate, RateLimitSettings
-from api.token_buckets import TokenBuckets
 
 KNOWN_NAMES_MAX = 50_000  # some 15 MB, with one address each
 KNOWN_ADDRESSES_MAX = 8  # of a name: home, work, a phone's networks

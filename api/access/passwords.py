@@ -20,7 +20,7 @@ from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from actors.core.normal_form import normalize
-from api.password_line import Asker, PasswordLine
+from api.access.password_line import Asker, PasswordLine
 from api.settings import PasswordSettings
 
 NOBODY = Asker()

@@ -1,0 +1,1 @@
+"""Who is calling, and how often: tokens, passwords, log-ins, rates; see ../DESIGN.md."""
