@@ -33,7 +33,7 @@ from api.routes import (
     users,
     wrk2,
 )
-from api.search_reads import SEARCH_READS
+from api.search.reads import SEARCH_READS
 from api.services import Services
 from api.settings import ApiSettings
 

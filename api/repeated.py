@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
-from api.search_cache import Told, answer_of, tell
+from api.search.cache import Told, answer_of, tell
 
 T = TypeVar("T")
 

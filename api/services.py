@@ -24,7 +24,7 @@ from api.http.request_log import RequestLog
 from api.links import Origins
 from api.metrics import Metrics
 from api.ports import Cluster
-from api.search import Search
+from api.search.scatter import Search
 from api.settings import ApiSettings
 
 PROBE_COUNT_MAX = 64  # health checks and scrapes under way; they are let in whatever else there is

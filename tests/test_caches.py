@@ -26,8 +26,8 @@ EMPTY = ("dict", "OrderedDict", "defaultdict", "set", "deque", "Counter", "WeakV
 
 NOT_CACHES = {
     "a request's or a search's own, and goes with it": """
-        api/http/edge: given, positions; api/search_pages: _edges _first _places; api/search_exchange: _NO_TOKEN;
-        api/search_queue: _waiting; api/search: _correcting; api/search_cache: _making; api/http/connections: _waiting;
+        api/http/edge: given, positions; api/search/pages: _edges _first _places; api/search/exchange: _NO_TOKEN;
+        api/search/queue: _waiting; api/search/scatter: _correcting; api/search/cache: _making; api/http/connections: _waiting;
         actors/home_requests: _wakers _rewoken _under_way; actors/search_requests: _checks; actors/search/engine:
         _asked; actors/search/line: _waiting; actors/commits: waiting _waiting_for_disk _sealed; actors/turns:
         _waiting; cluster/client/cluster_client: _finishing; cluster/lane/client: _pending; cluster/lane/server: _open _coming;

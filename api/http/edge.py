@@ -13,7 +13,7 @@ Rules of this file
   cookies was quadratic until 3.11.10 and 3.12.6: 8 s for 64 KB. So no route is shown a cookie (none reads any), nor a
   query string beyond our bounds.
 - Ordinary home reads and searches don't come here: the HTTP protocol answers them (`home_exchange.py`,
-  `search_exchange.py`), by the same rules.
+  `search/exchange.py`), by the same rules.
 """
 
 from __future__ import annotations

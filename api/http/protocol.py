@@ -13,7 +13,7 @@ Rules of this file
 - Answers stay in order: a refusal that would overtake another answer isn't written; the connection ends after that one.
 - Nobody asks for another protocol: the request is answered, and the connection ends. With a body it is refused, since
   the parser takes that for the other protocol and a proxy before us may not.
-- Ordinary home reads and searches are answered right here (`home_exchange.py`, `search_exchange.py`), and so are
+- Ordinary home reads and searches are answered right here (`home_exchange.py`, `search/exchange.py`), and so are
   health checks (`probe_exchange.py`) and requests that this worker has no place for (`direct_exchange.py`); everything
   else is uvicorn's and the app's.
 - A connection's next home read or search whose head is the last one's but for the URL goes past the parser.
@@ -42,7 +42,7 @@ from api.http.fair_turns import APP_S
 from api.http.patient_connection import PatientConnection
 from api.http.probe_exchange import ProbeExchange
 from api.limits import HEAD_BYTES_MAX, HEADER_COUNT_MAX
-from api.search_exchange import SearchExchange
+from api.search.exchange import SearchExchange
 from api.services import TOO_MUCH, Services
 
 SLICE_BYTES = 16 * 1024  # that the parser is given at once: so exactly is known how much of a head has come

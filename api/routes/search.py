@@ -20,7 +20,7 @@ from api.models import AccountsFound, Suggestions, Tweet, TweetsFound
 from api.native.routes.answers import thin_answer
 from api.openapi import PAGE, PARTIAL_HEADER, errors, operation
 from api.params import parse_count, parse_page, parse_query, shown, split_pairs
-from api.search_reads import read_search, read_suggest, reader_of, required_text, search_headers
+from api.search.reads import read_search, read_suggest, reader_of, required_text, search_headers
 from api.services import Services
 from api.viewer_flags import PARAMETER, for_viewer
 

@@ -27,7 +27,7 @@ from actors.search_requests import IN_FLIGHT_MAX, OPERATIONS, SearchRequests
 from actors.search_rows import SearchRows
 from actors.turns import Turns
 from api.entities import find_entities, pack_entities
-from api.search_cursor import pack_ids
+from api.search.cursor import pack_ids
 from cluster.lane.protocol import LaneDisconnected, LaneTimeout
 from tests.core.harness import Shards
 from tests.search.in_process import InProcessEngine

@@ -34,7 +34,7 @@ from actors.core.postings import whole
 from actors.core.replica import Replica
 from actors.search.index import VERSION
 from actors.searching import SearchEngine
-from api.search_cache import answer_of
+from api.search.cache import answer_of
 from tests.core.harness import Shards
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from actors.core.ids import bucket_of_account
-from api.search_cursor import unpack_ids
+from api.search.cursor import unpack_ids
 
 if TYPE_CHECKING:
     from tests.api.fake_cluster import FakeAccount, FakeTweet

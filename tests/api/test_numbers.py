@@ -17,7 +17,7 @@ import pytest
 from api.app import create_app
 from api.home_exchange import HomeExchange
 from api.hot import HOME_READS
-from api.search_reads import SEARCH_PATH
+from api.search.reads import SEARCH_PATH
 from api.settings import ApiSettings
 from tests.api.conftest import LiveServer, ServerThread, assert_error
 from tests.api.fake_cluster import FakeAccount, FakeCluster

@@ -12,7 +12,7 @@ import pytest
 
 from actors.core.errors import InvalidError, OverloadedError, RookeryError
 from actors.core.ids import bucket_of_account
-from api.search import Search
+from api.search.scatter import Search
 from tests.api.conftest import LiveServer
 from tests.api.fake_cluster import FakeCluster
 from tests.api.test_home_exchange import both_ways, wait_for_in_flight

@@ -160,7 +160,7 @@ def test_whatever_happens_between_pages_what_stays_comes_once(workers, people, q
 
 @pytest.mark.parametrize("query", ["{}", "{}*"])
 def test_a_list_by_rank_ends_after_so_many_tweets(workers, people, query, monkeypatch):
-    for module in ("api.search_pages", "api.search_cursor"):
+    for module in ("api.search.pages", "api.search.cursor"):
         monkeypatch.setattr(f"{module}.RANKED_COUNT_MAX", 20)
     mine = word()
     for n in range(26):

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.core.errors import OverloadedError
-from api import search_cache
-from api.search_cache import Answer, SearchCache, Shards
+from api.search import cache as search_cache
+from api.search.cache import Answer, SearchCache, Shards
 
 ANSWERED = Answer(b"{}", 0, 0, Shards(1, 1))
 

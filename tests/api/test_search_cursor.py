@@ -12,7 +12,7 @@ from actors.core.errors import MalformedError
 from actors.core.ids import ID_MAX, make_tweet_id
 from actors.core.limits import RANKED_COUNT_MAX
 from api.limits import QUERY_BYTES_MAX, SEARCH_QUERY_CHARS_MAX
-from api.search_cursor import CHARS_MAX, cursor_of_top, pack_ids, parse_cursor_of_top, unpack_ids
+from api.search.cursor import CHARS_MAX, cursor_of_top, pack_ids, parse_cursor_of_top, unpack_ids
 
 NOW_MS = 1_790_000_000_000
 tweet_ids = st.integers(1, ID_MAX) | st.builds(

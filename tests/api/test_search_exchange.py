@@ -1,6 +1,6 @@
 """Searches have two ways through the worker; nobody outside may be able to tell which one was taken.
 
-A request with `content-length: 0` takes the long way (edge.py); the same without it the short one (search_exchange.py).
+A request with `content-length: 0` takes the long way (edge.py); the same without it the short one (search/exchange.py).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from actors.core.ids import bucket_of_account
 from api.access.auth import make_token
 from api.http.admission import Gate
 from api.positions import positions_of_request
-from api.search_cursor import cursor_of_top
-from api.search_exchange import SearchExchange
+from api.search.cursor import cursor_of_top
+from api.search.exchange import SearchExchange
 from api.services import Services
 from api.settings import Rate
 from tests.api.conftest import PASSWORD, LiveServer, ServerThread, open_http
@@ -80,8 +80,8 @@ def tweet(http: httpx.Client, made: dict[str, str], status: str) -> str:
 def still(monkeypatch: pytest.MonkeyPatch) -> None:
     """`order=top` is of a second, which both ways have to see."""
     now_s = time.time()
-    monkeypatch.setattr("api.search_reads.time", type("Still", (), {"time": staticmethod(lambda: now_s)}))
-    monkeypatch.setattr("api.search_exchange.time", type("Still", (), {"time": staticmethod(lambda: now_s)}))
+    monkeypatch.setattr("api.search.reads.time", type("Still", (), {"time": staticmethod(lambda: now_s)}))
+    monkeypatch.setattr("api.search.exchange.time", type("Still", (), {"time": staticmethod(lambda: now_s)}))
 
 
 # ---- the same answers ---------------------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.search_cache import Shards
-from api.search_cursor import parse_cursor_of_top, unpack_ids
-from api.search_pages import Found, Gathering, Question, share_of
+from api.search.cache import Shards
+from api.search.cursor import parse_cursor_of_top, unpack_ids
+from api.search.pages import Found, Gathering, Question, share_of
 
 NOBODY: list[Any] = [0, b"", b""]
 TREE = ["word", "x"]
@@ -208,7 +208,7 @@ def test_pages_by_rank_repeat_nothing_and_leave_nothing_out_whatever_moves(tweet
 @given(tweets=shards_of_tweets, count=st.integers(1, 25), between=changes, most=st.integers(1, 30))
 def test_a_list_by_rank_has_so_many_tweets_and_what_stayed_as_it_was_comes_in_its_place(tweets, count, between, most):
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("api.search_pages.RANKED_COUNT_MAX", most)
+        patched.setattr("api.search.pages.RANKED_COUNT_MAX", most)
         moving = Moving([Shard(part, set()) for part in tweets])
         asked: Question | None = question("top", count)
         seen: list[int] = []

@@ -16,9 +16,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from actors.core.errors import InvalidError, OverloadedError
-from api import search_queue
 from api.http.admission import Gate
-from api.search_queue import HOME_READS_S, SearchQueue
+from api.search import queue as search_queue
+from api.search.queue import HOME_READS_S, SearchQueue
 from tests.api.fake_cluster import FakeCluster
 from tests.api.test_home_exchange import LONG_WAY, wait_for_in_flight
 from tests.api.test_search_exchange import bearer, register, searching, services_of, tweet

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.search_exchange import SearchExchange
+from api.search.exchange import SearchExchange
 from api.settings import Rate
 from tests.api.test_search_exchange import LONG_WAY, bearer, register, searching
 

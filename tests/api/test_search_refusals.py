@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from actors.core.errors import InvalidError
 from actors.core.ids import ID_MAX
 from api.native.routes.search import _tag
-from api.search_cursor import cursor_of_top
+from api.search.cursor import cursor_of_top
 from tests.api.conftest import assert_error
 from tests.api.test_search import SEARCH_PATHS, core, healthy, herd, server  # noqa: F401 - fixtures of this module, too
 

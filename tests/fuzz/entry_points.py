@@ -39,7 +39,7 @@ from actors.search.searches import Searches
 from actors.search.tags import TagRings
 from actors.search.trend_scores import term_keys
 from actors.search.trends import ShardTrends
-from api import fields, links, params, positions, search_cursor, search_exchange, search_reads
+from api import fields, links, params, positions
 from api.access import auth
 from api.access.passwords import prepare_password
 from api.app import create_app
@@ -58,6 +58,9 @@ from api.metrics import Metrics
 from api.native.routes.tweets import idempotency_key
 from api.routes import search as search_routes
 from api.routes import wrk2
+from api.search import cursor as search_cursor
+from api.search import exchange as search_exchange
+from api.search import reads as search_reads
 from api.settings import ApiSettings
 from api.text_urls import find_urls
 from api.times import clean_time

@@ -2,7 +2,7 @@
 
 Rules of this file
 - There are two ways to search tweets, and both are made of these steps: `read_search` on a bare ASGI scope, and, for
-  ordinary requests, `search_exchange.py` inside the HTTP protocol.
+  ordinary requests, `search/exchange.py` inside the HTTP protocol.
 - `routes/search.py` declares the paths, for the documentation. Rules are not repeated here: parameters, tokens, limits
   and links come from their modules.
 """
@@ -24,9 +24,9 @@ from api.http.caching import PRIVATE, TOKEN_NAME, Headers
 from api.limits import SEARCH_QUERY_CHARS_MAX
 from api.links import kept_in_links, kept_with, page_links
 from api.params import Page, parse_count, parse_flag, parse_id, parse_page, parse_query, shown
-from api.search_cache import Answer
-from api.search_cursor import parse_cursor_of_top
-from api.search_pages import Question
+from api.search.cache import Answer
+from api.search.cursor import parse_cursor_of_top
+from api.search.pages import Question
 from api.services import Services
 from api.texts import is_blank
 from api.viewer_flags import for_viewer

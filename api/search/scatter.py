@@ -11,12 +11,12 @@ Rules of this file
 - What is done because nobody has something (a query is corrected, accounts are suggested that only resemble it) is
   decided once, for all shards, and only if all have answered: the one that is missing may have it.
 - Tweets come as ready JSON, which is joined and never parsed.
-- Answers are repeated for `search_cache_s` to whoever asks the same, each reader apart (`search_cache.py`); all are
+- Answers are repeated for `search_cache_s` to whoever asks the same, each reader apart (`search/cache.py`); all are
   dropped when a shard says that a tweet was deleted or somebody blocked.
 - There are two ways to search tweets, and both are made of the same steps: `tweets`, for coroutines, and `ask_tweets`
-  with a callback, for `search_exchange.py`. A `TweetSearch` is what they have in common.
+  with a callback, for `search/exchange.py`. A `TweetSearch` is what they have in common.
 
-Costs, of this worker's time: see `search_exchange.py`.
+Costs, of this worker's time: see `search/exchange.py`.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from actors.search.query import corrected_text, names_of, replace_words, resolve
 from actors.turns import Turns
 from api.entities import resolve_names
 from api.ports import Cluster
-from api.search_cache import Answer, SearchCache, Shards, Told, answer_of, tell
-from api.search_pages import (
+from api.search.cache import Answer, SearchCache, Shards, Told, answer_of, tell
+from api.search.pages import (
     Found,
     Gathering,
     Question,
@@ -49,8 +49,8 @@ from api.search_pages import (
     cut,
     is_suspect,
     suggested_accounts,
-)  # fmt: skip
-from api.search_queue import SearchQueue
+)
+from api.search.queue import SearchQueue
 
 SERVER_FAULT_STATUS = 500  # and above: the shard's fault, not the question's
 CORRECTED_WORDS_MAX = 8  # of a query; a shard compares each with all that it knows: 10 ms

@@ -19,8 +19,8 @@ import orjson
 
 from actors.core.ids import ID_MAX
 from actors.core.limits import RANKED_COUNT_MAX
-from api.search_cache import Answer, Shards
-from api.search_cursor import cursor_of_top, pack_ids
+from api.search.cache import Answer, Shards
+from api.search.cursor import cursor_of_top, pack_ids
 
 TOO_FEW_COUNT = 3  # found tweets below which a typo is suspected
 SHORT_SHARE_MAX = 0.05  # of pages for which a shard has to be asked on, if a tweet is on any shard alike
@@ -40,7 +40,7 @@ class Question(NamedTuple):
     since_id: int
     min_id: int
     at_ms: int
-    shown: bytes  # of `top`: the tweets of the pages before, as int64s (`search_cursor.py`)
+    shown: bytes  # of `top`: the tweets of the pages before, as int64s (`search/cursor.py`)
     exact: bool
     highlights: bool
     reader: int

@@ -5,7 +5,7 @@ Rules of this file
   parameters and query can be read and name nobody (`from:`, `to:`: their ids would have to be found first), and whose
   token is known, if there is one. Everything else, refusals of those included, goes through `edge.py`. Nothing has been
   counted or changed by then, so that a client can't tell which way its request went.
-- The steps and their rules are those of `edge.py` and `search_reads.py`: `Services.admit`, `parse_question`, `parsed`,
+- The steps and their rules are those of `edge.py` and `search/reads.py`: `Services.admit`, `parse_question`, `parsed`,
   `search_headers`, `response_for`, `RequestLog`; and `Search.ask_tweets`, with the cache that both ways share.
 - One answer in every case: every shard calls back exactly once, by its deadline, and so does the search.
 
@@ -30,8 +30,8 @@ from api.http.caching import Headers
 from api.http.direct_exchange import ReadExchange, is_plain_read
 from api.links import kept_in_links
 from api.params import parse_query
-from api.search_pages import Question
-from api.search_reads import SEARCH_PATH, parse_question, parsed, search_headers, shape_of
+from api.search.pages import Question
+from api.search.reads import SEARCH_PATH, parse_question, parsed, search_headers, shape_of
 from api.services import Services
 from api.viewer_flags import NAME as FLAGS_NAME
 

@@ -1,0 +1,1 @@
+"""Searches over all shards, from a query string to a page; see ../DESIGN.md."""
