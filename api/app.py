@@ -16,11 +16,10 @@ from starlette.responses import Response
 
 from actors.core.errors import RookeryError
 from api.errors import MethodNotAllowedError, response_for
-from api.hot import HOME_READS
 from api.http.edge import Edge, allowed_methods, options_response
-from api.openapi import install_openapi
-from api.ports import Cluster
-from api.routes import (
+from api.native.hot import HOME_READS
+from api.native.openapi import install_openapi
+from api.native.routes import (
     follows,
     health,
     profiles,
@@ -33,6 +32,7 @@ from api.routes import (
     users,
     wrk2,
 )
+from api.ports import Cluster
 from api.search.reads import SEARCH_READS
 from api.services import Services
 from api.settings import ApiSettings

@@ -26,7 +26,7 @@ from api import limits
 from api.access.hopeless import why_hopeless
 from api.access.passwords import prepare_password
 from api.params import Values, shown
-from api.texts import is_blank, with_line_feeds
+from api.text.texts import is_blank, with_line_feeds
 
 VISIBILITIES = {"public": 0, "followers": 1, "direct": 2}
 _USERNAME = re.compile(rf"[A-Za-z0-9_]{{1,{limits.USERNAME_CHARS_MAX}}}")

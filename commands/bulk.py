@@ -27,9 +27,9 @@ from actors.core.errors import InvalidError
 from api import fields
 from api.access.auth import parse_token
 from api.access.passwords import Passwords
-from api.entities import Entities, find_entities, pack_entities
 from api.settings import PasswordSettings
-from api.texts import is_blank
+from api.text.entities import Entities, find_entities, pack_entities
+from api.text.texts import is_blank
 from cluster.client.cluster_client import ClusterClient
 from cluster.client.connect import local_node_id, open_client, router_handle
 from commands import deleting

@@ -165,7 +165,7 @@ async def _sample(settings: Settings, err: Console) -> dict[str, str]:
     if known.get("complete"):
         return {name: known[name] for name in ("user_id", "token")}
     from api.access.auth import make_token
-    from api.entities import find_entities, pack_entities  # 0.4 s of the processor, for who has no sample in vain
+    from api.text.entities import find_entities, pack_entities
 
     client = await open_client(settings.cluster.namespace)
     try:

@@ -37,7 +37,7 @@ NOT_CACHES = {
     "made of constants": """
         actors/core/facts: _NOTHING; actors/core/upgrades: UPGRADES LAYOUTS; actors/moved: MOVED; actors/core/marks:
         _own; actors/core/shelves: kinds _places; actors/core/paper_shelves: kinds; api/metrics: _FIGURES;
-        api/text_urls: _OTHER_TLDS; actors/search/engine: hangs; actors/metrics: _last _last_counts _counters _gauges
+        api/text/text_urls: _OTHER_TLDS; actors/search/engine: hangs; actors/metrics: _last _last_counts _counters _gauges
         _histograms
     """,
     "keyed by shards, replicas, nodes, actors, or steps of ours": """

@@ -29,9 +29,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from actors.core.errors import NotFoundError
 from api.errors import response_for
-from api.hot import ThinRead
 from api.http.admission import Gate
 from api.http.caching import is_private, keep_private
+from api.native.hot import ThinRead
 from api.params import check_query_size
 from api.positions import position_header, positions_of, positions_of_request
 from api.services import Services

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from actors.core.errors import NotFoundError, RookeryError
-from api.hot import JSON
 from api.http.caching import Headers, has_token, keep_private
 from api.http.direct_exchange import DirectExchange, is_plain_read
 from api.http.probes import FIGURES_PATH, HEALTH_PATH, HEALTHY, PROBE_PATHS, READINESS_PATH
+from api.native.hot import JSON
 from api.services import Services, overloaded
 
 if TYPE_CHECKING:

@@ -32,7 +32,6 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from actors.core.errors import MalformedError, OverloadedError, RookeryError, TooLargeError
 from api.errors import HeadTooLargeError, log_unexpected
-from api.home_exchange import HomeExchange
 from api.http import heads
 from api.http.body_wait import BodyWait
 from api.http.connection import DISCARD_BYTES_MAX
@@ -42,6 +41,7 @@ from api.http.fair_turns import APP_S
 from api.http.patient_connection import PatientConnection
 from api.http.probe_exchange import ProbeExchange
 from api.limits import HEAD_BYTES_MAX, HEADER_COUNT_MAX
+from api.native.home_exchange import HomeExchange
 from api.search.exchange import SearchExchange
 from api.services import TOO_MUCH, Services
 

@@ -25,15 +25,15 @@ from typing import TYPE_CHECKING, Any
 
 from actors.core.errors import RookeryError
 from actors.search.costs import KINDS_MAX
-from api.hot import parse_sender
 from api.http.caching import Headers
 from api.http.direct_exchange import ReadExchange, is_plain_read
 from api.links import kept_in_links
+from api.native.hot import parse_sender
+from api.native.viewer_flags import NAME as FLAGS_NAME
 from api.params import parse_query
 from api.search.pages import Question
 from api.search.reads import SEARCH_PATH, parse_question, parsed, search_headers, shape_of
 from api.services import Services
-from api.viewer_flags import NAME as FLAGS_NAME
 
 if TYPE_CHECKING:
     from api.http.protocol import BoundedHttpProtocol

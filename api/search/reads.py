@@ -19,17 +19,17 @@ from actors.core.errors import InvalidError, MalformedError
 from actors.search import text
 from actors.search.costs import SUGGEST_UNITS, TOP_TIMES, cost_of_tree
 from actors.search.query import has_follows, names_of, parse
-from api.hot import JSON, ThinRead, parse_sender
 from api.http.caching import PRIVATE, TOKEN_NAME, Headers
 from api.limits import SEARCH_QUERY_CHARS_MAX
 from api.links import kept_in_links, kept_with, page_links
+from api.native.hot import JSON, ThinRead, parse_sender
+from api.native.viewer_flags import for_viewer
 from api.params import Page, parse_count, parse_flag, parse_id, parse_page, parse_query, shown
 from api.search.cache import Answer
 from api.search.cursor import parse_cursor_of_top
 from api.search.pages import Question
 from api.services import Services
-from api.texts import is_blank
-from api.viewer_flags import for_viewer
+from api.text.texts import is_blank
 
 _PLAIN_WORDS = re.compile(rf"[a-z0-9]{{1,{text.WORD_CHARS_MAX}}}(?: [a-z0-9]{{1,{text.WORD_CHARS_MAX}}}){{1,7}}")
 

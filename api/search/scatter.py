@@ -35,7 +35,6 @@ from actors.core.ids import bucket_of_account
 from actors.search.corrections import choose
 from actors.search.query import corrected_text, names_of, replace_words, resolve, words_of
 from actors.turns import Turns
-from api.entities import resolve_names
 from api.ports import Cluster
 from api.search.cache import Answer, SearchCache, Shards, Told, answer_of, tell
 from api.search.pages import (
@@ -51,6 +50,7 @@ from api.search.pages import (
     suggested_accounts,
 )
 from api.search.queue import SearchQueue
+from api.text.entities import resolve_names
 
 SERVER_FAULT_STATUS = 500  # and above: the shard's fault, not the question's
 CORRECTED_WORDS_MAX = 8  # of a query; a shard compares each with all that it knows: 10 ms

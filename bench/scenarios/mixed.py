@@ -49,7 +49,7 @@ CLIENTS, CLIENTS_QUICK = (1, 8, 32, 128), (1, 32)
 ALWAYS, EVERYSEC = "peer, AOF always", "peer, AOF everysec"
 HOME_LENGTH = 800  # timeline.length
 REQUESTS = 20_000  # of the mix; a run that sends more begins again
-FIRST_ACCOUNT_ID = 1  # user 0 (api/routes/wrk2.py)
+FIRST_ACCOUNT_ID = 1  # user 0 (api/native/routes/wrk2.py)
 
 
 def run(options: Options, progress: Progress) -> Result:

@@ -28,7 +28,7 @@ from pathlib import Path
 import httpx
 import orjson
 
-from api.entities import find_entities, pack_entities
+from api.text.entities import find_entities, pack_entities
 from bench.contest import WARM_UP_S
 from bench.dataset import Network, make_network
 from bench.load_generator import Sample, get_request, post_request, run_load, write_requests

@@ -26,8 +26,8 @@ from actors.search_postings import TweetPostings
 from actors.search_requests import IN_FLIGHT_MAX, OPERATIONS, SearchRequests
 from actors.search_rows import SearchRows
 from actors.turns import Turns
-from api.entities import find_entities, pack_entities
 from api.search.cursor import pack_ids
+from api.text.entities import find_entities, pack_entities
 from cluster.lane.protocol import LaneDisconnected, LaneTimeout
 from tests.core.harness import Shards
 from tests.search.in_process import InProcessEngine

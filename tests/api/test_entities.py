@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.entities import _find_hashtags, find_entities, find_mentions, pack_entities, resolve_names
-from api.text_urls import find_urls
+from api.text.entities import _find_hashtags, find_entities, find_mentions, pack_entities, resolve_names
+from api.text.text_urls import find_urls
 from tests.api.fake_cluster import FakeAccount, FakeCluster
 
 MENTIONS = [

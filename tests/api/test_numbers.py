@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from api.app import create_app
-from api.home_exchange import HomeExchange
-from api.hot import HOME_READS
+from api.native.home_exchange import HomeExchange
+from api.native.hot import HOME_READS
 from api.search.reads import SEARCH_PATH
 from api.settings import ApiSettings
 from tests.api.conftest import LiveServer, ServerThread, assert_error

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from twitter_text import extract_urls_with_indices
 from twitter_text.regexp.valid_url_path import valid_url_path
 
-from api import text_urls
-from api.text_urls import find_urls
+from api.text import text_urls
+from api.text.text_urls import find_urls
 
 PIECES = st.sampled_from(
     [*"ab1AZ日本é_-.../?=()#@$!'\":&,+~^%|[]*。．＃＠ſ\u0301\u200d\u202e\n👍🇩ß", " ", "com", "co", "jp", "de", "us",

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from actors.core.errors import InvalidError
-from api.texts import is_blank, with_line_feeds
+from api.text.texts import is_blank, with_line_feeds
 from commands.bulk import clean_account, read_input
 from commands.input_files import ImportedAccount
 from tests.api.conftest import ServerThread, assert_error

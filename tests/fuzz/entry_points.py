@@ -43,8 +43,6 @@ from api import fields, links, params, positions
 from api.access import auth
 from api.access.passwords import prepare_password
 from api.app import create_app
-from api.entities import find_entities, find_mentions, pack_entities
-from api.home_exchange import _PLAIN_URL as _PLAIN_HOME_URL
 from api.http import body
 from api.http.addresses import parse_address
 from api.http.edge import allowed_methods
@@ -55,14 +53,16 @@ from api.http.request_log import RequestLog
 from api.limits import HOST_BYTES_MAX, QUERY_BYTES_MAX, SEARCH_QUERY_CHARS_MAX, TAG_CHARS_MAX
 from api.links import cached_origin
 from api.metrics import Metrics
+from api.native.home_exchange import _PLAIN_URL as _PLAIN_HOME_URL
+from api.native.routes import search as search_routes
+from api.native.routes import wrk2
 from api.native.routes.tweets import idempotency_key
-from api.routes import search as search_routes
-from api.routes import wrk2
 from api.search import cursor as search_cursor
 from api.search import exchange as search_exchange
 from api.search import reads as search_reads
 from api.settings import ApiSettings
-from api.text_urls import find_urls
+from api.text.entities import find_entities, find_mentions, pack_entities
+from api.text.text_urls import find_urls
 from api.times import clean_time
 from cluster.lane.protocol import DECODE_ERRORS, FrameDecoder, check_request, pack
 from commands import input_files

@@ -19,7 +19,7 @@ from actors.core import kernels
 from actors.core.facts import Facts, pack_facts
 from actors.search.documents import NEW
 from actors.search.text import language_of
-from api.entities import find_entities, pack_entities
+from api.text.entities import find_entities, pack_entities
 from tests.search.oracle import OracleTweet
 
 START_MS = 1_767_225_600_000  # 2026-01-01

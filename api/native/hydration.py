@@ -17,8 +17,8 @@ from typing import Any
 
 from actors.core.errors import NotFoundError
 from actors.core.ids import bucket_of_account, bucket_of_tweet
+from api.native.visible import ask_for_viewer, ask_tweet
 from api.services import Services
-from api.visible import ask_for_viewer, ask_tweet
 
 Shown = bytes | bool | None  # JSON; False: another shard's; None: gone, or not for the viewer
 

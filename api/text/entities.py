@@ -26,7 +26,7 @@ import regex  # type: ignore[import-untyped]
 from actors.core.ids import bucket_of_name
 from api.limits import NAMES_PER_CALL_MAX, USERNAME_CHARS_MAX
 from api.ports import Cluster
-from api.text_urls import Span, find_urls
+from api.text.text_urls import Span, find_urls
 
 _HASHTAG_CHARS = (
     r"\p{L}\p{M}\p{Nd}_\u200c\u200d\ua67e\u05be\u05f3\u05f4\uff5e\u301c\u309b\u309c"

@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 from api.access.auth import bearer_of
 from api.http.caching import PRIVATE, TOKEN_NAME, Headers
 from api.links import timeline_links
+from api.native.viewer_flags import NAME as FLAGS_NAME
+from api.native.viewer_flags import for_viewer
 from api.params import parse_page, parse_query, required_id
 from api.services import Services
-from api.viewer_flags import NAME as FLAGS_NAME
-from api.viewer_flags import for_viewer
 
 ThinRead = Callable[[Services, MutableMapping[str, Any]], Awaitable[tuple[Headers, bytes]]]
 JSON = (b"content-type", b"application/json")

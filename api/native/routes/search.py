@@ -16,13 +16,13 @@ from actors.search.text import is_word
 from api.http.caching import Headers
 from api.limits import SEARCH_QUERY_CHARS_MAX, TAG_CHARS_MAX, TAGS_PER_REQUEST_MAX
 from api.links import kept_in_links
-from api.models import AccountsFound, Suggestions, Tweet, TweetsFound
+from api.native.models import AccountsFound, Suggestions, Tweet, TweetsFound
+from api.native.openapi import PAGE, PARTIAL_HEADER, errors, operation
 from api.native.routes.answers import thin_answer
-from api.openapi import PAGE, PARTIAL_HEADER, errors, operation
+from api.native.viewer_flags import PARAMETER, for_viewer
 from api.params import parse_count, parse_page, parse_query, shown, split_pairs
 from api.search.reads import read_search, read_suggest, reader_of, required_text, search_headers
 from api.services import Services
-from api.viewer_flags import PARAMETER, for_viewer
 
 router = APIRouter(tags=["search"])
 _QUERY: dict[str, Any] = {

@@ -5,15 +5,15 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api.hot import read_home
 from api.inputs import Inputs
 from api.links import timeline_links
-from api.models import Tweet
+from api.native.hot import read_home
+from api.native.models import Tweet
+from api.native.openapi import PAGE, errors, operation, query_id
 from api.native.routes.answers import json_bytes, thin_answer
-from api.openapi import PAGE, errors, operation, query_id
+from api.native.viewer_flags import PARAMETER, for_viewer
+from api.native.visible import ask_user_timeline
 from api.params import required_id
-from api.viewer_flags import PARAMETER, for_viewer
-from api.visible import ask_user_timeline
 
 router = APIRouter(tags=["timelines"])
 _HOME = operation(

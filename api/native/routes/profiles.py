@@ -7,10 +7,10 @@ from starlette.responses import Response
 
 from api.fields import clean_profile_changes
 from api.inputs import Inputs
-from api.models import Profile, ProfileRequest
+from api.native.models import Profile, ProfileRequest
+from api.native.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
 from api.native.routes.answers import json_bytes
 from api.once import write_once
-from api.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
 
 router = APIRouter(tags=["profiles"])
 _USER_ID = path_id("user_id", "Whose")

@@ -10,12 +10,12 @@ from starlette.responses import Response
 
 from actors.core.errors import InvalidError, NotFoundError, RookeryError
 from actors.core.ids import bucket_of_account
-from api.hydration import hydrate_cards
 from api.inputs import Inputs
-from api.models import AccountPage, BlockState, FollowState, MuteState, OnlyToken
+from api.native.hydration import hydrate_cards
+from api.native.models import AccountPage, BlockState, FollowState, MuteState, OnlyToken
+from api.native.openapi import CURSOR, IDEMPOTENCY_KEY, errors, operation, path_id
 from api.native.routes.answers import json_page, json_value
 from api.once import write_once
-from api.openapi import CURSOR, IDEMPOTENCY_KEY, errors, operation, path_id
 from api.services import Services
 
 router = APIRouter(tags=["follows"])

@@ -8,11 +8,11 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.hot import ThinRead
 from api.http.caching import PRIVATE
 from api.inputs import Inputs
 from api.links import cursor_link
-from api.viewer_flags import for_viewer
+from api.native.hot import ThinRead
+from api.native.viewer_flags import for_viewer
 
 
 def json_bytes(body: bytes, status: int = 200, link: str | None = None) -> Response:

@@ -16,7 +16,7 @@ from pydantic.json_schema import models_json_schema
 from actors.core.ids import ID_MAX
 from api import limits
 from api.http import body
-from api.models import REQUEST_MODELS, ErrorReply
+from api.native.models import REQUEST_MODELS, ErrorReply
 from api.positions import POSITION_HEADER, POSITION_PATTERN
 
 Json = dict[str, Any]

@@ -7,9 +7,9 @@ from starlette.responses import Response
 
 from actors.core.errors import InvalidError
 from api.limits import TREND_COUNT_MAX
-from api.models import Trends
+from api.native.models import Trends
+from api.native.openapi import errors, operation
 from api.native.routes.answers import json_bytes
-from api.openapi import errors, operation
 from api.params import parse_count, parse_query, shown
 from api.services import Services
 

@@ -27,11 +27,11 @@ from typing import TYPE_CHECKING, Any
 from actors.core.errors import OverloadedError, RookeryError
 from actors.core.ids import bucket_of_account
 from api.access.auth import UnprovenToken
-from api.hot import HOME_READS, HomeRequest, home_answer, home_arguments, parse_home
 from api.http.caching import Headers
 from api.http.direct_exchange import ReadExchange, is_plain_read
+from api.native.hot import HOME_READS, HomeRequest, home_answer, home_arguments, parse_home
+from api.native.viewer_flags import NAME as FLAGS_NAME
 from api.services import Services
-from api.viewer_flags import NAME as FLAGS_NAME
 
 if TYPE_CHECKING:
     from api.http.protocol import BoundedHttpProtocol

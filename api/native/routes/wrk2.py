@@ -31,16 +31,16 @@ from actors.core.errors import ConflictError, ForbiddenError, InvalidError, Malf
 from actors.core.ids import ID_MAX, bucket_of_account, bucket_of_name, ms_of_tweet
 from actors.core.limits import MEDIA_COUNT_MAX, PAGE_COUNT_MAX, TEXT_BYTES_MAX
 from api import fields, limits
-from api.entities import Entities, find_mentions, pack_entities, resolve_names
-from api.hot import ThinRead
 from api.http import body
 from api.http.caching import PRIVATE, Headers
 from api.inputs import Inputs
-from api.models import ComposeForm, EdgeForm, RegisterForm, Wrk2Post
+from api.native.hot import ThinRead
+from api.native.models import ComposeForm, EdgeForm, RegisterForm, Wrk2Post
+from api.native.openapi import errors
 from api.native.routes.tweets import idempotency_key
-from api.openapi import errors
 from api.params import Values, parse_id, parse_query, parse_whole, shown
 from api.services import Services
+from api.text.entities import Entities, find_mentions, pack_entities, resolve_names
 
 router = APIRouter(tags=["wrk2"])
 _HOME_PATH, _USER_PATH = "/wrk2-api/home-timeline/read", "/wrk2-api/user-timeline/read"

@@ -7,7 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
 from api.http.probes import FIGURES_PATH, HEALTH_PATH, HEALTHY, READINESS_PATH
-from api.models import ErrorReply, Health, Readiness
+from api.native.models import ErrorReply, Health, Readiness
 from api.native.routes.answers import json_bytes
 from api.services import Services
 

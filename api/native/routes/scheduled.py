@@ -17,10 +17,10 @@ from starlette.responses import Response
 from actors.core.errors import InvalidError
 from api.inputs import Inputs
 from api.levels import require_level
-from api.models import OnlyToken, RescheduleRequest, ScheduledPage, ScheduledTweet
+from api.native.models import OnlyToken, RescheduleRequest, ScheduledPage, ScheduledTweet
+from api.native.openapi import CURSOR, IDEMPOTENCY_KEY, errors, operation, path_id
 from api.native.routes.answers import json_bytes, json_page
 from api.once import write_once
-from api.openapi import CURSOR, IDEMPOTENCY_KEY, errors, operation, path_id
 from api.times import clean_time
 
 router = APIRouter(tags=["tweets"])

@@ -20,7 +20,7 @@ from api.access.password_line import Asker
 from api.access.passwords import Verdict
 from api.inputs import Inputs
 from api.levels import require_level
-from api.models import (
+from api.native.models import (
     AccountDeleted,
     DeleteAccountRequest,
     EndLoginsRequest,
@@ -36,9 +36,9 @@ from api.models import (
     TokenList,
     WithToken,
 )
+from api.native.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
 from api.native.routes.answers import json_value, secret_value
 from api.once import answered_before, write_once
-from api.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
 from api.params import parse_flag
 from api.services import Services
 

@@ -24,17 +24,17 @@ from starlette.responses import Response
 
 from actors.core.errors import NotFoundError
 from actors.core.ids import bucket_of_tweet
-from api.hydration import hydrate_cards, hydrate_tweets
 from api.inputs import Inputs
 from api.levels import require_level
 from api.limits import ANCESTOR_COUNT_MAX
-from api.models import AccountPage, BookmarkState, Thread, TweetPage, WithToken
+from api.native.hydration import hydrate_cards, hydrate_tweets
+from api.native.models import AccountPage, BookmarkState, Thread, TweetPage, WithToken
+from api.native.openapi import CURSOR, IDEMPOTENCY_KEY, errors, operation, path_id
 from api.native.routes.answers import json_page, json_value, tweet_page
+from api.native.viewer_flags import PARAMETER
+from api.native.visible import ask_for_viewer, require_seen
 from api.once import write_once
-from api.openapi import CURSOR, IDEMPOTENCY_KEY, errors, operation, path_id
 from api.services import Services
-from api.viewer_flags import PARAMETER
-from api.visible import ask_for_viewer, require_seen
 
 router = APIRouter(tags=["tweets"])
 _TWEET_ID = path_id("tweet_id", "The tweet")

@@ -13,10 +13,9 @@ from actors.core.errors import ForbiddenError, InvalidError, NotFoundError
 from actors.core.ids import bucket_of_account, bucket_of_tweet
 from actors.core.visibility import is_question
 from api import fields, limits
-from api.entities import find_entities, pack_entities, resolve_names
 from api.inputs import Inputs
 from api.levels import require_level
-from api.models import (
+from api.native.models import (
     EditRequest,
     LikeState,
     RepostState,
@@ -26,13 +25,14 @@ from api.models import (
     TweetRequest,
     WithToken,
 )
+from api.native.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
 from api.native.routes.answers import json_bytes, json_value
+from api.native.viewer_flags import PARAMETER, for_viewer
+from api.native.visible import ask_for_viewer, ask_tweet, find_original, require_seen
 from api.once import KEY_BYTES, key_of, write_once
-from api.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
 from api.services import Services
+from api.text.entities import find_entities, pack_entities, resolve_names
 from api.times import clean_time
-from api.viewer_flags import PARAMETER, for_viewer
-from api.visible import ask_for_viewer, ask_tweet, find_original, require_seen
 
 router = APIRouter(tags=["tweets"])
 _TWEET_ID = path_id("tweet_id", "The tweet")

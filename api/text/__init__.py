@@ -1,0 +1,1 @@
+"""Texts as clients send them: lines, links, mentions, hashtags; see ../DESIGN.md."""
