@@ -25,32 +25,32 @@ import ray
 import structlog
 from ray.exceptions import RayError
 
-from actors.backup_source import OPERATIONS as BACKUP
-from actors.backup_source import BackupSource
-from actors.commits import Commits
 from actors.core import limits, warm
 from actors.core.deliveries import PIECE_FOLLOWERS
 from actors.core.errors import FrozenError, InvalidError, MalformedError, MovedError, OverloadedError, RookeryError
 from actors.core.features import READS, WRITES, hides
 from actors.core.levels import LEVEL
 from actors.core.verify import check, digest
-from actors.due_times import DueTimes
-from actors.exchange import Exchange
 from actors.garbage import collect_seldom
-from actors.handover import Handover
-from actors.home_requests import HomeRequests
-from actors.lane_listening import listen
-from actors.leavings import Leavings
 from actors.log_bound import LogBound
 from actors.metrics import RayExporter, ShardMetrics
-from actors.moves import OPERATIONS as MOVES
-from actors.moves import Moves
-from actors.replication import OPERATIONS as REPLICATION
-from actors.replication import Replication
-from actors.search_requests import OPERATIONS as SEARCH
-from actors.search_requests import make_search
-from actors.storage import Storage, failure_file, open_storage, shard_directory
-from actors.touches import Touches
+from actors.shard.backup_source import OPERATIONS as BACKUP
+from actors.shard.backup_source import BackupSource
+from actors.shard.commits import Commits
+from actors.shard.due_times import DueTimes
+from actors.shard.exchange import Exchange
+from actors.shard.handover import Handover
+from actors.shard.home_requests import HomeRequests
+from actors.shard.lane_listening import listen
+from actors.shard.leavings import Leavings
+from actors.shard.moves import OPERATIONS as MOVES
+from actors.shard.moves import Moves
+from actors.shard.replication import OPERATIONS as REPLICATION
+from actors.shard.replication import Replication
+from actors.shard.search_requests import OPERATIONS as SEARCH
+from actors.shard.search_requests import make_search
+from actors.shard.storage import Storage, failure_file, open_storage, shard_directory
+from actors.shard.touches import Touches
 from cluster.client.connect import router_handle
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.server import LaneRequest, LaneServer

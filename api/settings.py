@@ -31,7 +31,7 @@ class RateLimitSettings:
     account_write: Rate = Rate(20, 200)
     address_read: Rate = Rate(300, 2_000)
     address_write: Rate = Rate(100, 1_000)
-    account_search: Rate = Rate(300, 3_000)  # units of search: see actors/search/costs.py
+    account_search: Rate = Rate(300, 3_000)  # units of search: see actors/text/costs.py
     address_search: Rate = Rate(1_000, 10_000)
     login: Rate = Rate(1, 60)  # wrong passwords: see login_attempts.py
     register: Rate = Rate(1, 60)  # per address

@@ -31,7 +31,7 @@ from rich.console import Console
 
 from actors.core.errors import ConflictError, NotFoundError, OverloadedError, RookeryError
 from actors.core.snapshot import TABLES
-from actors.storage import open_files, open_redis, require_journal, shard_directory
+from actors.shard.storage import open_files, open_redis, require_journal, shard_directory
 from api.app import VERSION
 from cluster.client.connect import NamedActors, local_node_id, make_actor_call, router_handle
 from cluster.lane.handshake import LaneKeys

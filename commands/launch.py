@@ -180,7 +180,7 @@ def start_actors(settings: Settings, api_workers: ApiWorkers, timeout_s: float) 
     Raises OverloadedError that says which shard did not come up, and why if it left word; ConflictError if somebody
     else has the API's port on this node.
     """
-    from actors.storage import failure_file
+    from actors.shard.storage import failure_file
     from actors.trends_actor import create_trends_actor
     from cluster.router_actor import start_router
     from commands.api_workers import serving_nodes
@@ -235,7 +235,7 @@ def _wait_until_ready(router: Any, settings: Settings, timeout_s: float) -> None
 
 def failures(settings: Settings) -> list[str]:
     """Return what shards that could not start have left word of."""
-    from actors.storage import failure_file
+    from actors.shard.storage import failure_file
 
     found = []
     for shard, index in itertools.product(range(settings.cluster.shards), range(settings.cluster.replicas)):

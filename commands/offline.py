@@ -22,7 +22,7 @@ from actors.core.errors import NotFoundError
 from actors.core.home import Ask, Query, Wake
 from actors.core.ids import bucket_of_account
 from actors.core.verify import check, digest
-from actors.storage import Storage, require_journal
+from actors.shard.storage import Storage, require_journal
 from cluster.router.files import load_state
 from commands.checking import Outcome, explain
 from commands.launch import ClusterInfo, serving_lock

@@ -23,13 +23,13 @@ from typing import Any
 
 from rich.console import Console
 
-from actors.backup_source import numbers_of
 from actors.core.errors import RookeryError
 from actors.core.levels import LEVEL
 from actors.core.replica import Replica
 from actors.core.snapshot import TABLES
 from actors.core.verify import check, digest
-from actors.storage import open_files, open_redis, shard_directory, tuning_of
+from actors.shard.backup_source import numbers_of
+from actors.shard.storage import open_files, open_redis, shard_directory, tuning_of
 from cluster.placement.shard_map import ShardMap, even_buckets
 from cluster.router.files import RESTORING_NAME, load_or_create_secret, replace_file, save_state
 from commands.backup import misfits, summary_of

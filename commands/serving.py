@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.api_actor import metrics_are_shared
-from actors.storage import storage_warning
+from actors.shard.storage import storage_warning
 from api.http.readiness import START_PATIENCE_S
 from cluster.client.connect import open_client
 from cluster.life.heartbeat import remove, remove_stale

@@ -28,11 +28,11 @@ NOT_CACHES = {
     "a request's or a search's own, and goes with it": """
         api/http/edge: given, positions; api/search/pages: _edges _first _places; api/search/exchange: _NO_TOKEN;
         api/search/queue: _waiting; api/search/scatter: _correcting; api/search/cache: _making; api/http/connections: _waiting;
-        actors/home_requests: _wakers _rewoken _under_way; actors/search_requests: _checks; actors/search/engine:
-        _asked; actors/search/line: _waiting; actors/commits: waiting _waiting_for_disk _sealed; actors/turns:
+        actors/shard/home_requests: _wakers _rewoken _under_way; actors/shard/search_requests: _checks; actors/search/engine:
+        _asked; actors/search/line: _waiting; actors/shard/commits: waiting _waiting_for_disk _sealed; actors/turns:
         _waiting; cluster/client/cluster_client: _finishing; cluster/lane/client: _pending; cluster/lane/server: _open _coming;
         cluster/client/primary_requests: _waiting; cluster/client/read_routing: _hedgeable _fresh _late; cluster/client/replica_load:
-        waiting; actors/backup_source: _serving; actors/replication: _serving
+        waiting; actors/shard/backup_source: _serving; actors/shard/replication: _serving
     """,
     "made of constants": """
         actors/core/facts: _NOTHING; actors/core/upgrades: UPGRADES LAYOUTS; actors/moved: MOVED; actors/core/marks:
@@ -44,8 +44,8 @@ NOT_CACHES = {
         cluster/client/cluster_client: _replicas; cluster/client/connect: _handles; cluster/router/draining: homeless; cluster/router/elections: _locks
         _tried _leading _failures; cluster/placement/rebalancer: _phases; cluster/client/replica_lanes: _lanes _dials _dialled_at;
         cluster/router/router: _tasks _watches; cluster/router_actor: _handles; cluster/router/lanes: _lanes _dials;
-        cluster/life/watchdog: _silences; commands/api_workers: _starts; actors/exchange: _peers _send_soon;
-        actors/replication: _links _holds _recent; actors/searching: facts; actors/trends_actor: _heard _lists;
+        cluster/life/watchdog: _silences; commands/api_workers: _starts; actors/shard/exchange: _peers _send_soon;
+        actors/shard/replication: _links _holds _recent; actors/shard/searching: facts; actors/trends_actor: _heard _lists;
         actors/core/replication: acked _unwanted; actors/core/replica: touched; actors/core/snapshot: _stored_outbox;
         actors/core/lookups: used_tokens;
         actors/core/parts: _new; cluster/life/code_on_disk: loaded; actors/shard_actor: prepare; actors/core/moving: accounts
@@ -58,7 +58,7 @@ NOT_CACHES = {
         actors/core/people: row_of away leaving token_owner names; actors/core/pull_logs: logs; actors/core/state:
         pull_shards reposts reposts_of waking dirty_counts; actors/core/tweets: slot_of orig mentions private;
         actors/core/marks: _places rows; actors/core/papers: _piles; actors/core/due: _times;
-        actors/core/postings: _places edited_ids; actors/search/tags: _pending; actors/search_postings: _unreadable
+        actors/core/postings: _places edited_ids; actors/search/tags: _pending; actors/shard/search_postings: _unreadable
     """,
 }
 

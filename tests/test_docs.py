@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from actors.backup_source import OPERATIONS as BACKUP
 from actors.core.features import READS, WRITES
 from actors.metrics import ShardMetrics
-from actors.moves import OPERATIONS as MOVES
-from actors.replication import OPERATIONS as REPLICATION
-from actors.search_requests import OPERATIONS as SEARCH
+from actors.shard.backup_source import OPERATIONS as BACKUP
+from actors.shard.moves import OPERATIONS as MOVES
+from actors.shard.replication import OPERATIONS as REPLICATION
+from actors.shard.search_requests import OPERATIONS as SEARCH
 from api.app import create_app
 from api.settings import ApiSettings
 from configs.explain import shown

@@ -19,9 +19,9 @@ import tantivy
 
 from actors.core.arguments import COUNT_MAX, an_id, whole
 from actors.core.errors import MalformedError
-from actors.search import text
 from actors.search.documents import UNREADABLE, band_of, digest_of
 from actors.search.index import BLANKS, WRITER_HEAP_BYTES, Ints, open_index
+from actors.text import text
 
 VERSION = 1
 EDGE_CHARS_MAX = 15  # beginnings that are indexed: what people type before they choose; longer ones are looked up

@@ -25,7 +25,7 @@ from actors.core import flags as bits
 from actors.core.arguments import COUNT_MAX, an_id, an_id_or_zero, whole
 from actors.core.errors import MalformedError, RookeryError
 from actors.core.facts import read_facts
-from actors.search import text
+from actors.text import text
 
 CHANGED, NEW, FOUND, EDITED = 0, 1, 2, 3
 SOCKET = "search.sock"  # of the engine, in its folder

@@ -16,8 +16,8 @@ import numpy as np
 import tantivy
 
 from actors.core.ids import ID_MAX
-from actors.search import text
-from actors.search.query import has_follows, wants_reposts
+from actors.text import text
+from actors.text.query import has_follows, wants_reposts
 
 MUST, SHOULD, MUST_NOT = tantivy.Occur.Must, tantivy.Occur.Should, tantivy.Occur.MustNot
 LANGUAGE_MARK = "|"  # between a stem and its language: no word has it

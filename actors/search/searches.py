@@ -15,13 +15,13 @@ from typing import Any
 from actors.core.arguments import an_id_or_zero, whole
 from actors.core.errors import InvalidError, MalformedError
 from actors.core.facts import read_facts
-from actors.search import text
 from actors.search.accounts import AccountIndex
-from actors.search.corrections import Vocabulary
 from actors.search.documents import CONTENTS_MAX
-from actors.search.highlight import highlights
 from actors.search.index import TweetIndex
 from actors.search.tags import TagRings, Wanted
+from actors.text import text
+from actors.text.corrections import Vocabulary
+from actors.text.highlight import highlights
 
 COUNT_MAX = 2_000  # ids in one answer
 WORDS_MAX = 50  # words in one question for corrections

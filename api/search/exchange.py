@@ -24,7 +24,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from actors.core.errors import RookeryError
-from actors.search.costs import KINDS_MAX
+from actors.text.costs import KINDS_MAX
 from api.http.caching import Headers
 from api.http.direct_exchange import ReadExchange, is_plain_read
 from api.links import kept_in_links

@@ -16,9 +16,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from actors.core.errors import InvalidError, MalformedError
-from actors.search import text
-from actors.search.costs import SUGGEST_UNITS, TOP_TIMES, cost_of_tree
-from actors.search.query import has_follows, names_of, parse
+from actors.text import text
+from actors.text.costs import SUGGEST_UNITS, TOP_TIMES, cost_of_tree
+from actors.text.query import has_follows, names_of, parse
 from api.http.caching import PRIVATE, TOKEN_NAME, Headers
 from api.limits import SEARCH_QUERY_CHARS_MAX
 from api.links import kept_in_links, kept_with, page_links

@@ -32,8 +32,8 @@ import orjson
 
 from actors.core.errors import MalformedError, OverloadedError, RookeryError
 from actors.core.ids import bucket_of_account
-from actors.search.corrections import choose
-from actors.search.query import corrected_text, names_of, replace_words, resolve, words_of
+from actors.text.corrections import choose
+from actors.text.query import corrected_text, names_of, replace_words, resolve, words_of
 from actors.turns import Turns
 from api.ports import Cluster
 from api.search.cache import Answer, SearchCache, Shards, Told, answer_of, tell

@@ -8,7 +8,7 @@ Rules of this file
   again after each round of pings, so that a router that died anywhere goes on where the map on disk says.
 - All processes are asked, and who doesn't answer is waited for: there is no level for most of them. What has no
   process (a replica that is left stopped) isn't asked: the code that it will run refuses a cluster that is too new.
-- A shard that gets a leader from `next_level` on takes that level before its first write (actors/moves.py).
+- A shard that gets a leader from `next_level` on takes that level before its first write (actors/shard/moves.py).
 - Nothing is ever lowered.
 
 Costs: nothing once the map has this code's level; before that one call to each API worker and the trends actor a round,

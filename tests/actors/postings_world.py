@@ -22,8 +22,8 @@ from actors.core.news import News
 from actors.core.postings import Postings, whole
 from actors.search.documents import FOUND, NEW, read_tweet
 from actors.search.terms import terms_of
-from actors.search_postings import TweetPostings
-from actors.search_rows import SearchRows
+from actors.shard.search_postings import TweetPostings
+from actors.shard.search_rows import SearchRows
 from tests.core.harness import Shards
 
 WORD = "whale"

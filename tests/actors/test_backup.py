@@ -16,14 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from actors import backup_source
-from actors.backup_source import BackupSource, numbers_of
-from actors.commits import Commits
 from actors.core.errors import ConflictError, InvalidError, MovedError, NotFoundError, OverloadedError, RookeryError
 from actors.core.snapshot import TABLES
 from actors.core.verify import digest
 from actors.metrics import ShardMetrics
-from actors.storage import Storage
+from actors.shard import backup_source
+from actors.shard.backup_source import BackupSource, numbers_of
+from actors.shard.commits import Commits
+from actors.shard.storage import Storage
 from cluster.placement.shard_map import ShardMap
 from cluster.router.files import RESTORING_NAME, RouterStateError, load_state, new_cluster_id, save_state
 from commands import backup, restore

@@ -9,14 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from actors.commits import Commits
 from actors.core.entries import pack
 from actors.core.errors import ConflictError, MalformedError, OverloadedError, RookeryError
 from actors.core.terms import Prepared
 from actors.core.verify import digest
-from actors.exchange import Exchange
 from actors.metrics import ShardMetrics
-from actors.storage import Storage
+from actors.shard.commits import Commits
+from actors.shard.exchange import Exchange
+from actors.shard.storage import Storage
 from configs.settings import load_settings
 from persistence.errors import JournalUnavailableError
 

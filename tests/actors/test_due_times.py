@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from actors.core.errors import MovedError
-from actors.due_times import DueTimes
+from actors.shard.due_times import DueTimes
 from tests.core.harness import SMALL, Shards
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actors.core.errors import MovedError
-from actors.handover import Handover
+from actors.shard.handover import Handover
 
 
 class Request:

@@ -8,7 +8,7 @@ import pytest
 from actors.core.errors import InvalidError
 from actors.core.snapshot import NAMES, TABLES
 from actors.core.tables import Table, TableChange
-from actors.storage import Incoming
+from actors.shard.storage import Incoming
 from persistence.snapshot_pieces import pack_piece
 from tests.core.harness import Shards
 

@@ -8,7 +8,7 @@ import socket
 import pytest
 import ray
 
-from actors.lane_listening import LOOPBACK, listen
+from actors.shard.lane_listening import LOOPBACK, listen
 from cluster.lane.client import LaneClient
 from cluster.lane.protocol import LaneImpostorError
 from cluster.lane.server import LaneServer

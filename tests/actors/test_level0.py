@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from actors import storage
 from actors.core import limits
 from actors.core.entries import unpack
 from actors.core.replica import Replica
 from actors.core.snapshot import TABLES
 from actors.core.tables import Table, TableChange
 from actors.core.verify import check, digest
+from actors.shard import storage
 from commands import restore
 from commands.launch import ClusterInfo
 from commands.offline import StoppedCluster, check_stopped, stopped_settings

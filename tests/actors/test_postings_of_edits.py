@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from actors import search_postings
 from actors.core.found import Weights
 from actors.core.postings import whole
+from actors.shard import search_postings
 from tests.actors.postings_world import NOBODY, WORD, running
 
 

@@ -17,10 +17,10 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from actors import searching
 from actors.core.errors import OverloadedError
 from actors.core.found import FoundTweets, Weights
-from actors.search_requests import SearchRequests
+from actors.shard import searching
+from actors.shard.search_requests import SearchRequests
 from actors.turns import Turns
 from cluster.lane import client as lane_client
 from tests.actors.test_searching import EVENTUALLY_S, WORD, Shard, eventually

@@ -11,9 +11,9 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from actors import searching
 from actors.search.priorities import NICE_BEHIND, NICE_ENGINE, NICE_MAX
-from actors.searching import SearchEngine
+from actors.shard import searching
+from actors.shard.searching import SearchEngine
 from tests.actors.test_searching import EVENTUALLY_S, WORD, Shard, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -17,14 +17,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors import search_pages, search_requests
 from actors.core.errors import InvalidError, MalformedError, NotFoundError, OverloadedError, RookeryError
 from actors.core.found import FoundTweets, Weights
 from actors.core.ids import ID_MAX
-from actors.search.query import parse, resolve
-from actors.search_postings import TweetPostings
-from actors.search_requests import IN_FLIGHT_MAX, OPERATIONS, SearchRequests
-from actors.search_rows import SearchRows
+from actors.shard import search_pages, search_requests
+from actors.shard.search_postings import TweetPostings
+from actors.shard.search_requests import IN_FLIGHT_MAX, OPERATIONS, SearchRequests
+from actors.shard.search_rows import SearchRows
+from actors.text.query import parse, resolve
 from actors.turns import Turns
 from api.search.cursor import pack_ids
 from api.text.entities import find_entities, pack_entities

@@ -26,14 +26,14 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from actors import searching
 from actors.core import news
 from actors.core.errors import OverloadedError
 from actors.core.found import FoundTweets
 from actors.core.postings import whole
 from actors.core.replica import Replica
 from actors.search.index import VERSION
-from actors.searching import SearchEngine
+from actors.shard import searching
+from actors.shard.searching import SearchEngine
 from api.search.cache import answer_of
 from tests.core.harness import Shards
 

@@ -20,8 +20,8 @@ from actors.core.found import FoundTweets, Weights
 from actors.core.home import Ask, Query, Wake
 from actors.core.levels import LEVEL
 from actors.core.replica import home_reply
-from actors.search_requests import OPERATIONS as SEARCH
-from actors.search_requests import SearchRequests
+from actors.shard.search_requests import OPERATIONS as SEARCH
+from actors.shard.search_requests import SearchRequests
 from actors.turns import Turns
 from tests.api.fake_cluster import TrendsAndSends, all_served, tell_when_called
 from tests.search.in_process import InProcessEngine

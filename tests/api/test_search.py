@@ -12,7 +12,7 @@ import pytest
 
 from actors.core.errors import MalformedError, OverloadedError, RookeryError
 from actors.core.ids import ID_MAX, bucket_of_account
-from actors.search.query import parse
+from actors.text.query import parse
 from api.search.reads import parsed
 from tests.api.conftest import LiveServer, ServerThread, User, assert_error
 from tests.api.core_cluster import CoreCluster

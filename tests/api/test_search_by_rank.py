@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from actors import search_pages
 from actors.core.limits import RANKED_COUNT_MAX
+from actors.shard import search_pages
 from tests.api.conftest import LiveServer, ServerThread, User, assert_error, open_http
 from tests.api.core_cluster import CoreCluster
 from tests.api.test_search import relate, shards_of

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.core.verify import digest
-from actors.storage import REPLICA_FILE, Storage, shard_directory
+from actors.shard.storage import REPLICA_FILE, Storage, shard_directory
 from cluster.lane.client import LaneClient
 from cluster.lane.handshake import LaneKeys
 from cluster.placement.shard_map import Replica, ShardMap

@@ -10,7 +10,7 @@ import pytest
 from actors.core.errors import NotFoundError, OverloadedError, UnauthorizedError
 from actors.core.features import READS, WRITES
 from actors.core.ids import bucket_of_account
-from actors.search_requests import OPERATIONS as SEARCH
+from actors.shard.search_requests import OPERATIONS as SEARCH
 from cluster.client.replica_group import FOLLOWER_READS, TRACKED_WRITES
 from tests.cluster.conftest import until
 from tests.cluster.fake_replicas import FakeReplicaSet

@@ -30,15 +30,16 @@ from actors.core.errors import RookeryError
 from actors.core.facts import Facts, pack_facts
 from actors.core.postings import Document, Postings
 from actors.core.render import render_entities, render_tweet
-from actors.search import documents, query, terms, text
+from actors.search import documents, terms
 from actors.search.accounts import AccountIndex, _document
-from actors.search.corrections import Vocabulary
-from actors.search.highlight import highlights
 from actors.search.index import TweetIndex
 from actors.search.searches import Searches
 from actors.search.tags import TagRings
 from actors.search.trend_scores import term_keys
 from actors.search.trends import ShardTrends
+from actors.text import query, text
+from actors.text.corrections import Vocabulary
+from actors.text.highlight import highlights
 from api import fields, links, params, positions
 from api.access import auth
 from api.access.passwords import prepare_password

@@ -12,7 +12,7 @@ from contextlib import suppress
 from statistics import median
 
 from actors.core.errors import RookeryError
-from actors.search.text import tokens
+from actors.text.text import tokens
 from tests.fuzz.entry_points import ROWS, tweet_as_posted, tweet_in_engine
 from tests.fuzz.shapes import SHAPES, UNITS
 from tests.fuzz.test_linear_time import ORDINARY

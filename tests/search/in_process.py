@@ -27,8 +27,8 @@ from actors.search.index import TweetIndex
 from actors.search.searches import Searches
 from actors.search.terms import terms_of
 from actors.search.trends import ShardTrends
-from actors.search_postings import Matches, TweetPostings
-from actors.search_rows import SearchRows
+from actors.shard.search_postings import Matches, TweetPostings
+from actors.shard.search_rows import SearchRows
 
 Done = Callable[[Any, Exception | None], None]
 TAKEN_COUNT_MAX = 1 << 30  # keys taken at once: all

@@ -15,7 +15,7 @@ from typing import Any
 
 import Stemmer
 
-from actors.search.text import STEMMERS, cashtags, fold, is_pair, mentions, tokens
+from actors.text.text import STEMMERS, cashtags, fold, is_pair, mentions, tokens
 
 KEPT_TEXTS = 10_000  # more than a test has tweets, which it asks one query after the other; 20 MB
 

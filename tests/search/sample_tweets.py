@@ -18,7 +18,7 @@ from typing import Any
 from actors.core import kernels
 from actors.core.facts import Facts, pack_facts
 from actors.search.documents import NEW
-from actors.search.text import language_of
+from actors.text.text import language_of
 from api.text.entities import find_entities, pack_entities
 from tests.search.oracle import OracleTweet
 

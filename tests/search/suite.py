@@ -32,9 +32,9 @@ from actors.core.ids import bucket_of_account
 from actors.core.postings import Document, Postings, whole
 from actors.search.documents import CHANGED, read_tweet
 from actors.search.index import TweetIndex
-from actors.search.query import QueryError, check_tree, parse, resolve
 from actors.search.terms import Query, query_of, terms_of
-from actors.search_postings import lists_of
+from actors.shard.search_postings import lists_of
+from actors.text.query import QueryError, check_tree, parse, resolve
 from tests.search import oracle
 from tests.search.oracle import OracleTweet
 from tests.search.sample_tweets import AUTHORS, Sample, multiply, samples

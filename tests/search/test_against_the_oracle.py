@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from actors.search.documents import NEW, TweetFacts
 from actors.search.index import TweetIndex
-from actors.search.query import check_tree
+from actors.text.query import check_tree
 from tests.search import oracle
 from tests.search.random_trees import trees
 from tests.search.sample_tweets import AUTHORS, make_sample, make_texts, multiply, samples

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.search.corrections import KNOWN_TWEETS, REFRESH_LEAST_S, SUGGESTION_COUNT_MAX, Vocabulary, choose
+from actors.text.corrections import KNOWN_TWEETS, REFRESH_LEAST_S, SUGGESTION_COUNT_MAX, Vocabulary, choose
 
 WORDS = [("hello", 900), ("world", 800), ("help", 300), ("hell", 200), ("cello", 40), ("tomorrow", 100), ("rare", 1)]
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from actors.search.highlight import HIGHLIGHTS_MAX, highlights
-from actors.search.query import QueryError, parse
+from actors.text.highlight import HIGHLIGHTS_MAX, highlights
+from actors.text.query import QueryError, parse
 from tests.search.oracle import OracleTweet, matches
 from tests.search.test_text import NASTY
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.search.query import parse, resolve
+from actors.text.query import parse, resolve
 from tests.search.oracle import OracleTweet, matches, search
 
 DAY = 86_400_000 << 16

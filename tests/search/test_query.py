@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from actors.core.errors import InvalidError, MalformedError
 from actors.core.ids import ID_MAX
-from actors.search.costs import KINDS_MAX, TERMS_MAX, cost_of_tree
-from actors.search.query import (
+from actors.text.costs import KINDS_MAX, TERMS_MAX, cost_of_tree
+from actors.text.query import (
     ACCOUNTS_MAX,
     DEPTH_MAX,
     QUERY_CHARS_MAX,
@@ -431,7 +431,7 @@ PIECES_REPEATED = [
 @pytest.mark.timeout(20)
 def test_no_query_takes_long(piece, monkeypatch):
     """Without the limit of its length, so that a way through it that isn't linear would be seen."""
-    monkeypatch.setattr("actors.search.query.QUERY_CHARS_MAX", 1_000_000)
+    monkeypatch.setattr("actors.text.query.QUERY_CHARS_MAX", 1_000_000)
     for text in (piece * 100, "a " + piece * 100, piece * 50_000):
         _, error = read(text)
         assert error is None or len(error.message) < 400

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.core.postings import Document, Postings, whole
-from actors.search import text
 from actors.search.documents import read_tweet
 from actors.search.index import TweetIndex
-from actors.search.query import QueryError, check_tree, has_follows, wants_reposts
 from actors.search.terms import NODES_MAX, Query, query_of, terms_of
-from actors.search_postings import lists_of
+from actors.shard.search_postings import lists_of
+from actors.text import text
+from actors.text.query import QueryError, check_tree, has_follows, wants_reposts
 from tests.search.sample_tweets import (
     CASHTAGS,
     NAMES,

@@ -12,8 +12,8 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.search import text as text_module
-from actors.search.text import (
+from actors.text import text as text_module
+from actors.text.text import (
     MARKUP_CHARS_MAX,
     STEMMERS,
     UNKNOWN_LANGUAGE,

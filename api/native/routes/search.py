@@ -10,9 +10,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from actors.core.errors import InvalidError, MalformedError
-from actors.search import text
-from actors.search.costs import ACCOUNT_WORD_UNITS, TAG_UNITS, TERMS_MAX
-from actors.search.text import is_word
+from actors.text import text
+from actors.text.costs import ACCOUNT_WORD_UNITS, TAG_UNITS, TERMS_MAX
+from actors.text.text import is_word
 from api.http.caching import Headers
 from api.limits import SEARCH_QUERY_CHARS_MAX, TAG_CHARS_MAX, TAGS_PER_REQUEST_MAX
 from api.links import kept_in_links

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from actors.core.errors import OverloadedError
-from actors.search.costs import ACCOUNT_WORD_UNITS, SUGGEST_UNITS, TAG_UNITS, cost_of_tree
+from actors.text.costs import ACCOUNT_WORD_UNITS, SUGGEST_UNITS, TAG_UNITS, cost_of_tree
 
 UNITS_MAX = 512  # under way; a unit is 0.1 ms of an engine with 50,000 tweets, and 1 ms of one with a million
 ROOM_TIMES = 4

@@ -16,8 +16,8 @@ from typing import Final
 
 import structlog
 
-from actors.commits import Commits
 from actors.core.errors import RookeryError
+from actors.shard.commits import Commits
 
 LOOK_S: Final = 0.2  # between two looks: a scheduled tweet is that late at most, when all is well
 

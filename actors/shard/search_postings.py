@@ -35,10 +35,10 @@ from actors.core.found import HIDDEN_FLAGS, Viewer, Weights
 from actors.core.ids import ID_MAX
 from actors.core.postings import LATE_MAX, Asked, Document, Lists, Postings, Steps
 from actors.core.postings_kernels import LANGUAGES_MAX, ranked
-from actors.search import text
 from actors.search.documents import FOUND
 from actors.search.terms import Query, query_of
-from actors.search_rows import SearchRows
+from actors.shard.search_rows import SearchRows
+from actors.text import text
 from cluster.lane.protocol import LaneDisconnected
 
 Ints = npt.NDArray[np.int64]

@@ -21,11 +21,11 @@ from typing import Any
 
 import structlog
 
-from actors.commits import Commits
 from actors.core.errors import InvalidError, MalformedError, MovedError, OverloadedError, RookeryError
 from actors.core.state import ShardState
-from actors.replication import Replication
-from actors.storage import Storage
+from actors.shard.commits import Commits
+from actors.shard.replication import Replication
+from actors.shard.storage import Storage
 from cluster.lane.server import LaneRequest
 from persistence.backup_shard import ShardReader
 

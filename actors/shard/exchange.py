@@ -18,11 +18,11 @@ import ray
 import structlog
 from ray.exceptions import ActorDiedError, RayError
 
-from actors.commits import Commits
 from actors.core import ids
 from actors.core.errors import DeposedError, MalformedError, MovedError
 from actors.core.messages import require_fitting
 from actors.metrics import ShardMetrics
+from actors.shard.commits import Commits
 from cluster.placement.shard_map import ShardMap, shard_actor_name
 
 DELIVER_TIMEOUT_S = 30.0  # one batch to another shard: above any recovery; a late answer is harmless (numbers decide)

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from actors.search.query import positive_leaves
-from actors.search.text import Token, cashtags, hashtags, is_pair, language_of, mentions, stems, tokens
+from actors.text.query import positive_leaves
+from actors.text.text import Token, cashtags, hashtags, is_pair, language_of, mentions, stems, tokens
 
 HIGHLIGHTS_MAX: Final = 50  # spans of one text: a reader sees no more, and an answer has a hundred texts
 

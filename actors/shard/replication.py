@@ -27,7 +27,6 @@ from typing import Any
 
 import structlog
 
-from actors.commits import Commits
 from actors.core.errors import (
     ConflictError,
     DeposedError,
@@ -38,8 +37,9 @@ from actors.core.errors import (
     RookeryError,
 )
 from actors.core.replication import Leader, Term, standing_position
-from actors.handover import CATCH_UP_S, PAUSE_S, Handover
-from actors.storage import Storage
+from actors.shard.commits import Commits
+from actors.shard.handover import CATCH_UP_S, PAUSE_S, Handover
+from actors.shard.storage import Storage
 from cluster.lane.client import LaneClient
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.protocol import LaneProtocolError

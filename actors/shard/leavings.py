@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from actors.commits import Commits
+from actors.shard.commits import Commits
 
 PAUSES: Final = 10  # length of the pause after a piece, in pieces
 PAUSE_S_MIN: Final = 0.001

@@ -15,12 +15,12 @@ from typing import Any
 import structlog
 from ray.exceptions import RayError
 
-from actors.commits import Commits
 from actors.core.errors import MovedError, OverloadedError, RookeryError
 from actors.core.home import Ask, Item, Query, Wake
 from actors.core.replica import home_reply
-from actors.exchange import Exchange
 from actors.metrics import ShardMetrics
+from actors.shard.commits import Commits
+from actors.shard.exchange import Exchange
 
 SLOW_HOMES_MAX = 1_000  # home reads that wait for other shards at once: 1,000 of them hold about 100 MB at worst
 ANSWER_TIMEOUT_S = (

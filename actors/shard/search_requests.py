@@ -45,18 +45,18 @@ from actors.core.found import Found, FoundTweets, Viewer, Weights, account_rows
 from actors.core.ids import ID_MAX
 from actors.core.limits import PAGE_COUNT_MAX, SHOWN_COUNT_MAX
 from actors.core.postings import Steps
-from actors.search.query import check_tree
-from actors.search.text import words as words_in
-from actors.search_pages import SPARE_COUNT, Page, TopPage
-from actors.search_postings import Matches
-from actors.search_room import EngineRoom
-from actors.searching import SearchEngine
+from actors.shard.search_pages import SPARE_COUNT, Page, TopPage
+from actors.shard.search_postings import Matches
+from actors.shard.search_room import EngineRoom
+from actors.shard.searching import SearchEngine
+from actors.text.query import check_tree
+from actors.text.text import words as words_in
 from actors.turns import Turns
 from cluster.lane.protocol import LaneDisconnected, LaneTimeout
 
 if TYPE_CHECKING:
-    from actors.commits import Commits
     from actors.core.lookups import Lookups
+    from actors.shard.commits import Commits
     from configs.sections import Search
 
 IN_FLIGHT_MAX = 256  # searches of one shard under way; an engine carries some 10,000 a second

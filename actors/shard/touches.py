@@ -19,11 +19,11 @@ from typing import Any
 import structlog
 from ray.exceptions import RayError
 
-from actors.commits import Commits
 from actors.core.arguments import an_id, id_list, listed, pair, secret
 from actors.core.errors import MalformedError
 from actors.core.features.logins import uses_to_note
-from actors.exchange import Exchange
+from actors.shard.commits import Commits
+from actors.shard.exchange import Exchange
 
 TOUCHED_MAX = 100_000  # accounts, or tokens, in one message of who has read
 _log = structlog.get_logger()

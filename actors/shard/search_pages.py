@@ -13,11 +13,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors.core.found import Found, Viewer
-from actors.search.query import has_follows
-from actors.search_postings import Matches
+from actors.shard.search_postings import Matches
+from actors.text.query import has_follows
 
 if TYPE_CHECKING:
-    from actors.search_requests import SearchRequests
+    from actors.shard.search_requests import SearchRequests
 
 SPARE_COUNT = 10  # more ids than asked for: some may not be shown
 LISTED_SPARE_COUNT = 2  # of those that posting lists know: it costs little to ask them again

@@ -16,9 +16,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from actors.commits import Commits
 from actors.core.errors import MovedError, RookeryError
 from actors.core.replica import MOVES
+from actors.shard.commits import Commits
 from cluster.lane.server import LaneRequest
 from cluster.placement.shard_map import ShardMap, crc_of_buckets
 

@@ -30,7 +30,7 @@ import structlog
 
 from actors.core.errors import MovedError, OverloadedError, RookeryError
 from actors.metrics import ShardMetrics
-from actors.storage import Storage
+from actors.shard.storage import Storage
 from cluster.life.heartbeat import busy
 from persistence.checkpointer import Checkpointer
 from persistence.errors import FencedError, JournalLostError, JournalUnavailableError

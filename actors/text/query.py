@@ -35,8 +35,8 @@ from typing import Any, Final, NoReturn
 
 from actors.core.errors import InvalidError, MalformedError
 from actors.core.ids import ID_MAX
-from actors.search.costs import TERMS_MAX, TermCounts
-from actors.search.text import NAME_CHARS_MAX, TAG_CHARS_MAX, is_pair, is_word, join_words, leading_tags, tokens, words
+from actors.text.costs import TERMS_MAX, TermCounts
+from actors.text.text import NAME_CHARS_MAX, TAG_CHARS_MAX, is_pair, is_word, join_words, leading_tags, tokens, words
 
 QUERY_CHARS_MAX: Final = 500  # of one query; Twitter takes 512, Mastodon less
 DEPTH_MAX: Final = 10  # parentheses inside each other

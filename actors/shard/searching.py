@@ -32,7 +32,6 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from actors.commits import Commits
 from actors.core.entries import unpack
 from actors.core.errors import MalformedError, OverloadedError, RookeryError
 from actors.core.facts import read_facts
@@ -40,8 +39,9 @@ from actors.core.features.edits import HISTORY
 from actors.core.found import HIDDEN_FLAGS, FoundTweets
 from actors.core.news import News, Taken
 from actors.search.documents import CHANGED, CONTENTS_MAX, EDITED, ENGINE_NAME, FOUND, NEW, SOCKET, band_of, digest_of
-from actors.search_postings import TweetPostings
-from actors.search_rows import SearchRows
+from actors.shard.commits import Commits
+from actors.shard.search_postings import TweetPostings
+from actors.shard.search_rows import SearchRows
 from cluster.lane.client import LaneClient
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.protocol import LaneDisconnected

@@ -1,0 +1,1 @@
+"""What API workers and shards share of language: words, queries, highlights, corrections."""
