@@ -35,8 +35,8 @@ NOT_CACHES = {
         waiting; actors/shard/backup_source: _serving; actors/shard/replication: _serving
     """,
     "made of constants": """
-        actors/core/facts: _NOTHING; actors/core/upgrades: UPGRADES LAYOUTS; actors/moved: MOVED; actors/core/marks:
-        _own; actors/core/shelves: kinds _places; actors/core/paper_shelves: kinds; api/metrics: _FIGURES;
+        actors/core/facts: _NOTHING; actors/core/upgrades: UPGRADES LAYOUTS; actors/moved: MOVED; actors/core/stores/marks:
+        _own; actors/core/stores/shelves: kinds _places; actors/core/stores/paper_shelves: kinds; api/metrics: _FIGURES;
         api/text/text_urls: _OTHER_TLDS; actors/search/engine: hangs; actors/metrics: _last _last_counts _counters _gauges
         _histograms
     """,
@@ -52,12 +52,12 @@ NOT_CACHES = {
     """,
     "a tool's, with the files that it is given": "commands/http_loading: who; commands/storm: _busy",
     "the data, bounded by the settings' limits of a shard, or on its way": """
-        actors/core/arrivals: number_of mentions; actors/core/deliveries: backlog; actors/core/graph: author_row
+        actors/core/arrivals: number_of mentions; actors/core/deliveries: backlog; actors/core/stores/graph: author_row
         _hidden; actors/core/ids: last; actors/core/news: _tweets _accounts _edited;
         actors/core/outbox: waiting;
-        actors/core/people: row_of away leaving token_owner names; actors/core/pull_logs: logs; actors/core/state:
-        pull_shards reposts reposts_of waking dirty_counts; actors/core/tweets: slot_of orig mentions private;
-        actors/core/marks: _places rows; actors/core/papers: _piles; actors/core/due: _times;
+        actors/core/stores/people: row_of away leaving token_owner names; actors/core/pull_logs: logs; actors/core/state:
+        pull_shards reposts reposts_of waking dirty_counts; actors/core/stores/tweets: slot_of orig mentions private;
+        actors/core/stores/marks: _places rows; actors/core/stores/papers: _piles; actors/core/stores/due: _times;
         actors/core/postings: _places edited_ids; actors/search/tags: _pending; actors/shard/search_postings: _unreadable
     """,
 }

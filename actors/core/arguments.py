@@ -19,8 +19,8 @@ from actors.core import flags as bits
 from actors.core import ids, limits
 from actors.core.entries import Entry, unpack
 from actors.core.errors import ForbiddenError, InvalidError, TooLargeError
-from actors.core.people import PROFILE_FIELDS
 from actors.core.render import render_entities, render_tweet
+from actors.core.stores.people import PROFILE_FIELDS
 
 UTF8_BYTES_MAX = 4  # of one character
 ID_BYTES = 8

@@ -16,9 +16,9 @@ from actors.core import arguments, flags, ids, kernels, limits
 from actors.core.entries import Entry, unpack
 from actors.core.errors import InvalidError
 from actors.core.features import KINDS, PAPER_KINDS
-from actors.core.papers import unpack_frozen
-from actors.core.people import NO_LONGER, PROFILE_FIELDS, Account
 from actors.core.render import render_tweet
+from actors.core.stores.papers import unpack_frozen
+from actors.core.stores.people import NO_LONGER, PROFILE_FIELDS, Account
 from actors.core.terms import Owner
 
 PART_BYTES_MAX = 4 << 20  # of a lane's request, less than its frame

@@ -15,7 +15,7 @@ import orjson
 from actors.core import ids
 from actors.core.entries import Entry, unpack, visibility_of
 from actors.core.facts import read_facts
-from actors.core.people import Account
+from actors.core.stores.people import Account
 
 _DAYS = ("Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

@@ -23,9 +23,9 @@ from actors.core import ids, kernels, levels, restore_kernels
 from actors.core.arriving import deliver_direct
 from actors.core.entries import NUMBERS, unpack
 from actors.core.features.likes import LIKE
-from actors.core.people import Account
 from actors.core.snapshot import Sealer
 from actors.core.state import ShardState
+from actors.core.stores.people import Account
 from actors.core.tables import Checkpoint, Columns
 from actors.core.terms import Owner
 from actors.core.transfers import Incoming

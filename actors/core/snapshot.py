@@ -16,8 +16,8 @@ import numpy.typing as npt
 from actors.core.changes import Changes, EdgeLog
 from actors.core.entries import NUMBERS, pack
 from actors.core.features.likes import LIKE
-from actors.core.people import NOBODY
 from actors.core.state import ShardState
+from actors.core.stores.people import NOBODY
 from actors.core.tables import Columns, Table, TableChange
 from actors.core.terms import FULL_FROM_LEVEL
 

@@ -26,16 +26,16 @@ from actors.core.arrivals import Arrivals
 from actors.core.changes import Changes
 from actors.core.deliveries import Deliveries
 from actors.core.entries import pack
-from actors.core.graph import FollowGraph
 from actors.core.news import News
 from actors.core.outbox import Outbox
-from actors.core.paper_shelves import PaperShelves
-from actors.core.people import People
 from actors.core.pull_logs import PullLogs
 from actors.core.rings import Rings
-from actors.core.shelves import Shelves
+from actors.core.stores.graph import FollowGraph
+from actors.core.stores.paper_shelves import PaperShelves
+from actors.core.stores.people import People
+from actors.core.stores.shelves import Shelves
+from actors.core.stores.tweets import OwnTweets
 from actors.core.transfers import Giving, Incoming
-from actors.core.tweets import OwnTweets
 
 if TYPE_CHECKING:
     from actors.core.terms import Effect

@@ -13,10 +13,10 @@ import numpy as np
 from actors.core import arena_kernels, ids, kernels, limits, marks_kernels, postings_kernels, restore_kernels
 from actors.core.found import HIDDEN_FLAGS, Weights
 from actors.core.home import Ask, Wake
-from actors.core.marks import Marks
 from actors.core.postings import Asked, Document, Postings, whole
 from actors.core.replica import Replica
 from actors.core.snapshot import TABLES
+from actors.core.stores.marks import Marks
 from actors.core.tables import Checkpoint
 
 ADA, BOB, EVE = 1, 2, 3

@@ -26,7 +26,7 @@ from actors.core.errors import (
 from actors.core.features import READS, WRITES
 from actors.core.ids import bucket_of_account, bucket_of_name, bucket_of_tweet, make_tweet_id, ms_of_tweet
 from actors.core.levels import LEVEL
-from actors.core.people import token_id
+from actors.core.stores.people import token_id
 from actors.core.terms import Key, Read
 from tests.api.fake_marks import FakeMarks
 from tests.api.fake_search import FakeSearches

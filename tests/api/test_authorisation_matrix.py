@@ -15,7 +15,7 @@ import pytest
 
 from actors.core.ids import bucket_of_account, bucket_of_tweet
 from actors.core.limits import DAY_MS
-from actors.core.people import token_id
+from actors.core.stores.people import token_id
 from api.access.auth import make_token, parse_token
 from api.app import create_app
 from api.settings import ApiSettings

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from actors.core.people import token_id
+from actors.core.stores.people import token_id
 from api.access.auth import parse_token
 from api.app import create_app
 from api.settings import ApiSettings

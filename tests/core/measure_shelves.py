@@ -7,9 +7,9 @@ import tracemalloc
 
 import numpy as np
 
-from actors.core.due import Due
-from actors.core.marks import Marks
-from actors.core.papers import Papers, pack_document
+from actors.core.stores.due import Due
+from actors.core.stores.marks import Marks
+from actors.core.stores.papers import Papers, pack_document
 
 LIKES, LIKERS, RATED = 1, 2, 3
 ACCOUNTS, LIKES_EACH, LIKERS_EACH = 10_000, 100, 5

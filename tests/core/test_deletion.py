@@ -11,7 +11,7 @@ from actors.core import ids, leaving, limits, moving
 from actors.core.entries import unpack
 from actors.core.errors import ConflictError, NotFoundError, OverloadedError, UnauthorizedError
 from actors.core.features.deletion import delete_account
-from actors.core.people import FIRST_FIELDS, NO_LONGER
+from actors.core.stores.people import FIRST_FIELDS, NO_LONGER
 from actors.core.terms import Owner
 from actors.core.verify import check, digest
 from tests.core.harness import SMALL, Shards, memory_store, packed_original

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from actors.core import due as due_module
-from actors.core.due import Due
+from actors.core.stores import due as due_module
+from actors.core.stores.due import Due
 
 AT_MS = st.integers(0, 12)
 PLACE = st.tuples(st.integers(1, 3), st.integers(1, 2), st.sampled_from([0, 1, -1, (1 << 63) - 1]))

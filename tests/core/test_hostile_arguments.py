@@ -14,8 +14,8 @@ from actors.core import ids
 from actors.core.entries import pack
 from actors.core.errors import InvalidError, MovedError, RookeryError, UnauthorizedError
 from actors.core.features import READS, WRITES
-from actors.core.people import token_id
 from actors.core.replica import Replica
+from actors.core.stores.people import token_id
 from actors.core.verify import check, digest
 from tests.core.harness import NOW_MS, Shards, memory_store, packed_original
 

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from actors.core import marks_kernels as kernels
 from actors.core.arena import size_classes
-from actors.core.marks import Marks
+from actors.core.stores.marks import Marks
 from tests.core.twins import TwinMarks, next_stamp
 
 LIKES, MEMBERS, VOTERS = 1, 2, 7  # dense, sparse, and dense with two bits of its own

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from actors.core import limits, papers, piles
+from actors.core import limits
 from actors.core.errors import TooLargeError
-from actors.core.papers import Papers, pack_document, unpack_frozen
+from actors.core.stores import papers, piles
+from actors.core.stores.papers import Papers, pack_document, unpack_frozen
 
 KINDS = (1, 2)
 ID_MAX, ID_MIN = (1 << 63) - 1, -(1 << 63)

@@ -13,10 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from actors.core import ids, limits
 from actors.core.entries import Entry
 from actors.core.flags import BLOCK, BLOCKED_BY, MUTE
-from actors.core.graph import FollowGraph
 from actors.core.ids import TweetIdClock
 from actors.core.outbox import Outbox
-from actors.core.tweets import OwnTweets
+from actors.core.stores.graph import FollowGraph
+from actors.core.stores.tweets import OwnTweets
 from tests.core.twins import TwinClock, TwinGraph
 
 ROWS, SHARDS = 5, 3

@@ -23,7 +23,7 @@ from actors.core import moving, replication
 from actors.core.apply import COMMANDS, apply_batch
 from actors.core.features import MESSAGES, tweets
 from actors.core.outbox import Outbox
-from actors.core.people import People
+from actors.core.stores.people import People
 from actors.core.terms import nothing
 from actors.core.visibility import Visibility
 from cluster.router.level_rise import LevelRise

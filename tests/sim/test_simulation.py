@@ -14,7 +14,7 @@ from actors.core.facts import read_facts
 from actors.core.features.likes import LIKE
 from actors.core.flags import BLOCK
 from actors.core.levels import LEVEL
-from actors.core.people import NO_LONGER
+from actors.core.stores.people import NO_LONGER
 from actors.core.terms import FULL_FROM_LEVEL, Owner
 from cluster.placement import rebalancing
 from tests.sim.cluster import SimCluster

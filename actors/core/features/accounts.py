@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from actors.core import arguments, ids, limits
 from actors.core.errors import ConflictError, MovedError, OverloadedError
-from actors.core.people import PROFILE_FIELDS, Account, TokenFacts
 from actors.core.render import render_card, render_profile
+from actors.core.stores.people import PROFILE_FIELDS, Account, TokenFacts
 from actors.core.terms import FULL_FROM_LEVEL, Effect, Feature, Key, Prepared, Read, To, Write, same
 from actors.core.visibility import reader_facts
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from actors.core import ids
 from actors.core.features.blocks import forget_relations
 from actors.core.features.logins import check_password
-from actors.core.people import NO_LONGER, PROFILE_FIELDS, Account
+from actors.core.stores.people import NO_LONGER, PROFILE_FIELDS, Account
 from actors.core.terms import FULL_FROM_LEVEL, Effect, Feature, Owner, Prepared, To, Write, nothing, same
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from actors.core import arguments, ids, limits
 from actors.core.entries import Entry, pack, unpack, visibility_of
 from actors.core.errors import ForbiddenError, InvalidError, TooLargeError
 from actors.core.facts import Facts, pack_facts, read_facts
-from actors.core.papers import pack_document
 from actors.core.render import render_entities, render_history
+from actors.core.stores.papers import pack_document
 from actors.core.terms import Effect, Feature, Key, Owner, PaperKind, Prepared, Read, To, Write, nothing
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.core import arguments, limits
 from actors.core.errors import ConflictError, MovedError, NotFoundError, UnauthorizedError
-from actors.core.people import TOKEN_ID_BYTES, UNKNOWN, TokenFacts, token_id
+from actors.core.stores.people import TOKEN_ID_BYTES, UNKNOWN, TokenFacts, token_id
 from actors.core.terms import FULL_FROM_LEVEL, Feature, Key, Prepared, Read, Write, nothing, same
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from actors.core.entries import Entry
 from actors.core.errors import InvalidError, NotFoundError
 from actors.core.features.tweets import post, tweet_row
 from actors.core.flags import FLAGS_STORED
-from actors.core.papers import pack_document
 from actors.core.render import created_at, render_scheduled, render_tweet
+from actors.core.stores.papers import pack_document
 from actors.core.terms import Feature, Owner, PaperKind, Prepared, Read, Write
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from actors.core.errors import ConflictError, ForbiddenError, NotFoundError, OverloadedError, UnauthorizedError
 from actors.core.ids import ID_MAX, bucket_of_account, bucket_of_name, buckets_of_accounts
-from actors.core.people import token_id
 from actors.core.render import created_at
+from actors.core.stores.people import token_id
 from actors.core.terms import FULL_FROM_LEVEL
 from api import fields, limits
 from api.access.auth import make_token, parse_token

@@ -23,11 +23,11 @@ import numpy.typing as npt
 from actors.core import limits
 from actors.core.changes import Changes
 from actors.core.errors import InvalidError, OverloadedError
-from actors.core.marks import Marks
-from actors.core.paper_shelves import PaperShelves
-from actors.core.people import People
+from actors.core.stores.marks import Marks
+from actors.core.stores.paper_shelves import PaperShelves
+from actors.core.stores.people import People
+from actors.core.stores.tweets import OwnTweets
 from actors.core.terms import Full, Kind, Owner
-from actors.core.tweets import OwnTweets
 
 Ints = npt.NDArray[np.int64]
 _NONE: Final[Ints] = np.zeros(0, dtype=np.int64)

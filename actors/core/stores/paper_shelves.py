@@ -23,12 +23,12 @@ import numpy.typing as npt
 
 from actors.core import ids, limits
 from actors.core.changes import Changes
-from actors.core.due import Due
 from actors.core.errors import InvalidError, OverloadedError
-from actors.core.papers import Papers, pack_document, unpack_frozen
-from actors.core.people import People
+from actors.core.stores.due import Due
+from actors.core.stores.papers import Papers, pack_document, unpack_frozen
+from actors.core.stores.people import People
+from actors.core.stores.tweets import OwnTweets
 from actors.core.terms import Owner, PaperKind
-from actors.core.tweets import OwnTweets
 
 Ints = npt.NDArray[np.int64]
 

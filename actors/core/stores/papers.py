@@ -32,7 +32,7 @@ import numpy.typing as npt
 from actors.core import limits
 from actors.core.entries import pack
 from actors.core.errors import TooLargeError
-from actors.core.piles import DOCUMENT_BYTES, FOLDER_BYTES, Pile
+from actors.core.stores.piles import DOCUMENT_BYTES, FOLDER_BYTES, Pile
 
 Ints = npt.NDArray[np.int64]
 LATELY_COUNT_MAX: Final = 1_024  # documents kept unpacked

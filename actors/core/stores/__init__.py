@@ -1,0 +1,1 @@
+"""What a shard keeps: accounts, edges, tweets, marks and papers; see ../DESIGN.md."""
