@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from actors.core.arena import BlockArena
+from actors.core.arrays.arena import BlockArena
 from actors.core.arrivals import Arrivals
 from actors.core.entries import Entry
 from actors.core.rings import Rings

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from actors.core import ids, kernels, limits
+from actors.core import ids, limits
+from actors.core.arrays import kernels
 from actors.core.entries import Entry, unpack
 from actors.core.errors import MovedError
 from actors.core.render import render_tweet

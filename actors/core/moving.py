@@ -32,7 +32,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from actors.core import ids, restore_kernels
+from actors.core import ids
+from actors.core.arrays import restore_kernels
 from actors.core.changes import Changes
 from actors.core.entries import Entry, pack, unpack
 from actors.core.features.follows import drop_following

@@ -12,7 +12,8 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from actors.core import arguments, flags, ids, kernels, limits
+from actors.core import arguments, flags, ids, limits
+from actors.core.arrays import kernels
 from actors.core.entries import Entry, unpack
 from actors.core.errors import InvalidError
 from actors.core.features import KINDS, PAPER_KINDS

@@ -27,9 +27,9 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.core import postings_kernels as kernels
-from actors.core.arena import TIDY_FROM_ELEMENTS, BlockArena
+from actors.core.arrays.arena import TIDY_FROM_ELEMENTS, BlockArena
+from actors.core.arrays.memory import aligned_records
 from actors.core.ids import ID_MAX
-from actors.core.memory import aligned_records
 from actors.core.segment_bitmaps import DENSE_COLUMN, SegmentBitmaps
 
 Ints = npt.NDArray[np.int64]

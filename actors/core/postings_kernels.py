@@ -30,7 +30,7 @@ from math import exp2, log, log2
 
 import numpy as np
 
-from actors.core.arena_kernels import njit
+from actors.core.arrays.arena_kernels import njit
 
 TF_BITS = 6
 TF_MAX = (1 << TF_BITS) - 1

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from actors.core import ids, kernels, levels, restore_kernels
+from actors.core import ids, levels
+from actors.core.arrays import kernels, restore_kernels
 from actors.core.arriving import deliver_direct
 from actors.core.entries import NUMBERS, unpack
 from actors.core.features.likes import LIKE

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from actors.core import kernels, restore_kernels
-from actors.core.arena import TIDY_FROM_ELEMENTS, BlockArena
+from actors.core.arrays import kernels, restore_kernels
+from actors.core.arrays.arena import TIDY_FROM_ELEMENTS, BlockArena
+from actors.core.arrays.restore_kernels import Groups
 from actors.core.arrivals import Arrivals
-from actors.core.restore_kernels import Groups
 
 
 class Rings:

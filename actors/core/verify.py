@@ -13,7 +13,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from actors.core import ids, kernels
+from actors.core import ids
+from actors.core.arrays import kernels
 from actors.core.entries import pack
 from actors.core.facts import read_facts
 from actors.core.features.edits import HISTORY

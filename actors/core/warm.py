@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from actors.core import arena_kernels, ids, kernels, limits, marks_kernels, postings_kernels, restore_kernels
+from actors.core import ids, limits, postings_kernels
+from actors.core.arrays import arena_kernels, kernels, marks_kernels, restore_kernels
 from actors.core.found import HIDDEN_FLAGS, Weights
 from actors.core.home import Ask, Wake
 from actors.core.postings import Asked, Document, Postings, whole

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from actors.core import arena as arena_module
-from actors.core.arena import BlockArena, size_classes
-from actors.core.arena_kernels import META_BUMP, META_LIVE
-from actors.core.memory import Reserved
+from actors.core.arrays import arena as arena_module
+from actors.core.arrays.arena import BlockArena, size_classes
+from actors.core.arrays.arena_kernels import META_BUMP, META_LIVE
+from actors.core.arrays.memory import Reserved
 from tests.core.twins import TwinArena
 
 ROWS = 9

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core import ids, limits, restore_kernels
+from actors.core import ids, limits
+from actors.core.arrays import restore_kernels
 from actors.core.deliveries import Deliveries
 from actors.core.entries import TweetBatch
 from actors.core.verify import check, digest

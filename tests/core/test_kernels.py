@@ -6,8 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core import ids, kernels
-from actors.core.arena import BlockArena
+from actors.core import ids
+from actors.core.arrays import kernels
+from actors.core.arrays.arena import BlockArena
 from actors.core.arrivals import Arrivals
 from actors.core.entries import Entry
 from tests.core.twins import Tweet, home, is_candidate, newest_of_logs, oldest_of_logs

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from actors.core import marks_kernels as kernels
-from actors.core.arena import size_classes
+from actors.core.arrays import marks_kernels as kernels
+from actors.core.arrays.arena import size_classes
 from actors.core.stores.marks import Marks
 from tests.core.twins import TwinMarks, next_stamp
 

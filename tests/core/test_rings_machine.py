@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from actors.core.arena import BlockArena
+from actors.core.arrays.arena import BlockArena
 from actors.core.arrivals import Arrivals
 from actors.core.entries import Entry
 from actors.core.pull_logs import PullLogs

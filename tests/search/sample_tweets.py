@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from actors.core import kernels
+from actors.core.arrays import kernels
 from actors.core.facts import Facts, pack_facts
 from actors.search.documents import NEW
 from actors.text.text import language_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgpack
 import pytest
 
-from actors.core import kernels
 from actors.core.arguments import COUNT_MAX
+from actors.core.arrays import kernels
 from actors.core.errors import MalformedError
 from actors.core.facts import Facts, pack_facts
 from actors.core.ids import ID_MAX

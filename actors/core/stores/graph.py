@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from actors.core import arena_kernels, ids
-from actors.core.arena import TIDY_FROM_ELEMENTS, BlockArena
+from actors.core import ids
+from actors.core.arrays import arena_kernels
+from actors.core.arrays.arena import TIDY_FROM_ELEMENTS, BlockArena
 
 Ints = npt.NDArray[np.int64]
 _NONE = np.zeros(0, dtype=np.int64)

@@ -37,9 +37,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from actors.core import marks_kernels as kernels
-from actors.core.arena import TIDY_FROM_ELEMENTS, BlockArena
-from actors.core.restore_kernels import Numbering
+from actors.core.arrays import marks_kernels as kernels
+from actors.core.arrays.arena import TIDY_FROM_ELEMENTS, BlockArena
+from actors.core.arrays.restore_kernels import Numbering
 
 Ints = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.uint32]

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.core import flags as bits
-from actors.core import kernels
-from actors.core.arena import TIDY_FROM_ELEMENTS, BlockArena
+from actors.core.arrays import kernels
+from actors.core.arrays.arena import TIDY_FROM_ELEMENTS, BlockArena
 from actors.core.entries import BYTES_OBJECT, NO_MENTIONS, NUMBERS, Entry, TweetBatch, pack, unpack
 
 Ints = npt.NDArray[np.int64]

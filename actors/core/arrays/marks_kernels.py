@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from actors.core.arena_kernels import grow_row, move, njit
+from actors.core.arrays.arena_kernels import grow_row, move, njit
 
 SLOT_BITS = 12
 SLOTS = 1 << SLOT_BITS

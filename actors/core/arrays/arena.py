@@ -29,10 +29,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from actors.core import arena_kernels as kernels
-from actors.core import restore_kernels
-from actors.core.arena_kernels import META_BUMP, META_CURSOR, META_HEADS, META_LIVE
-from actors.core.memory import Reserved, aligned_records
+from actors.core.arrays import arena_kernels as kernels
+from actors.core.arrays import restore_kernels
+from actors.core.arrays.arena_kernels import META_BUMP, META_CURSOR, META_HEADS, META_LIVE
+from actors.core.arrays.memory import Reserved, aligned_records
 
 RESERVE_FROM_ELEMENTS = 1 << 19  # an arena that outgrows this moves into a reservation, once
 TIDY_FROM_ELEMENTS = 1 << 18  # waste below this isn't worth a look

@@ -18,7 +18,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from actors.core.arena_kernels import njit, take_block
+from actors.core.arrays.arena_kernels import njit, take_block
 from actors.core.ids import BUCKET_COUNT
 
 Ints = npt.NDArray[np.int64]

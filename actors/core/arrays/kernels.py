@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from actors.core.arena_kernels import grow_row, move, njit, njit_making_arrays, prefetch
+from actors.core.arrays.arena_kernels import grow_row, move, njit, njit_making_arrays, prefetch
 from actors.core.flags import FLAG_DELETED, FLAG_DIRECT, FLAG_FOLLOWERS, FLAG_REPLY, FLAG_REPOST, FLAG_UNCOUNTED
 
 __all__ = [  # for those who import kernels

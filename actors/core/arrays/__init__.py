@@ -1,0 +1,1 @@
+"""Growing arrays, and the kernels that work on them; see ../DESIGN.md."""
