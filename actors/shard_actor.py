@@ -26,10 +26,10 @@ import structlog
 from ray.exceptions import RayError
 
 from actors.core import limits, warm
-from actors.core.deliveries import PIECE_FOLLOWERS
 from actors.core.errors import FrozenError, InvalidError, MalformedError, MovedError, OverloadedError, RookeryError
 from actors.core.features import READS, WRITES, hides
 from actors.core.levels import LEVEL
+from actors.core.timelines.deliveries import PIECE_FOLLOWERS
 from actors.core.verify import check, digest
 from actors.garbage import collect_seldom
 from actors.log_bound import LogBound

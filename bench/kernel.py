@@ -23,9 +23,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from actors.core.arrays.arena import BlockArena
-from actors.core.arrivals import Arrivals
 from actors.core.entries import Entry
-from actors.core.rings import Rings
+from actors.core.timelines.arrivals import Arrivals
+from actors.core.timelines.rings import Rings
 from bench.dataset import Ints, draw_audience
 from bench.processes import REPOSITORY, BenchError, end, python_module
 

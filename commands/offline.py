@@ -19,8 +19,8 @@ from rich.console import Console
 
 from actors.core.entries import unpack
 from actors.core.errors import NotFoundError
-from actors.core.home import Ask, Query, Wake
 from actors.core.ids import bucket_of_account
+from actors.core.timelines.home import Ask, Query, Wake
 from actors.core.verify import check, digest
 from actors.shard.storage import Storage, require_journal
 from cluster.router.files import load_state

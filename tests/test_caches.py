@@ -52,10 +52,10 @@ NOT_CACHES = {
     """,
     "a tool's, with the files that it is given": "commands/http_loading: who; commands/storm: _busy",
     "the data, bounded by the settings' limits of a shard, or on its way": """
-        actors/core/arrivals: number_of mentions; actors/core/deliveries: backlog; actors/core/stores/graph: author_row
+        actors/core/timelines/arrivals: number_of mentions; actors/core/timelines/deliveries: backlog; actors/core/stores/graph: author_row
         _hidden; actors/core/ids: last; actors/core/news: _tweets _accounts _edited;
         actors/core/outbox: waiting;
-        actors/core/stores/people: row_of away leaving token_owner names; actors/core/pull_logs: logs; actors/core/state:
+        actors/core/stores/people: row_of away leaving token_owner names; actors/core/timelines/pull_logs: logs; actors/core/state:
         pull_shards reposts reposts_of waking dirty_counts; actors/core/stores/tweets: slot_of orig mentions private;
         actors/core/stores/marks: _places rows; actors/core/stores/papers: _piles; actors/core/stores/due: _times;
         actors/core/postings: _places edited_ids; actors/search/tags: _pending; actors/shard/search_postings: _unreadable

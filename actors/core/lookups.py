@@ -22,8 +22,8 @@ from actors.core.terms import FULL_FROM_LEVEL, Kind, Prepared, Write, nothing, s
 from actors.core.visibility import ReaderFacts, Visibility, question, reader_facts
 
 if TYPE_CHECKING:
-    from actors.core.home import HomeTimelines
     from actors.core.state import ShardState
+    from actors.core.timelines.home import HomeTimelines
 
 
 class Lookups:

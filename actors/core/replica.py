@@ -19,7 +19,6 @@ from actors.core.features import KINDS, PAPER_KINDS, READS, WRITES
 from actors.core.features.answers import remember_answer
 from actors.core.features.falling_due import prepare_due
 from actors.core.features.logins import answer_token
-from actors.core.home import Ask, HomeTimelines, Item, Query, Wake
 from actors.core.leaving import Leavings
 from actors.core.lookups import Lookups
 from actors.core.mover import Mover
@@ -29,6 +28,7 @@ from actors.core.snapshot import Sealer
 from actors.core.state import ShardState
 from actors.core.tables import Checkpoint, TableChange
 from actors.core.terms import Prepared
+from actors.core.timelines.home import Ask, HomeTimelines, Item, Query, Wake
 from actors.core.visibility import is_question
 
 MOVES = mover.OPERATIONS

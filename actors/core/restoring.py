@@ -21,7 +21,6 @@ import numpy.typing as npt
 
 from actors.core import ids, levels
 from actors.core.arrays import kernels, restore_kernels
-from actors.core.arriving import deliver_direct
 from actors.core.entries import NUMBERS, unpack
 from actors.core.features.likes import LIKE
 from actors.core.snapshot import Sealer
@@ -29,6 +28,7 @@ from actors.core.state import ShardState
 from actors.core.stores.people import Account
 from actors.core.tables import Checkpoint, Columns
 from actors.core.terms import Owner
+from actors.core.timelines.arriving import deliver_direct
 from actors.core.transfers import Incoming
 
 Ints = npt.NDArray[np.int64]

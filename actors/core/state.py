@@ -22,19 +22,19 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.core import ids, limits
-from actors.core.arrivals import Arrivals
 from actors.core.changes import Changes
-from actors.core.deliveries import Deliveries
 from actors.core.entries import pack
 from actors.core.news import News
 from actors.core.outbox import Outbox
-from actors.core.pull_logs import PullLogs
-from actors.core.rings import Rings
 from actors.core.stores.graph import FollowGraph
 from actors.core.stores.paper_shelves import PaperShelves
 from actors.core.stores.people import People
 from actors.core.stores.shelves import Shelves
 from actors.core.stores.tweets import OwnTweets
+from actors.core.timelines.arrivals import Arrivals
+from actors.core.timelines.deliveries import Deliveries
+from actors.core.timelines.pull_logs import PullLogs
+from actors.core.timelines.rings import Rings
 from actors.core.transfers import Giving, Incoming
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ import structlog
 from ray.exceptions import RayError
 
 from actors.core.errors import MovedError, OverloadedError, RookeryError
-from actors.core.home import Ask, Item, Query, Wake
 from actors.core.replica import home_reply
+from actors.core.timelines.home import Ask, Item, Query, Wake
 from actors.metrics import ShardMetrics
 from actors.shard.commits import Commits
 from actors.shard.exchange import Exchange

@@ -17,9 +17,9 @@ from actors.core import ids, limits
 from actors.core.errors import OverloadedError, RookeryError
 from actors.core.features import READS
 from actors.core.found import FoundTweets, Weights
-from actors.core.home import Ask, Query, Wake
 from actors.core.levels import LEVEL
 from actors.core.replica import home_reply
+from actors.core.timelines.home import Ask, Query, Wake
 from actors.shard.search_requests import OPERATIONS as SEARCH
 from actors.shard.search_requests import SearchRequests
 from actors.turns import Turns

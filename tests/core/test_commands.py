@@ -11,7 +11,7 @@ from actors.core.apply import apply
 from actors.core.errors import ConflictError, ForbiddenError, InvalidError, MovedError, NotFoundError, UnauthorizedError
 from actors.core.features import likes
 from actors.core.features.likes import LIKE
-from actors.core.home import Query
+from actors.core.timelines.home import Query
 from actors.core.verify import digest
 from tests.core.harness import NOW_MS, SMALL, Shards, packed_original
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from actors.core import ids, limits
 from actors.core.arrays import restore_kernels
-from actors.core.deliveries import Deliveries
 from actors.core.entries import TweetBatch
+from actors.core.timelines.deliveries import Deliveries
 from actors.core.verify import check, digest
 from tests.core.harness import SMALL, Shards
 
@@ -116,7 +116,7 @@ def test_what_waits_lands_before_it_leaves_the_window():
 
 
 def test_one_landing_looks_at_a_bounded_number_of_followers(monkeypatch):
-    monkeypatch.setattr("actors.core.deliveries.LAND_FOLLOWERS_MAX", 20)
+    monkeypatch.setattr("actors.core.timelines.deliveries.LAND_FOLLOWERS_MAX", 20)
     cluster, (ada, bob), readers = make(replace(TUNING, deliver_at_once_max=1000))
     rows = [[author, "hello", 0, 0, 0, b"", [], [], None] for author in (ada, bob, ada, bob, ada, bob, ada, bob)]
     tweets = cluster.write_on(0, "post_many", [rows])

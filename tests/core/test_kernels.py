@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from actors.core import ids
 from actors.core.arrays import kernels
 from actors.core.arrays.arena import BlockArena
-from actors.core.arrivals import Arrivals
 from actors.core.entries import Entry
+from actors.core.timelines.arrivals import Arrivals
 from tests.core.twins import Tweet, home, is_candidate, newest_of_logs, oldest_of_logs
 
 AUTHORS = st.integers(1, 5)

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from actors.core import arrivals, limits
+from actors.core import limits
 from actors.core.apply import handle
 from actors.core.entries import pack
+from actors.core.timelines import arrivals
 from actors.core.verify import digest
 from tests.core.harness import SMALL, Shards
 

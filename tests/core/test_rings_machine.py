@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from actors.core.arrays.arena import BlockArena
-from actors.core.arrivals import Arrivals
 from actors.core.entries import Entry
-from actors.core.pull_logs import PullLogs
-from actors.core.rings import Rings
+from actors.core.timelines.arrivals import Arrivals
+from actors.core.timelines.pull_logs import PullLogs
+from actors.core.timelines.rings import Rings
 from tests.core.twins import Tweet, TwinArrivals, TwinRings
 
 pytestmark = pytest.mark.timeout(600)  # passing takes seconds; making a failure small may take minutes

@@ -15,7 +15,7 @@ import orjson
 
 from actors.core.entries import unpack
 from actors.core.features.likes import LIKE
-from actors.core.home import Ask, Query, Wake
+from actors.core.timelines.home import Ask, Query, Wake
 from actors.core.ids import bucket_of_account
 from actors.core.replica import Replica, home_reply
 from actors.core.verify import check, digest

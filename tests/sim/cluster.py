@@ -18,8 +18,8 @@ import numpy as np
 from actors.core import ids, limits
 from actors.core.entries import unpack
 from actors.core.errors import FrozenError, MovedError, RookeryError
-from actors.core.home import Ask, Query, Wake
 from actors.core.replication import Candidate, Member, elect
+from actors.core.timelines.home import Ask, Query, Wake
 from actors.core.verify import check, digest
 from cluster.placement.shard_map import ShardMap
 from commands.oracle import Fact, Facts

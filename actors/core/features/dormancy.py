@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from actors.core import ids, limits
-from actors.core.arriving import fill_ring, newest_entries
 from actors.core.terms import Effect, Feature, To
+from actors.core.timelines.arriving import fill_ring, newest_entries
 
 if TYPE_CHECKING:
     from actors.core.state import ShardState

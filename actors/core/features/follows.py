@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.core import arguments, ids, limits
-from actors.core.arriving import fill_ring, newest_entries
 from actors.core.errors import ForbiddenError, InvalidError
 from actors.core.features.pull_authors import start_pull_logs_above_threshold
 from actors.core.flags import BLOCK, BLOCKED_BY
 from actors.core.terms import Effect, Feature, Key, Prepared, Read, To, Write, nothing, same
+from actors.core.timelines.arriving import fill_ring, newest_entries
 
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups

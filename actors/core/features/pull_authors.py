@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.core import arguments, ids, limits
-from actors.core.arriving import arrive, learn_originals, newest_entries
 from actors.core.entries import Entry, pack
 from actors.core.errors import MovedError
 from actors.core.flags import FLAG_DIRECT
 from actors.core.terms import Effect, Feature, Key, Read, To
+from actors.core.timelines.arriving import arrive, learn_originals, newest_entries
 
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups

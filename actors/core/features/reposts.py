@@ -12,13 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from actors.core import arguments, ids, limits
-from actors.core.arriving import learn_originals, publish
 from actors.core.entries import Entry, unpack
 from actors.core.errors import NotFoundError
 from actors.core.facts import MAP_FROM_LEVEL, Facts, pack_facts
 from actors.core.features.counts import count
 from actors.core.flags import FLAG_REPOST
 from actors.core.terms import Effect, Feature, Full, Key, Kind, Owner, Prepared, Read, To, Write, nothing, same
+from actors.core.timelines.arriving import learn_originals, publish
 from actors.core.visibility import ReaderFacts
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from actors.core import arguments, flags, ids, limits
-from actors.core.arriving import deliver, deliver_batch, learn_originals, publish
 from actors.core.entries import VISIBILITY_FLAGS, Entry, TweetBatch, pack, visibility_of
 from actors.core.errors import ConflictError, ForbiddenError, MovedError, NotFoundError
 from actors.core.facts import MAP_FROM_LEVEL, Facts, pack_facts, read_facts
@@ -26,6 +25,7 @@ from actors.core.features.replies import tell_reply
 from actors.core.features.reposts import REPOSTED, unlist_repost
 from actors.core.render import render_tweet
 from actors.core.terms import Effect, Feature, Key, Prepared, Read, To, Write, nothing
+from actors.core.timelines.arriving import deliver, deliver_batch, learn_originals, publish
 from actors.core.visibility import ReaderFacts, question, reader_facts
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import itertools
 import numpy as np
 import numpy.typing as npt
 
-from actors.core.arrivals import Arrivals
+from actors.core.timelines.arrivals import Arrivals
 
 
 class PullLog:

@@ -24,9 +24,9 @@ from collections import deque
 import numpy as np
 import numpy.typing as npt
 
-from actors.core.arrivals import Arrivals
-from actors.core.rings import Rings
 from actors.core.stores.graph import FollowGraph
+from actors.core.timelines.arrivals import Arrivals
+from actors.core.timelines.rings import Rings
 
 LAND_FOLLOWERS_MAX = 400_000  # followers that one landing looks at: about 20 ms
 PIECE_FOLLOWERS = 4_096  # followers a turn unless the driver says otherwise: 0.05 ms, or 2 where all rings grow

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from actors.core.arrays import kernels, restore_kernels
 from actors.core.arrays.arena import TIDY_FROM_ELEMENTS, BlockArena
 from actors.core.arrays.restore_kernels import Groups
-from actors.core.arrivals import Arrivals
+from actors.core.timelines.arrivals import Arrivals
 
 
 class Rings:
