@@ -20,7 +20,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from actors.core.tables import Table, TableChange
+from actors.core.checkpoints.tables import Table, TableChange
 from persistence.duckdb_checkpoint import DuckDBCheckpointStore
 from persistence.file_journal import FileJournal
 from persistence.group_commit import GroupCommit

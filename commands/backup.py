@@ -29,8 +29,8 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
+from actors.core.checkpoints.snapshot import TABLES
 from actors.core.errors import ConflictError, NotFoundError, OverloadedError, RookeryError
-from actors.core.snapshot import TABLES
 from actors.shard.storage import open_files, open_redis, require_journal, shard_directory
 from api.app import VERSION
 from cluster.client.connect import NamedActors, local_node_id, make_actor_call, router_handle

@@ -23,10 +23,10 @@ from typing import Any
 
 from rich.console import Console
 
+from actors.core.checkpoints.snapshot import TABLES
 from actors.core.errors import RookeryError
 from actors.core.levels import LEVEL
 from actors.core.replica import Replica
-from actors.core.snapshot import TABLES
 from actors.core.verify import check, digest
 from actors.shard.backup_source import numbers_of
 from actors.shard.storage import open_files, open_redis, shard_directory, tuning_of

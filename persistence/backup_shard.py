@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 
+from actors.core.checkpoints.tables import Checkpoint, Columns, Table, TableChange
+from actors.core.checkpoints.upgrades import LAYOUTS, UPGRADES
 from actors.core.errors import InvalidError
-from actors.core.tables import Checkpoint, Columns, Table, TableChange
-from actors.core.upgrades import LAYOUTS, UPGRADES
 from persistence.backup_format import BackupError, ItemStream, ShardFacts, read_items
 from persistence.errors import CheckpointFailedError, CheckpointMismatchError
 from persistence.protocols import CheckpointStore, Journal

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from actors.core.checkpoints.tables import Table, TableChange
 from actors.core.errors import InvalidError
-from actors.core.tables import Table, TableChange
 from persistence.errors import FencedError
 
 

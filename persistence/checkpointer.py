@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from actors.core.tables import TableChange
+from actors.core.checkpoints.tables import TableChange
 from persistence.protocols import CheckpointStore, Journal
 
 QUEUE_BATCHES_MAX = 4  # batches: each holds up to a segment's changed rows in memory

@@ -27,8 +27,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from actors.core.tables import Checkpoint, Table, TableChange
-from actors.core.upgrades import UPGRADES
+from actors.core.checkpoints.tables import Checkpoint, Table, TableChange
+from actors.core.checkpoints.upgrades import UPGRADES
 from persistence.checkpoint_rules import check_piece, check_replace, check_rows_max, check_write
 from persistence.disk import sync_directory
 from persistence.duckdb_rows import apply_change, batches_of, creation, insert_rows, load_rows, pieces_of_batch
@@ -46,7 +46,7 @@ class DuckDBCheckpointStore:
     """A `CheckpointStore` in the file at `path` (made if missing, its directory too).
 
     tables: all tables; those of a file that an older version wrote are brought up on opening (duckdb_tables.py).
-    schema_version: the core's version of what they mean; upgrades: as in `actors/core/upgrades.py`.
+    schema_version: the core's version of what they mean; upgrades: as in `actors/core/checkpoints/upgrades.py`.
     memory_limit: in DuckDB's notation; threads: >= 1. Methods may be called from any thread, one runs at a time.
     Raises CheckpointLockedError, CheckpointDamagedError, CheckpointMismatchError (another shard's, or a newer version
     wrote it), CheckpointFailedError (an upgrade failed, and changed nothing).

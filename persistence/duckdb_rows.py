@@ -14,8 +14,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from actors.core.checkpoints.tables import DTYPES, Columns, Table, TableChange
 from actors.core.errors import InvalidError
-from actors.core.tables import DTYPES, Columns, Table, TableChange
 from persistence.snapshot_pieces import piece_ends, row_bytes
 
 LOAD_BATCH_ROWS = 131_072  # rows of one Arrow chunk: keeps a chunk's text below the 2 GB of 32-bit offsets

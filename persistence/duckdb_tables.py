@@ -20,7 +20,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from actors.core.tables import Table
+from actors.core.checkpoints.tables import Table
 from persistence.duckdb_rows import SNAPSHOT_BATCH_ROWS, batches_of, creation, insert_rows, pieces_of_batch
 from persistence.errors import NEWER, CheckpointDamagedError, CheckpointFailedError, CheckpointMismatchError
 from persistence.table_versions import (

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from actors.core.checkpoints.tables import DTYPES, Checkpoint, Columns, Table, TableChange
+from actors.core.checkpoints.upgrades import UPGRADES
 from actors.core.errors import InvalidError
-from actors.core.tables import DTYPES, Checkpoint, Columns, Table, TableChange
-from actors.core.upgrades import UPGRADES
 from persistence.checkpoint_rules import check_piece, check_replace, check_rows_max, check_write
 from persistence.errors import CheckpointFailedError, JournalLockedError
 from persistence.file_journal import SegmentJournal

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from actors.core.tables import Checkpoint, TableChange
+from actors.core.checkpoints.tables import Checkpoint, TableChange
 from persistence.snapshot_pieces import SnapshotReader
 
 

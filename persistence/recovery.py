@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from actors.core.tables import Checkpoint
+from actors.core.checkpoints.tables import Checkpoint
 from persistence.errors import FencedError, PositionGapError
 from persistence.protocols import CheckpointStore, Journal, TailCut
 

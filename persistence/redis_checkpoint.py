@@ -38,8 +38,8 @@ import pyarrow as pa
 import structlog
 from redis.exceptions import RedisError
 
-from actors.core.tables import Checkpoint, Table, TableChange
-from actors.core.upgrades import UPGRADES
+from actors.core.checkpoints.tables import Checkpoint, Table, TableChange
+from actors.core.checkpoints.upgrades import UPGRADES
 from persistence.checkpoint_rules import check_piece, check_replace, check_rows_max, check_write
 from persistence.errors import (
     CheckpointDamagedError,
@@ -131,7 +131,7 @@ class RedisCheckpointStore:
     """A `CheckpointStore` in blobs of a Redis server.
 
     namespace, shard: which keys; tables: all tables; those that an older version wrote are brought up on opening.
-    schema_version: the core's version of what they mean; upgrades: as in `actors/core/upgrades.py`.
+    schema_version: the core's version of what they mean; upgrades: as in `actors/core/checkpoints/upgrades.py`.
     settle_s: how long `write` waits before it looks whether the server still has it (SETTLE_SECONDS if the server syncs
     every second; what is trimmed from the journal after that is on disk). Methods may be called from any thread.
     Opening takes the store over, unless it is refused: CheckpointMismatchError (a newer version wrote it). Raises

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from actors.core.checkpoints.tables import DTYPES, Columns, Table, TableChange
 from actors.core.errors import InvalidError
-from actors.core.tables import DTYPES, Columns, Table, TableChange
 
 MAGIC = b"RKCP"
 _HEAD = struct.Struct("<4sIB")

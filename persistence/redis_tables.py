@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from actors.core.tables import Table
+from actors.core.checkpoints.tables import Table
 from persistence.errors import NEWER, CheckpointDamagedError, CheckpointMismatchError
 from persistence.table_versions import (
     TablePlan,

@@ -30,9 +30,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from actors.core.checkpoints.tables import DTYPES, Columns, Table, TableChange
+from actors.core.checkpoints.upgrades import LAYOUTS
 from actors.core.errors import InvalidError
-from actors.core.tables import DTYPES, Columns, Table, TableChange
-from actors.core.upgrades import LAYOUTS
 from persistence.checkpoint_rules import check_piece
 
 PIECE_BYTES_MAX = 2 * 1024 * 1024  # bytes of a piece's columns: 20 ms on a gigabit network, and a few of them in memory

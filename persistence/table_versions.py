@@ -5,7 +5,7 @@
     a table         nothing             refused: a newer version wrote it, and its rows would be lost
     version n       n, the same         it is taken as it is
     version n       n, other columns    refused: no release had both
-    version n       more than n         brought there step by step (actors/core/upgrades.py); refused if one is missing
+    version n       more than n         brought there step by step (actors/core/checkpoints/upgrades.py); refused if one is missing
     version n       less than n         refused: a newer version wrote it
 
 Rules of this file
@@ -24,9 +24,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from actors.core.checkpoints.tables import DTYPES, Columns, Table, TableChange
+from actors.core.checkpoints.upgrades import UPGRADES, Upgrade
 from actors.core.errors import InvalidError, RookeryError
-from actors.core.tables import DTYPES, Columns, Table, TableChange
-from actors.core.upgrades import UPGRADES, Upgrade
 from persistence.errors import NEWER, CheckpointFailedError, CheckpointMismatchError
 
 Upgrades = Mapping[tuple[str, int], Upgrade]

@@ -35,7 +35,7 @@ NOT_CACHES = {
         waiting; actors/shard/backup_source: _serving; actors/shard/replication: _serving
     """,
     "made of constants": """
-        actors/core/facts: _NOTHING; actors/core/upgrades: UPGRADES LAYOUTS; actors/moved: MOVED; actors/core/stores/marks:
+        actors/core/facts: _NOTHING; actors/core/checkpoints/upgrades: UPGRADES LAYOUTS; actors/moved: MOVED; actors/core/stores/marks:
         _own; actors/core/stores/shelves: kinds _places; actors/core/stores/paper_shelves: kinds; api/metrics: _FIGURES;
         api/text/text_urls: _OTHER_TLDS; actors/search/engine: hangs; actors/metrics: _last _last_counts _counters _gauges
         _histograms
@@ -46,7 +46,7 @@ NOT_CACHES = {
         cluster/router/router: _tasks _watches; cluster/router_actor: _handles; cluster/router/lanes: _lanes _dials;
         cluster/life/watchdog: _silences; commands/api_workers: _starts; actors/shard/exchange: _peers _send_soon;
         actors/shard/replication: _links _holds _recent; actors/shard/searching: facts; actors/trends_actor: _heard _lists;
-        actors/core/replication: acked _unwanted; actors/core/replica: touched; actors/core/snapshot: _stored_outbox;
+        actors/core/replication: acked _unwanted; actors/core/replica: touched; actors/core/checkpoints/snapshot: _stored_outbox;
         actors/core/lookups: used_tokens;
         actors/core/parts: _new; cluster/life/code_on_disk: loaded; actors/shard_actor: prepare; actors/core/moving: accounts
     """,

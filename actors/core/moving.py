@@ -34,7 +34,7 @@ import numpy.typing as npt
 
 from actors.core import ids
 from actors.core.arrays import restore_kernels
-from actors.core.changes import Changes
+from actors.core.checkpoints.changes import Changes
 from actors.core.entries import Entry, pack, unpack
 from actors.core.features.follows import drop_following
 from actors.core.features.likes import LIKE

@@ -13,6 +13,9 @@ from typing import Any
 from actors.core import ids, limits, mover
 from actors.core.apply import apply
 from actors.core.arguments import an_id_or_zero, page_count, shown
+from actors.core.checkpoints.restoring import restore
+from actors.core.checkpoints.snapshot import Sealer
+from actors.core.checkpoints.tables import Checkpoint, TableChange
 from actors.core.entries import pack, unpack
 from actors.core.errors import FrozenError, InvalidError, MalformedError, RookeryError
 from actors.core.features import KINDS, PAPER_KINDS, READS, WRITES
@@ -23,10 +26,7 @@ from actors.core.leaving import Leavings
 from actors.core.lookups import Lookups
 from actors.core.mover import Mover
 from actors.core.moving import WHILE_FROZEN
-from actors.core.restoring import restore
-from actors.core.snapshot import Sealer
 from actors.core.state import ShardState
-from actors.core.tables import Checkpoint, TableChange
 from actors.core.terms import Prepared
 from actors.core.timelines.home import Ask, HomeTimelines, Item, Query, Wake
 from actors.core.visibility import is_question

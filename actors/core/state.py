@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.core import ids, limits
-from actors.core.changes import Changes
+from actors.core.checkpoints.changes import Changes
 from actors.core.entries import pack
 from actors.core.news import News
 from actors.core.outbox import Outbox

@@ -12,12 +12,12 @@ import numpy as np
 
 from actors.core import ids, limits, postings_kernels
 from actors.core.arrays import arena_kernels, kernels, marks_kernels, restore_kernels
+from actors.core.checkpoints.snapshot import TABLES
+from actors.core.checkpoints.tables import Checkpoint
 from actors.core.found import HIDDEN_FLAGS, Weights
 from actors.core.postings import Asked, Document, Postings, whole
 from actors.core.replica import Replica
-from actors.core.snapshot import TABLES
 from actors.core.stores.marks import Marks
-from actors.core.tables import Checkpoint
 from actors.core.timelines.home import Ask, Wake
 
 ADA, BOB, EVE = 1, 2, 3

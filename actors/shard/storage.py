@@ -10,10 +10,10 @@ from pathlib import Path
 import structlog
 
 from actors.core import limits
+from actors.core.checkpoints.snapshot import TABLES
+from actors.core.checkpoints.tables import TableChange
 from actors.core.errors import NotFoundError
 from actors.core.replica import Replica
-from actors.core.snapshot import TABLES
-from actors.core.tables import TableChange
 from cluster.placement.shard_map import even_buckets
 from configs.settings import Settings
 from persistence.duckdb_checkpoint import DuckDBCheckpointStore

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from actors.core.checkpoints.snapshot import TABLES
 from actors.core.errors import ConflictError, InvalidError, MovedError, NotFoundError, OverloadedError, RookeryError
-from actors.core.snapshot import TABLES
 from actors.core.verify import digest
 from actors.metrics import ShardMetrics
 from actors.shard import backup_source

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgpack
 import pytest
 
+from actors.core.checkpoints.snapshot import NAMES, TABLES
+from actors.core.checkpoints.tables import Table, TableChange
 from actors.core.errors import InvalidError
-from actors.core.snapshot import NAMES, TABLES
-from actors.core.tables import Table, TableChange
 from actors.shard.storage import Incoming
 from persistence.snapshot_pieces import pack_piece
 from tests.core.harness import Shards

@@ -18,10 +18,10 @@ import pytest
 from rich.console import Console
 
 from actors.core import limits
+from actors.core.checkpoints.snapshot import TABLES
+from actors.core.checkpoints.tables import Table, TableChange
 from actors.core.entries import unpack
 from actors.core.replica import Replica
-from actors.core.snapshot import TABLES
-from actors.core.tables import Table, TableChange
 from actors.core.verify import check, digest
 from actors.shard import storage
 from commands import restore

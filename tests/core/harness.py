@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 from actors.core import ids, limits
+from actors.core.checkpoints.snapshot import TABLES
 from actors.core.entries import pack
 from actors.core.errors import RookeryError
 from actors.core.features import READS, WRITES
 from actors.core.levels import LEVEL
 from actors.core.messages import require_fitting
 from actors.core.replica import Replica
-from actors.core.snapshot import TABLES
 from actors.core.terms import Key
 from actors.core.timelines.home import Ask, Wake
 from actors.core.verify import check, digest

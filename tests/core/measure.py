@@ -7,10 +7,10 @@ import time
 import numpy as np
 
 from actors.core import ids, limits
+from actors.core.checkpoints.snapshot import TABLES
+from actors.core.checkpoints.tables import Checkpoint
 from actors.core.entries import pack, unpack
 from actors.core.replica import Replica
-from actors.core.snapshot import TABLES
-from actors.core.tables import Checkpoint
 from actors.core.verify import check, digest
 
 ACCOUNTS, DEGREE, TWEETS, READS = 20_000, 50, 20_000, 20_000

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.core import limits
+from actors.core.checkpoints.snapshot import TABLES
 from actors.core.errors import RookeryError
 from actors.core.replica import Replica
-from actors.core.snapshot import TABLES
 from actors.core.verify import digest
 from persistence.duckdb_checkpoint import DuckDBCheckpointStore
 from tests.core.harness import NOW_MS, SMALL, Shards, memory_store

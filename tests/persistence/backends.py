@@ -6,8 +6,8 @@ import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from actors.core.tables import Table
-from actors.core.upgrades import UPGRADES
+from actors.core.checkpoints.tables import Table
+from actors.core.checkpoints.upgrades import UPGRADES
 from persistence.duckdb_checkpoint import DuckDBCheckpointStore
 from persistence.file_journal import FileJournal
 from persistence.memory import MemoryCheckpointStore, MemoryDisk, MemoryJournal, MemoryShelf

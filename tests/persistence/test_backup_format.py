@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.core.checkpoints.tables import Columns, Table, TableChange
 from actors.core.errors import InvalidError
-from actors.core.tables import Columns, Table, TableChange
 from persistence.backup_format import (
     MANIFEST_NAME,
     PART_BYTES,

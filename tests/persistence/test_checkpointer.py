@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from actors.core.tables import Table, TableChange
+from actors.core.checkpoints.tables import Table, TableChange
 from persistence.checkpointer import Checkpointer
 from persistence.errors import CheckpointFailedError, StorageError
 from persistence.memory import MemoryCheckpointStore, MemoryDisk, MemoryJournal

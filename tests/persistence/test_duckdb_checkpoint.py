@@ -11,7 +11,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from actors.core.tables import Table, TableChange
+from actors.core.checkpoints.tables import Table, TableChange
 from persistence import duckdb_tables
 from persistence.duckdb_checkpoint import DuckDBCheckpointStore
 from persistence.duckdb_rows import SNAPSHOT_BATCH_ROWS

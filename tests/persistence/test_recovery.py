@@ -9,7 +9,7 @@ import random
 import numpy as np
 import pytest
 
-from actors.core.tables import Table, TableChange
+from actors.core.checkpoints.tables import Table, TableChange
 from persistence.errors import FencedError, JournalCorruptError, PositionGapError
 from persistence.memory import MemoryCheckpointStore, MemoryDisk, MemoryJournal, MemoryShelf
 from persistence.recovery import recover

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from actors.core.tables import Table, TableChange
+from actors.core.checkpoints.tables import Table, TableChange
 from persistence import redis_checkpoint, redis_chunks, redis_journal
 from persistence.errors import (
     CheckpointDamagedError,

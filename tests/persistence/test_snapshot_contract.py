@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from actors.core.checkpoints.tables import Table, TableChange
 from actors.core.errors import InvalidError
-from actors.core.tables import Table, TableChange
 from persistence import snapshot_pieces
 from persistence.errors import CheckpointFailedError, FencedError
 from persistence.snapshot_pieces import PIECE_BYTES_MAX, pack_piece, unpack_piece

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.core.checkpoints.tables import Table, TableChange
 from actors.core.errors import InvalidError
-from actors.core.tables import Table, TableChange
 from persistence.snapshot_pieces import PIECE_BYTES_MAX, pack_piece, piece_ends, table_of_piece, unpack_piece
 
 ACCOUNTS = Table("accounts", (("id", "BIGINT"), ("level", "INTEGER"), ("name", "VARCHAR"), ("blob", "BLOB")), ("id",))

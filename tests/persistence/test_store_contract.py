@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from actors.core.checkpoints.tables import Table, TableChange
 from actors.core.errors import InvalidError
-from actors.core.tables import Table, TableChange
 from persistence.errors import FencedError
 from tests.persistence.backends import STORES
 

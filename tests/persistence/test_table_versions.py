@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from actors.core.checkpoints.snapshot import TABLES
+from actors.core.checkpoints.tables import Columns, Table, TableChange
+from actors.core.checkpoints.upgrades import LAYOUTS, UPGRADES, Upgrade
 from actors.core.errors import InvalidError
-from actors.core.snapshot import TABLES
-from actors.core.tables import Columns, Table, TableChange
-from actors.core.upgrades import LAYOUTS, UPGRADES, Upgrade
 from persistence.errors import CheckpointFailedError, CheckpointMismatchError
 from persistence.redis_checkpoint import RedisCheckpointStore
 from persistence.table_versions import Upgrades, plan_tables, tables_of_format_1, tables_of_json, tables_to_json

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from actors.core import ids
+from actors.core.checkpoints.snapshot import TABLES
 from actors.core.messages import require_fitting
 from actors.core.replica import Replica
 from actors.core.replication import Candidate, Leader, standing_position
-from actors.core.snapshot import TABLES
 from persistence.memory import MemoryCheckpointStore, MemoryDisk, MemoryJournal, MemoryShelf
 from persistence.recovery import recover
 

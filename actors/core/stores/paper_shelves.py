@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.core import ids, limits
-from actors.core.changes import Changes
+from actors.core.checkpoints.changes import Changes
 from actors.core.errors import InvalidError, OverloadedError
 from actors.core.stores.due import Due
 from actors.core.stores.papers import Papers, pack_document, unpack_frozen

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.core import limits
-from actors.core.changes import Changes
+from actors.core.checkpoints.changes import Changes
 from actors.core.errors import InvalidError, OverloadedError
 from actors.core.stores.marks import Marks
 from actors.core.stores.paper_shelves import PaperShelves

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from actors.core.changes import Changes, EdgeLog
+from actors.core.checkpoints.changes import Changes, EdgeLog
+from actors.core.checkpoints.tables import Columns, Table, TableChange
 from actors.core.entries import NUMBERS, pack
 from actors.core.features.likes import LIKE
 from actors.core.state import ShardState
 from actors.core.stores.people import NOBODY
-from actors.core.tables import Columns, Table, TableChange
 from actors.core.terms import FULL_FROM_LEVEL
 
 Ints = npt.NDArray[np.int64]

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from actors.core.tables import Columns, Table
+from actors.core.checkpoints.tables import Columns, Table
 
 Upgrade = Callable[[Columns], Columns]
 

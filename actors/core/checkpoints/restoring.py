@@ -21,12 +21,12 @@ import numpy.typing as npt
 
 from actors.core import ids, levels
 from actors.core.arrays import kernels, restore_kernels
+from actors.core.checkpoints.snapshot import Sealer
+from actors.core.checkpoints.tables import Checkpoint, Columns
 from actors.core.entries import NUMBERS, unpack
 from actors.core.features.likes import LIKE
-from actors.core.snapshot import Sealer
 from actors.core.state import ShardState
 from actors.core.stores.people import Account
-from actors.core.tables import Checkpoint, Columns
 from actors.core.terms import Owner
 from actors.core.timelines.arriving import deliver_direct
 from actors.core.transfers import Incoming
