@@ -48,7 +48,7 @@ NOT_CACHES = {
         actors/shard/replication: _links _holds _recent; actors/shard/searching: facts; actors/trends_actor: _heard _lists;
         actors/core/replication: acked _unwanted; actors/core/replica: touched; actors/core/checkpoints/snapshot: _stored_outbox;
         actors/core/lookups: used_tokens;
-        actors/core/parts: _new; cluster/life/code_on_disk: loaded; actors/shard_actor: prepare; actors/core/moving: accounts
+        actors/core/moves/parts: _new; cluster/life/code_on_disk: loaded; actors/shard_actor: prepare; actors/core/moves/moving: accounts
     """,
     "a tool's, with the files that it is given": "commands/http_loading: who; commands/storm: _busy",
     "the data, bounded by the settings' limits of a shard, or on its way": """

@@ -20,8 +20,9 @@ from typing import Any, Final
 
 import msgpack
 
-from actors.core import features, leaving, levels, moving
+from actors.core import features, leaving, levels
 from actors.core.features.answers import remember_answer
+from actors.core.moves import moving
 from actors.core.state import ShardState
 
 GATHERED: Final = frozenset(("tweet", "tweets"))  # what lands in rings together; anything else first lets it land

@@ -24,8 +24,8 @@ from typing import Any, Final
 from actors.core import features
 from actors.core.features.answers import forget_keys
 from actors.core.features.deletion import ACCOUNT_LEFT
+from actors.core.moves.sweeping import forget_account
 from actors.core.state import ShardState
-from actors.core.sweeping import forget_account
 from actors.core.terms import Owner
 
 PIECE_COUNT: Final = 128  # things in one piece: 1 ms, 5 at most

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from actors.core import ids, limits, mover
+from actors.core import ids, limits
 from actors.core.apply import apply
 from actors.core.arguments import an_id_or_zero, page_count, shown
 from actors.core.checkpoints.restoring import restore
@@ -24,8 +24,9 @@ from actors.core.features.falling_due import prepare_due
 from actors.core.features.logins import answer_token
 from actors.core.leaving import Leavings
 from actors.core.lookups import Lookups
-from actors.core.mover import Mover
-from actors.core.moving import WHILE_FROZEN
+from actors.core.moves import mover
+from actors.core.moves.mover import Mover
+from actors.core.moves.moving import WHILE_FROZEN
 from actors.core.state import ShardState
 from actors.core.terms import Prepared
 from actors.core.timelines.home import Ask, HomeTimelines, Item, Query, Wake

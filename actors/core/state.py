@@ -24,6 +24,7 @@ import numpy.typing as npt
 from actors.core import ids, limits
 from actors.core.checkpoints.changes import Changes
 from actors.core.entries import pack
+from actors.core.moves.transfers import Giving, Incoming
 from actors.core.news import News
 from actors.core.outbox import Outbox
 from actors.core.stores.graph import FollowGraph
@@ -35,7 +36,6 @@ from actors.core.timelines.arrivals import Arrivals
 from actors.core.timelines.deliveries import Deliveries
 from actors.core.timelines.pull_logs import PullLogs
 from actors.core.timelines.rings import Rings
-from actors.core.transfers import Giving, Incoming
 
 if TYPE_CHECKING:
     from actors.core.terms import Effect

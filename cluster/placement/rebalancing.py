@@ -7,7 +7,7 @@ Rules of this file
   `settle` completes it. So whoever finds a cluster in an unknown state runs `settle`, and a rebalance goes on from the
   map alone.
 
-Theory: actors/core/moving.py. The order of a move:
+Theory: actors/core/moves/moving.py. The order of a move:
 
     Install (its epoch is the move's number) -> take, give, parts, tails         everybody serves
     freeze all -> all outboxes empty, twice, and no message made in between       writes wait

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from actors.core import ids, leaving, limits, moving
+from actors.core import ids, leaving, limits
 from actors.core.entries import unpack
 from actors.core.errors import ConflictError, NotFoundError, OverloadedError, UnauthorizedError
 from actors.core.features.deletion import delete_account
+from actors.core.moves import moving
 from actors.core.stores.people import FIRST_FIELDS, NO_LONGER
 from actors.core.terms import Owner
 from actors.core.verify import check, digest

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.core import limits, moving
+from actors.core import limits
 from actors.core.entries import Entry, pack, unpack
 from actors.core.errors import ForbiddenError, InvalidError, NotFoundError, OverloadedError, TooLargeError
 from actors.core.facts import read_facts
 from actors.core.features.edits import HISTORY
 from actors.core.levels import LEVEL
+from actors.core.moves import moving
 from actors.core.verify import digest
 from tests.core.harness import SMALL, Shards, memory_store
 from tests.core.test_moving import Moving

@@ -15,7 +15,7 @@ from actors.core.errors import (
     UnauthorizedError,
 )
 from actors.core.features.logins import uses_to_note
-from actors.core.parts import PartCheck
+from actors.core.moves.parts import PartCheck
 from actors.core.stores.people import FIRST_FIELDS, Account, token_id
 from actors.core.verify import digest
 from tests.core.harness import Shards, memory_store

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from actors.core import ids, moving
+from actors.core import ids
 from actors.core.entries import pack, unpack
 from actors.core.errors import FrozenError, InvalidError, MovedError, OverloadedError, RookeryError
 from actors.core.features.likes import LIKE
+from actors.core.moves import moving
 from actors.core.replica import MOVES, Replica
 from actors.core.verify import check, digest
 from cluster.placement import rebalancing

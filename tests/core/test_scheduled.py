@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.core import limits, moving
+from actors.core import limits
 from actors.core.checkpoints.snapshot import TABLES
 from actors.core.entries import pack, unpack
 from actors.core.errors import InvalidError, MovedError, NotFoundError, OverloadedError
 from actors.core.features.scheduled import SCHEDULED
 from actors.core.levels import LEVEL
+from actors.core.moves import moving
 from actors.core.replica import Replica
 from actors.core.stores.papers import pack_document
 from actors.core.verify import check, digest

@@ -19,9 +19,10 @@ from __future__ import annotations
 
 import pytest
 
-from actors.core import moving, replication
+from actors.core import replication
 from actors.core.apply import COMMANDS, apply_batch
 from actors.core.features import MESSAGES, tweets
+from actors.core.moves import moving
 from actors.core.outbox import Outbox
 from actors.core.stores.people import People
 from actors.core.terms import nothing
@@ -107,7 +108,7 @@ def forget_keys(patch):
 def go_on_while_frozen(patch):
     """A freeze holds up nothing."""
     patch.setitem(COMMANDS, "freeze", lambda state, number: True)
-    patch.setattr("actors.core.mover.Mover._drained", lambda self, number: _nothing_waits(self.state))
+    patch.setattr("actors.core.moves.mover.Mover._drained", lambda self, number: _nothing_waits(self.state))
 
 
 def _nothing_waits(state):
@@ -116,13 +117,13 @@ def _nothing_waits(state):
 
 def move_before_messages_have_drained(patch):
     """Frozen, but with messages under way."""
-    patch.setattr("actors.core.mover.Mover._drained", lambda self, number: _nothing_waits(self.state))
+    patch.setattr("actors.core.moves.mover.Mover._drained", lambda self, number: _nothing_waits(self.state))
 
 
 def move_without_a_tail(patch):
     """What changed while the parts were carried over is left behind, and nobody compares."""
     patch.setattr(moving.Outgoing, "tail", lambda self: b"")
-    patch.setattr("actors.core.mover.facts", lambda *args: [])
+    patch.setattr("actors.core.moves.mover.facts", lambda *args: [])
 
 
 def leave_the_counts(patch):
@@ -162,7 +163,7 @@ def take_a_level_beside_the_journal(patch):
         self.state.level = max(self.state.level, level)
         return nothing(True)
 
-    patch.setattr("actors.core.mover.Mover._level", take)
+    patch.setattr("actors.core.moves.mover.Mover._level", take)
 
 
 def tell_no_follower(patch):

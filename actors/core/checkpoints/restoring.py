@@ -25,11 +25,11 @@ from actors.core.checkpoints.snapshot import Sealer
 from actors.core.checkpoints.tables import Checkpoint, Columns
 from actors.core.entries import NUMBERS, unpack
 from actors.core.features.likes import LIKE
+from actors.core.moves.transfers import Incoming
 from actors.core.state import ShardState
 from actors.core.stores.people import Account
 from actors.core.terms import Owner
 from actors.core.timelines.arriving import deliver_direct
-from actors.core.transfers import Incoming
 
 Ints = npt.NDArray[np.int64]
 

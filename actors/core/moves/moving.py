@@ -41,10 +41,10 @@ from actors.core.features.likes import LIKE
 from actors.core.features.pull_authors import start_pull_logs
 from actors.core.features.reposts import unlist_repost
 from actors.core.flags import KINDS
+from actors.core.moves.sweeping import forget_account, sweep, tweet_ids_of
+from actors.core.moves.transfers import Incoming
 from actors.core.stores.people import Account
-from actors.core.sweeping import forget_account, sweep, tweet_ids_of
 from actors.core.terms import FULL_FROM_LEVEL, Kind, Owner, PaperKind
-from actors.core.transfers import Incoming
 
 if TYPE_CHECKING:
     from actors.core.state import ShardState

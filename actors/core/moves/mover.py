@@ -21,12 +21,12 @@ import numpy as np
 
 from actors.core import arguments, ids, levels
 from actors.core.errors import InvalidError, MalformedError, MovedError, OverloadedError
-from actors.core.moving import Outgoing, facts, mask_of
-from actors.core.parts import PartCheck
+from actors.core.moves.moving import Outgoing, facts, mask_of
+from actors.core.moves.parts import PartCheck
+from actors.core.moves.sweeping import Sweeper
+from actors.core.moves.transfers import Giving
 from actors.core.state import ShardState
-from actors.core.sweeping import Sweeper
 from actors.core.terms import Prepared, nothing, same
-from actors.core.transfers import Giving
 
 OPERATIONS = (
     "freeze", "thaw", "remap", "level", "born", "drained",

@@ -1,0 +1,1 @@
+"""Buckets that move between shards; see ../DESIGN.md."""
