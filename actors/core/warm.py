@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from actors.core import ids, limits, postings_kernels
+from actors.core import ids, limits
 from actors.core.arrays import arena_kernels, kernels, marks_kernels, restore_kernels
 from actors.core.checkpoints.snapshot import TABLES
 from actors.core.checkpoints.tables import Checkpoint
-from actors.core.found import HIDDEN_FLAGS, Weights
-from actors.core.postings import Asked, Document, Postings, whole
+from actors.core.postings import kernels as postings_kernels
+from actors.core.postings.found import HIDDEN_FLAGS, Weights
+from actors.core.postings.lists import Asked, Document, Postings, whole
 from actors.core.replica import Replica
 from actors.core.stores.marks import Marks
 from actors.core.timelines.home import Ask, Wake

@@ -1,4 +1,4 @@
-"""What of a tweet lies in posting lists in memory (`actors/core/postings.py`), and which queries these answer.
+"""What of a tweet lies in posting lists in memory (`actors/core/postings/lists.py`), and which queries these answer.
 
 Rules of this file
 - A list's name is a stem, which has no mark of its own, or `#tag`, `$CASH`, `@name`. A tweet's stems are those of its

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from actors.core.found import Found, Viewer
+from actors.core.postings.found import Found, Viewer
 from actors.shard.search_postings import Matches
 from actors.text.query import has_follows
 

@@ -31,10 +31,10 @@ import structlog
 
 from actors.core.errors import MalformedError
 from actors.core.flags import FLAG_REPOST
-from actors.core.found import HIDDEN_FLAGS, Viewer, Weights
 from actors.core.ids import ID_MAX
-from actors.core.postings import LATE_MAX, Asked, Document, Lists, Postings, Steps
-from actors.core.postings_kernels import LANGUAGES_MAX, ranked
+from actors.core.postings.found import HIDDEN_FLAGS, Viewer, Weights
+from actors.core.postings.kernels import LANGUAGES_MAX, ranked
+from actors.core.postings.lists import LATE_MAX, Asked, Document, Lists, Postings, Steps
 from actors.search.documents import FOUND
 from actors.search.terms import Query, query_of
 from actors.shard.search_rows import SearchRows

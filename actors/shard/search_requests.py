@@ -1,6 +1,6 @@
 """Searches that reach a shard: asked of its engine, checked against memory, answered with ready JSON.
 
-    lane request -> arguments checked -> engine -> ids -> visible, ranked (actors/core/found.py) -> reply
+    lane request -> arguments checked -> engine -> ids -> visible, ranked (actors/core/postings/found.py) -> reply
 
     search           [tree, order, count, cursor, at_ms, reader, highlight]     [rows, edge, highlights]
     search_accounts  [words, count, reader]            [[score, account id, JSON], ...]
@@ -41,10 +41,10 @@ import structlog
 
 from actors.core.arguments import an_id_or_zero, listed, text, whole
 from actors.core.errors import InvalidError, MalformedError, NotFoundError, OverloadedError, RookeryError
-from actors.core.found import Found, FoundTweets, Viewer, Weights, account_rows
 from actors.core.ids import ID_MAX
 from actors.core.limits import PAGE_COUNT_MAX, SHOWN_COUNT_MAX
-from actors.core.postings import Steps
+from actors.core.postings.found import Found, FoundTweets, Viewer, Weights, account_rows
+from actors.core.postings.lists import Steps
 from actors.shard.search_pages import SPARE_COUNT, Page, TopPage
 from actors.shard.search_postings import Matches
 from actors.shard.search_room import EngineRoom

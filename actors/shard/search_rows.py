@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from actors.core.entries import unpack
-from actors.core.found import HIDDEN_FLAGS, FoundTweets
+from actors.core.postings.found import HIDDEN_FLAGS, FoundTweets
 
 
 class SearchRows:

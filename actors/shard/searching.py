@@ -36,8 +36,8 @@ from actors.core.entries import unpack
 from actors.core.errors import MalformedError, OverloadedError, RookeryError
 from actors.core.facts import read_facts
 from actors.core.features.edits import HISTORY
-from actors.core.found import HIDDEN_FLAGS, FoundTweets
 from actors.core.news import News, Taken
+from actors.core.postings.found import HIDDEN_FLAGS, FoundTweets
 from actors.search.documents import CHANGED, CONTENTS_MAX, EDITED, ENGINE_NAME, FOUND, NEW, SOCKET, band_of, digest_of
 from actors.shard.commits import Commits
 from actors.shard.search_postings import TweetPostings

@@ -17,9 +17,9 @@ import msgpack
 import numpy as np
 
 from actors.core.flags import FLAG_REPOST
-from actors.core.found import HIDDEN_FLAGS, FoundTweets, Viewer, Weights
 from actors.core.news import News
-from actors.core.postings import Postings, whole
+from actors.core.postings.found import HIDDEN_FLAGS, FoundTweets, Viewer, Weights
+from actors.core.postings.lists import Postings, whole
 from actors.search.documents import FOUND, NEW, read_tweet
 from actors.search.terms import terms_of
 from actors.shard.search_postings import TweetPostings

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from actors.core.found import Weights
-from actors.core.postings import whole
+from actors.core.postings.found import Weights
+from actors.core.postings.lists import whole
 from actors.shard import search_postings
 from tests.actors.postings_world import NOBODY, WORD, running
 
@@ -53,7 +53,7 @@ async def test_an_edit_while_the_lists_are_filled_is_not_lost_whether_its_tweet_
 async def test_lists_with_too_many_edited_tweets_are_made_anew(monkeypatch, bound):
     monkeypatch.setattr(search_postings, "EDITED_MAX", 2 if bound == "EDITED_MAX" else 100)
     if bound == "LATE_MAX":
-        monkeypatch.setattr("actors.core.postings.LATE_MAX", 3)
+        monkeypatch.setattr("actors.core.postings.lists.LATE_MAX", 3)
     async with running(before=12) as world:
         await world.settled()
         ids = sorted(world.searchable())

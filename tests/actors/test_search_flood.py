@@ -18,7 +18,7 @@ import pytest
 import pytest_asyncio
 
 from actors.core.errors import OverloadedError
-from actors.core.found import FoundTweets, Weights
+from actors.core.postings.found import FoundTweets, Weights
 from actors.shard import searching
 from actors.shard.search_requests import SearchRequests
 from actors.turns import Turns

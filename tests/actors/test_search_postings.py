@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.core.errors import MalformedError
-from actors.core.found import Weights
-from actors.core.postings import Postings, whole
+from actors.core.postings.found import Weights
+from actors.core.postings.lists import Postings, whole
 from actors.shard import search_postings
 from cluster.lane.protocol import LaneDisconnected, LaneTimeout
 from tests.actors.postings_world import EVENTUALLY_S, NOBODY, WORD, Engine, World, running

@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.core.errors import InvalidError, MalformedError, NotFoundError, OverloadedError, RookeryError
-from actors.core.found import FoundTweets, Weights
 from actors.core.ids import ID_MAX
+from actors.core.postings.found import FoundTweets, Weights
 from actors.shard import search_pages, search_requests
 from actors.shard.search_postings import TweetPostings
 from actors.shard.search_requests import IN_FLIGHT_MAX, OPERATIONS, SearchRequests
@@ -265,7 +265,7 @@ def test_a_search_leaves_nothing_behind_that_only_a_collection_finds(tmp_path, o
 
 @pytest.mark.parametrize("order", ["latest", "top"])
 async def test_a_long_search_lets_others_go_first_between_its_steps(listed, monkeypatch, order):
-    monkeypatch.setattr("actors.core.postings.STEP_WORK", 1)
+    monkeypatch.setattr("actors.core.postings.lists.STEP_WORK", 1)
     monkeypatch.setattr("actors.turns.TURN_S", 0.0)
     wanted = [listed.post(listed.people[0], f"endless finch {n}") for n in range(9)]
     listed.post(listed.people[1], "one wren")
@@ -286,7 +286,7 @@ async def test_a_long_search_lets_others_go_first_between_its_steps(listed, monk
 
 @pytest.mark.parametrize("order", ["latest", "top"])
 async def test_a_long_search_ends_when_nobody_waits_for_it_any_more(listed, monkeypatch, order):
-    monkeypatch.setattr("actors.core.postings.STEP_WORK", 1)
+    monkeypatch.setattr("actors.core.postings.lists.STEP_WORK", 1)
     monkeypatch.setattr("actors.turns.TURN_S", 0.0)
     for n in range(40):
         listed.post(listed.people[0], f"belated finch {n}")
@@ -311,7 +311,7 @@ async def test_a_long_search_ends_when_nobody_waits_for_it_any_more(listed, monk
 
 
 async def test_a_search_that_fails_in_a_later_step_is_answered(listed, monkeypatch):
-    monkeypatch.setattr("actors.core.postings.STEP_WORK", 1)
+    monkeypatch.setattr("actors.core.postings.lists.STEP_WORK", 1)
     for n in range(5):
         listed.post(listed.people[0], f"brittle finch {n}")
     turns = Turns()

@@ -28,8 +28,8 @@ import pytest_asyncio
 
 from actors.core import news
 from actors.core.errors import OverloadedError
-from actors.core.found import FoundTweets
-from actors.core.postings import whole
+from actors.core.postings.found import FoundTweets
+from actors.core.postings.lists import whole
 from actors.core.replica import Replica
 from actors.search.index import VERSION
 from actors.shard import searching

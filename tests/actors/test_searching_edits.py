@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from actors.core.entries import pack
-from actors.core.postings import whole
+from actors.core.postings.lists import whole
 from tests.actors.test_searching import WORD, Shard, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

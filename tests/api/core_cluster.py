@@ -16,8 +16,8 @@ import msgpack
 from actors.core import ids, limits
 from actors.core.errors import OverloadedError, RookeryError
 from actors.core.features import READS
-from actors.core.found import FoundTweets, Weights
 from actors.core.levels import LEVEL
+from actors.core.postings.found import FoundTweets, Weights
 from actors.core.replica import home_reply
 from actors.core.timelines.home import Ask, Query, Wake
 from actors.shard.search_requests import OPERATIONS as SEARCH

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.core.facts import read_facts
-from actors.core.found import FoundTweets, Viewer, Weights, account_rows
+from actors.core.postings.found import FoundTweets, Viewer, Weights, account_rows
 from tests.core.harness import Shards
 
 HOUR_MS = 3_600_000

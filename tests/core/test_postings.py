@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.core import postings, postings_kernels, segment_bitmaps
-from actors.core.found import Weights
-from actors.core.postings import LENGTH_MAX, Asked, Document, Postings, whole
-from actors.core.postings_kernels import LANGUAGES_MAX, TF_MAX
+from actors.core.postings import kernels as postings_kernels
+from actors.core.postings import lists as postings
+from actors.core.postings import segment_bitmaps
+from actors.core.postings.found import Weights
+from actors.core.postings.kernels import LANGUAGES_MAX, TF_MAX
+from actors.core.postings.lists import LENGTH_MAX, Asked, Document, Postings, whole
 from tests.core.twins import TwinPostings
 
 LANGS = ["en", "de", "fr", "ja", "und"]

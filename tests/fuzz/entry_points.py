@@ -28,7 +28,7 @@ from actors.core import arguments, normal_form
 from actors.core.entries import Entry
 from actors.core.errors import RookeryError
 from actors.core.facts import Facts, pack_facts
-from actors.core.postings import Document, Postings
+from actors.core.postings.lists import Document, Postings
 from actors.core.render import render_entities, render_tweet
 from actors.search import documents, terms
 from actors.search.accounts import AccountIndex, _document

@@ -18,9 +18,9 @@ from typing import Any
 import msgpack
 
 from actors.core.errors import OverloadedError, RookeryError
-from actors.core.found import FoundTweets
 from actors.core.news import News
-from actors.core.postings import Postings, Steps
+from actors.core.postings.found import FoundTweets
+from actors.core.postings.lists import Postings, Steps
 from actors.search.accounts import AccountIndex
 from actors.search.documents import CHANGED, EDITED, FOUND, NEW, band_of, read_tweet
 from actors.search.index import TweetIndex

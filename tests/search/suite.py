@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from actors.core.ids import bucket_of_account
-from actors.core.postings import Document, Postings, whole
+from actors.core.postings.lists import Document, Postings, whole
 from actors.search.documents import CHANGED, read_tweet
 from actors.search.index import TweetIndex
 from actors.search.terms import Query, query_of, terms_of

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.core.postings import Document, Postings, whole
+from actors.core.postings.lists import Document, Postings, whole
 from actors.search.documents import read_tweet
 from actors.search.index import TweetIndex
 from actors.search.terms import NODES_MAX, Query, query_of, terms_of

@@ -26,11 +26,11 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from actors.core import postings_kernels as kernels
 from actors.core.arrays.arena import TIDY_FROM_ELEMENTS, BlockArena
 from actors.core.arrays.memory import aligned_records
 from actors.core.ids import ID_MAX
-from actors.core.segment_bitmaps import DENSE_COLUMN, SegmentBitmaps
+from actors.core.postings import kernels as kernels
+from actors.core.postings.segment_bitmaps import DENSE_COLUMN, SegmentBitmaps
 
 Ints = npt.NDArray[np.int64]
 Lists = npt.NDArray[np.int32]
@@ -63,7 +63,7 @@ class Document(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What a search asks for, as lists (see `postings_kernels.py`). There is a word or a term; no_words need a word, as
+    """What a search asks for, as lists (see `postings/kernels.py`). There is a word or a term; no_words need a word, as
     what has no language is in tweets of all."""
 
     words: Lists

@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from actors.core import postings_kernels as kernels
 from actors.core.arrays.arena import BlockArena
 from actors.core.arrays.memory import Reserved
+from actors.core.postings import kernels as kernels
 
 SEGMENT_SHIFT = 14  # documents of a segment, as a power of two
 SPARSENESS = 256  # documents of a segment for each that a list has, at most, to be frequent there

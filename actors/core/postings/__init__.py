@@ -1,0 +1,1 @@
+"""Posting lists in memory: searches of the newest tweets; see ../DESIGN.md."""
