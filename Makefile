@@ -8,7 +8,7 @@ RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
 KERNEL_STAMP := $(VENV)/.kernels-compiled
 FREEZE_STAMP := $(VENV)/.installed-freeze
-KERNELS := $(wildcard actors/core/*kernels.py actors/core/warm.py)
+KERNELS := $(wildcard actors/core/*/*kernels.py actors/core/warm.py)
 
 # Set PYTHON to choose the interpreter that .venv is made from.
 PYTHON ?=
@@ -105,7 +105,7 @@ $(FREEZE_STAMP): $(DEV_STAMP)
 $(KERNEL_STAMP): $(RUN_STAMP) $(KERNELS)
 ifneq ($(KERNELS),)
 	@echo 'compiling the timeline kernels'
-	@rm -f actors/core/__pycache__/*.nbi actors/core/__pycache__/*.nbc
+	@rm -f actors/core/*/__pycache__/*.nbi actors/core/*/__pycache__/*.nbc
 	@$(PY) -m actors.core.warm
 endif
 	@touch $@

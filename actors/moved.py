@@ -34,7 +34,15 @@ from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
 from typing import Final
 
-MOVED: Final[dict[str, str]] = {}
+MOVED: Final[dict[str, str]] = {
+    # Their errors may be pickled.
+    "actors.search.query": "actors.text.query",
+    "cluster.lane_protocol": "cluster.lane.protocol",
+    "cluster.read_routing": "cluster.client.read_routing",
+    "cluster.rebalancing": "cluster.placement.rebalancing",
+    "cluster.router_files": "cluster.router.files",
+    "cluster.shard_places": "cluster.client.shard_places",
+}
 
 
 def place_of(name: str, rows: Mapping[str, str]) -> str | None:

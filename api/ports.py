@@ -1,6 +1,6 @@
 """What the API needs from the cluster, declared by its consumer.
 
-`cluster.client.cluster_client.ClusterClient` has this shape, given by `actors/api_actor.py`; tests use an in-memory one.
+`ClusterClient` (cluster/client/) has this shape, given by `actors/api_actor.py`; tests use an in-memory one.
 The operations, their arguments and their bodies are those of docs/lane.md.
 """
 

@@ -9,7 +9,7 @@ Rules of this file
   its searches answered.
 - Nothing is remembered here. A `roll` or `drain` that was interrupted has left a cluster that serves; run it again.
 - A process is ended as a crash would end it, and Ray starts the actor again, in a process with the code on disk
-  (cluster/life/code_on_disk.py): recovery is the way that is tested most. API workers answer what they have begun first.
+  (cluster/life/code_on_disk.py): recovery is what is tested most. API workers answer what they have begun first.
 """
 
 from __future__ import annotations

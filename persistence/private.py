@@ -1,7 +1,7 @@
 """Files that only their owner can read: what a cluster keeps has password hashes, tokens and direct tweets in it.
 
 Rules of this file
-- Processes that write data have the umask 077 (run_cluster.py, cluster/life/liveness.py): whatever they make, by whichever
+- Processes that write data have the umask 077 (run_cluster.py, cluster/life/liveness.py): what they make, by whichever
   library, is for their user alone.
 - A folder that is open to others is closed when it is opened, and `check` tells of one that is open: nobody but its
   owner can reach what is below, or hold a lock there.

@@ -5,7 +5,7 @@
     a table         nothing             refused: a newer version wrote it, and its rows would be lost
     version n       n, the same         it is taken as it is
     version n       n, other columns    refused: no release had both
-    version n       more than n         brought there step by step (actors/core/checkpoints/upgrades.py); refused if one is missing
+    version n       more than n         brought there step by step (checkpoints/upgrades.py); refused if one is missing
     version n       less than n         refused: a newer version wrote it
 
 Rules of this file

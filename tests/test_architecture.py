@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ import pytest
 from configs.settings import load_settings, profile_names
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ["actors", "actors/core", "api", "cluster", "configs", "persistence"]
-OUR_FOLDERS = ["actors", "api", "bench", "cluster", "configs", "persistence", "tests"]
+PACKAGES = ["actors", "actors/core", "api", "cluster", "commands", "configs", "persistence"]
+OUR_FOLDERS = ["actors", "api", "bench", "cluster", "commands", "configs", "persistence", "tests"]
+PRODUCT = [folder for folder in OUR_FOLDERS if folder not in ("bench", "tests")]
 FILE_LINES_MAX = 600
 
 # Modules that would let the core read a clock, draw lots, do I/O or know who runs it.
@@ -75,14 +77,22 @@ def test_no_file_outgrows_its_readers():
     assert not long
 
 
-def imports_of_the_core() -> dict[str, set[str]]:
-    """Return the modules of the core that each of them imports, anywhere in it, for type checkers as well."""
+def nodes_of(tree: ast.AST, for_type_checkers: bool) -> Iterator[ast.AST]:
+    """Yield what is in a tree; what only type checkers look at if that is asked for."""
+    for node in ast.iter_child_nodes(tree):
+        if for_type_checkers or not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield node
+            yield from nodes_of(node, for_type_checkers)
+
+
+def imports_in(folders: list[str], for_type_checkers: bool) -> dict[str, set[str]]:
+    """Return the modules of these folders that each of them imports, anywhere in it."""
     paths = {}
-    for path in (ROOT / "actors/core").rglob("*.py"):
+    for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
         paths[".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")] = path
     found: dict[str, set[str]] = {name: set() for name in paths}
     for name, path in paths.items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes_of(ast.parse(path.read_text(encoding="utf-8")), for_type_checkers):
             if isinstance(node, ast.ImportFrom) and node.module:
                 for alias in node.names:
                     module = f"{node.module}.{alias.name}"
@@ -90,9 +100,10 @@ def imports_of_the_core() -> dict[str, set[str]]:
     return found
 
 
-def test_the_modules_of_the_core_import_each_other_in_no_circle():
+@pytest.mark.parametrize(("folders", "for_type_checkers"), [(["actors/core"], True), (PRODUCT, False)], ids=str)
+def test_modules_import_each_other_in_no_circle(folders, for_type_checkers):
     """What imports nothing of what is left is taken away, again and again; the rest is in a circle, or above one."""
-    left = imports_of_the_core()
+    left = imports_in(folders, for_type_checkers)
     while leaves := {name for name, imports in left.items() if not imports & left.keys()}:
         left = {name: imports for name, imports in left.items() if name not in leaves}
     assert not left, "\n".join(f"{name} -> {', '.join(sorted(i & left.keys()))}" for name, i in sorted(left.items()))

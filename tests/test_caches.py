@@ -20,45 +20,47 @@ import pytest
 from tests.api.conftest import ServerThread
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("api", "cluster", "actors")
+FOLDERS = ("api", "cluster", "actors", "commands")
 REMEMBERING = ("lru_cache", "cache", "cached_property")
 EMPTY = ("dict", "OrderedDict", "defaultdict", "set", "deque", "Counter", "WeakValueDictionary", "WeakKeyDictionary")
 
 NOT_CACHES = {
     "a request's or a search's own, and goes with it": """
         api/http/edge: given, positions; api/search/pages: _edges _first _places; api/search/exchange: _NO_TOKEN;
-        api/search/queue: _waiting; api/search/scatter: _correcting; api/search/cache: _making; api/http/connections: _waiting;
-        actors/shard/home_requests: _wakers _rewoken _under_way; actors/shard/search_requests: _checks; actors/search/engine:
-        _asked; actors/search/line: _waiting; actors/shard/commits: waiting _waiting_for_disk _sealed; actors/turns:
-        _waiting; cluster/client/cluster_client: _finishing; cluster/lane/client: _pending; cluster/lane/server: _open _coming;
-        cluster/client/primary_requests: _waiting; cluster/client/read_routing: _hedgeable _fresh _late; cluster/client/replica_load:
-        waiting; actors/shard/backup_source: _serving; actors/shard/replication: _serving
+        api/search/queue: _waiting; api/search/scatter: _correcting; api/search/cache: _making; api/http/connections:
+        _waiting; actors/shard/home_requests: _wakers _rewoken _under_way; actors/shard/search_requests: _checks;
+        actors/search/engine: _asked; actors/search/line: _waiting; actors/shard/commits: waiting _waiting_for_disk
+        _sealed; actors/turns: _waiting; cluster/client/cluster_client: _finishing; cluster/lane/client: _pending;
+        cluster/lane/server: _open _coming; cluster/client/primary_requests: _waiting; cluster/client/read_routing:
+        _hedgeable _fresh _late; cluster/client/replica_load: waiting; actors/shard/backup_source: _serving;
+        actors/shard/replication: _serving
     """,
     "made of constants": """
-        actors/core/facts: _NOTHING; actors/core/checkpoints/upgrades: UPGRADES LAYOUTS; actors/moved: MOVED; actors/core/stores/marks:
-        _own; actors/core/stores/shelves: kinds _places; actors/core/stores/paper_shelves: kinds; api/metrics: _FIGURES;
-        api/text/text_urls: _OTHER_TLDS; actors/search/engine: hangs; actors/metrics: _last _last_counts _counters _gauges
-        _histograms
+        actors/core/facts: _NOTHING; actors/core/checkpoints/upgrades: UPGRADES LAYOUTS;
+        actors/core/stores/marks: _own; actors/core/stores/shelves: kinds _places; actors/core/stores/paper_shelves:
+        kinds; api/metrics: _FIGURES; api/text/text_urls: _OTHER_TLDS; actors/search/engine: hangs; actors/metrics:
+        _last _last_counts _counters _gauges _histograms
     """,
     "keyed by shards, replicas, nodes, actors, or steps of ours": """
-        cluster/client/cluster_client: _replicas; cluster/client/connect: _handles; cluster/router/draining: homeless; cluster/router/elections: _locks
-        _tried _leading _failures; cluster/placement/rebalancer: _phases; cluster/client/replica_lanes: _lanes _dials _dialled_at;
-        cluster/router/router: _tasks _watches; cluster/router_actor: _handles; cluster/router/lanes: _lanes _dials;
-        cluster/life/watchdog: _silences; commands/api_workers: _starts; actors/shard/exchange: _peers _send_soon;
-        actors/shard/replication: _links _holds _recent; actors/shard/searching: facts; actors/trends_actor: _heard _lists;
-        actors/core/replication: acked _unwanted; actors/core/replica: touched; actors/core/checkpoints/snapshot: _stored_outbox;
-        actors/core/lookups: used_tokens;
-        actors/core/moves/parts: _new; cluster/life/code_on_disk: loaded; actors/shard_actor: prepare; actors/core/moves/moving: accounts
+        cluster/client/cluster_client: _replicas; cluster/client/connect: _handles; cluster/router/draining: homeless;
+        cluster/router/elections: _locks _tried _leading _failures; cluster/placement/rebalancer: _phases;
+        cluster/client/replica_lanes: _lanes _dials _dialled_at; cluster/router/router: _tasks _watches;
+        cluster/router_actor: _handles; cluster/router/lanes: _lanes _dials; cluster/life/watchdog: _silences;
+        commands/api_workers: _starts; actors/shard/exchange: _peers _send_soon; actors/shard/replication: _links
+        _holds _recent; actors/shard/searching: facts; actors/trends_actor: _heard _lists; actors/core/replication:
+        acked _unwanted; actors/core/replica: touched; actors/core/checkpoints/snapshot: _stored_outbox;
+        actors/core/lookups: used_tokens; actors/core/moves/parts: _new; cluster/life/code_on_disk: loaded;
+        actors/shard_actor: prepare; actors/core/moves/moving: accounts
     """,
     "a tool's, with the files that it is given": "commands/http_loading: who; commands/storm: _busy",
     "the data, bounded by the settings' limits of a shard, or on its way": """
-        actors/core/timelines/arrivals: number_of mentions; actors/core/timelines/deliveries: backlog; actors/core/stores/graph: author_row
-        _hidden; actors/core/ids: last; actors/core/news: _tweets _accounts _edited;
-        actors/core/outbox: waiting;
-        actors/core/stores/people: row_of away leaving token_owner names; actors/core/timelines/pull_logs: logs; actors/core/state:
-        pull_shards reposts reposts_of waking dirty_counts; actors/core/stores/tweets: slot_of orig mentions private;
-        actors/core/stores/marks: _places rows; actors/core/stores/papers: _piles; actors/core/stores/due: _times;
-        actors/core/postings/lists: _places edited_ids; actors/search/tags: _pending; actors/shard/search_postings: _unreadable
+        actors/core/timelines/arrivals: number_of mentions; actors/core/timelines/deliveries: backlog;
+        actors/core/stores/graph: author_row _hidden; actors/core/ids: last; actors/core/news: _tweets _accounts
+        _edited; actors/core/outbox: waiting; actors/core/stores/people: row_of away leaving token_owner names;
+        actors/core/timelines/pull_logs: logs; actors/core/state: pull_shards reposts reposts_of waking dirty_counts;
+        actors/core/stores/tweets: slot_of orig mentions private; actors/core/stores/marks: _places rows;
+        actors/core/stores/papers: _piles; actors/core/stores/due: _times; actors/core/postings/lists: _places
+        edited_ids; actors/search/tags: _pending; actors/shard/search_postings: _unreadable
     """,
 }
 

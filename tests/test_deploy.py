@@ -90,7 +90,7 @@ def test_every_path_that_a_file_names_is_in_the_repository():
 
 def test_what_the_image_leaves_out_it_does_not_need():
     ignored = text_of("Dockerfile.dockerignore").split()
-    needed = {"actors", "api", "bench", "cluster", "configs", "persistence", "Makefile", "constraints.txt"}
+    needed = {"actors", "api", "bench", "cluster", "commands", "configs", "persistence", "Makefile", "constraints.txt"}
     assert not needed & set(ignored)
     assert {".git", ".venv", "data"} <= set(ignored)
 

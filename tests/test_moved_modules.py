@@ -175,7 +175,7 @@ def test_an_old_path_gives_the_module_of_the_new_one_and_leaves_it_as_it_is(rows
 
 
 def test_a_row_of_a_package_holds_for_what_is_in_it_and_makes_no_copies(rows):
-    assert importlib.import_module("actors.old_search.text") is importlib.import_module("actors.search.text")
+    assert importlib.import_module("actors.old_search.tags") is importlib.import_module("actors.search.tags")
     rows["actors.old_search.terms"] = "actors.core.nowhere"
     with pytest.raises(ModuleNotFoundError, match=r"actors\.old_search\.terms has moved"):
         importlib.import_module("actors.old_search.terms")  # its own row leads nowhere

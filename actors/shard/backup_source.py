@@ -1,7 +1,7 @@
 """A shard's side of a backup: it hands out its checkpoint and its journal in parts, while it serves.
 
     backup_open --> a checkpoint at position P, and the journal above P is kept
-    backup_cut  --> the primary's position, and how far the messages of that moment go (commands/backup.py compares them)
+    backup_cut  --> the primary's position, and how far the messages of that moment go (compared: commands/backup.py)
     backup_records, backup_rows --> parts of 1 MiB, at the reader's pace
     backup_close
 

@@ -4,7 +4,7 @@
        keep(write), keep(write)     -> carried out, each as if it had just come; `moved` if its bucket is elsewhere now
 
 Rules of this file
-- What is right is decided in `actors/core/moves/mover.py` and `moving.py`; here is the journal, the waiting, and the pace.
+- What is right is decided in `actors/core/moves/`; here is the journal, the waiting, and the pace.
 - Bounded: a write that finds as many waiting as the mailbox may hold is refused, as it would be without a freeze.
 - Forgetting what has moved away gives way to requests: one step, at most 50 accounts, then a pause ten times as long.
 """

@@ -7,7 +7,7 @@ Rules of this file
 - The engine is a child process: it ends with this one, and is started again when it ends. Whatever it forgets is fed
   again, because contents are compared, not positions.
 - Nothing is fed before it is committed.
-- Whether it lives, its heartbeat says, and nothing else: what hangs is ended by a watchdog (cluster/life/watchdog.py). An
+- Whether it lives, its heartbeat says, and nothing else: what hangs is ended by a watchdog (life/watchdog.py). An
   engine that is asked for more than it can answer is slow, and lives. Only where nobody watches does its silence count.
 - Until it first answers, an engine has the priority of its shard: the cluster isn't ready before. Then it steps back.
 - A turn of the loop reads at most ROWS_PER_TURN rows; what isn't fed yet waits as keys.
@@ -62,7 +62,7 @@ SEARCH_SUFFIX = "-search"  # of the engine's name, as `status` shows it
 FACTS_S = 2.0  # between two looks at the engine's figures
 POPULARITY_S = 30.0  # between two looks for accounts whose followers have doubled
 _COMPARED = ("flags", "author_id", "likes", "reposts", "replies")
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 class Comparison(NamedTuple):

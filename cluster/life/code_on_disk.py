@@ -21,8 +21,8 @@ from zlib import crc32
 
 logger = logging.getLogger("rookery.code")
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-PACKAGES = ("actors", "api", "cluster", "configs", "persistence")
+REPOSITORY = Path(__file__).resolve().parents[2]
+PACKAGES = ("actors", "api", "cluster", "commands", "configs", "persistence")
 
 
 def fingerprint(root: Path, packages: Iterable[str] = PACKAGES) -> int:

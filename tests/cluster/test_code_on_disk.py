@@ -49,9 +49,10 @@ def test_a_change_an_addition_and_a_removal_are_noticed_and_nothing_else_is(code
 
 
 def test_a_process_with_old_code_ends_before_it_becomes_an_actor(tmp_path):
-    (tmp_path / "cluster").mkdir()
+    (tmp_path / "cluster" / "life").mkdir(parents=True)
     (tmp_path / "cluster" / "__init__.py").touch()
-    shutil.copy(code_on_disk.__file__, tmp_path / "cluster")
+    (tmp_path / "cluster" / "life" / "__init__.py").touch()
+    shutil.copy(code_on_disk.__file__, tmp_path / "cluster" / "life")
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True, text=True, check=True,

@@ -114,7 +114,7 @@ def test_every_entry_is_written_or_counted(steps):
 def test_every_process_that_logs_has_the_bound():
     calls = [
         (path.name, call)
-        for folder in ("actors", "api", "cluster")
+        for folder in ("actors", "api", "cluster", "commands")
         for path in (ROOT / folder).rglob("*.py")
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(call, ast.Call) and ast.unparse(call.func) in ("configure_logging", "logging.basicConfig")

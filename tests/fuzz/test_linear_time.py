@@ -206,7 +206,7 @@ def test_no_tweet_costs_much_more_than_an_ordinary_one(work, times_max):
 # ---- the table is whole --------------------------------------------------------------------------------------------
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("api", "actors/search", "actors/core", "cluster")
+FOLDERS = ("api", "actors/search", "actors/text", "actors/core", "cluster", "commands")
 CALLS = ("compile", "match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer")
 
 

@@ -1,4 +1,4 @@
-"""The raising of levels in a simulated cluster: `cluster/router/level_rise.py` itself, over a network that loses things.
+"""Levels that rise in a simulated cluster: `cluster/router/level_rise.py` itself, over a network that loses things.
 
 Its coroutine is driven by hand: what it awaits here are requests, answered by events of the simulation.
 """

@@ -1,4 +1,4 @@
-"""Moves of buckets in a simulated cluster: `cluster/placement/rebalancing.py`, driven over a network that loses things."""
+"""Moves of buckets in a simulated cluster: `cluster/placement/rebalancing.py`, over a network that loses things."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """One simulated replica of a shard: a `Replica`, its disk, its part in replication, and replies that wait for the disk.
 
-It does what the actor's shell does (actors/shard/replication.py), with the same rules (actors/core/replication.py), one event
-at a time. It can crash between any two events, and stall: then everything that was to happen waits, as under SIGSTOP.
+It does what the actor's shell does (actors/shard/replication.py) by the same rules (core/replication.py), one event at
+a time. It can crash between any two events, and stall: then everything that was to happen waits, as under SIGSTOP.
 """
 
 from __future__ import annotations

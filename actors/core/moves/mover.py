@@ -1,4 +1,4 @@
-"""Requests of a move: what the coordinator (cluster/placement/rebalancing.py) asks of a shard's leader, checked, as commands.
+"""Requests of a move, which `cluster/placement/rebalancing.py` asks of a shard's leader: checked, as commands.
 
     freeze [number]              thaw [number]             remap [epoch, shard_count, owners]
     level [n]                    -> True once the shard may use what is new up to level n (`levels.py`); the router asks
