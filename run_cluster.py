@@ -99,7 +99,7 @@ def joined(data: Path | None, address: str | None) -> Joined:
     use_ray_token(directory, create=False)
     from cluster.client.connect import connect
     from commands.launch import ClusterInfo, serving_pid
-    from configs.sections import Timeline
+    from configs.sections import TimelineSection
 
     info = ClusterInfo.load(directory)
     serving = serving_pid(directory)
@@ -114,7 +114,11 @@ def joined(data: Path | None, address: str | None) -> Joined:
         connect(where, info.namespace if info else "rookery")
     except (ConnectionError, RuntimeError) as error:
         raise fail(f"can't join Ray at {where}: {error}") from error
-    return Joined(info.namespace, info.url, info.timeline_length) if info else Joined("rookery", "", Timeline().length)
+    return (
+        Joined(info.namespace, info.url, info.timeline_length)
+        if info
+        else Joined("rookery", "", TimelineSection().length)
+    )
 
 
 def print_json(value: Any) -> None:

@@ -42,7 +42,7 @@ from actors.shard.exchange import Exchange
 from actors.shard.handover import Handover
 from actors.shard.home_requests import HomeRequests
 from actors.shard.lane_listening import listen
-from actors.shard.leavings import Leavings
+from actors.shard.leavings import LeavingPace
 from actors.shard.moves import OPERATIONS as MOVES
 from actors.shard.moves import Moves
 from actors.shard.replication import OPERATIONS as REPLICATION
@@ -113,7 +113,7 @@ class ShardActor:
         self.backup = BackupSource(self.commits, storage, self.replication)
         mailbox_max = self.settings.limits.mailbox_max
         self.moves = Moves(self.commits, lambda: self.replication.leads, self.handle, mailbox_max)
-        self.leavings = Leavings(self.commits, lambda: self.replication.leads)
+        self.leavings = LeavingPace(self.commits, lambda: self.replication.leads)
         self.exchange = Exchange(
             self.commits, self.metrics, self.settings.cluster.namespace, lambda: self.replication.leads
         )

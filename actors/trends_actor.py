@@ -32,7 +32,7 @@ from actors.core.errors import InvalidError, OverloadedError, RookeryError
 from actors.core.levels import LEVEL
 from actors.core.render import created_at
 from actors.log_bound import LogBound
-from actors.search.trend_scores import AUTHORS_MIN, HASHTAG, KINDS, LINK, ScoreSettings, Trend, language_code, rank
+from actors.search.trend_scores import AUTHORS_MIN, HASHTAG, KINDS, LINK, ScoredTerm, ScoreSettings, language_code, rank
 from actors.search.trends import WINDOWS, Snapshot, merge, read_snapshot
 from cluster.client.connect import open_client
 from cluster.life.code_on_disk import require_current
@@ -51,10 +51,10 @@ ANSWER_COUNT_MAX: Final = (
 )
 LANG_CHARS_MAX: Final = 16  # of a language that is no code, in the refusal
 
-Lists = dict[tuple[str, str | None], list[Trend]]  # window, language -> trends, best first
+Lists = dict[tuple[str, str | None], list[ScoredTerm]]  # window, language -> trends, best first
 
 
-class Shards(Protocol):
+class TrendSource(Protocol):
     """What is needed of a ClusterClient."""
 
     @property
@@ -71,7 +71,7 @@ class Shards(Protocol):
         ...
 
 
-async def join_cluster(namespace: str) -> Shards:
+async def join_cluster(namespace: str) -> TrendSource:
     """Return an open client, as a process whose code is that on disk."""
     require_current()
     return await open_client(namespace)
@@ -96,12 +96,12 @@ class TrendsActor:
         namespace: str,
         authors_min: int = AUTHORS_MIN,
         interval_s: float = INTERVAL_S,
-        connect: Callable[[str], Awaitable[Shards]] = join_cluster,
+        connect: Callable[[str], Awaitable[TrendSource]] = join_cluster,
     ) -> None:
         self._namespace, self._interval_s, self._connect = namespace, interval_s, connect
         self._settings = ScoreSettings(authors_min=authors_min)
         self._log = structlog.get_logger()
-        self._client: Shards | None = None
+        self._client: TrendSource | None = None
         self._heard: dict[int, Heard] = {}
         self._missing: frozenset[int] = frozenset()
         self._lists: Lists = {}
@@ -156,7 +156,7 @@ class TrendsActor:
             await self._round(self._client)
             await asyncio.sleep(max(self._interval_s - (loop.time() - started), self._interval_s / 4))
 
-    async def _round(self, client: Shards) -> None:
+    async def _round(self, client: TrendSource) -> None:
         """Ask all shards, and merge what they say with the last word of those that are silent."""
         loop = asyncio.get_running_loop()
         started, shard_count = loop.time(), client.shard_count
@@ -178,7 +178,7 @@ class TrendsActor:
         self._figures["merge_ms"] = (loop.time() - merging) * 1e3
         self._figures["round_ms"] = (loop.time() - started) * 1e3
 
-    async def _hear(self, client: Shards, shard: int) -> None:
+    async def _hear(self, client: TrendSource, shard: int) -> None:
         """Take a shard's snapshot; if there is none, or it is damaged, what it said before stays."""
         try:
             data = await client.call_shard(shard, "trends", [], ROUND_TIMEOUT_S)
@@ -267,7 +267,7 @@ def rank_all(snapshots: list[Snapshot], now_ms: int, settings: ScoreSettings) ->
     return lists
 
 
-def describe(trend: Trend) -> dict[str, Any]:
+def describe(trend: ScoredTerm) -> dict[str, Any]:
     """Return a trend as the API shows it."""
     term = trend.term
     name = display_name(term.kind, term.text)

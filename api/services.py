@@ -18,7 +18,7 @@ from api.http.bodies import Bodies
 from api.http.connections import Connections
 from api.http.fair_turns import FairTurns
 from api.http.probes import PROBE_PATHS, Probes
-from api.http.readiness import Readiness
+from api.http.readiness import ReadinessJudge
 from api.http.refusal_pace import RefusalPace
 from api.http.request_log import RequestLog
 from api.links import Origins
@@ -48,7 +48,7 @@ class Services:
         self.search = Search(
             cluster, settings.search_timeout_s, settings.search_cache_s, clock, settings.search_beside_home_reads
         )
-        self.clock, self.readiness = clock, Readiness(clock())
+        self.clock, self.readiness = clock, ReadinessJudge(clock())
         self.passwords = Passwords(settings.passwords)
         self.limiter = RateLimiter(settings.rate_limits, clock)
         self.logins = LoginAttempts(settings.rate_limits, clock)

@@ -30,7 +30,7 @@ from bench.rookery import NO_ENTITIES, edges_of, load_accounts, tweets_of, wake_
 from bench.scenarios import Progress, counting
 from commands.checking import Outcome, check_homes, lane_page
 from commands.loading import BulkLoader, Post, post_batches
-from commands.oracle import Fact, Facts
+from commands.oracle import Fact, NetworkFacts
 
 GROUP_ACCOUNTS = 5_000  # followers of a group's authors; even the last group, up to twice as large, is pushed
 AUTHORS = 5  # of a group
@@ -215,7 +215,7 @@ async def check_definition(loader: BulkLoader, crowd: Crowd) -> int:
 
     The facts are read for those accounts alone: whom each follows, and what all of these wrote.
     """
-    rng, facts = random.Random(7), Facts()
+    rng, facts = random.Random(7), NetworkFacts()
     for group in rng.sample(range(crowd.groups), min(CHECKED_GROUPS, crowd.groups)):
         members = crowd.ids[group * GROUP_ACCOUNTS : (group + 1) * GROUP_ACCOUNTS]
         for account in rng.sample(members, min(CHECKED_PER_GROUP, len(members))):

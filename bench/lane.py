@@ -34,7 +34,7 @@ from cluster.lane.client import Address, LaneClient
 from cluster.lane.handshake import ClientHandshake, LaneKeys, Meant
 from cluster.lane.protocol import REPLY_BODY, pack
 from cluster.lane.server import LaneRequest, LaneServer
-from cluster.placement.shard_map import Replica, ShardMap, shard_actor_name
+from cluster.placement.shard_map import ReplicaPlace, ShardMap, shard_actor_name
 
 KEYS = LaneKeys(bytes(32))
 NAME = shard_actor_name(0, 0)
@@ -110,7 +110,7 @@ async def make_call(client: str, path: str, port: int, tcp: bool, keys: LaneKeys
         lane = LaneClient(("127.0.0.1", port) if tcp else path, keys, NAME)
         await lane.connect()
         return request_in_turn(lane, "home", [[123, 0, 0, 0, 20]])
-    replica = Replica(NAME, 0, 0, "" if tcp else path, "127.0.0.1", port, "node", os.getpid(), True)
+    replica = ReplicaPlace(NAME, 0, 0, "" if tcp else path, "127.0.0.1", port, "node", os.getpid(), True)
     shard_map = ShardMap.even("bench", 1, 1).with_replica(replica)
 
     async def fetch_map() -> Any:

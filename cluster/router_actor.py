@@ -37,7 +37,7 @@ from actors.core.replication import Member
 from cluster.client.connect import api_and_trends_names, api_names, living_nodes, local_node_id
 from cluster.life.code_on_disk import require_current
 from cluster.life.liveness import HANG_S_DEFAULT, take_part
-from cluster.placement.shard_map import Replica
+from cluster.placement.shard_map import ReplicaPlace
 from cluster.ray_options import (
     DEFAULT_NAMESPACE,
     ROUTER_METHODS,
@@ -167,7 +167,7 @@ class RayReplicaActors:
         except (ValueError, RayError, TimeoutError):
             return NOT_SAID
 
-    async def retire(self, replicas: list[Replica]) -> None:
+    async def retire(self, replicas: list[ReplicaPlace]) -> None:
         """End replicas of shards that were given up, for good, putting what they have stored aside."""
         for replica in replicas:
             await self._end(replica.actor_name, "retire")

@@ -36,7 +36,7 @@ from api.app import VERSION
 from cluster.client.connect import NamedActors, local_node_id, make_actor_call, router_handle
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.protocol import LaneDisconnected, LaneProtocolError
-from cluster.placement.shard_map import Replica, ShardMap
+from cluster.placement.shard_map import ReplicaPlace, ShardMap
 from cluster.ray_options import ROUTER_NAME
 from cluster.router.files import load_state
 from cluster.router.lanes import RouterLanes
@@ -167,7 +167,7 @@ class _Peers:
         self._lanes = RouterLanes(lambda: keys, local_node_id(), lambda replica: None)
         self._actor_call = make_actor_call(actors)
 
-    async def ask(self, replica: Replica, op: str, args: list[Any], timeout_s: float = REQUEST_TIMEOUT_S) -> Any:
+    async def ask(self, replica: ReplicaPlace, op: str, args: list[Any], timeout_s: float = REQUEST_TIMEOUT_S) -> Any:
         """Ask one replica, again if the answer got lost. Raises RookeryError."""
         failure: Exception | None = None
         for _ in range(REPEATS):
@@ -195,7 +195,7 @@ class _Peers:
 class _LiveSource:
     """One shard of a serving cluster, read from one of its replicas."""
 
-    def __init__(self, peers: _Peers, replica: Replica, token: str, position: int) -> None:
+    def __init__(self, peers: _Peers, replica: ReplicaPlace, token: str, position: int) -> None:
         self.position = position
         self._peers, self._replica, self._token = peers, replica, token
 
@@ -310,7 +310,7 @@ def backup_stopped(data_dir: Path, directory: Path, console: Console) -> dict[st
     return summary_of(directory, manifest, time.monotonic() - begun)
 
 
-def _write_stopped(writer: BackupWriter, settings: Settings, leader: Replica, on_bytes: OnBytes) -> ShardFacts:
+def _write_stopped(writer: BackupWriter, settings: Settings, leader: ReplicaPlace, on_bytes: OnBytes) -> ShardFacts:
     shard, folder = leader.shard, shard_directory(settings.storage.data_dir, leader.shard, leader.index)
     shared = settings.storage.backend == "redis"
     require_journal(settings, shard, leader.index)

@@ -29,7 +29,7 @@ from actors.core.terms import FULL_FROM_LEVEL
 from cluster.client.cluster_client import ClusterClient
 from commands.input_files import Edges
 from commands.loading import Batch, BulkLoader, OnCount
-from commands.oracle import Facts, fact_of
+from commands.oracle import NetworkFacts, fact_of
 
 Ints = npt.NDArray[np.int64]
 EXPORT_ACCOUNT_COUNT = 200  # per request: 8 MiB hold 200 accounts of 5,000 follows each
@@ -75,9 +75,9 @@ async def check_shards(loader: BulkLoader, outcome: Outcome) -> list[dict[str, A
     return statuses
 
 
-async def read_facts(client: ClusterClient, on_count: OnCount) -> Facts:
+async def read_facts(client: ClusterClient, on_count: OnCount) -> NetworkFacts:
     """Read the facts of every shard, in pages."""
-    facts = Facts()
+    facts = NetworkFacts()
 
     async def one(shard: int) -> None:
         first = 0
@@ -95,7 +95,7 @@ async def read_facts(client: ClusterClient, on_count: OnCount) -> Facts:
     return facts
 
 
-async def check_edges(client: ClusterClient, facts: Facts, outcome: Outcome, on_count: OnCount) -> None:
+async def check_edges(client: ClusterClient, facts: NetworkFacts, outcome: Outcome, on_count: OnCount) -> None:
     """Compare both sides of every follow edge: following(u) on u's shard, followers(v) on v's."""
     theirs: dict[int, list[int]] = {}
 
@@ -121,7 +121,7 @@ async def check_edges(client: ClusterClient, facts: Facts, outcome: Outcome, on_
                 if len(mirrored) != len(np.unique(mirrored)) else [])  # fmt: skip
 
 
-async def check_references(client: ClusterClient, facts: Facts, outcome: Outcome) -> None:
+async def check_references(client: ClusterClient, facts: NetworkFacts, outcome: Outcome) -> None:
     """See that whoever a shard refers to exists: of a deleted account nothing may be left. From level 1 on."""
     if client.level < FULL_FROM_LEVEL:
         return
@@ -193,7 +193,9 @@ async def read_home(read_page: ReadPage, account_id: int, length: int) -> list[i
     return served
 
 
-async def check_homes(read_page: ReadPage, facts: Facts, length: int, outcome: Outcome, on_count: OnCount) -> None:
+async def check_homes(
+    read_page: ReadPage, facts: NetworkFacts, length: int, outcome: Outcome, on_count: OnCount
+) -> None:
     """Compare the served home timeline of every account with its definition."""
     entries = 0
 
@@ -211,7 +213,7 @@ async def check_homes(read_page: ReadPage, facts: Facts, length: int, outcome: O
     outcome.figures["home_entries"] = entries
 
 
-def explain(facts: Facts, account_id: int, expected: list[int], served: list[int]) -> str:
+def explain(facts: NetworkFacts, account_id: int, expected: list[int], served: list[int]) -> str:
     """Say where two timelines part, and what could be the matter."""
     at = next((i for i, pair in enumerate(zip(expected, served, strict=False)) if pair[0] != pair[1]),
               min(len(expected), len(served)))  # fmt: skip
@@ -235,7 +237,7 @@ def explain(facts: Facts, account_id: int, expected: list[int], served: list[int
 # ---- against the input ------------------------------------------------------------------------------------------
 
 
-def check_input_edges(facts: Facts, edges: Edges, extra_ok: bool, outcome: Outcome) -> None:
+def check_input_edges(facts: NetworkFacts, edges: Edges, extra_ok: bool, outcome: Outcome) -> None:
     """Compare the follow edges with the file that was loaded."""
     given = _pairs(zip(edges.followers.tolist(), edges.followees.tolist(), strict=True))
     known = _pairs((u, v) for u, vs in facts.following.items() for v in vs)
@@ -247,7 +249,7 @@ def check_input_edges(facts: Facts, edges: Edges, extra_ok: bool, outcome: Outco
 
 
 async def check_input_tweets(
-    client: ClusterClient, facts: Facts, given: Counter[tuple[int, str]], extra_ok: bool, outcome: Outcome,
+    client: ClusterClient, facts: NetworkFacts, given: Counter[tuple[int, str]], extra_ok: bool, outcome: Outcome,
     on_count: OnCount,
 ) -> None:  # fmt: skip
     """Compare (author, text) of every tweet with the file that was loaded, over user timelines."""

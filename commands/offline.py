@@ -20,14 +20,14 @@ from rich.console import Console
 from actors.core.entries import unpack
 from actors.core.errors import NotFoundError
 from actors.core.ids import bucket_of_account
-from actors.core.timelines.home import Ask, Query, Wake
+from actors.core.timelines.home import Ask, HomeQuery, Wake
 from actors.core.verify import check, digest
 from actors.shard.storage import Storage, require_journal
 from cluster.router.files import load_state
 from commands.checking import Outcome, explain
 from commands.launch import ClusterInfo, serving_lock
 from commands.loading import OnCount, message_numbers
-from commands.oracle import Facts, fact_of
+from commands.oracle import NetworkFacts, fact_of
 from commands.progress import Bars
 from configs.settings import Settings, load_settings
 from persistence.private import open_folders
@@ -73,9 +73,9 @@ class StoppedCluster:
                         _, seq = self.replicas[dst].command(command)
                         source.command(["acked", dst, seq])
 
-    def facts(self) -> Facts:
+    def facts(self) -> NetworkFacts:
         """Read the plain facts out of every shard."""
-        facts = Facts()
+        facts = NetworkFacts()
         for replica in self.replicas:
             first, more = 0, True
             while more:
@@ -91,7 +91,7 @@ class StoppedCluster:
         """Return the ids of a home timeline, driven as the shard's shell drives it."""
         owner = int(self.replicas[0].state.owner[bucket_of_account(account_id)])
         replica = self.replicas[owner]
-        steps = replica.home_steps(Query(account_id, 0, 0, 0, length))
+        steps = replica.home_steps(HomeQuery(account_id, 0, 0, 0, length))
         answer: Any = None
         while True:
             try:

@@ -40,7 +40,7 @@ def fact_of(fields: Sequence[Any]) -> Fact:
 
 
 @dataclass(slots=True)
-class Facts:
+class NetworkFacts:
     """Everything that the definition needs. hidden: per account, whom it blocks or mutes, or who blocks it.
 
     Mutes needn't be told from blocks: at home they remove the same.

@@ -61,7 +61,7 @@ _ANSWERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Tweet:
+class SampleTweet:
     """A tweet of the sample. answers: index of the tweet that it replies to, -1 for none."""
 
     author: int
@@ -77,7 +77,7 @@ class Sample:
     display_names: list[str]
     bios: list[str]
     follows: list[tuple[int, int]]
-    tweets: list[Tweet]
+    tweets: list[SampleTweet]
     reposts: list[tuple[int, int]]
     likes: list[tuple[int, int]]
 
@@ -98,15 +98,15 @@ def make_sample() -> Sample:
         for other in rng.choices(range(count), popularity, k=2 * wanted)[:wanted]:
             if other != person:
                 follows[person, other] = None
-    tweets: list[Tweet] = []
+    tweets: list[SampleTweet] = []
     while len(tweets) < TWEET_COUNT:
         subject, tag = rng.choice(_SUBJECTS)
         text = f"{subject} {rng.choice(_ENDINGS)}" + (f" #{tag}" if rng.random() < 0.6 else "")
-        tweets.append(Tweet(rng.choices(range(count), popularity)[0], text))
+        tweets.append(SampleTweet(rng.choices(range(count), popularity)[0], text))
     for _ in range(REPLY_COUNT):
         to = rng.randrange(TWEET_COUNT)
         author = rng.choices(range(count), popularity)[0]
-        tweets.append(Tweet(author, f"@{_NAMES[tweets[to].author]} {rng.choice(_ANSWERS)}", to))
+        tweets.append(SampleTweet(author, f"@{_NAMES[tweets[to].author]} {rng.choice(_ANSWERS)}", to))
     everyone = range(count)
     reposts = {(rng.choice(everyone), rng.randrange(TWEET_COUNT)): None for _ in range(REPOST_COUNT)}
     likes = {(rng.choice(everyone), rng.randrange(TWEET_COUNT)): None for _ in range(LIKE_COUNT)}

@@ -16,7 +16,7 @@ import ray
 from ray.exceptions import RayError
 
 from actors.core.errors import RookeryError, from_wire
-from cluster.placement.shard_map import Replica, ShardMap
+from cluster.placement.shard_map import ReplicaPlace, ShardMap
 from commands.checking import Outcome
 
 DIFFERENCES = ("missing", "extra", "stale", "accounts_missing", "accounts_extra", "unlisted")
@@ -25,13 +25,13 @@ PATIENCE_S = 10.0  # that an index is given to get what is on its way
 REPAIR_PATIENCE_S = 600.0
 PAUSE_S = 0.5
 
-Ask = Callable[[Replica, bool], Any]
+Ask = Callable[[ReplicaPlace, bool], Any]
 
 
 def ask_by_actor(namespace: str) -> Ask:
     """Return the way to a replica's actor."""
 
-    async def ask(replica: Replica, repair: bool) -> dict[str, int]:
+    async def ask(replica: ReplicaPlace, repair: bool) -> dict[str, int]:
         actor = await asyncio.to_thread(ray.get_actor, replica.actor_name, namespace=namespace)
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             status, body = await actor.lane_call.remote("search_check", [repair])
@@ -59,7 +59,7 @@ async def check_search(shard_map: ShardMap, ask: Ask, repair: bool, outcome: Out
     outcome.figures["search_documents"] = indexed
 
 
-async def _settled(replica: Replica, ask: Ask, repair: bool) -> dict[str, int]:
+async def _settled(replica: ReplicaPlace, ask: Ask, repair: bool) -> dict[str, int]:
     """Return how far an index is from memory, once it has had time to come up."""
     deadline = time.monotonic() + (REPAIR_PATIENCE_S if repair else PATIENCE_S)
     while True:

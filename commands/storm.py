@@ -33,7 +33,7 @@ from actors.core.ids import bucket_of_account, bucket_of_tweet
 from cluster.client.cluster_client import ClusterClient
 from commands.checking import Outcome
 from commands.loading import OnCount
-from commands.oracle import REPOST, Fact, Facts
+from commands.oracle import REPOST, Fact, NetworkFacts
 
 CLIENT_COUNT = 48  # writes in flight: what three API workers have under load
 ATTEMPT_TIMEOUT_S = 5.0  # as the API's
@@ -61,7 +61,7 @@ class Acknowledged:
 class Storm:
     """One storm. facts: of the cluster before it; nobody else may write meanwhile."""
 
-    def __init__(self, client: ClusterClient, facts: Facts, seed: int) -> None:
+    def __init__(self, client: ClusterClient, facts: NetworkFacts, seed: int) -> None:
         self.client, self.facts, self.seed = client, facts, seed
         self.done = Acknowledged()
         self._rng = random.Random(seed)
@@ -168,7 +168,7 @@ class Storm:
                 problems.append(f"post {tweet_id} of {author}, sent again with its key, became {again}")
         return problems
 
-    def compare(self, after: Facts, outcome: Outcome) -> None:
+    def compare(self, after: NetworkFacts, outcome: Outcome) -> None:
         """Compare the facts after the storm with those before it and what was acknowledged."""
         done = self.done
         for (u, v), on in done.follows.items():
@@ -180,7 +180,7 @@ class Storm:
             outcome.add(f"{u} -> {v} changed, and nobody asked for it" for v in sorted(strange))
         self._compare_tweets(after, outcome)
 
-    def _compare_tweets(self, after: Facts, outcome: Outcome) -> None:
+    def _compare_tweets(self, after: NetworkFacts, outcome: Outcome) -> None:
         done, gone = self.done, self.done.deleted
         now = {f.tweet_id: f for fs in after.tweets_by.values() for f in fs}
         before: list[Fact] = [f for fs in self.facts.tweets_by.values() for f in fs]

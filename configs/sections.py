@@ -65,7 +65,7 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Auth(Section):
+class AuthSection(Section):
     """Who is calling."""
 
     mode: Literal["token", "open"] = Field(
@@ -80,7 +80,7 @@ class Auth(Section):
     argon2_parallelism: int = Field(1, ge=1, le=16, description="lanes of one password hash")
 
 
-class Limits(Section):
+class LimitsSection(Section):
     """Bounds on what callers may use. Every queue in the cluster has its bound here."""
 
     enabled: bool = Field(True, description="rate limits on or off; sizes and queues are bounded either way")
@@ -133,13 +133,13 @@ class Limits(Section):
     accounts_per_shard_max: int = Field(2_000_000, ge=1, le=ROW_COUNT_MAX, description="accounts of one shard")
 
 
-class Tweet(Section):
+class TweetSection(Section):
     """What may be posted."""
 
     max_chars: int = Field(280, ge=1, le=10_000, description="length of a status, in code points after NFC")
 
 
-class Timeline(Section):
+class TimelineSection(Section):
     """What a home timeline holds, and how it gets there."""
 
     length: int = Field(800, ge=1, le=16_384, description="entries that a home timeline keeps in memory (H)")
@@ -153,7 +153,7 @@ class Timeline(Section):
     counts_flush_ms: int = Field(250, ge=1, le=60_000, description="how long changed counts gather before they travel")
 
 
-class Storage(Section):
+class StorageSection(Section):
     """Where journals and checkpoints live."""
 
     backend: Literal["duckdb", "redis"] = Field("duckdb", description="duckdb: embedded files; redis: a shared server")
@@ -173,7 +173,7 @@ class Storage(Section):
     )
 
 
-class Durability(Section):
+class DurabilitySection(Section):
     """What "done" means."""
 
     ack: Literal["journal", "replica", "majority"] = Field(
@@ -181,7 +181,7 @@ class Durability(Section):
     )
 
 
-class Cluster(Section):
+class ClusterSection(Section):
     """Ray, and what runs on it."""
 
     # A bucket's shard is one byte in the shard map.
@@ -233,7 +233,7 @@ class Cluster(Section):
     dashboard_port: Port = Field(8265, description="port of the dashboard")
 
 
-class Search(Section):
+class SearchSection(Section):
     """Search, hashtag timelines, suggestions and trends."""
 
     enabled: bool = Field(True, description="a search engine beside each replica of a shard, on or off")
@@ -260,7 +260,7 @@ class Search(Section):
     trend_authors_min: int = Field(3, ge=1, le=1_000, description="distinct authors that make a trend")
 
 
-class Server(Section):
+class ServerSection(Section):
     """The HTTP port."""
 
     host: Host = Field(
@@ -293,7 +293,7 @@ class Server(Section):
     )
 
 
-class Lane(Section):
+class LaneSection(Section):
     """The request channel between API workers and shards."""
 
     host: Host = Field(
@@ -306,7 +306,7 @@ class Lane(Section):
     connections_max: int = Field(256, ge=1, le=65_536, description="API workers and tools connected to one shard")
 
 
-class Checkpoint(Section):
+class CheckpointSection(Section):
     """Folding journal segments into tables."""
 
     queue_batches_max: int = Field(
@@ -317,14 +317,14 @@ class Checkpoint(Section):
     )
 
 
-class Log(Section):
+class LogSection(Section):
     """Logs."""
 
     format: Literal["console", "json"] = Field("console", description="console: for people; json: one object a line")
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is written")
 
 
-class Metrics(Section):
+class MetricsSection(Section):
     """Metrics."""
 
     http: MetricsPlace = Field(

@@ -17,6 +17,8 @@ PACKAGES = ["actors", "actors/core", "api", "cluster", "commands", "configs", "p
 OUR_FOLDERS = ["actors", "api", "bench", "cluster", "commands", "configs", "persistence", "tests"]
 PRODUCT = [folder for folder in OUR_FOLDERS if folder not in ("bench", "tests")]
 FILE_LINES_MAX = 600
+CLASS_LINES_MAX = 300
+STILL_TOO_LARGE: dict[str, int] = {}
 
 # Modules that would let the core read a clock, draw lots, do I/O or know who runs it.
 CORE_MAY_NOT_IMPORT = {
@@ -107,6 +109,27 @@ def test_modules_import_each_other_in_no_circle(folders, for_type_checkers):
     while leaves := {name for name, imports in left.items() if not imports & left.keys()}:
         left = {name: imports for name, imports in left.items() if name not in leaves}
     assert not left, "\n".join(f"{name} -> {', '.join(sorted(i & left.keys()))}" for name, i in sorted(left.items()))
+
+
+def classes() -> Iterator[tuple[str, str, int]]:
+    """Yield (name, file, lines) of each class of the product."""
+    for path in (path for folder in PRODUCT for path in sorted((ROOT / folder).rglob("*.py"))):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and node.end_lineno is not None:
+                yield node.name, str(path.relative_to(ROOT)), node.end_lineno - node.lineno + 1
+
+
+def test_no_two_classes_have_one_name():
+    places: dict[str, list[str]] = {}
+    for name, path, _ in classes():
+        places.setdefault(name, []).append(path)
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
+
+
+def test_no_class_outgrows_its_readers():
+    """What is too large may shrink, and the number here with it; it may not grow."""
+    large = {name: lines for name, _, lines in classes() if lines > CLASS_LINES_MAX}
+    assert large == STILL_TOO_LARGE
 
 
 def test_every_file_of_code_starts_with_what_it_is_for():

@@ -29,7 +29,7 @@ from actors.core.moves.mover import Mover
 from actors.core.moves.moving import WHILE_FROZEN
 from actors.core.state import ShardState
 from actors.core.terms import Prepared
-from actors.core.timelines.home import Ask, HomeTimelines, Item, Query, Wake
+from actors.core.timelines.home import Ask, HomeQuery, HomeTimelines, Item, Wake
 from actors.core.visibility import is_question
 
 MOVES = mover.OPERATIONS
@@ -153,7 +153,7 @@ class Replica:
         except _MISFITS as error:
             raise MalformedError(f"arguments of {str(op)[:40]} don't fit: {str(error)[:200]}") from error
 
-    def query(self, args: list[Any]) -> Query:
+    def query(self, args: list[Any]) -> HomeQuery:
         """Check the arguments of a home timeline request: [account_id, max_id, since_id, min_id, count], maybe skip.
 
         A seventh, the hash of a token's secret, is checked before anything else. Raises UnauthorizedError.
@@ -163,7 +163,7 @@ class Replica:
             args = args[:6]
         if type(args) is not list or len(args) not in (5, 6):
             raise InvalidError(f"home takes 5 or 6 numbers, not {len(args) if type(args) is list else shown(args)}")
-        query = Query(*args)
+        query = HomeQuery(*args)
         account_id, count, top = query.account_id, query.count, ids.ID_MAX  # spelled out: a loop would cost 0.3 us
         if not (
             type(account_id) is type(query.max_id) is type(query.since_id) is type(query.min_id) is int
@@ -179,11 +179,11 @@ class Replica:
             self.touched.add(account_id)
         return query
 
-    def try_home(self, query: Query) -> list[Any] | None:
+    def try_home(self, query: HomeQuery) -> list[Any] | None:
         """Answer a home timeline from memory, or return None when `home_steps` is needed."""
         return self.home.try_page(query)
 
-    def home_steps(self, query: Query) -> Generator[Wake | Ask, Any, list[Item]]:
+    def home_steps(self, query: HomeQuery) -> Generator[Wake | Ask, Any, list[Item]]:
         """Produce a home timeline, yielding what is needed from elsewhere."""
         return self.home.steps(query)
 

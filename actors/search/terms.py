@@ -30,7 +30,7 @@ def terms_of(facts: TweetFacts) -> list[Any]:
     return [facts.tweet_id, facts.lang, len(facts.stems), list(counts), list(counts.values()), others]
 
 
-class Query(NamedTuple):
+class PostingsQuery(NamedTuple):
     """A query that memory answers. since_id, max_id: bounds, inclusive and exclusive, 0 for none."""
 
     words: tuple[str, ...]
@@ -41,7 +41,7 @@ class Query(NamedTuple):
     max_id: int
 
 
-def query_of(tree: list[Any]) -> Query | None:
+def query_of(tree: list[Any]) -> PostingsQuery | None:
     """Return what a tree asks for, None if it isn't memory's to answer."""
     nodes = tree[1:] if tree[0] == "and" else [tree]
     if len(nodes) > NODES_MAX:
@@ -68,4 +68,4 @@ def query_of(tree: list[Any]) -> Query | None:
             return None
     if not words and (no_words or not terms):
         return None
-    return Query(tuple(words), tuple(terms), tuple(no_words), tuple(no_terms), since_id, max_id)
+    return PostingsQuery(tuple(words), tuple(terms), tuple(no_words), tuple(no_terms), since_id, max_id)

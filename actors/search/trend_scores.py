@@ -218,7 +218,7 @@ class TermCounts(NamedTuple):
     usual: float  # mentions that a window of this length usually has
 
 
-class Trend(NamedTuple):
+class ScoredTerm(NamedTuple):
     """A term and its score."""
 
     score: float
@@ -237,14 +237,14 @@ def score_of(term: TermCounts, settings: ScoreSettings) -> float:
     return surprise * math.log2(1 + term.authors)
 
 
-def rank(terms: Iterable[TermCounts], settings: ScoreSettings, count_max: int) -> list[Trend]:
+def rank(terms: Iterable[TermCounts], settings: ScoreSettings, count_max: int) -> list[ScoredTerm]:
     """Return the trends among some terms, best first, at most count_max of each kind.
 
     Ties go to the more frequent term, then by kind (hashtag, phrase, link), then by text.
     """
-    scored = [Trend(score, term) for term in terms if (score := score_of(term, settings)) > 0.0]
+    scored = [ScoredTerm(score, term) for term in terms if (score := score_of(term, settings)) > 0.0]
     scored.sort(key=_order)
-    kept: list[Trend] = []
+    kept: list[ScoredTerm] = []
     left = dict.fromkeys(KINDS, count_max)
     for trend in _folded(scored, settings):
         kind = trend.term.kind
@@ -254,11 +254,11 @@ def rank(terms: Iterable[TermCounts], settings: ScoreSettings, count_max: int) -
     return kept
 
 
-def _order(trend: Trend) -> tuple[float, int, int, str]:
+def _order(trend: ScoredTerm) -> tuple[float, int, int, str]:
     return -trend.score, -trend.term.tweets, KINDS.index(trend.term.kind), trend.term.text
 
 
-def _folded(scored: list[Trend], settings: ScoreSettings) -> list[Trend]:
+def _folded(scored: list[ScoredTerm], settings: ScoreSettings) -> list[ScoredTerm]:
     """Return the trends without those that another one stands for; the order stays."""
     phrases = [trend for trend in scored if trend.term.kind == PHRASE][:FOLDED_COUNT_MAX]
     # A longer phrase is never as frequent as its parts, so it goes first whatever its score.
@@ -275,7 +275,7 @@ def _folded(scored: list[Trend], settings: ScoreSettings) -> list[Trend]:
     return _without_tags_words([trend for trend in scored if trend.term.kind != PHRASE or trend.term.text in stays])
 
 
-def _without_tags_words(scored: list[Trend]) -> list[Trend]:
+def _without_tags_words(scored: list[ScoredTerm]) -> list[ScoredTerm]:
     seen: set[str] = set()
     kept = []
     for trend in scored:

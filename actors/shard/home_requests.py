@@ -17,7 +17,7 @@ from ray.exceptions import RayError
 
 from actors.core.errors import MovedError, OverloadedError, RookeryError
 from actors.core.replica import home_reply
-from actors.core.timelines.home import Ask, Item, Query, Wake
+from actors.core.timelines.home import Ask, HomeQuery, Item, Wake
 from actors.metrics import ShardMetrics
 from actors.shard.commits import Commits
 from actors.shard.exchange import Exchange
@@ -41,7 +41,7 @@ class HomeRequests:
         self._under_way: set[asyncio.Task[None]] = set()
         commits.on_refused.append(self._refuse_wakers)
 
-    def start(self, request: Any, query: Query, ids_only: bool = False) -> None:
+    def start(self, request: Any, query: HomeQuery, ids_only: bool = False) -> None:
         """Set out to answer a request. Raises OverloadedError when too many are under way."""
         if len(self._under_way) >= SLOW_HOMES_MAX:
             raise OverloadedError(f"{SLOW_HOMES_MAX} timelines are being rebuilt on this shard", retry_after_s=1.0)
@@ -69,7 +69,7 @@ class HomeRequests:
             if not waker.done():
                 waker.set_exception(error)
 
-    async def _answer(self, request: Any, query: Query, ids_only: bool) -> None:
+    async def _answer(self, request: Any, query: HomeQuery, ids_only: bool) -> None:
         try:
             items = await self._items(query)
             request.reply([tweet_id for tweet_id, _ in items] if ids_only else home_reply(items))
@@ -79,7 +79,7 @@ class HomeRequests:
             reason = f"another shard did not answer ({type(error).__name__}); try again"
             request.fail(OverloadedError(reason, retry_after_s=1.0))
 
-    async def _items(self, query: Query) -> list[Item]:
+    async def _items(self, query: HomeQuery) -> list[Item]:
         """Drive `Replica.home_steps` to its end."""
         steps = self.replica.home_steps(query)
         answer: Any = None
@@ -108,7 +108,7 @@ class HomeRequests:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             await waker
 
-    async def _ask(self, need: Ask, query: Query) -> dict[int, Any]:
+    async def _ask(self, need: Ask, query: HomeQuery) -> dict[int, Any]:
         """Put a question to each shard; this one answers at once."""
         self.metrics.pulls += 1
         self._rewake(query)
@@ -120,7 +120,7 @@ class HomeRequests:
 
         return dict(await asyncio.gather(*(one(s, op, args) for s, (op, args) in need.questions.items())))
 
-    def _rewake(self, query: Query) -> None:
+    def _rewake(self, query: HomeQuery) -> None:
         """Rebuild the ring of a reader whose first page the arrivals window no longer holds."""
         if query.max_id or query.since_id or query.min_id or query.account_id in self.state.waking:
             return

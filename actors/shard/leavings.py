@@ -21,7 +21,7 @@ PAUSE_S_MIN: Final = 0.001
 WAIT_S: Final = 0.05  # while the shard is frozen, or another one isn't quick enough
 
 
-class Leavings:
+class LeavingPace:
     """See the module header. leads: whether this replica leads now."""
 
     def __init__(self, commits: Commits, leads: Callable[[], bool]) -> None:

@@ -44,7 +44,7 @@ from cluster.lane.client import LaneClient
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.protocol import LaneProtocolError
 from cluster.lane.server import LaneRequest
-from cluster.placement.shard_map import Replica, ShardMap
+from cluster.placement.shard_map import ReplicaPlace, ShardMap
 from persistence.errors import JournalCorruptError
 from persistence.snapshot_pieces import pack_piece
 
@@ -507,7 +507,7 @@ class _Link:
         finally:
             lane.close()
 
-    async def _dial(self, peer: Replica) -> LaneClient:
+    async def _dial(self, peer: ReplicaPlace) -> LaneClient:
         address = peer.address(self.replication.node_id)
         if address is None:
             raise ConnectionError(f"no lane leads to {peer.actor_name} from this node")

@@ -27,7 +27,7 @@ ROUND_COUNT_MAX = 2_000  # ids in one of them: so a page looks at some 7,000
 CANDIDATES_MAX = 2_000  # that an engine gives of the best, and of the newest as many
 
 
-class Page:
+class PageSearch:
     """A page of ids that the engine knows to sort, of which not all may be shown: asked for until it is full."""
 
     __slots__ = ("_rounds", "count", "highlight", "request", "requests", "rows", "tags", "tree", "until_s", "viewer")

@@ -36,7 +36,7 @@ from actors.core.postings.found import HIDDEN_FLAGS, Viewer, Weights
 from actors.core.postings.kernels import LANGUAGES_MAX, ranked
 from actors.core.postings.lists import LATE_MAX, Asked, Document, Lists, Postings, Steps
 from actors.search.documents import FOUND
-from actors.search.terms import Query, query_of
+from actors.search.terms import PostingsQuery, query_of
 from actors.shard.search_rows import SearchRows
 from actors.text import text
 from cluster.lane.protocol import LaneDisconnected
@@ -361,7 +361,7 @@ class TweetPostings:
         }  # fmt: skip
 
 
-def _finds_edit(lists: Postings, query: Query, max_id: int, since_id: int) -> Steps[bool]:
+def _finds_edit(lists: Postings, query: PostingsQuery, max_id: int, since_id: int) -> Steps[bool]:
     """Whether a tweet that was edited matches by what it says now, or may: it would take too long."""
     asked = None if lists.edits is None else lists_of(lists.edits, query)
     if asked is None or lists.edits is None:
@@ -375,7 +375,7 @@ def _least(first: int, second: int) -> int:
     return min(first, second) if first and second else first or second
 
 
-def lists_of(postings: Postings, query: Query) -> Asked | None:
+def lists_of(postings: Postings, query: PostingsQuery) -> Asked | None:
     """Return the lists of a query, None if nothing can match."""
     terms = [postings.row(term) for term in query.terms]
     if -1 in terms:

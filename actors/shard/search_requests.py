@@ -45,7 +45,7 @@ from actors.core.ids import ID_MAX
 from actors.core.limits import PAGE_COUNT_MAX, SHOWN_COUNT_MAX
 from actors.core.postings.found import Found, FoundTweets, Viewer, Weights, account_rows
 from actors.core.postings.lists import Steps
-from actors.shard.search_pages import SPARE_COUNT, Page, TopPage
+from actors.shard.search_pages import SPARE_COUNT, PageSearch, TopPage
 from actors.shard.search_postings import Matches
 from actors.shard.search_room import EngineRoom
 from actors.shard.searching import SearchEngine
@@ -57,7 +57,7 @@ from cluster.lane.protocol import LaneDisconnected, LaneTimeout
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups
     from actors.shard.commits import Commits
-    from configs.sections import Search
+    from configs.sections import SearchSection
 
 IN_FLIGHT_MAX = 256  # searches of one shard under way; an engine carries some 10,000 a second
 FIRST_OF_OLD_WORKERS = [0.0, 0]  # of API workers that are restarted after their shards: for a first page
@@ -73,7 +73,7 @@ Reply = Callable[[Any], None]
 T = TypeVar("T")
 
 
-class Asked:
+class SearchCall:
     """A lane request for a search. until_s: on the clock of `time.monotonic`; nobody waits for an answer later."""
 
     __slots__ = ("_request", "until_s")
@@ -95,7 +95,7 @@ class Asked:
         return bool(self._request.is_abandoned)
 
 
-def make_search(settings: Search, commits: Commits, lookups: Lookups, folder: Path) -> SearchRequests:
+def make_search(settings: SearchSection, commits: Commits, lookups: Lookups, folder: Path) -> SearchRequests:
     """Return what answers a replica's searches. folder: of its index."""
     found, engine = FoundTweets(lookups), None
     weights = Weights(settings.half_life_hours * 3_600_000.0, settings.freshness_floor, settings.closeness_bonus)
@@ -155,17 +155,17 @@ class SearchRequests:
             raise NotFoundError("search is switched off on this cluster (search.enabled)")
         if self.in_flight + len(self.turns) >= IN_FLIGHT_MAX:
             raise OverloadedError(f"{IN_FLIGHT_MAX} searches are under way on this shard", retry_after_s=0.5)
-        asked = Asked(request, time.monotonic() + self.timeout_s)
+        asked = SearchCall(request, time.monotonic() + self.timeout_s)
         self.turns.put(partial(self._guarded, asked, op, partial(self._begin, asked, op, args)))
 
-    def _begin(self, request: Asked, op: str, args: list[Any]) -> None:
+    def _begin(self, request: SearchCall, op: str, args: list[Any]) -> None:
         self._left_s(request)
         try:
             self._operations[op](request, *args)
         except TypeError as error:
             raise MalformedError(f"arguments of {op} don't fit: {str(error)[:200]}") from error
 
-    def _left_s(self, request: Asked) -> float:
+    def _left_s(self, request: SearchCall) -> float:
         """Return how long somebody waits yet. Raises OverloadedError when nobody does."""
         left_s = request.until_s - time.monotonic()
         if left_s <= 0 or request.is_abandoned:
@@ -203,7 +203,7 @@ class SearchRequests:
         viewer = _viewer(reader)
         if order == "latest":
             max_id, min_id = (an_id_or_zero(value, "cursor") for value in _pair(cursor))
-            page = Page(self, request, tree, viewer, count, bool(highlight))
+            page = PageSearch(self, request, tree, viewer, count, bool(highlight))
             if min_id:
                 page.ask_after(max_id, min_id)
             else:
@@ -229,7 +229,7 @@ class SearchRequests:
             _texts(tags, "hashtags")
         viewer = _viewer(reader)
         whole(count, 1, PAGE_COUNT_MAX, "count")
-        page = Page(self, request, None, viewer, count, False)
+        page = PageSearch(self, request, None, viewer, count, False)
         page.tags = [any_of, all_of, none_of]
         if an_id_or_zero(min_id, "min_id"):
             page.ask_after(an_id_or_zero(max_id, "max_id"), min_id)
@@ -300,7 +300,9 @@ class SearchRequests:
 
     # ---- posting lists ----------------------------------------------------------------------------------------
 
-    def newest(self, page: Page, max_id: int, min_id: int, count: int, then: Callable[[Matches | None], None]) -> None:
+    def newest(
+        self, page: PageSearch, max_id: int, min_id: int, count: int, then: Callable[[Matches | None], None]
+    ) -> None:
         """Ask posting lists, and go on with what they have; None: that is for the engine to answer."""
         assert self.engine is not None
 
@@ -310,7 +312,7 @@ class SearchRequests:
 
         self.in_turns(page, "latest", self.engine.postings.newest(page.tree, max_id, min_id, count), take)
 
-    def in_turns(self, page: Page | TopPage, op: str, steps: Steps[T], then: Callable[[T], None]) -> None:
+    def in_turns(self, page: PageSearch | TopPage, op: str, steps: Steps[T], then: Callable[[T], None]) -> None:
         """Carry out the next step of a search, and each of the others in a turn; then go on with what it returns.
 
         Raises OverloadedError once nobody waits for it any more.

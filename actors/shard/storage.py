@@ -94,11 +94,11 @@ class Storage:
             self.close()
             raise
 
-    def open_incoming(self) -> Incoming:
+    def open_incoming(self) -> SnapshotFile:
         """Begin to take a snapshot from the leader."""
-        return Incoming(self.directory / "snapshot.incoming")
+        return SnapshotFile(self.directory / "snapshot.incoming")
 
-    def install(self, incoming: Incoming, term: int, position: int) -> None:
+    def install(self, incoming: SnapshotFile, term: int, position: int) -> None:
         """Replace journal and checkpoint by a snapshot of the leader of a term; the process must end afterwards.
 
         A crash on the way leaves an older state of this replica, or the new one with an empty journal, and in its file
@@ -149,7 +149,7 @@ def open_storage(settings: Settings, shard: int, index: int) -> Storage:
         return Storage(settings, shard, index)
 
 
-class Incoming:
+class SnapshotFile:
     """Pieces of a snapshot on their way in, in a file: length, piece, length, piece."""
 
     def __init__(self, path: Path) -> None:

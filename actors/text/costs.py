@@ -1,7 +1,7 @@
 """What a query may have of each kind of term, and what it costs an engine.
 
 Rules of this file
-- Pure. `query.py` counts with `TermCounts` while it reads a query or checks a tree: API workers and shards refuse the
+- Pure. `query.py` counts with `TermBudget` while it reads a query or checks a tree: API workers and shards refuse the
   same queries, with the same words.
 - A cost is in units of one word. It is for admission and rates: right to a factor of two or so, whatever the words are.
 
@@ -33,7 +33,7 @@ SUGGEST_UNITS: Final = 5
 TAG_UNITS: Final = 1
 
 
-class TermCounts:
+class TermBudget:
     """Counts the terms of one query."""
 
     def __init__(self) -> None:

@@ -35,7 +35,7 @@ from typing import Any, Final, NoReturn
 
 from actors.core.errors import InvalidError, MalformedError
 from actors.core.ids import ID_MAX
-from actors.text.costs import TERMS_MAX, TermCounts
+from actors.text.costs import TERMS_MAX, TermBudget
 from actors.text.text import NAME_CHARS_MAX, TAG_CHARS_MAX, is_pair, is_word, join_words, leading_tags, tokens, words
 
 QUERY_CHARS_MAX: Final = 500  # of one query; Twitter takes 512, Mastodon less
@@ -144,7 +144,7 @@ class _Parser:
         self._items = list(_items(text))
         self._at = 0
         self._depth = 0
-        self._counts = TermCounts()
+        self._counts = TermBudget()
 
     def parse(self) -> Node:
         tree = self._either()
@@ -566,7 +566,7 @@ def check_tree(tree: Any, resolved: bool = True) -> None:
         raise QueryError("a tree must have something that finds, not only what to leave out")
 
 
-class _Counts(TermCounts):
+class _Counts(TermBudget):
     nodes = 0  # of a tree so far
 
 

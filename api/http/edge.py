@@ -48,7 +48,7 @@ def is_held_after(status: int) -> bool:
     return (400 <= status < 500 and status != CLIENT_GONE_STATUS) or status == 503
 
 
-class Answer:
+class EdgeAnswer:
     """Notes what is sent, and adds the request id, how far the journals were after a write, and that no cache may keep
     it if a token had a part in it."""
 
@@ -95,7 +95,7 @@ class Edge:
         services = self._services
         request_id = services.requests.id_of(scope["headers"])
         scope.setdefault("state", {})["request_id"] = request_id
-        answer = Answer(scope, send, request_id.encode())
+        answer = EdgeAnswer(scope, send, request_id.encode())
         method = scope["method"]
         inner = {**scope, "method": "GET"} if method == "HEAD" else scope
         gate = services.gate_of(method, scope["path"])
@@ -123,7 +123,7 @@ class Edge:
                 scope["state"][HOLD](hold_cost)
             services.requests.note(method, self._route_of(inner), answer.status, seconds, request_id)
 
-    async def _serve(self, scope: Scope, receive: Receive, answer: Answer, gate: Gate) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, answer: EdgeAnswer, gate: Gate) -> None:
         services = self._services
         path, method = scope["path"], scope["method"]
         if gate is not services.probe_gate:

@@ -25,7 +25,7 @@ START_PATIENCE_S: Final = 60.0  # that a worker waits for search and trends: ope
 _QUIET_STATES = frozenset(("off", "ready"))
 
 
-class Readiness:
+class ReadinessJudge:
     """What one worker has seen."""
 
     def __init__(self, began_s: float) -> None:

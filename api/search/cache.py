@@ -35,7 +35,7 @@ KEEP_AGAIN_S = 0.05  # after all was forgotten: other shards and followers hear 
 T = TypeVar("T")
 
 
-class Shards(NamedTuple):
+class ShardsHeard(NamedTuple):
     """How many shards answered, of how many."""
 
     answered: int
@@ -52,7 +52,7 @@ class Shards(NamedTuple):
         return b'"partial":%s,"shards":{"answered":%d,"of":%d}' % (partial, self.answered, self.of)
 
 
-class Answer(NamedTuple):
+class SearchAnswer(NamedTuple):
     """A finished answer. newest_id, oldest_id: of a page of `latest`, for links; corrected: the query that these are to
     repeat, if not the one that was asked.
 
@@ -63,7 +63,7 @@ class Answer(NamedTuple):
     body: bytes
     newest_id: int
     oldest_id: int
-    shards: Shards
+    shards: ShardsHeard
     is_full: bool = True
     corrected: str | None = None
 
@@ -83,7 +83,7 @@ class _Kept:
 
     def __init__(self, done: Told, until_s: float, to_be_kept: bool) -> None:
         self.waiting: list[Told] | None = [done]
-        self.answer: Answer | None = None
+        self.answer: SearchAnswer | None = None
         self.until_s, self.to_be_kept = until_s, to_be_kept
 
     @property
@@ -127,11 +127,11 @@ class SearchCache:
         except Exception as error:  # noqa: BLE001 - who waits must hear of it, and the next is to try anew
             settle(None, error)
 
-    async def get(self, key: Any, make: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
+    async def get(self, key: Any, make: Callable[[], Coroutine[Any, Any, SearchAnswer]]) -> SearchAnswer:
         """Return what is kept, or make it: in a task of its own, which goes on if whoever asked first is gone."""
         if not self._keep_s:
             return await make()
-        answer: Answer = await answer_of(partial(self.ask, key, lambda done: self._make(make, done)))
+        answer: SearchAnswer = await answer_of(partial(self.ask, key, lambda done: self._make(make, done)))
         return answer
 
     def clear(self) -> None:
@@ -147,12 +147,12 @@ class SearchCache:
         assert self._bytes <= CACHE_BYTES_MAX
         assert all((kept.waiting is None) == (kept.answer is not None) for kept in self._kept.values())
 
-    def _make(self, make: Callable[[], Coroutine[Any, Any, Answer]], done: Told) -> None:
+    def _make(self, make: Callable[[], Coroutine[Any, Any, SearchAnswer]], done: Told) -> None:
         task = asyncio.get_running_loop().create_task(tell(make(), done))
         self._making.add(task)
         task.add_done_callback(self._making.discard)
 
-    def _settle(self, key: Any, kept: _Kept, answer: Answer | None, error: Exception | None) -> None:
+    def _settle(self, key: Any, kept: _Kept, answer: SearchAnswer | None, error: Exception | None) -> None:
         """Count an answer that has come, or forget one that won't; tell all who wait."""
         waiting, kept.waiting = kept.waiting, None
         if waiting is None:

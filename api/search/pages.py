@@ -19,7 +19,7 @@ import orjson
 
 from actors.core.ids import ID_MAX
 from actors.core.limits import RANKED_COUNT_MAX
-from api.search.cache import Answer, Shards
+from api.search.cache import SearchAnswer, ShardsHeard
 from api.search.cursor import cursor_of_top, pack_ids
 
 TOO_FEW_COUNT = 3  # found tweets below which a typo is suspected
@@ -52,7 +52,7 @@ class Found(NamedTuple):
     rows: list[Row]
     cursor: str | None  # of the next page
     spans: dict[str, Any]  # highlights by tweet id
-    shards: Shards
+    shards: ShardsHeard
 
 
 class Gathering:
@@ -122,7 +122,7 @@ class Gathering:
             cursor = asked.shown + pack_ids(self._first[shard])
         return [tree, asked.order, count, cursor, asked.at_ms, reader, asked.highlights]
 
-    def found(self, shards: Shards) -> Found:
+    def found(self, shards: ShardsHeard) -> Found:
         """Return the page."""
         asked, rows = self._asked, self._sorted()
         cursor = None
@@ -176,7 +176,7 @@ def is_suspect(asked: Question, found: Found) -> bool:
     )
 
 
-def suggested_accounts(answers: list[Any], shards: Shards) -> list[Row]:
+def suggested_accounts(answers: list[Any], shards: ShardsHeard) -> list[Row]:
     """Return the accounts to suggest, in no order: those whose names begin so, on whatever shard; if none does, and all
     shards have said so, those that resemble it.
 
@@ -186,7 +186,7 @@ def suggested_accounts(answers: list[Any], shards: Shards) -> list[Row]:
     return begin if begin or shards.is_partial else [row for accounts, *_ in answers for row in accounts]
 
 
-def answer_with(asked: Question, found: Found, corrected: str | None = None) -> Answer:
+def answer_with(asked: Question, found: Found, corrected: str | None = None) -> SearchAnswer:
     """Return the answer to a search. corrected: the query that it is of, if not of the one that was asked."""
     rows, cursor, spans, shards = found
     tail = b'],"next_cursor":%b,"corrected":%b,%b%b}' % (
@@ -197,7 +197,7 @@ def answer_with(asked: Question, found: Found, corrected: str | None = None) -> 
     )
     body = b'{"tweets":[' + b",".join([row[2] for row in rows]) + tail
     newest_id, oldest_id = (rows[0][1], rows[-1][1]) if rows and asked.order == "latest" else (0, 0)
-    return Answer(body, newest_id, oldest_id, shards, len(rows) >= asked.count_max, corrected)
+    return SearchAnswer(body, newest_id, oldest_id, shards, len(rows) >= asked.count_max, corrected)
 
 
 def bounds(since_id: int, min_id: int) -> tuple[int, int]:

@@ -25,7 +25,7 @@ from api.links import kept_in_links, kept_with, page_links
 from api.native.hot import JSON, ThinRead, parse_sender
 from api.native.viewer_flags import for_viewer
 from api.params import Page, parse_count, parse_flag, parse_id, parse_page, parse_query, shown
-from api.search.cache import Answer
+from api.search.cache import SearchAnswer
 from api.search.cursor import parse_cursor_of_top
 from api.search.pages import Question
 from api.services import Services
@@ -147,7 +147,7 @@ async def reader_of(services: Services, query: dict[str, str], headers: Iterable
     return reader_id
 
 
-def search_headers(answer: Answer, base: str, kept: str) -> Headers:
+def search_headers(answer: SearchAnswer, base: str, kept: str) -> Headers:
     """Return the headers of what was found. base: the address without its query; kept: see `kept_in_links`."""
     headers: Headers = [JSON, (b"content-length", b"%d" % len(answer.body)), PRIVATE]
     if answer.newest_id:

@@ -36,7 +36,7 @@ from actors.text.corrections import choose
 from actors.text.query import corrected_text, names_of, replace_words, resolve, words_of
 from actors.turns import Turns
 from api.ports import Cluster
-from api.search.cache import Answer, SearchCache, Shards, Told, answer_of, tell
+from api.search.cache import SearchAnswer, SearchCache, ShardsHeard, Told, answer_of, tell
 from api.search.pages import (
     Found,
     Gathering,
@@ -84,17 +84,17 @@ class Search:
 
     # ---- tweets -----------------------------------------------------------------------------------------------
 
-    async def tweets(self, asked: Question, tree: list[Any]) -> Answer:
+    async def tweets(self, asked: Question, tree: list[Any]) -> SearchAnswer:
         """Search tweets. tree: of asked.text. Raises RookeryError; OverloadedError if no shard answers."""
         return await self.cache.get(asked, lambda: self._tweets(asked, tree))
 
-    async def _tweets(self, asked: Question, tree: list[Any]) -> Answer:
+    async def _tweets(self, asked: Question, tree: list[Any]) -> SearchAnswer:
         names = names_of(tree)
         if names:
             found = await resolve_names(self._cluster, sorted(names), self._timeout_s)
             tree = resolve(tree, {name: found.get(name.lower()) for name in names})
         reader = await self._reader(asked.reader)
-        answer: Answer = await answer_of(lambda done: TweetSearch(self, asked, tree, done).ask(reader))
+        answer: SearchAnswer = await answer_of(lambda done: TweetSearch(self, asked, tree, done).ask(reader))
         return answer
 
     def ask_tweets(self, asked: Question, tree: list[Any], done: Told) -> None:
@@ -126,7 +126,7 @@ class Search:
         self._correcting.add(task)
         task.add_done_callback(self._correcting.discard)
 
-    async def _corrected(self, asked: Question, tree: list[Any], found: Found, reader: list[Any]) -> Answer:
+    async def _corrected(self, asked: Question, tree: list[Any], found: Found, reader: list[Any]) -> SearchAnswer:
         replaced = await self._corrections(tree)
         again = await self._find_corrected(asked, replace_words(tree, replaced), reader) if replaced else None
         if again is not None and len(again.rows) > len(found.rows):
@@ -159,11 +159,11 @@ class Search:
 
     async def tagged(
         self, tags: list[list[str]], max_id: int, since_id: int, min_id: int, count: int, reader_id: int
-    ) -> Answer:
+    ) -> SearchAnswer:
         """Return a page of tweets with any, all and none of some hashtags: a JSON array."""
         min_id, since_id = bounds(since_id, min_id)
 
-        async def make() -> Answer:
+        async def make() -> SearchAnswer:
             reader = await self._reader(reader_id)
             answers, shards = await self._ask_all("tagged", [*tags, max_id, min_id, count, reader])
             rows = sorted((row for rows, _, _ in answers for row in rows), key=by_id, reverse=True)
@@ -173,27 +173,27 @@ class Search:
             body = b"[" + b",".join([row[2] for row in rows]) + b"]"
             newest, oldest = (rows[0][1], rows[-1][1]) if rows else (edge, edge)
             oldest = oldest if min_id or not edge else min(oldest, edge)
-            return Answer(body, newest, oldest, shards, len(rows) >= count)
+            return SearchAnswer(body, newest, oldest, shards, len(rows) >= count)
 
         key = ("tags", *(tuple(group) for group in tags), max_id, since_id, min_id, count, reader_id)
         return await self.cache.get(key, make)
 
-    async def accounts(self, query: str, words: list[str], count: int, reader_id: int) -> Answer:
+    async def accounts(self, query: str, words: list[str], count: int, reader_id: int) -> SearchAnswer:
         """Search accounts: `{"users": [...], ...}`, the best first."""
 
-        async def make() -> Answer:
+        async def make() -> SearchAnswer:
             reader = await self._reader(reader_id)
             answers, shards = await self._ask_all("search_accounts", [words, count, reader])
             rows = sorted((row for answer in answers for row in answer), key=by_score, reverse=True)[:count]
             cards = b",".join([row[2] for row in rows])
-            return Answer(b'{"users":[%s],%s}' % (cards, shards.members()), 0, 0, shards)
+            return SearchAnswer(b'{"users":[%s],%s}' % (cards, shards.members()), 0, 0, shards)
 
         return await self.cache.get(("accounts", query, count, reader_id), make)
 
-    async def suggest(self, query: str, count: int, reader_id: int) -> Answer:
+    async def suggest(self, query: str, count: int, reader_id: int) -> SearchAnswer:
         """Complete what somebody types: `{"accounts": [...], "hashtags": [{"name", "tweets"}], ...}`."""
 
-        async def make() -> Answer:
+        async def make() -> SearchAnswer:
             reader = await self._reader(reader_id)
             answers, shards = await self._ask_all("suggest", [query, count, reader])
             rows = sorted(suggested_accounts(answers, shards), key=by_score, reverse=True)[:count]
@@ -205,15 +205,15 @@ class Search:
             tags = orjson.dumps([{"name": tag, "tweets": found} for tag, found in best])
             cards = b",".join([row[2] for row in rows])
             body = b'{"accounts":[%s],"hashtags":%s,%s}' % (cards, tags, shards.members())
-            return Answer(body, 0, 0, shards)
+            return SearchAnswer(body, 0, 0, shards)
 
         return await self.cache.get(("suggest", query, count, reader_id), make)
 
     async def trends(self, window: str, lang: str | None, kind: str | None, count: int) -> bytes:
         """Return the JSON of what rises. Raises OverloadedError."""
 
-        async def make() -> Answer:
-            return Answer(await self._cluster.trends(window, lang, kind, count), 0, 0, Shards(1, 1))
+        async def make() -> SearchAnswer:
+            return SearchAnswer(await self._cluster.trends(window, lang, kind, count), 0, 0, ShardsHeard(1, 1))
 
         return (await self.cache.get(("trends", window, lang, kind, count), make)).body
 
@@ -226,12 +226,12 @@ class Search:
         bucket = bucket_of_account(account_id)
         return [account_id, *await self._cluster.call(bucket, "reader", [account_id], self._timeout_s)]
 
-    async def _ask_all(self, op: str, args: list[Any]) -> tuple[list[Any], Shards]:
+    async def _ask_all(self, op: str, args: list[Any]) -> tuple[list[Any], ShardsHeard]:
         """Ask every shard; returns the answers that came in time.
 
         Raises OverloadedError if none came, and what a shard refuses the question itself with.
         """
-        outcome: tuple[list[Any], Shards] = await answer_of(partial(self.ask_all, op, args))
+        outcome: tuple[list[Any], ShardsHeard] = await answer_of(partial(self.ask_all, op, args))
         return outcome
 
     def ask_all(self, op: str, args: list[Any], done: Told) -> None:
@@ -247,7 +247,7 @@ class Search:
                 done(None, failure)
             else:
                 answers = [result for result in results if not isinstance(result, Exception)]
-                done((answers, Shards(len(answers), len(results))), None)
+                done((answers, ShardsHeard(len(answers), len(results))), None)
 
         self.ask_each(op, [(shard, args) for shard in range(self.shard_count)], end)
 
@@ -348,7 +348,7 @@ class TweetSearch:
         try:
             self._search.judge(results)
             answered = self._gather(enumerate(results))
-            self._shards = Shards(answered, len(results))
+            self._shards = ShardsHeard(answered, len(results))
             ends = self._gathering.open_ends()
             if ends:
                 self.context.run(self._ask_on, ends)
@@ -373,7 +373,7 @@ class TweetSearch:
                 self._search.partial_count += not self._shards.is_partial  # else this search is counted already
             answered, of = self._shards
             failed = len(results) - self._gather(zip(shards, results, strict=True))
-            self._shards = Shards(answered - failed, of)
+            self._shards = ShardsHeard(answered - failed, of)
         except Exception as failure:  # noqa: BLE001 - as in _take
             self._tell(None, failure)
             return

@@ -42,7 +42,7 @@ from bench.rookery import (
 from bench.scenarios import Options, Progress, counting
 from commands.checking import Outcome, check_homes, lane_page, read_facts
 from commands.loading import BulkLoader, Post, post_batches
-from commands.oracle import Facts
+from commands.oracle import NetworkFacts
 
 ACCOUNTS, ACCOUNTS_QUICK = 100_000, 1_000
 AUTHORS, AUTHORS_QUICK = 2_000, 40
@@ -208,7 +208,7 @@ async def check_definition(loader: BulkLoader) -> int:
     """Compare home timelines of random accounts with their definition; returns how many. Raises BenchError."""
     facts = await read_facts(loader.client, lambda _: None)
     chosen = random.Random(7).sample(sorted(facts.following), min(CHECKED, len(facts.following)))
-    sample = Facts({account: facts.following[account] for account in chosen}, facts.tweets_by, facts.hidden)
+    sample = NetworkFacts({account: facts.following[account] for account in chosen}, facts.tweets_by, facts.hidden)
     outcome = Outcome()
     await check_homes(lane_page(loader.client), sample, LENGTH, outcome, lambda _: None)
     if outcome.problem_count:

@@ -47,11 +47,11 @@ from cluster.client.positions import SeenPositions, WritePositions
 from cluster.client.read_routing import ReadFigures, Unanswered
 from cluster.client.replica_group import FOLLOWER_READS, TRACKED_WRITES, ReplicaGroup, Request
 from cluster.client.replica_lanes import UNREACHABLE, ReplicaLanes
-from cluster.client.shard_places import LATE_SHARE, PROBE_PATIENCE_S, Bound, Places, ShardPlaces, UnreachableError
+from cluster.client.shard_places import LATE_SHARE, PROBE_PATIENCE_S, Places, PlacesBound, ShardPlaces, UnreachableError
 from cluster.lane.client import Done, LaneClient, PushCallback
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.protocol import LaneDisconnected
-from cluster.placement.shard_map import Replica, ShardMap
+from cluster.placement.shard_map import ReplicaPlace, ShardMap
 
 logger = logging.getLogger("rookery.client")
 
@@ -95,7 +95,7 @@ class ClusterClient:
         self._follower_reads = follower_reads
         self._maps = MapCache(fetch_map, self._take_map)
         self._replica_lanes = ReplicaLanes(keys, local_node_id, self._take_push, self._find, self._take_lane)
-        self._replicas: dict[tuple[int, int], Replica] = {}  # the map's, by shard and index
+        self._replicas: dict[tuple[int, int], ReplicaPlace] = {}  # the map's, by shard and index
         self._buckets = bytes(BUCKET_COUNT)
         self._lanes: list[LaneClient | None] = [None]  # by shard; None also where a shard has several replicas
         self._groups: list[ReplicaGroup | None] = [None]  # by shard; None where it has one replica
@@ -155,7 +155,7 @@ class ClusterClient:
         stalled_count = sum(group.reads.stalled_count for group in self._groups if group is not None)
         return {**asdict(self._figures), "stalled_lanes": stalled_count, **self._places.figures()}
 
-    def share_places(self, reads: Bound, writes: Bound) -> None:
+    def share_places(self, reads: PlacesBound, writes: PlacesBound) -> None:
         """Have so many requests under way at most, of which those to one shard hold half; see shard_places.py."""
         self._places.share(reads, writes)
 
@@ -446,7 +446,7 @@ class ClusterClient:
 
     # -- news of the map, and of lanes -----------------------------------------------------------------------------
 
-    def _find(self, shard: int, index: int) -> Replica | None:
+    def _find(self, shard: int, index: int) -> ReplicaPlace | None:
         return self._replicas.get((shard, index))
 
     def _take_push(self, topic: str, value: Any) -> None:
@@ -460,7 +460,7 @@ class ClusterClient:
         """Bring lanes and groups in line with a newer map; end what waits for a primary that is none any more."""
         self._replicas = {(replica.shard, replica.index): replica for replica in new.replicas}
         self._replica_lanes.keep()
-        by_shard: list[list[Replica]] = [[] for _ in range(new.shard_count)]
+        by_shard: list[list[ReplicaPlace]] = [[] for _ in range(new.shard_count)]
         for replica in new.replicas:
             by_shard[replica.shard].append(replica)
         old_groups, self._groups, self._lanes = self._groups, [], []
@@ -484,7 +484,7 @@ class ClusterClient:
             self._positions.forget(b for b in range(BUCKET_COUNT) if old.buckets[b] != new.buckets[b])
         self._buckets = new.buckets
 
-    def _take_lane(self, replica: Replica, lane: LaneClient) -> None:
+    def _take_lane(self, replica: ReplicaPlace, lane: LaneClient) -> None:
         if self._on_push is not None:
             self._on_push(OPENED, replica.shard)
         if replica.shard >= len(self._groups):  # the shard was given up meanwhile

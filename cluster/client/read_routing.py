@@ -38,7 +38,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from actors.core.errors import MovedError, OverloadedError, RookeryError
-from cluster.client.replica_load import LATENCY_FIRST_S, HedgeBudget, Lane, Latencies, ReplicaLoad, choose
+from cluster.client.replica_load import LATENCY_FIRST_S, HedgeBudget, Latencies, ReplicaLane, ReplicaLoad, choose
 from cluster.lane.client import Done
 from cluster.lane.protocol import LaneDisconnected, LaneTimeout
 
@@ -92,9 +92,9 @@ class ShardReads:
         self.primary: ReplicaLoad | None = None
         self.latencies = Latencies()
         self.budget = HedgeBudget()
-        self._hedgeable: deque[tuple[Read, float]] = deque()  # with the time since when each waits
-        self._fresh: deque[tuple[Read, float]] = deque()
-        self._late: deque[tuple[Read, float]] = deque()
+        self._hedgeable: deque[tuple[RoutedRead, float]] = deque()  # with the time since when each waits
+        self._fresh: deque[tuple[RoutedRead, float]] = deque()
+        self._late: deque[tuple[RoutedRead, float]] = deque()
         self._timer: Any = None
         self._primary_lost_at: float | None = None
 
@@ -111,7 +111,7 @@ class ShardReads:
         if primary_load is not self.primary:
             self.primary, self._primary_lost_at = primary_load, None
 
-    def connect(self, index: int, lane: Lane) -> None:
+    def connect(self, index: int, lane: ReplicaLane) -> None:
         """Take a replica's lane, unless it is known; it is taken to be as fast as the fastest until it has answered.
 
         Nothing happens if the map has lost that replica meanwhile.
@@ -149,7 +149,7 @@ class ShardReads:
         the primary's refusal, LaneTimeout, an in-sync follower's refusal if the deadline has passed, or Unanswered.
         Raises at once, and never calls done: Unanswered when nobody can be asked, and what LaneClient.send raises.
         """
-        Read(self, op, args, deadline, done, min_position, fresh).start()
+        RoutedRead(self, op, args, deadline, done, min_position, fresh).start()
 
     def patience_is_over(self, now: float) -> bool:
         """Whether the primary has been out of reach for FRESH_PATIENCE_S, so that followers may answer fresh reads."""
@@ -162,7 +162,7 @@ class ShardReads:
 
     # -- the queues and their timer --------------------------------------------------------------------------------
 
-    def queue(self, read: Read, now: float) -> None:
+    def queue(self, read: RoutedRead, now: float) -> None:
         """Have a read looked at again when it has waited long enough."""
         (self._fresh if read.fresh else self._hedgeable).append((read, now))
         if self._timer is None:
@@ -176,7 +176,7 @@ class ShardReads:
         for queue, _ in self._queues():
             queue.clear()
 
-    def _queues(self) -> tuple[tuple[deque[tuple[Read, float]], float], ...]:
+    def _queues(self) -> tuple[tuple[deque[tuple[RoutedRead, float]], float], ...]:
         delay_s = self.latencies.hedge_delay_s
         return (self._hedgeable, delay_s), (self._fresh, FRESH_PATIENCE_S), (self._late, LATE_POLL_S)
 
@@ -198,7 +198,7 @@ class ShardReads:
         if self._timer is None:
             self._arm()
 
-    def _hedge(self, read: Read, now: float) -> None:
+    def _hedge(self, read: RoutedRead, now: float) -> None:
         """Ask another replica as well, if there is one and the budget allows it."""
         read.fresh = False  # it has been patient enough
         other = read.another(now)
@@ -220,7 +220,7 @@ class ShardReads:
         assert self._timer is not None or not waiting, "a read waits in a queue that nobody looks at"
 
 
-class Read:
+class RoutedRead:
     """One read and its attempts."""
 
     __slots__ = (

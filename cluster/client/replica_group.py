@@ -26,7 +26,7 @@ from cluster.client.read_routing import ENGINE_READS, FRESH_PATIENCE_S, ReadFigu
 from cluster.client.replica_lanes import ReplicaLanes
 from cluster.lane.client import Done, LaneClient, settle
 from cluster.lane.protocol import LaneDisconnected
-from cluster.placement.shard_map import Replica, ShardMap
+from cluster.placement.shard_map import ReplicaPlace, ShardMap
 
 READ_TIME_SHARE = 0.95  # of a read's time, for asking: what a follower has refused must reach the caller in time
 
@@ -66,13 +66,13 @@ class ReplicaGroup:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._lanes, self._positions, self._follower_reads = lanes, positions, follower_reads
-        self._replicas: list[Replica] = []
+        self._replicas: list[ReplicaPlace] = []
         self._buckets: list[int] = []
-        self.primary: Replica
+        self.primary: ReplicaPlace
         self.reads = ShardReads(self._loop, random.Random(), figures)
         self.to_primary = PrimaryRequests(on_late)
 
-    def take_map(self, new: ShardMap, replicas: list[Replica]) -> None:
+    def take_map(self, new: ShardMap, replicas: list[ReplicaPlace]) -> None:
         """Take over this shard's replicas from a newer map; end what waits for a primary that is none any more."""
         primary = next(replica for replica in replicas if replica.primary)
         if self._replicas and primary.index != self.primary.index:
@@ -162,7 +162,7 @@ class ReplicaGroup:
         op = request.op
         return request.fresh or op in FRESH_READS or (op == "home" and len(request.args) == HOME_WITH_TOKEN_COUNT)
 
-    def _in_sync(self) -> list[Replica]:
+    def _in_sync(self) -> list[ReplicaPlace]:
         return [replica for replica in self._replicas if replica.in_sync or replica.primary]
 
     def _position_to_see(self, request: Request, now: float) -> int:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from cluster.lane.client import LaneClient, PushCallback
 from cluster.lane.handshake import Address, LaneKeys
 from cluster.lane.protocol import LaneImpostorError, LaneProtocolError
-from cluster.placement.shard_map import Replica
+from cluster.placement.shard_map import ReplicaPlace
 
 DIAL_TIMEOUT_S = 1.0  # connect and authenticate; a live server needs under 1 ms
 REDIAL_INTERVAL_S = 0.1  # between two dials that nobody waits for
@@ -40,8 +40,8 @@ class ReplicaLanes:
         keys: LaneKeys,
         local_node_id: str,
         on_push: PushCallback,
-        find: Callable[[int, int], Replica | None],
-        on_lane: Callable[[Replica, LaneClient], None],
+        find: Callable[[int, int], ReplicaPlace | None],
+        on_lane: Callable[[ReplicaPlace, LaneClient], None],
     ) -> None:
         self._keys = keys
         self._local_node_id = local_node_id
@@ -49,7 +49,7 @@ class ReplicaLanes:
         self._find = find
         self._on_lane = on_lane
         self._lanes: dict[Key, LaneClient] = {}
-        self._dials: dict[Key, tuple[Replica, asyncio.Task[LaneClient]]] = {}
+        self._dials: dict[Key, tuple[ReplicaPlace, asyncio.Task[LaneClient]]] = {}
         self._dialled_at: dict[Key, float] = {}
         self._warned_at = float("-inf")
         self._closed = False
@@ -62,12 +62,12 @@ class ReplicaLanes:
         for lane in self._lanes.values():
             lane.close()
 
-    def get(self, replica: Replica) -> LaneClient | None:
+    def get(self, replica: ReplicaPlace) -> LaneClient | None:
         """Return the lane to a replica if it is up."""
         lane = self._lanes.get((replica.shard, replica.index))
         return None if lane is None or lane.closed else lane
 
-    def dial(self, replica: Replica) -> asyncio.Task[LaneClient]:
+    def dial(self, replica: ReplicaPlace) -> asyncio.Task[LaneClient]:
         """Return the dial to a replica that is under way, or a new one."""
         key = replica.shard, replica.index
         if key not in self._dials:
@@ -78,7 +78,7 @@ class ReplicaLanes:
             dial.add_done_callback(lambda done: self._dial_done(key, done))
         return self._dials[key][1]
 
-    def dial_soon(self, replicas: Iterable[Replica], now: float) -> None:
+    def dial_soon(self, replicas: Iterable[ReplicaPlace], now: float) -> None:
         """Begin to dial those that have no lane, each at most once per REDIAL_INTERVAL_S."""
         for replica in replicas:
             key = replica.shard, replica.index
@@ -86,7 +86,7 @@ class ReplicaLanes:
             if replica.registered and late and not self._closed and self.get(replica) is None:
                 self.dial(replica)
 
-    async def connect(self, replica: Replica) -> LaneClient:
+    async def connect(self, replica: ReplicaPlace) -> LaneClient:
         """Return the connected lane to a replica, dialling if there is none. Raises one of UNREACHABLE."""
         lane = self.get(replica)
         if lane is not None:
@@ -118,7 +118,7 @@ class ReplicaLanes:
         if not dial.cancelled():
             dial.exception()
 
-    async def _dial(self, replica: Replica) -> LaneClient:
+    async def _dial(self, replica: ReplicaPlace) -> LaneClient:
         """Connect to one replica and install the lane."""
         address = self._address(replica)
         if address is None:
@@ -144,5 +144,5 @@ class ReplicaLanes:
             self._warned_at = now
             logger.warning("somebody else than a shard listens where the map has one: %s", error)
 
-    def _address(self, replica: Replica) -> Address | None:
+    def _address(self, replica: ReplicaPlace) -> Address | None:
         return replica.address(self._local_node_id)

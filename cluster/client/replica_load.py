@@ -41,7 +41,7 @@ HEDGE_SHARE = 0.05  # extra requests per read
 HEDGE_BURST_COUNT = 10.0  # extra requests that may be saved up
 
 
-class Lane(Protocol):
+class ReplicaLane(Protocol):
     """What is needed of a LaneClient."""
 
     closed: bool
@@ -65,7 +65,7 @@ class ReplicaLoad:
     def __init__(self, index: int) -> None:
         self.index = index
         self.primary = self.in_sync = False
-        self.lane: Lane | None = None
+        self.lane: ReplicaLane | None = None
         self.waiting: dict[int, float] = {}  # number of a read -> when it was sent, oldest first
         self.stalled = False
         self.probed_at = float("-inf")
@@ -79,7 +79,7 @@ class ReplicaLoad:
         """Whether its lane is up."""
         return self.lane is not None and not self.lane.closed
 
-    def connect(self, lane: Lane, now: float, latency_s: float = LATENCY_FIRST_S) -> None:
+    def connect(self, lane: ReplicaLane, now: float, latency_s: float = LATENCY_FIRST_S) -> None:
         """Take a new lane: what was known of the process behind the old one is void. latency_s: what to expect."""
         self.lane, self.stalled = lane, False
         self.latency_s, self._observed_at = latency_s, now

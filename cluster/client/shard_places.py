@@ -29,7 +29,7 @@ LATE_SHARE = 0.9  # of its time, after which a request that is given up counts a
 RETRY_AFTER_S = 1.0
 
 
-class Bound(Protocol):
+class PlacesBound(Protocol):
     """How many requests there may be."""
 
     count_bound: int
@@ -45,7 +45,7 @@ class UnreachableError(OverloadedError):
     """A request has ended by its deadline, and no owner of its key could be reached."""
 
 
-class Health:
+class ShardHealth:
     """Whether one shard answers."""
 
     __slots__ = ("_may_open", "_probe_at_s", "is_open", "probe_count", "refused_count", "timeout_count")
@@ -82,7 +82,9 @@ class Places:
 
     __slots__ = ("_bound", "_health", "_shard", "_share", "_time", "count")
 
-    def __init__(self, shard: int, health: Health, bound: Bound, share: int, time: Callable[[], float]) -> None:
+    def __init__(
+        self, shard: int, health: ShardHealth, bound: PlacesBound, share: int, time: Callable[[], float]
+    ) -> None:
         """share: one part of how many of the bound's places may be this shard's; time: seconds that only grow."""
         self._shard, self._health, self._bound, self._share, self._time = shard, health, bound, share, time
         self.count = 0
@@ -125,23 +127,23 @@ class ShardPlaces:
     def __init__(self, read_ops: frozenset[str], time: Callable[[], float]) -> None:
         """read_ops: what counts as a read; time: seconds that only grow."""
         self._read_ops, self._time = read_ops, time
-        self._reads: Bound = Unbounded()
-        self._writes: Bound = Unbounded()
+        self._reads: PlacesBound = Unbounded()
+        self._writes: PlacesBound = Unbounded()
         self._is_shared = False
-        self._healths: list[Health] = []
+        self._healths: list[ShardHealth] = []
         self._places: list[tuple[Places, Places]] = []  # for reads, and for writes
         self.resize(1)
 
-    def share(self, reads: Bound, writes: Bound) -> None:
+    def share(self, reads: PlacesBound, writes: PlacesBound) -> None:
         """From now on there are so many places, which shards share."""
         self._reads, self._writes, self._is_shared = reads, writes, True
-        self._healths = [Health(True) for _ in self._healths]
+        self._healths = [ShardHealth(True) for _ in self._healths]
         self._renew()
 
     def resize(self, shard_count: int) -> None:
         """There are so many shards."""
         if shard_count != len(self._healths):
-            new = [Health(self._is_shared) for _ in range(shard_count - len(self._healths))]
+            new = [ShardHealth(self._is_shared) for _ in range(shard_count - len(self._healths))]
             self._healths = [*self._healths[:shard_count], *new]
             self._renew()
 

@@ -22,8 +22,8 @@ from actors.core.errors import ConflictError, InvalidError, RookeryError
 from actors.core.ids import SHARD_COUNT_MAX
 from cluster.lane.protocol import LaneProtocolError
 from cluster.placement import rebalancing
-from cluster.placement.rebalancing import Ask, Install, MoveFailedError, Pause, Steps
-from cluster.placement.shard_map import Replica, ShardMap
+from cluster.placement.rebalancing import AskLeaders, Install, MoveFailedError, Pause, Steps
+from cluster.placement.shard_map import ReplicaPlace, ShardMap
 from cluster.router.files import RouterStateError, replace_file
 
 logger = logging.getLogger("rookery.rebalancer")
@@ -35,7 +35,7 @@ FREEZE_SLOW_MS = 200  # longer ones are logged
 RETRY_FIRST_S, RETRY_MAX_S = 0.2, 5.0  # between attempts at a move
 UNANSWERED = (OSError, LaneProtocolError, RookeryError, TimeoutError)
 
-AskReplica = Callable[[Replica, str, list[Any], float], Awaitable[Any]]
+AskReplica = Callable[[ReplicaPlace, str, list[Any], float], Awaitable[Any]]
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class Rebalancer:
 
     def __init__(
         self, data_dir: Path, get_map: Callable[[], ShardMap], install: Callable[[ShardMap], None], ask: AskReplica,
-        retire: Callable[[list[Replica]], Awaitable[None]],
+        retire: Callable[[list[ReplicaPlace]], Awaitable[None]],
     ) -> None:  # fmt: skip
         self._path = data_dir / FILE_NAME
         self._get_map, self._install, self._ask_replica, self._retire = get_map, install, ask, retire
@@ -199,7 +199,7 @@ class Rebalancer:
                     self._note_thaw()
                 answer = dict(zip(need.requests, answers, strict=True))
 
-    async def _ask(self, shard: int, op: str, args: list[Any], need: Ask) -> Any:
+    async def _ask(self, shard: int, op: str, args: list[Any], need: AskLeaders) -> Any:
         try:
             leader = self._get_map().primary_of(shard)
             async with asyncio.timeout(need.timeout_s):

@@ -38,7 +38,7 @@ BUSY_TRIES = 600  # for a taker that is still forgetting, RETRY_PAUSE_S apart
 ASK_S, FREEZE_ASK_S, PART_S = 2.0, 0.5, 10.0
 
 
-class Ask(NamedTuple):
+class AskLeaders(NamedTuple):
     """Ask some shards' leaders at once: shard -> (operation, arguments). Answered by shard -> body or exception."""
 
     requests: dict[int, tuple[str, list[Any]]]
@@ -57,7 +57,7 @@ class Install(NamedTuple):
     change: Callable[[ShardMap], ShardMap]
 
 
-Steps = Generator[Ask | Pause | Install, Any, Any]
+Steps = Generator[AskLeaders | Pause | Install, Any, Any]
 
 
 class MoveFailedError(RookeryError):
@@ -70,7 +70,7 @@ def _all(shard_map: ShardMap, op: str, args: list[Any]) -> dict[int, tuple[str, 
 
 def _one(shard: int, op: str, args: list[Any], timeout_s: float = ASK_S) -> Steps:
     """Ask one shard. Raises MoveFailedError, or OverloadedError if it is busy."""
-    answer = (yield Ask({shard: (op, args)}, timeout_s))[shard]
+    answer = (yield AskLeaders({shard: (op, args)}, timeout_s))[shard]
     if type(answer) is OverloadedError:
         raise answer
     if isinstance(answer, Exception):
@@ -82,7 +82,7 @@ def _by_all(shard_map: ShardMap, op: str, args: list[Any]) -> Steps:
     """Have every shard do something that can be done twice, however long it takes."""
     missing = _all(shard_map, op, args)
     while missing:
-        answers = yield Ask(missing, ASK_S)
+        answers = yield AskLeaders(missing, ASK_S)
         missing = {shard: request for shard, request in missing.items() if isinstance(answers[shard], Exception)}
         if missing:
             yield Pause(RETRY_PAUSE_S)
@@ -103,13 +103,13 @@ def settle() -> Steps:
 def freeze(shard_map: ShardMap, now: Callable[[], float]) -> Steps:
     """Freeze all shards by the map's epoch and let messages drain; returns the positions. Raises MoveFailedError."""
     number, deadline = shard_map.epoch, now() + FREEZE_MAX_S
-    answers = yield Ask(_all(shard_map, "freeze", [number]), FREEZE_ASK_S)
+    answers = yield AskLeaders(_all(shard_map, "freeze", [number]), FREEZE_ASK_S)
     before = None
     while True:
         failed = {shard: answer for shard, answer in answers.items() if isinstance(answer, Exception)}
         if failed:
             raise MoveFailedError(f"shards {sorted(failed)} don't freeze: {next(iter(failed.values()))}")
-        answers = yield Ask(_all(shard_map, "drained", [number]), FREEZE_ASK_S)
+        answers = yield AskLeaders(_all(shard_map, "drained", [number]), FREEZE_ASK_S)
         if any(isinstance(answer, Exception) for answer in answers.values()):
             continue
         made = {shard: made for shard, (_, made, _) in answers.items()}
@@ -143,7 +143,7 @@ def move(source: int, target: int, buckets: list[int], now: Callable[[], float])
     new: ShardMap = yield Install(lambda old: old.with_buckets(dict.fromkeys(buckets, target)))
     arguments = [new.epoch, new.shard_count, new.buckets]
     missing = {target: ("remap", arguments)}
-    while isinstance((yield Ask(missing, ASK_S))[target], Exception):
+    while isinstance((yield AskLeaders(missing, ASK_S))[target], Exception):
         yield Pause(RETRY_PAUSE_S)
     yield from _by_all(new, "remap", arguments)
     yield from _by_all(new, "thaw", [new.epoch])
@@ -189,7 +189,7 @@ def welcome(shards: Iterable[int], epoch: int) -> Steps:
     missing = dict.fromkeys(shards, ("born", list[Any]()))
     stale = []
     for _ in range(BORN_TRIES):
-        answers = yield Ask(dict(missing), ASK_S)
+        answers = yield AskLeaders(dict(missing), ASK_S)
         for shard, born in answers.items():
             if isinstance(born, Exception):
                 continue

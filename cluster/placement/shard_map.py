@@ -44,7 +44,7 @@ def shard_of_actor(name: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Replica:
+class ReplicaPlace:
     """One copy of a shard: who it is and where its lane listens."""
 
     actor_name: str
@@ -86,7 +86,7 @@ class ShardMap:
     cluster: str
     shard_count: int
     buckets: bytes
-    replicas: tuple[Replica, ...]
+    replicas: tuple[ReplicaPlace, ...]
     terms: tuple[tuple[Term, ...], ...]
     level: int = 0
     next_level: int = 0
@@ -102,7 +102,7 @@ class ShardMap:
         if replica_count < 1:
             raise InvalidError(f"replica_count is {replica_count}; it must be 1 or more", "replica_count")
         replicas = tuple(
-            Replica(shard_actor_name(shard, index), shard, index, primary=index == 0)
+            ReplicaPlace(shard_actor_name(shard, index), shard, index, primary=index == 0)
             for shard in range(shard_count)
             for index in range(replica_count)
         )
@@ -117,7 +117,7 @@ class ShardMap:
         """Return a shard's buckets, ascending. Cost: 20 us."""
         return [bucket for bucket, owner in enumerate(self.buckets) if owner == shard]
 
-    def replicas_of(self, shard: int) -> list[Replica]:
+    def replicas_of(self, shard: int) -> list[ReplicaPlace]:
         """Return a shard's replicas, by index."""
         return sorted((r for r in self.replicas if r.shard == shard), key=lambda replica: replica.index)
 
@@ -129,21 +129,21 @@ class ShardMap:
         """Return the number of a shard's newest term; 0 before the first election, and once it is given up."""
         return self.terms[shard][-1].term if 0 <= shard < self.shard_count and self.terms[shard] else 0
 
-    def primary_of(self, shard: int) -> Replica:
+    def primary_of(self, shard: int) -> ReplicaPlace:
         """Return the primary of a shard. Raises InvalidError for a shard that doesn't exist."""
         for candidate in self.replicas:
             if candidate.shard == shard and candidate.primary:
                 return candidate
         raise InvalidError(f"shard {shard} has no primary; shards are 0 to {self.shard_count - 1}", "shard")
 
-    def replica(self, shard: int, index: int) -> Replica:
+    def replica(self, shard: int, index: int) -> ReplicaPlace:
         """Return one replica. Raises InvalidError if the map has no such replica."""
         for candidate in self.replicas:
             if candidate.shard == shard and candidate.index == index:
                 return candidate
         raise InvalidError(f"the map has no replica {index} of shard {shard}", "shard")
 
-    def with_replica(self, changed: Replica) -> ShardMap:
+    def with_replica(self, changed: ReplicaPlace) -> ShardMap:
         """Return the map of the next epoch, in which the replica of the same shard and index is replaced."""
         self.replica(changed.shard, changed.index)
         replicas = tuple(
@@ -169,7 +169,7 @@ class ShardMap:
                 replicas = [r if r.primary else replace(r, in_sync=False, store_id="") for r in replicas[:count]]
             have = {replica.index for replica in replicas}
             kept += replicas
-            kept += [Replica(shard_actor_name(shard, i), shard, i) for i in range(count) if i not in have]
+            kept += [ReplicaPlace(shard_actor_name(shard, i), shard, i) for i in range(count) if i not in have]
         return replace(self, epoch=self.epoch + 1, replicas=tuple(kept))
 
     def with_leader(self, shard: int, leader: Candidate, term: int, copies: int) -> ShardMap:
@@ -221,7 +221,7 @@ class ShardMap:
             raise InvalidError(f"shard {max(self.buckets)} owns buckets and can't go", "shards")
         per_shard = len(self.replicas_of(0))
         new = tuple(
-            Replica(shard_actor_name(shard, index), shard, index, primary=index == 0)
+            ReplicaPlace(shard_actor_name(shard, index), shard, index, primary=index == 0)
             for shard in range(self.shard_count, count)
             for index in range(per_shard)
         )
@@ -265,7 +265,7 @@ class ShardMap:
         histories = tuple(tuple(Term(*term) for term in history) for history in terms)
         level, next_level = more.get("levels", _LEVELS_BEFORE)
         require_known(next_level, f"cluster {cluster!r}")
-        members = tuple(Replica(*fields) for fields in replicas)
+        members = tuple(ReplicaPlace(*fields) for fields in replicas)
         built = cls(epoch, cluster, shard_count, buckets, members, histories, level, next_level)
         problems = built.check()
         if problems:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from actors.core.errors import ConflictError, InvalidError, RookeryError
-from cluster.placement.shard_map import Replica, ShardMap
+from cluster.placement.shard_map import ReplicaPlace, ShardMap
 from cluster.router.elections import Elections
 from cluster.router.files import RouterStateError, replace_file
 
@@ -65,7 +65,7 @@ class Draining:
 
     def __init__(
         self, data_dir: Path, get_map: Callable[[], ShardMap], elections: Elections, world: Nodes,
-        is_there: Callable[[Replica], bool], portable: bool,
+        is_there: Callable[[ReplicaPlace], bool], portable: bool,
     ) -> None:  # fmt: skip
         self._path = data_dir / FILE_NAME
         self._get_map, self._elections, self._world = get_map, elections, world
@@ -161,7 +161,7 @@ class Draining:
             logger.info("%s leaves its node", there[0].actor_name)
             await self._world.stop(there[0].actor_name)
 
-    def successor(self, shard: int, avoided: list[str]) -> Replica | None:
+    def successor(self, shard: int, avoided: list[str]) -> ReplicaPlace | None:
         """Return who should lead a shard next: in sync, not on the avoided nodes, where the fewest leaders are."""
         shard_map = self._get_map()
         leaders = Counter(r.node_id for r in shard_map.replicas if r.primary)
@@ -171,7 +171,7 @@ class Draining:
         ]  # fmt: skip
         return min(able, key=lambda r: (leaders[r.node_id], r.index), default=None)
 
-    async def place(self, replica: Replica) -> str | None:
+    async def place(self, replica: ReplicaPlace) -> str | None:
         """Return the node for a replica that has none: an id, "" if any will do, None if it must wait."""
         if not self.marks:
             return ""

@@ -25,7 +25,7 @@ from typing import Any
 from actors.core.errors import ConflictError, OverloadedError, RookeryError
 from actors.core.replication import Candidate, Member, elect
 from cluster.lane.protocol import LaneProtocolError
-from cluster.placement.shard_map import Replica, ShardMap
+from cluster.placement.shard_map import ReplicaPlace, ShardMap
 
 logger = logging.getLogger("rookery.elections")
 
@@ -35,7 +35,7 @@ HAND_OVER_TIMEOUT_S = 1.5  # for the successor to get what it lacks; the leader 
 LATECOMERS_S = 0.02  # how long an election that is decided waits for a replica that may be further
 TERM_TRIES = 3  # attempts in which a replica answers that it has promised more
 
-AskReplica = Callable[[Replica, str, list[Any], float], Awaitable[Any]]
+AskReplica = Callable[[ReplicaPlace, str, list[Any], float], Awaitable[Any]]
 UNREACHABLE = (OSError, LaneProtocolError, RookeryError)
 
 
@@ -67,7 +67,7 @@ class Elections:
         """Whether a process is known to lead a shard in its newest term."""
         return self._leading.get(shard, -1) == self._get_map().primary_of(shard).pid
 
-    def note_ping(self, replica: Replica, leads: int) -> None:
+    def note_ping(self, replica: ReplicaPlace, leads: int) -> None:
         """A replica has said which term it leads in (0: none)."""
         if not replica.primary:
             return
@@ -76,7 +76,7 @@ class Elections:
         elif not self._lock(replica.shard).locked():
             self._leading.pop(replica.shard, None)
 
-    def note_gone(self, replica: Replica) -> None:
+    def note_gone(self, replica: ReplicaPlace) -> None:
         """A replica doesn't answer any more."""
         if replica.primary:
             self._leading.pop(replica.shard, None)
@@ -174,7 +174,7 @@ class Elections:
                 task.cancel()
         return answers
 
-    async def _vote(self, replica: Replica, term: int) -> Candidate | int | None:
+    async def _vote(self, replica: ReplicaPlace, term: int) -> Candidate | int | None:
         """Return a replica's answer: what it holds, the higher term that it has promised, or None."""
         try:
             given, *rest = await self._ask(replica, "prepare", [term], PREPARE_TIMEOUT_S)

@@ -39,7 +39,7 @@ from actors.core.levels import LEVEL
 from actors.core.replication import Member
 from cluster.lane.handshake import LaneKeys
 from cluster.placement.rebalancer import Rebalancer
-from cluster.placement.shard_map import Replica, ShardMap, crc_of_buckets
+from cluster.placement.shard_map import ReplicaPlace, ShardMap, crc_of_buckets
 from cluster.router.draining import Draining, Nodes
 from cluster.router.elections import UNREACHABLE, Elections
 from cluster.router.files import load_or_create_authority, load_or_create_secret, load_state, new_cluster_id, save_state
@@ -113,13 +113,13 @@ class ReplicaActors(Nodes, Protocol):
     async def create(self, shard: int, index: int, actor_name: str, node_id: str) -> None:
         """Create a replica's actor if no actor has that name, on any node if node_id is ""; waits for no recovery."""
 
-    async def retire(self, replicas: list[Replica]) -> None:
+    async def retire(self, replicas: list[ReplicaPlace]) -> None:
         """End replicas of shards that were given up, for good."""
 
     async def levels_of_others(self) -> dict[str, int]:
         """Ask API workers and trends for the levels that they know, by actor's name; NOT_SAID if one doesn't answer."""
 
-    async def ask(self, replica: Replica, op: str, args: list[Any], timeout_s: float) -> Any:
+    async def ask(self, replica: ReplicaPlace, op: str, args: list[Any], timeout_s: float) -> Any:
         """Send a lane request to one replica. Raises OSError, LaneProtocolError or a RookeryError."""
 
 
@@ -247,7 +247,7 @@ class Router:
 
         self._spawn(announce())
 
-    async def _tell(self, replica: Replica, wire: list[Any]) -> None:
+    async def _tell(self, replica: ReplicaPlace, wire: list[Any]) -> None:
         try:
             await self._actors.ask(replica, "learn_map", [wire], TELL_TIMEOUT_S)
         except UNREACHABLE as error:
@@ -273,7 +273,7 @@ class Router:
         if not task.cancelled() and task.exception() is not None:
             logger.error("a task of the router failed", exc_info=task.exception())
 
-    def note_lane_lost(self, replica: Replica) -> None:
+    def note_lane_lost(self, replica: ReplicaPlace) -> None:
         """The lane to a replica broke: if it is the leader and can't be dialled again, it is dead."""
         if replica.shard >= self._map.shard_count:
             return
@@ -281,7 +281,7 @@ class Router:
         if current.primary and current.pid == replica.pid:
             self._spawn(self._look_after_lost(current))
 
-    async def _look_after_lost(self, replica: Replica) -> None:
+    async def _look_after_lost(self, replica: ReplicaPlace) -> None:
         try:
             await self._actors.ask(replica, "learn_map", [self._map.to_wire()], TELL_TIMEOUT_S)
         except UNREACHABLE:
@@ -314,10 +314,10 @@ class Router:
                 replicas.append({"shard": replica.shard, "replica": replica.index, **said})
         return {"unserved_shards": self.missing_shards(now), "replicas": replicas}
 
-    def _is_there(self, replica: Replica) -> bool:
+    def _is_there(self, replica: ReplicaPlace) -> bool:
         return replica.registered and self._watches[replica.shard, replica.index].presence is Presence.ANSWERS
 
-    def _is_live(self, replica: Replica, now: float) -> bool:
+    def _is_live(self, replica: ReplicaPlace, now: float) -> bool:
         watch = self._watches[replica.shard, replica.index]
         if replica.primary and not self.elections.has_leader(replica.shard):
             return False
@@ -353,7 +353,7 @@ class Router:
             for r in self._map.replicas if r.actor_name not in left_stopped
         }  # fmt: skip
 
-    async def _supervise(self, replica: Replica, now: float) -> None:
+    async def _supervise(self, replica: ReplicaPlace, now: float) -> None:
         watch = self._watches[replica.shard, replica.index]
         try:
             answer = await self._actors.ping(replica.actor_name)
@@ -380,14 +380,14 @@ class Router:
         except Exception:  # one replica's trouble, or a full disk, must not stop the watch over the others
             logger.exception("supervision of %s failed", replica.actor_name)
 
-    def _note_moves(self, leader: Replica, answer: PingAnswer) -> None:
+    def _note_moves(self, leader: ReplicaPlace, answer: PingAnswer) -> None:
         """Find out whether a leader is frozen, takes buckets, or has others than the map says."""
         said = answer.moves
         if said and leader.primary and answer.leads:
             others = said["buckets_crc"] != crc_of_buckets(self._map.buckets)
             self._unsettled = self._unsettled or bool(said["frozen"] or said["arriving"] or others)
 
-    async def _create(self, replica: Replica, watch: ReplicaWatch, now: float) -> None:
+    async def _create(self, replica: ReplicaPlace, watch: ReplicaWatch, now: float) -> None:
         node_id = await self.draining.place(replica)
         if node_id is None:
             return

@@ -8,14 +8,14 @@ import pytest
 from actors.core.checkpoints.snapshot import NAMES, TABLES
 from actors.core.checkpoints.tables import Table, TableChange
 from actors.core.errors import InvalidError
-from actors.shard.storage import Incoming
+from actors.shard.storage import SnapshotFile
 from persistence.snapshot_pieces import pack_piece
 from tests.core.harness import Shards
 
 
 @pytest.fixture
 def incoming(tmp_path):
-    return Incoming(tmp_path / "snapshot.incoming")
+    return SnapshotFile(tmp_path / "snapshot.incoming")
 
 
 def test_what_a_leader_sends_comes_back_as_it_was(incoming):

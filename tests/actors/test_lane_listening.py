@@ -12,7 +12,7 @@ from actors.shard.lane_listening import LOOPBACK, listen
 from cluster.lane.client import LaneClient
 from cluster.lane.protocol import LaneImpostorError
 from cluster.lane.server import LaneServer
-from cluster.placement.shard_map import Replica
+from cluster.placement.shard_map import ReplicaPlace
 from configs.settings import load_settings
 from tests.cluster.conftest import KEYS, NAME, TLS_KEYS, echo
 
@@ -68,8 +68,8 @@ async def test_a_joined_ray_has_tcp_under_the_address_that_nodes_know(lane, tmp_
 
 
 def test_on_its_own_node_nobody_dials_a_shard_by_tcp():
-    replica = Replica(NAME, 0, 0, "/data/lane.sock", "10.0.0.1", 4000, "node", 1)
+    replica = ReplicaPlace(NAME, 0, 0, "/data/lane.sock", "10.0.0.1", 4000, "node", 1)
     assert replica.address("node") == "/data/lane.sock"
     assert replica.address("another") == ("10.0.0.1", 4000)
-    assert Replica(NAME, 0, 0, "", "127.0.0.1", 4000, "node").address("node") == ("127.0.0.1", 4000)
-    assert Replica(NAME, 0, 0, "/data/lane.sock", "10.0.0.1", 0, "node").address("another") is None
+    assert ReplicaPlace(NAME, 0, 0, "", "127.0.0.1", 4000, "node").address("node") == ("127.0.0.1", 4000)
+    assert ReplicaPlace(NAME, 0, 0, "/data/lane.sock", "10.0.0.1", 0, "node").address("another") is None

@@ -19,7 +19,7 @@ from actors.core.features import READS
 from actors.core.levels import LEVEL
 from actors.core.postings.found import FoundTweets, Weights
 from actors.core.replica import home_reply
-from actors.core.timelines.home import Ask, Query, Wake
+from actors.core.timelines.home import Ask, HomeQuery, Wake
 from actors.shard.search_requests import OPERATIONS as SEARCH
 from actors.shard.search_requests import SearchRequests
 from actors.turns import Turns
@@ -153,7 +153,7 @@ class CoreCluster(TrendsAndSends):
 
     def _home(self, args: list[int]) -> list[Any]:
         shard = self.sim.shards[self.shard_of(ids.bucket_of_account(args[0]))]
-        query: Query = shard.replica.query(args)
+        query: HomeQuery = shard.replica.query(args)
         ready = shard.replica.try_home(query)
         if ready is not None:
             return ready

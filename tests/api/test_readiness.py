@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.http.readiness import START_PATIENCE_S, Readiness, degraded
+from api.http.readiness import START_PATIENCE_S, ReadinessJudge, degraded
 from tests.api.conftest import LiveServer, ServerThread
 from tests.api.fake_cluster import FakeCluster, all_served
 
@@ -48,14 +48,14 @@ def said(*shards: list[Any], trends: bool | None = True, unserved: tuple[int, ..
     ],
 )
 def test_a_worker_waits_for_what_was_never_served_and_later_for_buckets_only(told, at_start, later):
-    new, old = Readiness(0.0), Readiness(0.0)
+    new, old = ReadinessJudge(0.0), ReadinessJudge(0.0)
     assert new.judge(told, 5.0) is at_start
     assert old.judge(said([READY], [READY]), 4.0)
     assert old.judge(told, 5.0) is later
 
 
 def test_a_worker_waits_no_longer_than_waiting_may_help():
-    worker = Readiness(100.0)
+    worker = ReadinessJudge(100.0)
     told = said([STARTING], [READY], trends=False)
     assert not worker.judge(told, 100.0 + START_PATIENCE_S - 0.1)
     assert not worker.judge(told | {"unserved_shards": [0]}, 100.0 + START_PATIENCE_S)
@@ -64,7 +64,7 @@ def test_a_worker_waits_no_longer_than_waiting_may_help():
 
 
 def test_a_bucket_that_was_unserved_at_the_start_does_not_end_the_waiting_for_search():
-    worker = Readiness(0.0)
+    worker = ReadinessJudge(0.0)
     assert not worker.judge(said([STARTING], ["away"], unserved=(1,)), 1.0)
     assert not worker.judge(said([STARTING], [READY]), 2.0)
     assert worker.judge(said([READY], [READY]), 3.0)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from actors.core.errors import OverloadedError
 from api.search import cache as search_cache
-from api.search.cache import Answer, SearchCache, Shards
+from api.search.cache import SearchAnswer, SearchCache, ShardsHeard
 
-ANSWERED = Answer(b"{}", 0, 0, Shards(1, 1))
+ANSWERED = SearchAnswer(b"{}", 0, 0, ShardsHeard(1, 1))
 
 
 class Clock:
@@ -27,10 +27,10 @@ class Work:
     """Answers that come when a test says so."""
 
     def __init__(self) -> None:
-        self.begun: list[asyncio.Future[Answer]] = []
+        self.begun: list[asyncio.Future[SearchAnswer]] = []
 
-    async def __call__(self) -> Answer:
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    async def __call__(self) -> SearchAnswer:
+        future: asyncio.Future[SearchAnswer] = asyncio.get_running_loop().create_future()
         self.begun.append(future)
         return await future
 
@@ -98,7 +98,7 @@ def test_an_answer_is_repeated_for_its_time_only():
         clock = Clock()
         cache, made = SearchCache(1.0, clock), []
 
-        async def make() -> Answer:
+        async def make() -> SearchAnswer:
             made.append(1)
             return ANSWERED
 

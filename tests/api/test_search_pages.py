@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.search.cache import Shards
+from api.search.cache import ShardsHeard
 from api.search.cursor import parse_cursor_of_top, unpack_ids
 from api.search.pages import Found, Gathering, Question, share_of
 
@@ -79,7 +79,7 @@ def page(
     for i, edge, count in ends:
         if i not in failing:
             gathering.take(i, shards[i].search(gathering.question_beyond(TREE, NOBODY, i, edge, count)))
-    return gathering.found(Shards(len(shards), len(shards)))
+    return gathering.found(ShardsHeard(len(shards), len(shards)))
 
 
 def next_of(asked: Question, found: Found) -> Question | None:

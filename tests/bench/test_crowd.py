@@ -15,7 +15,7 @@ from bench.scenarios import Options
 from bench.scenarios.memory import FULL, LIGHT, STRUCTURES, Look, Measured, peak_rss_bytes
 from bench.scenarios.recovery import _wait_for, entries_of
 from bench.scenarios.scale import Case, Writers, make_cases
-from commands.oracle import Fact, Facts
+from commands.oracle import Fact, NetworkFacts
 
 CROWD = Crowd(12_000, 30)  # two groups, of 5,000 and 7,000
 
@@ -74,7 +74,7 @@ def test_timelines_are_those_of_the_definition():
     posted: dict[int, list[int]] = {}
     for author in crowd.authors * ROUNDS_FULL:
         posted.setdefault(author, []).append(next(numbers))
-    facts = Facts()
+    facts = NetworkFacts()
     for u, v in edges_of(crowd):
         facts.following.setdefault(u, set()).add(v)
     facts.add_tweets(Fact(i, author, 0, 0, 0, 0) for author, ids in posted.items() for i in ids)

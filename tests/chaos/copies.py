@@ -18,7 +18,7 @@ from actors.core.verify import digest
 from actors.shard.storage import REPLICA_FILE, Storage, shard_directory
 from cluster.lane.client import LaneClient
 from cluster.lane.handshake import LaneKeys
-from cluster.placement.shard_map import Replica, ShardMap
+from cluster.placement.shard_map import ReplicaPlace, ShardMap
 from cluster.router.elections import UNREACHABLE
 from cluster.router.files import SECRET_NAME, load_state
 from commands.checking import Outcome as Found
@@ -74,7 +74,7 @@ def promised_term(data: Path, shard: int, index: int) -> int:
     return ReplicaFile.load_or_create(shard_directory(data, shard, index) / REPLICA_FILE, there_is_none).promised
 
 
-async def _ask(replica: Replica, keys: LaneKeys, *ops: str) -> list[Any]:
+async def _ask(replica: ReplicaPlace, keys: LaneKeys, *ops: str) -> list[Any]:
     lane = LaneClient(replica.unix_path or (replica.host, replica.port), keys, replica.actor_name)
     await lane.connect()
     try:

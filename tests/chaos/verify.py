@@ -18,7 +18,7 @@ from commands.bulk import http_page
 from commands.checking import Outcome as Found
 from commands.checking import check_homes
 from commands.http_api import HttpApi
-from commands.oracle import REPLY, Fact, Facts
+from commands.oracle import REPLY, Fact, NetworkFacts
 from tests.chaos.ledger import Ledger, Outcome, Post, Register
 
 PAGE_COUNT = 200
@@ -153,10 +153,10 @@ def check_deleted(api: HttpApi, ledger: Ledger, found: Found) -> None:
             found.add([f"tweet {post.tweet_id}, whose delete was acknowledged, is served"])
 
 
-def facts_of(ledger: Ledger, served: Served) -> Facts:
+def facts_of(ledger: Ledger, served: Served) -> NetworkFacts:
     """Return what is served as the facts that the definition of a home timeline takes."""
     authors = {post.tweet_id: post.author for post in ledger.by_id.values()}
-    facts = Facts(following={u: set(vs) for u, vs in served.follows.items()})
+    facts = NetworkFacts(following={u: set(vs) for u, vs in served.follows.items()})
     for tweet_id, tweet in served.tweets.items():
         answered = int(tweet["in_reply_to"] or 0)
         flags, author = (REPLY, authors[answered]) if answered else (0, 0)
@@ -164,6 +164,6 @@ def facts_of(ledger: Ledger, served: Served) -> Facts:
     return facts
 
 
-async def check_timelines(url: str, facts: Facts, length: int, found: Found) -> None:
+async def check_timelines(url: str, facts: NetworkFacts, length: int, found: Found) -> None:
     """Compare every home timeline, read over HTTP, with its definition."""
     await check_homes(http_page(url, None), facts, length, found, lambda count: None)

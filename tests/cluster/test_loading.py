@@ -19,7 +19,7 @@ from commands.loading import (
     idempotency_key,
     message_numbers,
 )
-from commands.oracle import DIRECT, REPLY, REPOST, Fact, Facts
+from commands.oracle import DIRECT, REPLY, REPOST, Fact, NetworkFacts
 from commands.sample import make_sample
 
 IDS = st.integers(1, 1 << 40)
@@ -99,7 +99,7 @@ def fact(tweet_id: int, author: int, flags: int = 0, reply_author: int = 0, orig
 
 
 def home(*facts: Fact, follows=(2, 3), hidden=(), length: int = 800) -> list[int]:
-    everything = Facts({1: set(follows)}, {}, {1: set(hidden)})
+    everything = NetworkFacts({1: set(follows)}, {}, {1: set(hidden)})
     everything.add_tweets(facts)
     return everything.home(1, length)
 

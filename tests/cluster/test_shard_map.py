@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from actors.core.errors import InvalidError
 from actors.core.ids import BUCKET_COUNT, SHARD_COUNT_MAX
-from cluster.placement.shard_map import Replica, ShardMap, shard_actor_name
+from cluster.placement.shard_map import ReplicaPlace, ShardMap, shard_actor_name
 
 
 @given(st.integers(1, SHARD_COUNT_MAX), st.integers(1, 3))
@@ -62,7 +62,7 @@ def test_check_says_what_is_wrong():
         "listed twice": replace(good, replicas=(first, first, second)),
         "share an actor name": replace(good, replicas=(first, replace(second, actor_name=first.actor_name))),
         "shard 1 has 0 primaries": replace(good, replicas=(first, replace(second, primary=False))),
-        "does not exist": replace(good, replicas=(first, second, Replica("x", 5, 0))),
+        "does not exist": replace(good, replicas=(first, second, ReplicaPlace("x", 5, 0))),
         "only 1 to": replace(good, shard_count=0, buckets=b""),
     }
     for sentence, shard_map in broken.items():

@@ -11,7 +11,7 @@ from actors.core.apply import apply
 from actors.core.errors import ConflictError, ForbiddenError, InvalidError, MovedError, NotFoundError, UnauthorizedError
 from actors.core.features import likes
 from actors.core.features.likes import LIKE
-from actors.core.timelines.home import Query
+from actors.core.timelines.home import HomeQuery
 from actors.core.verify import digest
 from tests.core.harness import NOW_MS, SMALL, Shards, packed_original
 
@@ -400,6 +400,6 @@ def test_a_page_may_leave_out_its_newest_entries_in_memory_and_below_the_floor(s
     found = tweets[skip:count]
     ends = [found[0], found[-1]] if found else [0, 0]
     assert shards.home(shards.ada, count, skip=skip) == found
-    ready = shards.replicas[0].try_home(Query(shards.ada, 0, 0, 0, count, skip))
+    ready = shards.replicas[0].try_home(HomeQuery(shards.ada, 0, 0, 0, count, skip))
     assert ready[1:] == ends if count <= 6 else ready is None
     assert shards.read("user_timeline", shards.ada, 0, 0, 0, 0, count, skip)[1:] == ends

@@ -21,7 +21,7 @@ from actors.core.moves import moving
 from actors.core.replica import MOVES, Replica
 from actors.core.verify import check, digest
 from cluster.placement import rebalancing
-from cluster.placement.rebalancing import Ask, Install, MoveFailedError
+from cluster.placement.rebalancing import AskLeaders, Install, MoveFailedError
 from cluster.placement.shard_map import ShardMap
 from tests.core.harness import SMALL, Shards
 from tests.core.test_hostile_arguments import ANYTHING
@@ -68,7 +68,7 @@ class Moving(Shards):
             if isinstance(need, Install):
                 answer = self.map = need.change(self.map)
                 self.owner = list(self.map.buckets)
-            elif isinstance(need, Ask):
+            elif isinstance(need, AskLeaders):
                 answer = {shard: self.ask(shard, op, *args) for shard, (op, args) in need.requests.items()}
             else:
                 self.sweep()

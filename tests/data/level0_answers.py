@@ -15,7 +15,7 @@ import orjson
 
 from actors.core.entries import unpack
 from actors.core.features.likes import LIKE
-from actors.core.timelines.home import Ask, Query, Wake
+from actors.core.timelines.home import Ask, HomeQuery, Wake
 from actors.core.ids import bucket_of_account
 from actors.core.replica import Replica, home_reply
 from actors.core.verify import check, digest
@@ -64,7 +64,7 @@ def deliver(replicas: Sequence[Replica]) -> int:
 def home(replicas: Sequence[Replica], account_id: int) -> list[Any]:
     """Return a home timeline, rendered, driven as a shard's shell drives it."""
     replica = owner_of(replicas, account_id)
-    steps = replica.home_steps(Query(account_id, 0, 0, 0, PAGE_COUNT))
+    steps = replica.home_steps(HomeQuery(account_id, 0, 0, 0, PAGE_COUNT))
     answer: Any = None
     while True:
         try:

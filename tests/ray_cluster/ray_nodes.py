@@ -29,7 +29,7 @@ from ray.cluster_utils import Cluster
 
 from actors.core.ids import bucket_of_account
 from bench.processes import REPOSITORY, free_port
-from cluster.placement.shard_map import Replica, ShardMap
+from cluster.placement.shard_map import ReplicaPlace, ShardMap
 from cluster.router.files import load_state
 from tests.serving import COMMAND_TIMEOUT_S, ServedCluster, command, wait_for
 
@@ -136,7 +136,7 @@ class ManyNodes(ServedCluster):
         assert state is not None
         return state[1]
 
-    def owner_of(self, account_id: int) -> Replica:
+    def owner_of(self, account_id: int) -> ReplicaPlace:
         """Return the primary of an account's shard."""
         shard_map = self.shard_map()
         return shard_map.primary_of(shard_map.shard_of_bucket(bucket_of_account(account_id)))

@@ -32,7 +32,7 @@ from actors.core.ids import bucket_of_account
 from actors.core.postings.lists import Document, Postings, whole
 from actors.search.documents import CHANGED, read_tweet
 from actors.search.index import TweetIndex
-from actors.search.terms import Query, query_of, terms_of
+from actors.search.terms import PostingsQuery, query_of, terms_of
 from actors.shard.search_postings import lists_of
 from actors.text.query import QueryError, check_tree, parse, resolve
 from tests.search import oracle
@@ -180,7 +180,7 @@ class Shards:
             found = page + found if forward else found + page
             cursor = page[0] if forward else page[-1]
 
-    def listed(self, query: Query) -> list[int] | None:
+    def listed(self, query: PostingsQuery) -> list[int] | None:
         """Return what posting lists have that hasn't gone, newest first; None: it would take them too long."""
         parts = []
         for lists in self.lists:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from actors.core.postings.lists import Document, Postings, whole
 from actors.search.documents import read_tweet
 from actors.search.index import TweetIndex
-from actors.search.terms import NODES_MAX, Query, query_of, terms_of
+from actors.search.terms import NODES_MAX, PostingsQuery, query_of, terms_of
 from actors.shard.search_postings import lists_of
 from actors.text import text
 from actors.text.query import QueryError, check_tree, has_follows, wants_reposts
@@ -200,20 +200,20 @@ W, V, TAG, CASH, AT = ["word", "w"], ["word", "v"], ["tag", "t"], ["cash", "c"],
 @pytest.mark.parametrize(
     ("tree", "wanted"),
     [
-        (W, Query(("w",), (), (), (), 0, 0)),
-        (["and", W], Query(("w",), (), (), (), 0, 0)),
-        (["and", W, V, W], Query(("w", "v", "w"), (), (), (), 0, 0)),
-        (TAG, Query((), ("#t",), (), (), 0, 0)),
-        (["and", CASH, AT, TAG], Query((), ("$c", "@m", "#t"), (), (), 0, 0)),
-        (["and", W, ["not", V]], Query(("w",), (), ("v",), (), 0, 0)),
-        (["and", ["not", CASH], W, ["not", V]], Query(("w",), (), ("v",), ("$c",), 0, 0)),
-        (["and", TAG, ["not", AT]], Query((), ("#t",), (), ("@m",), 0, 0)),
-        (["and", W, ["ids", 5, 0]], Query(("w",), (), (), (), 5, 0)),
-        (["and", W, ["ids", 0, 9]], Query(("w",), (), (), (), 0, 9)),
-        (["and", ["ids", 5, 0], W, ["ids", 0, 9]], Query(("w",), (), (), (), 5, 9)),
-        (["and", W, ["ids", 5, 20], ["ids", 7, 9], ["ids", 2, 30]], Query(("w",), (), (), (), 7, 9)),
-        (["and", W, ["ids", 0, 0]], Query(("w",), (), (), (), 0, 0)),
-        (["and", *[W] * NODES_MAX], Query(("w",) * NODES_MAX, (), (), (), 0, 0)),
+        (W, PostingsQuery(("w",), (), (), (), 0, 0)),
+        (["and", W], PostingsQuery(("w",), (), (), (), 0, 0)),
+        (["and", W, V, W], PostingsQuery(("w", "v", "w"), (), (), (), 0, 0)),
+        (TAG, PostingsQuery((), ("#t",), (), (), 0, 0)),
+        (["and", CASH, AT, TAG], PostingsQuery((), ("$c", "@m", "#t"), (), (), 0, 0)),
+        (["and", W, ["not", V]], PostingsQuery(("w",), (), ("v",), (), 0, 0)),
+        (["and", ["not", CASH], W, ["not", V]], PostingsQuery(("w",), (), ("v",), ("$c",), 0, 0)),
+        (["and", TAG, ["not", AT]], PostingsQuery((), ("#t",), (), ("@m",), 0, 0)),
+        (["and", W, ["ids", 5, 0]], PostingsQuery(("w",), (), (), (), 5, 0)),
+        (["and", W, ["ids", 0, 9]], PostingsQuery(("w",), (), (), (), 0, 9)),
+        (["and", ["ids", 5, 0], W, ["ids", 0, 9]], PostingsQuery(("w",), (), (), (), 5, 9)),
+        (["and", W, ["ids", 5, 20], ["ids", 7, 9], ["ids", 2, 30]], PostingsQuery(("w",), (), (), (), 7, 9)),
+        (["and", W, ["ids", 0, 0]], PostingsQuery(("w",), (), (), (), 0, 0)),
+        (["and", *[W] * NODES_MAX], PostingsQuery(("w",) * NODES_MAX, (), (), (), 0, 0)),
     ],
 )  # fmt: skip
 def test_memory_takes(tree, wanted):

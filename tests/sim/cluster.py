@@ -19,10 +19,10 @@ from actors.core import ids, limits
 from actors.core.entries import unpack
 from actors.core.errors import FrozenError, MovedError, RookeryError
 from actors.core.replication import Candidate, Member, elect
-from actors.core.timelines.home import Ask, Query, Wake
+from actors.core.timelines.home import Ask, HomeQuery, Wake
 from actors.core.verify import check, digest
 from cluster.placement.shard_map import ShardMap
-from commands.oracle import Fact, Facts
+from commands.oracle import Fact, NetworkFacts
 from tests.sim.levels import SimLevels
 from tests.sim.moves import SimMoves
 from tests.sim.replicas import SimReplica
@@ -321,7 +321,7 @@ class SimCluster:
         number = self.owner[ids.bucket_of_account(account_id)]
         self.run_until(lambda: self.shards[number].leads)
         shard = self.shards[number]
-        query = Query(account_id, max_id, since_id, min_id, length)
+        query = HomeQuery(account_id, max_id, since_id, min_id, length)
         ready = shard.replica.try_home(query)
         steps = shard.replica.home_steps(query)
         answer: Any = None
@@ -384,9 +384,9 @@ class SimCluster:
 
         self.run_until(quiet)
 
-    def facts(self) -> Facts:
+    def facts(self) -> NetworkFacts:
         """Read the plain facts out of every shard."""
-        facts = Facts()
+        facts = NetworkFacts()
         for shard in self.shards:
             _, rows = shard.replica.read("export", [0, 1 << 30])
             for account_id, following, tweets, hidden in rows:

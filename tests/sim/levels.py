@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from actors.core.entries import unpack
 from actors.core.errors import RookeryError
 from actors.core.levels import LEVEL
-from cluster.placement.shard_map import Replica, ShardMap
+from cluster.placement.shard_map import ReplicaPlace, ShardMap
 from cluster.router.level_rise import NOT_SAID, LevelRise
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class SimLevels:
             )
         self.sim.router.map = new
 
-    async def _ask(self, replica: Replica, op: str, args: list[Any], timeout_s: float) -> Any:
+    async def _ask(self, replica: ReplicaPlace, op: str, args: list[Any], timeout_s: float) -> Any:
         return await _Request(replica.shard, op, args)
 
     async def _others(self) -> Mapping[str, int]:

@@ -50,7 +50,7 @@ class Ask(NamedTuple):
 
 
 @dataclass(slots=True)  # not frozen: that would make an instance, one a read, cost 1 us more
-class Query:
+class HomeQuery:
     """One page: ids exclusive, 0 = not given; min_id asks for the entries right after it.
 
     skip: of the count entries the newest so many are left out, for callers that know offsets rather than ids.
@@ -82,7 +82,7 @@ class HomeTimelines:
 
     # ---- the hot path -----------------------------------------------------------------------------------------
 
-    def page(self, row: int, query: Query) -> tuple[npt.NDArray[np.uint32], int]:
+    def page(self, row: int, query: HomeQuery) -> tuple[npt.NDArray[np.uint32], int]:
         """Return (slots of the arrivals, newest first; -1 if that is the page, else the id below which it goes on)."""
         state = self.state
         a = state.arrivals
@@ -149,7 +149,7 @@ class HomeTimelines:
         tweet_id = self.state.arrivals.tweet_id
         return [(tweet_id.item(slot), self.rendered(slot)) for slot in slots.tolist()]
 
-    def try_page(self, query: Query) -> list[Any] | None:
+    def try_page(self, query: HomeQuery) -> list[Any] | None:
         """Return the finished reply `[json, newest_id, oldest_id]`, or None when `steps` is needed. Asks nobody."""
         state = self.state
         row = state.people.row_of.get(query.account_id)
@@ -170,7 +170,7 @@ class HomeTimelines:
 
     # ---- waking, and below the floor --------------------------------------------------------------------------
 
-    def steps(self, query: Query) -> Generator[Wake | Ask, Any, list[Item]]:
+    def steps(self, query: HomeQuery) -> Generator[Wake | Ask, Any, list[Item]]:
         """Produce a page, yielding what must be had first. Returns its items, newest first."""
         row_of, steps, answer = self.state.people.row_of, self._unskipped(query), None
         row = row_of.get(query.account_id)
@@ -184,7 +184,7 @@ class HomeTimelines:
                 return items[query.skip :]
             answer = yield need
 
-    def _unskipped(self, query: Query) -> Generator[Wake | Ask, Any, list[Item]]:
+    def _unskipped(self, query: HomeQuery) -> Generator[Wake | Ask, Any, list[Item]]:
         row = self.state.people.row_of[query.account_id]
         while not self.state.rings.awake[row] or query.account_id in self.state.waking:
             yield Wake(query.account_id, not self.state.rings.awake[row])
@@ -199,7 +199,7 @@ class HomeTimelines:
             items += yield from self._before(row, rest)
         return items
 
-    def _before(self, row: int, query: Query) -> Generator[Ask, Any, list[Item]]:
+    def _before(self, row: int, query: HomeQuery) -> Generator[Ask, Any, list[Item]]:
         """Collect a page from the authors' own logs, newest first, ids below query.max_id."""
         candidates: list[Entry] = []
         cursor, exhausted = query.max_id, False
@@ -220,7 +220,7 @@ class HomeTimelines:
             want *= 2
         return [(e.tweet_id, self._render_pulled(e)) for e in chosen]
 
-    def _after(self, row: int, query: Query) -> Generator[Ask, Any, list[Item]]:
+    def _after(self, row: int, query: HomeQuery) -> Generator[Ask, Any, list[Item]]:
         """Collect the entries right after query.min_id from the authors' own logs."""
         want = query.count * 2 + limits.REPOST_WINDOW_COUNT
         top = query.max_id or ids.ID_MAX
@@ -253,7 +253,7 @@ class HomeTimelines:
         return bool(kernels.is_candidate(e.author_id, e.flags, e.reply_author, e.orig_author, me, following, hidden))
 
     @staticmethod
-    def _choose(candidates: list[Entry], query: Query, exhausted: bool) -> tuple[list[Entry], bool]:
+    def _choose(candidates: list[Entry], query: HomeQuery, exhausted: bool) -> tuple[list[Entry], bool]:
         """Apply the repost rule. Returns (the page so far, whether it is final)."""
         chosen: list[Entry] = []
         for i, entry in enumerate(candidates):
