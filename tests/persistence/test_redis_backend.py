@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from actors.core.tables import Table, TableChange
-from persistence import redis_checkpoint, redis_chunks, redis_journal
+from persistence import redis_checkpoint, redis_chunks, redis_frames
 from persistence.errors import (
     CheckpointDamagedError,
     CheckpointFailedError,
@@ -94,7 +94,7 @@ def test_shards_and_clusters_on_one_server_do_not_meet(shared):
 
 @pytest.mark.parametrize("frame_bytes", [1 << 20, 10])
 def test_a_frame_whose_reply_was_lost_is_sent_again_and_lands_once(own, monkeypatch, frame_bytes):
-    monkeypatch.setattr(redis_journal, "FRAME_BYTES_MAX", frame_bytes)  # 10: several frames in one pipeline
+    monkeypatch.setattr(redis_frames, "FRAME_BYTES_MAX", frame_bytes)  # 10: several frames in one pipeline
     proxy = CuttingProxy(own.path)
     journal = RedisJournal(RedisServer(proxy.url), "n", 0, 1)
     put(journal, b"first")
