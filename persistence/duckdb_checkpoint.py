@@ -68,7 +68,7 @@ class DuckDBCheckpointStore:
         self._memory_limit, self._threads = memory_limit, threads
         self._lock = threading.Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
-        self._readers: weakref.WeakSet[_PieceReader] = weakref.WeakSet()
+        self._readers: weakref.WeakSet[_DuckdbPieceReader] = weakref.WeakSet()
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._connect()
 
@@ -107,7 +107,7 @@ class DuckDBCheckpointStore:
         check_rows_max(rows_max)
         with self._lock:
             cursor = self._connect().cursor()
-            reader = _PieceReader(cursor, list(self._tables.values()), rows_max, self._path)
+            reader = _DuckdbPieceReader(cursor, list(self._tables.values()), rows_max, self._path)
             with self._damage_named():
                 cursor.execute("BEGIN")
                 position, epoch = self._stored(cursor)
@@ -216,7 +216,7 @@ class DuckDBCheckpointStore:
             raise CheckpointDamagedError(f"{self._path}: can't be read as a checkpoint: {error}") from error
 
 
-class _PieceReader:
+class _DuckdbPieceReader:
     """A transaction that reads all tables, in order, at the pace of whoever takes the pieces."""
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection, tables: Sequence[Table], rows_max: int, path: Path) -> None:

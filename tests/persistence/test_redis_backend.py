@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from actors.core.checkpoints.tables import Table, TableChange
-from persistence import redis_checkpoint, redis_chunks, redis_journal
+from persistence import redis_checkpoint_owner, redis_chunk_logs, redis_chunks, redis_frames, redis_manifest
 from persistence.errors import (
     CheckpointDamagedError,
     CheckpointFailedError,
@@ -94,7 +94,7 @@ def test_shards_and_clusters_on_one_server_do_not_meet(shared):
 
 @pytest.mark.parametrize("frame_bytes", [1 << 20, 10])
 def test_a_frame_whose_reply_was_lost_is_sent_again_and_lands_once(own, monkeypatch, frame_bytes):
-    monkeypatch.setattr(redis_journal, "FRAME_BYTES_MAX", frame_bytes)  # 10: several frames in one pipeline
+    monkeypatch.setattr(redis_frames, "FRAME_BYTES_MAX", frame_bytes)  # 10: several frames in one pipeline
     proxy = CuttingProxy(own.path)
     journal = RedisJournal(RedisServer(proxy.url), "n", 0, 1)
     put(journal, b"first")
@@ -445,7 +445,7 @@ def test_what_a_checkpoint_says_of_itself_is_refused_and_its_owner_goes_on(share
 def test_what_changes_between_the_look_and_the_opening_is_looked_at_again(shared, monkeypatch):
     server, key = shared[0], manifest_key(*shared)
     RedisCheckpointStore(*shared, 0, [ROWS]).write(1, 0, [rows(1)])
-    plan_stored, looks = redis_checkpoint.plan_stored, []
+    plan_stored, looks = redis_checkpoint_owner.plan_stored, []
 
     def then_somebody_else_comes(found, *args):
         looks.append(found)
@@ -453,8 +453,8 @@ def test_what_changes_between_the_look_and_the_opening_is_looked_at_again(shared
             server.client.hset(key, "tables", found.tables + " ")
         return plan_stored(found, *args)
 
-    monkeypatch.setattr(redis_checkpoint, "plan_stored", then_somebody_else_comes)
-    comes = redis_checkpoint.OPEN_TRIES
+    monkeypatch.setattr(redis_checkpoint_owner, "plan_stored", then_somebody_else_comes)
+    comes = redis_checkpoint_owner.OPEN_TRIES
     with pytest.raises(CheckpointFailedError, match="again and again"):
         RedisCheckpointStore(*shared, 0, [ROWS])
     assert len(looks) == comes
@@ -470,7 +470,8 @@ def test_what_changes_between_the_look_and_the_opening_is_looked_at_again(shared
 
 
 def test_changes_are_folded_into_the_base_and_nothing_else_is_left(shared, monkeypatch):
-    monkeypatch.setattr(redis_checkpoint, "FOLD_CHUNK_COUNT", 5)
+    monkeypatch.setattr(redis_manifest, "FOLD_CHUNK_COUNT", 5)
+    monkeypatch.setattr(redis_chunk_logs, "DROP_CHUNK_COUNT", 5)
     monkeypatch.setattr(redis_chunks, "CHUNK_BYTES_MAX", 200)
     server, namespace = shared
     store, expected = RedisCheckpointStore(server, namespace, 0, [ROWS]), set()
@@ -531,7 +532,7 @@ def test_a_replacement_whose_reply_was_lost_can_be_made_again(own):
 
 
 def test_nothing_is_folded_while_a_snapshot_is_read(shared, monkeypatch):
-    monkeypatch.setattr(redis_checkpoint, "FOLD_CHUNK_COUNT", 3)
+    monkeypatch.setattr(redis_manifest, "FOLD_CHUNK_COUNT", 3)
     server, namespace = shared
     store = RedisCheckpointStore(server, namespace, 0, [ROWS])
     store.write(1, 1, [rows(*range(10))])

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from persistence import redis_journal
+from persistence import redis_frames
 from persistence.errors import FencedError, JournalLostError, JournalUnavailableError
 from persistence.redis_journal import RedisJournal
 from persistence.redis_server import RedisServer
@@ -127,7 +127,7 @@ def test_a_server_that_takes_no_lower_id_gets_the_stream_written_anew(own):
 
 @pytest.mark.parametrize("frame_bytes", [1 << 20, 10])
 def test_a_cut_leaves_entries_that_go_on_from_each_other(shared, monkeypatch, frame_bytes):
-    monkeypatch.setattr(redis_journal, "FRAME_BYTES_MAX", frame_bytes)
+    monkeypatch.setattr(redis_frames, "FRAME_BYTES_MAX", frame_bytes)
     server, namespace = shared
     journal = RedisJournal(server, namespace, 0, 1)
     expected = []
