@@ -27,8 +27,9 @@ from actors.core.levels import LEVEL
 from actors.garbage import collect_seldom
 from actors.log_bound import LogBound
 from api.positions import positions_of_request
-from cluster.client.cluster_client import CALL_TIMEOUT_S, OPENED, ClusterClient
+from cluster.client.cluster_client import CALL_TIMEOUT_S, ClusterClient
 from cluster.client.connect import NamedActors, open_client, router_handle
+from cluster.client.shard_owners import OPENED
 from cluster.lane.client import Done
 from cluster.life.code_on_disk import require_current
 from cluster.life.heartbeat import all_hangs

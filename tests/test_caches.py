@@ -42,7 +42,7 @@ NOT_CACHES = {
         _last _last_counts _counters _gauges _histograms
     """,
     "keyed by shards, replicas, nodes, actors, or steps of ours": """
-        cluster/client/cluster_client: _replicas; cluster/client/connect: _handles; cluster/router/draining: homeless;
+        cluster/client/shard_owners: _replicas; cluster/client/connect: _handles; cluster/router/draining: homeless;
         cluster/router/elections: _locks _tried _leading _failures; cluster/placement/rebalancer: _phases;
         cluster/client/replica_lanes: _lanes _dials _dialled_at; cluster/router/router: _tasks _watches;
         cluster/router_actor: _handles; cluster/router/lanes: _lanes _dials; cluster/life/watchdog: _silences;

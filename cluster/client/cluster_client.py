@@ -17,14 +17,10 @@ How it works
     call -> lane of the bucket's shard? -> request -> body
                    | no / moved / dropped
                    v
-            refresh the map (map_cache.py: one fetch for all callers)
-            -> connect (replica_lanes.py: one dial a replica: Unix socket on the same node, else TCP) -> request
-            -> unreachable twice: the primary's actor itself, through Ray
-            -> wait 10 ms to 0.5 s, doubling, with jitter, or until the map changes -> again, until the deadline
-            -> OverloadedError
+            retried_calls.py: refresh the map, connect, request, wait, again, until the deadline
 
-A shard with several replicas is a ReplicaGroup (replica_group.py): reads go to any of them, everything else to the
-primary.
+The map, and the lanes and groups that follow from it, are those of shard_owners.py. A shard with several replicas is a
+ReplicaGroup (replica_group.py): reads go to any of them, everything else to the primary.
 
 Costs: 1.7 us over LaneClient.request (bench/lane.py --client cluster).
 """
@@ -33,41 +29,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import asdict
 from typing import Any
 
-from actors.core.errors import InvalidError, MovedError, OverloadedError, RookeryError
-from actors.core.ids import BUCKET_COUNT, bucket_of_account, bucket_of_name, bucket_of_tweet
-from actors.turns import Turnstile
-from cluster.client.map_cache import FetchMap, MapCache
+from actors.core.errors import MovedError, OverloadedError, RookeryError
+from actors.core.ids import bucket_of_account, bucket_of_name, bucket_of_tweet
+from cluster.client.map_cache import FetchMap
 from cluster.client.positions import SeenPositions, WritePositions
 from cluster.client.read_routing import ReadFigures, Unanswered
-from cluster.client.replica_group import FOLLOWER_READS, TRACKED_WRITES, ReplicaGroup, Request
-from cluster.client.replica_lanes import UNREACHABLE, ReplicaLanes
-from cluster.client.shard_places import LATE_SHARE, PROBE_PATIENCE_S, Places, PlacesBound, ShardPlaces, UnreachableError
-from cluster.lane.client import Done, LaneClient, PushCallback
+from cluster.client.replica_group import FOLLOWER_READS, ReplicaGroup, Request
+from cluster.client.retried_calls import ActorCall, RetriedCalls
+from cluster.client.shard_owners import RETRY_AFTER_S, ShardOwners
+from cluster.client.shard_places import LATE_SHARE, PROBE_PATIENCE_S, Places, PlacesBound, ShardPlaces
+from cluster.lane.client import Done, PushCallback
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.protocol import LaneDisconnected
-from cluster.placement.shard_map import ReplicaPlace, ShardMap
+from cluster.placement.shard_map import ShardMap
 
 logger = logging.getLogger("rookery.client")
 
 CALL_TIMEOUT_S = 5.0  # longer than a shard's restart and short recovery; a caller that knows better says so
-BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.01, 0.5  # between attempts; times 0.5 to 1 so that callers spread out
-LAST_ATTEMPT_S = 0.05  # with less time left than this, another attempt is vain
-ACTOR_CALL_TIMEOUT_S = 1.0  # Ray holds a call to a dying actor back; better to look at the lane again
-ACTOR_CALL_COUNT_MAX = 64  # actor calls in flight; a core carries a few thousand a second, and shards need them too
-RETRY_AFTER_S = 1.0  # what a caller is told to wait: Ray restarts an actor in about that time
-
-OPENED = "opened"  # a topic of our own
-
-ActorCall = Callable[[str, str, list[Any]], Awaitable[Any]]
 
 _TRY_AGAIN = (MovedError, LaneDisconnected, Unanswered)
-_NO_ANSWER = object()
 
 
 class ClusterClient:
@@ -90,22 +75,16 @@ class ClusterClient:
         on_push: PushCallback | None = None,
         follower_reads: frozenset[str] = FOLLOWER_READS,
     ) -> None:
-        self._actor_call = actor_call
-        self._on_push = on_push
-        self._follower_reads = follower_reads
-        self._maps = MapCache(fetch_map, self._take_map)
-        self._replica_lanes = ReplicaLanes(keys, local_node_id, self._take_push, self._find, self._take_lane)
-        self._replicas: dict[tuple[int, int], ReplicaPlace] = {}  # the map's, by shard and index
-        self._buckets = bytes(BUCKET_COUNT)
-        self._lanes: list[LaneClient | None] = [None]  # by shard; None also where a shard has several replicas
-        self._groups: list[ReplicaGroup | None] = [None]  # by shard; None where it has one replica
-        self._figures = ReadFigures()
         self._positions = WritePositions()
+        self._figures = ReadFigures()
         self._places = ShardPlaces(follower_reads, time.monotonic)
-        self._actor_call_count = 0
-        self._turnstile = Turnstile()  # of the slow path
+        self._owners = ShardOwners(
+            fetch_map, keys, local_node_id, on_push, follower_reads, self._positions, self._figures, self._places
+        )
+        self._maps = self._owners.maps
+        self._lanes, self._groups, self._buckets = self._owners.lanes, self._owners.groups, self._owners.buckets
+        self._retries = RetriedCalls(self._owners, actor_call, follower_reads)
         self._finishing: set[asyncio.Task[None]] = set()  # the event loop holds tasks only weakly
-        self._closed = False
 
     # -- what callers use ------------------------------------------------------------------------------------------
 
@@ -116,18 +95,14 @@ class ClusterClient:
             await self._maps.refresh()
             if self._maps.map is not None:
                 return
-            if not await self._back_off(attempt, deadline):
+            if not await self._retries.back_off(attempt, deadline):
                 break
         raise OverloadedError(f"no shard map from the router: {self._maps.error}", None, RETRY_AFTER_S)
 
     def close(self) -> None:
         """Close every lane; calls in flight fail with OverloadedError."""
-        self._closed = True
-        self._maps.close()
-        self._replica_lanes.close()
-        for group in self._groups:
-            if group is not None:
-                group.close()
+        self._retries.close()
+        self._owners.close()
 
     @property
     def shard_map(self) -> ShardMap:
@@ -257,9 +232,9 @@ class ClusterClient:
                     body = await lane.request(op, request.args, timeout_s)
                 else:
                     group = self._groups[shard] if 0 <= shard < len(self._groups) else None
-                    body = await (self._call_until(request, None) if group is None else group.ask(request))
+                    body = await (self._retries.call(request, None) if group is None else group.ask(request))
             except _TRY_AGAIN as error:
-                body = await self._call_until(request, error)
+                body = await self._retries.call(request, error)
         except asyncio.CancelledError:
             left_s = request.deadline - asyncio.get_running_loop().time()
             places.give_up(op, left_s <= (1.0 - LATE_SHARE) * timeout_s)
@@ -285,7 +260,7 @@ class ClusterClient:
             def take(body: Any, error: Exception | None) -> None:
                 if isinstance(error, (MovedError, LaneDisconnected)):
                     request = Request(bucket, shard_asked, op, args, deadline, fresh, seen)
-                    self._finish(self._call_until(request, error), places, op, done)
+                    self._finish(self._retries.call(request, error), places, op, done)
                 else:
                     places.leave(op, error)
                     done(body, error)
@@ -305,12 +280,12 @@ class ClusterClient:
         """Ask the replicas of a shard; without any, go the slow way."""
         op = request.op
         if group is None:
-            self._finish(self._call_until(request, None), places, op, done)
+            self._finish(self._retries.call(request, None), places, op, done)
             return
 
         def take(body: Any, error: Exception | None) -> None:
             if isinstance(error, _TRY_AGAIN):
-                self._finish(self._call_until(request, error), places, op, done)
+                self._finish(self._retries.call(request, error), places, op, done)
             else:
                 places.leave(op, error)
                 done(body, error)
@@ -318,7 +293,7 @@ class ClusterClient:
         try:
             group.send(request, take)
         except _TRY_AGAIN as error:
-            self._finish(self._call_until(request, error), places, op, done)
+            self._finish(self._retries.call(request, error), places, op, done)
         except RookeryError as error:
             asyncio.get_running_loop().call_soon(take, None, error)
 
@@ -338,160 +313,3 @@ class ClusterClient:
         task = asyncio.get_running_loop().create_task(run())
         self._finishing.add(task)
         task.add_done_callback(self._finishing.discard)
-
-    # -- the slow path ---------------------------------------------------------------------------------------------
-
-    async def _call_until(self, request: Request, error: Exception | None) -> Any:
-        """Refresh, connect, ask, wait, again; error: what ended the attempt before, if there was one."""
-        loop = asyncio.get_running_loop()
-        attempt = unreachable_count = 0
-        refusal: RookeryError | None = None
-        while not self._closed:
-            if isinstance(error, Unanswered):
-                refusal = error.refusal or refusal
-            if error is not None or self._maps.map is None:
-                fetch = self._maps.refresh_soon()
-                if fetch is not None and not (
-                    request.op in self._follower_reads and self._groups[self._target(request)]
-                ):
-                    await asyncio.wait([fetch], timeout=max(request.deadline - loop.time(), 0.0))
-            await self._turnstile.enter()
-            target = self._target(request)
-            try:
-                return await self._connect_and_ask(request, target)
-            except (MovedError, LaneDisconnected) as failure:
-                error = failure
-            except (*UNREACHABLE, Unanswered) as failure:
-                error = failure
-                unreachable_count += 1
-                if unreachable_count > 1:
-                    try:
-                        answer = await self._ask_actor(request, target)
-                    except MovedError as moved:
-                        error, answer = moved, _NO_ANSWER
-                    if answer is not _NO_ANSWER:
-                        return answer
-            await self._turnstile.enter()  # all that waited for the same dial have learned now that it has failed
-            if not await self._back_off(attempt, request.deadline):
-                break
-            attempt += 1
-        if isinstance(error, Unanswered):
-            refusal, error = error.refusal or refusal, error.reason or error
-        if refusal is not None:
-            raise refusal
-        why = "this client is closed" if error is None else f"{type(error).__name__}: {error}"
-        message = f"shard {self._target(request)} can't be reached ({why}); the request may have been carried out"
-        raise UnreachableError(message, None, RETRY_AFTER_S) from error
-
-    async def _connect_and_ask(self, request: Request, shard: int) -> Any:
-        """One attempt, dialling where it must. Raises _TRY_AGAIN or UNREACHABLE for "not this time"."""
-        if self._maps.map is None:
-            raise ConnectionError(f"no shard map: {self._maps.error}")
-        group = self._groups[shard]
-        async with asyncio.timeout_at(request.deadline):
-            if group is None:
-                lane = await self._replica_lanes.connect(self._maps.map.primary_of(shard))
-            else:
-                await group.connect(request)
-        if group is not None:
-            return await group.ask(request)
-        left_s = request.deadline - asyncio.get_running_loop().time()
-        return await lane.request(request.op, request.args, max(left_s, 0.0))
-
-    def _target(self, request: Request) -> int:
-        if request.bucket is not None:
-            return self._buckets[request.bucket]
-        assert request.shard is not None
-        count = 0 if self._maps.map is None else self._maps.map.shard_count
-        if count and not 0 <= request.shard < count:
-            raise InvalidError(f"there is no shard {request.shard}; shards are 0 to {count - 1}", "shard")
-        return request.shard
-
-    async def _back_off(self, attempt: int, deadline: float) -> bool:
-        """Wait before the next attempt, or until the map changes; False, at once, if no time is left for one."""
-        left_s = deadline - asyncio.get_running_loop().time()
-        if self._closed or left_s < LAST_ATTEMPT_S:
-            return False
-        pause_s = min(BACKOFF_FIRST_S * 2 ** min(attempt, 10), BACKOFF_MAX_S) * random.uniform(0.5, 1.0)
-        await asyncio.wait([self._maps.changed()], timeout=min(pause_s, left_s - LAST_ATTEMPT_S / 2))
-        return True
-
-    async def _ask_actor(self, request: Request, shard: int) -> Any:
-        """Return the answer of a primary's actor, or _NO_ANSWER; refusals are raised. A new map ends the wait."""
-        loop, group = asyncio.get_running_loop(), self._groups[shard]
-        if self._actor_call is None or self._maps.map is None or self._actor_call_count >= ACTOR_CALL_COUNT_MAX:
-            return _NO_ANSWER
-        tracked = group is not None and request.op in TRACKED_WRITES
-        op, args = ("tracked", [request.op, request.args]) if tracked else (request.op, request.args)
-        actor_name = self._maps.map.primary_of(shard).actor_name
-        self._actor_call_count += 1
-        asking = asyncio.ensure_future(self._actor_call(actor_name, op, args))
-        try:
-            timeout_s = min(request.deadline - loop.time(), ACTOR_CALL_TIMEOUT_S)
-            await asyncio.wait(
-                (asking, self._maps.changed()), timeout=max(timeout_s, 0.0), return_when=asyncio.FIRST_COMPLETED
-            )
-            if not asking.done():
-                return _NO_ANSWER
-            answer = asking.result()
-            return answer if group is None or not tracked else group.note_write(request, answer)
-        except RookeryError:
-            raise
-        except Exception as error:  # noqa: BLE001  whatever Ray raises: the lane is tried again
-            logger.info("actor %s does not answer %s either: %s", actor_name, op, type(error).__name__)
-            return _NO_ANSWER
-        finally:
-            self._actor_call_count -= 1
-            asking.cancel()
-
-    # -- news of the map, and of lanes -----------------------------------------------------------------------------
-
-    def _find(self, shard: int, index: int) -> ReplicaPlace | None:
-        return self._replicas.get((shard, index))
-
-    def _take_push(self, topic: str, value: Any) -> None:
-        if topic == "map":
-            if type(value) is int:
-                self._maps.want(value)
-        elif self._on_push is not None:
-            self._on_push(topic, value)
-
-    def _take_map(self, old: ShardMap | None, new: ShardMap) -> None:
-        """Bring lanes and groups in line with a newer map; end what waits for a primary that is none any more."""
-        self._replicas = {(replica.shard, replica.index): replica for replica in new.replicas}
-        self._replica_lanes.keep()
-        by_shard: list[list[ReplicaPlace]] = [[] for _ in range(new.shard_count)]
-        for replica in new.replicas:
-            by_shard[replica.shard].append(replica)
-        old_groups, self._groups, self._lanes = self._groups, [], []
-        for shard, replicas in enumerate(by_shard):
-            group = old_groups[shard] if shard < len(old_groups) else None
-            if len(replicas) > 1:
-                group = group or ReplicaGroup(
-                    self._replica_lanes, self._positions, self._figures, self._follower_reads, self._maps.refresh_soon
-                )
-                group.take_map(new, sorted(replicas, key=lambda replica: replica.index))
-                self._groups.append(group)
-                self._lanes.append(None)
-            else:
-                self._groups.append(None)
-                self._lanes.append(self._replica_lanes.get(replicas[0]))
-        for group in old_groups:
-            if group is not None and group not in self._groups:
-                group.close()
-        self._places.resize(new.shard_count)
-        if old is not None and old.buckets != new.buckets:
-            self._positions.forget(b for b in range(BUCKET_COUNT) if old.buckets[b] != new.buckets[b])
-        self._buckets = new.buckets
-
-    def _take_lane(self, replica: ReplicaPlace, lane: LaneClient) -> None:
-        if self._on_push is not None:
-            self._on_push(OPENED, replica.shard)
-        if replica.shard >= len(self._groups):  # the shard was given up meanwhile
-            return
-        self._places.is_new(replica.shard)
-        group = self._groups[replica.shard]
-        if group is not None:
-            group.reads.connect(replica.index, lane)
-        elif replica.primary:
-            self._lanes[replica.shard] = lane

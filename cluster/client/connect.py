@@ -16,8 +16,9 @@ import ray
 from ray.exceptions import ActorDiedError
 
 from actors.core.errors import OverloadedError
-from cluster.client.cluster_client import ActorCall, ClusterClient
+from cluster.client.cluster_client import ClusterClient
 from cluster.client.map_cache import FetchMap
+from cluster.client.retried_calls import ActorCall
 from cluster.lane.client import PushCallback
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.protocol import REPLY_ERROR, error_from_reply

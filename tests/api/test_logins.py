@@ -21,7 +21,7 @@ from api.access.hopeless import LIST, common_passwords, why_hopeless
 from api.access.passwords import NOBODY
 from api.limits import PASSWORD_BYTES_MIN
 from api.settings import Rate
-from cluster.client.cluster_client import OPENED
+from cluster.client.shard_owners import OPENED
 from tests.api.conftest import CHEAP_PASSWORDS, PASSWORD, ServerThread, User, assert_error, open_http
 from tests.api.fake_cluster import FakeCluster
 

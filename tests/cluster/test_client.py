@@ -9,7 +9,8 @@ import pytest
 
 from actors.core.errors import InvalidError, MovedError, NotFoundError, OverloadedError, RookeryError
 from actors.core.ids import bucket_of_account, bucket_of_name, bucket_of_tweet, make_tweet_id
-from cluster.client.cluster_client import OPENED, ClusterClient
+from cluster.client.cluster_client import ClusterClient
+from cluster.client.shard_owners import OPENED
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.server import LaneServer
 from cluster.placement.shard_map import ShardMap, shard_actor_name

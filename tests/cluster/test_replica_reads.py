@@ -142,7 +142,7 @@ async def test_a_dial_that_hangs_delays_no_read(shard, client, tmp_path):
     for _ in range(50):
         assert (await client.account(ACCOUNT, "home"))[0] in (1, 2)
     assert loop.time() - start < 0.5
-    assert client._replica_lanes._dials, "there is no dial that could have delayed anything"
+    assert client._owners.replica_lanes._dials, "there is no dial that could have delayed anything"
     hanging.close()
 
 
