@@ -1,12 +1,10 @@
-"""A shard replica as a Ray actor: the shell that gives a `Replica` its disk, its clock, its lane and its peers.
+"""A shard replica as a Ray actor: how it comes to be, joins its cluster, and ends; what it serves is `ServedReplica`'s.
 
-    lane request --> handle --> a read: the replica answers (home_requests.py if it must ask others first)
-                            \\-> a write: commits.py applies and journals it; answered when durable;
-                                exchange.py sends its messages
+    constructor: files -> replica, lane -> router: join, register -> serving -> stop, retire, or a crash
 
 Rules of this file
-- No decisions about timelines: those are in `actors/core/`. Everything here runs on the actor's event loop.
 - The constructor restores everything, because Ray runs nothing else when it restarts the actor.
+- What Ray calls on threads of its own is carried out on the constructor's loop, which all state belongs to.
 """
 
 from __future__ import annotations
@@ -25,59 +23,32 @@ import ray
 import structlog
 from ray.exceptions import RayError
 
-from actors.core import limits, warm
-from actors.core.errors import FrozenError, InvalidError, MalformedError, MovedError, OverloadedError, RookeryError
-from actors.core.features import READS, WRITES, hides
+from actors.core import warm
+from actors.core.errors import OverloadedError, RookeryError
 from actors.core.levels import LEVEL
-from actors.core.timelines.deliveries import PIECE_FOLLOWERS
-from actors.core.verify import check, digest
 from actors.garbage import collect_seldom
 from actors.log_bound import LogBound
-from actors.metrics import RayExporter, ShardMetrics
-from actors.shard.backup_source import OPERATIONS as BACKUP
-from actors.shard.backup_source import BackupSource
-from actors.shard.commits import Commits
 from actors.shard.due_times import DueTimes
-from actors.shard.exchange import Exchange
-from actors.shard.handover import Handover
-from actors.shard.home_requests import HomeRequests
 from actors.shard.lane_listening import listen
-from actors.shard.leavings import LeavingPace
-from actors.shard.moves import OPERATIONS as MOVES
-from actors.shard.moves import Moves
-from actors.shard.replication import OPERATIONS as REPLICATION
-from actors.shard.replication import Replication
-from actors.shard.search_requests import OPERATIONS as SEARCH
-from actors.shard.search_requests import make_search
+from actors.shard.served_replica import ServedReplica
 from actors.shard.storage import Storage, failure_file, open_storage, shard_directory
-from actors.shard.touches import Touches
 from cluster.client.connect import router_handle
 from cluster.lane.handshake import LaneKeys
-from cluster.lane.server import LaneRequest, LaneServer
+from cluster.lane.server import LaneServer
 from cluster.life import spare_workers
 from cluster.life.code_on_disk import require_current
-from cluster.life.heartbeat import busy
 from cluster.life.liveness import take_part
 from cluster.placement.shard_map import ShardMap, shard_actor_name
 from configs.logging import configure_logging
 from configs.settings import Settings
 
-TIDY_PAUSES = 20  # length of the pause after a step of tidying memory, in steps of about 1 ms: 5 % of a core
-TICK_S = 1.0  # segment limits, reads of the day and the calendar are looked at this often
-OTHER_READS = SEARCH | {"home", "home_ids", "at"}
 T = TypeVar("T")
-# A piece of a large delivery: what other requests wait for it, and the fewest followers (their rings may all grow into
-# fresh memory) and most. The pause between two while there are requests is the shortest that the loop's timers know.
-PIECE_S, PIECE_FOLLOWERS_LEAST, PIECE_FOLLOWERS_MOST = 0.0003, 256, 16_384
-PIECE_PAUSE_S, REQUESTS_WITHIN_S = 0.001, 0.02
-IMPATIENT_AUTHORS = 8  # whose large deliveries wait: then no more pauses
 SPARE_LOOK_S = 10.0  # between looks whether the node has its spare workers
 SPARE_PAUSE_S = 1.0  # before the first: readers catch up
 SPARE_SEARCH_S = 30.0  # that one waits for the search engine to come up, at most
 SPARE_STAGGER_S = 0.5  # between the looks of two shards, so that the later one sees what the earlier one asked for
 ROUTER_ANSWER_S = 2.0  # one call to the router
 STOP_PATIENCE_S = 5.0  # that a clean stop waits for followers to have everything
-WALK_S = 300.0  # that a walk over the whole state may hold the loop: some seconds for a million accounts
 REJOIN_S = 0.5  # between attempts to reach the router while it restarts
 
 
@@ -89,62 +60,33 @@ def prepare() -> None:
     gc.freeze()
 
 
-class ShardActor:
+class ShardActor(ServedReplica):
     """One replica of one shard, serving."""
 
     def __init__(self, shard: int, index: int, settings: dict[str, Any]) -> None:
         require_current()
-        self.settings = Settings.from_dict(settings)
-        log = self.settings.log
-        configure_logging(log.format, log.level, component=shard_actor_name(shard, index), bound=LogBound())
+        ours, name = Settings.from_dict(settings), shard_actor_name(shard, index)
+        configure_logging(ours.log.format, ours.log.level, component=name, bound=LogBound())
         self.log = structlog.get_logger()
-        self.shard, self.index = shard, index
-        cluster = self.settings.cluster
-        self._heartbeat = take_part(shard_actor_name(shard, index), cluster.namespace, cluster.hang_ms / 1000)
-        storage = self._recover()
-        self.storage, self.replica, self.state = storage, storage.replica, storage.replica.state
-        self.metrics = ShardMetrics()
-        self._exporter = RayExporter(self.metrics, shard=str(shard), replica=str(index))
-        self.commits = Commits(storage, self.metrics, self.settings.checkpoint.queue_batches_max)
-        self.replication = Replication(
-            self.commits, storage, index, self._ask_router, self._on_lead, self._on_map,
-            Handover(self.handle, self.settings.limits.mailbox_max),
-        )  # fmt: skip
-        self.backup = BackupSource(self.commits, storage, self.replication)
-        mailbox_max = self.settings.limits.mailbox_max
-        self.moves = Moves(self.commits, lambda: self.replication.leads, self.handle, mailbox_max)
-        self.leavings = LeavingPace(self.commits, lambda: self.replication.leads)
-        self.exchange = Exchange(
-            self.commits, self.metrics, self.settings.cluster.namespace, lambda: self.replication.leads
-        )
-        self.homes = HomeRequests(self.commits, self.exchange, self.metrics)
-        self.touches = Touches(self.commits, self.exchange)
-        self.search = make_search(
-            self.settings.search, self.commits, self.replica.lookups, storage.directory / "search"
-        )
-        self.commits.on_applied = self._announce
-        self.lane: LaneServer | None = None
-        self._stopping = self._delivering = self._tidying = False
-        self._hollow = not self.state.position  # began empty: it can't say yet that something isn't there
-        self._piece_followers, self._handled = PIECE_FOLLOWERS, (0, 0.0)
+        heartbeat = take_part(name, ours.cluster.namespace, ours.cluster.hang_ms / 1000)
+        storage = self._recover(ours, shard, index)
+        super().__init__(storage, ours, shard, index, self._ask_router, heartbeat)
         self._joined: dict[str, Any] | None = None
         self._endpoints: dict[str, Any] | None = None
-        self._reads, self._writes = frozenset(READS), frozenset(WRITES)
-        self._loop = asyncio.get_running_loop()
         self._tasks = [self._loop.create_task(self._start_or_end())]
         self._heartbeat.start()
 
     # ---- life -------------------------------------------------------------------------------------------------
 
-    def _recover(self) -> Storage:
+    def _recover(self, settings: Settings, shard: int, index: int) -> Storage:
         """Bring the shard back from its files; if that can't be, leave word for whoever started the cluster."""
         prepare()
         begin = time.perf_counter()
         gc.disable()  # collections would walk what is being built again and again, a quarter of the time, for nothing
         try:
-            storage = open_storage(self.settings, self.shard, self.index)
+            storage = open_storage(settings, shard, index)
         except Exception as error:
-            self._leave_word(error)
+            _leave_word(settings, shard, index, error)
             self.log.critical("the shard can't recover", reason=str(error))
             raise
         finally:
@@ -158,8 +100,8 @@ class ShardActor:
         return storage
 
     def _leave_word(self, error: Exception) -> None:
-        path = failure_file(self.settings.storage.data_dir, self.shard, self.index)
-        path.write_text(f"{type(error).__name__}: {error}\n", encoding="utf-8")
+        """Tell whoever started the cluster why this replica isn't there."""
+        _leave_word(self.settings, self.shard, self.index, error)
 
     async def _start_or_end(self) -> None:
         """Start; what can't join its cluster serves nobody, so it ends, and Ray tries again in another process."""
@@ -223,23 +165,6 @@ class ShardActor:
             self.log.warning("the router does not answer", method=method, reason=str(error).splitlines()[:1])
             return None
 
-    def _on_lead(self) -> None:
-        """This replica takes writes from now on."""
-        self.moves.lead(self.replication.shard_map)
-        if not self.state.frozen:
-            self.commits.run(["tick", max(int(time.time() * 1000), self.state.day * limits.DAY_MS)])
-        self.exchange.start()
-        self.exchange.wake_senders()
-        self.leavings.look()
-
-    def _on_map(self, shard_map: ShardMap) -> None:
-        """The cluster's map has changed: API workers fetch it."""
-        self.exchange.learn(shard_map)
-        if shard_map.primary_of(self.shard).index != self.index:
-            self.moves.stop_leading(MovedError(f"shard {self.shard} has another leader"))
-        if self.lane is not None:
-            self.lane.push("map", shard_map.epoch)
-
     async def join(self) -> dict[str, Any] | None:
         """Return what the router told this shard, for API workers that start while it is away; None before that."""
         shard_map = self.replication.shard_map
@@ -289,117 +214,7 @@ class ShardActor:
             await asyncio.to_thread(directory.rename, aside)
         self.log.info("this shard was given up", folder=str(aside))
 
-    # ---- requests ---------------------------------------------------------------------------------------------
-
-    def handle(self, request: LaneRequest) -> None:
-        """Carry out one lane request, or set out to."""
-        begin, metrics = time.perf_counter(), self.metrics
-        op = request.op
-        try:
-            if op in self._writes:
-                self._write(request, op, request.args, False)
-                metrics.writes += 1
-                metrics.write_seconds.observe(time.perf_counter() - begin)
-                return
-            if self._hollow and (op in self._reads or op in OTHER_READS):
-                self._require_contents()
-            if op == "home":
-                self._home(request, request.args)
-            elif op in self._reads:
-                request.reply(self.replica.read(op, request.args))
-            else:
-                self._operate(request)
-            metrics.reads += 1
-            metrics.read_seconds.observe(time.perf_counter() - begin)
-        except RookeryError as error:
-            if isinstance(error, MovedError) and self.replication.handover.keep(request):
-                return
-            if isinstance(error, FrozenError) and self.moves.keep(request):
-                return
-            metrics.refusals += 1
-            request.fail(error)
-
-    def _home(self, request: LaneRequest, args: list[Any]) -> None:
-        query = self.replica.query(args)
-        ready = self.replica.try_home(query)
-        if ready is not None:
-            request.reply(ready)
-        else:
-            self._require_lead()
-            self.homes.start(request, query)
-
-    def _require_contents(self) -> None:
-        """Refuse reads of a replica that began empty, until it leads or is in sync: whoever takes it for the primary
-        that it was, before its damaged files were put aside, would believe that nothing is there."""
-        shard_map, replication = self.replication.shard_map, self.replication
-        own = None if shard_map is None else shard_map.replica(self.shard, self.index)
-        is_full = own is not None and own.in_sync and own.store_id == replication.file.store_id
-        if replication.role != "primary" and not is_full:
-            raise MovedError(f"replica {self.index} of shard {self.shard} is being filled")
-        self._hollow = False
-
-    def _require_lead(self) -> None:
-        if not self.replication.leads:
-            raise MovedError(f"replica {self.index} of shard {self.shard} doesn't lead it")
-
-    def _write(self, request: LaneRequest, op: str, args: list[Any], tracked: bool) -> None:
-        self._require_lead()
-        waiting = len(self.commits.waiting)
-        if self._stopping or waiting >= self.settings.limits.mailbox_max:
-            raise OverloadedError(f"shard {self.shard} has {waiting} requests waiting", retry_after_s=1.0)
-        body = self.commits.write(op, args, int(time.time() * 1000))
-        if self.lane is not None and hides(op, args):
-            self.lane.push("hidden", 0)
-        if tracked and not isinstance(body, RookeryError):
-            body = [self.state.position, body]
-        self.commits.when_committed(request, body)
-
-    def _operate(self, request: LaneRequest) -> None:
-        op = request.op
-        if op in SEARCH:
-            self.search.handle(request, op, request.args)
-        elif op in REPLICATION:
-            self.replication.handle(request)
-        elif op in BACKUP:
-            self.backup.handle(request)
-        elif op in MOVES:
-            self.moves.handle(request)
-        elif op == "tracked":
-            inner, args = _wrapped(request.args, 0)
-            if inner not in self._writes:
-                raise InvalidError(f"tracked takes a write, not {inner[:40]!r}")
-            self._write(request, inner, args, True)
-        elif op == "at":
-            inner, args = _wrapped(request.args, 1)
-            if not self.replication.leads and self.state.position < request.args[0]:
-                raise MovedError(f"replica {self.index} of shard {self.shard} is behind position {request.args[0]}")
-            if inner == "home":
-                self._home(request, args)
-            elif inner in self._reads:
-                request.reply(self.replica.read(inner, args))
-            elif inner in SEARCH:
-                self.search.handle(request, inner, args)
-            else:
-                raise InvalidError(f"at takes a read, not {inner[:40]!r}")
-        elif op == "touched":
-            self.touches.take(request.args)
-            request.reply(True)
-        elif op == "status":
-            request.reply(self.status())
-        elif op == "check":
-            with busy("check", WALK_S):
-                request.reply(check(self.state))
-        elif op == "digest":
-            with busy("digest", WALK_S):
-                request.reply(digest(self.state))
-        elif op == "home_ids":
-            if len(request.args) != 3:
-                raise InvalidError("home_ids takes [account_id, max_id, count]")
-            self._require_lead()
-            account_id, max_id, count = request.args
-            self.homes.start(request, self.replica.query([account_id, max_id, 0, 0, count]), ids_only=True)
-        else:
-            raise InvalidError(f"the lane has no operation {op!r}; see docs/lane.md")
+    # ---- calls through Ray ------------------------------------------------------------------------------------------
 
     async def lane_call(self, op: str, args: list[Any]) -> list[Any]:
         """Answer a lane operation as an actor call: `[0, body]` or `[1, error]`. For peers, and when a lane is down."""
@@ -426,129 +241,10 @@ class ShardActor:
             return await work
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
-    def _announce(self) -> None:
-        """After a command: large deliveries go on, readers of woken accounts too, API workers forget revoked tokens."""
-        self.moves.look()
-        self.leavings.look()
-        if self.exchange.shard_count < self.state.shard_count - 1:
-            self.exchange.start()
-        if self.state.deliveries.backlog and not self._delivering:
-            self._delivering = True
-            self._loop.call_soon(self._deliver_piece)
-        if self.state.woken:
-            self.homes.announce_woken()
-        if self.state.revoked:
-            if self.lane is not None:
-                for revoked in self.state.revoked:
-                    self.lane.push("revoked", list(revoked))
-            self.state.revoked.clear()
 
-    def _deliver_piece(self) -> None:
-        """Deliver a piece of what waits, of bounded time; the next after what else there is to do, and a pause for it.
-
-        A request takes several turns of the loop, and the other shards and API workers need the processor, too. Without
-        requests there is no pause.
-        """
-        deliveries, begin = self.state.deliveries, time.perf_counter()
-        self._delivering = deliveries.piece(self._piece_followers)
-        now = time.perf_counter()
-        fitting = int(self._piece_followers * PIECE_S / max(now - begin, 1e-6))
-        fitting = max(min(fitting, self._piece_followers * 2), PIECE_FOLLOWERS_LEAST)
-        self._piece_followers = min(fitting, PIECE_FOLLOWERS_MOST)
-        if not self._delivering:
-            return
-        handled = self.metrics.reads + self.metrics.writes + self.metrics.messages_in
-        if handled != self._handled[0]:
-            self._handled = handled, now
-        if now - self._handled[1] < REQUESTS_WITHIN_S and len(deliveries.backlog) < IMPATIENT_AUTHORS:
-            self._loop.call_later(PIECE_PAUSE_S, self._deliver_piece)
-        else:
-            self._loop.call_soon(self._deliver_piece)
-
-    def _tidy_step(self) -> None:
-        begin = time.perf_counter()
-        self._tidying = self.state.tidy()
-        if self._tidying:
-            spent = time.perf_counter() - begin
-            self._loop.call_later(spent * TIDY_PAUSES, self._tidy_step)
-
-    # ---- every second -----------------------------------------------------------------------------------------
-
-    async def _flush_counts(self) -> None:
-        while True:
-            await asyncio.sleep(self.settings.timeline.counts_flush_ms / 1000)
-            if self.state.dirty_counts and self.replication.leads and not self.state.frozen:
-                self.commits.run(["flush_counts"])
-
-    async def _tell_touched(self) -> None:  # a method of this name is looked for by what was started of old code
-        """Tell the primary who has read here."""
-        await self.touches.tell(TICK_S)
-
-    async def _tick(self) -> None:
-        storage = self.settings.storage
-        while True:
-            await asyncio.sleep(TICK_S)
-            now_ms = int(time.time() * 1000)
-            if self.replication.leads and not self.state.frozen:
-                if now_ms // limits.DAY_MS > self.state.day:
-                    self.commits.run(["tick", now_ms])
-                self.touches.journal(now_ms)
-            elif not self.replication.leads:
-                await self._tell_touched()
-            self.replication.tend()
-            if not self._tidying:
-                self._tidy_step()
-            interval_s = self.settings.checkpoint.interval_s
-            self.commits.tend(storage.segment_records_max, storage.segment_bytes_max, interval_s)
-
-    async def _export(self) -> None:
-        """Hand the figures to Ray's metrics every so often."""
-        while True:
-            await asyncio.sleep(self.settings.metrics.flush_ms / 1000)
-            self._measure()
-            if self.settings.metrics.ray_export:
-                for _ in self._exporter.steps():
-                    await asyncio.sleep(0)
-
-    def _measure(self) -> None:
-        m, state, figures = self.metrics, self.state, self.commits.figures()
-        m.mailbox_depth = figures["mailbox"]
-        m.journal_lag_records = figures["journal_lag"]
-        m.checkpoint_lag_records = figures["checkpoint_lag"]
-        m.outbox_messages = sum(len(o.waiting) for o in state.outboxes.values())
-        m.outbox_bytes = sum(o.bytes_waiting for o in state.outboxes.values())
-        m.accounts, m.tweets, m.edges = len(state.people), len(state.tweets), state.graph.edge_count
-        m.delivery_backlog = state.deliveries.waiting_count
-        m.rings = state.rings.awake_count
-        m.epoch, m.primary = self.replication.term, int(self.replication.role == "primary")
-        m.checkpoint_rows = figures["checkpoint_rows"]
-        if self.lane is not None:
-            m.lane_strangers_turned_away = self.lane.turned_away_count
-        m.hangs = self._heartbeat.hangs["count"]
-        m.measure_memory()
-
-    def status(self) -> dict[str, Any]:
-        """Return figures of this replica for `status` and `/metrics`."""
-        self._measure()
-        return {
-            "shard": self.shard,
-            "replica": self.index,
-            "primary": self.replication.role == "primary",
-            "pid": os.getpid(),
-            "hangs": self._heartbeat.hangs,
-            "rss_bytes": self.metrics.memory_bytes,
-            "epoch": self.storage.journal.epoch,
-            "level": self.state.level,
-            **self.replication.figures(),
-            **self.moves.figures(),
-            "lane_connections": 0 if self.lane is None else self.lane.connection_count,
-            "lane_strangers": {} if self.lane is None else self.lane.strangers(),
-            "tidying": self._tidying,
-            "search": self.search.figures(),
-            **self.replica.lookups.facts(),
-            **self.commits.figures(),
-            "metrics": self.metrics.snapshot(),
-        }
+def _leave_word(settings: Settings, shard: int, index: int, error: Exception) -> None:
+    path = failure_file(settings.storage.data_dir, shard, index)
+    path.write_text(f"{type(error).__name__}: {error}\n", encoding="utf-8")
 
 
 class _CallRequest:
@@ -568,16 +264,6 @@ class _CallRequest:
     def fail(self, error: RookeryError) -> None:
         if not self.answer.done():
             self.answer.set_result([1, error.to_wire()])
-
-
-def _wrapped(args: Any, skip: int) -> tuple[str, list[Any]]:
-    """Return operation and arguments that a request carries after `skip` values of its own, which are numbers."""
-    if not isinstance(args, list) or len(args) != skip + 2 or any(type(value) is not int for value in args[:skip]):
-        raise MalformedError("expected [operation, arguments], behind at's position")
-    op, inner = args[skip:]
-    if type(op) is not str or not isinstance(inner, list):
-        raise MalformedError("expected an operation and a list of its arguments")
-    return op, inner
 
 
 def make_shard(shard: int, index: int, settings: dict[str, Any]) -> tuple[type, dict[str, Any]]:
