@@ -44,7 +44,7 @@ NOT_CACHES = {
     "keyed by shards, replicas, nodes, actors, or steps of ours": """
         cluster/client/shard_owners: _replicas; cluster/client/connect: _handles; cluster/router/draining: homeless;
         cluster/router/elections: _locks _tried _leading _failures; cluster/placement/rebalancer: _phases;
-        cluster/client/replica_lanes: _lanes _dials _dialled_at; cluster/router/router: _tasks _watches;
+        cluster/client/replica_lanes: _lanes _dials _dialled_at; cluster/router/router: running _watches;
         cluster/router_actor: _handles; cluster/router/lanes: _lanes _dials; cluster/life/watchdog: _silences;
         commands/api_workers: _starts; actors/shard/exchange: _peers _send_soon; actors/shard/replication: _links
         _holds _recent; actors/shard/searching: facts; actors/trends_actor: _heard _lists; actors/core/replication:

@@ -104,6 +104,13 @@ class PatientConnection(BoundedConnection):
         self._next = cycle, app
         return True
 
+    def _learn(self, data: bytes) -> None:
+        """Keep the head of a read that was answered here, if it was all of what has come."""
+        end_of_line = data.find(b" HTTP/1.1\r\n")
+        if end_of_line > 0 and data.startswith(b"GET ") and data.find(b"\r\n\r\n") == len(data) - 4:
+            self._known_head = data[end_of_line:]
+            self._goes_first = self._services.auth.believes(heads.bearer_in(data))
+
     def _put_aside(self, data: bytes) -> bool:
         """Keep what has come for a later turn; whether there is room."""
         if not self._services.turns.put_aside(self, self._address or self, len(data)):

@@ -136,23 +136,7 @@ class BoundedHttpProtocol(PatientConnection):
             self._refused = True
             self.cycle.keep_alive = False
         except httptools.HttpParserError as error:
-            self._refuse_unparsed(error)
-
-    def _refuse_unparsed(self, error: httptools.HttpParserError) -> None:
-        """Refuse what the parser, or one of the callbacks below, has refused."""
-        cause = error.__context__
-        if not isinstance(cause, RookeryError):
-            if cause is not None and not isinstance(cause, httptools.HttpParserError):
-                log_unexpected(cause, "")
-            cause = MalformedError("this is not a request of HTTP/1.1")
-        self.turn_away(cause, closing=True)
-
-    def _learn(self, data: bytes) -> None:
-        """Keep the head of a read that was answered here, if it was all of what has come."""
-        end_of_line = data.find(b" HTTP/1.1\r\n")
-        if end_of_line > 0 and data.startswith(b"GET ") and data.find(b"\r\n\r\n") == len(data) - 4:
-            self._known_head = data[end_of_line:]
-            self._goes_first = self._services.auth.believes(heads.bearer_in(data))
+            self.turn_away(_cause_of(error), closing=True)
 
     def _repeat(self, data: bytes) -> bool:
         """Answer a read that differs from the last one of this connection in its URL only, without the parser.
@@ -363,3 +347,13 @@ class BoundedHttpProtocol(PatientConnection):
             self.drop()
         else:
             self.turn_away(TooLargeError("the body takes too many bytes for what is in it"), closing=True)
+
+
+def _cause_of(error: httptools.HttpParserError) -> RookeryError:
+    """Return why the parser, or one of the callbacks that it has called, refuses what has come."""
+    cause = error.__context__
+    if isinstance(cause, RookeryError):
+        return cause
+    if cause is not None and not isinstance(cause, httptools.HttpParserError):
+        log_unexpected(cause, "")
+    return MalformedError("this is not a request of HTTP/1.1")

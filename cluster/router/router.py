@@ -136,6 +136,29 @@ class ReplicaWatch:
     level: int = NOT_SAID  # that this process knows
 
 
+class TasksBeside:
+    """What runs beside what the router does: held, as an event loop holds tasks only weakly, and heard when it fails."""
+
+    def __init__(self) -> None:
+        self.running: set[asyncio.Task[Any]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any] | None:
+        """Run something; without a loop (a router that is only being looked at) it isn't run: None."""
+        try:
+            task = asyncio.get_running_loop().create_task(work)
+        except RuntimeError:
+            work.close()
+            return None
+        self.running.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self.running.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("a task of the router failed", exc_info=task.exception())
+
+
 class Router:
     """See the module header. Constructing it loads the persisted state, or creates it for a new cluster.
 
@@ -151,7 +174,8 @@ class Router:
         self._data_dir = data_dir
         self._actors = actors
         self._announcing = False
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._beside = TasksBeside()
+        self._spawn = self._beside.spawn
         self._watches: dict[tuple[int, int], ReplicaWatch] = {}
         data_dir.mkdir(parents=True, exist_ok=True)
         state = load_state(data_dir)
@@ -256,22 +280,6 @@ class Router:
     def _elect_soon(self, shard: int) -> None:
         if not self.elections.has_leader(shard):
             self._spawn(self.elections.elect(shard))
-
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any] | None:
-        """Run something beside; without a loop (a router that is only being looked at) it isn't run: None."""
-        try:
-            task = asyncio.get_running_loop().create_task(work)
-        except RuntimeError:
-            work.close()
-            return None
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            logger.error("a task of the router failed", exc_info=task.exception())
 
     def note_lane_lost(self, replica: ReplicaPlace) -> None:
         """The lane to a replica broke: if it is the leader and can't be dialled again, it is dead."""

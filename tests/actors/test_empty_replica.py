@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from actors.core.errors import MovedError
-from actors.shard_actor import OTHER_READS, ShardActor
+from actors.shard.served_replica import OTHER_READS
+from actors.shard_actor import ShardActor
 from cluster.placement.shard_map import ShardMap
 from cluster.router.elections import Member
 

@@ -109,8 +109,8 @@ def register(loop):
 async def settled(router, work):
     """Do some work, and wait for what follows from it: elections, and telling replicas of maps."""
     await work
-    while router._tasks:
-        await asyncio.gather(*router._tasks)
+    while router._beside.running:
+        await asyncio.gather(*router._beside.running)
 
 
 def test_a_new_cluster_gets_an_even_map_an_id_and_a_private_secret(make_router, tmp_path):
