@@ -137,7 +137,7 @@ class ReplicaWatch:
 
 
 class TasksBeside:
-    """What runs beside what the router does: held, as an event loop holds tasks only weakly, and heard when it fails."""
+    """What runs beside what the router does: held, as loops hold tasks only weakly, and heard when it fails."""
 
     def __init__(self) -> None:
         self.running: set[asyncio.Task[Any]] = set()
