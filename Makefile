@@ -132,7 +132,7 @@ fuzz: setup-dev
 	@HYPOTHESIS_PROFILE=thorough $(PY) -m pytest tests/fuzz tests/core/test_hostile_arguments.py \
 	    tests/persistence/test_segment_format.py tests/persistence/test_journal_machine.py --timeout 3600 $(PYTEST_ARGS)
 
-# Tests start some two hundred Python processes, which had better not compile the same modules again and again. Four
+# Tests start some two hundred Python processes, which had better not compile the same modules again and again. Three
 # workers for two cores, as whoever starts a cluster mostly waits (tests/conftest.py says who takes what).
 test: setup-dev
 	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder \

@@ -9,6 +9,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import shutil
@@ -79,6 +80,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if is_whole and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(_name(item)))
     items.sort(key=_place)
+
+
+def pytest_collection_finish() -> None:
+    """Have no collection of garbage walk what collecting thousands of tests has made: each takes 0.3 s then."""
+    gc.collect()
+    gc.freeze()
 
 
 def starts_ray(item: pytest.Item) -> bool:

@@ -13,9 +13,8 @@ import pytest
 
 from actors.core.stores.people import token_id
 from api.access.auth import parse_token
-from api.app import create_app
-from api.settings import ApiSettings
 from tests.api.conftest import PASSWORD, LiveServer, ServerThread, assert_error
+from tests.api.documents import document_of
 from tests.api.fake_cluster import FakeAccount, FakeCluster
 
 WRK2 = {"auth_mode": "open", "wrk2_api": True}
@@ -30,7 +29,7 @@ _numbers = itertools.count(1_000)
 
 
 def operations() -> Iterator[tuple[str, str]]:
-    for path, item in create_app(FakeCluster(), ApiSettings(**WRK2)).openapi()["paths"].items():
+    for path, item in document_of(**WRK2)["paths"].items():
         yield from ((method, path) for method, operation in item.items() if "requestBody" in operation)
 
 

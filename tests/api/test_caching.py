@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.app import create_app
 from api.http.caching import PRIVATE, has_token, keep_private
-from api.settings import ApiSettings, Rate
+from api.settings import Rate
 from tests.api.conftest import PASSWORD, LiveServer, ServerThread
+from tests.api.documents import document_of
 from tests.api.fake_cluster import FakeCluster
 from tests.api.test_home_exchange import get, open_server, read_answers
 
@@ -32,7 +32,7 @@ LONG_WAY = {"content-length": "0"}
 
 
 def operations() -> Iterator[tuple[str, str, bool]]:
-    for path, item in create_app(FakeCluster(), ApiSettings(wrk2_api=True)).openapi()["paths"].items():
+    for path, item in document_of(wrk2_api=True)["paths"].items():
         yield from ((method.upper(), path, "requestBody" in operation) for method, operation in item.items())
 
 

@@ -14,12 +14,11 @@ from urllib.parse import quote, urlencode
 import httpx
 import pytest
 
-from api.app import create_app
 from api.native.home_exchange import HomeExchange
 from api.native.hot import HOME_READS
 from api.search.reads import SEARCH_PATH
-from api.settings import ApiSettings
 from tests.api.conftest import LiveServer, ServerThread, assert_error
+from tests.api.documents import document_of
 from tests.api.fake_cluster import FakeAccount, FakeCluster
 
 ON = {"auth_mode": "open", "wrk2_api": True}
@@ -52,7 +51,7 @@ def is_number(schema: dict[str, Any]) -> bool:
 
 
 def numbers() -> Iterator[Number]:
-    document = create_app(FakeCluster(), ApiSettings(**ON)).openapi()
+    document = document_of(**ON)
     for path, item in document["paths"].items():
         for method, operation in item.items():
             for parameter in operation.get("parameters", ()):

@@ -16,9 +16,7 @@ from hypothesis import strategies as st
 from schemathesis import checks
 from schemathesis.specs.openapi import checks as openapi_checks
 
-from api.app import create_app
-from api.settings import ApiSettings
-from tests.api.fake_cluster import FakeCluster
+from tests.api.documents import document_of
 
 CHECKS = (
     checks.not_a_server_error,
@@ -36,7 +34,7 @@ BOUNDED = settings(
     phases=(Phase.explicit, Phase.generate),
     suppress_health_check=list(HealthCheck),
 )
-PATHS = create_app(FakeCluster(), ApiSettings()).openapi()["paths"]
+PATHS = document_of()["paths"]
 OPERATIONS = [(method, path) for path, item in PATHS.items() for method in item]
 
 

@@ -23,18 +23,16 @@ import orjson
 import pytest
 
 from actors.core import ids, limits
-from api.app import create_app
-from api.settings import ApiSettings
 from tests.api.conftest import PASSWORD, ServerThread
 from tests.api.core_cluster import TUNING, CoreCluster
-from tests.api.fake_cluster import FakeCluster
+from tests.api.documents import document_of
 from tests.api.visibility_rules import ACCOUNTS, AUTHOR, NOBODY, READER, REPOSTER, Case, all_cases
 
 PULLED = limits.Tuning(arrivals_max=1 << 12, timeline_length=1, pull_threshold=0)  # deep pages, all are pull authors
 SHORT = limits.Tuning(arrivals_max=1 << 12, timeline_length=1)  # the second page is below every ring
 CLUSTERS = {"1 shard": (1, TUNING), "2 shards": (2, PULLED), "short rings": (2, SHORT)}
 CACHED = {"search_cache_s": 60.0}  # so that what was kept for one reader would be shown to another
-OPEN = {"wrk2_api": True, "auth_mode": "open"}
+OPEN = {"auth_mode": "open", "wrk2_api": True}
 
 
 class Client:
@@ -539,8 +537,8 @@ def test_each_surface_shows_what_its_reader_may_see(matrix, surface):
 def documents() -> dict[tuple[str, str], dict[str, Any]]:
     """Return every operation there is, the benchmark's paths included."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    for settings in (ApiSettings(), ApiSettings(wrk2_api=True, auth_mode="open")):
-        document = create_app(FakeCluster(), settings).openapi()
+    for settings in ({}, OPEN):
+        document = document_of(**settings)
         for path, item in document["paths"].items():
             found |= {(method, path): with_schemas(described, document) for method, described in item.items()}
     return found

@@ -20,15 +20,14 @@ from hypothesis import strategies as st
 
 from actors.core.errors import NotFoundError
 from actors.core.ids import ID_MAX, bucket_of_account, bucket_of_name
-from api.app import create_app
-from api.settings import ApiSettings
 from tests.api.conftest import LiveServer, ServerThread, assert_error
 from tests.api.core_cluster import CoreCluster
+from tests.api.documents import document_of
 from tests.api.fake_cluster import FakeCluster
 from tests.api.test_schema import BOUNDED, CHECKS
 from tests.components import needs_program
 
-ON = {"wrk2_api": True, "auth_mode": "open"}
+ON = {"auth_mode": "open", "wrk2_api": True}
 USERS = 12
 HOME, OWN = "/wrk2-api/home-timeline/read", "/wrk2-api/user-timeline/read"
 COMPOSE = "/wrk2-api/post/compose"
@@ -357,7 +356,7 @@ def test_without_open_mode_nobody_is_believed():
         assert_error(http.post(FOLLOW, data={"user_id": "0", "followee_id": "1"}), 401)
 
 
-PATHS = create_app(FakeCluster(), ApiSettings.from_mapping(ON)).openapi()["paths"]
+PATHS = document_of(**ON)["paths"]
 OPERATIONS = [(method, path) for path, item in PATHS.items() for method in item if path.startswith("/wrk2-api/")]
 
 

@@ -125,7 +125,9 @@ def test_console_logs_are_redacted_too():
 
 
 plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
-trees = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.sets(plain))
+trees = st.recursive(
+    plain, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.sets(plain), max_leaves=20
+)
 
 
 @given(st.dictionaries(st.text(), trees))

@@ -205,8 +205,9 @@ def test_each_argument_of_a_write_in_turn_may_be_anything(op):
             refused += 1
     assert refused
     assert digest(fresh.state) == DIGESTS[0]
+    known: dict[bytes | None, str] = {}
     for args in accepted:
-        outcome_is_sound(op, [args])
+        outcome_is_sound(op, [args], known)
 
 
 def rebuilt(shard: int) -> Replica:
@@ -234,17 +235,23 @@ def read_everything(replica: Replica) -> None:
 
 @pytest.mark.parametrize("op", WRITES)
 def test_a_write_with_any_arguments_is_refused_and_changes_nothing_or_is_applied_and_can_be_replayed(op):
+    known: dict[bytes | None, str] = {}
+
     @given(requests=st.lists(spoilt(FITTING[op]), min_size=1, max_size=3))
     @settings(max_examples=max(25, settings.default.max_examples // EXAMPLES_CUT))
     def attempt(requests):
-        outcome_is_sound(op, requests)
+        outcome_is_sound(op, requests, known)
 
     attempt()
 
 
-def outcome_is_sound(op: str, requests: list) -> None:
-    """Make requests until one is accepted; then replay, exchange, read, seal and restore."""
-    here, copy, there = rebuilt(0), rebuilt(0), rebuilt(1)
+def outcome_is_sound(op: str, requests: list, known: dict[bytes | None, str]) -> None:
+    """Make requests until one is accepted; then replay, exchange, read, seal and restore.
+
+    known: digests after the records for which all that was done before. A state follows from its records, so that one
+    that comes again only has to lead to the same.
+    """
+    here = rebuilt(0)
     for args in requests:
         try:
             record, body = here.write(op, args, NOW_MS + 1_000)
@@ -253,10 +260,24 @@ def outcome_is_sound(op: str, requests: list) -> None:
             assert digest(here.state) == DIGESTS[0]
             continue
         pack(body.to_wire() if isinstance(body, RookeryError) else body)
-        if record is not None:
-            copy.replay(copy.state.position + 1, record)
-        assert digest(copy.state) == digest(here.state)
         break
+    else:
+        read_everything(here)
+        return
+    after = digest(here.state)
+    if record in known:
+        assert after == known[record]
+        return
+    copy = rebuilt(0)
+    if record is not None:
+        copy.replay(copy.state.position + 1, record)
+    assert digest(copy.state) == after
+    goes_on(here, rebuilt(1))
+    known[record] = after
+
+
+def goes_on(here: Replica, there: Replica) -> None:
+    """Exchange, read, publish, seal and restore."""
     cross(here, there)
     read_everything(here)
     while (command := here.due_command(1 << 46)) is not None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from actors.core.checkpoints.tables import Table, TableChange
 from actors.core.errors import InvalidError
-from persistence import snapshot_pieces
+from persistence import duckdb_rows, redis_checkpoint, redis_chunks, snapshot_pieces
 from persistence.errors import CheckpointFailedError, FencedError
 from persistence.snapshot_pieces import PIECE_BYTES_MAX, pack_piece, unpack_piece
 from tests.persistence.backends import STORES
@@ -40,6 +40,19 @@ def rows_in(pieces, table=ACCOUNTS):
     assert table.column_names[:width] == table.key
     assert len({row[:width] for row in rows}) == len(rows)
     return sorted(rows, key=repr)
+
+
+@pytest.fixture
+def small_batches(monkeypatch):
+    """What a store takes or keeps at once, as small as the tables here are: a tenth."""
+    for module, name in (
+        (duckdb_rows, "LOAD_BATCH_ROWS"), (duckdb_rows, "SNAPSHOT_BATCH_ROWS"), (redis_chunks, "CHUNK_BYTES_MAX"),
+        (redis_checkpoint, "FOLD_BYTES_MIN"),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, getattr(module, name) // 10)
+
+
+small = pytest.mark.usefixtures("small_batches")
 
 
 def test_a_snapshot_of_a_new_store_is_empty(open_store):
@@ -83,17 +96,16 @@ def test_pieces_are_bounded_in_bytes(open_store):
     store.close()
 
 
+@small
 def test_a_snapshot_is_as_of_its_opening_while_writes_go_on(open_store):
     store = open_store(TABLES)
-    store.write(1, 0, [many_accounts(0, 100_000)])
-    store.write(2, 0, [many_accounts(500, 90_000, level=1), accounts(deletes=tuple(range(100)))])
+    store.write(1, 0, [many_accounts(0, 10_000)])
+    store.write(2, 0, [many_accounts(500, 9_000, level=1), accounts(deletes=tuple(range(100)))])
     expected = rows_of(store.load(), ACCOUNTS)
-    with store.read_pieces(20_000) as reader:
+    with store.read_pieces(2_000) as reader:
         pieces = [next(iter(reader))]
         for position in range(3, 8):  # upserts, deletes and new rows between pieces, folded by some backends
-            store.write(
-                position, 1, [many_accounts(0, 60_000, position), accounts(deletes=tuple(range(60_000, 70_000)))]
-            )
+            store.write(position, 1, [many_accounts(0, 6_000, position), accounts(deletes=tuple(range(6_000, 7_000)))])
             store.write(position, 1, [many_accounts(position * 1_000_000, position * 1_000_000 + 100)])
             pieces.extend(piece for _, piece in zip(range(1), reader, strict=False))
         pieces += reader
@@ -101,19 +113,20 @@ def test_a_snapshot_is_as_of_its_opening_while_writes_go_on(open_store):
     assert rows_in(pieces) == expected
     checkpoint = store.load()
     assert checkpoint.position == 7
-    assert rows_in(store.read_pieces(50_000)) == rows_of(checkpoint, ACCOUNTS)
+    assert rows_in(store.read_pieces(5_000)) == rows_of(checkpoint, ACCOUNTS)
     store.close()
 
 
+@small
 def test_a_snapshot_is_read_by_another_thread_while_this_one_writes(open_store):
     store = open_store(TABLES)
-    store.write(1, 0, [many_accounts(0, 50_000, level=1)])
+    store.write(1, 0, [many_accounts(0, 5_000, level=1)])
     seen, failures, done = [], [], threading.Event()
 
     def read():
         try:
             while len(seen) < 5:
-                with store.read_pieces(5_000) as reader:
+                with store.read_pieces(500) as reader:
                     levels = {row[1] for row in rows_in(reader)}
                 assert levels == {reader.position}
                 seen.append(reader.position)
@@ -128,37 +141,39 @@ def test_a_snapshot_is_read_by_another_thread_while_this_one_writes(open_store):
     position = 1
     while not done.is_set():
         position += 1
-        store.write(position, 0, [many_accounts(0, 50_000, level=position)])
+        store.write(position, 0, [many_accounts(0, 5_000, level=position)])
     thread.join()
     assert (failures, seen) == ([], sorted(seen))
     store.close()
 
 
+@small
 def test_a_refused_write_does_not_end_a_snapshot(open_store):
     store = open_store(TABLES)
-    store.write(5, 1, [many_accounts(0, 80_000)])
-    with store.read_pieces(10_000) as reader:
+    store.write(5, 1, [many_accounts(0, 8_000)])
+    with store.read_pieces(1_000) as reader:
         pieces = [next(iter(reader))]
         with pytest.raises(ValueError, match="position 5 is stored"):
             store.write(4, 1, [])
         store.write(6, 1, [many_accounts(0, 10, level=1)])
         pieces += reader
-    assert len(rows_in(pieces)) == 80_000
+    assert len(rows_in(pieces)) == 8_000
     store.close()
 
 
+@small
 def test_a_closed_snapshot_or_store_gives_no_more_pieces(open_store):
     store = open_store(TABLES)
-    store.write(1, 0, [many_accounts(0, 200_000)])
+    store.write(1, 0, [many_accounts(0, 20_000)])
     for close in (lambda reader: reader.close(), lambda reader: store.close()):
-        reader = store.read_pieces(1000)
-        assert next(iter(reader)).upsert_count == 1000
+        reader = store.read_pieces(100)
+        assert next(iter(reader)).upsert_count == 100
         close(reader)
         with pytest.raises(CheckpointFailedError, match="closed"):
             list(reader)
         reader.close()
     store = open_store(TABLES)
-    assert len(rows_in(store.read_pieces(50_000))) == 200_000
+    assert len(rows_in(store.read_pieces(5_000))) == 20_000
     store.close()
 
 
@@ -201,12 +216,13 @@ def test_a_snapshot_travels_from_any_store_to_another_as_bytes(open_store, tmp_p
     target.close()
 
 
+@small
 def test_a_store_may_be_replaced_by_its_own_snapshot(open_store):
     store = open_store(TABLES)
-    store.write(3, 1, [many_accounts(0, 50_000)])
+    store.write(3, 1, [many_accounts(0, 5_000)])
     store.write(4, 1, [many_accounts(100, 200, level=1)])
     before = rows_of(store.load(), ACCOUNTS)
-    with store.read_pieces(9_000) as reader:
+    with store.read_pieces(900) as reader:
         store.replace(9, 1, iter(reader))
     assert rows_of(store.load(), ACCOUNTS) == before
     store.close()
@@ -221,10 +237,11 @@ class BrokenStreamError(Exception):
     """What an iterator of pieces may raise."""
 
 
+@small
 def test_a_snapshot_that_breaks_off_or_is_malformed_or_fenced_changes_nothing(open_store):
     store = open_store(TABLES)
     store.write(5, 3, [accounts((1, 1, "a", b""))])
-    good = [many_accounts(0, 150_000), many_accounts(150_000, 300_000)]
+    good = [many_accounts(0, 15_000), many_accounts(15_000, 30_000)]
     other = Table("accounts", (("id", "BIGINT"),), ("id",))
     tries = [
         (BrokenStreamError, 3, failing(good, BrokenStreamError())),
@@ -247,23 +264,24 @@ def test_a_snapshot_that_breaks_off_or_is_malformed_or_fenced_changes_nothing(op
     store = open_store(TABLES)
     assert rows_of(store.load(), ACCOUNTS) == [(1, 1, "a", b"")]
     store.replace(6, 3, iter(good))
-    assert len(rows_of(store.load(), ACCOUNTS)) == 300_000
+    assert len(rows_of(store.load(), ACCOUNTS)) == 30_000
     store.close()
 
 
+@small
 def test_a_snapshot_that_is_being_read_outlives_a_replacement(open_store):
     store = open_store(TABLES)
-    store.write(5, 1, [many_accounts(0, 100_000)])
-    with store.read_pieces(1000) as reader:
+    store.write(5, 1, [many_accounts(0, 10_000)])
+    with store.read_pieces(100) as reader:
         pieces = [next(iter(reader))]
         store.replace(2, 1, iter([many_accounts(7, 9)]))
         store.write(3, 1, [many_accounts(9, 10)])
         pieces += reader
-    assert len(rows_in(pieces)) == 100_000
-    assert len(rows_in(store.read_pieces(1000))) == 3
+    assert len(rows_in(pieces)) == 10_000
+    assert len(rows_in(store.read_pieces(100))) == 3
     store.close()
     store = open_store(TABLES)
-    assert len(rows_in(store.read_pieces(1000))) == 3
+    assert len(rows_in(store.read_pieces(100))) == 3
     store.close()
 
 

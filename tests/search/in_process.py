@@ -160,6 +160,10 @@ class InProcessEngine:
         return band_of(self.rows.followers(row))
 
     def _commit(self) -> None:
+        if self.tweets.uncommitted_count or self.accounts.uncommitted_count:
+            self._commit_and_check()
+
+    def _commit_and_check(self) -> None:
         if self.tweets.uncommitted_count:
             self.tweets.commit()
         if self.accounts.uncommitted_count:

@@ -181,14 +181,15 @@ def let_in_who_comes_too_late(patch):
     patch.setitem(MESSAGES, "unrelated", lambda *facts: None)
 
 
-# mutant -> the seed to begin with: moves that finish are rare in the simulation, and those that go wrong rarer
+# mutant -> the seed to begin with, one that fails as this is written: some seeds that don't take seconds, and moves
+# that go wrong are rare in the simulation
 MUTANTS = {
-    acknowledge_alone: 0, elect_anybody: 0, keep_what_was_never_agreed: 0, send_before_durable: 1,
-    answer_before_durable: 0, break_promises: 0, forget_the_map: 60, take_every_message: 0, forget_keys: 0,
+    acknowledge_alone: 0, elect_anybody: 0, keep_what_was_never_agreed: 0, send_before_durable: 30,
+    answer_before_durable: 0, break_promises: 1, forget_the_map: 67, take_every_message: 0, forget_keys: 14,
     ask_no_reader: 0, count_what_is_private: 0,
-    go_on_while_frozen: 39, move_before_messages_have_drained: 43, move_without_a_tail: 10, leave_the_counts: 0,
-    rise_before_the_shards: 0, take_a_level_beside_the_journal: 0,
-    tell_no_follower: 100, find_again_who_is_leaving: 100, let_in_who_comes_too_late: 100,
+    go_on_while_frozen: 93, move_before_messages_have_drained: 43, move_without_a_tail: 10, leave_the_counts: 7,
+    rise_before_the_shards: 4, take_a_level_beside_the_journal: 4,
+    tell_no_follower: 100, find_again_who_is_leaving: 8, let_in_who_comes_too_late: 100,
 }  # fmt: skip
 
 

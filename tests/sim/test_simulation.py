@@ -19,7 +19,7 @@ from actors.core.terms import FULL_FROM_LEVEL, Owner
 from cluster.placement import rebalancing
 from tests.sim.cluster import SimCluster
 
-SEEDS = int(os.environ.get("ROOKERY_SIM_SEEDS", "60"))
+SEEDS = int(os.environ.get("ROOKERY_SIM_SEEDS", "40"))
 FIRST = int(os.environ.get("ROOKERY_SIM_FIRST", "0"))
 RARE_ORDERS = [668, 783, 791, 1247, 2678, 22289]  # of events, that showed bugs once; nothing new may change them
 FOUND_BUGS = [] if "ROOKERY_SIM_SEEDS" in os.environ else RARE_ORDERS
