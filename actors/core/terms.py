@@ -121,7 +121,8 @@ class Kind:
 
     key: what is put there; limit: keys of one owner; dense: most owners have such a shelf, so that 4 bytes for each of
     them are less than a place in a dict for those that do; from_level: of the cluster, from which it is kept; left:
-    (state, account, key, at_ms), called for each key of an account's shelf when the account is deleted.
+    (state, account, key, at_ms), called for each key of an account's shelf when the account is deleted; relation: one
+    of `flags.KINDS`, whose keys are asked for on the way of every read: the graph keeps them as sets beside the shelf.
     """
 
     number: int
@@ -133,6 +134,7 @@ class Kind:
     dense: bool = False
     from_level: int = FULL_FROM_LEVEL
     left: Callable[..., None] | None = None
+    relation: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
