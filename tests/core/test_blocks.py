@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core import flags, ids
+from actors.core import flags, ids, moving
 from actors.core.changes import Changes
 from actors.core.entries import pack, unpack
 from actors.core.errors import InvalidError
 from actors.core.features.blocks import BLOCK, BLOCKED_BY, MUTE
+from actors.core.features.likes import LIKE
 from actors.core.levels import LEVEL
 from actors.core.moving import PART_BYTES, Outgoing, facts
 from actors.core.parts import PartCheck
@@ -214,7 +215,8 @@ def take(world: World, outgoing: Outgoing, parts: list[bytes]) -> None:
 @pytest.mark.parametrize("taker_level", [0, LEVEL])
 @pytest.mark.parametrize("giver_level", [0, LEVEL])
 @pytest.mark.parametrize("rises", [False, True], ids=["as it is", "rising meanwhile"])
-def test_what_changes_while_an_account_is_given_is_given_as_well(giver_level, taker_level, rises):
+def test_what_changes_while_an_account_is_given_is_given_as_well(giver_level, taker_level, rises, monkeypatch):
+    monkeypatch.setattr(moving, "MARKS_OF_PART", 1)
     world = World(level=0)
     ada, bucket = world.people[0], ids.bucket_of_account(world.people[0])
     tweets = [world.post(world.people[3]) for _ in range(3)]
@@ -237,7 +239,7 @@ def test_what_changes_while_an_account_is_given_is_given_as_well(giver_level, ta
     take(world, outgoing, list(iter(outgoing.tail, b"")))
     for shard in (0, 1) if rises else ():
         world.rise(shard)
-    world.relate("unmute", 0, 4)
+    world.relate("mute", 0, 3)
     take(world, outgoing, list(iter(outgoing.tail, b"")))
     for kind in world.replicas[0].state.shelves.kinds_of(BLOCK.owner):
         keys = [state.shelves.view(kind, ada)[0].tolist() for state in (giver, taker)]
@@ -249,19 +251,39 @@ def test_what_changes_while_an_account_is_given_is_given_as_well(giver_level, ta
 
 
 @pytest.mark.parametrize("level", [0, LEVEL])
+def test_a_like_or_a_mute_alone_is_given_as_well(level):
+    for op in ("like", "mute"):
+        world = World(level=level)
+        ada, target = world.people[0], world.post(world.people[3]) if op == "like" else world.people[3]
+        giver, taker = (replica.state for replica in world.replicas)
+        outgoing = giver.outgoing = Outgoing(giver, 1, [ids.bucket_of_account(ada)])
+        world.run(1, ["take", 1, outgoing.buckets])
+        giver.changes = Changes()
+        take(world, outgoing, list(iter(outgoing.part, b"")))
+        world.do(op, ada, target)
+        take(world, outgoing, list(iter(outgoing.tail, b"")))
+        kind = LIKE if op == "like" else MUTE
+        assert taker.shelves.view(kind, ada)[0].tolist() == [target]
+        assert facts(giver, [ada]) == facts(taker, [ada])
+
+
+@pytest.mark.parametrize("level", [0, LEVEL])
 def test_an_accounts_item_is_that_of_before_shelves_at_level_0_and_says_none_of_them_later(level):
     world = World(level=level)
     ada, bob, cid = world.people[:3]
+    tweet = world.post(world.people[3])
     world.relate("block", 0, 2)
     world.relate("block", 1, 0)
     world.relate("mute", 0, 1)
+    world.do("like", ada, tweet)
     state = world.replicas[0].state
     items = unpack(Outgoing(state, 1, [ids.bucket_of_account(ada)]).part())
     assert PART_BYTES > 1000, "all of it is in one part"
     [item] = [fields for name, *fields in items if name == "account"]
-    assert item[3:] == ([[[cid], [bob], [bob]], []] if level == 0 else [None, None])
+    assert item[3:] == ([[[cid], [bob], [bob]], [tweet]] if level == 0 else [None, None])
+    assert facts(state, [ada])[-1] == (1 if level == 0 else 4), "older code has counted likes alone"
     marks = [fields[0] for name, *fields in items if name == "marks"]
-    assert marks == ([] if level == 0 else [BLOCK.number, BLOCKED_BY.number, MUTE.number])
+    assert marks == ([] if level == 0 else [LIKE.number, BLOCK.number, BLOCKED_BY.number, MUTE.number])
 
 
 @pytest.mark.parametrize(
