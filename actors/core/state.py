@@ -66,7 +66,7 @@ class ShardState:
         self.deliveries = Deliveries(self.arrivals, self.rings, self.graph, tuning.deliver_at_once_max)
         self.clock = ids.TweetIdClock()
         self.papers = PaperShelves(self.people, self.tweets, lambda: self.changes, self.owns_bucket, tuning)
-        self.shelves = Shelves(self.people, self.tweets, lambda: self.changes, tuning, self.papers)
+        self.shelves = Shelves(self.people, self.tweets, lambda: self.changes, tuning, self.papers, self.graph)
         self.pull_shards: dict[int, set[int]] = {}  # own pull authors -> shards that keep their log
         self.reposts: dict[int, dict[int, int]] = {}  # row -> original -> repost
         self.reposts_of: dict[int, set[int]] = {}  # original -> reposts by this shard's accounts

@@ -6,7 +6,7 @@ made of those rows: who reads them needs no other place.
     Write     an operation that changes the state: prepare(shard, now_ms, *arguments) -> Prepared, or a refusal
     Read      an operation that doesn't: answer(shard, *arguments) -> body, or a refusal
     command   a name in the journal -> function(state, *facts) -> result
-    Effect    a message between shards: handle(state, source, *facts)
+    Effect    a message between shards: handle(state, source, *facts); whom it notifies of what
     Kind      an ordered set that belongs to an account or a tweet
     PaperKind small documents that belong to an account or a tweet, and may fall due
 
@@ -121,7 +121,8 @@ class Kind:
 
     key: what is put there; limit: keys of one owner; dense: most owners have such a shelf, so that 4 bytes for each of
     them are less than a place in a dict for those that do; from_level: of the cluster, from which it is kept; left:
-    (state, account, key, at_ms), called for each key of an account's shelf when the account is deleted.
+    (state, account, key, at_ms), called for each key of an account's shelf when the account is deleted; relation: one
+    of `flags.KINDS`, whose keys are asked for on the way of every read: the graph keeps them as sets beside the shelf.
     """
 
     number: int
@@ -133,6 +134,7 @@ class Kind:
     dense: bool = False
     from_level: int = FULL_FROM_LEVEL
     left: Callable[..., None] | None = None
+    relation: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +169,41 @@ class To(Enum):
     ALL = "all"
 
 
+class Notified(Enum):
+    """Who is notified, as the fact of the effect that names him."""
+
+    AUTHOR = "tweet"
+    """The author of that tweet, which is the receiving shard's."""
+    ACCOUNT = "account"
+
+
+NOTIFICATION_TYPES: Final = (  # Mastodon's names, and no others
+    "mention", "status", "reblog", "follow", "follow_request", "favourite", "poll", "update", "quote",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Notifies:
+    """Of what an effect notifies whom: `type`, by the fact `actor`. Taken back by what undoes the effect.
+
+    about: the fact that is its object; step: the fact that says whether it is done (1, True) or undone (-1, False), ""
+    if it always is, and `undone_by` undoes; also: effects that take it back with the tweet which it is about. A fact
+    that an effect carries many of has its name in the plural (`actors`).
+    """
+
+    type: str
+    to: Notified
+    about: str
+    step: str = ""
+    also: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Effect:
     """A message from shard to shard. handle: (state, source, *facts), right whichever of two sources comes first.
 
     carries: what its facts are, in order; short: how many of them a sender of level 0 gives (None: all). Whoever reads
-    takes both widths. undone_by: the effect that takes it back, by name.
+    takes both widths. undone_by: the effect that takes it back, by name. notifies: what somebody is to know of it.
     """
 
     name: str
@@ -181,6 +212,7 @@ class Effect:
     carries: tuple[str, ...]
     short: int | None = None
     undone_by: str = ""
+    notifies: Notifies | None = None
 
     def told(self, level: int, facts: tuple[Any, ...]) -> list[Any]:
         """Return the message as a sender of a level gives it."""

@@ -106,6 +106,31 @@ def test_a_cluster_of_level_0_takes_writes_seals_and_opens_again(data):
         cluster.close()
 
 
+def test_a_cluster_of_level_0_that_rises_hides_whom_it_hid_and_opens_again(data):
+    name, folder = data
+    cluster = opened(folder)
+    try:
+        for shard in cluster.storages:
+            record, _ = shard.replica.move("level", [1])
+            assert record is not None
+            shard.journal.append(record)
+            shard.journal.flush()
+            shard.store.write(shard.replica.state.position, shard.journal.epoch, shard.replica.seal())
+            tables = shard.store.load().tables
+            assert len(tables["relations"]["kind"]) == len(tables["likes"]["place"]) == 0, "all are marks"
+        before = [digest(replica.state) for replica in cluster.replicas]
+    finally:
+        cluster.close()
+    cluster = opened(folder)
+    try:
+        assert [digest(replica.state) for replica in cluster.replicas] == before
+        accounts = answers_of(cluster.replicas)["accounts"]
+    finally:
+        cluster.close()
+    assert accounts == expected()[name]["accounts"]
+    assert any(any(answers["relations"]) for answers in accounts.values())
+
+
 MARKS = Table("kept_docs", (("owner", "BIGINT"), ("key", "BIGINT"), ("stamp", "BIGINT")), ("owner", "key"))
 
 

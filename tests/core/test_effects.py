@@ -54,13 +54,18 @@ class World:
         }  # fmt: skip
         return [form[field] for field in EFFECTS[name].carries]
 
-    def deliver(self, source: int, name: str, times: int = 1) -> None:
-        """Have an effect arrive, as often as said under one number."""
-        batch = msgpack.packb([name, *self.facts(name, source)])
+    def _named(self, name: str, source: int) -> list[tuple[str, Any]]:
+        return list(zip(EFFECTS[name].carries, self.facts(name, source), strict=True))
+
+    def deliver(self, source: int, name: str, times: int = 1, **said: Any) -> list[Any]:
+        """Have an effect arrive, as often as said under one number. said: facts that are others. Returns the facts."""
+        facts = [said.get(field, fact) for field, fact in self._named(name, source)]
+        batch = msgpack.packb([name, *facts])
         require_fitting(batch)
         first = self.state.inbox[source] + 1
         for _ in range(times):
             self.shards.run(0, ["receive", source, first, batch])
+        return facts
 
     def seen(self) -> dict[str, Any]:
         """Return what anybody can see here: not when it was put where, nor in which order it leaves."""

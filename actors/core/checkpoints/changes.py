@@ -19,13 +19,13 @@ _SETS = (
     "names",
     "dropped_shards",
     "tweets",
-    "relations",
     "marks",
     "papers",
     "arrivals",
     "adopted",
     "pulls",
     "old_likes",
+    "old_relations",
 )
 
 
@@ -55,10 +55,10 @@ class Changes:
     dropped_shards: set[int] = field(default_factory=set)  # whose messages went with them
     names: set[str] = field(default_factory=set)
     tweets: set[int] = field(default_factory=set)
-    relations: set[tuple[int, int, int]] = field(default_factory=set)
     marks: set[tuple[int, int, int]] = field(default_factory=set)  # kind, owner, key
     papers: set[tuple[int, int, int]] = field(default_factory=set)  # kind, owner, key
     old_likes: set[tuple[int, int]] = field(default_factory=set)  # account, tweet: of a table that is no longer filled
+    old_relations: set[tuple[int, int, int]] = field(default_factory=set)  # account, relation, other: as old_likes
     arrivals: set[int] = field(default_factory=set)
     adopted: set[int] = field(default_factory=set)  # tweets that have become own ones, no longer mere arrivals
     pulls: set[int] = field(default_factory=set)

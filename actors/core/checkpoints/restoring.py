@@ -28,7 +28,7 @@ from actors.core.features.likes import LIKE
 from actors.core.moves.transfers import Incoming
 from actors.core.state import ShardState
 from actors.core.stores.people import Account
-from actors.core.terms import Owner
+from actors.core.terms import FULL_FROM_LEVEL, Owner
 from actors.core.timelines.arriving import deliver_direct
 
 Ints = npt.NDArray[np.int64]
@@ -42,6 +42,7 @@ def restore(state: ShardState, checkpoint: Checkpoint) -> Sealer:
     t = checkpoint.tables
     meta = {name: unpack(value) for name, value in zip(t["meta"]["name"], t["meta"]["value"], strict=True)}
     stored: set[int] = set(t["arrivals"]["tweet_id"].tolist())
+    old_relations = t.pop("relations")
     if meta:
         if meta["shard"][0] != state.shard:
             raise ValueError(f"the checkpoint is of shard {meta['shard'][0]}, not of shard {state.shard}")
@@ -64,18 +65,21 @@ def restore(state: ShardState, checkpoint: Checkpoint) -> Sealer:
         following = t.pop("following")
         edges = _restore_following(state, accounts, following)
         _restore_followers(state, accounts, t.pop("followers"))
-        _restore_relations(state, t["relations"])
         tweets = t.pop("tweets")
         _restore_tweets(state, accounts, tweets)
         _restore_marks(state, accounts, t.pop("marks"))
         _restore_papers(state, t.pop("papers"))
         _restore_old_likes(state, accounts, t.pop("likes"))
+        _restore_old_relations(state, old_relations)
+        state.shelves.relate_all()
         _restore_small(state, t, meta)
         arrived = _newest_arrivals(state, [_own(state, tweets), t.pop("arrivals")], meta["lost_max_id"])
         _rebuild_timelines(state, accounts, arrived, following, edges)
     sealer = Sealer(state)
     sealer.place = meta.get("place", 0)
     state.changes.arrivals |= stored.difference(state.arrivals.number_of)  # no longer here: the next seal deletes them
+    if state.level >= FULL_FROM_LEVEL:
+        _move_old_relations(state, old_relations)
     return sealer
 
 
@@ -132,14 +136,6 @@ def _restore_followers(state: ShardState, accounts: restore_kernels.Numbering, e
     restore_kernels.count_owners(rows, other, state.owner, graph.shard_followers)
 
 
-def _restore_relations(state: ShardState, relations: Columns) -> None:
-    columns = (relations[name].tolist() for name in ("account_id", "kind", "other_id"))
-    for account_id, kind, other_id in zip(*columns, strict=True):
-        row = state.people.find(account_id)
-        assert row is not None, "a checkpoint relates accounts that it has"
-        state.graph.relate(row, kind, other_id, True)
-
-
 def _restore_tweets(state: ShardState, accounts: restore_kernels.Numbering, columns: Columns) -> None:
     order = np.argsort(columns["tweet_id"])
     rows = accounts.numbers(columns["author_id"][order])
@@ -188,6 +184,25 @@ def _restore_old_likes(state: ShardState, accounts: restore_kernels.Numbering, l
     """Fill the shelves of likes from the table of level 0, which kept the places of likes in their order."""
     rows = accounts.numbers(likes["account_id"])
     state.shelves.marks.fill(LIKE.number, rows, likes["tweet_id"], likes["place"] + 1)
+
+
+def _restore_old_relations(state: ShardState, rows: Columns) -> None:
+    """Fill the shelves of blocks and mutes from the table of level 0: by the other's id, as it has no order."""
+    order = np.lexsort((rows["other_id"], rows["account_id"]))
+    owners, others, numbers = (rows[name][order] for name in ("account_id", "other_id", "kind"))
+    for kind, relation in state.shelves.relations():
+        chosen = numbers == relation
+        mine = owners[chosen]
+        first = np.searchsorted(mine, mine, side="left")
+        state.shelves.marks.fill(kind.number, mine, others[chosen], np.arange(1, len(mine) + 1, dtype=np.int64) - first)
+
+
+def _move_old_relations(state: ShardState, rows: Columns) -> None:
+    """Have the next seal move blocks and mutes from the table of level 0 to that of marks."""
+    columns = [rows[name].tolist() for name in ("account_id", "kind", "other_id")]
+    state.changes.old_relations.update(zip(*columns, strict=True))
+    number_of = {relation: kind.number for kind, relation in state.shelves.relations()}
+    state.changes.marks.update((number_of[kind], owner, other) for owner, kind, other in zip(*columns, strict=True))
 
 
 def _restore_small(state: ShardState, t: dict[str, Columns], meta: dict[str, Any]) -> None:

@@ -117,7 +117,6 @@ class Sealer:
             self._arrivals(changes),
             self._edges(FOLLOWING, changes.following),
             self._edges(FOLLOWERS, changes.followers),
-            self._keyed(RELATIONS, sorted(changes.relations), self._relation),
             *self._marks(changes),
             self._keyed(PAPERS, [(o, k, key) for k, o, key in sorted(changes.papers)], self._paper),
             self._keyed(PULLS, [(a,) for a in sorted(changes.pulls | set(state.pull_logs.logs))], self._pull),
@@ -187,13 +186,8 @@ class Sealer:
         state = self.state
         return tweet_id in state.tweets and (not state.people.away or state.shard_of_tweet(tweet_id) == state.shard)
 
-    def _relation(self, account_id: int, kind: int, other: int) -> tuple[Any, ...] | None:
-        row = self.state.people.find(account_id)
-        related = row is not None and self.state.graph.related(row, kind, other)
-        return (account_id, kind, other) if related else None
-
     def _marks(self, changes: Changes) -> list[TableChange]:
-        """Store marks with their stamps, which keep their order; below level 1 likes in their old table.
+        """Store marks with their stamps, which keep their order; below level 1 what had tables of its own, in those.
 
         (A follower whose code knows no marks would have to refuse a snapshot with any. Below level 1 there are others
         only if a shard that has risen already has told them, so that all processes know of marks.)
@@ -208,15 +202,26 @@ class Sealer:
             else:
                 gone.append((owner, number, key))
         if self.state.level < FULL_FROM_LEVEL:
-            liked = [(owner, key, stamp) for owner, number, key, stamp in rows if number == LIKE.number]
-            unliked = [(owner, key) for owner, number, key in gone if number == LIKE.number]
-            rows, gone = ([row for row in side if row[1] != LIKE.number] for side in (rows, gone))
-            return [
-                TableChange(LIKES, _columns(LIKES, liked), _columns(LIKES, unliked)),
-                TableChange(MARKS, _columns(MARKS, rows), _columns(MARKS, gone)),
-            ]
+            return self._marks_of_level_0(rows, gone)
         return [
+            TableChange(RELATIONS, {}, _columns(RELATIONS, sorted(changes.old_relations))),
             TableChange(LIKES, {}, _columns(LIKES, sorted(changes.old_likes))),
+            TableChange(MARKS, _columns(MARKS, rows), _columns(MARKS, gone)),
+        ]
+
+    def _marks_of_level_0(self, rows: list[tuple[int, ...]], gone: list[tuple[int, ...]]) -> list[TableChange]:
+        """Store likes, blocks and mutes as they were before there were marks; as marks what has been told anyway."""
+        relation_of = {kind.number: relation for kind, relation in self.state.shelves.relations()}
+        related, unrelated = (
+            sorted((row[0], relation_of[row[1]], row[2]) for row in side if row[1] in relation_of)
+            for side in (rows, gone)
+        )
+        liked = [(owner, key, stamp) for owner, number, key, stamp in rows if number == LIKE.number]
+        unliked = [(owner, key) for owner, number, key in gone if number == LIKE.number]
+        rows, gone = ([row for row in side if row[1] not in {LIKE.number, *relation_of}] for side in (rows, gone))
+        return [
+            TableChange(RELATIONS, _columns(RELATIONS, related), _columns(RELATIONS, unrelated)),
+            TableChange(LIKES, _columns(LIKES, liked), _columns(LIKES, unliked)),
             TableChange(MARKS, _columns(MARKS, rows), _columns(MARKS, gone)),
         ]
 

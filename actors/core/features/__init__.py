@@ -2,7 +2,7 @@
 
 A new feature is a file in this folder and its name in FEATURES: its operations are then routed, checked against hostile
 arguments, documented (`tests/test_docs.py` asks for a line each) and its commands and messages replayed.
-Raises ValueError at import when two features claim one name.
+Raises ValueError at import when two features claim one name, or an effect notifies of what it doesn't say.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from actors.core.features import (
     tweets,
     viewer_flags,
 )
+from actors.core.notifying import require_notifiable
 from actors.core.terms import Effect, Feature, Key, Kind, PaperKind, Read, Write
 
 FEATURES: Final[tuple[Feature, ...]] = (
@@ -75,6 +76,7 @@ WRITES: Final[Mapping[str, Write]] = _by_name((write.name, write) for f in FEATU
 READS: Final[Mapping[str, Read]] = _by_name((read.name, read) for f in FEATURES for read in f.reads)
 COMMANDS: Final[Mapping[str, Callable[..., Any]]] = _by_name(pair for f in FEATURES for pair in f.commands.items())
 EFFECTS: Final[Mapping[str, Effect]] = _by_name((effect.name, effect) for f in FEATURES for effect in f.effects)
+require_notifiable(EFFECTS)
 MESSAGES: Final[Mapping[str, Callable[..., None]]] = {name: effect.handle for name, effect in EFFECTS.items()}
 
 KINDS: Final[Mapping[int, Kind]] = _by_name((kind.number, kind) for f in FEATURES for kind in f.kinds)

@@ -1,38 +1,67 @@
 """Blocks and mutes: whom an account doesn't see, and who doesn't see it.
 
+    block --> BLOCK shelf of the blocker --blocked--> BLOCKED_BY shelf of the blocked one, who follows no more
+    mute  --> MUTE shelf
+
 Rules of this file
-- A block stands on both sides: BLOCK at the blocker, BLOCKED_BY at the blocked one, who follows no more.
+- A block stands on both sides.
 - The other side of a mute is told as well, from level 1 on, and notes nothing: if there is no such account (any more),
   block and mute are taken back.
-- Both are filters of reads (`visibility.py`, `kernels.page`); rings aren't rewritten.
+- Both are filters of reads (`visibility.py`, `kernels.page`); rings aren't rewritten. Reads look in the graph's sets,
+  which are as these shelves are.
+- Below level 1 checkpoints and moves hold them as they did before shelves, without an order: a rising level numbers
+  them by account id (`rising.py`). Their stamps say when from then on.
+
+Costs: a block or mute is found among the others of its shelf: 1 us for 1,000, 40 us for 100,000. It takes 18 bytes
+there, and what the sets take: 66 to 121. Looking one up in these is as quick as ever, 0.1 us.
 """
 
 from __future__ import annotations
 
-import heapq
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from actors.core import arguments, limits
+from actors.core import arguments, flags, ids, limits
 from actors.core.errors import InvalidError
 from actors.core.features.follows import unfollow
-from actors.core.flags import BLOCK, BLOCKED_BY, KINDS, MUTE
-from actors.core.terms import FULL_FROM_LEVEL, Effect, Feature, Prepared, Read, To, Write, nothing, same
+from actors.core.terms import FULL_FROM_LEVEL, Effect, Feature, Kind, Owner, Prepared, Read, To, Write, nothing, same
 
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups
     from actors.core.state import ShardState
 
 
+def _unblock(state: ShardState, account_id: int, target: int, at_ms: int) -> None:
+    """Have a block stand no more at its other side: who blocks is deleted."""
+    state.tell(state.shard_of_account(target), BLOCKED, account_id, target, False, at_ms)
+
+
+def _have_unblocked(state: ShardState, account_id: int, blocker: int, at_ms: int) -> None:
+    """Have a block stand no more at who blocks: who is blocked is deleted."""
+    state.tell(state.shard_of_account(blocker), UNRELATED, blocker, account_id, at_ms)
+
+
+BLOCK = Kind(
+    8, "block", Owner.ACCOUNT, Owner.ACCOUNT, limits.RELATED_COUNT_MAX, from_level=0, left=_unblock,
+    relation=flags.BLOCK,
+)  # fmt: skip
+BLOCKED_BY = Kind(  # as many as there are who block: nobody is asked
+    9, "blocker", Owner.ACCOUNT, Owner.ACCOUNT, ids.ID_MAX, from_level=0, left=_have_unblocked,
+    relation=flags.BLOCKED_BY,
+)  # fmt: skip
+MUTE = Kind(
+    10, "mute", Owner.ACCOUNT, Owner.ACCOUNT, limits.RELATED_COUNT_MAX, from_level=0, relation=flags.MUTE
+)  # fmt: skip
+
+
 def relate(state: ShardState, account_id: int, kind: str, target: int, on: bool, at_ms: int = 0) -> bool:
     """Set or clear a `block` or `mute`. A block ends the follows between the two."""
-    row = state.people.row_of[account_id]
     which = BLOCK if kind == "block" else MUTE
-    if not state.graph.relate(row, which, target, on):
+    shelves = state.shelves
+    if not (shelves.put(which, account_id, target, at_ms) if on else shelves.drop(which, account_id, target)):
         return False
-    state.changes.relations.add((account_id, which, target))
-    if which == BLOCK:
+    if which is BLOCK:
         if on:
             unfollow(state, account_id, target, at_ms)
         state.tell(state.shard_of_account(target), BLOCKED, account_id, target, on, at_ms)
@@ -43,14 +72,14 @@ def relate(state: ShardState, account_id: int, kind: str, target: int, on: bool,
 
 def on_blocked(state: ShardState, source: int, blocker: int, target: int, on: bool, at_ms: int = 0) -> None:
     """Note who blocks an account of this shard, which then follows him no more. If it is gone, the block goes, too."""
-    row = state.people.row_of.get(target)
-    if row is None and on and state.level >= FULL_FROM_LEVEL:
-        state.tell(source, UNRELATED, blocker, target, at_ms)
-    elif row is not None:
-        state.graph.relate(row, BLOCKED_BY, blocker, on)
-        state.changes.relations.add((target, BLOCKED_BY, blocker))
-        if on:
-            unfollow(state, target, blocker, at_ms)
+    if target not in state.people.row_of:
+        if on and state.level >= FULL_FROM_LEVEL:
+            state.tell(source, UNRELATED, blocker, target, at_ms)
+    elif on:
+        state.shelves.put(BLOCKED_BY, target, blocker, at_ms)
+        unfollow(state, target, blocker, at_ms)
+    else:
+        state.shelves.drop(BLOCKED_BY, target, blocker)
 
 
 def on_muted(state: ShardState, source: int, actor: int, target: int, at_ms: int = 0) -> None:
@@ -61,46 +90,28 @@ def on_muted(state: ShardState, source: int, actor: int, target: int, at_ms: int
 
 def on_unrelated(state: ShardState, source: int, account_id: int, target: int, at_ms: int = 0) -> None:
     """Take back an account's block and mute of one that is gone."""
-    row = state.people.own(account_id)
-    for kind in (BLOCK, MUTE):
-        if row is not None and state.graph.relate(row, kind, target, False):
-            state.changes.relations.add((account_id, kind, target))
+    if state.people.own(account_id) is not None:
+        for kind in (BLOCK, MUTE):
+            state.shelves.drop(kind, account_id, target)
 
 
 def forget_relations(state: ShardState, target: int) -> None:
     """Take back all blocks and mutes of an account that is gone. 50 ns an account of this shard that has any."""
-    for kind in KINDS:
-        for row in [row for row, others in state.graph.relations[kind].items() if target in others]:
-            state.graph.relate(row, kind, target, False)
-            state.changes.relations.add((state.people.accounts[row].account_id, kind, target))
-
-
-def leave_relations(state: ShardState, account_id: int, row: int, count: int) -> int:
-    """Take back `count` blocks and mutes by and of an account that is deleted; return how many there were."""
-    at_ms, left = state.people.accounts[row].left_ms, count
-    for kind in KINDS:
-        others = heapq.nsmallest(left, state.graph.relations[kind].get(row, ()))  # a set has an order of its own
-        for other in others:
-            state.graph.relate(row, kind, other, False)
-            state.changes.relations.add((account_id, kind, other))
-            if kind == BLOCK:
-                state.tell(state.shard_of_account(other), BLOCKED, account_id, other, False, at_ms)
-            elif kind == BLOCKED_BY:
-                state.tell(state.shard_of_account(other), UNRELATED, other, account_id, at_ms)
-        left -= len(others)
-    return count - left
+    for kind, relation in state.shelves.relations():
+        for row in [row for row, others in state.graph.relations[relation].items() if target in others]:
+            state.shelves.drop(kind, state.people.accounts[row].account_id, target)
 
 
 def _prepare(shard: Lookups, now_ms: int, account_id: int, kind: str, target: int, on: bool) -> Prepared:
     """Set or clear a `block` or `mute`; the reply is whether that changed anything."""
-    row = shard.row(account_id)
+    shard.row(account_id)
     arguments.an_id(target, "id")
     if account_id == target:
         raise InvalidError(f"account {account_id} can't {kind} itself", "id")
     which = BLOCK if kind == "block" else MUTE
-    if shard.state.graph.related(row, which, target) == on:
+    if shard.state.shelves.contains(which, account_id, target) == on:
         return nothing(False)
-    if on and len(shard.state.graph.relations[which].get(row, ())) >= limits.RELATED_COUNT_MAX:
+    if on and shard.state.shelves.count(which, account_id) >= limits.RELATED_COUNT_MAX:
         raise InvalidError(f"an account may {kind} {limits.RELATED_COUNT_MAX} others", "id")
     return Prepared(shard.timed(["relate", account_id, kind, target, on], now_ms), same)
 
@@ -151,6 +162,7 @@ BLOCKED = Effect("blocked", on_blocked, To.ACCOUNT, ("actor", "account", "on", "
 
 FEATURE = Feature(
     "blocks",
+    kinds=(BLOCK, BLOCKED_BY, MUTE),
     writes=(
         Write("block", prepare_block, hides=True),
         Write("unblock", prepare_unblock),
@@ -160,5 +172,4 @@ FEATURE = Feature(
     reads=(Read("reader", answer_reader), Read("blocked_among", answer_blocked_among)),
     commands={"relate": relate},
     effects=(BLOCKED, MUTED, UNRELATED),
-    leave=leave_relations,
 )

@@ -21,7 +21,7 @@ from actors.core import arguments, ids, limits
 from actors.core.errors import ForbiddenError, InvalidError
 from actors.core.features.pull_authors import start_pull_logs_above_threshold
 from actors.core.flags import BLOCK, BLOCKED_BY
-from actors.core.terms import Effect, Feature, Key, Prepared, Read, To, Write, nothing, same
+from actors.core.terms import Effect, Feature, Key, Notified, Notifies, Prepared, Read, To, Write, nothing, same
 from actors.core.timelines.arriving import fill_ring, newest_entries
 
 if TYPE_CHECKING:
@@ -222,7 +222,10 @@ def _edges(shard: Lookups, arena: Any, account_id: int, viewer: int, cursor: int
     return [everyone[start:end][::-1].tolist(), start]
 
 
-GAINED = Effect("gained", on_gained, To.ACCOUNT, ("actors", "accounts", "floors", "at_ms"), short=3, undone_by="lost")
+GAINED = Effect(
+    "gained", on_gained, To.ACCOUNT, ("actors", "accounts", "floors", "at_ms"), short=3, undone_by="lost",
+    notifies=Notifies("follow", Notified.ACCOUNT, "actor"),
+)  # fmt: skip
 LOST = Effect("lost", on_lost, To.ACCOUNT, ("actor", "account", "at_ms"), short=2)
 REFUSED = Effect("refused", on_refused, To.ASKER, ("actor_list", "account_list", "at_ms"), short=2)
 FOLLOWEE_LEFT = Effect("followee_left", on_followee_left, To.FOLLOWERS, ("account", "actors", "at_ms"))

@@ -17,7 +17,22 @@ from actors.core.errors import NotFoundError
 from actors.core.facts import MAP_FROM_LEVEL, Facts, pack_facts
 from actors.core.features.counts import count
 from actors.core.flags import FLAG_REPOST
-from actors.core.terms import Effect, Feature, Full, Key, Kind, Owner, Prepared, Read, To, Write, nothing, same
+from actors.core.terms import (
+    Effect,
+    Feature,
+    Full,
+    Key,
+    Kind,
+    Notified,
+    Notifies,
+    Owner,
+    Prepared,
+    Read,
+    To,
+    Write,
+    nothing,
+    same,
+)
 from actors.core.timelines.arriving import learn_originals, publish
 from actors.core.visibility import ReaderFacts
 
@@ -108,8 +123,9 @@ def answer_reposters(
 
 
 REPOSTED = Effect(
-    "reposted", on_reposted, To.TWEET, ("tweet", "repost", "step", "actor", "at_ms"), short=3, undone_by="reposted"
-)
+    "reposted", on_reposted, To.TWEET, ("tweet", "repost", "step", "actor", "at_ms"), short=3, undone_by="reposted",
+    notifies=Notifies("reblog", Notified.AUTHOR, "tweet", "step", also=("deleted",)),
+)  # fmt: skip
 
 FEATURE = Feature(
     "reposts",

@@ -1,6 +1,7 @@
 """What a shard does once when its level rises: it tells what messages of older levels did not carry.
 
-    level 0 -> 1    likes, reposts and replies of this shard's accounts --shelved--> the tweets' shelves
+    level 0 -> 1    likes, blocks and mutes, which had tables of their own, are numbered anew and stored as marks
+                    likes, reposts and replies of this shard's accounts --shelved--> the tweets' shelves
 
 Rules of this file
 - What is told is told in an order that the journal determines: by account and tweet id, never by row or slot.
@@ -34,6 +35,7 @@ def rise(state: ShardState, before: int) -> None:
     """Tell what was not told below the level that the state has now. before: the level that it had."""
     if before < FULL_FROM_LEVEL <= state.level:
         _renumber_likes(state)
+        _renumber_relations(state)
         for kind, rows in ((LIKER, _liked(state)), (REPOSTER, _reposted(state)), (REPLY, _replied(state))):
             _tell(state, kind, rows)
 
@@ -53,6 +55,21 @@ def _renumber_likes(state: ShardState) -> None:
         if len(keys):
             shelves.replace(LIKE, account_id, 0, keys, np.arange(1, len(keys) + 1, dtype=np.int64))
             state.changes.old_likes.update((account_id, tweet_id) for tweet_id in keys.tolist())
+
+
+def _renumber_relations(state: ShardState) -> None:
+    """As `_renumber_likes` for blocks and mutes, which had no order until now: by the other's account id."""
+    relations = state.shelves.relations()
+    relation_of = {kind.number: relation for kind, relation in relations}
+    for changes in (state.unsealed, state.changes):
+        gone = [(owner, relation_of[number], key) for number, owner, key in changes.marks if number in relation_of]
+        state.changes.old_relations.update(gone)
+    for account_id in _accounts(state):
+        for kind, relation in relations:
+            others = np.sort(state.shelves.view(kind, account_id)[0])
+            if len(others):
+                state.shelves.replace(kind, account_id, 0, others, np.arange(1, len(others) + 1, dtype=np.int64))
+                state.changes.old_relations.update((account_id, relation, other) for other in others.tolist())
 
 
 def _accounts(state: ShardState) -> list[int]:

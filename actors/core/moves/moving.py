@@ -40,7 +40,6 @@ from actors.core.features.follows import drop_following
 from actors.core.features.likes import LIKE
 from actors.core.features.pull_authors import start_pull_logs
 from actors.core.features.reposts import unlist_repost
-from actors.core.flags import KINDS
 from actors.core.moves.sweeping import forget_account, sweep, tweet_ids_of
 from actors.core.moves.transfers import Incoming
 from actors.core.stores.people import Account
@@ -153,6 +152,11 @@ def _mend_pull_logs(state: ShardState) -> None:
 # ---- giving -----------------------------------------------------------------------------------------------
 
 
+def is_in_account_item(kind: Kind) -> bool:
+    """Whether givers of level 0 give a kind of marks within an account's item, as before there were shelves."""
+    return kind.number == LIKE.number or kind.relation is not None
+
+
 class Outgoing:
     """What a shard gives: parts of packed items, each item absolute and right whenever it was read.
 
@@ -181,7 +185,9 @@ class Outgoing:
     def _note(self, changes: Changes) -> None:
         state, dirty = self.state, self._dirty
         touched = [state.people.accounts[row].account_id for row in changes.accounts]
-        touched += [account_id for account_id, _, _ in changes.relations]
+        if state.level < FULL_FROM_LEVEL:
+            kinds = state.shelves.kinds
+            touched += [owner for number, owner, _ in changes.marks if is_in_account_item(kinds[number])]
         ours = self._of_buckets([a for a in touched if a])
         dirty["accounts"].update(ours)
         self.accounts.update(a for a in ours if state.people.own(a) is not None)
@@ -254,11 +260,13 @@ class Outgoing:
         pulled = state.pull_shards.get(account_id)
         if row is None:
             return
+        relations, likes = None, None  # from level 1 on they are marks as any
+        if state.level < FULL_FROM_LEVEL:
+            relations = [sorted(kind.get(row, ())) for kind in state.graph.relations]
+            likes = state.shelves.view(LIKE, account_id)[0].tolist()
         yield [
             "account", state.people.accounts[row].to_row(), int(state.people.last_read_day[row]),
-            None if pulled is None else sorted(pulled),
-            [sorted(kind.get(row, ())) for kind in state.graph.relations],
-            [] if state.level >= FULL_FROM_LEVEL else state.shelves.view(LIKE, account_id)[0].tolist(),
+            None if pulled is None else sorted(pulled), relations, likes,
         ], PART_ITEMS_BYTES  # fmt: skip
 
     def _packed(self, items: Iterator[tuple[list[Any], int]]) -> Iterator[bytes]:
@@ -285,8 +293,8 @@ class Outgoing:
 
     def _shelf(self, kind: Kind, owner: int) -> Iterator[tuple[list[Any], int]]:
         """Yield a shelf in pieces, one at least: an empty one may have been given fuller."""
-        if self.state.level < FULL_FROM_LEVEL and kind is LIKE:
-            return  # these are in the account's item
+        if self.state.level < FULL_FROM_LEVEL and is_in_account_item(kind):
+            return
         begin = 0
         while True:
             keys, stamps = self.state.shelves.view(kind, owner)
@@ -355,14 +363,19 @@ def _nothing_dirty() -> dict[str, Any]:
 
 
 def facts(state: ShardState, account_ids: Iterable[int]) -> list[int]:
-    """Sum up some accounts that are here, so that giver and taker can compare."""
+    """Sum up some accounts that are here, so that giver and taker can compare.
+
+    Blocks and mutes count from level 1 on: what was marks before there were shelves is what older code counts. Of two
+    shards that rise just then the figures may differ; the move is undone then, as any that lacks something.
+    """
     order = sorted(account_ids)
     rows = np.array([state.people.find(a) for a in order], dtype=np.int64)
     every = np.array(order, dtype=np.int64)
     arenas = (state.graph.following, state.graph.followers, state.tweets.log)
     lengths = [int(arena.length[rows].sum()) for arena in arenas]
     shelves = state.shelves
-    marks = sum(shelves.count(kind, a) for kind in shelves.kinds_of(Owner.ACCOUNT) for a in order)
+    kinds = [k for k in shelves.kinds_of(Owner.ACCOUNT) if k.relation is None or state.level >= FULL_FROM_LEVEL]
+    marks = sum(shelves.count(kind, a) for kind in kinds for a in order)
     papers = sum(len(state.papers.keys(kind, a)) for kind in state.papers.kinds_of(Owner.ACCOUNT) for a in order)
     return [len(order), int((every & 0xFFFFFFFF).sum()), *lengths, marks + papers]
 
@@ -390,8 +403,8 @@ def _take_account(
     fields: list[Any],
     day: int,
     pulled: list[int] | None,
-    relations: list[list[int]],
-    likes: list[int],
+    relations: list[list[int]] | None,
+    likes: list[int] | None,
 ) -> None:
     account, people = Account.from_row(fields), state.people
     row = people.away.get(account.account_id)
@@ -403,14 +416,18 @@ def _take_account(
     people.last_read_day[row] = day
     if pulled is not None:
         state.pull_shards[account.account_id] = set(pulled)
-    for kind, others in zip(KINDS, relations, strict=True):
-        for other in state.graph.relations[kind].get(row, set()) ^ set(others):
-            state.graph.relate(row, kind, other, other in others)
-            state.changes.relations.add((account.account_id, kind, other))
-    if state.level < FULL_FROM_LEVEL:
-        keys = np.array(likes, dtype=np.int64)
-        state.shelves.replace(LIKE, account.account_id, 0, keys, np.arange(1, len(keys) + 1, dtype=np.int64))
+    if relations is not None:
+        for kind, relation in state.shelves.relations():
+            _replace_unstamped(state, kind, account.account_id, sorted(relations[relation]))
+    if likes is not None:
+        _replace_unstamped(state, LIKE, account.account_id, likes)
     state.changes.accounts.add(row)
+
+
+def _replace_unstamped(state: ShardState, kind: Kind, account_id: int, keys: list[int]) -> None:
+    """Make a shelf what a giver of level 0 says, which tells no stamps."""
+    stamps = np.arange(1, len(keys) + 1, dtype=np.int64)
+    state.shelves.replace(kind, account_id, 0, np.array(keys, dtype=np.int64), stamps)
 
 
 def _new_edges(view: Ints, begin: int, total: int, packed: bytes) -> tuple[Ints, bool]:

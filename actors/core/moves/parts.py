@@ -27,6 +27,12 @@ NUMBER_BYTES = 8
 COUNTS_MAX = 1 << 20  # things of one kind in a part
 
 
+def _distinct(account_ids: Any, field: str) -> None:
+    """Check keys of a shelf that come without stamps."""
+    if len(set(arguments.id_list(account_ids, COUNTS_MAX, field))) < len(account_ids):
+        raise InvalidError(f"{field} must be ids, each of them once", "part")
+
+
 class PartCheck:
     """Checks the items of one part in order. away: accounts that are on their way here already."""
 
@@ -77,11 +83,13 @@ class PartCheck:
         if pulled is not None:
             for shard in arguments.listed(pulled, COUNTS_MAX, "pulled"):
                 arguments.whole(shard, 0, COUNTS_MAX, "pulled")
-        for kind in arguments.listed(relations, 3, "relations"):
-            arguments.id_list(kind, COUNTS_MAX, "relations")
-        if len(relations) != 3:
-            raise InvalidError("relations are of three kinds", "part")
-        arguments.id_list(likes, COUNTS_MAX, "likes")
+        if relations is not None:
+            for kind in arguments.listed(relations, len(flags.KINDS), "relations"):
+                _distinct(kind, "relations")
+            if len(relations) != len(flags.KINDS):
+                raise InvalidError("relations are of three kinds", "part")
+        if likes is not None:
+            _distinct(likes, "likes")
 
     def _edges(self, account_id: Any, begin: Any, total: Any, packed: Any) -> None:
         self._arriving(account_id)

@@ -18,7 +18,6 @@ import numpy as np
 
 from actors.core import ids
 from actors.core.features.follows import drop_following
-from actors.core.flags import KINDS
 
 if TYPE_CHECKING:
     from actors.core.state import ShardState
@@ -69,10 +68,6 @@ def forget_account(state: ShardState, account_id: int) -> None:
     followers = graph.followers.view(row).copy()
     changes.followers.log(np.full(len(followers), account_id, dtype=np.int64), followers, False)
     graph.forget_followers(row)
-    for kind in KINDS:
-        for other in list(graph.relations[kind].get(row, ())):
-            graph.relate(row, kind, other, False)
-            changes.relations.add((account_id, kind, other))
     state.shelves.clear_account(account_id)
     state.reposts.pop(row, None)
     state.pull_shards.pop(account_id, None)

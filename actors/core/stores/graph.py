@@ -1,4 +1,4 @@
-"""Follow edges, both ways, and blocks and mutes.
+"""Follow edges, both ways, and whom blocks and mutes hide.
 
 The edge u -> v is kept on u's shard as following(u), in the order of following, and as a local follower of v (a ring
 row); on v's shard as followers(v) plus a count per shard, which decides where v's tweets are sent. So a tweet is at
@@ -6,7 +6,8 @@ most one message per shard, and its expansion to followers is a loop over one sh
 
 Rules: u's shard decides about the edge and tells v's shard with a numbered message; both therefore agree once
 messages have drained. An edge to oneself is kept (imported graphs hold some) but is never a local follower: an account
-sees its own tweets anyway.
+sees its own tweets anyway. Blocks and mutes lie on shelves (`features/blocks.py`): what is here of them are sets for
+the reads that look one up, which `shelves.py` keeps as its shelves are.
 Costs: 20 bytes an edge plus the slack of the arenas; adding in a batch 0.3 us an edge a side; removing O(degree).
 """
 
@@ -132,7 +133,7 @@ class FollowGraph:
         return [int(s) for s in np.nonzero(self.shard_followers[row])[0]]
 
     def relate(self, row: int, kind: int, other: int, on: bool) -> bool:
-        """Set or clear a block, blocked-by or mute; return whether it changed."""
+        """Know that a block, blocked-by or mute has come to its shelf, or gone; return whether that is news."""
         have = self.relations[kind].setdefault(row, set())
         changed = (other in have) != on
         if on:
@@ -144,6 +145,11 @@ class FollowGraph:
         if changed:
             self._hidden.pop(row, None)
         return changed
+
+    def relate_all(self, row: int, kind: int, others: Ints) -> None:
+        """Know that exactly these, one at least, are on an account's shelf of blocks, blocked-by or mutes."""
+        self.relations[kind][row] = set(others.tolist())
+        self._hidden.pop(row, None)
 
     def related(self, row: int, kind: int, other: int) -> bool:
         """Whether that block, blocked-by or mute stands. O(1)."""

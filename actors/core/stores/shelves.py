@@ -2,6 +2,7 @@
 
     owner (account id, tweet id) --> place: the account's row, the tweet's slot, or the id itself --> marks.py
     what changes is noted by (kind, owner, key): a seal reads the rows then, a move sends the shelf
+    kinds that hide accounts (`Kind.relation`) --> sets of the graph, in which reads look
 
 Rules of this file
 - An owner is here: an account of this shard (or on its way here or away), or a tweet that is stored. Whoever isn't has
@@ -23,6 +24,7 @@ import numpy.typing as npt
 from actors.core import limits
 from actors.core.checkpoints.changes import Changes
 from actors.core.errors import InvalidError, OverloadedError
+from actors.core.stores.graph import FollowGraph
 from actors.core.stores.marks import Marks
 from actors.core.stores.paper_shelves import PaperShelves
 from actors.core.stores.people import People
@@ -43,13 +45,14 @@ class Shelves:
 
     def __init__(
         self, people: People, tweets: OwnTweets, changes: Callable[[], Changes], tuning: limits.Tuning,
-        papers: PaperShelves,
+        papers: PaperShelves, graph: FollowGraph,
     ) -> None:  # fmt: skip
-        """changes: where what changes is noted now; papers: what the same owners have as documents."""
+        """changes: where what changes is noted now; papers: what the same owners have as documents; graph: where the
+        keys of relations are looked up."""
         self.marks = Marks(tuning.tidy_from)
         self.kinds: dict[int, Kind] = {}
         self._people, self._tweets, self._changes, self._marks_max = people, tweets, changes, tuning.marks_max
-        self._papers = papers
+        self._papers, self._graph = papers, graph
         self._places: dict[int, Callable[[int], int | None]] = {}
         self._of_accounts: list[Kind] = []
         self._of_tweets: list[Kind] = []
@@ -72,11 +75,11 @@ class Shelves:
         place = self._places[kind.number](owner)
         if place is None or not self.marks.put(kind.number, place, key, at_ms):
             return False
-        self._note(kind, owner, key)
+        self._note(kind, owner, key, True)
         if kind.full is Full.OLDEST and self.marks.count(kind.number, place) > kind.limit:
             oldest = self.marks.view(kind.number, place)[0].item(0)
             self.marks.drop(kind.number, place, oldest)
-            self._note(kind, owner, oldest)
+            self._note(kind, owner, oldest, False)
         return True
 
     def drop(self, kind: Kind, owner: int, key: int) -> bool:
@@ -84,7 +87,7 @@ class Shelves:
         place = self._places[kind.number](owner)
         if place is None or not self.marks.drop(kind.number, place, key):
             return False
-        self._note(kind, owner, key)
+        self._note(kind, owner, key, False)
         return True
 
     def cut_newest(self, kind: Kind, owner: int, count: int) -> list[int]:
@@ -92,7 +95,7 @@ class Shelves:
         place = self._places[kind.number](owner)
         keys = [] if place is None else self.marks.cut_newest(kind.number, place, count)
         for key in keys:
-            self._note(kind, owner, key)
+            self._note(kind, owner, key, False)
         return keys
 
     def clear_account(self, account_id: int) -> None:
@@ -112,21 +115,38 @@ class Shelves:
             return
         known = [side[:begin].copy() for side in self.marks.view(kind.number, place)]
         for key in self.marks.clear(kind.number, place):
-            self._note(kind, owner, key)
+            self._note(kind, owner, key, False)
         every = [np.concatenate(both) for both in zip(known, (keys, stamps), strict=True)]
         self.marks.fill(kind.number, np.full(len(every[0]), place, dtype=np.int64), *every)
-        for key in keys.tolist():
-            self._note(kind, owner, key)
+        for key in every[0].tolist():
+            self._note(kind, owner, key, True)
 
     def _clear(self, kinds: list[Kind], owner: int) -> None:
         for kind in kinds:
             place = self._places[kind.number](owner)
             if place is not None:
                 for key in self.marks.clear(kind.number, place):
-                    self._note(kind, owner, key)
+                    self._note(kind, owner, key, False)
 
-    def _note(self, kind: Kind, owner: int, key: int) -> None:
+    def _note(self, kind: Kind, owner: int, key: int, on: bool) -> None:
+        """Remember that a key has come to a shelf or gone, where reads look it up as well."""
         self._changes().marks.add((kind.number, owner, key))
+        if kind.relation is not None:
+            row = self._people.find(owner)
+            assert row is not None, "whoever has shelves is here"
+            self._graph.relate(row, kind.relation, key, on)
+
+    def relate_all(self) -> None:
+        """Have the graph know all that is on the shelves of relations, once they were filled. 0.1 us a mark."""
+        for kind, relation in self.relations():
+            places, keys, _ = self.marks.dump(kind.number)
+            owners = self.owners_of(kind, places)
+            begins = np.flatnonzero(np.diff(owners, prepend=0))
+            for owner, others in zip(owners[begins].tolist(), np.split(keys, begins[1:]), strict=False):
+                row = self._people.find(owner)
+                if row is None:
+                    raise ValueError(f"a shelf of {kind.name}s belongs to {owner}, who isn't here")
+                self._graph.relate_all(row, relation, others)
 
     # ---- questions ----------------------------------------------------------------------------------------------
 
@@ -179,9 +199,25 @@ class Shelves:
         """Return the kinds that a sort of owner has."""
         return self._of_accounts if owner is Owner.ACCOUNT else self._of_tweets
 
+    def relations(self) -> list[tuple[Kind, int]]:
+        """Return the kinds that hide accounts from each other, and which relation each is."""
+        return [(kind, kind.relation) for kind in self.kinds.values() if kind.relation is not None]
+
+    def _check_relations(self) -> list[str]:
+        """What the graph knows of relations is what is on their shelves."""
+        problems = []
+        for kind, relation in self.relations():
+            places, keys, _ = self.marks.dump(kind.number)
+            shelves: dict[int | None, set[int]] = {}
+            for owner, key in zip(self.owners_of(kind, places).tolist(), keys.tolist(), strict=True):
+                shelves.setdefault(self._people.find(owner), set()).add(key)
+            if shelves != self._graph.relations[relation]:
+                problems.append(f"the graph's sets of {kind.name}s are not what is on their shelves")
+        return problems
+
     def check(self) -> list[str]:
         """Return violations: those of the marks, and shelves of owners who aren't here."""
-        problems = self.marks.check()
+        problems = self.marks.check() + self._check_relations()
         for kind in self.kinds.values():
             places, _, _ = self.marks.dump(kind.number)
             owners = np.unique(self.owners_of(kind, places))
