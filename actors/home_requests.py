@@ -17,8 +17,9 @@ from ray.exceptions import RayError
 
 from actors.commits import Commits
 from actors.core.errors import MovedError, OverloadedError, RookeryError
-from actors.core.home import Ask, Item, Query, Wake
+from actors.core.home import Ask, Query, Wake
 from actors.core.replica import home_reply
+from actors.core.shapes import Item
 from actors.exchange import Exchange
 from actors.metrics import ShardMetrics
 

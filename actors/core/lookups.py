@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from actors.core import arguments, ids
 from actors.core.entries import Entry
 from actors.core.errors import MovedError, NotFoundError, OverloadedError
-from actors.core.render import render_tweet
 from actors.core.terms import FULL_FROM_LEVEL, Kind, Prepared, Write, nothing, same
 from actors.core.visibility import ReaderFacts, Visibility, question, reader_facts
 
@@ -82,11 +81,8 @@ class Lookups:
         return row
 
     def render(self, entry: Entry) -> bytes:
-        """Return the JSON of an own tweet or repost: the one kept for home timelines unless counts have moved since."""
-        n = self.state.arrivals.number_of.get(entry.tweet_id)
-        if n is not None and self.state.arrivals.counts(n) == entry[6:9]:
-            return self.home.rendered(n)
-        return render_tweet(entry, self.home.original(entry) if entry.orig is not None else None)
+        """Return the JSON of an own tweet or repost: of what is kept for home timelines, with the counts of now."""
+        return self.home.shape.tweet(entry, 0)
 
     # ---- shelves ----------------------------------------------------------------------------------------------
 

@@ -19,12 +19,14 @@ from actors.core.features import KINDS, PAPER_KINDS, READS, WRITES
 from actors.core.features.answers import remember_answer
 from actors.core.features.falling_due import prepare_due
 from actors.core.features.logins import answer_token
-from actors.core.home import Ask, HomeTimelines, Item, Query, Wake
+from actors.core.home import Ask, HomeTimelines, Query, Wake
 from actors.core.leaving import Leavings
 from actors.core.lookups import Lookups
 from actors.core.mover import Mover
 from actors.core.moving import WHILE_FROZEN
+from actors.core.render import NATIVE
 from actors.core.restoring import restore
+from actors.core.shapes import Item, WholeShape
 from actors.core.snapshot import Sealer
 from actors.core.state import ShardState
 from actors.core.tables import Checkpoint, TableChange
@@ -42,7 +44,7 @@ class Replica:
         self.state = ShardState(shard, owner_of_bucket, tuning)
         self.state.shelves.declare(KINDS.values())
         self.state.papers.declare(PAPER_KINDS.values())
-        self.home = HomeTimelines(self.state)
+        self.home = HomeTimelines(self.state, WholeShape(self.state, NATIVE))
         self.lookups = Lookups(self.state, self.home, WRITES)
         self.sealer = Sealer(self.state)
         self.mover = Mover(self.state)
