@@ -87,3 +87,5 @@ class Tuning:
             raise ValueError(f"arrivals_max must be a power of two of at least 8, not {self.arrivals_max}")
         if self.timeline_length < 1:
             raise ValueError(f"timeline_length must be at least 1, not {self.timeline_length}")
+        if self.pieces_bytes_max < 0:
+            raise ValueError(f"pieces_bytes_max must be at least 0, not {self.pieces_bytes_max}")

@@ -159,6 +159,7 @@ class Lookups:
         s = self.state
         edge_bytes = s.graph.nbytes()
         rings = s.rings.nbytes()
+        pieces_bytes, pieces_evicted = s.arrivals.pieces_figures()
         return {
             "accounts": len(s.people),
             "leaving": len(s.people.leaving),
@@ -181,5 +182,7 @@ class Lookups:
             "ring_bytes": rings,
             "tweet_bytes": s.tweets.nbytes(),
             "arrival_bytes": s.arrivals.nbytes(),
+            "pieces_bytes": pieces_bytes,
+            "pieces_evicted": pieces_evicted,
             **s.papers.figures(),
         }

@@ -43,8 +43,8 @@ TEXTS = (
 class World(Shards):
     """Two shards: an author and a reader on each, a stranger, and an author with so many followers that reads pull."""
 
-    def __init__(self, level: int) -> None:
-        super().__init__(2, TUNING, level)
+    def __init__(self, level: int, pieces_bytes_max: int) -> None:
+        super().__init__(2, replace(TUNING, pieces_bytes_max=pieces_bytes_max), level)
         self.author, self.reader, self.stranger, self.pulled = (self.account_on(0, i) for i in range(4))
         self.author2, self.reader2, *self.fans = (self.account_on(1, i) for i in range(6))
         self.everybody = [self.author, self.author2, self.reader, self.reader2, self.stranger, self.pulled, *self.fans]
@@ -123,9 +123,9 @@ def _act(world: World) -> None:
     world.say(world.stranger, "me too", in_reply_to=world.tweets[4], reply_author=world.author)
 
 
-def answers(level: int) -> dict[str, list[str]]:
+def answers(level: int, pieces_bytes_max: int) -> dict[str, list[str]]:
     """Return what every list answered, by moment and list."""
-    world = World(level)
+    world = World(level, pieces_bytes_max)
     found: dict[str, list[str]] = {}
 
     def look(moment: str) -> None:
@@ -211,12 +211,12 @@ def _home(world: World, account_id: int, count: int = 40, **place: int) -> str:
             answer = {s: world.replicas[s].read(op, asked) for s, (op, asked) in need.questions.items()}
 
 
-def answers_of_today() -> bytes:
+def answers_of_today(pieces_bytes_max: int = 1 << 20) -> bytes:
     """Return what the file unpacks to: the answers of both levels, one a line; what was said before is only named."""
     said: dict[tuple[str, ...], str] = {}
     found: dict[str, Any] = {}
     for level in (0, 1):
-        for name, texts in answers(level).items():
+        for name, texts in answers(level, pieces_bytes_max).items():
             place = f"level {level}, {name}"
             before = said.setdefault(tuple(texts), place)
             found[place] = texts if before == place else f"as {before}"
