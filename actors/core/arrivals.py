@@ -272,10 +272,6 @@ class Arrivals:
         columns = sum(int(getattr(self, name).nbytes) for name in NUMBERS)
         return columns + self._body_bytes + BYTES_OBJECT * len(self.body)
 
-    def pieces_figures(self) -> tuple[int, int]:
-        """Return (bytes that the pieces take, how many were given up for others since the start). O(1)."""
-        return sum(p.bytes_held for p in self.pieces), sum(p.evicted_count for p in self.pieces)
-
     def check(self) -> list[str]:
         """Return violations: every number is alive and names its tweet; none is newer than `newest_id`; pieces."""
         problems = [problem for pieces in self.pieces for problem in pieces.check()]

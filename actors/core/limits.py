@@ -60,7 +60,8 @@ class Tuning:
     pull_threshold: followers above which an author's tweets are merged at read time instead of pushed.
     dormant_after_days: days without a read after which a ring is freed.
     arrivals_max: tweets whose bodies a shard keeps for its rings; a power of two.
-    pieces_bytes_max: bytes of what one renderer keeps of tweets that were read, with what each costs beside.
+    pieces_bytes_max: bytes of what one renderer keeps of tweets that were read, with what each costs beside; of
+    accounts half as many.
     deliver_at_once_max: local followers above which a tweet is delivered piece by piece, between requests.
     marks_max: marks on all shelves of a shard, 18 bytes each: likes, likers, replies, bookmarks.
     papers_bytes_max: bytes of all documents of a shard with what they cost beside: scheduled tweets, earlier versions.

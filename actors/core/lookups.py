@@ -12,6 +12,7 @@ Rules of this file
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from actors.core import arguments, ids
@@ -34,7 +35,14 @@ class Lookups:
         self.home = home
         self.visibility = Visibility(state)
         self.writes = writes
+        self.reader = 0  # whose flags a shape shows that has some, see `in_shape`
         self.used_tokens: set[tuple[int, bytes]] = set()  # (account, token), until the shell takes them
+
+    def in_shape(self, home: HomeTimelines, reader: int) -> Lookups:
+        """Return these lookups as they show tweets in another shape. home: in that shape; reader: 0 for nobody."""
+        shaped = copy(self)
+        shaped.home, shaped.reader = home, reader
+        return shaped
 
     def row(self, account_id: int) -> int:
         """Return the row of an account of this shard. Raises NotFoundError, or MovedError if it can't be here."""
@@ -82,7 +90,7 @@ class Lookups:
 
     def render(self, entry: Entry) -> bytes:
         """Return the JSON of an own tweet or repost: of what is kept for home timelines, with the counts of now."""
-        return self.home.shape.tweet(entry, 0)
+        return self.home.shape.tweet(entry, self.reader)
 
     # ---- shelves ----------------------------------------------------------------------------------------------
 
@@ -159,7 +167,7 @@ class Lookups:
         s = self.state
         edge_bytes = s.graph.nbytes()
         rings = s.rings.nbytes()
-        pieces_bytes, pieces_evicted = s.arrivals.pieces_figures()
+        pieces_bytes, pieces_evicted = s.pieces_figures()
         return {
             "accounts": len(s.people),
             "leaving": len(s.people.leaving),

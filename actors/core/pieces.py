@@ -1,10 +1,11 @@
-"""What a renderer has made of tweets, kept until it changes: a cache beside the state, bounded in bytes.
+"""What a renderer has made of tweets and accounts, kept until it changes: caches beside the state, bounded in bytes.
 
     body piece      by slot of the arrivals      a tweet's own facts, and its counts at the end: a count patches the end
+    account piece   by account id                who wrote it
 
 Rules of this file
-- A piece depends on its entry alone, without what that reposts, and knows no reader. So it is never part of the state:
-  whatever was given up is made again, the same to the letter.
+- A body piece depends on its entry alone, without what that reposts; an account piece on the account alone. Neither
+  knows a reader. So they are never part of the state: whatever was given up is made again, the same to the letter.
 - Nothing happens on a hit: pages take pieces out of `kept` by slots, many at once, and nobody notes which.
 - So what was made first goes first. Tweets are read while they are new, and are made when first read: the order in
   which they were made is as a rule the order in which they are no longer wanted. Finding what to give up takes one
@@ -26,26 +27,22 @@ PIECE_BYTES: Final = 72  # what CPython adds to a piece: its object, its place i
 MAPPED_BYTES: Final = 60  # and where a dict finds it
 
 
-class Renderer(Protocol):
-    """How tweets are shown that look the same to everybody, with nothing of their authors but what they say."""
+class PieceMaker(Protocol):
+    """What a renderer does with one tweet by itself."""
 
     def piece(self, entry: Entry) -> bytes:
-        """Return what is shown of a tweet itself; of one that reposts nothing, all of it."""
+        """Return what is shown of a tweet itself, without what it reposts."""
         ...
 
     def recount(self, piece: bytes, replies: int, reposts: int, likes: int) -> bytes:
         """Return the same piece with other counts: nothing is made anew."""
         ...
 
-    def join(self, piece: bytes, original: bytes) -> bytes:
-        """Return a repost, whose piece has what it reposts beside it."""
-        ...
-
 
 class Pieces:
     """What one renderer has made of the tweets in the window, by slot."""
 
-    def __init__(self, renderer: Renderer, bytes_max: int) -> None:
+    def __init__(self, renderer: PieceMaker, bytes_max: int) -> None:
         """bytes_max: of the pieces with what each costs beside; the 9 bytes of each slot aren't counted."""
         self.renderer, self.bytes_max = renderer, bytes_max
         self.kept: list[bytes | None] = []  # of tweets that repost nothing; the same list for ever
@@ -126,3 +123,27 @@ class Pieces:
         if queued != {slot for slot, is_queued in enumerate(self._queued) if is_queued}:
             problems.append("slots are queued that aren't marked so, or marked and not queued")
         return problems
+
+
+class AccountPieces:
+    """What one renderer has made of accounts, by id. Who changes an account drops its piece (`people.py`)."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes_max = bytes_max
+        self.bytes_held = 0
+        self.evicted_count = 0
+        self.of: dict[int, bytes] = {}  # in the order in which they were made
+
+    def put(self, account_id: int, piece: bytes) -> None:
+        """Keep the piece of an account that has none, and give up what was made first until there is room."""
+        self.of[account_id] = piece
+        self.bytes_held += len(piece) + PIECE_BYTES + MAPPED_BYTES
+        while self.bytes_held > self.bytes_max:
+            self.drop(next(iter(self.of)))
+            self.evicted_count += 1
+
+    def drop(self, account_id: int) -> None:
+        """Forget the piece of an account, if it is kept."""
+        piece = self.of.pop(account_id, None)
+        if piece is not None:
+            self.bytes_held -= len(piece) + PIECE_BYTES + MAPPED_BYTES

@@ -1,4 +1,4 @@
-"""The native JSON, made from the facts of an entry: the renderer of what everybody is shown (`pieces.py`, `shapes.py`).
+"""The native JSON, made from the facts of an entry: the renderer of what everybody is shown (`shapes.py`).
 
 Rules: a rendering depends on the entry alone, so a shard keeps it and joins ready bytes for a page. Counts stand at its
 end, so that other counts replace the end. A repost holds its original's rendering. The JSON is that of docs/api.md.
@@ -82,7 +82,7 @@ def render_scheduled(scheduled_id: int, author_id: int, due_ms: int, flags: int,
 
 
 class NativeRenderer:
-    """The native JSON of tweets, as pieces (`pieces.Renderer`)."""
+    """The native JSON of tweets, as pieces (`shapes.Renderer`)."""
 
     def piece(self, entry: Entry) -> bytes:
         """Return one tweet as a JSON object, without what it reposts."""

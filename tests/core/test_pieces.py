@@ -52,7 +52,7 @@ class Window:
     def __init__(self, capacity: int = 64, pieces_bytes_max: int = 1 << 20) -> None:
         tuning = limits.Tuning(arrivals_max=capacity, pieces_bytes_max=pieces_bytes_max)
         state = ShardState(0, [0] * ids.BUCKET_COUNT, tuning)
-        self.renderer = CountingRenderer()
+        self.state, self.renderer = state, CountingRenderer()
         self.arrivals: Arrivals = state.arrivals
         self.shape = WholeShape(state, self.renderer)
         self.pieces: Pieces = self.shape.pieces
@@ -165,7 +165,7 @@ def test_what_was_made_first_goes_first():
     for slot in (3, 0, 4, 1):
         window.shape.arrived(slots[slot])
     assert window.kept() == {0, 4, 1}
-    assert window.arrivals.pieces_figures() == (window.pieces.bytes_max, 1)
+    assert window.state.pieces_figures() == (window.pieces.bytes_max, 1)
 
 
 def test_what_was_given_up_comes_back_the_same():
