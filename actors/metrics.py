@@ -93,6 +93,7 @@ class ShardMetrics:
     journal_records: int = _counter("journal records made durable")
     journal_bytes: int = _counter("bytes of commands handed to the journal")
     checkpoint_rows: int = _counter("changed rows folded into the checkpoint")
+    pieces_evicted: int = _counter("rendered tweets given up for newer ones (timeline.pieces_mb)")
     lane_strangers_turned_away: int = _counter("connections to the lane that ended before they had proved themselves")
     hangs: int = _counter("times that the replica's process was ended because its event loop had stopped")
 
@@ -106,6 +107,7 @@ class ShardMetrics:
     tweets: int = _gauge("tweets of those accounts")
     edges: int = _gauge("accounts followed by those accounts")
     rings: int = _gauge("home timelines in memory")
+    pieces_bytes: int = _gauge("bytes of rendered tweets in memory")
     memory_bytes: int = _gauge("resident memory of the process")
     epoch: int = _gauge("epoch of the shard map the replica serves")
     primary: int = _gauge("1 if the replica is its shard's primary")

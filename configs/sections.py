@@ -151,6 +151,12 @@ class TimelineSection(Section):
         1 << 20, ge=16, le=1 << 31, description="tweets each shard keeps in memory; a power of two, at least length"
     )
     counts_flush_ms: int = Field(250, ge=1, le=60_000, description="how long changed counts gather before they travel")
+    pieces_mb: int = Field(
+        64,
+        ge=1,
+        le=65_536,
+        description="memory in MiB for rendered tweets that a shard keeps; what was made first goes first",
+    )
 
 
 class StorageSection(Section):

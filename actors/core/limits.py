@@ -60,6 +60,8 @@ class Tuning:
     pull_threshold: followers above which an author's tweets are merged at read time instead of pushed.
     dormant_after_days: days without a read after which a ring is freed.
     arrivals_max: tweets whose bodies a shard keeps for its rings; a power of two.
+    pieces_bytes_max: bytes of what one renderer keeps of tweets that were read, with what each costs beside; of
+    accounts half as many.
     deliver_at_once_max: local followers above which a tweet is delivered piece by piece, between requests.
     marks_max: marks on all shelves of a shard, 18 bytes each: likes, likers, replies, bookmarks.
     papers_bytes_max: bytes of all documents of a shard with what they cost beside: scheduled tweets, earlier versions.
@@ -70,6 +72,7 @@ class Tuning:
     pull_threshold: int = 10_000
     dormant_after_days: int = 30
     arrivals_max: int = 1 << 20
+    pieces_bytes_max: int = 64 << 20
     accounts_max: int = 2_000_000
     tweets_max: int = 20_000_000
     idempotency_keys_max: int = 200_000
@@ -85,3 +88,5 @@ class Tuning:
             raise ValueError(f"arrivals_max must be a power of two of at least 8, not {self.arrivals_max}")
         if self.timeline_length < 1:
             raise ValueError(f"timeline_length must be at least 1, not {self.timeline_length}")
+        if self.pieces_bytes_max < 0:
+            raise ValueError(f"pieces_bytes_max must be at least 0, not {self.pieces_bytes_max}")

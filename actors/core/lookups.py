@@ -12,12 +12,12 @@ Rules of this file
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from actors.core import arguments, ids
 from actors.core.entries import Entry
 from actors.core.errors import MovedError, NotFoundError, OverloadedError
-from actors.core.render import render_tweet
 from actors.core.terms import FULL_FROM_LEVEL, Kind, Prepared, Write, nothing, same
 from actors.core.visibility import ReaderFacts, Visibility, question, reader_facts
 
@@ -35,7 +35,14 @@ class Lookups:
         self.home = home
         self.visibility = Visibility(state)
         self.writes = writes
+        self.reader = 0  # whose flags a shape shows that has some, see `in_shape`
         self.used_tokens: set[tuple[int, bytes]] = set()  # (account, token), until the shell takes them
+
+    def in_shape(self, home: HomeTimelines, reader: int) -> Lookups:
+        """Return these lookups as they show tweets in another shape. home: in that shape; reader: 0 for nobody."""
+        shaped = copy(self)
+        shaped.home, shaped.reader = home, reader
+        return shaped
 
     def row(self, account_id: int) -> int:
         """Return the row of an account of this shard. Raises NotFoundError, or MovedError if it can't be here."""
@@ -82,11 +89,8 @@ class Lookups:
         return row
 
     def render(self, entry: Entry) -> bytes:
-        """Return the JSON of an own tweet or repost: the one kept for home timelines unless counts have moved since."""
-        n = self.state.arrivals.number_of.get(entry.tweet_id)
-        if n is not None and self.state.arrivals.counts(n) == entry[6:9]:
-            return self.home.rendered(n)
-        return render_tweet(entry, self.home.original(entry) if entry.orig is not None else None)
+        """Return the JSON of an own tweet or repost: of what is kept for home timelines, with the counts of now."""
+        return self.home.shape.tweet(entry, self.reader)
 
     # ---- shelves ----------------------------------------------------------------------------------------------
 
@@ -163,6 +167,7 @@ class Lookups:
         s = self.state
         edge_bytes = s.graph.nbytes()
         rings = s.rings.nbytes()
+        pieces_bytes, pieces_evicted = s.pieces_figures()
         return {
             "accounts": len(s.people),
             "leaving": len(s.people.leaving),
@@ -185,5 +190,7 @@ class Lookups:
             "ring_bytes": rings,
             "tweet_bytes": s.tweets.nbytes(),
             "arrival_bytes": s.arrivals.nbytes(),
+            "pieces_bytes": pieces_bytes,
+            "pieces_evicted": pieces_evicted,
             **s.papers.figures(),
         }

@@ -8,6 +8,7 @@ code.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 from actors.core import ids, limits
@@ -22,14 +23,17 @@ from actors.core.features import KINDS, PAPER_KINDS, READS, WRITES
 from actors.core.features.answers import remember_answer
 from actors.core.features.falling_due import prepare_due
 from actors.core.features.logins import answer_token
+from actors.core.features.viewer_flags import flags_of
 from actors.core.leaving import Leavings
 from actors.core.lookups import Lookups
 from actors.core.moves import mover
 from actors.core.moves.mover import Mover
 from actors.core.moves.moving import WHILE_FROZEN
+from actors.core.render import NATIVE
+from actors.core.shapes import Item, JoinedShape, JoiningRenderer, Shape, WholeShape
 from actors.core.state import ShardState
 from actors.core.terms import Prepared
-from actors.core.timelines.home import Ask, HomeQuery, HomeTimelines, Item, Wake
+from actors.core.timelines.home import Ask, HomeQuery, HomeTimelines, Wake
 from actors.core.visibility import is_question
 
 MOVES = mover.OPERATIONS
@@ -43,7 +47,7 @@ class Replica:
         self.state = ShardState(shard, owner_of_bucket, tuning)
         self.state.shelves.declare(KINDS.values())
         self.state.papers.declare(PAPER_KINDS.values())
-        self.home = HomeTimelines(self.state)
+        self.home = HomeTimelines(self.state, WholeShape(self.state, NATIVE))
         self.lookups = Lookups(self.state, self.home, WRITES)
         self.sealer = Sealer(self.state)
         self.mover = Mover(self.state)
@@ -146,10 +150,18 @@ class Replica:
 
     # ---- reads ------------------------------------------------------------------------------------------------
 
-    def read(self, op: str, args: list[Any]) -> Any:
-        """Answer a read that asks nobody else. Raises RookeryError."""
+    def shape(self, renderer: JoiningRenderer) -> JoinedShape:
+        """Begin to keep what another renderer makes of tweets and accounts."""
+        return JoinedShape(self.state, renderer, partial(flags_of, self.lookups))
+
+    def in_shape(self, shape: Shape, reader: int) -> Lookups:
+        """Return what answers reads, and has the home timelines, in another shape. reader: 0 for nobody."""
+        return self.lookups.in_shape(HomeTimelines(self.state, shape), reader)
+
+    def read(self, op: str, args: list[Any], lookups: Lookups | None = None) -> Any:
+        """Answer a read that asks nobody else; lookups: in which shape, see `in_shape`. Raises RookeryError."""
         try:
-            return self._answers[op](self.lookups, *args)
+            return self._answers[op](lookups or self.lookups, *args)
         except _MISFITS as error:
             raise MalformedError(f"arguments of {str(op)[:40]} don't fit: {str(error)[:200]}") from error
 

@@ -157,6 +157,12 @@ class ShardState:
         )  # fmt: skip
         return any(arena.tidy(64) for arena in arenas)
 
+    def pieces_figures(self) -> tuple[int, int]:
+        """Return (bytes that all pieces take, how many were given up for others since the start). O(1)."""
+        tweets, accounts = self.arrivals.pieces, self.people.pieces
+        held = sum(pieces.bytes_held for pieces in tweets) + sum(pieces.bytes_held for pieces in accounts)
+        return held, sum(pieces.evicted_count for pieces in tweets) + sum(pieces.evicted_count for pieces in accounts)
+
     def note_tweet(self, tweet_id: int, is_new: bool) -> None:
         """Remember that an own tweet has come (is_new), gone or changed its counts."""
         self.changes.tweets.add(tweet_id)

@@ -17,7 +17,8 @@ from ray.exceptions import RayError
 
 from actors.core.errors import MovedError, OverloadedError, RookeryError
 from actors.core.replica import home_reply
-from actors.core.timelines.home import Ask, HomeQuery, Item, Wake
+from actors.core.shapes import Item
+from actors.core.timelines.home import Ask, HomeQuery, Wake
 from actors.metrics import ShardMetrics
 from actors.shard.commits import Commits
 from actors.shard.exchange import Exchange

@@ -316,6 +316,7 @@ class ServedReplica:
         m.accounts, m.tweets, m.edges = len(state.people), len(state.tweets), state.graph.edge_count
         m.delivery_backlog = state.deliveries.waiting_count
         m.rings = state.rings.awake_count
+        m.pieces_bytes, m.pieces_evicted = state.pieces_figures()
         m.epoch, m.primary = self.replication.term, int(self.replication.role == "primary")
         m.checkpoint_rows = figures["checkpoint_rows"]
         if self.lane is not None:

@@ -23,7 +23,7 @@ from actors.core.verify import check, digest
 from persistence.memory import MemoryCheckpointStore
 
 NOW_MS = 1_700_000_000_000
-SMALL = limits.Tuning(timeline_length=6, pull_threshold=1000, arrivals_max=64)
+SMALL = limits.Tuning(timeline_length=6, pull_threshold=1000, arrivals_max=64, pieces_bytes_max=4_096)
 OPERATIONS = {**WRITES, **READS}
 
 

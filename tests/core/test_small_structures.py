@@ -210,7 +210,9 @@ def test_names_compare_without_case():
     assert ids.bucket_of_name("Ada") == ids.bucket_of_name("aDA")
 
 
-@pytest.mark.parametrize("wrong", [{"arrivals_max": 100}, {"arrivals_max": 4}, {"timeline_length": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"arrivals_max": 100}, {"arrivals_max": 4}, {"timeline_length": 0}, {"pieces_bytes_max": -1}]
+)
 def test_a_tuning_that_cannot_work_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         limits.Tuning(**wrong)

@@ -85,6 +85,7 @@ def update_profile(state: ShardState, account_id: int, values: dict[str, Any]) -
     for name in PROFILE_FIELDS:
         if name in values:
             setattr(state.people.accounts[row], name, values[name])
+    state.people.changed(account_id)
     state.changes.accounts.add(row)
     if state.news is not None:
         state.news.account(account_id)

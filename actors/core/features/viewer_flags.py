@@ -35,7 +35,6 @@ def answer_viewer_flags(shard: Lookups, account_id: int, tweets: bytes, original
     tweets, originals, authors: ids as int64 bytes, as many of each; an original is the tweet itself, or what it
     reposts. For the account itself alone.
     """
-    row, state = shard.row(account_id), shard.state
     columns = {"tweets": tweets, "originals": originals, "authors": authors}
     ids, orig_ids, author_ids = (
         arguments.packed_ids(packed, limits.FLAGGED_COUNT_MAX, field) for field, packed in columns.items()
@@ -43,8 +42,16 @@ def answer_viewer_flags(shard: Lookups, account_id: int, tweets: bytes, original
     if not len(ids) == len(orig_ids) == len(author_ids):
         counts = ", ".join(str(len(each)) for each in (ids, orig_ids, author_ids))
         raise InvalidError(f"tweets, originals and authors must be as many of each, not {counts}", "tweets")
-    wanted = np.array(ids, dtype=np.int64)
-    flags = np.zeros(len(ids), dtype=np.uint8)
+    return flags_of(shard, account_id, ids, orig_ids, author_ids)
+
+
+def flags_of(
+    shard: Lookups, account_id: int, tweet_ids: list[int], orig_ids: list[int], author_ids: list[int]
+) -> bytes:
+    """As `answer_viewer_flags`, for ids that needn't be checked. Raises NotFoundError, MovedError."""
+    row, state = shard.row(account_id), shard.state
+    wanted = np.array(tweet_ids, dtype=np.int64)
+    flags = np.zeros(len(wanted), dtype=np.uint8)
     for kind, flag in ((LIKE, LIKED), (BOOKMARK, BOOKMARKED)):
         flags[state.shelves.among(kind, account_id, wanted)] |= flag
     reposts, muted = state.reposts.get(row, {}), state.graph.relations[MUTE].get(row, ())

@@ -19,7 +19,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from math import log2
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -97,9 +96,9 @@ class FoundTweets:
         if arrivals is not None and not viewer.account_id and not (state.people.away or state.people.leaving):
             places = arrivals[:count]
             if len(places) > 1 and -1 not in places:
-                cards = itemgetter(*places)(state.arrivals.rendered)
-                if None not in cards:
-                    return list(zip(scores or repeat(0.0), tweet_ids, cards, strict=False))
+                shown = self.lookups.home.shape.ready(places)
+                if shown is not None:
+                    return list(zip(scores or repeat(0.0), tweet_ids, shown, strict=False))
         facts, may_see = viewer.facts(), self.lookups.visibility.may_see
         tweets, row_of = state.tweets, state.people.row_of
         slot_of, flags, authors = tweets.slot_of, tweets.columns["flags"], tweets.columns["author_id"]
@@ -120,7 +119,7 @@ class FoundTweets:
         """Return the JSON of an own tweet, which must be here: the timelines' one where there is one."""
         n = self._state.arrivals.number_of.get(tweet_id)
         if n is not None:
-            return self.lookups.home.rendered(n)
+            return self.lookups.home.shape.arrived(n, self.lookups.reader)
         entry = self._state.tweets.get(tweet_id)
         assert entry is not None, f"tweet {tweet_id} is not here"
         return self.lookups.render(entry)

@@ -16,12 +16,15 @@ import hashlib
 import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from actors.core import limits
+
+if TYPE_CHECKING:
+    from actors.core.pieces import AccountPieces
 
 NO_LONGER: Final = -1  # who holds the name of an account that was deleted
 FIRST_FIELDS: Final = 11  # of a packed account: all that there were before level 1
@@ -108,6 +111,7 @@ class People:
         self.token_owner: dict[bytes, int] = {}  # for imported tokens, which don't say whose they are
         self.names: dict[str, tuple[int, bool]] = {}
         self.last_read_day = np.zeros(64, dtype=np.int32)
+        self.pieces: list[AccountPieces] = []  # of each renderer that shows accounts
 
     def __len__(self) -> int:
         """Accounts of this shard."""
@@ -118,6 +122,11 @@ class People:
         """Rows there are, free ones included."""
         return len(self.accounts)
 
+    def changed(self, account_id: int) -> None:
+        """Have an account shown as it is now: it says something else of itself, or has come or gone."""
+        for pieces in self.pieces:
+            pieces.drop(account_id)
+
     def add(self, account: Account, away: bool = False) -> int:
         """Give a new account its row. The id must be free. away: it isn't this shard's yet."""
         if self._free:
@@ -127,6 +136,7 @@ class People:
             row = len(self.accounts)
             self.accounts.append(account)
         (self.away if away else self.row_of)[account.account_id] = row
+        self.changed(account.account_id)
         self.token_owner.update(dict.fromkeys(account.tokens, account.account_id))
         if row >= len(self.last_read_day):
             grown = np.zeros(row + row // 2 + 1, dtype=np.int32)
@@ -152,18 +162,21 @@ class People:
     def leave(self, account_id: int) -> int:
         """Have an account found by nobody any more: it is being deleted, `left_ms` is set. Returns its row."""
         row = self.leaving[account_id] = self.row_of.pop(account_id)
+        self.changed(account_id)
         return row
 
     def depart(self, account_id: int) -> int:
         """Have an account of this shard be another's, but still here. Returns its row."""
         found = self.row_of if account_id in self.row_of else self.leaving
         row = self.away[account_id] = found.pop(account_id)
+        self.changed(account_id)
         return row
 
     def arrive(self, account_id: int) -> int:
         """Have an account that is here, but another's, be this shard's. Returns its row."""
         row = self.away.pop(account_id)
         self._among(self.accounts[row], False)[account_id] = row
+        self.changed(account_id)
         return row
 
     def remove(self, account_id: int) -> None:
@@ -197,6 +210,7 @@ class People:
                 del self.token_owner[token]
         self.token_owner.update(dict.fromkeys(account.tokens, account.account_id))
         self.accounts[row] = account
+        self.changed(account.account_id)
 
     def get(self, account_id: int) -> Account | None:
         """Return the account, or None if this shard has none of that id."""

@@ -7,8 +7,8 @@ authors' shards. So memory is bounded, and nothing must be tracked per ring when
 
 Rules: a tweet id has at most one arrival number that is alive (`number_of`). Deleting marks the slot.
 `lost_max_id` is the highest tweet id that ever left the window.
-Costs: 53 bytes a slot of columns, plus the body (shared with the author's own record when both live here), plus the
-rendering once somebody has read it.
+What renderers have made of them (`pieces.py`) is kept beside, and dropped or patched here when a tweet changes.
+Costs: 53 bytes a slot of columns, plus the body (shared with the author's own record when both live here).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from actors.core.arrays import kernels
 from actors.core.entries import BYTES_OBJECT, NO_MENTIONS, NUMBERS, Entry, TweetBatch, pack, unpack
+from actors.core.pieces import Pieces
 
 SWEEP_EVERY = 1 << 30  # arrivals between two sweeps that drop lost entries: after 2**32 one would seem alive again
 
@@ -39,10 +40,10 @@ class Arrivals:
         self.number_of: dict[int, int] = {}
         self.mentions: dict[int, list[int]] = {}  # of direct tweets only: who may see them
         self.evicted: list[int] = []
+        self.pieces: list[Pieces] = []  # of each renderer
         self._columns_for(min(capacity, 1024))
         self.body: list[bytes] = []
         self.orig: list[bytes | None] = []
-        self.rendered: list[bytes | None] = []
 
     def _columns_for(self, slots: int) -> None:
         old = getattr(self, "tweet_id", np.zeros(0, dtype=np.int64))
@@ -59,6 +60,17 @@ class Arrivals:
         grow("flags", np.uint8)
         for name in ("replies", "reposts", "likes"):
             grow(name, np.int32)
+        for pieces in self.pieces:
+            pieces.cover(slots)
+
+    def keep(self, pieces: Pieces) -> None:
+        """Keep what one renderer more makes of the tweets."""
+        pieces.cover(len(self.tweet_id))
+        self.pieces.append(pieces)
+
+    def _drop_pieces(self, slot: int) -> None:
+        for pieces in self.pieces:
+            pieces.drop(slot)
 
     tweet_id: npt.NDArray[np.int64]
     author_id: npt.NDArray[np.int64]
@@ -79,7 +91,7 @@ class Arrivals:
             getattr(self, name)[:count] = columns[name]
         tweet_ids = columns["tweet_id"].tolist()
         self.number_of = dict(zip(tweet_ids, range(count), strict=True))
-        self.body, self.orig, self.rendered = list(columns["body"]), list(columns["orig"]), [None] * count
+        self.body, self.orig = list(columns["body"]), list(columns["orig"])
         self._body_bytes = sum(map(len, self.body))
         for n in np.nonzero(columns["flags"] & kernels.FLAG_DIRECT)[0].tolist():
             self.mentions[tweet_ids[n]] = unpack(columns["mentions"][n])
@@ -97,13 +109,12 @@ class Arrivals:
         if slot < len(self.body):
             self._evict(slot)
             self._body_bytes -= len(self.body[slot])
-            self.body[slot], self.orig[slot], self.rendered[slot] = entry.body, entry.orig, None
+            self.body[slot], self.orig[slot] = entry.body, entry.orig
         else:
             if slot >= len(self.tweet_id):
                 self._columns_for(min(self.capacity, len(self.tweet_id) * 2))
             self.body.append(entry.body)
             self.orig.append(entry.orig)
-            self.rendered.append(None)
         self._body_bytes += len(entry.body)
         self.tweet_id[slot] = entry.tweet_id
         self.author_id[slot] = entry.author_id
@@ -150,10 +161,11 @@ class Arrivals:
         if end > len(self.tweet_id):
             self._columns_for(min(self.capacity, max(end, len(self.tweet_id) * 2)))
         self.body[slot:end] = bodies
-        self.orig[slot:end] = self.rendered[slot:end] = [None] * len(bodies)
+        self.orig[slot:end] = [None] * len(bodies)
         self._body_bytes += sum(map(len, bodies))
 
     def _evict(self, slot: int) -> None:
+        self._drop_pieces(slot)
         tweet_id = int(self.tweet_id[slot])
         leaving = (self.next_n - self.capacity) & 0xFFFFFFFF
         if self.number_of.get(tweet_id) == leaving:  # a tweet that was deleted and came again has a newer number
@@ -172,28 +184,31 @@ class Arrivals:
         slot = n & self.mask
         self.flags[slot] |= kernels.FLAG_DELETED
         self._body_bytes -= len(self.body[slot])
-        self.body[slot], self.orig[slot], self.rendered[slot] = b"", None, None
+        self.body[slot], self.orig[slot] = b"", None
+        self._drop_pieces(slot)
         self.evicted.append(tweet_id)
         return True
 
     def set_counts(self, tweet_id: int, replies: int, reposts: int, likes: int) -> bool:
-        """Take over new counts; the rendering is made again when next read. Return whether the tweet is here."""
+        """Take over new counts, in what is kept of the tweet as well. Return whether it is here."""
         n = self.number_of.get(tweet_id)
         if n is None:
             return False
         slot = n & self.mask
         self.replies[slot], self.reposts[slot], self.likes[slot] = replies, reposts, likes
-        self.rendered[slot] = None
+        for pieces in self.pieces:
+            pieces.recount(slot, replies, reposts, likes)
         return True
 
     def set_body(self, tweet_id: int, body: bytes) -> bool:
-        """Take over what a tweet says now; the rendering is made again when next read. Return whether it is here."""
+        """Take over what a tweet says now; its pieces are made again when next read. Return whether it is here."""
         n = self.number_of.get(tweet_id)
         if n is None:
             return False
         slot = n & self.mask
         self._body_bytes += len(body) - len(self.body[slot])
-        self.body[slot], self.rendered[slot] = body, None
+        self.body[slot] = body
+        self._drop_pieces(slot)
         return True
 
     def reposts_of(self, orig_id: int) -> list[tuple[int, bytes]]:
@@ -208,12 +223,12 @@ class Arrivals:
 
     def set_original(self, repost_id: int, packed: bytes) -> None:
         """Replace the packed original of a repost that is here."""
-        self.orig[self.number_of[repost_id] & self.mask] = packed
+        self.orig[self.number_of[repost_id] & self.mask] = packed  # its own piece doesn't show it
 
     def counts(self, n: int) -> tuple[int, int, int]:
         """Return (replies, reposts, likes) as this shard knows them of arrival n, which must be alive."""
         slot = n & self.mask
-        return int(self.replies[slot]), int(self.reposts[slot]), int(self.likes[slot])
+        return self.replies.item(slot), self.reposts.item(slot), self.likes.item(slot)
 
     def is_alive(self, n: int) -> bool:
         """Whether the window still holds arrival n."""
@@ -253,13 +268,13 @@ class Arrivals:
         return found
 
     def nbytes(self) -> int:
-        """Bytes of the columns and the bodies (renderings excluded). O(1)."""
+        """Bytes of the columns and the bodies (pieces excluded). O(1)."""
         columns = sum(int(getattr(self, name).nbytes) for name in NUMBERS)
         return columns + self._body_bytes + BYTES_OBJECT * len(self.body)
 
     def check(self) -> list[str]:
-        """Return violations: every number is alive and names its tweet; no tweet newer than `newest_id`."""
-        problems = []
+        """Return violations: every number is alive and names its tweet; none is newer than `newest_id`; pieces."""
+        problems = [problem for pieces in self.pieces for problem in pieces.check()]
         for tweet_id, n in self.number_of.items():
             if not self.is_alive(n) or int(self.tweet_id[n & self.mask]) != tweet_id:
                 problems.append(f"arrival number {n} does not lead to tweet {tweet_id}")

@@ -12,9 +12,8 @@ Costs: page about 10 us for 20 entries; steps one round of questions per page as
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass, replace
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -24,7 +23,7 @@ from actors.core import ids, limits
 from actors.core.arrays import kernels
 from actors.core.entries import Entry, unpack
 from actors.core.errors import MovedError
-from actors.core.render import render_tweet
+from actors.core.shapes import Item, Shape
 
 if TYPE_CHECKING:
     from actors.core.state import ShardState
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 PULL_ROUNDS_MAX = 64  # rounds of questions for one page; only a feed of nothing but filtered replies needs so many
 
 _NOBODY = np.zeros(0, dtype=np.int64)
-
-Item = tuple[int, bytes]  # tweet id, JSON
 
 
 class Wake(NamedTuple):
@@ -64,20 +61,11 @@ class HomeQuery:
     skip: int = 0
 
 
-def _array_of(found: Sequence[Any]) -> bytes:
-    """Return all but the last of some JSON objects as an array. The brackets go to the ends: one copy of the whole."""
-    pieces = list(found)
-    pieces.pop()
-    pieces[0] = b"[" + pieces[0]
-    pieces[-1] += b"]"
-    return b",".join(pieces)
-
-
 class HomeTimelines:
-    """Reads of home timelines on one replica."""
+    """Reads of home timelines on one replica, in one shape."""
 
-    def __init__(self, state: ShardState) -> None:
-        self.state = state
+    def __init__(self, state: ShardState, shape: Shape) -> None:
+        self.state, self.shape = state, shape
         self._out = np.empty(limits.PAGE_COUNT_MAX * 2, dtype=np.uint32)
 
     # ---- the hot path -----------------------------------------------------------------------------------------
@@ -124,31 +112,6 @@ class HomeTimelines:
                 return self.state.graph.hidden(row)
         return _NOBODY
 
-    def rendered(self, n: int) -> bytes:
-        """Return the JSON of an arrival (number or slot), made on the first call and kept until its counts change."""
-        a = self.state.arrivals
-        slot = n & a.mask
-        known = a.rendered[slot]
-        if known is not None:
-            return known
-        entry = a.entry(n)
-        if entry.orig is not None:
-            return render_tweet(entry, self.original(entry))
-        made = a.rendered[slot] = render_tweet(entry)
-        return made
-
-    def original(self, entry: Entry) -> bytes:
-        """Return the JSON of what a repost reposts: the copy with fresh counts if it is here, else the one inside."""
-        n = self.state.arrivals.number_of.get(entry.orig_id)
-        if n is not None:
-            return self.rendered(n)
-        return render_tweet(Entry(*unpack(entry.orig or b"")))
-
-    def items(self, slots: npt.NDArray[np.uint32]) -> list[Item]:
-        """Return (tweet id, JSON) for slots of arrivals."""
-        tweet_id = self.state.arrivals.tweet_id
-        return [(tweet_id.item(slot), self.rendered(slot)) for slot in slots.tolist()]
-
     def try_page(self, query: HomeQuery) -> list[Any] | None:
         """Return the finished reply `[json, newest_id, oldest_id]`, or None when `steps` is needed. Asks nobody."""
         state = self.state
@@ -161,12 +124,8 @@ class HomeTimelines:
         slots = found[query.skip :].tolist()
         if not slots:
             return [b"[]", 0, 0]
-        rendered, tweet_id = state.arrivals.rendered, state.arrivals.tweet_id
-        try:
-            body = _array_of(itemgetter(*slots, -1)(rendered))  # 20 calls would cost more than the kernel
-        except TypeError:  # one of them at least has still to be rendered
-            body = _array_of([*map(self.rendered, slots), b""])
-        return [body, tweet_id.item(slots[0]), tweet_id.item(slots[-1])]
+        tweet_id = state.arrivals.tweet_id
+        return [self.shape.array(slots, query.account_id), tweet_id.item(slots[0]), tweet_id.item(slots[-1])]
 
     # ---- waking, and below the floor --------------------------------------------------------------------------
 
@@ -191,9 +150,9 @@ class HomeTimelines:
         slots, below = self.page(row, query)
         if query.min_id:
             if below < 0:
-                return self.items(slots)
+                return self.shape.items(slots.tolist(), query.account_id)
             return (yield from self._after(row, query))
-        items = self.items(slots)
+        items = self.shape.items(slots.tolist(), query.account_id)
         if below >= 0:
             rest = replace(query, max_id=below, count=query.count - len(items))
             items += yield from self._before(row, rest)
@@ -218,7 +177,7 @@ class HomeTimelines:
             found.sort(key=lambda e: e.tweet_id, reverse=True)
             candidates += [e for e in found if self._is_candidate(row, query.account_id, e)]
             want *= 2
-        return [(e.tweet_id, self._render_pulled(e)) for e in chosen]
+        return self.shape.pulled(chosen, query.account_id)
 
     def _after(self, row: int, query: HomeQuery) -> Generator[Ask, Any, list[Item]]:
         """Collect the entries right after query.min_id from the authors' own logs."""
@@ -267,9 +226,3 @@ class HomeTimelines:
                     return chosen, False
             chosen.append(entry)
         return chosen, exhausted or len(chosen) == query.count
-
-    def _render_pulled(self, entry: Entry) -> bytes:
-        n = self.state.arrivals.number_of.get(entry.tweet_id)
-        if n is not None:
-            return self.rendered(n)
-        return render_tweet(entry, self.original(entry) if entry.orig is not None else None)
