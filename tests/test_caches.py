@@ -36,21 +36,21 @@ NOT_CACHES = {
         actors/shard/replication: _serving
     """,
     "made of constants": """
-        actors/core/facts: _NOTHING; actors/core/checkpoints/upgrades: UPGRADES LAYOUTS;
-        actors/core/stores/marks: _own; actors/core/stores/shelves: kinds _places; actors/core/stores/paper_shelves:
-        kinds; api/metrics: _FIGURES; api/text/text_urls: _OTHER_TLDS; actors/search/engine: hangs; actors/metrics:
-        _last _last_counts _counters _gauges _histograms
+        actors/core/facts: _NOTHING; actors/core/checkpoints/upgrades: UPGRADES LAYOUTS; actors/core/stores/marks:
+        _own; actors/core/stores/shelves: kinds _places; actors/core/stores/paper_shelves: kinds; api/metrics:
+        _FIGURES; api/text/text_urls: _OTHER_TLDS; actors/search/engine: hangs; actors/metrics: _last _last_counts
+        _counters _gauges _histograms
     """,
     "keyed by shards, replicas, nodes, actors, or steps of ours": """
         cluster/client/shard_owners: _replicas; cluster/client/connect: _handles; cluster/router/draining: homeless;
         cluster/router/elections: _locks _tried _leading _failures; cluster/placement/rebalancer: _phases;
         cluster/client/replica_lanes: _lanes _dials _dialled_at; cluster/router/router: running _watches;
         cluster/router_actor: _handles; cluster/router/lanes: _lanes _dials; cluster/life/watchdog: _silences;
-        commands/api_workers: _starts; actors/shard/exchange: _peers _send_soon; actors/shard/replication: _links
-        _holds _recent; actors/shard/searching: facts; actors/trends_actor: _heard _lists; actors/core/replication:
-        acked _unwanted; actors/core/replica: touched; actors/core/checkpoints/snapshot: _stored_outbox;
-        actors/core/lookups: used_tokens; actors/core/moves/parts: _new; cluster/life/code_on_disk: loaded;
-        actors/shard_actor: prepare; actors/core/moves/moving: accounts
+        commands/api_workers: _starts; actors/shard/exchange: _peers _send_soon; actors/shard/replication: _links;
+        actors/shard/follower_records: _holds _recent; actors/shard/searching: facts; actors/trends_actor: _heard
+        _lists; actors/core/replication: acked _unwanted; actors/core/replica: touched;
+        actors/core/checkpoints/snapshot: _stored_outbox; actors/core/lookups: used_tokens; actors/core/moves/parts:
+        _new; cluster/life/code_on_disk: loaded; actors/shard_actor: prepare; actors/core/moves/moving: accounts
     """,
     "a tool's, with the files that it is given": "commands/http_loading: who; commands/storm: _busy",
     "the data, bounded by the settings' limits of a shard, or on its way": """

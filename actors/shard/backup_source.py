@@ -145,7 +145,7 @@ class BackupSource:
 
     def _keep_journal(self, position: int) -> None:
         """Keep what follows a position; `Replication` lets go of it some time after the last call."""
-        self._replication.hold(HOLDER, position)
+        self._replication.records.hold(HOLDER, position)
 
     def _wait_idle(self) -> None:
         if self._idle is not None:

@@ -18,11 +18,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import os
-import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -38,6 +35,7 @@ from actors.core.errors import (
 )
 from actors.core.replication import Leader, Term, standing_position
 from actors.shard.commits import Commits
+from actors.shard.follower_records import FollowerRecords
 from actors.shard.handover import CATCH_UP_S, PAUSE_S, Handover
 from actors.shard.storage import Storage
 from cluster.lane.client import LaneClient
@@ -55,9 +53,6 @@ ATTACH_TIMEOUT_S = 5.0  # it syncs its journal and its replica file meanwhile
 GRACE_S = 2.0  # how long a new leader waits for a second copy before it takes writes with fewer
 RETRY_FIRST_S, RETRY_MAX_S = 0.02, 0.5  # between attempts to reach a follower
 ROUTER_PAUSE_S = 0.05  # between attempts to have the router note another in-sync set
-RECENT_BYTES_MAX = 32 * 1024 * 1024  # records kept in memory for followers that are a little behind
-BATCH_RECORDS_MAX, BATCH_BYTES_MAX = 256, 1024 * 1024  # of one append: some 5 ms of a follower's loop
-HOLD_S, HOLD_RECORDS_MAX = 60.0, 1_000_000  # what a follower lacks stays in the journal so long after it was lost
 PIECE_ROWS = 20_000  # rows of a snapshot's piece
 UNREACHABLE = (OSError, LaneProtocolError, RookeryError)
 
@@ -86,9 +81,7 @@ class Replication:
         self._serving: set[asyncio.Task[None]] = set()
         self._tend_soon, self._acknowledged = asyncio.Event(), asyncio.Event()
         self._told = 0  # the committed position as the leader said it
-        self._recent: deque[bytes] = deque()
-        self._recent_first = self._recent_bytes = 0
-        self._holds: dict[int, tuple[int, float]] = {}  # follower -> (position it has, until when it is waited for)
+        self.records = FollowerRecords(self.state, self.journal, self._positions)
         self._incoming: Any = None  # pieces of a snapshot, on disk
         commits.on_durable = self._durable
         commits.leads = lambda: self.writable
@@ -215,10 +208,10 @@ class Replication:
         self.log.info("leading", term=term, position=newest.begin)
         peers = [r for r in self.shard_map.replicas_of(self.shard) if r.index != self.index]
         if peers:
-            self._recent_first = self.state.position + 1
+            self.records.begin()
             self.commits.on_record = self._remember
             for peer in peers:  # whoever was away during the election needs what is in the journal now
-                self.hold(peer.index, self.commits.figures()["checkpoint_position"])
+                self.records.hold(peer.index, self.commits.figures()["checkpoint_position"])
             self._links = {peer.index: _Link(self, self.leader, peer.index) for peer in peers}
             self._tasks = [asyncio.create_task(link.run()) for link in self._links.values()]
             self._tasks.append(asyncio.create_task(self._tend(self.leader)))
@@ -245,8 +238,7 @@ class Replication:
         self.role, self.leader, self.writable = "waiting", None, False
         self._tasks, self._links = [], {}
         self.commits.on_record = None
-        self._recent.clear()
-        self._recent_bytes = 0
+        self.records.forget()
 
     def _durable(self, position: int) -> None:
         if self.leader is not None:
@@ -300,55 +292,14 @@ class Replication:
     def _exit(self) -> None:
         os._exit(0)
 
-    # ---- what followers lack ----------------------------------------------------------------------------------
-
     def _remember(self, record: bytes) -> None:
-        self._recent.append(record)
-        self._recent_bytes += len(record)
-        while self._recent_bytes > RECENT_BYTES_MAX:
-            self._recent_bytes -= len(self._recent.popleft())
-            self._recent_first += 1
+        self.records.remember(record)
         for link in self._links.values():
             link.more.set()
 
-    def forget_acknowledged(self) -> None:
-        """Drop what every attached follower has from memory."""
-        lowest = min((link.acked for link in self._links.values() if link.acked >= 0), default=self.state.position)
-        while self._recent and self._recent_first <= lowest:
-            self._recent_bytes -= len(self._recent.popleft())
-            self._recent_first += 1
-
-    async def records(self, first: int) -> list[bytes]:
-        """Return the records from a position on, as many as fit into one append; from the journal if need be."""
-        if first >= self._recent_first:
-            begin = first - self._recent_first
-            found: Iterator[bytes] = itertools.islice(self._recent, begin, begin + BATCH_RECORDS_MAX)
-        else:
-            found = iter(await asyncio.to_thread(self._journaled, first))
-        records: list[bytes] = []
-        size = 0
-        for record in found:
-            size += len(record)
-            if records and size > BATCH_BYTES_MAX:
-                break
-            records.append(record)
-        return records
-
-    def _journaled(self, first: int) -> list[bytes]:
-        return [record for _, record in itertools.islice(self.journal.replay(first - 1), BATCH_RECORDS_MAX)]
-
-    def hold(self, index: int, position: int) -> None:
-        """Keep the journal above a follower's position for a while, so that it needs no snapshot."""
-        self._holds[index] = position, time.monotonic() + HOLD_S
-        self.tend()
-
-    def tend(self) -> None:
-        """Keep the journal for the attached followers, and let go of it for those that have been away for too long."""
-        until = time.monotonic() + HOLD_S
-        self._holds |= {i: (link.acked, until) for i, link in self._links.items() if link.acked >= 0}
-        now, least = time.monotonic(), self.state.position - HOLD_RECORDS_MAX
-        self._holds = {i: (p, until) for i, (p, until) in self._holds.items() if until > now and p >= least}
-        self.journal.retain(min((p for p, _ in self._holds.values()), default=None))
+    def _positions(self) -> dict[int, int]:
+        """Return how far attached followers have acknowledged, by index."""
+        return {index: link.acked for index, link in self._links.items() if link.acked >= 0}
 
     # ---- following --------------------------------------------------------------------------------------------
 
@@ -470,7 +421,7 @@ class _Link:
             if self.replication.leader is not self.leader:
                 return
             if self.acked >= 0:
-                self.replication.hold(self.index, self.acked)
+                self.replication.records.hold(self.index, self.acked)
             self.acked = -1
             self.replication.advance(self.leader.lose(self.index))
             self._look.clear()
@@ -495,7 +446,7 @@ class _Link:
                 first, records = self.acked + 1, []
                 self.more.clear()
                 if self.acked < replication.state.position:
-                    records = await replication.records(first)
+                    records = await replication.records.read(first)
                 else:
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(HEARTBEAT_S):
@@ -519,12 +470,12 @@ class _Link:
         if self.replication.leader is self.leader:
             self.acked = position
             self.replication.advance(self.leader.ack(self.index, position))
-            self.replication.forget_acknowledged()
+            self.replication.records.forget_acknowledged()
 
     async def _send_snapshot(self, lane: LaneClient) -> None:
         """Stream the checkpoint; the journal keeps what follows it."""
         replication, term = self.replication, self.leader.term
-        replication.hold(self.index, replication.commits.figures()["checkpoint_position"])
+        replication.records.hold(self.index, replication.commits.figures()["checkpoint_position"])
         reader = await asyncio.to_thread(replication.storage.store.read_pieces, PIECE_ROWS)
         try:
             replication.log.info("sending a snapshot", replica=self.index, position=reader.position)
@@ -536,7 +487,7 @@ class _Link:
             await lane.request("snapshot", [term, "end", reader.position], ATTACH_TIMEOUT_S + GRACE_S)
         finally:
             await asyncio.to_thread(reader.close)
-        replication.hold(self.index, reader.position)
+        replication.records.hold(self.index, reader.position)
 
 
 def _arguments(request: LaneRequest, count: int) -> list[Any]:

@@ -7,8 +7,6 @@ Rules of this file
 - The engine is a child process: it ends with this one, and is started again when it ends. Whatever it forgets is fed
   again, because contents are compared, not positions.
 - Nothing is fed before it is committed.
-- Whether it lives, its heartbeat says, and nothing else: what hangs is ended by a watchdog (life/watchdog.py). An
-  engine that is asked for more than it can answer is slow, and lives. Only where nobody watches does its silence count.
 - Until it first answers, an engine has the priority of its shard: the cluster isn't ready before. Then it steps back.
 - A turn of the loop reads at most ROWS_PER_TURN rows; what isn't fed yet waits as keys.
 
@@ -18,10 +16,6 @@ Costs: 3 us a tweet fed, 0.1 s to compare 1,000,000 tweets (on another thread, b
 from __future__ import annotations
 
 import asyncio
-import json
-import math
-import secrets
-import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
@@ -38,14 +32,14 @@ from actors.core.facts import read_facts
 from actors.core.features.edits import HISTORY
 from actors.core.news import News, Taken
 from actors.core.postings.found import HIDDEN_FLAGS, FoundTweets
-from actors.search.documents import CHANGED, CONTENTS_MAX, EDITED, ENGINE_NAME, FOUND, NEW, SOCKET, band_of, digest_of
+from actors.search.documents import CHANGED, CONTENTS_MAX, EDITED, FOUND, NEW, band_of, digest_of
 from actors.shard.commits import Commits
+from actors.shard.engine_process import EngineProcess
+from actors.shard.fed_popularity import FedPopularity
 from actors.shard.search_postings import TweetPostings
 from actors.shard.search_rows import SearchRows
 from cluster.lane.client import LaneClient
-from cluster.lane.handshake import LaneKeys
 from cluster.lane.protocol import LaneDisconnected
-from cluster.life.heartbeat import beats_of, slot_for_child
 
 Ints = npt.NDArray[np.int64]
 Ask = Callable[[str, list[Any]], Awaitable[Any]]
@@ -53,16 +47,11 @@ FEED_ROWS = 400  # rows in one feed: 15 ms of the engine's indexing thread
 FEED_BYTES = 1 << 20  # of bodies in one feed: a lane's frame takes 8 MiB, of which 400 profiles may fill 6.5
 ROWS_PER_TURN = 50  # read in one turn of the loop: 0.2 ms
 IDLE_S = 0.02  # between two looks for news
-FEED_TIMEOUT_S = 60.0  # a feed may wait for a merge of segments; longer, if the engine lives
-FEED_MAX_S = 600.0  # its heart beats, and yet it takes nothing in: it is started again
-START_TIMEOUT_S = 60.0  # of an engine: opening an index of some GB takes seconds
 RESTART_FIRST_S, RESTART_MAX_S = 0.2, 30.0  # pause before an engine is started again, doubling
 HEALTHY_S = 60.0  # an engine that ran so long was healthy: the next pause is short again
-SEARCH_SUFFIX = "-search"  # of the engine's name, as `status` shows it
 FACTS_S = 2.0  # between two looks at the engine's figures
 POPULARITY_S = 30.0  # between two looks for accounts whose followers have doubled
 _COMPARED = ("flags", "author_id", "likes", "reposts", "replies")
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 class Comparison(NamedTuple):
@@ -88,15 +77,13 @@ class SearchEngine:
 
     def __init__(self, commits: Commits, found: FoundTweets, directory: Path, commit_ms: int) -> None:
         self.commits, self.state, self.rows = commits, commits.state, SearchRows(found)
-        self.directory, self.commit_ms = directory, commit_ms
+        self.process = EngineProcess(directory, commit_ms)
         self.log = structlog.get_logger()
         self.facts: dict[str, Any] = {}
         self.backlog_count = 0
-        self.start_count = 0
         self._lane: LaneClient | None = None
-        self._pid = 0
         self._task: asyncio.Task[None] | None = None
-        self._bands = np.zeros(0, dtype=np.int64)  # by row: the popularity that was fed
+        self._popularity = FedPopularity(self.state)
         self.postings = TweetPostings(self.rows, self._committed)
         self._compare = asyncio.Event()  # asked for, by `check --search`
         self._state_of_start = "starting"
@@ -147,69 +134,13 @@ class SearchEngine:
 
     async def _serve(self) -> None:
         """Run one engine as long as it lives."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        secret = secrets.token_bytes(32)
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "actors.search", cwd=REPOSITORY, stdin=asyncio.subprocess.PIPE
-        )
-        self.start_count += 1
-        self._pid = process.pid
-        lane: LaneClient | None = None
-        try:
-            assert process.stdin is not None
-            given = {
-                "directory": str(self.directory), "secret": secret.hex(), "commit_ms": self.commit_ms,
-                "heartbeat": slot_for_child(SEARCH_SUFFIX), "nice": self.came_up.is_set(),
-            }  # fmt: skip
-            process.stdin.write(json.dumps(given).encode() + b"\n")
-            lane = await self._connect(process, secret)
-            if slot_for_child(SEARCH_SUFFIX):
-                lane.stall_timeout_s = math.inf
-            filling = asyncio.get_running_loop().create_task(self.postings.run(partial(self._ask, lane)))
+        async with self.process.started(self.came_up.is_set()) as lane:
+            filling = asyncio.get_running_loop().create_task(self.postings.run(partial(self.process.ask, lane)))
             try:
                 await self._feed_on(lane)
             finally:
                 filling.cancel()
                 await asyncio.gather(filling, return_exceptions=True)
-        finally:
-            if lane is not None:
-                lane.close()
-            await _end(process)
-
-    async def _connect(self, process: asyncio.subprocess.Process, secret: bytes) -> LaneClient:
-        path = self.directory / SOCKET
-        path.unlink(missing_ok=True)
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while True:
-            if process.returncode is not None:
-                raise OSError(f"the search engine ended with {process.returncode}")
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"the search engine didn't start within {START_TIMEOUT_S} s")
-            await asyncio.sleep(0.02)
-            if path.exists():
-                lane = LaneClient(str(path), LaneKeys(secret), ENGINE_NAME)
-                await lane.connect()
-                return lane
-
-    async def _ask(self, lane: LaneClient, op: str, args: list[Any]) -> Any:
-        """Ask the engine what isn't a search, and wait for it as long as it lives.
-
-        Without a heartbeat that could be looked at: for FEED_TIMEOUT_S. Raises RookeryError, LaneDisconnected, or
-        TimeoutError once its heart stands still.
-        """
-        reply, beats = asyncio.ensure_future(lane.request(op, args, FEED_MAX_S)), self._beats()
-        try:
-            while not (await asyncio.wait([reply], timeout=FEED_TIMEOUT_S))[0]:
-                before, beats = beats, self._beats()
-                if beats == before:
-                    raise TimeoutError(f"the search engine's heart stands still, and it doesn't answer {op}")
-            return reply.result()
-        finally:
-            reply.cancel()
-
-    def _beats(self) -> int:
-        slot = slot_for_child(SEARCH_SUFFIX)
-        return beats_of(Path(slot[0]), slot[1], self._pid) if slot else -1
 
     # ---- feeding ----------------------------------------------------------------------------------------------
 
@@ -219,16 +150,16 @@ class SearchEngine:
         await self._catch_up(lane, at_start=True)
         if self._lane is None:
             await self._open(lane)
-        self.log.info("search is ready", documents=len(self.state.tweets), starts=self.start_count)
+        self.log.info("search is ready", documents=len(self.state.tweets), starts=self.process.start_count)
         facts_at = popularity_at = 0.0
         while not lane.closed:
             now = time.monotonic()
             if now - facts_at >= FACTS_S:
                 facts_at = now
-                self.facts = await self._ask(lane, "facts", [])
+                self.facts = await self.process.ask(lane, "facts", [])
             if now - popularity_at >= POPULARITY_S:
                 popularity_at = now
-                self._note_popularity()
+                self._popularity.note_changes()
             if self._compare.is_set() or not self.state.news:
                 if self._compare.is_set():
                     await self._catch_up(lane)
@@ -241,7 +172,7 @@ class SearchEngine:
         """Let searches come, to an engine that goes behind home reads from now on."""
         self._lane = lane
         self.came_up.set()
-        await self._ask(lane, "step_back", [])
+        await self.process.ask(lane, "step_back", [])
 
     async def _feed_news(self, lane: LaneClient) -> None:
         news = self.state.news
@@ -289,10 +220,11 @@ class SearchEngine:
                 await asyncio.sleep(0)
         account_rows, gone_accounts = [], []
         for i, account_id in enumerate(accounts):
-            row = self._account_row(account_id)
+            row = self.rows.account(account_id)
             if row is None:
                 gone_accounts.append(account_id)
             else:
+                self._popularity.fed(self.state.people.row_of[account_id], band_of(row[-1]))
                 account_rows.append(row)
             if i % ROWS_PER_TURN == ROWS_PER_TURN - 1:
                 await asyncio.sleep(0)
@@ -302,43 +234,11 @@ class SearchEngine:
         """Have a feed taken in. What the engine can't read is left out; the rest is to be found all the same."""
         try:
             edited_ids = {row[0] for row in feed[0] if row[-1] == EDITED}
-            self.postings.take(await self._ask(lane, "feed", feed), edited_ids)
+            self.postings.take(await self.process.ask(lane, "feed", feed), edited_ids)
             self.postings.gone(feed[1])
         except MalformedError as error:
             self.log.error("some tweets or accounts can't be indexed", reason=str(error)[:300])
             self.postings.refill()
-
-    def _account_row(self, account_id: int) -> list[Any] | None:
-        """Return an account's row, and remember the popularity in it."""
-        found = self.rows.account(account_id)
-        if found is not None:
-            row = self.state.people.row_of[account_id]
-            self._grow_bands(row + 1)
-            self._bands[row] = band_of(found[-1])
-        return found
-
-    def _grow_bands(self, rows: int) -> None:
-        if rows > len(self._bands):
-            grown = np.zeros(max(rows, len(self._bands) * 2, 64), dtype=np.int64)
-            grown[: len(self._bands)] = self._bands
-            self._bands = grown
-
-    def _note_popularity(self) -> None:
-        """Have those fed again whose followers have doubled, or halved, since. 2 ms for 500,000 accounts."""
-        news, people = self.state.news, self.state.people
-        if news is None:
-            return
-        rows = people.row_count
-        self._grow_bands(rows)
-        followers = self.state.graph.followers.length[:rows].astype(np.int64)
-        _, exponents = np.frexp(followers.astype(np.float64))
-        bands = np.where(followers > 0, 1 << np.maximum(exponents.astype(np.int64) - 1, 0), 0)
-        for row in np.nonzero(bands != self._bands[:rows])[0].tolist():
-            account_id = people.accounts[row].account_id
-            if account_id in people.row_of:
-                news.account(account_id)
-            else:
-                self._bands[row] = bands[row]
 
     # ---- comparing --------------------------------------------------------------------------------------------
 
@@ -416,9 +316,8 @@ class SearchEngine:
         popularity_as_fed: an account's popularity is to be what the index was fed, not what it is now.
         """
         await self._feed(lane, [], [], committed=True)
-        columns = [
-            column for kind in ("tweets", "accounts") for column in await _contents(partial(self._ask, lane), kind)
-        ]
+        ask = partial(self.process.ask, lane)
+        columns = [column for kind in ("tweets", "accounts") for column in await _contents(ask, kind)]
         if forget_news:
             self.state.news = News()
         tweets = self.state.tweets
@@ -435,12 +334,12 @@ class SearchEngine:
         missing = []
         for i, (account_id, row) in enumerate(list(self.state.people.row_of.items())):
             account = self.state.people.accounts[row]
-            band = int(self._bands[row]) if as_fed and row < len(self._bands) else band_of(self.rows.followers(row))
+            band = self._popularity.of(row) if as_fed else None
+            band = band_of(self.rows.followers(row)) if band is None else band
             if known.pop(account_id, None) != digest_of(account.username, account.display_name, account.bio, band):
                 missing.append(account_id)
             else:
-                self._grow_bands(row + 1)
-                self._bands[row] = band
+                self._popularity.fed(row, band)
             if i % (ROWS_PER_TURN * 4) == 0:
                 await asyncio.sleep(0)
         return missing, list(known)
@@ -461,7 +360,7 @@ class SearchEngine:
 
     def figures(self) -> dict[str, Any]:
         """Return what `status` shows of search."""
-        counted = {"backlog": self.backlog_count, "starts": self.start_count}
+        counted = {"backlog": self.backlog_count, "starts": self.process.start_count}
         return {"state": self.state_name, **counted, "postings": self.postings.figures(), **self.facts}
 
 
@@ -515,15 +414,3 @@ def _parts(tweets: list[tuple[int, int]], accounts: list[int]) -> Iterator[tuple
         some, tweets[-FEED_ROWS:] = tweets[-FEED_ROWS:][::-1], []
         few, accounts[-FEED_ROWS:] = accounts[-FEED_ROWS:], []
         yield some, few
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Close the engine's standard input, on which it ends; kill it if it doesn't."""
-    if process.stdin is not None:
-        process.stdin.close()
-    try:
-        async with asyncio.timeout(10.0):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()

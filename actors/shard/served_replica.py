@@ -291,7 +291,7 @@ class ServedReplica:
                 self.touches.journal(now_ms)
             elif not self.replication.leads:
                 await self._tell_touched()
-            self.replication.tend()
+            self.replication.records.tend()
             if not self._tidying:
                 self._tidy_step()
             interval_s = self.settings.checkpoint.interval_s

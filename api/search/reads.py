@@ -98,7 +98,7 @@ def parse_question(query: dict[str, str], count_default: int, count_max: int, re
     )  # fmt: skip
 
 
-class Shape(NamedTuple):
+class QueryShape(NamedTuple):
     """The parameters of a search for tweets but its words.
 
     asked: for other words, by nobody, at 0; before, after: what links repeat of what stands before and after the words.
@@ -119,7 +119,7 @@ class Shape(NamedTuple):
 
 
 @lru_cache(1_024)
-def shape_of(before: bytes, after: bytes, count_default: int, count_max: int) -> Shape | None:
+def shape_of(before: bytes, after: bytes, count_default: int, count_max: int) -> QueryShape | None:
     """Return what the query string before `query=` and after its words says; None if there is a token, or more words.
 
     Clients ask for other words with the same parameters again and again: 0.5 us with `question`, not 5.
@@ -129,7 +129,7 @@ def shape_of(before: bytes, after: bytes, count_default: int, count_max: int) ->
     if first.keys() & last.keys() or {"query", TOKEN_NAME} & (first.keys() | last.keys()):
         return None
     asked = parse_question({**first, "query": "words", **last}, count_default, count_max, 0, 0)
-    return Shape(asked, kept_in_links(first), kept_in_links(last))
+    return QueryShape(asked, kept_in_links(first), kept_in_links(last))
 
 
 def require_reader(meaning: Parsed, reader_id: int) -> None:

@@ -19,7 +19,7 @@ import pytest_asyncio
 
 from actors.core.errors import OverloadedError
 from actors.core.postings.found import FoundTweets, Weights
-from actors.shard import searching
+from actors.shard import engine_process
 from actors.shard.search_requests import SearchRequests
 from actors.turns import Turns
 from cluster.lane import client as lane_client
@@ -86,7 +86,7 @@ async def test_beside_a_flood_of_dear_searches_a_cheap_one_is_answered_and_the_r
     refused = [request for request in flood if request.error is not None]
     assert all(isinstance(request.error, OverloadedError) for request in refused)
     assert len(refused) == requests.figures()["shed"] >= 190
-    assert (requests.in_flight, requests.room.units, shard.search.start_count) == (0, 0, 1)
+    assert (requests.in_flight, requests.room.units, shard.search.process.start_count) == (0, 0, 1)
 
 
 async def test_what_is_late_when_its_turn_comes_is_dropped_by_the_engine(shard):
@@ -122,13 +122,13 @@ async def test_the_engine_answers_other_things_between_two_searches(shard):
     await eventually(lambda: len(order) == 52)
     assert order.index("facts") <= 1
     assert order.index("feed") < 50
-    assert shard.search.start_count == 1
+    assert shard.search.process.start_count == 1
 
 
 @pytest.fixture
 def watched(tmp_path, monkeypatch):
     """The engine has a slot for its heartbeat, as in a cluster."""
-    monkeypatch.setattr(searching, "slot_for_child", lambda suffix: [str(tmp_path), f"shard{suffix}"])
+    monkeypatch.setattr(engine_process, "slot_for_child", lambda suffix: [str(tmp_path), f"shard{suffix}"])
     return tmp_path
 
 
@@ -137,11 +137,11 @@ async def test_an_engine_that_lives_and_is_slow_is_not_taken_for_dead(watched, u
     monkeypatch.setattr(lane_client, "STALL_TIMEOUT_S", 0.1)
     await unstarted.start()
     lane = unstarted.search._lane
-    process = psutil.Process(unstarted.search._pid)
-    monkeypatch.setattr(searching, "FEED_TIMEOUT_S", 0.05)
+    process = psutil.Process(unstarted.search.process.pid)
+    monkeypatch.setattr(engine_process, "FEED_TIMEOUT_S", 0.05)
     beats = iter(range(1_000_000))
     with monkeypatch.context() as alive:
-        alive.setattr(unstarted.search, "_beats", lambda: next(beats))
+        alive.setattr(unstarted.search.process, "beats", lambda: next(beats))
         process.suspend()  # stands for an engine that has more to do than it can
         try:
             with pytest.raises(OverloadedError):
@@ -151,20 +151,20 @@ async def test_an_engine_that_lives_and_is_slow_is_not_taken_for_dead(watched, u
             process.resume()
         assert not lane.closed
         assert await unstarted.ask("latest", [PREFIXES, 0, 5, 0, b""], EVENTUALLY_S) == []
-    assert unstarted.search.start_count == 1
-    monkeypatch.setattr(unstarted.search, "_beats", lambda: 7)
+    assert unstarted.search.process.start_count == 1
+    monkeypatch.setattr(unstarted.search.process, "beats", lambda: 7)
     process.suspend()
     unstarted.post(WORD)
     with pytest.raises(TimeoutError, match="heart stands still"):
-        await unstarted.search._ask(lane, "facts", [])
+        await unstarted.search.process.ask(lane, "facts", [])
     process.kill()
-    await eventually(lambda: unstarted.search.start_count == 2)
+    await eventually(lambda: unstarted.search.process.start_count == 2)
 
 
 async def test_a_heartbeat_is_read_by_name_and_process(watched, unstarted):
     await unstarted.start()
-    before = unstarted.search._beats()
+    before = unstarted.search.process.beats()
     assert before >= 0
-    await eventually(lambda: unstarted.search._beats() > before)
-    unstarted.search._pid = 0
-    assert unstarted.search._beats() == -1
+    await eventually(lambda: unstarted.search.process.beats() > before)
+    unstarted.search.process.pid = 0
+    assert unstarted.search.process.beats() == -1

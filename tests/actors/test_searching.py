@@ -80,7 +80,9 @@ class Shard:
 
     async def ready(self, starts: int = 1) -> Shard:
         """Wait until the engine that was started so many times is fed and asked."""
-        await eventually(lambda: self.search.start_count >= starts and self.search.figures()["state"] == "ready")
+        await eventually(
+            lambda: self.search.process.start_count >= starts and self.search.figures()["state"] == "ready"
+        )
         return self
 
     async def start(self) -> Shard:
@@ -334,7 +336,7 @@ async def test_the_longest_tweets_are_fed_in_parts_that_a_frame_takes(unstarted)
     unstarted.commits.release()
     await unstarted.finds(long)
     assert await unstarted.differs() == {}
-    assert unstarted.search.start_count == 1
+    assert unstarted.search.process.start_count == 1
 
 
 async def test_a_row_that_the_engine_cannot_read_keeps_no_other_from_being_found(unstarted, monkeypatch):
@@ -356,7 +358,7 @@ async def test_a_row_that_the_engine_cannot_read_keeps_no_other_from_being_found
     await unstarted.finds(ids)
     await unstarted.lists_find(ids)
     assert await unstarted.differs() == {"missing": 1, "unlisted": 1}
-    assert unstarted.search.start_count == 1
+    assert unstarted.search.process.start_count == 1
 
 
 # ---- comparing and mending -------------------------------------------------------------------------------------------
@@ -561,7 +563,7 @@ async def test_an_engine_that_cannot_start_is_tried_again_until_it_can(unstarted
     unstarted.directory.mkdir()
     (unstarted.directory / TWEETS).write_text("where a folder should be")
     unstarted.search.start()
-    await eventually(lambda: unstarted.search.start_count >= 2)
+    await eventually(lambda: unstarted.search.process.start_count >= 2)
     assert unstarted.search.figures()["state"] == "starting again"
     (unstarted.directory / TWEETS).unlink()
     await unstarted.finds([tweet_id])

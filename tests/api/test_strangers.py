@@ -22,7 +22,7 @@ from tests.api.test_http_abuse import serving, worker_of
 
 ROUNDS = 6  # of an honest client: a read and a write each on a connection that stays, and on a new one
 # Fewer of those who are always busy: this worker has 128 places and 250 connections in place of 1,024 and 8,192.
-BUSY_MOST = {"searches of as many prefixes as may be": 60, "read an account": 200}
+BUSY_MOST = {"searches of as many prefixes as may be": 40, "read an account": 200}
 PATIENCE_S = 60.0  # longer than anything may take on the busiest machine
 STRANGERS_MAX = 280  # more than this worker has places for requests, or for connections
 TWEET = b'{"user_id": "1", "status": "x"}'

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from actors.core.errors import MovedError, NotFoundError, OverloadedError
 from actors.core.ids import bucket_of_account
+from cluster.client import cluster_client, shard_places
 from cluster.client.replica_group import FOLLOWER_READS
 from cluster.client.shard_places import PROBE_S, TIMEOUTS_IN_A_ROW, ShardPlaces, UnreachableError
 from cluster.lane.protocol import LaneDisconnected, LaneTimeout
@@ -230,9 +231,9 @@ async def test_a_shard_that_times_out_fails_fast_until_it_answers_again(cluster,
 
 
 async def test_whoever_is_made_a_probe_waits_no_longer_than_makes_sense(cluster, client, monkeypatch):  # noqa: F811
-    for module in ("shard_places", "cluster_client"):
-        monkeypatch.setattr(f"cluster.client.cluster_client.{module}.PROBE_PATIENCE_S", 0.1)
-    monkeypatch.setattr("cluster.client.shard_places.PROBE_S", 0.0)
+    monkeypatch.setattr(shard_places, "PROBE_PATIENCE_S", 0.1)
+    monkeypatch.setattr(cluster_client, "PROBE_PATIENCE_S", 0.1)
+    monkeypatch.setattr(shard_places, "PROBE_S", 0.0)
     client.share_places(SimpleNamespace(count_bound=100), SimpleNamespace(count_bound=100))
     hung = account_of(client, 0)
     await client.account(hung, "home")

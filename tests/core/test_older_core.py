@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ sys.path.insert(0, ".")
 import msgpack, numpy as np
 from actors.core.limits import Tuning
 from actors.core.replica import Replica
-from actors.core.checkpoints.snapshot import TABLES
-from actors.core.checkpoints.tables import Checkpoint
+from actors.core.snapshot import TABLES
+from actors.core.tables import Checkpoint
 from actors.core.verify import check, digest
 
 given = msgpack.unpackb(open(sys.argv[1], "rb").read(), strict_map_key=False)
@@ -90,7 +91,7 @@ def plain(values: Any) -> list[Any]:
 def test_old_code_restores_and_replays_what_this_one_writes_at_level_0(old_tree, tmp_path, seed):
     shards, checkpoints = lived(seed)
     tuning = {name: getattr(SMALL, name) for name in ("timeline_length", "pull_threshold", "arrivals_max")}
-    assert limits.Tuning(**tuning) == SMALL
+    assert replace(limits.Tuning(**tuning), pieces_bytes_max=SMALL.pieces_bytes_max) == SMALL  # which changes no state
     sealed = [
         {"position": stored.position, "journal": journal,
          "tables": {name: {c: plain(v) for c, v in columns.items()} for name, columns in stored.tables.items()}}

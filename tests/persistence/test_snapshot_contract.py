@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from actors.core.checkpoints.tables import Table, TableChange
 from actors.core.errors import InvalidError
-from persistence import duckdb_rows, redis_checkpoint, redis_chunks, snapshot_pieces
+from persistence import duckdb_rows, redis_chunks, redis_manifest, snapshot_pieces
 from persistence.errors import CheckpointFailedError, FencedError
 from persistence.snapshot_pieces import PIECE_BYTES_MAX, pack_piece, unpack_piece
 from tests.persistence.backends import STORES
@@ -47,7 +47,7 @@ def small_batches(monkeypatch):
     """What a store takes or keeps at once, as small as the tables here are: a tenth."""
     for module, name in (
         (duckdb_rows, "LOAD_BATCH_ROWS"), (duckdb_rows, "SNAPSHOT_BATCH_ROWS"), (redis_chunks, "CHUNK_BYTES_MAX"),
-        (redis_checkpoint, "FOLD_BYTES_MIN"),
+        (redis_manifest, "FOLD_BYTES_MIN"),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, getattr(module, name) // 10)
 
