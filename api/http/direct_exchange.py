@@ -76,6 +76,10 @@ class DirectExchange:
         self.disconnected = self.response_complete = False  # the protocol sets the first and reads the second
         self.keep_alive = self.more_body = True  # a shutdown takes the first back
 
+    def start(self) -> None:
+        """Answer, now or when the answer has come."""
+        raise NotImplementedError
+
     def begin(self) -> None:
         """Start the clock, give the request its id, and keep what it said: by the time of the answer the protocol may
         have read the next one's head."""

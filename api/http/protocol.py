@@ -194,15 +194,7 @@ class BoundedHttpProtocol(PatientConnection):
         services = self._services
         exchange: DirectExchange | None
         try:
-            if self._is_at_figures:
-                exchange = ProbeExchange.of(self, services)
-            else:
-                exchange = (
-                    (Refusal.of(self, services) if self.is_too_much or services.any_full() else None)
-                    or HomeExchange.of(self, services)
-                    or SearchExchange.of(self, services)
-                    or ProbeExchange.of(self, services)
-                )
+            exchange = self._direct_exchange()
         except Exception as error:  # noqa: BLE001 - a defect of ours: the parser would say that it isn't HTTP, and hang up
             log_unexpected(error, "")
             exchange = None  # the long way has an answer to whatever happens
@@ -222,6 +214,17 @@ class BoundedHttpProtocol(PatientConnection):
         self._unset_keepalive_if_required()  # armed if the request before in the same chunk was refused at once
         self.cycle = self._under_way = exchange  # type: ignore[assignment]
         exchange.start()
+
+    def _direct_exchange(self) -> DirectExchange | None:
+        """Return what answers the request whose head is complete without the app; None if nothing does."""
+        services = self._services
+        if self._is_at_figures:
+            return ProbeExchange.of(self, services)
+        if (self.is_too_much or services.any_full()) and (refusal := Refusal.of(self, services)) is not None:
+            return refusal
+        if self.parser.get_method() != b"GET":
+            return None
+        return HomeExchange.of(self, services) or SearchExchange.of(self, services) or ProbeExchange.of(self, services)
 
     def _end_head(self) -> None:
         self._head_open = False
