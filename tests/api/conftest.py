@@ -12,6 +12,7 @@ import itertools
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import httpx
@@ -95,6 +96,14 @@ class ServerThread:
 def open_http(base_url: str) -> httpx.Client:
     """Return a client without certificates: nothing here is TLS, and reading them takes 20 ms a client."""
     return httpx.Client(base_url=base_url, verify=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def certificates_are_read_once() -> Iterator[None]:
+    """Nothing here is TLS, and each of httpx's clients would read all certificates: 20 ms of the processor."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("httpx._transports.default.create_ssl_context", cache(httpx.create_ssl_context))
+        yield
 
 
 @pytest.fixture(scope="module")

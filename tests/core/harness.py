@@ -7,6 +7,7 @@ Rules of this file
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from actors.core import ids, limits
@@ -54,12 +55,12 @@ class Shards:
 
     def account_on(self, shard: int, index: int = 0) -> int:
         """Return the index-th small account id that lives on a shard."""
-        return [a for a in range(1, 400) if self.shard_of(a) == shard][index]
+        return next(islice((a for a in range(1, 400) if self.shard_of(a) == shard), index, None))
 
     def name_on(self, shard: int, index: int = 0) -> str:
         """Return the index-th name whose reservation lives on a shard."""
         names = (f"name{i}" for i in range(400))
-        return [n for n in names if self.owner[ids.bucket_of_name(n)] == shard][index]
+        return next(islice((n for n in names if self.owner[ids.bucket_of_name(n)] == shard), index, None))
 
     # ---- writes -----------------------------------------------------------------------------------------------
 

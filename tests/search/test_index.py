@@ -140,23 +140,30 @@ def test_what_was_committed_is_there_when_the_folder_is_opened_again(tmp_path):
     again.close()
 
 
+def put(path, data):
+    """Have other bytes in a file's place: a thread of the index's may still have the old ones mapped (SIGBUS)."""
+    fresh = path.with_name(f"{path.name}.fresh")
+    fresh.write_bytes(data)
+    fresh.replace(path)
+
+
 def truncate(path):
-    os.truncate(path, path.stat().st_size // 2)
+    put(path, path.read_bytes()[: path.stat().st_size // 2])
 
 
 def scribble(path):
     data = bytearray(path.read_bytes())
     middle = len(data) // 3
     data[middle : middle + 8] = bytes(byte ^ 0x5A for byte in data[middle : middle + 8])
-    path.write_bytes(data)
+    put(path, data)
 
 
 def garbage(path):
-    path.write_bytes(os.urandom(500))
+    put(path, os.urandom(500))
 
 
 def empty(path):
-    path.write_bytes(b"")
+    put(path, b"")
 
 
 def remove(path):
