@@ -18,6 +18,7 @@ from actors.core.features import READS, WRITES
 from actors.core.levels import LEVEL
 from actors.core.messages import require_fitting
 from actors.core.replica import Replica
+from actors.core.state import ShardState
 from actors.core.terms import Key
 from actors.core.timelines.home import Ask, Wake
 from actors.core.verify import check, digest
@@ -180,7 +181,7 @@ class Shards:
         return [digest(r.state) for r in self.replicas]
 
     def check(self) -> None:
-        problems = [problem for r in self.replicas for problem in check(r.state)]
+        problems = [problem for r in self.replicas for problem in (*check(r.state), *stale_pieces(r.state))]
         assert not problems, problems[:5]
 
     def replayed(self, shard: int) -> Replica:
@@ -199,6 +200,17 @@ class Shards:
         fresh = self.replicas[shard] = Replica(shard, self.owner, self.tuning)
         fresh.load(store.load())
         return fresh
+
+
+def stale_pieces(state: ShardState) -> list[str]:
+    """Return violations: what is kept of each tweet that has arrived is what would be made of it now."""
+    a = state.arrivals
+    return [
+        f"what is kept of tweet {tweet_id} isn't what it says and counts"
+        for pieces in a.pieces
+        for tweet_id, n in a.number_of.items()
+        if pieces.of(n & a.mask) not in (None, pieces.renderer.piece(a.entry(n)))
+    ]
 
 
 def memory_store() -> MemoryCheckpointStore:

@@ -51,6 +51,7 @@ class Workload:
             arrivals_max=rng.choice([8, 64, 1024]),
             deliver_at_once_max=rng.choice([0, 1, 1000]),
             tidy_from=rng.choice([4, 1 << 18]),
+            pieces_bytes_max=(0, 2_000, 1 << 20)[seed % 3],  # drawn from nothing: what a seed does stays what it did
         )
         self.tuning = tuning
         shard_count, replica_count = rng.choice([1, 2, 3, 4]), replica_count or rng.choice([1, 2, 3])
