@@ -147,7 +147,8 @@ class Handing:
         self.commits = Commits(self.storage, ShardMetrics(), 4)
         self.commits.on_durable = self.commits.settle
         self.held: list[int] = []
-        self.replication = SimpleNamespace(leads=True, hold=lambda holder, position: self.held.append(position))
+        records = SimpleNamespace(hold=lambda holder, position: self.held.append(position))
+        self.replication = SimpleNamespace(leads=True, records=records)
         self.source = BackupSource(self.commits, self.storage, self.replication)
 
     async def ask(self, op: str, *args: Any) -> Any:
