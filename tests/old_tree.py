@@ -4,8 +4,8 @@ Rules of this file
 - The old code is what the archive holds, to the byte and the second; only compiled kernels are put beside it.
 - An upgrade leaves the path as it is: files are replaced, those that are gone are taken away (docs/operations.md).
 
-Costs: unpacking 0.3 s, and 1 s to see that all kernels are compiled. Those of files that are the same here are taken
-from this tree; the others are compiled once, 10 s for all, and kept for the next time.
+Costs: unpacking 0.3 s, and 1 s to see that all kernels are compiled. They are compiled once, 10 s for all, and kept for
+the next time. After an upgrade those of this tree are taken.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Collection
 from pathlib import Path
 
 from bench.processes import REPOSITORY
@@ -37,11 +36,10 @@ def unpack_old_tree(folder: Path) -> Path:
     COMPILED.mkdir(parents=True, exist_ok=True)
     with (COMPILED / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another worker of the tests may be at it: then its kernels are found here
-        borrowed = _borrow_compiled(folder)
-        _copy_compiled(COMPILED, kernels, borrowed)
+        _copy_compiled(COMPILED, kernels)
         compile_all = [sys.executable, "-c", "from actors.core import warm; warm.main()"]
         subprocess.run(compile_all, cwd=folder, check=True, timeout=COMPILE_S)
-        _copy_compiled(kernels, COMPILED, borrowed)
+        _copy_compiled(kernels, COMPILED)
     return folder
 
 
@@ -72,12 +70,8 @@ def _replace(old: Path, new: Path) -> None:
         fresh.replace(old)
 
 
-def _borrow_compiled(folder: Path) -> set[str]:
-    """Let Numba find what it has compiled here of files that are the same: it compares size and time of a source.
-
-    Returns these files' stems.
-    """
-    borrowed = set()
+def _borrow_compiled(folder: Path) -> None:
+    """Let Numba find what it has compiled here of files that are the same: it compares size and time of a source."""
     for kernels in {path.parent for path in (REPOSITORY / "actors").rglob("*.nbi")}:
         theirs = folder / kernels.relative_to(REPOSITORY)
         for stem in {path.name.partition(".")[0] for path in kernels.glob("*.nbi")}:
@@ -85,13 +79,10 @@ def _borrow_compiled(folder: Path) -> set[str]:
             if ours.exists() and source.exists() and ours.read_bytes() == source.read_bytes():
                 os.utime(source, ns=(ours.stat().st_atime_ns, ours.stat().st_mtime_ns))
                 theirs.mkdir(exist_ok=True)
-                _copy_compiled(kernels, theirs, stem=stem)
-                borrowed.add(stem)
-    return borrowed
+                _copy_compiled(kernels, theirs, stem)
 
 
-def _copy_compiled(source: Path, target: Path, but_not: Collection[str] = (), stem: str = "*") -> None:
-    """Copy what Numba has compiled, of one file or of all but some."""
+def _copy_compiled(source: Path, target: Path, stem: str = "*") -> None:
+    """Copy what Numba has compiled, of one file or of all."""
     for path in source.glob(f"{stem}.*.nb[ic]"):
-        if path.name.partition(".")[0] not in but_not:
-            shutil.copy2(path, target / path.name)
+        shutil.copy2(path, target / path.name)
