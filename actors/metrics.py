@@ -83,6 +83,8 @@ class ShardMetrics:
 
     reads: int = _counter("reads answered")
     writes: int = _counter("writes acknowledged")
+    settled: int = _counter("writes that were answered once other shards had them (`settled`)")
+    settled_late: int = _counter("of those, answered before they had, as they didn't say so in time")
     refusals: int = _counter("requests refused with an error")
     deliveries: int = _counter("entries put into home timelines")
     messages_out: int = _counter("messages sent to other shards")

@@ -198,6 +198,7 @@ class ShardActor(ServedReplica):
         await self.replication.stop(followers_s)
         await self.search.stop()
         self.exchange.stop()
+        self.settlements.give_up()
         for task in self._tasks:
             task.cancel()
         if self.lane is not None:
@@ -230,6 +231,12 @@ class ShardActor(ServedReplica):
         if self._stopping:
             raise OverloadedError(f"shard {self.shard} is stopping")
         return await self._on_own_loop(self.exchange.deliver(source, term, first_seq, count, batch))
+
+    async def deliver_told(self, source: int, term: int, first_seq: int, count: int, batch: bytes) -> list[int]:
+        """Take a batch of messages from another shard; see `Exchange.deliver_told`."""
+        if self._stopping:
+            raise OverloadedError(f"shard {self.shard} is stopping")
+        return await self._on_own_loop(self.exchange.deliver_told(source, term, first_seq, count, batch))
 
     async def _on_own_loop(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` on the loop of the constructor, which all state belongs to.

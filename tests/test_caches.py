@@ -30,7 +30,8 @@ NOT_CACHES = {
         api/search/queue: _waiting; api/search/scatter: _correcting; api/search/cache: _making; api/http/connections:
         _waiting; actors/shard/home_requests: _wakers _rewoken _under_way; actors/shard/search_requests: _checks;
         actors/search/engine: _asked; actors/search/line: _waiting; actors/shard/commits: waiting _waiting_for_disk
-        _sealed; actors/turns: _waiting; cluster/client/cluster_client: _finishing; cluster/lane/client: _pending;
+        _sealed; actors/shard/settlements: _unacknowledged _unheard _waiting; actors/core/settling: numbers answered;
+        actors/turns: _waiting; cluster/client/cluster_client: _finishing; cluster/lane/client: _pending;
         cluster/lane/server: _open _coming; cluster/client/primary_requests: _waiting; cluster/client/read_routing:
         _hedgeable _fresh _late; cluster/client/replica_load: waiting; actors/shard/backup_source: _serving;
         actors/shard/replication: _serving

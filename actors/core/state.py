@@ -27,6 +27,7 @@ from actors.core.entries import pack
 from actors.core.moves.transfers import Giving, Incoming
 from actors.core.news import News
 from actors.core.outbox import Outbox
+from actors.core.settling import Sent
 from actors.core.stores.graph import FollowGraph
 from actors.core.stores.paper_shelves import PaperShelves
 from actors.core.stores.people import People
@@ -83,6 +84,7 @@ class ShardState:
         self.revoked: list[tuple[int, bytes | None]] = []  # None: perhaps any of the account's tokens
         self.unsealed = Changes()  # older than `changes`, noted by an outgoing move, not in a checkpoint either
         self.changes = Changes()
+        self.sent: Sent | None = None  # what a write tells others, while somebody wants to know; not part of the state
         self.news: News | None = None  # what has changed, for a copy that somebody keeps; not part of the state
         self._local: list[list[Any]] = []
 
@@ -123,6 +125,8 @@ class ShardState:
             self._local.append(message)
         else:
             self.outboxes[shard].push(self.position, pack(message))
+            if self.sent is not None:
+                self.sent.note(shard, message[0], self.outboxes[shard].next_seq - 1)
 
     def send_all(self, shards: list[int], message: list[Any]) -> None:
         """Queue the same message to several shards, packed once."""
@@ -133,6 +137,8 @@ class ShardState:
             else:
                 packed = packed or pack(message)
                 self.outboxes[shard].push(self.position, packed)
+                if self.sent is not None:
+                    self.sent.note(shard, message[0], self.outboxes[shard].next_seq - 1)
 
     def tell(self, shard: int, effect: Effect, *facts: Any) -> None:
         """Queue an effect to one shard, as wide as the cluster's level allows."""

@@ -169,6 +169,14 @@ class To(Enum):
     ALL = "all"
 
 
+class Settles(Enum):
+    """When the shard that an effect is told to has it, as far as its teller's next reads go (`settling.py`)."""
+
+    NEVER = "nobody waits for it"
+    ARRIVED = "once it is committed there"
+    ANSWERED = "once what it made that shard tell in turn is here, too"
+
+
 class Notified(Enum):
     """Who is notified, as the fact of the effect that names him."""
 
@@ -204,6 +212,7 @@ class Effect:
 
     carries: what its facts are, in order; short: how many of them a sender of level 0 gives (None: all). Whoever reads
     takes both widths. undone_by: the effect that takes it back, by name. notifies: what somebody is to know of it.
+    settles: when a write that tells it is seen by reads of other shards.
     """
 
     name: str
@@ -213,6 +222,7 @@ class Effect:
     short: int | None = None
     undone_by: str = ""
     notifies: Notifies | None = None
+    settles: Settles = Settles.NEVER
 
     def told(self, level: int, facts: tuple[Any, ...]) -> list[Any]:
         """Return the message as a sender of a level gives it."""

@@ -25,6 +25,7 @@ from actors.metrics import ShardMetrics
 from actors.shard.commits import Commits
 from cluster.placement.shard_map import ShardMap, shard_actor_name
 
+TOLD_FROM_LEVEL = 2  # shards answer `deliver_told`
 DELIVER_TIMEOUT_S = 30.0  # one batch to another shard: above any recovery; a late answer is harmless (numbers decide)
 RETRY_FIRST_S, RETRY_MAX_S = 0.05, 1.0  # between attempts to reach a shard that is down: Ray restarts one in about 1 s
 
@@ -45,6 +46,10 @@ class Exchange:
         self._send_soon: dict[int, asyncio.Event] = {}
         self._sending: list[asyncio.Task[None]] = []
         self._leads = leads
+        # Told (shard, number, what it had told us by then, its position) for every acknowledgement, and
+        # (shard, number) for what has come from there and is applied.
+        self.on_acknowledged: Callable[[int, int, int, int], None] = lambda shard, seq, heard, position: None
+        self.on_heard: Callable[[int, int], None] = lambda shard, seq: None
         commits.on_committed.append(self.wake_senders)
 
     def start(self) -> None:
@@ -111,9 +116,7 @@ class Exchange:
             try:
                 peer = await self.peer(dst)
                 async with asyncio.timeout(DELIVER_TIMEOUT_S):
-                    seq = await peer.deliver.remote(
-                        self.state.shard, self.commits.journal.epoch, first, len(messages), b"".join(messages)
-                    )
+                    seq, heard, position = await self._hand_over(peer, first, messages)
             except (RayError, TimeoutError, ValueError) as error:  # ValueError: nobody has that name just now
                 if isinstance(error, ActorDiedError):
                     self._forget_peer(dst)
@@ -130,12 +133,42 @@ class Exchange:
             elif seq >= first and self._leads():
                 self.metrics.messages_out += len(messages)
                 self.commits.run(["acked", dst, seq], urgent=False)
+                self.on_acknowledged(dst, seq, heard, position)
+
+    async def _hand_over(self, peer: Any, first: int, messages: list[bytes]) -> tuple[int, int, int]:
+        """Bring one batch; returns what `deliver_told` does, with zeros for what nobody of level 1 is asked."""
+        batch = self.state.shard, self.commits.journal.epoch, first, len(messages), b"".join(messages)
+        if self.state.level >= TOLD_FROM_LEVEL:
+            seq, heard, position = await peer.deliver_told.remote(*batch)
+            return seq, heard, position
+        return await peer.deliver.remote(*batch), 0, 0
 
     async def deliver(self, source: int, term: int, first_seq: int, count: int, batch: bytes) -> int:
         """Apply a batch from another shard; returns the last number from there that is applied and committed.
 
         term: the sender's. Raises MovedError if this replica doesn't lead, DeposedError if the sender doesn't any more.
         """
+        self._take(source, term, first_seq, count, batch)
+        return int(await self._committed(self.state.inbox[source]))
+
+    async def deliver_told(self, source: int, term: int, first_seq: int, count: int, batch: bytes) -> list[int]:
+        """As `deliver`; returns `[that number, the last number on its way to source, the position here]`.
+
+        Whoever has heard up to the second has all that this shard has answered to the batch; a replica at the third
+        shows what the batch has changed.
+        """
+        self._take(source, term, first_seq, count, batch)
+        outbox = self.state.outboxes.get(source)
+        heard = 0 if outbox is None else outbox.next_seq - 1
+        told: list[int] = await self._committed([self.state.inbox[source], heard, self.state.position])
+        return told
+
+    def _committed(self, body: Any) -> asyncio.Future[Any]:
+        committed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.commits.when_committed(committed, body)
+        return committed
+
+    def _take(self, source: int, term: int, first_seq: int, count: int, batch: bytes) -> None:
         if not self._leads():
             raise MovedError(f"this replica doesn't lead shard {self.state.shard}")
         if self._map is not None and term < self._map.term_of(source):
@@ -147,11 +180,9 @@ class Exchange:
         if first_seq <= applied + 1 and first_seq + count - 1 > applied:
             self._require_fitting(source, first_seq, batch)
             self._apply(source, first_seq, count, batch)
+            self.on_heard(source, self.state.inbox[source])
         else:
             self.metrics.messages_repeated += count
-        durable = asyncio.get_running_loop().create_future()
-        self.commits.when_committed(durable, self.state.inbox[source])
-        return int(await durable)
 
     def _require_fitting(self, source: int, first_seq: int, batch: bytes) -> None:
         """Refuse what no shard of ours sends, before it is in the journal. Raises MalformedError."""

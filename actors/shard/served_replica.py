@@ -36,6 +36,7 @@ from actors.shard.replication import OPERATIONS as REPLICATION
 from actors.shard.replication import Replication
 from actors.shard.search_requests import OPERATIONS as SEARCH
 from actors.shard.search_requests import make_search
+from actors.shard.settlements import Settlements
 from actors.shard.storage import Storage
 from actors.shard.touches import Touches
 from cluster.lane.server import LaneRequest, LaneServer
@@ -80,6 +81,8 @@ class ServedReplica:
         self.exchange = Exchange(
             self.commits, self.metrics, self.settings.cluster.namespace, lambda: self.replication.leads
         )
+        self.settlements = Settlements(self.commits, self.metrics)
+        self.exchange.on_acknowledged, self.exchange.on_heard = self.settlements.acknowledged, self.settlements.heard
         self.homes = HomeRequests(self.commits, self.exchange, self.metrics)
         self.touches = Touches(self.commits, self.exchange)
         self.search = make_search(
@@ -91,6 +94,7 @@ class ServedReplica:
         self._hollow = not self.state.position  # began empty: it can't say yet that something isn't there
         self._piece_followers, self._handled = PIECE_FOLLOWERS, (0, 0.0)
         self._reads, self._writes = frozenset(READS), frozenset(WRITES)
+        self._reads_at = self._reads | SEARCH | {"home"}
         self._loop = asyncio.get_running_loop()
 
     # ---- requests ---------------------------------------------------------------------------------------------
@@ -147,16 +151,21 @@ class ServedReplica:
             raise MovedError(f"replica {self.index} of shard {self.shard} doesn't lead it")
 
     def _write(self, request: LaneRequest, op: str, args: list[Any], tracked: bool) -> None:
+        body = self._apply(op, args)
+        if tracked and not isinstance(body, RookeryError):
+            body = [self.state.position, body]
+        self.commits.when_committed(request, body)
+
+    def _apply(self, op: str, args: list[Any]) -> Any:
+        """Carry out a write; returns the reply's body, a refusal too, to be given once it is committed."""
         self._require_lead()
-        waiting = len(self.commits.waiting)
+        waiting = len(self.commits.waiting) + len(self.settlements)
         if self._stopping or waiting >= self.settings.limits.mailbox_max:
             raise OverloadedError(f"shard {self.shard} has {waiting} requests waiting", retry_after_s=1.0)
         body = self.commits.write(op, args, int(time.time() * 1000))
         if self.lane is not None and hides(op, args):
             self.lane.push("hidden", 0)
-        if tracked and not isinstance(body, RookeryError):
-            body = [self.state.position, body]
-        self.commits.when_committed(request, body)
+        return body
 
     def _operate(self, request: LaneRequest) -> None:
         op = request.op
@@ -169,22 +178,19 @@ class ServedReplica:
         elif op in MOVES:
             self.moves.handle(request)
         elif op == "tracked":
-            inner, args = _wrapped(request.args, 0)
-            if inner not in self._writes:
-                raise InvalidError(f"tracked takes a write, not {inner[:40]!r}")
-            self._write(request, inner, args, True)
+            self._write(request, *_wrapped(op, request.args, 0, self._writes), True)
+        elif op == "settled":
+            self.settlements.write(request, self._apply, *_wrapped(op, request.args, 0, self._writes))
         elif op == "at":
-            inner, args = _wrapped(request.args, 1)
+            inner, args = _wrapped(op, request.args, 1, self._reads_at)
             if not self.replication.leads and self.state.position < request.args[0]:
                 raise MovedError(f"replica {self.index} of shard {self.shard} is behind position {request.args[0]}")
             if inner == "home":
                 self._home(request, args)
-            elif inner in self._reads:
-                request.reply(self.replica.read(inner, args))
             elif inner in SEARCH:
                 self.search.handle(request, inner, args)
             else:
-                raise InvalidError(f"at takes a read, not {inner[:40]!r}")
+                request.reply(self.replica.read(inner, args))
         elif op == "touched":
             self.touches.take(request.args)
             request.reply(True)
@@ -348,11 +354,16 @@ class ServedReplica:
         }
 
 
-def _wrapped(args: Any, skip: int) -> tuple[str, list[Any]]:
-    """Return operation and arguments that a request carries after `skip` values of its own, which are numbers."""
+def _wrapped(op: str, args: Any, skip: int, allowed: frozenset[str]) -> tuple[str, list[Any]]:
+    """Return operation and arguments that a request carries after `skip` values of its own, which are numbers.
+
+    op: the request's own, which takes one of `allowed`. Raises MalformedError, InvalidError.
+    """
     if not isinstance(args, list) or len(args) != skip + 2 or any(type(value) is not int for value in args[:skip]):
-        raise MalformedError("expected [operation, arguments], behind at's position")
-    op, inner = args[skip:]
-    if type(op) is not str or not isinstance(inner, list):
-        raise MalformedError("expected an operation and a list of its arguments")
-    return op, inner
+        raise MalformedError(f"{op} takes [operation, arguments], behind at's position")
+    inner, inner_args = args[skip:]
+    if type(inner) is not str or not isinstance(inner_args, list):
+        raise MalformedError(f"{op} takes an operation and a list of its arguments")
+    if inner not in allowed:
+        raise InvalidError(f"{op} takes a {'read' if skip else 'write'}, not {inner[:40]!r}")
+    return inner, inner_args

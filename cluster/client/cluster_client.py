@@ -50,6 +50,7 @@ from cluster.placement.shard_map import ShardMap
 
 logger = logging.getLogger("rookery.client")
 
+SETTLED_FROM_LEVEL = 2  # of the cluster
 CALL_TIMEOUT_S = 5.0  # longer than a shard's restart and short recovery; a caller that knows better says so
 
 _TRY_AGAIN = (MovedError, LaneDisconnected, Unanswered)
@@ -153,6 +154,24 @@ class ClusterClient:
         shard = self._buckets[bucket]
         deadline = asyncio.get_running_loop().time() + timeout_s
         return await self._ask(shard, timeout_s, Request(bucket, None, op, args, deadline, fresh, seen))
+
+    async def settled(
+        self, bucket: int, op: str, args: list[Any], timeout_s: float = CALL_TIMEOUT_S,
+        seen: SeenPositions | None = None,
+    ) -> tuple[bool, Any]:  # fmt: skip
+        """Have the owner of a bucket carry out a write, and wait until the other shards have what it tells them.
+
+        Returns whether they have, and the write's body; False: it is done, but not all of them have said so within
+        0.4 s. seen: as for `call`; the other shards' positions are added as well. Errors are those of `call`. The
+        cluster's level must be SETTLED_FROM_LEVEL.
+        """
+        answer = await self.call(bucket, "settled", [op, args], timeout_s, seen=seen)
+        is_settled, position, others, body = answer
+        self._owners.note_write(bucket, position)
+        if seen is not None:
+            for shard, there in [(self._buckets[bucket], position), *others]:
+                seen[shard] = max(there, seen.get(shard, 0))
+        return is_settled, body
 
     def send(
         self,

@@ -8,6 +8,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from actors.core.errors import InvalidError
@@ -59,6 +60,12 @@ class ShardOwners:
         if count and not 0 <= request.shard < count:
             raise InvalidError(f"there is no shard {request.shard}; shards are 0 to {count - 1}", "shard")
         return request.shard
+
+    def note_write(self, bucket: int, position: int) -> None:
+        """Remember how far the journal of a bucket's shard was after a write, for reads that followers answer."""
+        shard = self.buckets[bucket]
+        if self.groups[shard] is not None:
+            self._positions.note(shard, [bucket], position, asyncio.get_running_loop().time())
 
     def _find(self, shard: int, index: int) -> ReplicaPlace | None:
         return self._replicas.get((shard, index))

@@ -33,7 +33,7 @@ from actors.core.features import (
     viewer_flags,
 )
 from actors.core.notifying import require_notifiable
-from actors.core.terms import Effect, Feature, Key, Kind, PaperKind, Read, Write
+from actors.core.terms import Effect, Feature, Key, Kind, PaperKind, Read, Settles, Write
 
 FEATURES: Final[tuple[Feature, ...]] = (
     accounts.FEATURE,
@@ -77,6 +77,7 @@ READS: Final[Mapping[str, Read]] = _by_name((read.name, read) for f in FEATURES 
 COMMANDS: Final[Mapping[str, Callable[..., Any]]] = _by_name(pair for f in FEATURES for pair in f.commands.items())
 EFFECTS: Final[Mapping[str, Effect]] = _by_name((effect.name, effect) for f in FEATURES for effect in f.effects)
 require_notifiable(EFFECTS)
+SETTLES: Final = {name: row.settles for name, row in EFFECTS.items() if row.settles is not Settles.NEVER}
 MESSAGES: Final[Mapping[str, Callable[..., None]]] = {name: effect.handle for name, effect in EFFECTS.items()}
 
 KINDS: Final[Mapping[int, Kind]] = _by_name((kind.number, kind) for f in FEATURES for kind in f.kinds)

@@ -25,7 +25,20 @@ import numpy as np
 from actors.core import arguments, flags, ids, limits
 from actors.core.errors import InvalidError
 from actors.core.features.follows import unfollow
-from actors.core.terms import FULL_FROM_LEVEL, Effect, Feature, Kind, Owner, Prepared, Read, To, Write, nothing, same
+from actors.core.terms import (
+    FULL_FROM_LEVEL,
+    Effect,
+    Feature,
+    Kind,
+    Owner,
+    Prepared,
+    Read,
+    Settles,
+    To,
+    Write,
+    nothing,
+    same,
+)
 
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups
@@ -156,9 +169,14 @@ def answer_blocked_among(shard: Lookups, account_id: int, others: bytes) -> byte
     return np.array(shard.visibility.blocked_among(row, asked), dtype="<i8").tobytes()
 
 
-MUTED = Effect("muted", on_muted, To.ACCOUNT, ("actor", "account", "at_ms"), undone_by="unrelated")
-UNRELATED = Effect("unrelated", on_unrelated, To.ACCOUNT, ("actor", "account", "at_ms"))
-BLOCKED = Effect("blocked", on_blocked, To.ACCOUNT, ("actor", "account", "on", "at_ms"), short=3, undone_by="blocked")
+MUTED = Effect(
+    "muted", on_muted, To.ACCOUNT, ("actor", "account", "at_ms"), undone_by="unrelated", settles=Settles.ARRIVED
+)
+UNRELATED = Effect("unrelated", on_unrelated, To.ACCOUNT, ("actor", "account", "at_ms"), settles=Settles.ARRIVED)
+BLOCKED = Effect(
+    "blocked", on_blocked, To.ACCOUNT, ("actor", "account", "on", "at_ms"), short=3, undone_by="blocked",
+    settles=Settles.ANSWERED,
+)  # fmt: skip
 
 FEATURE = Feature(
     "blocks",

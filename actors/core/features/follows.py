@@ -21,7 +21,20 @@ from actors.core import arguments, ids, limits
 from actors.core.errors import ForbiddenError, InvalidError
 from actors.core.features.pull_authors import start_pull_logs_above_threshold
 from actors.core.flags import BLOCK, BLOCKED_BY
-from actors.core.terms import Effect, Feature, Key, Notified, Notifies, Prepared, Read, To, Write, nothing, same
+from actors.core.terms import (
+    Effect,
+    Feature,
+    Key,
+    Notified,
+    Notifies,
+    Prepared,
+    Read,
+    Settles,
+    To,
+    Write,
+    nothing,
+    same,
+)
 from actors.core.timelines.arriving import fill_ring, newest_entries
 
 if TYPE_CHECKING:
@@ -224,9 +237,9 @@ def _edges(shard: Lookups, arena: Any, account_id: int, viewer: int, cursor: int
 
 GAINED = Effect(
     "gained", on_gained, To.ACCOUNT, ("actors", "accounts", "floors", "at_ms"), short=3, undone_by="lost",
-    notifies=Notifies("follow", Notified.ACCOUNT, "actor"),
+    notifies=Notifies("follow", Notified.ACCOUNT, "actor"), settles=Settles.ANSWERED,
 )  # fmt: skip
-LOST = Effect("lost", on_lost, To.ACCOUNT, ("actor", "account", "at_ms"), short=2)
+LOST = Effect("lost", on_lost, To.ACCOUNT, ("actor", "account", "at_ms"), short=2, settles=Settles.ARRIVED)
 REFUSED = Effect("refused", on_refused, To.ASKER, ("actor_list", "account_list", "at_ms"), short=2)
 FOLLOWEE_LEFT = Effect("followee_left", on_followee_left, To.FOLLOWERS, ("account", "actors", "at_ms"))
 BACKFILL = Effect("backfill", on_backfill, To.ASKER, ("reader", "author", "entries", "above"))

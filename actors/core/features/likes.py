@@ -15,7 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 from actors.core import limits
 from actors.core.features import counts
-from actors.core.terms import Effect, Feature, Full, Key, Kind, Notified, Notifies, Owner, Prepared, Read, To, Write
+from actors.core.terms import (
+    Effect,
+    Feature,
+    Full,
+    Key,
+    Kind,
+    Notified,
+    Notifies,
+    Owner,
+    Prepared,
+    Read,
+    Settles,
+    To,
+    Write,
+)
 
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups
@@ -92,7 +106,7 @@ def answer_likers(shard: Lookups, tweet_id: int, viewer: int, before: int, count
 
 LIKED = Effect(
     "liked", on_liked, To.TWEET, ("actor", "tweet", "step", "at_ms"), short=3, undone_by="liked",
-    notifies=Notifies("favourite", Notified.AUTHOR, "tweet", "step", also=("deleted",)),
+    notifies=Notifies("favourite", Notified.AUTHOR, "tweet", "step", also=("deleted",)), settles=Settles.ARRIVED,
 )  # fmt: skip
 TWEET_GONE = Effect("tweet_gone", on_tweet_gone, To.ASKER, ("actor", "tweet", "at_ms"), short=2)
 

@@ -17,7 +17,7 @@ from actors.core import arguments, limits
 from actors.core.facts import read_facts
 from actors.core.features.counts import count as count_on
 from actors.core.flags import FLAG_REPLY, FLAG_UNCOUNTED
-from actors.core.terms import Effect, Feature, Full, Key, Kind, Notified, Notifies, Owner, Read, To
+from actors.core.terms import Effect, Feature, Full, Key, Kind, Notified, Notifies, Owner, Read, Settles, To
 from actors.core.visibility import question, reader_facts
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def answer_lineage(shard: Lookups, tweet_id: int, viewer: int, count: int, facts
 
 REPLIED = Effect(
     "replied", on_replied, To.TWEET, ("tweet", "step", "actor", "reply", "at_ms", "on"), short=2, undone_by="replied",
-    notifies=Notifies("mention", Notified.AUTHOR, "reply", "on"),
+    notifies=Notifies("mention", Notified.AUTHOR, "reply", "on"), settles=Settles.ARRIVED,
 )  # fmt: skip
 
 FEATURE = Feature(

@@ -28,6 +28,7 @@ from actors.core.terms import (
     Owner,
     Prepared,
     Read,
+    Settles,
     To,
     Write,
     nothing,
@@ -124,7 +125,7 @@ def answer_reposters(
 
 REPOSTED = Effect(
     "reposted", on_reposted, To.TWEET, ("tweet", "repost", "step", "actor", "at_ms"), short=3, undone_by="reposted",
-    notifies=Notifies("reblog", Notified.AUTHOR, "tweet", "step", also=("deleted",)),
+    notifies=Notifies("reblog", Notified.AUTHOR, "tweet", "step", also=("deleted",)), settles=Settles.ARRIVED,
 )  # fmt: skip
 
 FEATURE = Feature(
