@@ -127,6 +127,13 @@ def test_the_same_text_again_is_no_edit(world):
     assert (world.replicas[0].state.position, versions(world, tweet)) == (position, ["one"])
 
 
+def test_an_edit_in_the_millisecond_of_the_tweet_is_a_later_version(world):
+    tweet = world.post(world.ada, "first")
+    orjson.loads(world.do("edit", tweet, world.ada, "second", b"", []))
+    times = [each["created_at"] for each in orjson.loads(world.read("history", tweet, 0))["versions"]]
+    assert times[0] < times[1]
+
+
 def test_a_clock_that_goes_back_leaves_versions_in_order(world):
     tweet = world.post(world.ada, "one")
     edit(world, tweet, world.ada, "two")

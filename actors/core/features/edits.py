@@ -110,7 +110,7 @@ def prepare_edit(
     before = read_facts(entry.body)
     if (before.text, before.entities) == (text, entities):
         return nothing(shard.render(entry))
-    at_ms = max(now_ms, ids.ms_of_tweet(tweet_id), before.edited_ms + 1)  # a clock may go back, versions don't
+    at_ms = max(now_ms, ids.ms_of_tweet(tweet_id) + 1, before.edited_ms + 1)  # clocks go back, versions don't
     body = pack_facts(before._replace(text=text, entities=entities, edited_ms=at_ms))
     history = _longer_history(shard, tweet_id, before)
 
