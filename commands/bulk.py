@@ -332,6 +332,7 @@ async def run_storm(namespace: str, length: int, operations: int, seed: int, kil
             outcome.figures |= {"operations": count, "seconds": round(time.perf_counter() - begin)}
             outcome.add(await storm.repeat_posts())
             await loader.wait_until_drained()
+            outcome.add(await storm.compare_said())
             storm.compare(await read_facts(client, bars.start("after", len(before.following))), outcome)
         outcome.figures["killed"] = len(killed)
     finally:

@@ -11,6 +11,11 @@ facts of all shards (`export`) are compared with the facts from before plus what
 
     follows   the last acknowledged state of every pair that was touched; all others as before
     tweets    those from before, those posted and those reposted, without those deleted and the reposts of these
+    texts     of those posted: what was said last
+    likes     the last acknowledged state of every pair that was touched, on both sides, but for deleted tweets
+
+Half of the follows and likes are *settled* (docs/lane.md): what such an answer promises is looked for at once, at the
+other shard.
 """
 
 from __future__ import annotations
@@ -29,8 +34,9 @@ from typing import Any
 import orjson
 
 from actors.core.errors import NotFoundError, OverloadedError, RookeryError
+from actors.core.features.edits import HISTORY
 from actors.core.ids import bucket_of_account, bucket_of_tweet
-from cluster.client.cluster_client import ClusterClient
+from cluster.client.cluster_client import SETTLED_FROM_LEVEL, ClusterClient
 from commands.checking import Outcome
 from commands.loading import OnCount
 from commands.oracle import REPOST, Fact, NetworkFacts
@@ -40,22 +46,36 @@ ATTEMPT_TIMEOUT_S = 5.0  # as the API's
 GIVE_UP_AFTER_S = 120.0  # a shard that is away for so long is a finding, not a wait
 REPEATED_POST_COUNT = 200  # posts sent a second time at the end: each must give the tweet that it made
 KILL_POLL_S = 0.1
-KINDS, WEIGHTS = ("follow", "unfollow", "post", "delete", "repost"), (35, 15, 30, 8, 12)
+WEIGHTS = {
+    "follow": 30, "unfollow": 13, "post": 25, "delete": 7, "repost": 10, "like": 8, "unlike": 3, "edit": 4,
+}  # fmt: skip
+SETTLED_SHARE = 0.5  # of follows and likes
 
+PAGE_COUNT = 200  # accounts or tweets asked for at once
+
+Look = Callable[[], Awaitable[bool]]
 FetchPids = Callable[[], Awaitable[dict[int, int]]]
 """Returns the process of each live shard's primary on this machine."""
 
 
 @dataclass(slots=True)
 class Acknowledged:
-    """What the cluster has said "done" to. posts: tweet -> (author, key); reposts: (account, original) -> repost."""
+    """What the cluster has said "done" to.
+
+    posts: tweet -> (author, key, text); reposts: (account, original) -> repost; likes: (account, tweet) -> whether;
+    edits: tweet -> text; settled_count: writes whose answers said that they were seen everywhere; problems: in which
+    this wasn't so, or ids were given twice.
+    """
 
     follows: dict[tuple[int, int], bool] = field(default_factory=dict)
+    likes: dict[tuple[int, int], bool] = field(default_factory=dict)
+    edits: dict[int, str] = field(default_factory=dict)
+    settled_count: int = 0
     posts: dict[int, tuple[int, bytes, str]] = field(default_factory=dict)
     reposts: dict[tuple[int, int], int] = field(default_factory=dict)
     deleted: set[int] = field(default_factory=set)
     retry_count: int = 0
-    doubled: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
 class Storm:
@@ -83,7 +103,7 @@ class Storm:
                 number, me = self._number, self._idle()
                 self._busy.add(me)
                 try:
-                    await getattr(self, f"_{self._rng.choices(KINDS, WEIGHTS)[0]}")(me, number)
+                    await getattr(self, f"_{self._rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]}")(me, number)
                 finally:
                     self._busy.discard(me)
                 on_count(1)
@@ -98,12 +118,27 @@ class Storm:
             if me not in self._busy:
                 return me
 
-    async def _send(self, bucket: int, op: str, args: list[Any]) -> Any:
-        """Send until answered. Raises a refusal; a NotFoundError after a lost answer is one too."""
+    async def _send_and_see(self, bucket: int, op: str, args: list[Any], seen_by: Look) -> None:
+        """Send until answered, by chance as a settled write, whose effect is looked for then."""
+        if self._rng.random() >= SETTLED_SHARE or self.client.level < SETTLED_FROM_LEVEL:
+            await self._send(bucket, op, args)
+            return
+        is_settled, _ = await self._send(bucket, op, args, is_settled=True)
+        self.done.settled_count += is_settled
+        if is_settled and not await seen_by():
+            self.done.problems.append(f"{op} {args} was said to be settled, and isn't seen at the other shard")
+
+    async def _send(self, bucket: int, op: str, args: list[Any], is_settled: bool = False, fresh: bool = False) -> Any:
+        """Send until answered. Raises a refusal; a NotFoundError after a lost answer is one too.
+
+        is_settled: the answer is `(whether it is, body)`; fresh: a read that is to come from the primary.
+        """
         deadline = time.monotonic() + GIVE_UP_AFTER_S
         while True:
             try:
-                return await self.client.call(bucket, op, args, ATTEMPT_TIMEOUT_S)
+                if is_settled:
+                    return await self.client.settled(bucket, op, args, ATTEMPT_TIMEOUT_S)
+                return await self.client.call(bucket, op, args, ATTEMPT_TIMEOUT_S, fresh)
             except OverloadedError as error:
                 if time.monotonic() > deadline:
                     raise
@@ -113,7 +148,13 @@ class Storm:
     async def _follow(self, me: int, number: int) -> None:
         other = self._rng.choice(self._accounts)
         if other != me:
-            await self._send(bucket_of_account(me), "follow", [me, other])
+            is_new = not self.done.follows.get((me, other), other in self._following[me])
+
+            async def seen() -> bool:
+                page, _ = await self._send(bucket_of_account(other), "followers", [other, 0, 0, PAGE_COUNT], fresh=True)
+                return me in page or not is_new  # an old one may be on a later page
+
+            await self._send_and_see(bucket_of_account(me), "follow", [me, other], seen)
             self.done.follows[me, other] = True
 
     async def _unfollow(self, me: int, number: int) -> None:
@@ -128,7 +169,7 @@ class Storm:
         text = f"storm {self._run} number {number}"
         tweet_id = await self._send_post(me, text, key)
         if tweet_id in self.done.posts:
-            self.done.doubled.append(f"two posts were given the id {tweet_id}")
+            self.done.problems.append(f"two posts were given the id {tweet_id}")
         self.done.posts[tweet_id] = (me, key, text)
         self._tweets.append((tweet_id, me))
 
@@ -155,11 +196,42 @@ class Storm:
             made = orjson.loads(await self._send(bucket_of_account(me), "repost", [me, reference[3]]))
             self.done.reposts[me, tweet_id] = int(made["tweet_id"])
 
+    async def _like(self, me: int, number: int) -> None:
+        if not self._tweets:
+            return
+        tweet_id, _ = self._rng.choice(self._tweets)
+
+        async def seen() -> bool:
+            try:
+                bucket = bucket_of_tweet(tweet_id)
+                page = (await self._send(bucket, "likers", [tweet_id, 0, 0, PAGE_COUNT], fresh=True))[0]
+            except NotFoundError:  # deleted meanwhile
+                return True
+            return page is None or me in page  # None: who asks mayn't know it without facts of his own
+
+        await self._send_and_see(bucket_of_account(me), "like", [me, tweet_id], seen)
+        self.done.likes[me, tweet_id] = True
+
+    async def _unlike(self, me: int, number: int) -> None:
+        mine = [tweet for (account, tweet), on in self.done.likes.items() if account == me and on]
+        if mine:
+            tweet_id = self._rng.choice(mine)
+            await self._send(bucket_of_account(me), "unlike", [me, tweet_id])
+            self.done.likes[me, tweet_id] = False
+
+    async def _edit(self, me: int, number: int) -> None:
+        mine = [tweet for tweet, (author, _, _) in self.done.posts.items() if author == me]
+        if mine and self.client.level >= HISTORY.from_level:
+            tweet_id, text = self._rng.choice(mine), f"storm {self._run} number {number}, another text"
+            with contextlib.suppress(NotFoundError):  # somebody has deleted it
+                await self._send(bucket_of_tweet(tweet_id), "edit", [tweet_id, me, text, b"", []])
+                self.done.edits[tweet_id] = text
+
     # ---- afterwards -------------------------------------------------------------------------------------------
 
     async def repeat_posts(self) -> list[str]:
         """Send some posts once more with their keys; returns what went wrong."""
-        problems = list(self.done.doubled)
+        problems = list(self.done.problems)
         kept = sorted(set(self.done.posts) - self.done.deleted)
         for tweet_id in self._rng.sample(kept, min(REPEATED_POST_COUNT, len(kept))):
             author, key, text = self.done.posts[tweet_id]
@@ -167,6 +239,36 @@ class Storm:
             if again != tweet_id:
                 problems.append(f"post {tweet_id} of {author}, sent again with its key, became {again}")
         return problems
+
+    async def compare_said(self) -> list[str]:
+        """Read what was posted, edited and liked; return where it isn't what was acknowledged last."""
+        kept = sorted(set(self.done.posts) - self.done.deleted)
+        problems: list[str] = []
+        for tweet_id in kept:
+            said = orjson.loads(await self._send(bucket_of_tweet(tweet_id), "tweet", [tweet_id, 0], fresh=True))[
+                "status"
+            ]
+            expected = self.done.edits.get(tweet_id, self.done.posts[tweet_id][2])
+            if said != expected:
+                problems.append(f"tweet {tweet_id} says {said!r}, and {expected!r} was acknowledged last")
+        liked = {me: await self._all_pages(bucket_of_account(me), "likes", [me]) for me, _ in self.done.likes}
+        likers = {
+            tweet: await self._all_pages(bucket_of_tweet(tweet), "likers", [tweet, 0])
+            for _, tweet in self.done.likes if tweet not in self.done.deleted
+        }  # fmt: skip
+        for (me, tweet), on in self.done.likes.items():
+            if tweet in likers and not (tweet in liked[me]) == (me in likers[tweet]) == on:
+                problems.append(f"{'like' if on else 'unlike'} of {tweet} by {me} was acknowledged, but isn't so")
+        return problems
+
+    async def _all_pages(self, bucket: int, op: str, args: list[int]) -> set[int]:
+        found: set[int] = set()
+        before = 0
+        while True:
+            page, before = await self._send(bucket, op, [*args, before, PAGE_COUNT], fresh=True)
+            found.update(page)
+            if not before:
+                return found
 
     def compare(self, after: NetworkFacts, outcome: Outcome) -> None:
         """Compare the facts after the storm with those before it and what was acknowledged."""
@@ -198,6 +300,8 @@ class Storm:
             "acknowledged_follows": sum(done.follows.values()), "acknowledged_posts": len(done.posts),
             "acknowledged_unfollows": len(done.follows) - sum(done.follows.values()),
             "acknowledged_deletes": len(gone), "acknowledged_reposts": len(done.reposts), "retries": done.retry_count,
+            "acknowledged_likes": sum(done.likes.values()), "acknowledged_edits": len(done.edits),
+            "settled": done.settled_count,
         }  # fmt: skip
 
 
