@@ -157,6 +157,12 @@ class TimelineSection(Section):
         le=65_536,
         description="memory in MiB for rendered tweets that a shard keeps; what was made first goes first",
     )
+    cards_max: int = Field(
+        500_000,
+        ge=1_000,
+        le=100_000_000,
+        description="accounts of other shards that a shard knows to show them with tweets, for APIs that do so",
+    )
 
 
 class StorageSection(Section):

@@ -12,7 +12,7 @@ PAGE_COUNT_MAX = 800  # entries in one answer of a timeline; the HTTP API allows
 RANKED_COUNT_MAX = 500  # tweets in the pages of a list by rank: a cursor names those that were shown, in 7 bytes each
 SHOWN_COUNT_MAX = RANKED_COUNT_MAX + PAGE_COUNT_MAX  # of which a shard is told; also those of the page that it began
 PULL_COUNT_MAX = 2_000  # tweets that one shard answers for a page below a ring: about 1 MB
-CARDS_COUNT_MAX = 200  # accounts in one `cards` request: one page of a follower list
+CARDS_COUNT_MAX = 200  # accounts in one `cards` or `accounts` request: one page of a follower list
 TWEETS_COUNT_MAX = 200  # tweets in one `tweets` request: one page of likes, bookmarks or replies
 LINEAGE_COUNT_MAX = 64  # tweets in one `lineage` request, each 0.5 KB as a rule; the HTTP API shows 40 above one
 NAMES_COUNT_MAX = 64  # names in one `names` request: more mentions than 280 characters can hold
@@ -62,6 +62,7 @@ class Tuning:
     arrivals_max: tweets whose bodies a shard keeps for its rings; a power of two.
     pieces_bytes_max: bytes of what one renderer keeps of tweets that were read, with what each costs beside; of
     accounts half as many.
+    cards_max: accounts of other shards of which a shard keeps what they say of themselves, 330 bytes each as a rule.
     deliver_at_once_max: local followers above which a tweet is delivered piece by piece, between requests.
     marks_max: marks on all shelves of a shard, 18 bytes each: likes, likers, replies, bookmarks.
     papers_bytes_max: bytes of all documents of a shard with what they cost beside: scheduled tweets, earlier versions.
@@ -73,6 +74,7 @@ class Tuning:
     dormant_after_days: int = 30
     arrivals_max: int = 1 << 20
     pieces_bytes_max: int = 64 << 20
+    cards_max: int = 500_000
     accounts_max: int = 2_000_000
     tweets_max: int = 20_000_000
     idempotency_keys_max: int = 200_000
@@ -88,5 +90,7 @@ class Tuning:
             raise ValueError(f"arrivals_max must be a power of two of at least 8, not {self.arrivals_max}")
         if self.timeline_length < 1:
             raise ValueError(f"timeline_length must be at least 1, not {self.timeline_length}")
+        if self.cards_max < 0:
+            raise ValueError(f"cards_max must be at least 0, not {self.cards_max}")
         if self.pieces_bytes_max < 0:
             raise ValueError(f"pieces_bytes_max must be at least 0, not {self.pieces_bytes_max}")

@@ -35,13 +35,12 @@ class Lookups:
         self.home = home
         self.visibility = Visibility(state)
         self.writes = writes
-        self.reader = 0  # whose flags a shape shows that has some, see `in_shape`
         self.used_tokens: set[tuple[int, bytes]] = set()  # (account, token), until the shell takes them
 
-    def in_shape(self, home: HomeTimelines, reader: int) -> Lookups:
-        """Return these lookups as they show tweets in another shape. home: in that shape; reader: 0 for nobody."""
+    def in_shape(self, home: HomeTimelines) -> Lookups:
+        """Return these lookups as reads answer tweets in another shape. home: in that shape."""
         shaped = copy(self)
-        shaped.home, shaped.reader = home, reader
+        shaped.home = home
         return shaped
 
     def row(self, account_id: int) -> int:
@@ -89,8 +88,16 @@ class Lookups:
         return row
 
     def render(self, entry: Entry) -> bytes:
-        """Return the JSON of an own tweet or repost: of what is kept for home timelines, with the counts of now."""
-        return self.home.shape.tweet(entry, self.reader)
+        """Return the JSON of an own tweet or repost: of what is kept for home timelines, with the counts of now.
+
+        What a write answers: a write is asked for in no other shape than the native one.
+        """
+        rendered: bytes = self.home.shape.tweet(entry)
+        return rendered
+
+    def shown(self, entry: Entry) -> Any:
+        """Return what a read answers of an own tweet or repost: as `render`, or its pieces (`joining.py`)."""
+        return self.home.shape.tweet(entry)
 
     # ---- shelves ----------------------------------------------------------------------------------------------
 
@@ -192,5 +199,8 @@ class Lookups:
             "arrival_bytes": s.arrivals.nbytes(),
             "pieces_bytes": pieces_bytes,
             "pieces_evicted": pieces_evicted,
+            "cards": 0 if s.cards is None else len(s.cards),
+            "cards_bytes": 0 if s.cards is None else s.cards.bytes_held,
+            "cards_evicted": 0 if s.cards is None else s.cards.evicted_count,
             **s.papers.figures(),
         }

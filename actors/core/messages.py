@@ -20,6 +20,7 @@ import msgpack
 
 from actors.core.apply import GATHERED
 from actors.core.arguments import an_id_or_zero, blob, id_list, listed, text, whole
+from actors.core.cards import check_card
 from actors.core.entries import Entry
 from actors.core.errors import MalformedError, RookeryError
 from actors.core.features import EFFECTS, KINDS
@@ -100,7 +101,7 @@ FORMS: Final[Mapping[str, Check]] = {
     **dict.fromkeys(("at_ms", "number", "above"), _number),
     **dict.fromkeys(("on", "settled"), _flag),
     "step": _step, "name": _name, "registration": _registration, "count_rows": _rows(4), "mark_rows": _rows(3),
-    "entries": _entries, "kind": _kind, "body": _body,
+    "entries": _entries, "kind": _kind, "body": _body, "card": check_card,
 }  # fmt: skip
 
 

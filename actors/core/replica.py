@@ -8,7 +8,6 @@ code.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from functools import partial
 from typing import Any
 
 from actors.core import ids, limits
@@ -23,14 +22,15 @@ from actors.core.features import KINDS, PAPER_KINDS, READS, WRITES
 from actors.core.features.answers import remember_answer
 from actors.core.features.falling_due import prepare_due
 from actors.core.features.logins import answer_token
-from actors.core.features.viewer_flags import flags_of
 from actors.core.leaving import Leavings
 from actors.core.lookups import Lookups
 from actors.core.moves import mover
 from actors.core.moves.mover import Mover
 from actors.core.moves.moving import WHILE_FROZEN
 from actors.core.render import NATIVE
-from actors.core.shapes import Item, JoinedShape, JoiningRenderer, Shape, WholeShape
+from actors.core.shape_table import shape_row
+from actors.core.shaped_reads import ShapedReads
+from actors.core.shapes import Item, WholeShape
 from actors.core.state import ShardState
 from actors.core.terms import Prepared
 from actors.core.timelines.home import Ask, HomeQuery, HomeTimelines, Wake
@@ -53,6 +53,7 @@ class Replica:
         self.mover = Mover(self.state)
         self.leavings = Leavings(self.state)
         self.touched: set[int] = set()
+        self._shaped: dict[int, ShapedReads] = {}
         self._answers = {name: read.answer for name, read in READS.items()}
         self._preparers = {name: write.prepare for name, write in WRITES.items()}
 
@@ -150,16 +151,22 @@ class Replica:
 
     # ---- reads ------------------------------------------------------------------------------------------------
 
-    def shape(self, renderer: JoiningRenderer) -> JoinedShape:
-        """Begin to keep what another renderer makes of tweets and accounts."""
-        return JoinedShape(self.state, renderer, partial(flags_of, self.lookups))
+    def shaped(self, number: Any) -> ShapedReads | None:
+        """Return what answers reads in a shape (`shape_table.py`), None for the native one: this replica itself.
 
-    def in_shape(self, shape: Shape, reader: int) -> Lookups:
-        """Return what answers reads, and has the home timelines, in another shape. reader: 0 for nobody."""
-        return self.lookups.in_shape(HomeTimelines(self.state, shape), reader)
+        Raises InvalidError for one that there isn't, OverloadedError while older processes are about.
+        """
+        known = self._shaped.get(number) if type(number) is int else None
+        if known is None:
+            row = shape_row(number)
+            self.lookups.require_level(row.from_level)
+            if row.make is None:
+                return None
+            known = self._shaped[row.number] = ShapedReads(self.state, self.lookups, row.make())
+        return known
 
     def read(self, op: str, args: list[Any], lookups: Lookups | None = None) -> Any:
-        """Answer a read that asks nobody else; lookups: in which shape, see `in_shape`. Raises RookeryError."""
+        """Answer a read that asks nobody else; lookups: in which shape. Raises RookeryError."""
         try:
             return self._answers[op](lookups or self.lookups, *args)
         except _MISFITS as error:

@@ -5,15 +5,16 @@
     HomeTimelines, Lookups     which tweets                         know neither: they are given a shape
 
     WholeShape     the piece is the tweet, so a page is joined from what is kept; a repost holds its original's
-    JoinedShape    piece + account + the reader's flags, a repost with those of its original as well; never kept
+    JoinedShape    piece + account + end, by the reader's flags (`joining.py`); what is joined is never kept
 
 Rules of this file
 - A request is answered in one shape from its beginning to its end: by `HomeTimelines` and `Lookups` that were made for
-  it, so no operation has an argument for it.
-- Flags are the reader's own: his shard knows them. A tweet for a reader of another shard is refused, not shown wrong.
-- An account of another shard is shown by the name that its tweet carries: what else it is is known over there.
+  it, so no operation has an argument for it. Which shapes there are is `shape_table.py`, how one is asked for
+  `shaped_reads.py`.
+- Flags are the reader's own: his shard knows them. So home timelines are joined here; of anything else the pieces are
+  the answer, and whoever asked joins them with the flags that the reader's shard tells.
 
-Costs: 20 whole tweets that are kept 1.5 us; joined 45 us, of which flags 11.
+Costs: 20 whole tweets that are kept 1.5 us; joined 9 us, for a reader with marks 12; a repost among them 2.5 us more.
 """
 
 from __future__ import annotations
@@ -21,19 +22,23 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
+from actors.core.cards import Cards, read_card
 from actors.core.entries import Entry, unpack
 from actors.core.facts import read_facts
+from actors.core.joining import Ints, JoiningRenderer, TweetPieces, flagged, join_tweets
 from actors.core.pieces import AccountPieces, PieceMaker, Pieces
 from actors.core.stores.people import Account
 
 if TYPE_CHECKING:
     from actors.core.state import ShardState
 
-Item = tuple[int, bytes]  # tweet id, JSON
-# (reader, tweets, originals, authors) -> a byte of each
-FlagsOf = Callable[[int, list[int], list[int], list[int]], bytes]
+Item = tuple[int, Any]  # tweet id, and what is shown of it: JSON, or of a joined shape its pieces
+# (reader, tweets, originals, authors) -> a byte of each, or None if there is nothing of any
+FlagsOf = Callable[[int, Ints, Ints, list[int]], bytes | None]
 
 
 class Renderer(PieceMaker, Protocol):
@@ -41,18 +46,6 @@ class Renderer(PieceMaker, Protocol):
 
     def join(self, piece: bytes, original: bytes) -> bytes:
         """Return a repost with what it reposts."""
-        ...
-
-
-class JoiningRenderer(PieceMaker, Protocol):
-    """How tweets are shown with their author's account and what the reader has done about them."""
-
-    def account(self, account: Account) -> bytes:
-        """Return what is shown of an author; of one from elsewhere nothing but the id and the name are known."""
-        ...
-
-    def join(self, piece: bytes, account: bytes, flags: int, original: bytes | None) -> bytes:
-        """Return a tweet. flags: the reader's (`features/viewer_flags.py`); original: what it reposts, joined."""
         ...
 
 
@@ -100,20 +93,24 @@ class Shape(ABC):
         """Return some arrivals, one at least, as a JSON array."""
 
     @abstractmethod
-    def arrived(self, n: int, reader: int = 0) -> bytes:
-        """Return the JSON of an arrival (number or slot), with the counts that were told last."""
+    def arrived(self, n: int) -> Any:
+        """Return what is shown of an arrival (number or slot), with the counts that were told last."""
 
     @abstractmethod
-    def items(self, slots: list[int], reader: int) -> list[Item]:
-        """Return (tweet id, JSON) of some arrivals."""
+    def items(self, slots: list[int]) -> list[Item]:
+        """Return some arrivals."""
 
     @abstractmethod
-    def pulled(self, entries: list[Entry], reader: int) -> list[Item]:
-        """Return (tweet id, JSON) of tweets that other shards have told, as arrivals show them where they are here."""
+    def pulled(self, entries: list[Entry]) -> list[Item]:
+        """Return tweets that other shards have told, as arrivals show them where they are here."""
 
     @abstractmethod
-    def tweet(self, entry: Entry, reader: int) -> bytes:
-        """Return the JSON of an own tweet or repost, with the counts of this moment."""
+    def tweet(self, entry: Entry) -> Any:
+        """Return what is shown of an own tweet or repost, with the counts of this moment."""
+
+    @abstractmethod
+    def listed(self, entries: list[Entry]) -> Any:
+        """Return own tweets, or none, as a page of them is answered."""
 
 
 class WholeShape(Shape):
@@ -137,7 +134,7 @@ class WholeShape(Shape):
         except TypeError:  # one of them at least is a repost, or has still to be rendered
             return array_of([*map(self.arrived, slots)])
 
-    def arrived(self, n: int, reader: int = 0) -> bytes:
+    def arrived(self, n: int) -> bytes:
         a = self._arrivals
         slot = n & a.mask
         known = self._kept[slot]
@@ -151,11 +148,11 @@ class WholeShape(Shape):
         n = self._arrivals.number_of.get(orig_id)
         return self._renderer.piece(Entry(*unpack(packed))) if n is None else self.arrived(n)
 
-    def items(self, slots: list[int], reader: int) -> list[Item]:
+    def items(self, slots: list[int]) -> list[Item]:
         tweet_id = self._arrivals.tweet_id
         return [(tweet_id.item(slot), self.arrived(slot)) for slot in slots]
 
-    def pulled(self, entries: list[Entry], reader: int) -> list[Item]:
+    def pulled(self, entries: list[Entry]) -> list[Item]:
         number_of = self._arrivals.number_of
         return [
             (e.tweet_id, self._shown(e, self._renderer.piece(e)) if n is None else self.arrived(n))
@@ -163,7 +160,7 @@ class WholeShape(Shape):
             for n in (number_of.get(e.tweet_id),)
         ]
 
-    def tweet(self, entry: Entry, reader: int) -> bytes:
+    def tweet(self, entry: Entry) -> bytes:
         n = self._arrivals.number_of.get(entry.tweet_id)
         if n is not None:
             known = self._kept[n & self._arrivals.mask]
@@ -171,19 +168,11 @@ class WholeShape(Shape):
                 return known
         return self._shown(entry, self.piece_of(entry))
 
+    def listed(self, entries: list[Entry]) -> bytes:
+        return array_of([*map(self.tweet, entries)]) if entries else b"[]"
+
     def _shown(self, entry: Entry, piece: bytes) -> bytes:
         return piece if entry.orig is None else self._renderer.join(piece, self._original(entry.orig_id, entry.orig))
-
-
-class _Part(NamedTuple):
-    """A tweet on its way to be joined. body: its packed facts; original: of a repost."""
-
-    tweet_id: int
-    author_id: int
-    orig_id: int
-    piece: bytes
-    body: bytes
-    original: _Part | None
 
 
 class JoinedShape(Shape):
@@ -192,77 +181,148 @@ class JoinedShape(Shape):
     def __init__(self, state: ShardState, renderer: JoiningRenderer, flags_of: FlagsOf) -> None:
         """flags_of: what an account of this shard has done; raises NotFoundError or MovedError for any other."""
         super().__init__(state, renderer)
-        self._renderer, self._people, self._flags_of = renderer, state.people, flags_of
+        self._state, self._renderer, self._people, self._flags_of = state, renderer, state.people, flags_of
+        self._ends = [end + b"," for end in renderer.ends]  # of one that isn't the last of its array
+        if state.cards is None:
+            state.cards = Cards(state.tuning.cards_max, state.people.changed)
+        self._cards = state.cards
+        self._unknown: set[int] = set()  # authors elsewhere who were shown by their names alone, see `take_unknown`
         self.accounts = AccountPieces(state.tuning.pieces_bytes_max // 2)
         state.people.pieces.append(self.accounts)
 
     def array(self, slots: list[int], reader: int) -> bytes:
-        return array_of(self._join([self._at(slot) for slot in slots], reader))
+        """As `Shape.array`. Spelled out: a call for each tweet would double what 20 of them cost."""
+        a, index = self._arrivals, np.array(slots)
+        pieces: list[Any] = list(itemgetter(*slots, -1)(self.pieces.kept))
+        pieces.pop()
+        originals = self._fill(pieces, slots) if None in pieces else None
+        author_ids, of = a.author_id[index].tolist(), self.accounts.of
+        try:
+            accounts = [of[author_id] for author_id in author_ids]
+        except KeyError:
+            accounts = [self._account(i, a.body[slot]) for i, slot in zip(author_ids, slots, strict=True)]
+        flags = None
+        if reader:
+            tweet_ids, orig_ids = a.tweet_id[index], a.orig_id[index]
+            if originals:
+                inner = np.array([(t.tweet_id, t.author_id) for t in originals.values()])
+                tweet_ids, orig_ids = np.concatenate((tweet_ids, inner[:, 0])), np.concatenate((orig_ids, inner[:, 0]))
+                author_ids += inner[:, 1].tolist()
+            flags = self._flags_of(reader, tweet_ids, orig_ids, author_ids)
+        ends = self._ends
+        last = [ends[0]] * len(slots) if flags is None else [ends[flag] for flag in flags[: len(slots)]]
+        if originals:
+            self._end_reposts(last, originals, flags)
+        whole = [b""] * (3 * len(slots))
+        whole[::3], whole[1::3], whole[2::3] = pieces, accounts, last
+        whole[0], whole[-1] = b"[" + pieces[0], last[-1][:-1] + b"]"
+        return b"".join(whole)
 
-    def arrived(self, n: int, reader: int = 0) -> bytes:
-        return self._join([self._at(n & self._arrivals.mask)], reader)[0]
+    def _fill(self, pieces: list[Any], slots: list[int]) -> dict[int, TweetPieces]:
+        """Put in the pieces that aren't kept as plain tweets' are; return what reposts among all repost, by place."""
+        originals, a = {}, self._arrivals
+        for place, slot in enumerate(slots):
+            if pieces[place] is None:
+                pieces[place] = self.piece_at(slot)
+                packed = a.orig[slot]
+                if packed is not None:
+                    originals[place] = self._original(a.orig_id.item(slot), packed)
+        return originals
 
-    def items(self, slots: list[int], reader: int) -> list[Item]:
-        return self._items([self._at(slot) for slot in slots], reader)
+    def _end_reposts(self, ends: list[bytes], originals: dict[int, TweetPieces], flags: bytes | None) -> None:
+        """Put in what reposts end with. flags: those of a page, and of the originals behind them."""
+        renderer = self._renderer
+        for nth, (place, inner) in enumerate(originals.items(), start=len(ends)):
+            own, its = (0, 0) if flags is None else (flags[place], flags[nth])
+            ends[place] = renderer.end(inner.piece + inner.account + renderer.ends[its], own) + b","
 
-    def pulled(self, entries: list[Entry], reader: int) -> list[Item]:
-        number_of, mask = self._arrivals.number_of, self._arrivals.mask
-        numbers = [number_of.get(entry.tweet_id) for entry in entries]
-        parts = [
-            self._of(entry, self._renderer.piece(entry)) if n is None else self._at(n & mask)
-            for entry, n in zip(entries, numbers, strict=True)
-        ]
-        return self._items(parts, reader)
+    def joined(self, tweets: list[TweetPieces], reader: int) -> list[bytes]:
+        """Return the JSON of each, as an account of this shard is shown it; reader: 0 for nobody."""
+        flags = None
+        if reader and tweets:
+            tweet_ids, orig_ids, author_ids = flagged(tweets)
+            flags = self._flags_of(reader, np.array(tweet_ids), np.array(orig_ids), author_ids)
+        return join_tweets(self._renderer, tweets, flags)
 
-    def tweet(self, entry: Entry, reader: int) -> bytes:
-        return self._join([self._of(entry, self.piece_of(entry))], reader)[0]
-
-    def _at(self, slot: int) -> _Part:
-        a, packed = self._arrivals, self._arrivals.orig[slot]
-        orig_id = a.orig_id.item(slot)
+    def arrived(self, n: int) -> TweetPieces:
+        a, slot = self._arrivals, n & self._arrivals.mask
+        packed, orig_id, author_id, body = a.orig[slot], a.orig_id.item(slot), a.author_id.item(slot), a.body[slot]
+        account = self.accounts.of.get(author_id) or self._account(author_id, body)
         original = None if packed is None else self._original(orig_id, packed)
-        author_id = a.author_id.item(slot)
-        return _Part(a.tweet_id.item(slot), author_id, orig_id, self.piece_at(slot), a.body[slot], original)
+        return TweetPieces(a.tweet_id.item(slot), author_id, orig_id, self.piece_at(slot), account, original)
 
-    def _of(self, entry: Entry, piece: bytes) -> _Part:
+    def items(self, slots: list[int]) -> list[Item]:
+        return [(tweet.tweet_id, tweet) for tweet in map(self.arrived, slots)]
+
+    def pulled(self, entries: list[Entry]) -> list[Item]:
+        number_of = self._arrivals.number_of
+        return [
+            (e.tweet_id, self._shown(e, self._renderer.piece(e)) if n is None else self.arrived(n))
+            for e in entries
+            for n in (number_of.get(e.tweet_id),)
+        ]
+
+    def tweet(self, entry: Entry) -> TweetPieces:
+        return self._shown(entry, self.piece_of(entry))
+
+    def listed(self, entries: list[Entry]) -> list[TweetPieces]:
+        return [*map(self.tweet, entries)]
+
+    def _shown(self, entry: Entry, piece: bytes) -> TweetPieces:
         original = None if entry.orig is None else self._original(entry.orig_id, entry.orig)
-        return _Part(entry.tweet_id, entry.author_id, entry.orig_id, piece, entry.body, original)
+        account = self._account(entry.author_id, entry.body)
+        return TweetPieces(entry.tweet_id, entry.author_id, entry.orig_id, piece, account, original)
 
-    def _original(self, orig_id: int, packed: bytes) -> _Part:
+    def _original(self, orig_id: int, packed: bytes) -> TweetPieces:
         """As `WholeShape._original`."""
         n = self._arrivals.number_of.get(orig_id)
         if n is not None:
-            return self._at(n & self._arrivals.mask)
+            return self.arrived(n)
         entry = Entry(*unpack(packed))
-        return self._of(entry, self._renderer.piece(entry))
+        return self._shown(entry, self._renderer.piece(entry))
 
-    def _account(self, part: _Part) -> bytes:
-        known = self.accounts.of.get(part.author_id)
+    def _account(self, author_id: int, body: bytes) -> bytes:
+        """Return what is shown of an author; body: of a tweet of his, which has his name."""
+        known = self.accounts.of.get(author_id)
         if known is not None:
             return known
-        account = self._people.get(part.author_id)
+        account = self._people.get(author_id)
         if account is None:
-            account = Account(part.author_id, read_facts(part.body).username, 0)
+            facts = self._cards.get(author_id)
+            if facts:
+                account = read_card(author_id, facts)
+            else:
+                account = Account(author_id, read_facts(body).username, 0)
+                if facts is None and self._state.shard_of_account(author_id) != self._state.shard:
+                    self._unknown.add(author_id)
+                    return self._renderer.account(account)
         made = self._renderer.account(account)
-        self.accounts.put(part.author_id, made)
+        self.accounts.put(author_id, made)
         return made
 
-    def _items(self, parts: list[_Part], reader: int) -> list[Item]:
-        return [(part.tweet_id, json) for part, json in zip(parts, self._join(parts, reader), strict=True)]
+    def take_unknown(self) -> dict[int, list[int]]:
+        """Return, by their shards, and forget whom pages have shown by name alone since this was last asked."""
+        if not self._unknown:
+            return {}
+        unknown, self._unknown = self._unknown, set()
+        return self._by_shard(unknown)
 
-    def _join(self, parts: list[_Part], reader: int) -> list[bytes]:
-        """Return the JSON of each. The reader's flags are asked for once, for all of them and what they repost."""
-        shown = [*parts, *(part.original for part in parts if part.original is not None)]
-        flags: bytes = bytes(len(shown))
-        if reader and shown:
-            columns = zip(*((part.tweet_id, part.orig_id, part.author_id) for part in shown), strict=True)
-            flags = self._flags_of(reader, *map(list, columns))
-        of_originals = iter(flags[len(parts) :])
-        join = self._renderer.join
-        joined = []
-        for part, flag in zip(parts, flags, strict=False):
-            inner, original = part.original, None
-            if inner is not None:
-                original = join(inner.piece, self._account(inner), next(of_originals), None)
-            joined.append(join(part.piece, self._account(part), flag, original))
-        return joined
+    def unknown_among(self, tweets: list[TweetPieces]) -> dict[int, list[int]]:
+        """Return, by their shards, the authors of some tweets, and of what they repost, of whom nothing is known."""
+        _, _, author_ids = flagged(tweets)
+        people, cards = self._people.row_of, self._cards
+        return self._by_shard({i for i in author_ids if i not in people and i not in cards})
+
+    def _by_shard(self, account_ids: set[int]) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = {}
+        for account_id in sorted(account_ids):
+            found.setdefault(self._state.shard_of_account(account_id), []).append(account_id)
+        found.pop(self._state.shard, None)  # who is not here, though he would be, is nowhere
+        return found
+
+    def again(self, tweet: TweetPieces) -> TweetPieces:
+        """Return a tweet with the accounts that are known by now."""
+        original = None if tweet.original is None else self.again(tweet.original)
+        is_known = tweet.author_id in self._people.row_of or self._cards.get(tweet.author_id)
+        account = self._account(tweet.author_id, b"") if is_known else tweet.account
+        return tweet._replace(account=account, original=original)

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.core import ids, limits
+from actors.core.cards import Cards
 from actors.core.checkpoints.changes import Changes
 from actors.core.entries import pack
 from actors.core.moves.transfers import Giving, Incoming
@@ -86,6 +87,7 @@ class ShardState:
         self.changes = Changes()
         self.sent: Sent | None = None  # what a write tells others, while somebody wants to know; not part of the state
         self.news: News | None = None  # what has changed, for a copy that somebody keeps; not part of the state
+        self.cards: Cards | None = None  # of accounts elsewhere, once a shape shows them; not part of the state
         self._local: list[list[Any]] = []
 
     def ensure_rows(self, rows: int) -> None:

@@ -92,6 +92,7 @@ class Read:
     """A read operation that asks nobody else. answer: (lookups, *arguments) -> body.
 
     fresh: not from a follower while the primary can be reached. from_followers: False if only the primary can say it.
+    shaped: it answers tweets, by `Lookups.shown` and `Shape.listed`, so it can be asked for in a shape.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Read:
     key: Key = Key.ACCOUNT
     fresh: bool = False
     from_followers: bool = True
+    shaped: bool = False
 
 
 class Owner(Enum):

@@ -1,8 +1,10 @@
-"""Home timeline requests that memory alone doesn't answer: dormant readers, and pages below a ring's floor.
+"""Reads that memory alone doesn't answer: home timelines of dormant readers, or below a ring's floor, and pages in a
+shape that shows accounts of which nothing is known here.
 
 Rules of this file
-- The hot path is `Replica.try_home`; only what that leaves comes here. `Replica.home_steps` decides, this class
-  fetches.
+- The hot path is `Replica.try_home`; only what that leaves comes here. `Replica.home_steps`, or the steps of a shape
+  (`shaped_reads.py`), decide, this class fetches.
+- Only a leader wakes readers and pulls; accounts any replica asks for.
 - Bounded: SLOW_HOMES_MAX at once, each with a deadline; beyond that the reader is told to come again.
 """
 
@@ -10,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Coroutine, Generator
+from functools import partial
 from typing import Any
 
 import structlog
@@ -17,9 +21,10 @@ from ray.exceptions import RayError
 
 from actors.core.errors import MovedError, OverloadedError, RookeryError
 from actors.core.replica import home_reply
-from actors.core.shapes import Item
+from actors.core.shaped_reads import AskAccounts, ShapedReads
 from actors.core.timelines.home import Ask, HomeQuery, Wake
 from actors.metrics import ShardMetrics
+from actors.shard.account_questions import AccountQuestions
 from actors.shard.commits import Commits
 from actors.shard.exchange import Exchange
 
@@ -27,6 +32,7 @@ SLOW_HOMES_MAX = 1_000  # home reads that wait for other shards at once: 1,000 o
 ANSWER_TIMEOUT_S = (
     8.0  # a reader waits this long for other shards: longer than a restart, shorter than a client's patience
 )
+Steps = Generator[Any, Any, Any]
 REWAKE_AFTER_S = 60.0  # a ring that the arrivals window has overtaken is rebuilt at most this often
 
 
@@ -36,6 +42,7 @@ class HomeRequests:
     def __init__(self, commits: Commits, exchange: Exchange, metrics: ShardMetrics) -> None:
         self.commits, self.exchange, self.metrics = commits, exchange, metrics
         self.replica, self.state = commits.replica, commits.state
+        self.accounts = AccountQuestions(self.state, exchange.ask)
         self.log = structlog.get_logger()
         self._wakers: dict[int, list[asyncio.Future[None]]] = {}
         self._rewoken: dict[int, float] = {}
@@ -44,9 +51,32 @@ class HomeRequests:
 
     def start(self, request: Any, query: HomeQuery, ids_only: bool = False) -> None:
         """Set out to answer a request. Raises OverloadedError when too many are under way."""
+        finish = _ids if ids_only else home_reply
+        self._start(request, self._driven(self.replica.home_steps(query), None, query), finish)
+
+    def start_shaped(
+        self, request: Any, shaped: ShapedReads, op: str, args: list[Any], require_lead: Callable[[], None]
+    ) -> None:
+        """Answer a read in a shape, at once or later. require_lead(): raises where only a leader can go on.
+
+        Raises RookeryError; OverloadedError when too many are under way.
+        """
+        query = self.replica.query(args) if op == "home" else None
+        steps: Steps = shaped.steps(partial(self.replica.read, op, args)) if query is None else shaped.home_steps(query)
+        try:
+            need = next(steps)
+        except StopIteration as stop:
+            request.reply(stop.value)
+            return
+        if not isinstance(need, AskAccounts):
+            require_lead()
+        self._start(request, self._driven(steps, need, query), _as_it_is)
+
+    def _start(self, request: Any, driven: Coroutine[Any, Any, Any], finish: Callable[[Any], Any]) -> None:
         if len(self._under_way) >= SLOW_HOMES_MAX:
+            driven.close()
             raise OverloadedError(f"{SLOW_HOMES_MAX} timelines are being rebuilt on this shard", retry_after_s=1.0)
-        task = asyncio.create_task(self._answer(request, query, ids_only))
+        task = asyncio.create_task(self._answer(request, driven, finish))
         self._under_way.add(task)
         task.add_done_callback(self._done)
 
@@ -70,31 +100,30 @@ class HomeRequests:
             if not waker.done():
                 waker.set_exception(error)
 
-    async def _answer(self, request: Any, query: HomeQuery, ids_only: bool) -> None:
+    async def _answer(self, request: Any, driven: Coroutine[Any, Any, Any], finish: Callable[[Any], Any]) -> None:
         try:
-            items = await self._items(query)
-            request.reply([tweet_id for tweet_id, _ in items] if ids_only else home_reply(items))
+            request.reply(finish(await driven))
         except RookeryError as error:
             request.fail(error)
         except (RayError, TimeoutError, ValueError) as error:
             reason = f"another shard did not answer ({type(error).__name__}); try again"
             request.fail(OverloadedError(reason, retry_after_s=1.0))
 
-    async def _items(self, query: HomeQuery) -> list[Item]:
-        """Drive `Replica.home_steps` to its end."""
-        steps = self.replica.home_steps(query)
+    async def _driven(self, steps: Steps, need: Any, query: HomeQuery | None) -> Any:
+        """Drive the steps of a read to their end. need: what they have yielded, None to begin with."""
         answer: Any = None
         while True:
+            if isinstance(need, Wake):
+                await self._wake(need)
+            elif isinstance(need, AskAccounts):
+                await self.accounts.ask(need.questions)
+            elif query is not None and need is not None:
+                answer = await self._ask(need, query)
             try:
                 need = steps.send(answer)
             except StopIteration as stop:
-                items: list[Item] = stop.value
-                return items
+                return stop.value
             answer = None
-            if isinstance(need, Wake):
-                await self._wake(need)
-            else:
-                answer = await self._ask(need, query)
 
     async def _wake(self, need: Wake) -> None:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
@@ -137,3 +166,11 @@ class HomeRequests:
         self._rewoken[query.account_id] = now
         self.metrics.ring_rebuilds += 1
         self.commits.run(["wake", query.account_id])
+
+
+def _ids(items: list[tuple[int, Any]]) -> list[int]:
+    return [tweet_id for tweet_id, _ in items]
+
+
+def _as_it_is(body: Any) -> Any:
+    return body

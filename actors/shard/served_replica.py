@@ -18,13 +18,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from actors.core import limits
-from actors.core.errors import FrozenError, InvalidError, MalformedError, MovedError, OverloadedError, RookeryError
+from actors.core.errors import FrozenError, InvalidError, MovedError, OverloadedError, RookeryError
 from actors.core.features import READS, WRITES, hides
+from actors.core.features.cards import tend_cards
 from actors.core.timelines.deliveries import PIECE_FOLLOWERS
 from actors.core.verify import check, digest
 from actors.metrics import RayExporter, ShardMetrics
 from actors.shard.backup_source import OPERATIONS as BACKUP
 from actors.shard.backup_source import BackupSource
+from actors.shard.carried_reads import CarriedReads, wrapped
 from actors.shard.commits import Commits
 from actors.shard.exchange import Exchange
 from actors.shard.handover import Handover
@@ -46,7 +48,7 @@ from configs.settings import Settings
 
 TIDY_PAUSES = 20  # length of the pause after a step of tidying memory, in steps of about 1 ms: 5 % of a core
 TICK_S = 1.0  # segment limits, reads of the day and the calendar are looked at this often
-OTHER_READS = SEARCH | {"home", "home_ids", "at"}
+OTHER_READS = SEARCH | {"home", "home_ids", "at", "shaped"}
 # A piece of a large delivery: what other requests wait for it, and the fewest followers (their rings may all grow into
 # fresh memory) and most. The pause between two while there are requests is the shortest that the loop's timers know.
 PIECE_S, PIECE_FOLLOWERS_LEAST, PIECE_FOLLOWERS_MOST = 0.0003, 256, 16_384
@@ -88,13 +90,14 @@ class ServedReplica:
         self.search = make_search(
             self.settings.search, self.commits, self.replica.lookups, storage.directory / "search"
         )
+        self.carried = CarriedReads(self.replica, self.homes, self.search, self._home, self._require_lead)
         self.commits.on_applied = self._announce
         self.lane: LaneServer | None = None
         self._stopping = self._delivering = self._tidying = False
         self._hollow = not self.state.position  # began empty: it can't say yet that something isn't there
         self._piece_followers, self._handled = PIECE_FOLLOWERS, (0, 0.0)
         self._reads, self._writes = frozenset(READS), frozenset(WRITES)
-        self._reads_at = self._reads | SEARCH | {"home"}
+        self._reads_at = self._reads | SEARCH | {"home", "shaped"}
         self._loop = asyncio.get_running_loop()
 
     # ---- requests ---------------------------------------------------------------------------------------------
@@ -178,19 +181,16 @@ class ServedReplica:
         elif op in MOVES:
             self.moves.handle(request)
         elif op == "tracked":
-            self._write(request, *_wrapped(op, request.args, 0, self._writes), True)
+            self._write(request, *wrapped(op, request.args, 0, self._writes), True)
         elif op == "settled":
-            self.settlements.write(request, self._apply, *_wrapped(op, request.args, 0, self._writes))
+            self.settlements.write(request, self._apply, *wrapped(op, request.args, 0, self._writes))
         elif op == "at":
-            inner, args = _wrapped(op, request.args, 1, self._reads_at)
+            inner, args = wrapped(op, request.args, 1, self._reads_at)
             if not self.replication.leads and self.state.position < request.args[0]:
                 raise MovedError(f"replica {self.index} of shard {self.shard} is behind position {request.args[0]}")
-            if inner == "home":
-                self._home(request, args)
-            elif inner in SEARCH:
-                self.search.handle(request, inner, args)
-            else:
-                request.reply(self.replica.read(inner, args))
+            self.carried.answer(request, inner, args)
+        elif op == "shaped":
+            self.carried.shaped(request, request.args)
         elif op == "touched":
             self.touches.take(request.args)
             request.reply(True)
@@ -297,6 +297,7 @@ class ServedReplica:
                 self.touches.journal(now_ms)
             elif not self.replication.leads:
                 await self._tell_touched()
+            self.homes.accounts.ask_anew(tend_cards(self.state, int(time.monotonic() * 1000)))
             self.replication.records.tend()
             if not self._tidying:
                 self._tidy_step()
@@ -349,21 +350,7 @@ class ServedReplica:
             "tidying": self._tidying,
             "search": self.search.figures(),
             **self.replica.lookups.facts(),
+            **self.homes.accounts.figures(),
             **self.commits.figures(),
             "metrics": self.metrics.snapshot(),
         }
-
-
-def _wrapped(op: str, args: Any, skip: int, allowed: frozenset[str]) -> tuple[str, list[Any]]:
-    """Return operation and arguments that a request carries after `skip` values of its own, which are numbers.
-
-    op: the request's own, which takes one of `allowed`. Raises MalformedError, InvalidError.
-    """
-    if not isinstance(args, list) or len(args) != skip + 2 or any(type(value) is not int for value in args[:skip]):
-        raise MalformedError(f"{op} takes [operation, arguments], behind at's position")
-    inner, inner_args = args[skip:]
-    if type(inner) is not str or not isinstance(inner_args, list):
-        raise MalformedError(f"{op} takes an operation and a list of its arguments")
-    if inner not in allowed:
-        raise InvalidError(f"{op} takes a {'read' if skip else 'write'}, not {inner[:40]!r}")
-    return inner, inner_args

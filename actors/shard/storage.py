@@ -62,6 +62,7 @@ def tuning_of(settings: Settings) -> limits.Tuning:
         dormant_after_days=settings.timeline.dormant_after_days,
         arrivals_max=settings.timeline.arrivals_max,
         pieces_bytes_max=settings.timeline.pieces_mb << 20,
+        cards_max=settings.timeline.cards_max,
         accounts_max=settings.limits.accounts_per_shard_max,
         tweets_max=settings.limits.tweets_per_shard_max,
         marks_max=settings.limits.marks_per_shard_max,

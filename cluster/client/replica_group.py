@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any
 
 from actors.core import features
-from actors.core.errors import RookeryError
+from actors.core.errors import InvalidError, RookeryError
 from cluster.client.positions import SeenPositions, WritePositions
 from cluster.client.primary_requests import PrimaryRequests
 from cluster.client.read_routing import ENGINE_READS, FRESH_PATIENCE_S, ReadFigures, ShardReads
@@ -31,7 +31,7 @@ from cluster.placement.shard_map import ReplicaPlace, ShardMap
 READ_TIME_SHARE = 0.95  # of a read's time, for asking: what a follower has refused must reach the caller in time
 
 # What any replica may be asked. `export` isn't among it: it goes on by row number, and rows differ between replicas.
-FOLLOWER_READS = features.FOLLOWER_READS | ENGINE_READS | {"home"}
+FOLLOWER_READS = features.FOLLOWER_READS | ENGINE_READS | {"home", "shaped"}
 # Never from a follower while the primary can be reached: what decides about access (so does `home`, if it carries a
 # token), and `names`, to which an unknown name is an answer like any other: nobody would ask the primary again.
 FRESH_READS = features.FRESH_READS
@@ -159,15 +159,15 @@ class ReplicaGroup:
 
     def must_be_fresh(self, request: Request) -> bool:
         """Whether the primary comes first for this read."""
-        op = request.op
-        return request.fresh or op in FRESH_READS or (op == "home" and len(request.args) == HOME_WITH_TOKEN_COUNT)
+        op, args = _unshaped(request)
+        return request.fresh or op in FRESH_READS or (op == "home" and len(args) == HOME_WITH_TOKEN_COUNT)
 
     def _in_sync(self) -> list[ReplicaPlace]:
         return [replica for replica in self._replicas if replica.in_sync or replica.primary]
 
     def _position_to_see(self, request: Request, now: float) -> int:
         shard = self.primary.shard
-        if request.bucket is None or request.op in features.SHARD_WIDE:
+        if request.bucket is None or _unshaped(request)[0] in features.SHARD_WIDE:
             position = self._positions.of_shard(shard, now)
         else:
             position = self._positions.of_bucket(request.bucket, now)
@@ -184,3 +184,15 @@ class ReplicaGroup:
             done(body, error)
 
         self.to_primary.send(lane, "tracked", [request.op, request.args], timeout_s, take)
+
+
+def _unshaped(request: Request) -> tuple[str, list[Any]]:
+    """Return operation and arguments of a request; of one in a shape (`["shaped", [number, op, args]]`) what it wraps.
+
+    Raises InvalidError if it wraps nothing.
+    """
+    if request.op != "shaped":
+        return request.op, request.args
+    if len(request.args) != 3 or type(request.args[1]) is not str or type(request.args[2]) is not list:
+        raise InvalidError("shaped takes [number of the shape, operation, arguments]")
+    return request.args[1], request.args[2]

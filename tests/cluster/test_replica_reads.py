@@ -7,7 +7,7 @@ import statistics
 
 import pytest
 
-from actors.core.errors import NotFoundError, OverloadedError, UnauthorizedError
+from actors.core.errors import InvalidError, NotFoundError, OverloadedError, UnauthorizedError
 from actors.core.features import READS, WRITES
 from actors.core.ids import bucket_of_account
 from actors.shard.search_requests import OPERATIONS as SEARCH
@@ -57,7 +57,7 @@ def loads(client) -> list:
 
 
 def test_the_operations_are_those_of_the_shard():
-    assert {*READS, "home", *SEARCH} - {"export", "referred", "search_check"} == FOLLOWER_READS
+    assert {*READS, "home", "shaped", *SEARCH} - {"export", "referred", "search_check"} == FOLLOWER_READS
     assert set(WRITES) == TRACKED_WRITES
 
 
@@ -264,6 +264,36 @@ async def test_a_read_after_a_write_asks_followers_at_its_position(shard, client
     assert [1, "home", [ACCOUNT]] in shard.asked(1, "at") + shard.asked(2, "at"), "no follower was asked"
     shard.replicas[1].position = shard.replicas[2].position = 5
     assert await answering(client) == {0, 1, 2}
+
+
+async def test_a_read_in_a_shape_is_one_of_what_it_wraps(shard, client):
+    """It goes to followers, at the position of a write, and to the primary alone if it carries a token."""
+
+    def home(*more):
+        return client.call(BUCKET, "shaped", [9, "home", [ACCOUNT, *more]])
+
+    assert {body[0] for body in await asyncio.gather(*(home() for _ in range(100)))} == {0, 1, 2}
+    with_token = [ACCOUNT, 0, 0, 0, 20, 0, b"hash"]
+    assert {(await home(*with_token[1:]))[0] for _ in range(60)} == {0}
+    await client.account(ACCOUNT, "follow", 8)
+    for _ in range(60):
+        assert (await home())[1] == 1, "the write isn't seen"
+    assert [1, "shaped", [9, "home", [ACCOUNT]]] in shard.asked(1, "at") + shard.asked(2, "at")
+
+
+async def test_many_tweets_in_a_shape_may_be_of_any_bucket(shard, client):
+    await client.account(ACCOUNT, "follow", 8)
+    other = bucket_of_account(next(n for n in range(1, 100) if bucket_of_account(n) != BUCKET))
+    for op, asks_at in (("user_timeline", False), ("tweets", True)):
+        for _ in range(50):
+            await client.call(other, "shaped", [9, op, [[1]]])
+        assert bool(shard.asked(1, "at") or shard.asked(2, "at")) is asks_at
+
+
+@pytest.mark.parametrize("args", [[], [9], [9, "home"], [9, 5, []], [9, "home", 5], [9, "home", [], 1]])
+async def test_a_shape_that_wraps_nothing_is_refused_before_it_is_sent(shard, client, args):
+    with pytest.raises(InvalidError, match="shaped takes"):
+        await client.call(BUCKET, "shaped", args)
 
 
 async def test_other_buckets_are_read_as_before(shard, client):

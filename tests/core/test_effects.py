@@ -10,11 +10,13 @@ import pytest
 
 from actors.core import ids
 from actors.core.apply import GATHERED
+from actors.core.cards import Cards, pack_card
 from actors.core.errors import MalformedError
 from actors.core.facts import Facts, pack_facts
 from actors.core.features import EFFECTS
 from actors.core.features.likes import LIKER
 from actors.core.messages import FORMS, require_fitting
+from actors.core.stores.people import Account
 from actors.core.terms import Owner
 from actors.core.verify import check, digest
 from tests.core.harness import Shards
@@ -36,6 +38,7 @@ class World:
         self.shards.register(self.here, *self.there.values())
         self.tweet_id = self.shards.post(self.here)
         self.state = self.shards.replicas[0].state
+        self.state.cards = Cards(100, self.state.people.changed)
 
     def facts(self, name: str, source: int) -> list[Any]:
         """Return what an effect of a shard says, about the account and the tweet here and about one of its own."""
@@ -49,6 +52,7 @@ class World:
             "accounts": packed(self.here), "authors": packed(self.here), "floors": packed(-1),
             "actor_list": [self.here], "account_list": [actor], "tweets": [self.tweet_id],
             "count_rows": [[self.tweet_id, 1, 2, 3]], "mark_rows": [[self.tweet_id, actor, now_ms]], "entries": [],
+            "card": pack_card(Account(actor, "name", now_ms, display_name="Ada")),
             "body": pack_facts(Facts("other words", "name", edited_ms=now_ms)),
             "registration": [f"user{fresh}", fresh, "New", "", "hash", []],
         }  # fmt: skip
@@ -72,11 +76,15 @@ class World:
         assert check(self.state) == []
         entry, shelves = self.state.tweets.get(self.tweet_id), self.state.shelves
         owners = {Owner.TWEET: self.tweet_id, Owner.ACCOUNT: self.here}
+        cards = self.state.cards
+        assert cards is not None
+        assert cards.check() == []
         kinds = [kind for kind in shelves.kinds.values() if kind.owner in owners]
         return {
             "counts": entry and (entry.likes, entry.reposts, entry.replies),
             "shelves": {kind.name: sorted(shelves.view(kind, owners[kind.owner])[0].tolist()) for kind in kinds},
             "accounts": sorted(self.state.people.row_of),
+            "cards": [cards.get(account_id) for account_id in self.there.values()],
             "followers": sorted(self.shards.read("followers", self.here, self.here, 0, 100)[0]),
             "following": sorted(self.shards.read("following", self.here, self.here, 0, 100)[0]),
         }

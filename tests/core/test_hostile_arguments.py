@@ -122,7 +122,7 @@ FITTING = {
     "tweets": st.tuples(st.lists(TWEET, max_size=3), ACCOUNT | st.just(0), FACTS),
     "user_timeline": st.tuples(ACCOUNT, ACCOUNT, *PAGE, COUNT, COUNT, FACTS),
     "pull": st.tuples(ACCOUNT, IDS, TWEET, COUNT), "pull_after": st.tuples(ACCOUNT, IDS, TWEET, COUNT),
-    "account": st.tuples(ACCOUNT),
+    "account": st.tuples(ACCOUNT), "accounts": st.tuples(ACCOUNTS),
     "cards": st.tuples(ACCOUNTS, ACCOUNT | st.just(0)), "blocked_among": st.tuples(ACCOUNT, IDS),
     "names": st.tuples(st.lists(NAME, max_size=3)), "credentials": st.tuples(ACCOUNT),
     "reader": st.tuples(ACCOUNT),

@@ -121,7 +121,7 @@ class PiecesMachine(RuleBasedStateMachine):
         n = data.draw(st.sampled_from(self.alive()))
         entry = self.window.arrivals.entry(n)._replace(replies=counts[0], reposts=counts[1], likes=counts[2])
         if entry.orig is None:
-            assert self.window.shape.tweet(entry, 0) == render_tweet(entry)
+            assert self.window.shape.tweet(entry) == render_tweet(entry)
 
     @precondition(lambda self: self.alive())
     @rule(data=st.data(), counts=st.tuples(st.integers(0, 2**31 - 1), st.integers(0, 9), st.integers(0, 99)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
 from typing import Any, Final
 
@@ -11,23 +12,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.core import ids
-from actors.core.entries import Entry, visibility_of
-from actors.core.errors import MovedError, NotFoundError
+from actors.core.cards import pack_card
+from actors.core.entries import Entry, pack, unpack, visibility_of
 from actors.core.facts import read_facts
+from actors.core.features.cards import learn_accounts
 from actors.core.features.viewer_flags import BOOKMARKED, LIKED, MUTED, REPOSTED
+from actors.core.joining import TweetPieces, flagged, join_tweets
 from actors.core.limits import Tuning
-from actors.core.lookups import Lookups
 from actors.core.pieces import MAPPED_BYTES, PIECE_BYTES, AccountPieces
 from actors.core.render import created_at
-from actors.core.replica import home_reply
-from actors.core.shapes import JoinedShape
+from actors.core.shaped_reads import AskAccounts, ShapedReads
 from actors.core.stores.people import Account, People
 from actors.core.timelines.home import Ask, Wake
 from tests.core.harness import SMALL, Shards
 
 MARKS: Final = {"favourited": LIKED, "reblogged": REPOSTED, "bookmarked": BOOKMARKED, "muted": MUTED}
-# What a status ends with. Of our four flags there are 16; Mastodon's 48 are these for "pinned" absent, false and true.
-ENDS: Final = [
+# What a status says of its reader. Of our four flags there are 16; Mastodon's 48 are these for "pinned" absent, false
+# and true.
+SAYINGS: Final = [
     b"".join(b',"%b":%b' % (name.encode(), b"true" if flags & flag else b"false") for name, flag in MARKS.items())
     + b"}"
     for flags in range(1 << len(MARKS))
@@ -39,6 +41,8 @@ COUNTS_BEGIN: Final = COUNTS[: COUNTS.index(b"%")]
 
 class StatusRenderer:
     """Statuses somewhat like Mastodon's, and how often something was rendered."""
+
+    ends: Final = [b',"reblog":null' + said for said in SAYINGS]
 
     def __init__(self) -> None:
         self.pieces: list[int] = []
@@ -58,10 +62,10 @@ class StatusRenderer:
     def account(self, account: Account) -> bytes:
         self.accounts.append(account.account_id)
         shown = {"id": str(account.account_id), "acct": account.username, "display_name": account.display_name}
-        return orjson.dumps(shown | {"avatar": account.avatar or "/missing.png"})
+        return b',"account":' + orjson.dumps(shown | {"avatar": account.avatar or "/missing.png"})
 
-    def join(self, piece: bytes, account: bytes, flags: int, original: bytes | None) -> bytes:
-        return b"".join((piece, b',"account":', account, b',"reblog":', original or b"null", ENDS[flags]))
+    def end(self, original: bytes, flags: int) -> bytes:
+        return b',"reblog":' + original + SAYINGS[flags]
 
 
 class World(Shards):
@@ -69,9 +73,12 @@ class World(Shards):
 
     def __init__(self, tuning: Tuning = ROOMY) -> None:
         super().__init__(2, tuning)
+        self.asked: list[dict[int, list[int]]] = []  # about which accounts other shards were asked
+        self.silent: set[int] = set()
         self.renderers = [StatusRenderer() for _ in self.replicas]
-        self.shapes: list[JoinedShape] = [
-            replica.shape(renderer) for replica, renderer in zip(self.replicas, self.renderers, strict=True)
+        self.shaped = [
+            ShapedReads(replica.state, replica.lookups, renderer)
+            for replica, renderer in zip(self.replicas, self.renderers, strict=True)
         ]
         self.reader, self.other, self.author = (self.account_on(0, i) for i in range(3))
         self.far = self.account_on(1)
@@ -81,26 +88,44 @@ class World(Shards):
             self.do("follow", reader, self.far)
             self.home(reader)
 
-    def shaped(self, shard: int, reader: int = 0) -> Lookups:
-        return self.replicas[shard].in_shape(self.shapes[shard], reader)
-
     def statuses(self, reader: int, **place: int) -> list[dict[str, Any]]:
         """Return a home timeline in the second shape, as a shell would answer it."""
         shard = self.shard_of(reader)
-        replica, home = self.replicas[shard], self.shaped(shard, reader).home
-        query = replica.query([reader, place.get("max_id", 0), 0, place.get("min_id", 0), 20])
-        reply = home.try_page(query)
-        steps, answer = home.steps(query), None
-        while reply is None:
-            try:
-                need: Wake | Ask = steps.send(answer)
-            except StopIteration as stop:
-                reply = home_reply(stop.value)
-                break
-            assert isinstance(need, Ask)
-            answer = {s: self.replicas[s].read(op, args) for s, (op, args) in need.questions.items()}
-        found: list[dict[str, Any]] = orjson.loads(reply[0])
+        query = self.replicas[shard].query([reader, place.get("max_id", 0), 0, place.get("min_id", 0), 20])
+        found: list[dict[str, Any]] = orjson.loads(self._drive(shard, self.shaped[shard].home_steps(query))[0])
         return found
+
+    def _drive(self, shard: int, steps: Generator[Wake | Ask | AskAccounts, Any, Any]) -> Any:
+        """Bring a read to its end; a shard of `silent` isn't asked about accounts."""
+        answer: Any = None
+        while True:
+            try:
+                need = steps.send(answer)
+            except StopIteration as stop:
+                return stop.value
+            answer = None
+            if isinstance(need, AskAccounts):
+                self.asked.append(need.questions)
+                for other, account_ids in need.questions.items():
+                    if other not in self.silent:
+                        body = unpack(pack(self.replicas[other].read("accounts", [account_ids])))
+                        learn_accounts(self.replicas[shard].state, other, account_ids, body)
+            else:
+                assert isinstance(need, Ask)
+                answer = {s: self.replicas[s].read(op, args) for s, (op, args) in need.questions.items()}
+
+    def ask(self, op: str, *args: Any) -> Any:
+        """Ask for something else in the second shape, over a lane."""
+        shard = self.shard_for(op, list(args))
+        steps = self.shaped[shard].steps(lambda lookups: self.replicas[shard].read(op, list(args), lookups))
+        return unpack(pack(self._drive(shard, steps)))
+
+    def joined(self, reader: int, *pieces: Any) -> list[dict[str, Any]]:
+        """Join pieces that a shard has answered as whoever asked does, with the flags that the reader's shard tells."""
+        tweets = [TweetPieces.of(each) for each in pieces]
+        columns = [b"".join(i.to_bytes(8, "little") for i in column) for column in flagged(tweets)]
+        flags = self.read("viewer_flags", reader, *columns) if reader else None
+        return [orjson.loads(status) for status in join_tweets(self.rendered, tweets, flags)]
 
     def native(self, reader: int) -> bytes:
         replica = self.replicas[self.shard_of(reader)]
@@ -180,13 +205,69 @@ def test_a_profile_change_replaces_the_account_piece_and_no_tweet(world):
     assert len(world.rendered.pieces) == 2
 
 
-def test_an_author_of_another_shard_is_shown_by_name(world):
+def test_an_author_of_another_shard_is_asked_for_once_and_shown_as_he_is(world):
+    world.post(world.far)
+    world.do("update_profile", world.far, {"display_name": "from over there"})
+    for reader in (world.reader, world.other, world.reader):
+        [status] = world.statuses(reader)
+        assert status["account"]["display_name"] == "from over there"
+    assert world.asked == [{1: [world.far]}]
+    world.check()
+
+
+def test_an_author_whose_shard_does_not_answer_is_shown_by_the_name_on_his_tweet_until_it_does(world):
     world.post(world.far)
     world.do("update_profile", world.far, {"display_name": "only known over there"})
+    world.silent.add(1)
+    for _ in range(2):
+        [status] = world.statuses(world.reader)
+        assert status["account"] == {
+            "id": str(world.far), "acct": f"user{world.far}", "display_name": "", "avatar": "/missing.png"
+        }  # fmt: skip
+    world.silent.clear()
     [status] = world.statuses(world.reader)
-    assert status["account"] == {
-        "id": str(world.far), "acct": f"user{world.far}", "display_name": "", "avatar": "/missing.png"
-    }  # fmt: skip
+    assert status["account"]["display_name"] == "only known over there"
+    assert len(world.asked) == 3
+
+
+def test_an_author_who_is_gone_is_asked_for_once_and_shown_by_name(world):
+    world.post(world.far)
+    world.replicas[1].state.people.row_of.pop(world.far)
+    for _ in range(2):
+        [status] = world.statuses(world.reader)
+        assert status["account"]["acct"] == f"user{world.far}"
+    assert len(world.asked) == 1
+
+
+def test_a_card_that_is_told_replaces_what_was_made_of_the_one_before(world):
+    world.post(world.far)
+    world.statuses(world.reader)
+    for name in ("Ada", "Grace"):
+        card = pack_card(Account(world.far, f"user{world.far}", 0, name))
+        number = world.replicas[1].state.position + len(name)
+        learn_accounts(world.replicas[0].state, 1, [world.far], [number, [card]])
+        assert world.statuses(world.reader)[0]["account"]["display_name"] == name
+    assert len(world.asked) == 1
+
+
+def test_authors_of_originals_are_asked_for_too_and_in_every_read(world):
+    repost = world.repost(world.author, world.post(world.far, "said once"))
+    world.do("update_profile", world.far, {"display_name": "Ada"})
+    [status] = world.joined(0, world.ask("tweet", repost, 0))
+    assert status["reblog"]["account"]["display_name"] == "Ada"
+    assert world.asked == [{1: [world.far]}]
+
+
+def test_below_a_ring_all_authors_that_are_unknown_are_asked_for_together():
+    world = World(replace(ROOMY, timeline_length=1))
+    second = world.account_on(1, 1)
+    world.register(second)
+    world.do("follow", world.reader, second)
+    tweets = [world.post(author, "said") for _ in range(2) for author in (world.far, world.author, second)]
+    world.do("update_profile", second, {"display_name": "Grace"})
+    shown = {s["id"]: s["account"]["display_name"] for s in world.statuses(world.reader)}
+    assert shown == {str(tweet): "Grace" if i % 3 == 2 else "" for i, tweet in enumerate(tweets)}
+    assert world.asked == [{1: sorted([world.far, second])}]
 
 
 def test_flags_are_those_of_whoever_reads(world):
@@ -257,39 +338,50 @@ def test_a_page_of_many_asks_for_each_tweets_flags(world):
     assert found == expected
 
 
-def test_every_read_answers_in_the_shape_of_its_lookups(world):
-    """No operation has an argument for it."""
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+def test_every_read_answers_pieces_that_are_joined_with_the_flags_of_whoever_reads(world, where):
+    """No operation has an argument for it, and the reader may be of another shard than the tweets."""
+    reader = world.reader if where == "here" else world.far
     first = world.post(world.author, "first")
     answer = world.post(world.author, "second", in_reply_to=first, reply_author=world.author)
-    world.do("like", world.reader, first)
-    replica, lookups = world.replicas[0], world.shaped(0, world.reader)
-    native = replica.read("tweet", [first, world.reader])
-    body, newest, oldest = replica.read("user_timeline", [world.author, world.reader, 0, 0, 0, 20], lookups)
-    statuses = orjson.loads(body)
+    world.do("like", reader, first)
+    native = world.read("tweet", first, reader)
+    pieces, newest, oldest = world.ask("user_timeline", world.author, reader, 0, 0, 0, 20)
+    statuses = world.joined(reader, *pieces)
     assert ([s["id"] for s in statuses], newest, oldest) == ([str(answer), str(first)], answer, first)
     assert [s["favourited"] for s in statuses] == [False, True]
-    assert orjson.loads(replica.read("tweet", [first, world.reader], lookups)) == statuses[1]
-    line, _ = replica.read("lineage", [answer, world.reader, 9], lookups)
-    assert [orjson.loads(each) for each in line] == statuses
-    [[shown]] = replica.read("tweets", [[first], world.reader], lookups)
-    assert orjson.loads(shown) == statuses[1]
-    assert replica.read("tweet", [first, world.reader]) == native
+    assert world.joined(reader, world.ask("tweet", first, reader)) == [statuses[1]]
+    line, _ = world.ask("lineage", answer, reader, 9)
+    assert world.joined(reader, *line) == statuses
+    [[shown, gone]] = world.ask("tweets", [first, first + 1], reader)
+    assert (world.joined(reader, shown), gone) == ([statuses[1]], None)
+    assert world.read("tweet", first, reader) == native
     assert statuses[1]["favourites_count"] == 1, "as the tweet's own shard knows it, before counts are told"
+    if where == "here":
+        world.tell_counts()
+        assert world.statuses(reader) == statuses
+
+
+def test_a_repost_by_itself_has_its_original_in_pieces_with_flags_of_its_own(world):
+    original = world.post(world.far, "said once")
+    repost = world.repost(world.author, original)
+    world.do("like", world.reader, original)
+    world.do("bookmark", world.reader, repost)
+    [status] = world.joined(world.reader, world.ask("tweet", repost, world.reader))
+    assert [name for name in MARKS if status[name]] == ["bookmarked"]
+    assert [name for name in MARKS if status["reblog"][name]] == ["favourited"]
+    assert status["reblog"]["content"] == "<p>said once</p>"
+
+
+def test_a_page_without_anything_is_answered_as_everywhere(world):
+    world.do("unfollow", world.reader, world.author)
+    assert world.statuses(world.reader) == []
+    assert world.ask("user_timeline", world.author, 0, 0, 0, 0, 20) == [[], 0, 0]
 
 
 def test_nobody_has_done_anything(world):
-    tweet = world.post(world.author)
-    status = orjson.loads(world.replicas[0].read("tweet", [tweet, 0], world.shaped(0)))
+    [status] = world.joined(0, world.ask("tweet", world.post(world.author), 0))
     assert not any(status[name] for name in MARKS)
-
-
-@pytest.mark.parametrize(("shard", "refusal"), [(0, MovedError), (1, NotFoundError)])
-def test_flags_of_a_reader_who_is_not_here_are_refused_instead_of_shown_wrong(world, shard, refusal):
-    author = world.author if shard == 0 else world.far
-    reader = world.far if shard == 0 else world.account_on(1, 5)
-    tweet = world.post(author)
-    with pytest.raises(refusal):
-        world.replicas[shard].read("tweet", [tweet, 0], world.shaped(shard, reader))
 
 
 def test_what_lies_below_a_ring_is_shown_in_the_same_shape():

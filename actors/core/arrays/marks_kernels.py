@@ -111,31 +111,33 @@ def _slot(key):
 
 
 @njit
-def flag_wanted(data, start, length, row, wanted, first, following, out) -> None:
-    """Set out[i] where wanted[i] is on the shelf; at most WANTED_MOST of them, in any order, equal ones too.
+def flag_wanted(data, start, length, rows, flags, wanted, first, following, out) -> None:
+    """Set flags[k] in out[i] where wanted[i] is on the shelf rows[k], for each k; row 0 is an empty shelf.
 
-    first uint16[SLOTS]: zeros, and zeros again afterwards; following uint16[WANTED_MOST + 1]: anything; out: False.
+    wanted: at most WANTED_MOST, in any order, equal ones too; first uint16[SLOTS]: zeros, and zeros again afterwards;
+    following uint16[WANTED_MOST + 1]: anything; out: zeros.
     """
     for i in range(wanted.shape[0]):
         slot = _slot(wanted[i])
         following[i + 1] = first[slot]
         first[slot] = i + 1
-    j = start[row]
-    end = j + length[row]
-    while j < end:
-        stop = min(j + 8, end)
-        if stop == j + 8:  # four marks a branch: 0.6 ns a mark instead of 0.9
-            near = first[_slot(data[j])] | first[_slot(data[j + 2])]
-            if not (near | first[_slot(data[j + 4])] | first[_slot(data[j + 6])]):
-                j = stop
-                continue
-        while j < stop:
-            i = first[_slot(data[j])]
-            while i:
-                if wanted[i - 1] == data[j]:
-                    out[i - 1] = True
-                i = following[i]
-            j += 2
+    for k in range(len(rows)):
+        j = start[rows[k]]
+        end = j + length[rows[k]]
+        while j < end:
+            stop = min(j + 8, end)
+            if stop == j + 8:  # four marks a branch: 0.6 ns a mark instead of 0.9
+                near = first[_slot(data[j])] | first[_slot(data[j + 2])]
+                if not (near | first[_slot(data[j + 4])] | first[_slot(data[j + 6])]):
+                    j = stop
+                    continue
+            while j < stop:
+                i = first[_slot(data[j])]
+                while i:
+                    if wanted[i - 1] == data[j]:
+                        out[i - 1] |= flags[k]
+                    i = following[i]
+                j += 2
     for i in range(wanted.shape[0]):
         first[_slot(wanted[i])] = 0
 

@@ -15,6 +15,7 @@ from actors.core.features import (
     answers,
     blocks,
     bookmarks,
+    cards,
     counts,
     deletion,
     dormancy,
@@ -55,6 +56,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     deletion.FEATURE,
     operators.FEATURE,
     viewer_flags.FEATURE,
+    cards.FEATURE,
     rising.FEATURE,
 )
 
@@ -88,6 +90,7 @@ HIDING: Final = frozenset(write.name for write in WRITES.values() if write.hides
 
 FOLLOWER_READS: Final = frozenset(read.name for read in READS.values() if read.from_followers)
 FRESH_READS: Final = frozenset(read.name for read in READS.values() if read.fresh)
+SHAPED_READS: Final = frozenset({"home", *(read.name for read in READS.values() if read.shaped)})  # see shaped_reads.py
 SHARD_WIDE: Final = frozenset(name for rows in (WRITES, READS) for name, row in rows.items() if row.key is Key.SHARD)
 
 

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from actors.core import arguments, ids, limits
 from actors.core.errors import ConflictError, MovedError, OverloadedError
+from actors.core.features.cards import tell_card
 from actors.core.render import render_card, render_profile
+from actors.core.shape_table import are_accounts_shown
 from actors.core.stores.people import PROFILE_FIELDS, Account, TokenFacts
 from actors.core.terms import FULL_FROM_LEVEL, Effect, Feature, Key, Prepared, Read, To, Write, same
 from actors.core.visibility import reader_facts
@@ -79,8 +81,8 @@ def on_name_settled(state: ShardState, source: int, name: str, account_id: int, 
         state.changes.names.add(name)
 
 
-def update_profile(state: ShardState, account_id: int, values: dict[str, Any]) -> bool:
-    """Replace profile fields."""
+def update_profile(state: ShardState, account_id: int, values: dict[str, Any], at_ms: int = 0) -> bool:
+    """Replace profile fields. at_ms: given where all shards are to be told, because some show accounts with tweets."""
     row = state.people.row_of[account_id]
     for name in PROFILE_FIELDS:
         if name in values:
@@ -89,6 +91,8 @@ def update_profile(state: ShardState, account_id: int, values: dict[str, Any]) -
     state.changes.accounts.add(row)
     if state.news is not None:
         state.news.account(account_id)
+    if at_ms:
+        tell_card(state, state.people.accounts[row], at_ms)
     return True
 
 
@@ -126,8 +130,10 @@ def _check_registration(shard: Lookups, row: list[Any]) -> list[Any]:
 def prepare_update_profile(shard: Lookups, now_ms: int, account_id: int, values: dict[str, Any]) -> Prepared:
     """Replace the profile fields that are given; the reply is the profile as its owner sees it."""
     shard.row(account_id)
-    changes = arguments.profile(values)
-    return Prepared(["update_profile", account_id, changes], lambda _: answer_profile(shard, account_id, account_id))
+    command = ["update_profile", account_id, arguments.profile(values)]
+    if are_accounts_shown(shard.state.level):
+        command.append(now_ms)
+    return Prepared(command, lambda _: answer_profile(shard, account_id, account_id))
 
 
 def answer_account(shard: Lookups, account_id: int) -> list[Any]:

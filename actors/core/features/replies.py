@@ -72,9 +72,9 @@ def answer_lineage(shard: Lookups, tweet_id: int, viewer: int, count: int, facts
     """
     arguments.whole(count, 1, limits.LINEAGE_COUNT_MAX, "count")
     entry, asked = shard.entry(tweet_id, viewer, facts)
-    known, line = reader_facts(viewer, facts), list[bytes]()
+    known, line = reader_facts(viewer, facts), list[Any]()
     while asked is None:
-        line.append(shard.render(entry))
+        line.append(shard.shown(entry))
         answered = read_facts(entry.body).in_reply_to if entry.flags & FLAG_REPLY else 0
         if len(line) == count or not answered or shard.state.shard_of_tweet(answered) != shard.state.shard:
             return [line, answered]
@@ -94,6 +94,6 @@ REPLIED = Effect(
 FEATURE = Feature(
     "replies",
     kinds=(REPLY,),
-    reads=(Read("replies", answer_replies, Key.TWEET), Read("lineage", answer_lineage, Key.TWEET)),
+    reads=(Read("replies", answer_replies, Key.TWEET), Read("lineage", answer_lineage, Key.TWEET, shaped=True)),
     effects=(REPLIED,),
 )

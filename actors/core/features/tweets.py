@@ -232,15 +232,13 @@ def prepare_delete(shard: Lookups, now_ms: int, tweet_id: int, actor: int, facts
     return Prepared(shard.timed(["delete", tweet_id], now_ms), lambda _: rendered)
 
 
-def answer_tweet(shard: Lookups, tweet_id: int, viewer: int, facts: Any = None) -> bytes | list[Any]:
+def answer_tweet(shard: Lookups, tweet_id: int, viewer: int, facts: Any = None) -> Any:
     """One tweet."""
     entry, asked = shard.entry(tweet_id, viewer, facts)
-    return shard.render(entry) if asked is None else asked
+    return shard.shown(entry) if asked is None else asked
 
 
-def answer_tweets(
-    shard: Lookups, tweet_ids: list[int], viewer: int, facts: Any = None
-) -> list[list[bytes | bool | None]] | list[Any]:
+def answer_tweets(shard: Lookups, tweet_ids: list[int], viewer: int, facts: Any = None) -> list[Any]:
     """Many tweets: `[[json object, ...]]`, None in place of one that `viewer` may not see, False of another shard's.
 
     They are in a list of their own, so that no first None can be taken for a question.
@@ -250,14 +248,14 @@ def answer_tweets(
     own = [shard.state.shard_of_tweet(tweet_id) == shard.state.shard for tweet_id in wanted]
     if wanted and not own[0]:
         raise MovedError(f"tweet {wanted[0]} is not on shard {shard.state.shard}")
-    answer: list[bytes | bool | None] = []
+    answer: list[Any] = []
     unknown: set[int] = set()
     for tweet_id, mine in zip(wanted, own, strict=True):
         entry = shard.state.tweets.get(tweet_id) if mine else None
         seen = entry is not None and shard.may_see(known, entry)
         if seen is None and entry is not None:
             unknown.add(entry.orig_author)
-        answer.append(False if not mine else shard.render(entry) if seen and entry is not None else None)
+        answer.append(False if not mine else shard.shown(entry) if seen and entry is not None else None)
     return question(unknown) if unknown and facts is not None else [answer]
 
 
@@ -295,7 +293,7 @@ def answer_user_timeline(
     for value, field in ((max_id, "max_id"), (since_id, "since_id"), (min_id, "min_id")):
         arguments.an_id_or_zero(value, field)
     if shard.state.tweets.log.klass[row] < 0 or shard.visibility.is_hidden(known, account_id):
-        return [b"[]", 0, 0]
+        return [shard.home.shape.listed([]), 0, 0]
     log = shard.state.tweets.log.view(row)
     hi = int(np.searchsorted(log, max_id or ids.ID_MAX, side="left"))
     lo = int(np.searchsorted(log, max(since_id, min_id), side="right"))
@@ -308,9 +306,8 @@ def answer_user_timeline(
         found.reverse()
     found = found[skip:]
     if not found:
-        return [b"[]", 0, 0]
-    body = b"[" + b",".join([shard.render(e) for e in found]) + b"]"
-    return [body, found[0].tweet_id, found[-1].tweet_id]
+        return [shard.home.shape.listed([]), 0, 0]
+    return [shard.home.shape.listed(found), found[0].tweet_id, found[-1].tweet_id]
 
 
 def _seen_of_log(
@@ -349,11 +346,11 @@ FEATURE = Feature(
         Write("delete", prepare_delete, Key.TWEET, hides=True),
     ),
     reads=(
-        Read("tweet", answer_tweet, Key.TWEET),
-        Read("tweets", answer_tweets, Key.SHARD),
+        Read("tweet", answer_tweet, Key.TWEET, shaped=True),
+        Read("tweets", answer_tweets, Key.SHARD, shaped=True),
         Read("seen", answer_seen, Key.TWEET),
         Read("tweet_ref", answer_tweet_ref, Key.TWEET),
-        Read("user_timeline", answer_user_timeline),
+        Read("user_timeline", answer_user_timeline, shaped=True),
     ),
     commands={"post": post, "delete": delete},
     effects=(TWEET, TWEETS, DELETED),

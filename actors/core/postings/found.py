@@ -119,7 +119,8 @@ class FoundTweets:
         """Return the JSON of an own tweet, which must be here: the timelines' one where there is one."""
         n = self._state.arrivals.number_of.get(tweet_id)
         if n is not None:
-            return self.lookups.home.shape.arrived(n, self.lookups.reader)
+            arrived: bytes = self.lookups.home.shape.arrived(n)
+            return arrived
         entry = self._state.tweets.get(tweet_id)
         assert entry is not None, f"tweet {tweet_id} is not here"
         return self.lookups.render(entry)

@@ -243,20 +243,29 @@ class Marks:
 
     def among(self, kind: int, place: int, keys: Ints) -> npt.NDArray[np.bool_]:
         """Return which of the keys are on a shelf. keys: any number of them, in any order. O(keys + marks)."""
-        flags = np.zeros(len(keys), dtype=np.bool_)
         row = self._places[kind].get(place)
+        if not row:
+            return np.zeros(len(keys), dtype=np.bool_)
         if not (keys.flags.c_contiguous and keys.flags.writeable):
             keys = keys.copy()  # the kernel is compiled for no others
-        if row:
-            arena, most = self.arena, kernels.WANTED_MOST
-            shelf = (arena.data, arena.start, arena.length, row)
-            scratch = (self._first, self._following)
-            if len(keys) <= most:
-                kernels.flag_wanted(*shelf, keys, *scratch, flags)
-                return flags
-            for i in range(0, len(keys), most):
-                kernels.flag_wanted(*shelf, keys[i : i + most], *scratch, flags[i : i + most])
-        return flags
+        return self.flags((row, 0), (1, 0), keys).view(np.bool_)
+
+    def row_of(self, kind: int, place: int) -> int:
+        """Return the row of a shelf, as `flags` takes it; 0 for an empty one."""
+        return self._places[kind].get(place)
+
+    def flags(self, rows: tuple[int, int], flags: tuple[int, int], keys: Ints) -> npt.NDArray[np.uint8]:
+        """Return, by key, the flags of those of two shelves that it is on. rows: of `row_of`; keys: contiguous."""
+        found = np.zeros(len(keys), dtype=np.uint8)
+        arena, most = self.arena, kernels.WANTED_MOST
+        if len(keys) <= most:
+            kernels.flag_wanted(
+                arena.data, arena.start, arena.length, rows, flags, keys, self._first, self._following, found
+            )
+            return found
+        for i in range(0, len(keys), most):
+            found[i : i + most] = self.flags(rows, flags, keys[i : i + most])
+        return found
 
     def cut_newest(self, kind: int, place: int, count: int) -> list[int]:
         """Take the newest `count` marks off a shelf, or all; return their keys, oldest first. O(count)."""

@@ -150,9 +150,9 @@ class HomeTimelines:
         slots, below = self.page(row, query)
         if query.min_id:
             if below < 0:
-                return self.shape.items(slots.tolist(), query.account_id)
+                return self.shape.items(slots.tolist())
             return (yield from self._after(row, query))
-        items = self.shape.items(slots.tolist(), query.account_id)
+        items = self.shape.items(slots.tolist())
         if below >= 0:
             rest = replace(query, max_id=below, count=query.count - len(items))
             items += yield from self._before(row, rest)
@@ -177,7 +177,7 @@ class HomeTimelines:
             found.sort(key=lambda e: e.tweet_id, reverse=True)
             candidates += [e for e in found if self._is_candidate(row, query.account_id, e)]
             want *= 2
-        return self.shape.pulled(chosen, query.account_id)
+        return self.shape.pulled(chosen)
 
     def _after(self, row: int, query: HomeQuery) -> Generator[Ask, Any, list[Item]]:
         """Collect the entries right after query.min_id from the authors' own logs."""
