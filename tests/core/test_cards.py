@@ -23,6 +23,7 @@ from actors.core.cards import (
 )
 from actors.core.errors import InvalidError, MalformedError, OverloadedError, RookeryError
 from actors.core.features.cards import learn_accounts, tend_cards
+from actors.core.levels import LEVEL
 from actors.core.shape_table import ShapeRow
 from actors.core.stores.people import Account
 from actors.core.verify import digest
@@ -205,7 +206,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> None:
 class Told(Shards):
     """Three shards; the first shows accounts of the second."""
 
-    def __init__(self, level: int = 1) -> None:
+    def __init__(self, level: int = LEVEL) -> None:
         super().__init__(3, SMALL, level)
         self.far = self.account_on(1)
         self.register(self.account_on(0), self.far)
@@ -241,8 +242,9 @@ def test_nobody_is_told_of_profiles_while_no_shape_shows_accounts():
 
 
 @pytest.mark.usefixtures("shown")
-def test_below_the_level_of_a_shape_nobody_is_told_and_commands_are_as_before():
-    world = Told(level=0)
+@pytest.mark.parametrize("level", [0, 1])
+def test_below_the_level_of_a_shape_nobody_is_told_and_commands_are_as_before(level):
+    world = Told(level)
     assert world.messages_of(profile_of(world)) == []
     assert msgpack.unpackb(world.journals[1][-1]) == ["update_profile", world.far, {"display_name": "Ada"}]
     with pytest.raises(OverloadedError, match="being upgraded"):
