@@ -49,7 +49,8 @@ NOT_CACHES = {
         cluster/router_actor: _handles; cluster/router/lanes: _lanes _dials; cluster/life/watchdog: _silences;
         commands/api_workers: _starts; actors/shard/exchange: _peers _send_soon; actors/shard/replication: _links;
         actors/shard/follower_records: _holds _recent; actors/shard/searching: facts; actors/trends_actor: _heard
-        _lists; actors/core/replication: acked _unwanted; actors/core/replica: touched;
+        _lists; actors/core/replication: acked _unwanted; actors/core/replica: touched _shaped;
+        actors/shard/account_questions: _lines;
         actors/core/checkpoints/snapshot: _stored_outbox; actors/core/lookups: used_tokens; actors/core/moves/parts:
         _new; cluster/life/code_on_disk: loaded; actors/shard_actor: prepare; actors/core/moves/moving: accounts
     """,
