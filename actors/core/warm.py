@@ -142,7 +142,7 @@ def _mark() -> None:
         for key in keys.tolist():
             marks.put(kind, 1, key, START_MS)
         marks.page(kind, 1, START_MS << 16, 2)
-        marks.among(kind, 1, keys)
+        marks.flags((marks.row_of(kind, 1), 0), (1, 2), keys)
         marks.drop(kind, 1, marks.stamp_of(kind, 1, 2) and 2)
         dumped = marks.dump(kind)
         marks.clear(kind, 1)

@@ -73,10 +73,12 @@ class MarksMachine(RuleBasedStateMachine):
         for before in (0, stamps[index % len(stamps)] + step if stamps else 5):
             assert pairs(self.marks.page(*shelf, before, count)) == self.twin.page(*shelf, before, count)
 
-    @rule(shelf=SHELF, keys=st.lists(st.one_of(KEY, st.integers(10, 60)), max_size=30))
-    def among(self, shelf, keys) -> None:
-        flags = self.marks.among(*shelf, np.array(keys, dtype=np.int64))
-        assert flags.tolist() == [key in self.twin.shelf(*shelf) for key in keys]
+    @rule(shelf=SHELF, other=SHELF, keys=st.lists(st.one_of(KEY, st.integers(10, 60)), max_size=30))
+    def flags(self, shelf, other, keys) -> None:
+        rows = (self.marks.row_of(*shelf), self.marks.row_of(*other))
+        flags = self.marks.flags(rows, (1, 4), np.array(keys, dtype=np.int64))
+        first, second = self.twin.shelf(*shelf), self.twin.shelf(*other)
+        assert flags.tolist() == [(key in first) * 1 | (key in second) * 4 for key in keys]
 
     @rule(shelf=SHELF, key=KEY)
     def look_for_one(self, shelf, key) -> None:
@@ -207,11 +209,10 @@ def test_flags_of_thousands_of_keys_tell_equal_ones_alike():
     marks = made()
     marks.fill(LIKES, np.zeros(5_000, np.int64), np.arange(5_000) * 3, np.arange(1, 5_001))
     wanted = np.tile(np.arange(4_000), 2)
-    assert np.array_equal(marks.among(LIKES, 0, wanted), wanted % 3 == 0)
-    strided, read_only = wanted[::2], np.frombuffer(wanted.tobytes(), dtype=np.int64)
-    assert np.array_equal(marks.among(LIKES, 0, strided), strided % 3 == 0)
-    assert np.array_equal(marks.among(LIKES, 0, read_only), wanted % 3 == 0)
-    assert not marks.among(LIKES, 1, wanted).any()
+    row = marks.row_of(LIKES, 0)
+    assert np.array_equal(marks.flags((row, 0), (1, 2), wanted), wanted % 3 == 0)
+    assert np.array_equal(marks.flags((row, row), (1, 2), wanted), (wanted % 3 == 0) * 3)
+    assert not marks.flags((marks.row_of(LIKES, 1), 0), (1, 2), wanted).any()
     assert marks.check() == []
 
 

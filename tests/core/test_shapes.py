@@ -19,7 +19,7 @@ from actors.core.features.cards import learn_accounts
 from actors.core.features.viewer_flags import BOOKMARKED, LIKED, MUTED, REPOSTED
 from actors.core.joining import TweetPieces, flagged, join_tweets
 from actors.core.limits import Tuning
-from actors.core.pieces import MAPPED_BYTES, PIECE_BYTES, AccountPieces
+from actors.core.pieces import MAPPED_BYTES, ORDERED_BYTES, PIECE_BYTES, AccountPieces
 from actors.core.render import created_at
 from actors.core.shaped_reads import AskAccounts, ShapedReads
 from actors.core.stores.people import Account, People
@@ -436,5 +436,5 @@ def test_account_pieces_never_take_more_than_they_may(puts, bytes_max):
         pieces.drop(account_id)
         pieces.put(account_id, piece)
         assert pieces.bytes_held <= bytes_max
-        taken = sum(len(kept) + PIECE_BYTES + MAPPED_BYTES for kept in pieces.of.values())
+        taken = sum(len(kept) + PIECE_BYTES + MAPPED_BYTES + ORDERED_BYTES for kept in pieces.of.values())
         assert taken == pieces.bytes_held

@@ -241,22 +241,19 @@ class Marks:
         both = arena.data[start + 2 * max(0, end - count) : start + 2 * end]
         return both[-2::-2].copy(), both[::-2].copy()
 
-    def among(self, kind: int, place: int, keys: Ints) -> npt.NDArray[np.bool_]:
-        """Return which of the keys are on a shelf. keys: any number of them, in any order. O(keys + marks)."""
-        row = self._places[kind].get(place)
-        if not row:
-            return np.zeros(len(keys), dtype=np.bool_)
-        if not (keys.flags.c_contiguous and keys.flags.writeable):
-            keys = keys.copy()  # the kernel is compiled for no others
-        return self.flags((row, 0), (1, 0), keys).view(np.bool_)
-
     def row_of(self, kind: int, place: int) -> int:
         """Return the row of a shelf, as `flags` takes it; 0 for an empty one."""
         return self._places[kind].get(place)
 
     def flags(self, rows: tuple[int, int], flags: tuple[int, int], keys: Ints) -> npt.NDArray[np.uint8]:
-        """Return, by key, the flags of those of two shelves that it is on. rows: of `row_of`; keys: contiguous."""
+        """Return, by key, the flags of those of two shelves that it is on. O(keys + marks).
+
+        rows: of `row_of`; flags: one for each; keys: any number of them, in any order, in an array of their own (the
+        kernel is compiled for contiguous ones that may be written, and would be again for others).
+        """
         found = np.zeros(len(keys), dtype=np.uint8)
+        if rows == (0, 0):
+            return found
         arena, most = self.arena, kernels.WANTED_MOST
         if len(keys) <= most:
             kernels.flag_wanted(

@@ -175,11 +175,6 @@ class Shelves:
         place = self._places[kind.number](owner)
         return (_NONE, _NONE) if place is None else self.marks.page(kind.number, place, before, count)
 
-    def among(self, kind: Kind, owner: int, keys: Ints) -> npt.NDArray[np.bool_]:
-        """Return which of some keys are on a shelf. 1 us for 20 of 1,000."""
-        place = self._places[kind.number](owner)
-        return np.zeros(len(keys), np.bool_) if place is None else self.marks.among(kind.number, place, keys)
-
     def flags(
         self, kinds: tuple[tuple[Kind, int], tuple[Kind, int]], account_id: int, row: int, keys: Ints
     ) -> npt.NDArray[np.uint8] | None:
@@ -190,9 +185,11 @@ class Shelves:
         """
         (first, flag), (second, other_flag) = kinds
         find = self.marks.row_of
-        mine = find(first.number, row if first.dense else account_id)
-        others = find(second.number, row if second.dense else account_id)
-        return self.marks.flags((mine, others), (flag, other_flag), keys) if mine or others else None
+        rows = (
+            find(first.number, row if first.dense else account_id),
+            find(second.number, row if second.dense else account_id),
+        )
+        return None if rows == (0, 0) else self.marks.flags(rows, (flag, other_flag), keys)
 
     def require_room(self, kind: Kind, owner: int, field: str) -> None:
         """Raise InvalidError if a shelf that refuses is full, OverloadedError if the shard is."""
