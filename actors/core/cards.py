@@ -13,7 +13,7 @@ Rules of this file
 - A stale card is shown and noted; what was made of it is dropped when it becomes stale, so a page of fresh ones notes
   nothing. Nobody knows when somebody last looked: what nobody shows is never asked for again.
 
-Costs: 0.5 us to find one, 1 us to take one over; 270 bytes each with a profile of a line (`tests/core/test_cards.py`).
+Costs: 0.2 us to find one, 1.4 us to read it, 1 us to take one over; 220 bytes each with a profile of a line.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ class Tuning:
     arrivals_max: tweets whose bodies a shard keeps for its rings; a power of two.
     pieces_bytes_max: bytes of what one renderer keeps of tweets that were read, with what each costs beside; of
     accounts half as many.
-    cards_max: accounts of other shards of which a shard keeps what they say of themselves, 270 bytes each as a rule.
+    cards_max: accounts of other shards of which a shard keeps what they say of themselves, 220 bytes each as a rule.
     deliver_at_once_max: local followers above which a tweet is delivered piece by piece, between requests.
     marks_max: marks on all shelves of a shard, 18 bytes each: likes, likers, replies, bookmarks.
     papers_bytes_max: bytes of all documents of a shard with what they cost beside: scheduled tweets, earlier versions.

@@ -43,6 +43,7 @@ class StatusRenderer:
     """Statuses somewhat like Mastodon's, and how often something was rendered."""
 
     ends: Final = [b',"reblog":null' + said for said in SAYINGS]
+    opening, closings = b',"reblog":', SAYINGS
 
     def __init__(self) -> None:
         self.pieces: list[int] = []
@@ -63,9 +64,6 @@ class StatusRenderer:
         self.accounts.append(account.account_id)
         shown = {"id": str(account.account_id), "acct": account.username, "display_name": account.display_name}
         return b',"account":' + orjson.dumps(shown | {"avatar": account.avatar or "/missing.png"})
-
-    def end(self, original: bytes, flags: int) -> bytes:
-        return b',"reblog":' + original + SAYINGS[flags]
 
 
 class World(Shards):

@@ -50,11 +50,12 @@ def answer_viewer_flags(shard: Lookups, account_id: int, tweets: bytes, original
     if not len(ids) == len(orig_ids) == len(author_ids):
         counts = ", ".join(str(len(each)) for each in (ids, orig_ids, author_ids))
         raise InvalidError(f"tweets, originals and authors must be as many of each, not {counts}", "tweets")
-    wanted, original_ids = (np.array(each, dtype=np.int64) for each in (ids, orig_ids))
-    return flags_of(shard, account_id, wanted, original_ids, author_ids) or bytes(len(ids))
+    return flags_of(shard, account_id, np.array(ids, dtype=np.int64), orig_ids, author_ids) or bytes(len(ids))
 
 
-def flags_of(shard: Lookups, account_id: int, tweet_ids: Ints, orig_ids: Ints, author_ids: list[int]) -> bytes | None:
+def flags_of(
+    shard: Lookups, account_id: int, tweet_ids: Ints, orig_ids: list[int], author_ids: list[int]
+) -> bytes | None:
     """As `answer_viewer_flags`, for ids that needn't be checked; None if nothing is set for any of them.
 
     tweet_ids: a whole array, no part of one. Raises NotFoundError, MovedError.
@@ -66,7 +67,7 @@ def flags_of(shard: Lookups, account_id: int, tweet_ids: Ints, orig_ids: Ints, a
     flags = state.shelves.flags(_SHELVES, account_id, row, tweet_ids)
     reposts, muted = state.reposts.get(row), state.graph.relations[MUTE].get(row)
     if reposts:
-        flags = _set(flags, orig_ids.tolist(), reposts.keys(), REPOSTED)
+        flags = _set(flags, orig_ids, reposts.keys(), REPOSTED)
     if muted:
         flags = _set(flags, author_ids, muted, MUTED)
     return None if flags is None else flags.tobytes()
