@@ -14,7 +14,7 @@ Rules of this file
 - Flags are the reader's own: his shard knows them. So home timelines are joined here; of anything else the pieces are
   the answer, and whoever asked joins them with the flags that the reader's shard tells.
 
-Costs: 20 whole tweets that are kept 1 us; joined 6 us, for a reader with 1,000 likes 9; each repost among them 2 us more.
+Costs: 20 whole tweets that are kept 1 us; joined 6 us, for a reader with 1,000 likes 9; each repost 2 us more.
 """
 
 from __future__ import annotations

@@ -42,4 +42,4 @@ def test_once_it_is_in_sync_or_leads_it_answers(role, shard_map):
 
 
 def test_reads_in_any_wrapping_are_meant():
-    assert {"home", "at", "search", "tagged"} <= OTHER_READS
+    assert {"home", "at", "shaped", "search", "tagged"} <= OTHER_READS
