@@ -284,6 +284,34 @@ def test_flags_are_those_of_whoever_reads(world):
     assert len(world.rendered.pieces) == 3
 
 
+@given(
+    st.lists(st.tuples(st.sampled_from(["like", "unlike", "bookmark", "repost", "mute", "unmute"]), st.integers(0, 7))),
+    st.lists(st.integers(0, 7), max_size=12),
+)
+def test_flags_of_tweets_are_what_the_reader_has_done(acts, asked):
+    world = World()
+    tweets = [world.post(author) for author in (world.author, world.far, world.other, world.reader) for _ in range(2)]
+    authors = [author for author in (world.author, world.far, world.other, world.reader) for _ in range(2)]
+    done: dict[str, set[int]] = {name: set() for name in MARKS}
+    for op, at in acts:
+        if op == "repost" and tweets[at] not in done["reblogged"]:
+            world.repost(world.reader, tweets[at])
+            done["reblogged"].add(tweets[at])
+        elif op in ("like", "unlike", "bookmark"):
+            world.do(op, world.reader, tweets[at])
+            name = "bookmarked" if op == "bookmark" else "favourited"
+            (done[name].discard if op == "unlike" else done[name].add)(tweets[at])
+        elif op in ("mute", "unmute") and authors[at] != world.reader:
+            world.do(op, world.reader, authors[at])
+            (done["muted"].add if op == "mute" else done["muted"].discard)(authors[at])
+    ids, by = [tweets[at] for at in asked], [authors[at] for at in asked]
+    columns = [b"".join(i.to_bytes(8, "little") for i in column) for column in (ids, ids, by)]
+    assert list(world.read("viewer_flags", world.reader, *columns)) == [
+        sum(MARKS[n] for n in MARKS if (author_id if n == "muted" else tweet_id) in done[n])
+        for tweet_id, author_id in zip(ids, by, strict=True)
+    ]
+
+
 @pytest.mark.parametrize("is_here", [True, False], ids=["it is here", "it has left the window"])
 def test_a_repost_holds_its_original_with_its_own_account_and_flags(world, is_here):
     stranger = world.account_on(1, 1)  # whom the reader doesn't follow: an original below its repost would hide that
