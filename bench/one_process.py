@@ -26,7 +26,7 @@ from actors.core.levels import LEVEL
 from actors.core.replication import Candidate
 from actors.shard.served_replica import ServedReplica
 from actors.shard.storage import open_storage, shard_directory
-from actors.shard_actor import _CallRequest, prepare
+from actors.shard_actor import _CallRequest, open_peers, prepare
 from api.worker import ApiWorker
 from cluster.client.cluster_client import ClusterClient
 from cluster.lane.handshake import LaneKeys
@@ -86,10 +86,16 @@ class OneProcess:
     def __init__(self, folder: Path, shard_count: int = 2) -> None:
         """folder: for the shards' files; short, as sockets lie there."""
         prepare()
-        sets = [f"storage.data_dir={folder}", f"cluster.shards={shard_count}", "limits.enabled=false"]
+        sets = [
+            f"storage.data_dir={folder}",
+            f"cluster.shards={shard_count}",
+            "limits.enabled=false",
+            "auth.token_cache_s=60",
+        ]
         self.settings: Settings = load_settings("test", sets, environ={})
         self.keys = LaneKeys(secrets.token_bytes(32))
         self.served: list[ServedReplica] = []
+        self._peers: list[ClusterClient] = []
         self.port = 0
 
     def __enter__(self) -> OneProcess:
@@ -124,7 +130,9 @@ class OneProcess:
             _, store_id, term, position = await _ask(served, "prepare", [TERM])
             shard_map = shard_map.with_leader(served.shard, Candidate(0, store_id, term, position), TERM, 1)
         for served in self.served:
+            served.replication.keys, served.replication.node_id = self.keys, NODE
             await _ask(served, "lead", [shard_map.to_wire(), False])
+            self._peers.append(await open_peers(served))
         return shard_map
 
     async def _peer(self, shard: int) -> Any:
@@ -143,6 +151,8 @@ class OneProcess:
         return await self._worker.start()
 
     async def _stop(self) -> None:
+        for peers in self._peers:
+            peers.close()
         for served in self.served:
             served.exchange.stop()
             await served.replication.stop(0.0)

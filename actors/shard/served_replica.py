@@ -19,7 +19,7 @@ from typing import Any
 
 from actors.core import limits
 from actors.core.errors import FrozenError, InvalidError, MalformedError, MovedError, OverloadedError, RookeryError
-from actors.core.features import READS, WRITES, hides
+from actors.core.features import ASKING, READS, WRITES, hides
 from actors.core.timelines.deliveries import PIECE_FOLLOWERS
 from actors.core.verify import check, digest
 from actors.metrics import RayExporter, ShardMetrics
@@ -29,6 +29,7 @@ from actors.shard.commits import Commits
 from actors.shard.exchange import Exchange
 from actors.shard.handover import Handover
 from actors.shard.home_requests import HomeRequests
+from actors.shard.inquiring_writes import InquiringWrites
 from actors.shard.leavings import LeavingPace
 from actors.shard.moves import OPERATIONS as MOVES
 from actors.shard.moves import Moves
@@ -84,6 +85,7 @@ class ServedReplica:
         self.settlements = Settlements(self.commits, self.metrics)
         self.exchange.on_acknowledged, self.exchange.on_heard = self.settlements.acknowledged, self.settlements.heard
         self.homes = HomeRequests(self.commits, self.exchange, self.metrics)
+        self.inquiring = InquiringWrites(self.replica, self._write_asked, self._refuse)
         self.touches = Touches(self.commits, self.exchange)
         self.search = make_search(
             self.settings.search, self.commits, self.replica.lookups, storage.directory / "search"
@@ -120,12 +122,16 @@ class ServedReplica:
             metrics.reads += 1
             metrics.read_seconds.observe(time.perf_counter() - begin)
         except RookeryError as error:
-            if isinstance(error, MovedError) and self.replication.handover.keep(request):
-                return
-            if isinstance(error, FrozenError) and self.moves.keep(request):
-                return
-            metrics.refusals += 1
-            request.fail(error)
+            self._refuse(request, error)
+
+    def _refuse(self, request: LaneRequest, error: RookeryError) -> None:
+        """Refuse a request, or keep it if it only has to wait."""
+        if isinstance(error, MovedError) and self.replication.handover.keep(request):
+            return
+        if isinstance(error, FrozenError) and self.moves.keep(request):
+            return
+        self.metrics.refusals += 1
+        request.fail(error)
 
     def _home(self, request: LaneRequest, args: list[Any]) -> None:
         query = self.replica.query(args)
@@ -151,6 +157,22 @@ class ServedReplica:
             raise MovedError(f"replica {self.index} of shard {self.shard} doesn't lead it")
 
     def _write(self, request: LaneRequest, op: str, args: list[Any], tracked: bool) -> None:
+        if op in ASKING:
+            self._require_lead()
+            known = self.inquiring.arguments(request, op, args, tracked)
+            if known is None:
+                return
+            args = known
+        self._commit(request, op, args, tracked)
+
+    def _write_asked(self, request: LaneRequest, op: str, args: list[Any], tracked: bool) -> None:
+        """Carry out a write after other shards were asked."""
+        try:
+            self._commit(request, op, args, tracked)
+        except RookeryError as error:
+            self._refuse(request, error)
+
+    def _commit(self, request: LaneRequest, op: str, args: list[Any], tracked: bool) -> None:
         body = self._apply(op, args)
         if tracked and not isinstance(body, RookeryError):
             body = [self.state.position, body]

@@ -1,0 +1,138 @@
+"""Writes that ask other shards first: may the account see that tweet? One lane request of an API worker, in all.
+
+    lane request --> arguments() --> Replica.inquiries --> nothing to ask          --> carried out at once
+                                        | Inquiry --lane--> the tweet's shard --+
+                                        +<--------------- body, or refusal -----+  --> carried out, or refused
+                                            nobody answers within PATIENCE_S       --> carried out as it came
+
+Rules of this file
+- What is asked, and what follows from it, says the core (`actors/core/features/if_seen.py`); here it is carried.
+- A write that can't ask (not joined yet, too many under way, a shard that doesn't answer) is carried out as it came:
+  then the core answers its caller that he is to ask himself. So whoever waits for a shard that hangs, for as long as
+  his patience lasts, waits for that shard and not for this one, and is told what he would have been told by it.
+- A refusal of the tweet's shard is the write's.
+- Bounded: UNDER_WAY_MAX at once, of which half may wait for one shard, PATIENCE_S for each question.
+
+Cost: 40 us a question, 10 of them this shard's; nothing but the look at the tweet if it is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from actors.core.errors import OverloadedError, RookeryError
+from actors.core.replica import Replica
+from actors.core.terms import Inquiries, Inquiry
+from cluster.lane.client import Done
+from cluster.lane.server import LaneRequest
+
+UNDER_WAY_MAX = 1_000  # as many as there are slow home reads
+PATIENCE_S = 1.0  # for one answer: a look at one tweet, by a shard whose loop turns
+
+
+class Asks(Protocol):
+    """What a `ClusterClient` does."""
+
+    def send(self, bucket: int, op: str, args: list[Any], timeout_s: float, done: Done, fresh: bool = False) -> None:
+        """Ask the owner of a bucket; done(body, None) or done(None, error) is called later. Raises OverloadedError."""
+        ...
+
+
+class QuestionsBound:
+    """How many questions of this shard may be under way, for `ClusterClient.share_places`."""
+
+    count_bound = UNDER_WAY_MAX
+
+
+@dataclass(eq=False, slots=True)
+class AskingWrite:
+    """A write whose questions are under way."""
+
+    request: LaneRequest
+    op: str
+    args: list[Any]
+    tracked: bool
+    steps: Inquiries
+
+
+class InquiringWrites:
+    """See the head of the file.
+
+    carry_out(request, op, args, tracked): carries a write out, or refuses it; refuse(request, error): refuses it.
+    """
+
+    def __init__(
+        self, replica: Replica, carry_out: Callable[[LaneRequest, str, list[Any], bool], None],
+        refuse: Callable[[LaneRequest, RookeryError], None],
+    ) -> None:  # fmt: skip
+        self._replica, self._carry_out, self._refuse = replica, carry_out, refuse
+        self._peers: Asks | None = None
+        self._under_way: set[AskingWrite] = set()
+        self.log = structlog.get_logger()
+
+    def __len__(self) -> int:
+        return len(self._under_way)
+
+    def connect(self, peers: Asks) -> None:
+        """Ask these from now on."""
+        self._peers = peers
+
+    def arguments(self, request: LaneRequest, op: str, args: list[Any], tracked: bool) -> list[Any] | None:
+        """Return the arguments with which a write (one of `features.ASKING`) is carried out now; None: later.
+
+        Raises RookeryError if it is refused.
+        """
+        write = AskingWrite(request, op, args, tracked, self._replica.inquiries(op, args))
+        try:
+            inquiry = next(write.steps)
+        except StopIteration as found:
+            known: list[Any] = found.value
+            return known
+        if len(self._under_way) >= UNDER_WAY_MAX or not self._ask(write, inquiry):
+            return args
+        self._under_way.add(write)
+        return None
+
+    def _ask(self, write: AskingWrite, inquiry: Inquiry) -> bool:
+        """Ask; whether that was possible."""
+
+        def take(body: Any, error: Exception | None) -> None:
+            try:
+                self._go_on(write, body, error)
+            except Exception as failure:
+                self.log.exception("a write that asks first failed", operation=write.op)
+                self._under_way.discard(write)
+                self._refuse(write.request, RookeryError(f"{write.op} failed: {type(failure).__name__}"))
+
+        if self._peers is None:
+            return False
+        try:
+            self._peers.send(inquiry.bucket, inquiry.op, inquiry.args, PATIENCE_S, take, True)
+        except OverloadedError:
+            return False
+        return True
+
+    def _go_on(self, write: AskingWrite, body: Any, error: Exception | None) -> None:
+        """Take an answer: ask on, carry the write out, or refuse it."""
+        if isinstance(error, OverloadedError):
+            self._give_up(write)
+            return
+        try:
+            inquiry = write.steps.send(body) if error is None else write.steps.throw(error)
+        except StopIteration as found:
+            self._under_way.discard(write)
+            self._carry_out(write.request, write.op, found.value, write.tracked)
+        except RookeryError as refusal:
+            self._under_way.discard(write)
+            self._refuse(write.request, refusal)
+        else:
+            if not self._ask(write, inquiry):
+                self._give_up(write)
+
+    def _give_up(self, write: AskingWrite) -> None:
+        self._under_way.discard(write)
+        self._carry_out(write.request, write.op, write.args, write.tracked)
