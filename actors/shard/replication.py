@@ -83,7 +83,8 @@ class Replication:
         self._told = 0  # the committed position as the leader said it
         self.records = FollowerRecords(self.state, self.journal, self._positions)
         self._incoming: Any = None  # pieces of a snapshot, on disk
-        commits.on_durable = self._durable
+        commits.committed_at = self._as_told
+        commits.on_committed.append(self._look)
         commits.leads = lambda: self.writable
 
     @property
@@ -205,6 +206,7 @@ class Replication:
         await asyncio.to_thread(self._begin_term, term)
         self.role = "primary"
         self.leader = Leader(term, self.index, newest.begin, newest.copies)
+        self.commits.committed_at = self.leader.advance
         self.log.info("leading", term=term, position=newest.begin)
         peers = [r for r in self.shard_map.replicas_of(self.shard) if r.index != self.index]
         if peers:
@@ -236,26 +238,29 @@ class Replication:
         for task in self._tasks:
             task.cancel()
         self.role, self.leader, self.writable = "waiting", None, False
+        self.commits.committed_at = self._as_told
         self._tasks, self._links = [], {}
         self.commits.on_record = None
         self.records.forget()
 
-    def _durable(self, position: int) -> None:
-        if self.leader is not None:
-            self.advance(self.leader.advance(position))
-        else:
-            self.commits.settle(self._told)
+    def _as_told(self, durable: int) -> int:
+        """Return how far everything is committed, as the leader has said it."""
+        return self._told
 
     def advance(self, committed: int) -> None:
-        """Note what is committed, and what follows from it."""
+        """Note what is committed now that followers, or the in-sync set, have changed."""
         leader = self.leader
         assert leader is not None
         self.commits.settle(committed)
-        self._acknowledged.set()
         if not self.writable and not self.handover.paused and leader.fully_replicated:
             self._take_writes()
-        if self._links and leader.proposal() is not None:
-            self._tend_soon.set()
+
+    def _look(self) -> None:
+        """More may be committed: somebody waits for that, or another in-sync set is wanted."""
+        if self._links and self.leader is not None:
+            self._acknowledged.set()
+            if self.leader.proposal() is not None:
+                self._tend_soon.set()
 
     async def _tend(self, leader: Leader) -> None:
         """Have the router note the in-sync set that is wanted, whenever there is one."""
