@@ -1,6 +1,6 @@
 """Writes that ask other shards first: may the account see that tweet? One lane request of an API worker, in all.
 
-    lane request --> arguments() --> Replica.inquiries --> nothing to ask          --> carried out at once
+    lane request --> carry_out() --> Replica.inquiries --> nothing to ask          --> carried out at once
                                         | Inquiry --lane--> the tweet's shard --+
                                         +<--------------- body, or refusal -----+  --> carried out, or refused
                                             nobody answers within PATIENCE_S       --> carried out as it came
@@ -62,14 +62,14 @@ class AskingWrite:
 class InquiringWrites:
     """See the head of the file.
 
-    carry_out(request, op, args, tracked): carries a write out, or refuses it; refuse(request, error): refuses it.
+    commit(request, op, args, tracked): carries a write out, and may raise RookeryError; refuse(request, error).
     """
 
     def __init__(
-        self, replica: Replica, carry_out: Callable[[LaneRequest, str, list[Any], bool], None],
+        self, replica: Replica, commit: Callable[[LaneRequest, str, list[Any], bool], None],
         refuse: Callable[[LaneRequest, RookeryError], None],
     ) -> None:  # fmt: skip
-        self._replica, self._carry_out, self._refuse = replica, carry_out, refuse
+        self._replica, self._commit, self._refuse = replica, commit, refuse
         self._peers: Asks | None = None
         self._under_way: set[AskingWrite] = set()
         self.log = structlog.get_logger()
@@ -81,21 +81,21 @@ class InquiringWrites:
         """Ask these from now on."""
         self._peers = peers
 
-    def arguments(self, request: LaneRequest, op: str, args: list[Any], tracked: bool) -> list[Any] | None:
-        """Return the arguments with which a write (one of `features.ASKING`) is carried out now; None: later.
+    def carry_out(self, request: LaneRequest, op: str, args: list[Any], tracked: bool) -> None:
+        """Carry out a write (one of `features.ASKING`), now or when other shards have answered.
 
-        Raises RookeryError if it is refused.
+        Raises RookeryError if it is refused now.
         """
         write = AskingWrite(request, op, args, tracked, self._replica.inquiries(op, args))
         try:
             inquiry = next(write.steps)
         except StopIteration as found:
-            known: list[Any] = found.value
-            return known
-        if len(self._under_way) >= UNDER_WAY_MAX or not self._ask(write, inquiry):
-            return args
-        self._under_way.add(write)
-        return None
+            self._commit(request, op, found.value, tracked)
+            return
+        if len(self._under_way) < UNDER_WAY_MAX and self._ask(write, inquiry):
+            self._under_way.add(write)
+        else:
+            self._commit(request, op, args, tracked)
 
     def _ask(self, write: AskingWrite, inquiry: Inquiry) -> bool:
         """Ask; whether that was possible."""
@@ -103,7 +103,7 @@ class InquiringWrites:
         def take(body: Any, error: Exception | None) -> None:
             try:
                 self._go_on(write, body, error)
-            except Exception as failure:
+            except Exception as failure:  # nobody else would answer it
                 self.log.exception("a write that asks first failed", operation=write.op)
                 self._under_way.discard(write)
                 self._refuse(write.request, RookeryError(f"{write.op} failed: {type(failure).__name__}"))
@@ -118,21 +118,20 @@ class InquiringWrites:
 
     def _go_on(self, write: AskingWrite, body: Any, error: Exception | None) -> None:
         """Take an answer: ask on, carry the write out, or refuse it."""
-        if isinstance(error, OverloadedError):
-            self._give_up(write)
-            return
+        args = write.args
         try:
-            inquiry = write.steps.send(body) if error is None else write.steps.throw(error)
+            if not isinstance(error, OverloadedError):
+                inquiry = write.steps.send(body) if error is None else write.steps.throw(error)
+                if self._ask(write, inquiry):
+                    return
         except StopIteration as found:
-            self._under_way.discard(write)
-            self._carry_out(write.request, write.op, found.value, write.tracked)
+            args = found.value
         except RookeryError as refusal:
             self._under_way.discard(write)
             self._refuse(write.request, refusal)
-        else:
-            if not self._ask(write, inquiry):
-                self._give_up(write)
-
-    def _give_up(self, write: AskingWrite) -> None:
+            return
         self._under_way.discard(write)
-        self._carry_out(write.request, write.op, write.args, write.tracked)
+        try:
+            self._commit(write.request, write.op, args, write.tracked)
+        except RookeryError as refusal:
+            self._refuse(write.request, refusal)

@@ -20,12 +20,12 @@ from typing import Any
 from actors.core import limits
 from actors.core.errors import FrozenError, InvalidError, MalformedError, MovedError, OverloadedError, RookeryError
 from actors.core.features import ASKING, READS, WRITES, hides
-from actors.core.timelines.deliveries import PIECE_FOLLOWERS
 from actors.core.verify import check, digest
 from actors.metrics import RayExporter, ShardMetrics
 from actors.shard.backup_source import OPERATIONS as BACKUP
 from actors.shard.backup_source import BackupSource
 from actors.shard.commits import Commits
+from actors.shard.delivery_pace import DeliveryPace
 from actors.shard.exchange import Exchange
 from actors.shard.handover import Handover
 from actors.shard.home_requests import HomeRequests
@@ -48,11 +48,6 @@ from configs.settings import Settings
 TIDY_PAUSES = 20  # length of the pause after a step of tidying memory, in steps of about 1 ms: 5 % of a core
 TICK_S = 1.0  # segment limits, reads of the day and the calendar are looked at this often
 OTHER_READS = SEARCH | {"home", "home_ids", "at"}
-# A piece of a large delivery: what other requests wait for it, and the fewest followers (their rings may all grow into
-# fresh memory) and most. The pause between two while there are requests is the shortest that the loop's timers know.
-PIECE_S, PIECE_FOLLOWERS_LEAST, PIECE_FOLLOWERS_MOST = 0.0003, 256, 16_384
-PIECE_PAUSE_S, REQUESTS_WITHIN_S = 0.001, 0.02
-IMPATIENT_AUTHORS = 8  # whose large deliveries wait: then no more pauses
 WALK_S = 300.0  # that a walk over the whole state may hold the loop: some seconds for a million accounts
 
 
@@ -85,16 +80,16 @@ class ServedReplica:
         self.settlements = Settlements(self.commits, self.metrics)
         self.exchange.on_acknowledged, self.exchange.on_heard = self.settlements.acknowledged, self.settlements.heard
         self.homes = HomeRequests(self.commits, self.exchange, self.metrics)
-        self.inquiring = InquiringWrites(self.replica, self._write_asked, self._refuse)
+        self.inquiring = InquiringWrites(self.replica, self._commit, self._refuse)
         self.touches = Touches(self.commits, self.exchange)
         self.search = make_search(
             self.settings.search, self.commits, self.replica.lookups, storage.directory / "search"
         )
+        self.deliveries = DeliveryPace(self.state.deliveries, self.metrics)
         self.commits.on_applied = self._announce
         self.lane: LaneServer | None = None
-        self._stopping = self._delivering = self._tidying = False
+        self._stopping = self._tidying = False
         self._hollow = not self.state.position  # began empty: it can't say yet that something isn't there
-        self._piece_followers, self._handled = PIECE_FOLLOWERS, (0, 0.0)
         self._reads, self._writes = frozenset(READS), frozenset(WRITES)
         self._reads_at = self._reads | SEARCH | {"home"}
         self._loop = asyncio.get_running_loop()
@@ -159,18 +154,9 @@ class ServedReplica:
     def _write(self, request: LaneRequest, op: str, args: list[Any], tracked: bool) -> None:
         if op in ASKING:
             self._require_lead()
-            known = self.inquiring.arguments(request, op, args, tracked)
-            if known is None:
-                return
-            args = known
-        self._commit(request, op, args, tracked)
-
-    def _write_asked(self, request: LaneRequest, op: str, args: list[Any], tracked: bool) -> None:
-        """Carry out a write after other shards were asked."""
-        try:
+            self.inquiring.carry_out(request, op, args, tracked)
+        else:
             self._commit(request, op, args, tracked)
-        except RookeryError as error:
-            self._refuse(request, error)
 
     def _commit(self, request: LaneRequest, op: str, args: list[Any], tracked: bool) -> None:
         body = self._apply(op, args)
@@ -256,9 +242,7 @@ class ServedReplica:
         self.leavings.look()
         if self.exchange.shard_count < self.state.shard_count - 1:
             self.exchange.start()
-        if self.state.deliveries.backlog and not self._delivering:
-            self._delivering = True
-            self._loop.call_soon(self._deliver_piece)
+        self.deliveries.look()
         if self.state.woken:
             self.homes.announce_woken()
         if self.state.revoked:
@@ -266,28 +250,6 @@ class ServedReplica:
                 for revoked in self.state.revoked:
                     self.lane.push("revoked", list(revoked))
             self.state.revoked.clear()
-
-    def _deliver_piece(self) -> None:
-        """Deliver a piece of what waits, of bounded time; the next after what else there is to do, and a pause for it.
-
-        A request takes several turns of the loop, and the other shards and API workers need the processor, too. Without
-        requests there is no pause.
-        """
-        deliveries, begin = self.state.deliveries, time.perf_counter()
-        self._delivering = deliveries.piece(self._piece_followers)
-        now = time.perf_counter()
-        fitting = int(self._piece_followers * PIECE_S / max(now - begin, 1e-6))
-        fitting = max(min(fitting, self._piece_followers * 2), PIECE_FOLLOWERS_LEAST)
-        self._piece_followers = min(fitting, PIECE_FOLLOWERS_MOST)
-        if not self._delivering:
-            return
-        handled = self.metrics.reads + self.metrics.writes + self.metrics.messages_in
-        if handled != self._handled[0]:
-            self._handled = handled, now
-        if now - self._handled[1] < REQUESTS_WITHIN_S and len(deliveries.backlog) < IMPATIENT_AUTHORS:
-            self._loop.call_later(PIECE_PAUSE_S, self._deliver_piece)
-        else:
-            self._loop.call_soon(self._deliver_piece)
 
     def _tidy_step(self) -> None:
         begin = time.perf_counter()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from actors.core.errors import NotFoundError, OverloadedError, RookeryError
+from actors.core.errors import MovedError, NotFoundError, OverloadedError, RookeryError
 from actors.shard import inquiring_writes
 from actors.shard.inquiring_writes import PATIENCE_S, InquiringWrites
 from tests.core.harness import Shards
@@ -54,7 +54,9 @@ class World:
         )
 
     def like(self, tweet_id: int, request: Any = "request") -> list[Any] | None:
-        return self.writes.arguments(request, "if_seen", [self.me, tweet_id, "like"], True)
+        """Return the arguments with which the write is carried out at once; None if it isn't."""
+        self.writes.carry_out(request, "if_seen", [self.me, tweet_id, "like"], True)
+        return self.done.pop()[2] if self.done else None
 
     def whole(self, tweet_id: int) -> list[Any]:
         return [self.me, tweet_id, "like", [self.me, tweet_id]]
@@ -108,8 +110,9 @@ def test_nobody_waits_where_nobody_can_be_asked(world, monkeypatch):
     assert world.like(tweet_id, "first") is None
     assert world.like(tweet_id, "second") == as_it_came
     world.peers.answer()
+    assert world.done.pop()[0] == "first"
     assert world.like(tweet_id, "third") is None
-    assert World().writes.arguments("request", "if_seen", as_it_came, True) == as_it_came  # it hasn't joined
+    assert World().like(tweet_id) == as_it_came  # it hasn't joined
 
 
 def test_a_shard_that_answers_the_first_question_only_leaves_the_write_as_it_came(world):
@@ -129,4 +132,16 @@ def test_nonsense_in_an_answer_ends_the_write_and_nothing_else(world):
     done([None, "no accounts"], None)
     [(request, error)] = world.done
     assert (request, error.status) == ("request", 422)
+    world.done.clear()
     assert world.like(tweet_id, "next") is None
+
+
+def test_a_write_that_is_refused_after_all_is_refused_once(world):
+    def refuse(*write: Any) -> None:
+        raise MovedError("another replica leads by now")
+
+    world.writes._commit = refuse
+    world.like(world.shards.post(world.far))
+    world.peers.answer()
+    [(request, error)] = world.done
+    assert (request, type(error)) == ("request", MovedError)
