@@ -65,8 +65,8 @@ class DirectExchange:
     """One request and its answer."""
 
     __slots__ = (
-        "_headers", "_protocol", "_request_id", "_services", "_started_s", "_url", "disconnected", "keep_alive",
-        "more_body", "response_complete",
+        "_headers", "_protocol", "_request_id", "_services", "_url", "disconnected", "keep_alive",
+        "more_body", "response_complete", "started_s",
     )  # fmt: skip
 
     message_event = _NobodyWaits()
@@ -83,7 +83,7 @@ class DirectExchange:
     def begin(self) -> None:
         """Start the clock, give the request its id, and keep what it said: by the time of the answer the protocol may
         have read the next one's head."""
-        self._started_s = time.perf_counter()
+        self.started_s = time.perf_counter()
         self._url, self._headers = self._protocol.url, self._protocol.headers
         self._request_id = self._services.requests.id_of(self._headers)
 
@@ -114,7 +114,7 @@ class DirectExchange:
             protocol.on_response_complete()
             if status in _PAUSED_AFTER:
                 protocol.hold()
-        seconds = time.perf_counter() - self._started_s
+        seconds = time.perf_counter() - self.started_s
         self._services.requests.note(method, route, status, seconds, self._request_id)
         return seconds
 

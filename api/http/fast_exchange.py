@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.core.errors import RookeryError
 from api.http.caching import Headers
@@ -36,26 +36,17 @@ if TYPE_CHECKING:
     from api.http.protocol import BoundedHttpProtocol
 
 
-class Asked(Protocol):
-    """What a request asks for, as `parse` has found it."""
-
-    @property
-    def reader(self) -> int:
-        """Of whose rate it takes; 0: of nobody's, or that isn't known yet."""
-        ...
-
-
 class FastRead(NamedTuple):
     """A read that may be answered here. To add one: a row of `api/fast_reads.py`.
 
-    plain: the query strings that are looked at; parse: (services, query string, headers) -> what is asked, or None, or
-    a RookeryError, both for "the long way"; ask: (services, asked, exchange), once it is counted: has `exchange.take`
-    called exactly once, later, or raises a RookeryError and has not; answer: (services, asked, exchange, reply) ->
-    headers and body of 200.
+    plain: the query strings that are looked at; parse: (services, query string, headers) -> (of whose rate it takes, 0
+    for nobody's or that isn't known yet; what is asked), or None, or a RookeryError, both for "the long way"; ask:
+    (services, asked, exchange), once it is counted: has `exchange.take` called exactly once, later, or raises a
+    RookeryError and has not; answer: (services, asked, exchange, reply) -> headers and body of 200.
     """
 
     plain: re.Pattern[bytes]
-    parse: Callable[[Services, bytes, Any], Any]
+    parse: Callable[[Services, bytes, Any], tuple[int, Any] | None]
     ask: Callable[[Services, Any, FastExchange], None]
     answer: Callable[[Services, Any, FastExchange, Any], tuple[Headers, bytes]]
 
@@ -63,13 +54,13 @@ class FastRead(NamedTuple):
 class FastExchange(DirectExchange):
     """One fast read and its answer: counted among the reads until it is answered, by the rules of edge.py."""
 
-    __slots__ = ("_asked", "_row", "path")
+    __slots__ = ("_asked", "_reader", "_row", "path")
 
     def __init__(
-        self, protocol: BoundedHttpProtocol, services: Services, path: str, row: FastRead, asked: Asked
+        self, protocol: BoundedHttpProtocol, services: Services, path: str, row: FastRead, reader: int, asked: Any
     ) -> None:  # fmt: skip
         super().__init__(protocol, services)
-        self.path, self._row, self._asked = path, row, asked
+        self.path, self._row, self._reader, self._asked = path, row, reader, asked
 
     @classmethod
     def of(
@@ -85,14 +76,14 @@ class FastExchange(DirectExchange):
         if row is None or not row.plain.fullmatch(query) or not (head_is_known or is_plain_read(protocol)):
             return None
         try:
-            asked = row.parse(services, query, protocol.headers)
+            parsed = row.parse(services, query, protocol.headers)
         except RookeryError:
             return None
-        return None if asked is None else cls(protocol, services, path.decode(), row, asked)
+        return None if parsed is None else cls(protocol, services, path.decode(), row, *parsed)
 
     def start(self) -> None:
         """Count the request, and one of the account's, and ask the shards."""
-        services, reader = self._services, self._asked.reader
+        services, reader = self._services, self._reader
         self.begin()
         services.reads.count += 1
         try:
@@ -102,11 +93,6 @@ class FastExchange(DirectExchange):
             self._row.ask(services, self._asked, self)
         except RookeryError as error:  # now, not later: it mustn't hold a place that others could have
             self.end(*self.fail(error))
-
-    @property
-    def started_s(self) -> float:
-        """When it came, on the clock of time.perf_counter."""
-        return self._started_s
 
     @property
     def scope(self) -> Any:
@@ -136,4 +122,4 @@ class FastExchange(DirectExchange):
         gate.count -= 1
         seconds = self.answer("GET", self.path, status, headers, body)
         if status == 200:
-            gate.note(seconds, self._started_s + seconds)
+            gate.note(seconds, self.started_s + seconds)

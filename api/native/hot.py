@@ -102,36 +102,35 @@ HOME_READS: dict[str, ThinRead] = dict.fromkeys(HOME_PATHS, read_home)
 # ---- inside the HTTP protocol ---------------------------------------------------------------------------------------
 
 
-class HomeAsked(NamedTuple):
-    """What a home read asks its shard. unproven: the token that the shard is to check; reader: 0 until it has."""
-
-    request: HomeRequest
-    arguments: list[Any]
-    unproven: UnprovenToken | None
-    reader: int
+# A request, the lane's arguments, and the token that the shard is to check, if it isn't known here.
+HomeAsked = tuple[HomeRequest, list[Any], UnprovenToken | None]
 
 
-def _parse_fast(services: Services, query_string: bytes, headers: Iterable[tuple[bytes, bytes]]) -> HomeAsked | None:
+def _parse_fast(
+    services: Services, query_string: bytes, headers: Iterable[tuple[bytes, bytes]]
+) -> tuple[int, HomeAsked] | None:
     request = parse_home(services, query_string, headers)
     if FLAGS_NAME in request.query:
         return None
-    arguments: list[Any] = home_arguments(services, request.user_id, request.query)
-    if services.auth.known_actor(request.token, request.user_id):
-        return HomeAsked(request, arguments, None, request.user_id)
-    unproven = services.auth.unproven(request.token, request.user_id)
-    return None if unproven is None else HomeAsked(request, [*arguments, 0, unproven.secret_hash], unproven, 0)
+    user_id = request.user_id
+    arguments: list[Any] = home_arguments(services, user_id, request.query)
+    if services.auth.known_actor(request.token, user_id):
+        return user_id, (request, arguments, None)
+    unproven = services.auth.unproven(request.token, user_id)
+    return None if unproven is None else (0, (request, [*arguments, 0, unproven.secret_hash], unproven))
 
 
 def _ask_fast(services: Services, asked: HomeAsked, exchange: FastExchange) -> None:
     services.search.queue.home_read(exchange.started_s)
-    bucket, timeout_s = bucket_of_account(asked.request.user_id), services.settings.request_timeout_s
-    services.cluster.send(bucket, "home", asked.arguments, timeout_s, exchange.take)
+    arguments = asked[1]
+    timeout_s = services.settings.request_timeout_s
+    services.cluster.send(bucket_of_account(arguments[0]), "home", arguments, timeout_s, exchange.take)
 
 
 def _answer_fast(services: Services, asked: HomeAsked, exchange: FastExchange, reply: Any) -> tuple[Headers, bytes]:
-    request = asked.request
-    if asked.unproven is not None:
-        services.auth.proven(asked.unproven)
+    request, _, unproven = asked
+    if unproven is not None:
+        services.auth.proven(unproven)
         services.limiter.check_account(request.user_id, False)
     return home_answer(request, exchange.origin(request.host), exchange.path, reply)
 

@@ -43,17 +43,18 @@ _PLAIN_WORDS = re.compile(rb"[A-Za-z0-9][A-Za-z0-9+]{,199}")
 
 
 class SearchAsked(NamedTuple):
-    """What a search asks. kept: what links repeat; units: what it costs; reader: 0 for nobody."""
+    """What a search asks. kept: what links repeat; units: what it costs."""
 
     asked: Question
     tree: list[Any]
     units: int
     kept: str
     host: bytes
-    reader: int
 
 
-def _parse(services: Services, query_string: bytes, headers: Iterable[tuple[bytes, bytes]]) -> SearchAsked | None:
+def _parse(
+    services: Services, query_string: bytes, headers: Iterable[tuple[bytes, bytes]]
+) -> tuple[int, SearchAsked] | None:
     if query_string.count(b"*") > STARS_MAX or _FLAGS in query_string:
         return None  # so many stars are refused, most likely: that needn't be found out twice
     asked, kept, query_token = _read_words(services, query_string) or _read(services, query_string)
@@ -66,12 +67,12 @@ def _parse(services: Services, query_string: bytes, headers: Iterable[tuple[byte
         return None
     if reader_id:
         asked = asked._replace(reader=reader_id)
-    return SearchAsked(asked, meaning.tree, meaning.cost(asked.order), kept, host, reader_id)
+    return reader_id, SearchAsked(asked, meaning.tree, meaning.cost(asked.order), kept, host)
 
 
 def _ask(services: Services, search: SearchAsked, exchange: FastExchange) -> None:
     """Ask the shards when it is this search's turn, unless the answer is known."""
-    services.limiter.check_search(exchange.scope, search.reader, search.units)
+    services.limiter.check_search(exchange.scope, search.asked.reader, search.units)
     services.search.turns.put(partial(_begin, services, search, exchange))
 
 
