@@ -46,13 +46,15 @@ class Followers:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Keep every follower attached, from now on, and the in-sync set what it should be."""
+        """From now on keep every follower attached, and the in-sync set what it should be; not if there is none."""
         self._tasks = [asyncio.create_task(link.run()) for link in self.links.values()]
-        if self.links:
-            self._tasks.append(asyncio.create_task(self._tend()))
+        self._tasks.append(asyncio.create_task(self._tend()))
+        self._replication.commits.on_committed.append(self._look)
 
     def end(self) -> None:
         """Another leads, or this process ends."""
+        if self._tasks:
+            self._replication.commits.on_committed.remove(self._look)
         for task in self._tasks:
             task.cancel()
         self._tasks, self.links = [], {}
@@ -63,12 +65,11 @@ class Followers:
         for link in self.links.values():
             link.more.set()
 
-    def look(self) -> None:
+    def _look(self) -> None:
         """More may be acknowledged or committed: somebody waits for that, or another in-sync set is wanted."""
-        if self.links:
-            self._changed.set()
-            if self._leader.proposal() is not None:
-                self._tend_soon.set()
+        self._changed.set()
+        if self._leader.proposal() is not None:
+            self._tend_soon.set()
 
     async def until(self, is_so: Callable[[], bool], timeout_s: float) -> None:
         """Return once followers have acknowledged what makes that true. Raises TimeoutError."""

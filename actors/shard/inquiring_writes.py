@@ -1,19 +1,20 @@
 """Writes that ask other shards first: may the account see that tweet? One lane request of an API worker, in all.
 
-    lane request --> carry_out() --> Replica.inquiries --> nothing to ask          --> carried out at once
-                                        | Inquiry --lane--> the tweet's shard --+
-                                        +<--------------- body, or refusal -----+  --> carried out, or refused
-                                            nobody answers within PATIENCE_S       --> carried out as it came
+    lane request --> Replica.write --> the tweet is here                              --> carried out, or refused
+                        | a question: it is elsewhere
+                        +--> Replica.inquiries -- Inquiry --lane--> the tweet's shard
+                                    +<------------------ body, or refusal --+         --> carried out, or refused
+                                       nobody answers within PATIENCE_S               --> answered with the question
 
 Rules of this file
 - What is asked, and what follows from it, says the core (`actors/core/features/if_seen.py`); here it is carried.
-- A write that can't ask (not joined yet, too many under way, a shard that doesn't answer) is carried out as it came:
-  then the core answers its caller that he is to ask himself. So whoever waits for a shard that hangs, for as long as
-  his patience lasts, waits for that shard and not for this one, and is told what he would have been told by it.
+- A write that can't ask (not joined yet, too many under way, a shard that doesn't answer) is answered with the
+  question, which tells its caller to ask himself. So whoever waits for a shard that hangs, for as long as his patience
+  lasts, waits for that shard and not for this one, and is told what he would have been told by it.
 - A refusal of the tweet's shard is the write's.
 - Bounded: UNDER_WAY_MAX at once, of which half may wait for one shard, PATIENCE_S for each question.
 
-Cost: 40 us a question, 10 of them this shard's; nothing but the look at the tweet if it is here.
+Cost: some 40 us a question, a quarter of them this shard's; nothing where the tweet is here.
 """
 
 from __future__ import annotations
@@ -81,8 +82,8 @@ class InquiringWrites:
         """Ask these from now on."""
         self._peers = peers
 
-    def carry_out(self, request: LaneRequest, op: str, args: list[Any], tracked: bool) -> None:
-        """Carry out a write (one of `features.ASKING`), now or when other shards have answered.
+    def begin(self, request: LaneRequest, op: str, args: list[Any], tracked: bool) -> bool:
+        """Set out to carry out a write (one of `features.ASKING`) for which others must be asked; whether that can be.
 
         Raises RookeryError if it is refused now.
         """
@@ -91,11 +92,11 @@ class InquiringWrites:
             inquiry = next(write.steps)
         except StopIteration as found:
             self._commit(request, op, found.value, tracked)
-            return
-        if len(self._under_way) < UNDER_WAY_MAX and self._ask(write, inquiry):
-            self._under_way.add(write)
-        else:
-            self._commit(request, op, args, tracked)
+            return True
+        if len(self._under_way) >= UNDER_WAY_MAX or not self._ask(write, inquiry):
+            return False
+        self._under_way.add(write)
+        return True
 
     def _ask(self, write: AskingWrite, inquiry: Inquiry) -> bool:
         """Ask; whether that was possible."""

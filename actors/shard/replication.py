@@ -73,7 +73,6 @@ class Replication:
         self.records = FollowerRecords(self.state, self.journal, self._positions)
         self._incoming: Any = None  # pieces of a snapshot, on disk
         commits.committed_at = self._as_told
-        commits.on_committed.append(self._look)
         commits.leads = lambda: self.writable
 
     @property
@@ -240,10 +239,6 @@ class Replication:
         self.commits.settle(committed)
         if not self.writable and not self.handover.paused and leader.fully_replicated:
             self._take_writes()
-
-    def _look(self) -> None:
-        if self._followers is not None:
-            self._followers.look()
 
     def depose(self, reason: str) -> None:
         """Another replica leads: end, and come back as a follower."""

@@ -21,6 +21,7 @@ from actors.core import limits
 from actors.core.errors import FrozenError, InvalidError, MalformedError, MovedError, OverloadedError, RookeryError
 from actors.core.features import ASKING, READS, WRITES, hides
 from actors.core.verify import check, digest
+from actors.core.visibility import is_question
 from actors.metrics import RayExporter, ShardMetrics
 from actors.shard.backup_source import OPERATIONS as BACKUP
 from actors.shard.backup_source import BackupSource
@@ -80,7 +81,7 @@ class ServedReplica:
         self.settlements = Settlements(self.commits, self.metrics)
         self.exchange.on_acknowledged, self.exchange.on_heard = self.settlements.acknowledged, self.settlements.heard
         self.homes = HomeRequests(self.commits, self.exchange, self.metrics)
-        self.inquiring = InquiringWrites(self.replica, self._commit, self._refuse)
+        self.inquiring = InquiringWrites(self.replica, self._write_asked, self._refuse)
         self.touches = Touches(self.commits, self.exchange)
         self.search = make_search(
             self.settings.search, self.commits, self.replica.lookups, storage.directory / "search"
@@ -152,14 +153,15 @@ class ServedReplica:
             raise MovedError(f"replica {self.index} of shard {self.shard} doesn't lead it")
 
     def _write(self, request: LaneRequest, op: str, args: list[Any], tracked: bool) -> None:
-        if op in ASKING:
-            self._require_lead()
-            self.inquiring.carry_out(request, op, args, tracked)
-        else:
-            self._commit(request, op, args, tracked)
-
-    def _commit(self, request: LaneRequest, op: str, args: list[Any], tracked: bool) -> None:
         body = self._apply(op, args)
+        if op in ASKING and is_question(body) and self.inquiring.begin(request, op, args, tracked):
+            return
+        self._commit(request, body, tracked)
+
+    def _write_asked(self, request: LaneRequest, op: str, args: list[Any], tracked: bool) -> None:
+        self._commit(request, self._apply(op, args), tracked)
+
+    def _commit(self, request: LaneRequest, body: Any, tracked: bool) -> None:
         if tracked and not isinstance(body, RookeryError):
             body = [self.state.position, body]
         self.commits.when_committed(request, body)
@@ -239,10 +241,12 @@ class ServedReplica:
     def _announce(self) -> None:
         """After a command: large deliveries go on, readers of woken accounts too, API workers forget revoked tokens."""
         self.moves.look()
-        self.leavings.look()
+        if self.state.people.leaving:
+            self.leavings.look()
         if self.exchange.shard_count < self.state.shard_count - 1:
             self.exchange.start()
-        self.deliveries.look()
+        if self.state.deliveries.backlog:
+            self.deliveries.look()
         if self.state.woken:
             self.homes.announce_woken()
         if self.state.revoked:
