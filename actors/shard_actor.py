@@ -29,9 +29,11 @@ from actors.core.levels import LEVEL
 from actors.garbage import collect_seldom
 from actors.log_bound import LogBound
 from actors.shard.due_times import DueTimes
+from actors.shard.inquiring_writes import QuestionsBound
 from actors.shard.lane_listening import listen
 from actors.shard.served_replica import ServedReplica
 from actors.shard.storage import Storage, failure_file, open_storage, shard_directory
+from cluster.client.cluster_client import ClusterClient
 from cluster.client.connect import router_handle
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.server import LaneServer
@@ -73,6 +75,7 @@ class ShardActor(ServedReplica):
         super().__init__(storage, ours, shard, index, self._ask_router, heartbeat)
         self._joined: dict[str, Any] | None = None
         self._endpoints: dict[str, Any] | None = None
+        self._peers: ClusterClient | None = None
         self._tasks = [self._loop.create_task(self._start_or_end())]
         self._heartbeat.start()
 
@@ -132,6 +135,7 @@ class ShardActor(ServedReplica):
         self._tasks += [asyncio.create_task(run()) for run in running]
         wire = await self._call_router("register_replica", self.shard, self.index, self._endpoints)
         self.replication.learn(ShardMap.from_wire(wire))
+        self._peers = await open_peers(self)
         self._tasks.append(asyncio.create_task(self._keep_spares()))
 
     async def _keep_spares(self) -> None:
@@ -199,6 +203,8 @@ class ShardActor(ServedReplica):
         await self.search.stop()
         self.exchange.stop()
         self.settlements.give_up()
+        if self._peers is not None:
+            self._peers.close()
         for task in self._tasks:
             task.cancel()
         if self.lane is not None:
@@ -247,6 +253,20 @@ class ShardActor(ServedReplica):
         if asyncio.get_running_loop() is self._loop:
             return await work
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+
+async def open_peers(served: ServedReplica) -> ClusterClient:
+    """Let a replica that knows its cluster's map ask other shards, over lanes that are dialled when they are used."""
+
+    async def own_map() -> Any:
+        shard_map = served.replication.shard_map
+        return None if shard_map is None else shard_map.to_wire()
+
+    peers = ClusterClient(own_map, served.replication.keys, served.replication.node_id)
+    peers.share_places(QuestionsBound(), QuestionsBound())
+    await peers.open()
+    served.inquiring.connect(peers)
+    return peers
 
 
 def _leave_word(settings: Settings, shard: int, index: int, error: Exception) -> None:

@@ -1,16 +1,19 @@
 """Writes that may be repeated: with an Idempotency-Key the same request again gets the same answer, and does nothing.
 
-    answered [account, key, fingerprint]    known -> the answer of then, before anything else is asked
-    keyed [account, key, fingerprint, ...]  new   -> the shard carries the write out and keeps its answer with it
+    keyed [account, key, fingerprint, ...]  known -> the answer of then
+                                            new   -> the shard carries the write out and keeps its answer with it
+    answered [account, key, fingerprint]    the same question by itself, where other shards are asked before the write
 
 Rules of this file
 - The shard of the account that acts keeps keys (`actors/core/features/answers.py`), for a day.
 - A request is told from another by its method, its path and what its body says, the token left out.
 - What has to be asked of other shards before the write (may he see that tweet?) is asked only if the key is new: the
   tweet may be gone by the time of the repetition, which is answered as it was all the same.
+- Whether the account may see a tweet its own shard finds out (`if_seen`), with the write, in one lane request. Where
+  it can't (a cluster that is being upgraded, a tweet's shard that doesn't answer) that is asked from here, first.
 - Without the header nothing is kept, and a write costs what it did.
 
-Cost: with the header one lane request more.
+Cost: nothing with the header, but for `answered` where other shards are asked from here.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ import orjson
 
 from actors.core.errors import InvalidError
 from actors.core.ids import bucket_of_account
+from actors.core.terms import IF_SEEN_FROM_LEVEL
+from actors.core.visibility import is_question
 from api import limits
 from api.http.caching import TOKEN_NAME
 from api.inputs import Inputs
@@ -76,8 +81,23 @@ async def write_once(
     key = key_of(header, actor) if header is not None else secrets.token_bytes(KEY_BYTES) if always else b""
     if not key or services.cluster.level < KEPT_FROM_LEVEL:
         return await services.ask_bucket(bucket, op, args if isinstance(args, list) else await args())
-    known = await answered_before(inputs, actor)
-    if known:
-        return known[0]
-    given = args if isinstance(args, list) else await args()
-    return await services.ask_bucket(bucket, "keyed", [actor, key, fingerprint_of(inputs), op, given])
+    if not isinstance(args, list):
+        known = await answered_before(inputs, actor)
+        if known:
+            return known[0]
+        args = await args()
+    return await services.ask_bucket(bucket, "keyed", [actor, key, fingerprint_of(inputs), op, args])
+
+
+async def write_if_seen(
+    inputs: Inputs, actor: int, op: str, tweet_id: int, args: Callable[[], Awaitable[list[Any]]]
+) -> Any:  # fmt: skip
+    """Carry out a write about a tweet that the account may see, as `write_once`; return the answer of `op`.
+
+    args: finds out from here whether he may, and the arguments of `op`. Raises NotFoundError if he may not.
+    """
+    if inputs.services.cluster.level >= IF_SEEN_FROM_LEVEL:
+        answer = await write_once(inputs, actor, "if_seen", [actor, tweet_id, op])
+        if not is_question(answer):
+            return answer
+    return await write_once(inputs, actor, op, args)

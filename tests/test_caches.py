@@ -26,7 +26,7 @@ EMPTY = ("dict", "OrderedDict", "defaultdict", "set", "deque", "Counter", "WeakV
 
 NOT_CACHES = {
     "a request's or a search's own, and goes with it": """
-        api/http/edge: given, positions; api/search/pages: _edges _first _places; api/search/exchange: _NO_TOKEN;
+        api/http/edge: given, positions; api/search/pages: _edges _first _places; api/search/fast_read: _NO_TOKEN;
         api/search/queue: _waiting; api/search/scatter: _correcting; api/search/cache: _making; api/http/connections:
         _waiting; actors/shard/home_requests: _wakers _rewoken _under_way; actors/shard/search_requests: _checks;
         actors/search/engine: _asked; actors/search/line: _waiting; actors/shard/commits: waiting _waiting_for_disk
@@ -34,7 +34,7 @@ NOT_CACHES = {
         actors/turns: _waiting; cluster/client/cluster_client: _finishing; cluster/lane/client: _pending;
         cluster/lane/server: _open _coming; cluster/client/primary_requests: _waiting; cluster/client/read_routing:
         _hedgeable _fresh _late; cluster/client/replica_load: waiting; actors/shard/backup_source: _serving;
-        actors/shard/replication: _serving
+        actors/shard/replication: _serving; actors/shard/inquiring_writes: _under_way
     """,
     "made of constants": """
         actors/core/facts: _NOTHING; actors/core/checkpoints/upgrades: UPGRADES LAYOUTS; actors/core/stores/marks:
@@ -47,7 +47,7 @@ NOT_CACHES = {
         cluster/router/elections: _locks _tried _leading _failures; cluster/placement/rebalancer: _phases;
         cluster/client/replica_lanes: _lanes _dials _dialled_at; cluster/router/router: running _watches;
         cluster/router_actor: _handles; cluster/router/lanes: _lanes _dials; cluster/life/watchdog: _silences;
-        commands/api_workers: _starts; actors/shard/exchange: _peers _send_soon; actors/shard/replication: _links;
+        commands/api_workers: _starts; actors/shard/exchange: _peers _send_soon;
         actors/shard/follower_records: _holds _recent; actors/shard/searching: facts; actors/trends_actor: _heard
         _lists; actors/core/replication: acked _unwanted; actors/core/replica: touched _shaped;
         actors/shard/account_questions: _lines;

@@ -26,7 +26,8 @@ Ints = npt.NDArray[np.int64]
 NUMBERS = ("tweet_id", "author_id", "flags", "reply_author", "orig_id", "orig_author", "replies", "reposts", "likes")
 NO_MENTIONS = msgpack.packb([])
 BYTES_OBJECT = 41  # what CPython adds to the bytes of a body, with its place in a list
-VISIBILITY_FLAGS = {0: 0, 1: bits.FLAG_FOLLOWERS, 2: bits.FLAG_DIRECT}
+PUBLIC = 0  # of visibilities
+VISIBILITY_FLAGS = {PUBLIC: 0, 1: bits.FLAG_FOLLOWERS, 2: bits.FLAG_DIRECT}
 
 
 class Entry(NamedTuple):

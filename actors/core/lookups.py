@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from actors.core import arguments, ids
 from actors.core.entries import Entry
 from actors.core.errors import MovedError, NotFoundError, OverloadedError
-from actors.core.terms import FULL_FROM_LEVEL, Kind, Prepared, Write, nothing, same
+from actors.core.terms import FULL_FROM_LEVEL, Kind, Prepared, Read, Write, nothing, same
 from actors.core.visibility import ReaderFacts, Visibility, question, reader_facts
 
 if TYPE_CHECKING:
@@ -29,12 +29,14 @@ if TYPE_CHECKING:
 class Lookups:
     """A shard's state as operations ask it. One per replica."""
 
-    def __init__(self, state: ShardState, home: HomeTimelines, writes: Mapping[str, Write]) -> None:
-        """writes: every write operation there is, for those that wrap another."""
+    def __init__(
+        self, state: ShardState, home: HomeTimelines, writes: Mapping[str, Write], reads: Mapping[str, Read]
+    ) -> None:
+        """writes, reads: every operation there is, for those that wrap another."""
         self.state = state
         self.home = home
         self.visibility = Visibility(state)
-        self.writes = writes
+        self.writes, self.reads = writes, reads
         self.used_tokens: set[tuple[int, bytes]] = set()  # (account, token), until the shell takes them
 
     def in_shape(self, home: HomeTimelines) -> Lookups:

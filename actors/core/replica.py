@@ -32,7 +32,7 @@ from actors.core.shape_table import shape_row
 from actors.core.shaped_reads import ShapedReads
 from actors.core.shapes import Item, WholeShape
 from actors.core.state import ShardState
-from actors.core.terms import Prepared
+from actors.core.terms import Inquiries, Prepared
 from actors.core.timelines.home import Ask, HomeQuery, HomeTimelines, Wake
 from actors.core.visibility import is_question
 
@@ -48,7 +48,7 @@ class Replica:
         self.state.shelves.declare(KINDS.values())
         self.state.papers.declare(PAPER_KINDS.values())
         self.home = HomeTimelines(self.state, WholeShape(self.state, NATIVE))
-        self.lookups = Lookups(self.state, self.home, WRITES)
+        self.lookups = Lookups(self.state, self.home, WRITES, READS)
         self.sealer = Sealer(self.state)
         self.mover = Mover(self.state)
         self.leavings = Leavings(self.state)
@@ -56,6 +56,7 @@ class Replica:
         self._shaped: dict[int, ShapedReads] = {}
         self._answers = {name: read.answer for name, read in READS.items()}
         self._preparers = {name: write.prepare for name, write in WRITES.items()}
+        self._asks = {name: write.asks for name, write in WRITES.items() if write.asks is not None}
 
     # ---- recovery ---------------------------------------------------------------------------------------------
 
@@ -90,6 +91,17 @@ class Replica:
         if self.state.frozen:
             raise FrozenError(f"shard {self.state.shard} takes no writes for a moment", retry_after_s=0.1)
         return self._carry_out(self.prepare(op, args, now_ms))
+
+    def inquiries(self, op: str, args: list[Any]) -> Inquiries:
+        """Yield what other shards are to be asked before a write (one of `features.ASKING`) is carried out; its
+        arguments at last.
+
+        Raises RookeryError when that is refused by then.
+        """
+        try:
+            return (yield from self._asks[op](self.lookups, *args))
+        except _MISFITS as error:
+            raise MalformedError(f"arguments of {str(op)[:40]} don't fit: {str(error)[:200]}") from error
 
     def prepare(self, op: str, args: list[Any], now_ms: int) -> Prepared:
         """Check one write request. now_ms: wall clock in Unix ms, the only time that enters a command.

@@ -19,7 +19,7 @@ Rules of this file
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, NamedTuple
@@ -31,6 +31,9 @@ FULL_FROM_LEVEL: Final = (
 )
 
 
+IF_SEEN_FROM_LEVEL: Final = 2  # of the cluster: shards know the write `if_seen`
+
+
 class Key(Enum):
     """What an operation's first argument is, by which it finds its shard."""
 
@@ -39,6 +42,18 @@ class Key(Enum):
     NAME = "name"
     SHARD = "shard"
     """Many keys, or none: the caller names the shard."""
+
+
+class Inquiry(NamedTuple):
+    """A read that the owner of a bucket is to answer before a write can be prepared."""
+
+    bucket: int
+    op: str
+    args: list[Any]
+
+
+Inquiries = Generator[Inquiry, Any, list[Any]]
+"""Yields what is to be asked, is sent each body, or thrown the refusal; returns arguments, or refuses."""
 
 
 class Prepared(NamedTuple):
@@ -78,6 +93,9 @@ class Write:
 
     hides: less is shown afterwards, or other words, so what API workers keep of earlier answers is dropped. keyed: its
     answer may be kept for a repetition; False where it belongs to a secret that nobody keeps, or to nobody special.
+    asks: (lookups, *arguments) -> Inquiries that end with the arguments for `prepare`; None if it never asks. of_tweet:
+    (lookups, account, tweet) -> Inquiries that end with this write's arguments, if the account may see the tweet, for
+    `if_seen`; None if it isn't about a tweet.
     """
 
     name: str
@@ -85,6 +103,8 @@ class Write:
     key: Key = Key.ACCOUNT
     hides: bool = False
     keyed: bool = True
+    asks: Callable[..., Inquiries] | None = None
+    of_tweet: Callable[..., Inquiries] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -46,6 +46,7 @@ class ReaderFacts(NamedTuple):
 
 
 NOBODY = ReaderFacts(0)
+NOTHING_ASKED: Final = [b"", b""]  # facts of who has asked nothing yet, and can
 
 
 def reader_facts(reader: Any, given: Any = None) -> ReaderFacts:
@@ -54,7 +55,7 @@ def reader_facts(reader: Any, given: Any = None) -> ReaderFacts:
     Raises InvalidError.
     """
     arguments.an_id_or_zero(reader, "viewer")
-    if given is None:
+    if given is None or given == NOTHING_ASKED:
         return ReaderFacts(reader) if reader else NOBODY
     asked, hidden = (
         frozenset(arguments.packed_ids(packed, limits.ASKED_COUNT_MAX, "facts"))

@@ -1,9 +1,10 @@
 """From "applied" to "durable" to "committed" to "told": journal, group commit and checkpoints of one shard actor.
 
     run(command) --> replica --> journal.append --> [group commit thread: write + fdatasync] --> _durable(position)
-                                      |                                                                |
-                                      +--> on_record: followers (replication.py) --> settle(committed) <--+
-                                                       replies, senders, sealed batches <--+
+                                      |                                                                |  committed_at
+                                      +--> on_record: followers (replication.py) --- acknowledge --> settle(committed)
+                                                                                                       |
+                                                                        replies, senders, sealed batches <--+
 
 Rules of this file
 - Everything runs on the actor's event loop, but for the journal's flush and the checkpoint's writes, which have threads
@@ -54,8 +55,9 @@ class Commits:
         self.log = structlog.get_logger()
         self.durable_position = self.journal.durable_position
         self.committed_position = storage.report.checkpoint_position  # what is above, a leader says
-        self.on_durable: Callable[[int], None] = lambda position: None  # told when durable_position has grown
-        self.on_committed: list[Callable[[], None]] = []  # told whenever committed_position has grown
+        # How far everything is committed once so much is durable here: by a leader's rules, or as the leader has said.
+        self.committed_at: Callable[[int], int] = lambda durable: 0
+        self.on_committed: list[Callable[[], None]] = []  # told whenever committed_position may have grown
         self.on_record: Callable[[bytes], None] | None = None  # given every record of our own, for the followers
         self.on_applied: Callable[[], None] = lambda: None  # told after every command
         self.on_refused: list[Callable[[RookeryError], None]] = []  # told when nobody here leads any more
@@ -205,7 +207,7 @@ class Commits:
     def _durable(self, position: int) -> None:
         self.durable_position = position
         _answer_up_to(self._waiting_for_disk, position)
-        self.on_durable(position)
+        self.settle(self.committed_at(position))
 
     def settle(self, position: int) -> None:
         """Everything up to `position` is committed: tell. What isn't durable here waits for that."""

@@ -12,6 +12,7 @@ Rules of this file
   next process begins from what is left. A leader that learns of a higher term ends the same way.
 - Records are shipped while this disk still syncs them: a commit takes the slower of the two, not their sum.
 - Bounded: RECENT_BYTES_MAX of records for followers (older ones come from the journal), one request under way for each.
+- The followers of a leader, and its connections to them, are `followers.py`'s.
 """
 
 from __future__ import annotations
@@ -36,25 +37,15 @@ from actors.core.errors import (
 from actors.core.replication import Leader, Term, standing_position
 from actors.shard.commits import Commits
 from actors.shard.follower_records import FollowerRecords
+from actors.shard.followers import GRACE_S, HEARTBEAT_S, FollowerLink, Followers
 from actors.shard.handover import CATCH_UP_S, PAUSE_S, Handover
 from actors.shard.storage import Storage
-from cluster.lane.client import LaneClient
 from cluster.lane.handshake import LaneKeys
-from cluster.lane.protocol import LaneProtocolError
 from cluster.lane.server import LaneRequest
-from cluster.placement.shard_map import ReplicaPlace, ShardMap
+from cluster.placement.shard_map import ShardMap
 from persistence.errors import JournalCorruptError
-from persistence.snapshot_pieces import pack_piece
 
 OPERATIONS = frozenset(("prepare", "hand_over", "lead", "learn_map", "attach", "append", "snapshot"))
-HEARTBEAT_S = 0.25  # an idle leader tells how far everything is committed, and finds out who is gone
-APPEND_TIMEOUT_S = 1.0  # a follower that takes longer leaves the in-sync set, so that writes go on without it
-ATTACH_TIMEOUT_S = 5.0  # it syncs its journal and its replica file meanwhile
-GRACE_S = 2.0  # how long a new leader waits for a second copy before it takes writes with fewer
-RETRY_FIRST_S, RETRY_MAX_S = 0.02, 0.5  # between attempts to reach a follower
-ROUTER_PAUSE_S = 0.05  # between attempts to have the router note another in-sync set
-PIECE_ROWS = 20_000  # rows of a snapshot's piece
-UNREACHABLE = (OSError, LaneProtocolError, RookeryError)
 
 
 class Replication:
@@ -73,17 +64,15 @@ class Replication:
         self.writable = False
         self.shard_map: ShardMap | None = None
         self.log = structlog.get_logger()
-        self._call_router, self._on_lead, self._on_map = call_router, on_lead, on_map
+        self.call_router, self._on_lead, self._on_map = call_router, on_lead, on_map
         self.handover = handover
         self._change = asyncio.Lock()  # one change of role at a time
-        self._links: dict[int, _Link] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._followers: Followers | None = None  # while it leads
         self._serving: set[asyncio.Task[None]] = set()
-        self._tend_soon, self._acknowledged = asyncio.Event(), asyncio.Event()
         self._told = 0  # the committed position as the leader said it
         self.records = FollowerRecords(self.state, self.journal, self._positions)
         self._incoming: Any = None  # pieces of a snapshot, on disk
-        commits.on_durable = self._durable
+        commits.committed_at = self._as_told
         commits.leads = lambda: self.writable
 
     @property
@@ -153,8 +142,8 @@ class Replication:
         election has come within PAUSE_S.
         """
         term, index = _arguments(request, 2)
-        leader = self.leader
-        if leader is None or leader.term != term or not self.writable:
+        leader, followers = self.leader, self._followers
+        if leader is None or followers is None or leader.term != term or not self.writable:
             raise MovedError(f"replica {self.index} of shard {self.shard} doesn't lead in term {term}")
         if index == self.index or index not in leader.in_sync:
             raise ConflictError(f"replica {index} of shard {self.shard} is no follower in sync")
@@ -162,10 +151,9 @@ class Replication:
         self.handover.begin(term)
         asyncio.get_running_loop().call_later(PAUSE_S, self._end_pause, leader)
         try:
-            async with asyncio.timeout(CATCH_UP_S):
-                while min(leader.committed, leader.acked.get(index, -1)) < self.state.position:
-                    self._acknowledged.clear()
-                    await self._acknowledged.wait()
+            await followers.until(
+                lambda: min(leader.committed, leader.acked.get(index, -1)) >= self.state.position, CATCH_UP_S
+            )
         except TimeoutError as error:
             self._end_pause(leader)
             raise OverloadedError(f"replica {index} is behind for {CATCH_UP_S} s", retry_after_s=1.0) from error
@@ -205,16 +193,16 @@ class Replication:
         await asyncio.to_thread(self._begin_term, term)
         self.role = "primary"
         self.leader = Leader(term, self.index, newest.begin, newest.copies)
+        self.commits.committed_at = self.leader.advance
         self.log.info("leading", term=term, position=newest.begin)
-        peers = [r for r in self.shard_map.replicas_of(self.shard) if r.index != self.index]
+        peers = [r.index for r in self.shard_map.replicas_of(self.shard) if r.index != self.index]
+        self._followers = Followers(self, self.leader, peers)
         if peers:
             self.records.begin()
-            self.commits.on_record = self._remember
-            for peer in peers:  # whoever was away during the election needs what is in the journal now
-                self.records.hold(peer.index, self.commits.figures()["checkpoint_position"])
-            self._links = {peer.index: _Link(self, self.leader, peer.index) for peer in peers}
-            self._tasks = [asyncio.create_task(link.run()) for link in self._links.values()]
-            self._tasks.append(asyncio.create_task(self._tend(self.leader)))
+            self.commits.on_record = self._followers.remember
+            for index in peers:  # whoever was away during the election needs what is in the journal now
+                self.records.hold(index, self.commits.figures()["checkpoint_position"])
+            self._followers.start()
             asyncio.get_running_loop().call_later(GRACE_S if others_about else 0.0, self._stop_waiting, self.leader)
         self.advance(self.leader.committed)
         return True
@@ -233,48 +221,24 @@ class Replication:
         self._on_lead()
 
     def _stop_leading(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        self.role, self.leader, self.writable = "waiting", None, False
-        self._tasks, self._links = [], {}
+        if self._followers is not None:
+            self._followers.end()
+        self.role, self.leader, self.writable, self._followers = "waiting", None, False, None
+        self.commits.committed_at = self._as_told
         self.commits.on_record = None
         self.records.forget()
 
-    def _durable(self, position: int) -> None:
-        if self.leader is not None:
-            self.advance(self.leader.advance(position))
-        else:
-            self.commits.settle(self._told)
+    def _as_told(self, durable: int) -> int:
+        """Return how far everything is committed, as the leader has said it."""
+        return self._told
 
     def advance(self, committed: int) -> None:
-        """Note what is committed, and what follows from it."""
+        """Note what is committed now that followers, or the in-sync set, have changed."""
         leader = self.leader
         assert leader is not None
         self.commits.settle(committed)
-        self._acknowledged.set()
         if not self.writable and not self.handover.paused and leader.fully_replicated:
             self._take_writes()
-        if self._links and leader.proposal() is not None:
-            self._tend_soon.set()
-
-    async def _tend(self, leader: Leader) -> None:
-        """Have the router note the in-sync set that is wanted, whenever there is one."""
-        while self.leader is leader:
-            wanted = leader.proposal()
-            if wanted is None:
-                self._tend_soon.clear()
-                await self._tend_soon.wait()
-                continue
-            disks = {i: link.store_id for i, link in self._links.items()} | {self.index: self.file.store_id}
-            members = [[i, disks[i]] for i in sorted(wanted)]
-            accepted = await self._call_router("change_in_sync", self.shard, leader.term, members)
-            if accepted is None:
-                await asyncio.sleep(ROUTER_PAUSE_S)
-            elif accepted:
-                self.log.info("in sync", replicas=sorted(wanted), position=leader.committed)
-                self.advance(leader.decided())
-            else:
-                self.depose(f"the router knows of a term above {leader.term}")
 
     def depose(self, reason: str) -> None:
         """Another replica leads: end, and come back as a follower."""
@@ -292,14 +256,12 @@ class Replication:
     def _exit(self) -> None:
         os._exit(0)
 
-    def _remember(self, record: bytes) -> None:
-        self.records.remember(record)
-        for link in self._links.values():
-            link.more.set()
+    @property
+    def _links(self) -> dict[int, FollowerLink]:
+        return {} if self._followers is None else self._followers.links
 
     def _positions(self) -> dict[int, int]:
-        """Return how far attached followers have acknowledged, by index."""
-        return {index: link.acked for index, link in self._links.items() if link.acked >= 0}
+        return {} if self._followers is None else self._followers.positions()
 
     # ---- following --------------------------------------------------------------------------------------------
 
@@ -363,18 +325,13 @@ class Replication:
 
     async def stop(self, timeout_s: float) -> None:
         """Before a clean stop: followers get what they lack."""
-        if self.leader is not None:
+        if self._followers is not None:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout_s):
-                    while self._somebody_lacks_records():
-                        self._acknowledged.clear()
-                        await self._acknowledged.wait()
-        for task in self._tasks:
-            task.cancel()
-        self._links = {}
+                await self._followers.until(self._nobody_lacks_records, timeout_s)
+            self._followers.end()
 
-    def _somebody_lacks_records(self) -> bool:
-        return any(0 <= link.acked < self.state.position for link in self._links.values())
+    def _nobody_lacks_records(self) -> bool:
+        return min(self._positions().values(), default=self.state.position) >= self.state.position
 
     def figures(self) -> dict[str, Any]:
         """Return role, term and followers for `status`."""
@@ -385,109 +342,6 @@ class Replication:
             "in_sync": sorted(self.leader.in_sync) if self.leader is not None else [],
             "followers": {str(i): link.acked for i, link in self._links.items()},
         }
-
-
-class _Link:
-    """A leader's connection to one follower: attach, then one append after the other; after trouble, from the start."""
-
-    def __init__(self, replication: Replication, leader: Leader, index: int) -> None:
-        self.replication, self.leader, self.index = replication, leader, index
-        self.acked, self.store_id = -1, ""
-        self.more = asyncio.Event()
-        self._look = asyncio.Event()
-
-    def look_again(self) -> None:
-        """The map is newer: the follower may have an address by now."""
-        self._look.set()
-
-    async def run(self) -> None:
-        """Keep the follower attached until this replica leads no more."""
-        pause = RETRY_FIRST_S
-        while self.replication.leader is self.leader:
-            try:
-                await self._attach_and_ship()
-            except DeposedError as error:
-                if not self.replication.handover.paused:
-                    self.replication.depose(error.message)
-                    return
-                await asyncio.sleep(PAUSE_S)  # the follower was asked for its vote first; ours ends this task
-                continue
-            except JournalCorruptError as error:  # this replica's own: the follower can't have these records from here
-                self.replication.damaged(error)
-            except UNREACHABLE as error:
-                if self.acked >= 0:
-                    self.replication.log.warning("a follower is lost", replica=self.index, reason=str(error))
-                    pause = RETRY_FIRST_S
-            if self.replication.leader is not self.leader:
-                return
-            if self.acked >= 0:
-                self.replication.records.hold(self.index, self.acked)
-            self.acked = -1
-            self.replication.advance(self.leader.lose(self.index))
-            self._look.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._look.wait()
-            pause = min(pause * 2, RETRY_MAX_S)
-
-    async def _attach_and_ship(self) -> None:
-        replication = self.replication
-        assert replication.shard_map is not None
-        peer = replication.shard_map.replica(replication.shard, self.index)
-        lane = await self._dial(peer)
-        try:
-            history = [list(term) for term in replication.shard_map.terms[replication.shard]]
-            self.store_id, position = await lane.request("attach", [self.leader.term, history], ATTACH_TIMEOUT_S)
-            if position < replication.journal.first_position - 1:  # -1 included
-                await self._send_snapshot(lane)
-                return
-            self._acknowledge(position)
-            while replication.leader is self.leader:
-                first, records = self.acked + 1, []
-                self.more.clear()
-                if self.acked < replication.state.position:
-                    records = await replication.records.read(first)
-                else:
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(HEARTBEAT_S):
-                            await self.more.wait()
-                    if self.acked < replication.state.position:
-                        continue
-                arguments = [self.leader.term, first, self.leader.committed, records]
-                self._acknowledge(await lane.request("append", arguments, APPEND_TIMEOUT_S))
-        finally:
-            lane.close()
-
-    async def _dial(self, peer: ReplicaPlace) -> LaneClient:
-        address = peer.address(self.replication.node_id)
-        if address is None:
-            raise ConnectionError(f"no lane leads to {peer.actor_name} from this node")
-        lane = LaneClient(address, self.replication.keys, peer.actor_name)
-        await lane.connect(APPEND_TIMEOUT_S)
-        return lane
-
-    def _acknowledge(self, position: int) -> None:
-        if self.replication.leader is self.leader:
-            self.acked = position
-            self.replication.advance(self.leader.ack(self.index, position))
-            self.replication.records.forget_acknowledged()
-
-    async def _send_snapshot(self, lane: LaneClient) -> None:
-        """Stream the checkpoint; the journal keeps what follows it."""
-        replication, term = self.replication, self.leader.term
-        replication.records.hold(self.index, replication.commits.figures()["checkpoint_position"])
-        reader = await asyncio.to_thread(replication.storage.store.read_pieces, PIECE_ROWS)
-        try:
-            replication.log.info("sending a snapshot", replica=self.index, position=reader.position)
-            await lane.request("snapshot", [term, "begin"], ATTACH_TIMEOUT_S)
-            pieces = iter(reader)
-            while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-                packed = await asyncio.to_thread(pack_piece, piece)
-                await lane.request("snapshot", [term, "piece", packed], ATTACH_TIMEOUT_S)
-            await lane.request("snapshot", [term, "end", reader.position], ATTACH_TIMEOUT_S + GRACE_S)
-        finally:
-            await asyncio.to_thread(reader.close)
-        replication.records.hold(self.index, reader.position)
 
 
 def _arguments(request: LaneRequest, count: int) -> list[Any]:

@@ -19,18 +19,20 @@ from typing import Any
 
 from actors.core import limits
 from actors.core.errors import FrozenError, InvalidError, MovedError, OverloadedError, RookeryError
-from actors.core.features import READS, WRITES, hides
+from actors.core.features import ASKING, READS, WRITES, hides
 from actors.core.features.cards import tend_cards
-from actors.core.timelines.deliveries import PIECE_FOLLOWERS
 from actors.core.verify import check, digest
+from actors.core.visibility import is_question
 from actors.metrics import RayExporter, ShardMetrics
 from actors.shard.backup_source import OPERATIONS as BACKUP
 from actors.shard.backup_source import BackupSource
 from actors.shard.carried_reads import CarriedReads, wrapped
 from actors.shard.commits import Commits
+from actors.shard.delivery_pace import DeliveryPace
 from actors.shard.exchange import Exchange
 from actors.shard.handover import Handover
 from actors.shard.home_requests import HomeRequests
+from actors.shard.inquiring_writes import InquiringWrites
 from actors.shard.leavings import LeavingPace
 from actors.shard.moves import OPERATIONS as MOVES
 from actors.shard.moves import Moves
@@ -49,11 +51,6 @@ from configs.settings import Settings
 TIDY_PAUSES = 20  # length of the pause after a step of tidying memory, in steps of about 1 ms: 5 % of a core
 TICK_S = 1.0  # segment limits, reads of the day and the calendar are looked at this often
 OTHER_READS = SEARCH | {"home", "home_ids", "at", "shaped"}
-# A piece of a large delivery: what other requests wait for it, and the fewest followers (their rings may all grow into
-# fresh memory) and most. The pause between two while there are requests is the shortest that the loop's timers know.
-PIECE_S, PIECE_FOLLOWERS_LEAST, PIECE_FOLLOWERS_MOST = 0.0003, 256, 16_384
-PIECE_PAUSE_S, REQUESTS_WITHIN_S = 0.001, 0.02
-IMPATIENT_AUTHORS = 8  # whose large deliveries wait: then no more pauses
 WALK_S = 300.0  # that a walk over the whole state may hold the loop: some seconds for a million accounts
 
 
@@ -86,16 +83,17 @@ class ServedReplica:
         self.settlements = Settlements(self.commits, self.metrics)
         self.exchange.on_acknowledged, self.exchange.on_heard = self.settlements.acknowledged, self.settlements.heard
         self.homes = HomeRequests(self.commits, self.exchange, self.metrics)
+        self.inquiring = InquiringWrites(self.replica, self._write_asked, self._refuse)
         self.touches = Touches(self.commits, self.exchange)
         self.search = make_search(
             self.settings.search, self.commits, self.replica.lookups, storage.directory / "search"
         )
         self.carried = CarriedReads(self.replica, self.homes, self.search, self._home, self._require_lead)
+        self.deliveries = DeliveryPace(self.state.deliveries, self.metrics)
         self.commits.on_applied = self._announce
         self.lane: LaneServer | None = None
-        self._stopping = self._delivering = self._tidying = False
+        self._stopping = self._tidying = False
         self._hollow = not self.state.position  # began empty: it can't say yet that something isn't there
-        self._piece_followers, self._handled = PIECE_FOLLOWERS, (0, 0.0)
         self._reads, self._writes = frozenset(READS), frozenset(WRITES)
         self._reads_at = self._reads | SEARCH | {"home", "shaped"}
         self._loop = asyncio.get_running_loop()
@@ -108,7 +106,7 @@ class ServedReplica:
         op = request.op
         try:
             if op in self._writes:
-                self._write(request, op, request.args, False)
+                self._write(request, op, request.args)
                 metrics.writes += 1
                 metrics.write_seconds.observe(time.perf_counter() - begin)
                 return
@@ -123,12 +121,16 @@ class ServedReplica:
             metrics.reads += 1
             metrics.read_seconds.observe(time.perf_counter() - begin)
         except RookeryError as error:
-            if isinstance(error, MovedError) and self.replication.handover.keep(request):
-                return
-            if isinstance(error, FrozenError) and self.moves.keep(request):
-                return
-            metrics.refusals += 1
-            request.fail(error)
+            self._refuse(request, error)
+
+    def _refuse(self, request: LaneRequest, error: RookeryError) -> None:
+        """Refuse a request, or keep it if it only has to wait."""
+        if isinstance(error, MovedError) and self.replication.handover.keep(request):
+            return
+        if isinstance(error, FrozenError) and self.moves.keep(request):
+            return
+        self.metrics.refusals += 1
+        request.fail(error)
 
     def _home(self, request: LaneRequest, args: list[Any]) -> None:
         query = self.replica.query(args)
@@ -153,11 +155,27 @@ class ServedReplica:
         if not self.replication.leads:
             raise MovedError(f"replica {self.index} of shard {self.shard} doesn't lead it")
 
-    def _write(self, request: LaneRequest, op: str, args: list[Any], tracked: bool) -> None:
-        body = self._apply(op, args)
-        if tracked and not isinstance(body, RookeryError):
+    def _write(
+        self, request: LaneRequest, op: str, args: list[Any], how: str = "", may_ask: bool = True
+    ) -> None:  # fmt: skip
+        """Carry out a write, or have it ask other shards first. how: "tracked", "settled" or neither."""
+        sent = self.settlements.begin() if how == "settled" else None
+        try:
+            body = self._apply(op, args)
+        finally:
+            if sent is not None:
+                self.settlements.noted()
+        if may_ask and op in ASKING and is_question(body) and self.inquiring.begin(request, op, args, how):
+            return
+        if sent is not None:
+            self.commits.when_committed(self.settlements.of(request, sent), body)
+            return
+        if how and not isinstance(body, RookeryError):
             body = [self.state.position, body]
         self.commits.when_committed(request, body)
+
+    def _write_asked(self, request: LaneRequest, op: str, args: list[Any], how: str) -> None:
+        self._write(request, op, args, how, False)
 
     def _apply(self, op: str, args: list[Any]) -> Any:
         """Carry out a write; returns the reply's body, a refusal too, to be given once it is committed."""
@@ -180,10 +198,8 @@ class ServedReplica:
             self.backup.handle(request)
         elif op in MOVES:
             self.moves.handle(request)
-        elif op == "tracked":
-            self._write(request, *wrapped(op, request.args, 0, self._writes), True)
-        elif op == "settled":
-            self.settlements.write(request, self._apply, *wrapped(op, request.args, 0, self._writes))
+        elif op in ("tracked", "settled"):
+            self._write(request, *wrapped(op, request.args, 0, self._writes), op)
         elif op == "at":
             inner, args = wrapped(op, request.args, 1, self._reads_at)
             if not self.replication.leads and self.state.position < request.args[0]:
@@ -231,12 +247,12 @@ class ServedReplica:
     def _announce(self) -> None:
         """After a command: large deliveries go on, readers of woken accounts too, API workers forget revoked tokens."""
         self.moves.look()
-        self.leavings.look()
+        if self.state.people.leaving:
+            self.leavings.look()
         if self.exchange.shard_count < self.state.shard_count - 1:
             self.exchange.start()
-        if self.state.deliveries.backlog and not self._delivering:
-            self._delivering = True
-            self._loop.call_soon(self._deliver_piece)
+        if self.state.deliveries.backlog:
+            self.deliveries.look()
         if self.state.woken:
             self.homes.announce_woken()
         if self.state.revoked:
@@ -244,28 +260,6 @@ class ServedReplica:
                 for revoked in self.state.revoked:
                     self.lane.push("revoked", list(revoked))
             self.state.revoked.clear()
-
-    def _deliver_piece(self) -> None:
-        """Deliver a piece of what waits, of bounded time; the next after what else there is to do, and a pause for it.
-
-        A request takes several turns of the loop, and the other shards and API workers need the processor, too. Without
-        requests there is no pause.
-        """
-        deliveries, begin = self.state.deliveries, time.perf_counter()
-        self._delivering = deliveries.piece(self._piece_followers)
-        now = time.perf_counter()
-        fitting = int(self._piece_followers * PIECE_S / max(now - begin, 1e-6))
-        fitting = max(min(fitting, self._piece_followers * 2), PIECE_FOLLOWERS_LEAST)
-        self._piece_followers = min(fitting, PIECE_FOLLOWERS_MOST)
-        if not self._delivering:
-            return
-        handled = self.metrics.reads + self.metrics.writes + self.metrics.messages_in
-        if handled != self._handled[0]:
-            self._handled = handled, now
-        if now - self._handled[1] < REQUESTS_WITHIN_S and len(deliveries.backlog) < IMPATIENT_AUTHORS:
-            self._loop.call_later(PIECE_PAUSE_S, self._deliver_piece)
-        else:
-            self._loop.call_soon(self._deliver_piece)
 
     def _tidy_step(self) -> None:
         begin = time.perf_counter()

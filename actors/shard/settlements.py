@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from actors.core.errors import RookeryError
@@ -87,17 +87,18 @@ class Settlements:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def write(self, request: Any, apply: Callable[[str, list[Any]], Any], op: str, args: list[Any]) -> None:
-        """Carry out a write by `apply`, whose body is the reply's, and have the request answered once it is settled.
-
-        Raises RookeryError if `apply` refuses it.
-        """
+    def begin(self) -> Sent:
+        """Note which messages settle of the write that is carried out until `noted`."""
         self._state.sent = sent = Sent(SETTLES)
-        try:
-            body = apply(op, args)
-        finally:
-            self._state.sent = None
-        self._commits.when_committed(Settlement(self, request, sent, self._state.position), body)
+        return sent
+
+    def noted(self) -> None:
+        """The write is applied, or refused: no more messages are its own."""
+        self._state.sent = None
+
+    def of(self, request: Any, sent: Sent) -> Settlement:
+        """Return who is to be told of the commit in a request's place; the write is applied already."""
+        return Settlement(self, request, sent, self._state.position)
 
     def committed(self, settlement: Settlement) -> None:
         """Wait for what a write has told, now that it leaves."""

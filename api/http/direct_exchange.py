@@ -19,7 +19,7 @@ Cost of a refusal: 9 us, parser included.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -65,8 +65,8 @@ class DirectExchange:
     """One request and its answer."""
 
     __slots__ = (
-        "_headers", "_protocol", "_request_id", "_services", "_started_s", "_url", "disconnected", "keep_alive",
-        "more_body", "response_complete",
+        "_headers", "_protocol", "_request_id", "_services", "_url", "disconnected", "keep_alive",
+        "more_body", "response_complete", "started_s",
     )  # fmt: skip
 
     message_event = _NobodyWaits()
@@ -83,7 +83,7 @@ class DirectExchange:
     def begin(self) -> None:
         """Start the clock, give the request its id, and keep what it said: by the time of the answer the protocol may
         have read the next one's head."""
-        self._started_s = time.perf_counter()
+        self.started_s = time.perf_counter()
         self._url, self._headers = self._protocol.url, self._protocol.headers
         self._request_id = self._services.requests.id_of(self._headers)
 
@@ -114,61 +114,9 @@ class DirectExchange:
             protocol.on_response_complete()
             if status in _PAUSED_AFTER:
                 protocol.hold()
-        seconds = time.perf_counter() - self._started_s
+        seconds = time.perf_counter() - self.started_s
         self._services.requests.note(method, route, status, seconds, self._request_id)
         return seconds
-
-
-class ReadExchange(DirectExchange):
-    """A read for which shards are asked: counted among the reads until it is answered, by the rules of edge.py."""
-
-    __slots__ = ("_path",)
-
-    def __init__(self, protocol: BoundedHttpProtocol, services: Services, path: str) -> None:
-        super().__init__(protocol, services)
-        self._path = path
-
-    def _admit(self, account_id: int) -> bool:
-        """Count the request, and one of the account's (0: nobody's); whether it may go on. If not it is answered."""
-        services = self._services
-        self.begin()
-        services.reads.count += 1
-        try:
-            services.admit(self._protocol.scope, services.reads)  # type: ignore[arg-type]
-            if account_id:
-                services.limiter.check_account(account_id, False)
-        except RookeryError as error:
-            self._end(*self.fail(error))
-            return False
-        return True
-
-    def _origin(self, host: bytes) -> str:
-        """Return what links begin with. host: the Host header."""
-        protocol = self._protocol
-        return self._services.origins.of(protocol.scheme or "http", host, protocol.client, self._headers)
-
-    def _answer_with(self, reply: Any) -> tuple[Headers, bytes]:
-        """Return headers and body for what the shards said. May raise anything."""
-        raise NotImplementedError
-
-    def _take(self, reply: Any, error: Exception | None) -> None:
-        """Answer with what the shards said."""
-        if error is None:
-            try:
-                headers, body = self._answer_with(reply)
-            except Exception as failure:  # noqa: BLE001 - the last line, as in edge.py
-                error = failure
-            else:
-                self._end(200, headers, body)
-                return
-        self._end(*self.fail(error))
-
-    def _end(self, status: int, headers: Headers, body: bytes) -> None:
-        gate = self._services.reads
-        gate.count -= 1
-        seconds = self.answer("GET", self._path, status, headers, body)
-        if status == 200:
-            gate.note(seconds, self._started_s + seconds)
 
 
 class Refusal(DirectExchange):

@@ -12,15 +12,16 @@ Rules of this file
 - FastAPI parses query and cookies of every request, whether a route wants them or not, and Python's parser of quoted
   cookies was quadratic until 3.11.10 and 3.12.6: 8 s for 64 KB. So no route is shown a cookie (none reads any), nor a
   query string beyond our bounds.
-- Ordinary home reads and searches don't come here: the HTTP protocol answers them (`home_exchange.py`,
-  `search/exchange.py`), by the same rules.
+- Ordinary home reads and searches don't come here: the HTTP protocol answers them (`fast_exchange.py`), by
+  the same rules.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from typing import Any
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -30,12 +31,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from actors.core.errors import NotFoundError
 from api.errors import response_for
 from api.http.admission import Gate
-from api.http.caching import is_private, keep_private
-from api.native.hot import ThinRead
+from api.http.caching import Headers, is_private, keep_private
 from api.params import check_query_size
 from api.positions import position_header, positions_of, positions_of_request
 from api.services import Services
 
+ThinRead = Callable[[Services, MutableMapping[str, Any]], Awaitable[tuple[Headers, bytes]]]
 UNMATCHED = "unmatched"
 HOLD = "hold"  # in a scope's state: what makes its connection pause
 HOLD_COST = 4  # of a refusal that comes out of here, in those of direct_exchange.py

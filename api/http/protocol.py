@@ -13,7 +13,7 @@ Rules of this file
 - Answers stay in order: a refusal that would overtake another answer isn't written; the connection ends after that one.
 - Nobody asks for another protocol: the request is answered, and the connection ends. With a body it is refused, since
   the parser takes that for the other protocol and a proxy before us may not.
-- Ordinary home reads and searches are answered right here (`home_exchange.py`, `search/exchange.py`), and so are
+- Ordinary home reads and searches are answered right here (`fast_exchange.py`, by `api/fast_reads.py`), and so are
   health checks (`probe_exchange.py`) and requests that this worker has no place for (`direct_exchange.py`); everything
   else is uvicorn's and the app's.
 - A connection's next home read or search whose head is the last one's but for the URL goes past the parser.
@@ -32,17 +32,17 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from actors.core.errors import MalformedError, OverloadedError, RookeryError, TooLargeError
 from api.errors import HeadTooLargeError, log_unexpected
+from api.fast_reads import FAST_READS
 from api.http import heads
 from api.http.body_wait import BodyWait
 from api.http.connection import DISCARD_BYTES_MAX
-from api.http.direct_exchange import BodyRefusal, DirectExchange, ReadExchange, Refusal
+from api.http.direct_exchange import BodyRefusal, DirectExchange, Refusal
 from api.http.edge import CLIENT_GONE_STATUS, HOLD, UNMATCHED
 from api.http.fair_turns import APP_S
+from api.http.fast_exchange import FastExchange
 from api.http.patient_connection import PatientConnection
 from api.http.probe_exchange import ProbeExchange
 from api.limits import HEAD_BYTES_MAX, HEADER_COUNT_MAX
-from api.native.home_exchange import HomeExchange
-from api.search.exchange import SearchExchange
 from api.services import TOO_MUCH, Services
 
 SLICE_BYTES = 16 * 1024  # that the parser is given at once: so exactly is known how much of a head has come
@@ -113,7 +113,7 @@ class BoundedHttpProtocol(PatientConnection):
         if self._head_open and self._head_bytes and self._read_timer is None:
             self._arm_read_timer()
         begun: object = self.cycle
-        if is_first and begun is not before and isinstance(begun, ReadExchange) and len(data) <= KNOWN_HEAD_BYTES_MAX:
+        if is_first and begun is not before and isinstance(begun, FastExchange) and len(data) <= KNOWN_HEAD_BYTES_MAX:
             self._learn(data)
 
     def _feed(self, data: bytes) -> None:
@@ -151,7 +151,7 @@ class BoundedHttpProtocol(PatientConnection):
             return False
         self.url = data[4 : -len(self._known_head)]
         try:
-            exchange = HomeExchange.of(self, services, True) or SearchExchange.of(self, services, True)
+            exchange = FastExchange.of(self, services, FAST_READS, True)
         except Exception as error:  # noqa: BLE001 - as in on_headers_complete
             log_unexpected(error, "")
             exchange = None
@@ -224,7 +224,7 @@ class BoundedHttpProtocol(PatientConnection):
             return refusal
         if self.parser.get_method() != b"GET":
             return None
-        return HomeExchange.of(self, services) or SearchExchange.of(self, services) or ProbeExchange.of(self, services)
+        return FastExchange.of(self, services, FAST_READS) or ProbeExchange.of(self, services)
 
     def _end_head(self) -> None:
         self._head_open = False

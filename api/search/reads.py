@@ -2,7 +2,7 @@
 
 Rules of this file
 - There are two ways to search tweets, and both are made of these steps: `read_search` on a bare ASGI scope, and, for
-  ordinary requests, `search/exchange.py` inside the HTTP protocol.
+  ordinary requests, `search/fast_read.py` inside the HTTP protocol.
 - `routes/search.py` declares the paths, for the documentation. Rules are not repeated here: parameters, tokens, limits
   and links come from their modules.
 """
@@ -20,9 +20,10 @@ from actors.text import text
 from actors.text.costs import SUGGEST_UNITS, TOP_TIMES, cost_of_tree
 from actors.text.query import has_follows, names_of, parse
 from api.http.caching import PRIVATE, TOKEN_NAME, Headers
+from api.http.edge import ThinRead
 from api.limits import SEARCH_QUERY_CHARS_MAX
 from api.links import kept_in_links, kept_with, page_links
-from api.native.hot import JSON, ThinRead, parse_sender
+from api.native.hot import JSON, parse_sender
 from api.native.viewer_flags import for_viewer
 from api.params import Page, parse_count, parse_flag, parse_id, parse_page, parse_query, shown
 from api.search.cache import SearchAnswer

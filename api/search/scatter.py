@@ -14,9 +14,9 @@ Rules of this file
 - Answers are repeated for `search_cache_s` to whoever asks the same, each reader apart (`search/cache.py`); all are
   dropped when a shard says that a tweet was deleted or somebody blocked.
 - There are two ways to search tweets, and both are made of the same steps: `tweets`, for coroutines, and `ask_tweets`
-  with a callback, for `search/exchange.py`. A `TweetSearch` is what they have in common.
+  with a callback, for `search/fast_read.py`. A `TweetSearch` is what they have in common.
 
-Costs, of this worker's time: see `search/exchange.py`.
+Costs, of this worker's time: see `search/fast_read.py`.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ from cluster.client.replica_group import FOLLOWER_READS, ReplicaGroup, Request
 from cluster.client.retried_calls import ActorCall, RetriedCalls
 from cluster.client.shard_owners import RETRY_AFTER_S, ShardOwners
 from cluster.client.shard_places import LATE_SHARE, PROBE_PATIENCE_S, Places, PlacesBound, ShardPlaces
-from cluster.lane.client import Done, PushCallback
+from cluster.lane.client import Done, LaneClient, PushCallback
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.protocol import LaneDisconnected
 from cluster.placement.shard_map import ShardMap
@@ -151,9 +151,7 @@ class ClusterClient:
         Raises what the shard refuses with (a RookeryError), or OverloadedError with retry_after_s when no owner could
         be reached in time; then the outcome of a write is unknown, and sending it again is safe (module header).
         """
-        shard = self._buckets[bucket]
-        deadline = asyncio.get_running_loop().time() + timeout_s
-        return await self._ask(shard, timeout_s, Request(bucket, None, op, args, deadline, fresh, seen))
+        return await self._ask(self._buckets[bucket], bucket, op, args, timeout_s, fresh, seen)
 
     async def settled(
         self, bucket: int, op: str, args: list[Any], timeout_s: float = CALL_TIMEOUT_S,
@@ -193,7 +191,7 @@ class ClusterClient:
         places = self._places.of(shard, op)
         if places.enter():
             timeout_s = min(timeout_s, PROBE_PATIENCE_S)
-        self._send(places, shard, bucket, None, op, args, timeout_s, done, fresh, seen)
+        self._send(places, shard, bucket, op, args, timeout_s, done, fresh, seen)
 
     def send_shard(
         self, shard: int, op: str, args: list[Any], timeout_s: float, done: Done, seen: SeenPositions | None = None
@@ -206,7 +204,7 @@ class ClusterClient:
         except OverloadedError as error:
             asyncio.get_running_loop().call_soon(done, None, error)
             return
-        self._send(places, shard, None, shard, op, args, timeout_s, done, False, seen)
+        self._send(places, shard, None, op, args, timeout_s, done, False, seen)
 
     async def call_shard(
         self,
@@ -218,8 +216,7 @@ class ClusterClient:
         seen: SeenPositions | None = None,
     ) -> Any:
         """Ask a shard by number; for operations on many keys. Arguments and errors are those of `call`."""
-        deadline = asyncio.get_running_loop().time() + timeout_s
-        return await self._ask(shard, timeout_s, Request(None, shard, op, args, deadline, fresh, seen))
+        return await self._ask(shard, None, op, args, timeout_s, fresh, seen)
 
     def account(
         self, account_id: int, op: str, *args: Any, timeout_s: float = CALL_TIMEOUT_S
@@ -237,25 +234,31 @@ class ClusterClient:
 
     # -- the quick path --------------------------------------------------------------------------------------------
 
-    async def _ask(self, shard: int, timeout_s: float, request: Request) -> Any:
-        """Ask what is connected; if that settles nothing, go the slow way. The request holds a place meanwhile."""
-        op = request.op
+    async def _ask(
+        self, shard: int, bucket: int | None, op: str, args: list[Any], timeout_s: float, fresh: bool,
+        seen: SeenPositions | None,
+    ) -> Any:  # fmt: skip
+        """Ask what is connected; if that settles nothing, go the slow way. The request holds a place meanwhile.
+
+        bucket: None if the shard was asked for by its number. Whoever waits may be cancelled: the request is given up.
+        """
         places = self._places.of(shard, op)
-        if places.enter() and timeout_s > PROBE_PATIENCE_S:
-            request.deadline -= timeout_s - PROBE_PATIENCE_S
-            timeout_s = PROBE_PATIENCE_S
+        if places.enter():
+            timeout_s = min(timeout_s, PROBE_PATIENCE_S)
+        lane = self._lane(shard)
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        request = Request(bucket, shard if bucket is None else None, op, args, deadline, fresh, seen)
         try:
-            lane = self._lanes[shard] if 0 <= shard < len(self._lanes) else None
             try:
-                if lane is not None and not lane.closed:
-                    body = await lane.request(op, request.args, timeout_s)
+                if lane is not None:
+                    body = await lane.request(op, args, timeout_s)
                 else:
-                    group = self._groups[shard] if 0 <= shard < len(self._groups) else None
+                    group = self._group(shard)
                     body = await (self._retries.call(request, None) if group is None else group.ask(request))
             except _TRY_AGAIN as error:
                 body = await self._retries.call(request, error)
         except asyncio.CancelledError:
-            left_s = request.deadline - asyncio.get_running_loop().time()
+            left_s = deadline - asyncio.get_running_loop().time()
             places.give_up(op, left_s <= (1.0 - LATE_SHARE) * timeout_s)
             raise
         except BaseException as error:
@@ -265,56 +268,47 @@ class ClusterClient:
         return body
 
     def _send(
-        self, places: Places, shard: int, bucket: int | None, shard_asked: int | None, op: str, args: list[Any],
-        timeout_s: float, done: Done, fresh: bool, seen: SeenPositions | None,
+        self, places: Places, shard: int, bucket: int | None, op: str, args: list[Any], timeout_s: float, done: Done,
+        fresh: bool, seen: SeenPositions | None,
     ) -> None:  # fmt: skip
-        """As `_ask`, without a task unless the slow way is needed. Either bucket or shard_asked is given.
+        """As `_ask`, without a task unless the slow way is needed. places: those that the request has entered."""
+        lane = self._lane(shard)
+        deadline = (asyncio.get_running_loop() if lane is None else lane).time() + timeout_s
 
-        places: those that the request has entered.
-        """
-        lane = self._lanes[shard] if 0 <= shard < len(self._lanes) else None
-        if lane is not None and not lane.closed:
-            deadline = lane.time() + timeout_s
+        def take(body: Any, error: Exception | None) -> None:
+            if isinstance(error, _TRY_AGAIN):
+                self._finish(self._retries.call(request(), error), places, op, done)
+            else:
+                places.leave(op, error)
+                done(body, error)
 
-            def take(body: Any, error: Exception | None) -> None:
-                if isinstance(error, (MovedError, LaneDisconnected)):
-                    request = Request(bucket, shard_asked, op, args, deadline, fresh, seen)
-                    self._finish(self._retries.call(request, error), places, op, done)
-                else:
-                    places.leave(op, error)
-                    done(body, error)
+        def request() -> Request:
+            return Request(bucket, shard if bucket is None else None, op, args, deadline, fresh, seen)
 
+        if lane is not None:
             try:
                 lane.send(op, args, timeout_s, take)
                 return
             except RookeryError as error:  # nothing was sent: the slow way finds out the same, and what to do about it
                 logger.debug("lane to shard %d takes no request: %s", shard, error)
-        request = Request(
-            bucket, shard_asked, op, args, asyncio.get_running_loop().time() + timeout_s, fresh, seen
-        )  # fmt: skip
-        group = self._groups[shard] if 0 <= shard < len(self._groups) else None
-        self._send_to_group(request, group, places, done)
-
-    def _send_to_group(self, request: Request, group: ReplicaGroup | None, places: Places, done: Done) -> None:
-        """Ask the replicas of a shard; without any, go the slow way."""
-        op = request.op
+        group = self._group(shard)
         if group is None:
-            self._finish(self._retries.call(request, None), places, op, done)
+            self._finish(self._retries.call(request(), None), places, op, done)
             return
-
-        def take(body: Any, error: Exception | None) -> None:
-            if isinstance(error, _TRY_AGAIN):
-                self._finish(self._retries.call(request, error), places, op, done)
-            else:
-                places.leave(op, error)
-                done(body, error)
-
         try:
-            group.send(request, take)
+            group.send(request(), take)
         except _TRY_AGAIN as error:
-            self._finish(self._retries.call(request, error), places, op, done)
+            take(None, error)
         except RookeryError as error:
             asyncio.get_running_loop().call_soon(take, None, error)
+
+    def _lane(self, shard: int) -> LaneClient | None:
+        """Return the open lane to a shard with a single replica; None for any other number."""
+        lane = self._lanes[shard] if 0 <= shard < len(self._lanes) else None
+        return None if lane is None or lane.closed else lane
+
+    def _group(self, shard: int) -> ReplicaGroup | None:
+        return self._groups[shard] if 0 <= shard < len(self._groups) else None
 
     def _finish(self, call: Coroutine[Any, Any, Any], places: Places, op: str, done: Done) -> None:
         """Carry out a call in a task of its own, give its place back, and tell `done` how it ended."""

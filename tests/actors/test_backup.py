@@ -145,7 +145,7 @@ class Handing:
     def __init__(self, settings: Settings) -> None:
         self.storage = Storage(settings, 0)
         self.commits = Commits(self.storage, ShardMetrics(), 4)
-        self.commits.on_durable = self.commits.settle
+        self.commits.committed_at = lambda durable: durable
         self.held: list[int] = []
         records = SimpleNamespace(hold=lambda holder, position: self.held.append(position))
         self.replication = SimpleNamespace(leads=True, records=records)
@@ -194,7 +194,7 @@ async def test_a_shard_hands_out_its_checkpoint_and_the_records_up_to_the_cut_wh
 
 
 async def test_a_position_is_told_once_it_is_committed(handing):
-    handing.commits.on_durable = lambda position: None
+    handing.commits.committed_at = lambda durable: 0
     register(handing.commits, 1)
     durable = asyncio.get_running_loop().create_future()
     handing.commits.when_durable(durable, None)
@@ -204,7 +204,7 @@ async def test_a_position_is_told_once_it_is_committed(handing):
     assert not done
     handing.commits.settle(handing.commits.state.position)
     assert (await asked)["position"] == handing.commits.state.position
-    handing.commits.on_durable = handing.commits.settle
+    handing.commits.committed_at = lambda durable: durable
 
 
 async def test_a_follower_is_not_asked_where_to_cut_and_waits_until_it_has_the_cut(handing, monkeypatch):

@@ -55,7 +55,7 @@ async def commits(settings):
 def lone_leader(*args) -> Commits:
     """Commits whose own disk is all that a commit needs."""
     made = Commits(*args)
-    made.on_durable = made.settle
+    made.committed_at = lambda durable: durable
     return made
 
 

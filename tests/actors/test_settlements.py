@@ -59,7 +59,7 @@ class Shard:
     def __init__(self, settings: Any, number: int, level: int) -> None:
         self.metrics = ShardMetrics()
         self.commits = Commits(Storage(settings, number), self.metrics, 4)
-        self.commits.on_durable = self.commits.settle
+        self.commits.committed_at = lambda durable: durable
         self.exchange = Exchange(self.commits, self.metrics, "nowhere")
         self.settlements = Settlements(self.commits, self.metrics)
         self.exchange.on_acknowledged, self.exchange.on_heard = self.settlements.acknowledged, self.settlements.heard
@@ -90,8 +90,12 @@ class Shard:
         return int(posted["tweet_id"])
 
     def settle(self, op: str, *args: Any) -> asyncio.Future[Any]:
-        request = Request()
-        self.settlements.write(request, lambda op, args: self.commits.write(op, args, NOW_MS), op, list(args))
+        request, sent = Request(), self.settlements.begin()
+        try:
+            body = self.commits.write(op, list(args), NOW_MS)
+        finally:
+            self.settlements.noted()
+        self.commits.when_committed(self.settlements.of(request, sent), body)
         return request.answer
 
     async def wake(self, account_id: int) -> None:

@@ -15,7 +15,7 @@ import msgpack
 
 from actors.core import ids, limits
 from actors.core.errors import OverloadedError, RookeryError
-from actors.core.features import READS
+from actors.core.features import ASKING, READS
 from actors.core.levels import LEVEL
 from actors.core.postings.found import FoundTweets, Weights
 from actors.core.replica import home_reply
@@ -61,6 +61,7 @@ class CoreCluster(TrendsAndSends):
         self.slow: set[int] = set()  # shards whose searches take longer than anybody waits
         self.searched: list[str] = []  # operations asked of shards
         self.asked: list[str] = []  # operations asked by bucket
+        self.inquires = True  # shards ask each other before writes; else whoever asks for one is to ask himself
         self.drains = True  # after a write; else messages stay under way, and go on with each request
         self._requests: dict[int, SearchRequests] = {}
         self._engines: list[InProcessEngine] = []
@@ -141,6 +142,8 @@ class CoreCluster(TrendsAndSends):
             return self._home(args)
         if op in READS:
             return replica.read(op, args)
+        if op in ASKING and self.inquires:
+            args = self._inquire(replica, op, args)
         answers: list[Any] = []
         self.sim.write(bucket, op, args, answers.append)
         if self.drains:
@@ -150,6 +153,22 @@ class CoreCluster(TrendsAndSends):
         if isinstance(answers[0], RookeryError):
             raise answers[0]
         return answers[0]
+
+    def _inquire(self, replica: Any, op: str, args: list[Any]) -> list[Any]:
+        """Return a write's arguments once its shard has asked the others, as `InquiringWrites` does."""
+        steps = replica.inquiries(op, args)
+        try:
+            inquiry = next(steps)
+            while True:
+                self.asked.append(f"shard asks {inquiry.op}")
+                try:
+                    body = self.sim.shards[self.shard_of(inquiry.bucket)].replica.read(inquiry.op, inquiry.args)
+                except RookeryError as refusal:
+                    inquiry = steps.throw(refusal)
+                else:
+                    inquiry = steps.send(body)
+        except StopIteration as found:
+            return found.value
 
     def _home(self, args: list[int]) -> list[Any]:
         shard = self.sim.shards[self.shard_of(ids.bucket_of_account(args[0]))]

@@ -28,6 +28,7 @@ from actors.core.ids import bucket_of_account, bucket_of_name, bucket_of_tweet, 
 from actors.core.levels import LEVEL
 from actors.core.stores.people import token_id
 from actors.core.terms import Key, Read
+from actors.core.visibility import is_question
 from tests.api.fake_marks import FakeMarks
 from tests.api.fake_search import FakeSearches
 
@@ -532,7 +533,10 @@ class FakeCluster(TrendsAndSends, FakeSearches, FakeMarks):
 
     def do_keyed(self, who: int, key: bytes, fingerprint: bytes, op: str, args: list[Any]) -> Any:
         if not self.do_answered(who, key, fingerprint):
-            self.answers[who, key] = (fingerprint, getattr(self, f"do_{op}")(*args))
+            answer = getattr(self, f"do_{op}")(*args)
+            if is_question(answer):
+                return answer
+            self.answers[who, key] = (fingerprint, answer)
         return self.answers[who, key][1]
 
     def do_repost(self, who: int, entry: bytes) -> bytes:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from actors.core.visibility import question
+
 if TYPE_CHECKING:
     from tests.api.fake_cluster import FakeTweet
 
@@ -25,6 +27,13 @@ class FakeMarks:
 
     def do_like(self, who: int, tweet_id: int) -> bool:
         return self._mark(self.likes, who, tweet_id)
+
+    def do_if_seen(self, who: int, tweet_id: int, op: str) -> Any:
+        """Of a repost the API is to ask what it needs by itself, as where a shard can't ask another."""
+        if op == "repost":
+            return question(())
+        self._tweet(tweet_id, who)
+        return getattr(self, f"do_{op}")(who, tweet_id)
 
     def do_unlike(self, who: int, tweet_id: int) -> bool:
         return self.likes.pop((who, tweet_id), None) is not None

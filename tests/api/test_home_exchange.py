@@ -1,6 +1,6 @@
 """Home reads have two ways through the worker; nobody outside may be able to tell which one was taken.
 
-A request with `content-length: 0` takes the long way (edge.py); the same without it the short one (home_exchange.py).
+A request with `content-length: 0` takes the long way (edge.py); the same without it the short one (FAST_HOME).
 """
 
 from __future__ import annotations

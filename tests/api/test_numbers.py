@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import httpx
 import pytest
 
-from api.native.home_exchange import HomeExchange
+from api.http.fast_exchange import FastExchange
 from api.native.hot import HOME_READS
 from api.search.reads import SEARCH_PATH
 from tests.api.conftest import LiveServer, ServerThread, assert_error
@@ -207,7 +207,7 @@ def test_a_fault_of_the_short_way_is_not_the_clients(http, monkeypatch):
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(HomeExchange, "of", broken)
+    monkeypatch.setattr(FastExchange, "of", broken)
     for _ in range(2):
         assert http.get("/feed?user_id=1").status_code == 200
     assert json.loads(http.get("/api/v1/search?query=word").content)["tweets"] == []

@@ -1,6 +1,6 @@
 """Searches have two ways through the worker; nobody outside may be able to tell which one was taken.
 
-A request with `content-length: 0` takes the long way (edge.py); the same without it the short one (search/exchange.py).
+A request with `content-length: 0` takes the long way (edge.py); the same without it the short one (fast_read.py).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from actors.core.errors import InvalidError, NotFoundError, OverloadedError, Too
 from actors.core.ids import bucket_of_account
 from api.access.auth import make_token
 from api.http.admission import Gate
+from api.http.fast_exchange import FastExchange
 from api.positions import positions_of_request
 from api.search.cursor import cursor_of_top
-from api.search.exchange import SearchExchange
 from api.services import Services
 from api.settings import Rate
 from tests.api.conftest import PASSWORD, LiveServer, ServerThread, open_http
@@ -37,16 +37,16 @@ URL = "/api/v1/search?query=word&count=2"
 
 @pytest.fixture
 def short_ways(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What `SearchExchange.of` said of each request so far."""
+    """What `FastExchange.of` said of each request so far."""
     taken: list[Any] = []
-    real = SearchExchange.of
+    real = FastExchange.of
 
     def of(*arguments: Any) -> Any:
         exchange = real(*arguments)
         taken.append(exchange)
         return exchange
 
-    monkeypatch.setattr(SearchExchange, "of", of)
+    monkeypatch.setattr(FastExchange, "of", of)
     return taken
 
 
@@ -81,7 +81,7 @@ def still(monkeypatch: pytest.MonkeyPatch) -> None:
     """`order=top` is of a second, which both ways have to see."""
     now_s = time.time()
     monkeypatch.setattr("api.search.reads.time", type("Still", (), {"time": staticmethod(lambda: now_s)}))
-    monkeypatch.setattr("api.search.exchange.time", type("Still", (), {"time": staticmethod(lambda: now_s)}))
+    monkeypatch.setattr("api.search.fast_read.time", type("Still", (), {"time": staticmethod(lambda: now_s)}))
 
 
 # ---- the same answers ---------------------------------------------------------------------------------------------

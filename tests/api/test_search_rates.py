@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from api.search.exchange import SearchExchange
+from api.search import fast_read
 from api.settings import Rate
 from tests.api.test_search_exchange import LONG_WAY, bearer, register, searching
 
@@ -53,11 +53,11 @@ def test_what_asks_for_more_than_an_engine_can_do_is_refused_with_what_would_be_
 def test_a_search_whose_client_has_gone_asks_no_shard():
     noted: list[int] = []
 
-    class Noted(SearchExchange):
-        def _end(self, status: int, headers: Any, body: bytes) -> None:
+    class Gone:  # and nothing else: whatever it looked for would not be there
+        disconnected = True
+
+        def end(self, status: int, headers: Any, body: bytes) -> None:
             noted.append(status)
 
-    exchange = Noted.__new__(Noted)
-    exchange.disconnected = True  # and nothing else: whatever it looked for would not be there
-    exchange._begin()
+    fast_read._begin(None, None, Gone())
     assert noted == [499]

@@ -194,7 +194,7 @@ def test_a_tweet_whose_bucket_has_just_moved_is_asked_for_by_itself(ada, bob, co
 def test_a_like_and_a_bookmark_ask_only_whether_the_tweet_is_seen(ada, bob, core):
     tweet_id = bob.tweet("x")["tweet_id"]
     for what in ("like", "bookmark"):
-        assert asked_for(core, ada, f"/api/v1/tweet/{tweet_id}/{what}", "POST") == ["seen", what]
+        assert asked_for(core, ada, f"/api/v1/tweet/{tweet_id}/{what}", "POST") == ["if_seen", "shard asks seen"]
         assert asked_for(core, ada, f"/api/v1/tweet/{tweet_id}/{what}", "DELETE") == [f"un{what}"]
 
 

@@ -143,3 +143,58 @@ def test_who_looks_at_a_list_does_not_see_whom_a_block_hides(register_on):
     assert listed(star) == [bob.user_id, ada.user_id]
     assert listed(bob) == [bob.user_id]
     assert listed(ada) == [ada.user_id]
+
+
+def acted(core: CoreCluster, who: User, method: str, path: str, **more: Any) -> list[str]:
+    core.asked.clear()
+    reply = who.http.request(method, path, **more)
+    assert reply.status_code == 200, reply.text
+    return [op for op in core.asked if op != "token"]
+
+
+@pytest.mark.parametrize("act", ["like", "bookmark", "repost"])
+@pytest.mark.parametrize("shard", [0, 1], ids=["another shard", "the same shard"])
+def test_an_act_is_one_request_of_the_worker_with_and_without_a_key(register_on, core, act, shard):
+    author, reader = register_on(shard), register_on(1)
+    x = author.tweet("to act on")["tweet_id"]
+    inquiry = [] if shard == 1 else ["shard asks tweet_ref" if act == "repost" else "shard asks seen"]
+    path = f"/api/v1/tweet/{x}/{act}"
+    assert sorted(acted(core, reader, "POST", path)) == sorted(["if_seen", *inquiry])
+    key = {"headers": {"Idempotency-Key": f"{act}-{x}"}}
+    assert sorted(acted(core, reader, "POST", path, **key)) == sorted(["keyed", *inquiry])
+    assert acted(core, reader, "POST", path, **key) == ["keyed"]
+
+
+@pytest.mark.parametrize("act", ["like", "bookmark", "repost"])
+@pytest.mark.parametrize("why", ["no shard can ask another", "the cluster is being upgraded"])
+def test_where_its_shard_cannot_find_out_the_worker_asks_the_tweets_shard(register_on, core, monkeypatch, act, why):
+    author, reader = register_on(0), register_on(1)
+    x = author.tweet("to act on")["tweet_id"]
+    asked = ["tweet_ref" if act == "repost" else "seen", act]
+    if why == "no shard can ask another":
+        monkeypatch.setattr(core, "inquires", False)
+        asked = ["if_seen", *asked]
+    else:
+        monkeypatch.setattr(CoreCluster, "level", 1)
+    assert acted(core, reader, "POST", f"/api/v1/tweet/{x}/{act}") == asked
+    block(author, reader)
+    assert_error(reader.http.post(f"/api/v1/tweet/{x}/{act}"), 404, "tweet_id")
+
+
+def test_while_a_tweets_shard_is_down_acts_on_it_are_503_and_others_go_on(register_on, core, monkeypatch):
+    author, reader = register_on(0), register_on(1)
+    x, own = author.tweet("over there")["tweet_id"], reader.tweet("here")["tweet_id"]
+    ask = core.call
+
+    async def call(bucket: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
+        if core.shard_of(bucket) == 0:
+            raise OverloadedError("shard 0 can't be reached", None, 1.0)
+        return await ask(bucket, op, args, timeout_s)
+
+    monkeypatch.setattr(core, "inquires", False)
+    monkeypatch.setattr(core, "call", call)
+    for act in ("like", "bookmark", "repost"):
+        reply = reader.http.post(f"/api/v1/tweet/{x}/{act}")
+        assert_error(reply, 503)
+        assert reply.headers["retry-after"] == "1"
+        assert acted(core, reader, "POST", f"/api/v1/tweet/{own}/{act}") == ["if_seen"]

@@ -129,6 +129,8 @@ FITTING = {
     "likes": st.tuples(ACCOUNT, COUNT, COUNT), "bookmarks": st.tuples(ACCOUNT, COUNT, COUNT),
     "viewer_flags": st.tuples(ACCOUNT, IDS, IDS, IDS), "answered": st.tuples(ACCOUNT, SHORT, SHORT),
     "keyed": st.tuples(ACCOUNT, SHORT, SHORT, st.sampled_from(sorted(WRITES)), ANYTHING),
+    "if_seen": st.tuples(ACCOUNT, TWEET, st.sampled_from(["like", "bookmark", "repost"]))
+    | st.tuples(ACCOUNT, TWEET, st.sampled_from(sorted(WRITES)), ANYTHING),
     "likers": LISTED, "reposters": LISTED, "replies": LISTED,
     "edit": st.tuples(TWEET, ACCOUNT, WORDS, ENTITIES, ACCOUNTS, FACTS), "history": st.tuples(TWEET, ACCOUNT, FACTS),
     "schedule": st.tuples(
@@ -165,6 +167,7 @@ TYPICAL = {
     "schedule": [HERE[0], DUE_MS, "x", 0, TWEETS[0], HERE[0], b"", [1], [THERE[0]]],
     "reschedule": [HERE[0], SCHEDULED, DUE_MS], "unschedule": [HERE[0], SCHEDULED],
     "unmute": [HERE[0], THERE[0]], "bookmark": [HERE[0], TWEETS[1]],
+    "if_seen": [HERE[0], TWEETS[0], "repost", [HERE[0], ORIGINAL]],
     "keyed": [HERE[0], b"key", b"print", "like", [HERE[0], TWEETS[1]]], "unbookmark": [HERE[0], TWEETS[3]],
 }  # fmt: skip
 NASTY = [

@@ -54,12 +54,12 @@ from api.http.request_log import RequestLog
 from api.limits import HOST_BYTES_MAX, QUERY_BYTES_MAX, SEARCH_QUERY_CHARS_MAX, TAG_CHARS_MAX
 from api.links import cached_origin
 from api.metrics import Metrics
-from api.native.home_exchange import _PLAIN_URL as _PLAIN_HOME_URL
+from api.native.hot import FAST_HOME
 from api.native.routes import search as search_routes
 from api.native.routes import wrk2
 from api.native.routes.tweets import idempotency_key
 from api.search import cursor as search_cursor
-from api.search import exchange as search_exchange
+from api.search import fast_read
 from api.search import reads as search_reads
 from api.settings import ApiSettings
 from api.text.entities import find_entities, find_mentions, pack_entities
@@ -191,10 +191,10 @@ def _query_string(given: str) -> None:
         lambda: search_routes._split_tags(b"any=" + raw),
         lambda: search_routes._split_tags(raw),
         lambda: links.kept_in_links({_well_formed(given): _well_formed(given), "a": "b"}),
-        lambda: search_exchange._PLAIN_URL.fullmatch(b"/api/v1/search?" + raw),
-        lambda: search_exchange._PLAIN_WORDS.fullmatch(raw),
-        lambda: search_exchange._read_words(world().services, b"query=" + raw),
-        lambda: _PLAIN_HOME_URL.fullmatch(b"/feed?" + raw),
+        lambda: fast_read.FAST_SEARCH.plain.fullmatch(raw),
+        lambda: fast_read._PLAIN_WORDS.fullmatch(raw),
+        lambda: fast_read._read_words(world().services, b"query=" + raw),
+        lambda: FAST_HOME.plain.fullmatch(raw),
         lambda: params.split_pairs(raw, "the form"),
     ):
         with suppress(RookeryError):
@@ -491,7 +491,7 @@ ROWS = [
     Row("a hashtag that is asked for", lambda given: search_routes._tag(given, "hashtag"), "search: _FITS_TAG",
         "is_word, fold", TAG_CHARS_MAX),
     Row("a query string", _query_string,
-        "links: _PLAIN; exchange: _PLAIN_URL _PLAIN_WORDS; home_exchange: _PLAIN_URL",
+        "links: _PLAIN; fast_read: FAST_SEARCH _PLAIN_WORDS; hot: FAST_HOME",
         "parameters, percent codes, hashtags with commas", QUERY_BYTES_MAX // 4),
     Row("a time", _time, "times: _OWN _RFC_3339"),
     Row("single values", _fields,

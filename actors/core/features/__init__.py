@@ -22,6 +22,7 @@ from actors.core.features import (
     edits,
     falling_due,
     follows,
+    if_seen,
     likes,
     logins,
     operators,
@@ -44,6 +45,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     reposts.FEATURE,
     likes.FEATURE,
     bookmarks.FEATURE,
+    if_seen.FEATURE,
     follows.FEATURE,
     blocks.FEATURE,
     dormancy.FEATURE,
@@ -87,6 +89,8 @@ PAPER_KINDS: Final[Mapping[int, PaperKind]] = _by_name((kind.number, kind) for f
 _by_name((number, number) for kinds in (KINDS, PAPER_KINDS) for number in kinds)  # none is a mark's and a paper's
 
 HIDING: Final = frozenset(write.name for write in WRITES.values() if write.hides)
+
+ASKING: Final = frozenset(write.name for write in WRITES.values() if write.asks is not None)
 
 FOLLOWER_READS: Final = frozenset(read.name for read in READS.values() if read.from_followers)
 FRESH_READS: Final = frozenset(read.name for read in READS.values() if read.fresh)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from actors.core import arguments, ids, limits
 from actors.core.entries import pack, unpack
 from actors.core.errors import ConflictError, InvalidError
-from actors.core.terms import FULL_FROM_LEVEL, Feature, Prepared, Read, Write, nothing
+from actors.core.terms import FULL_FROM_LEVEL, Feature, Inquiries, Prepared, Read, Write, nothing
 
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups
@@ -95,15 +95,27 @@ def prepare_keyed(
     known = known_answer(shard, account_id, key, fingerprint)
     if known is not None:
         return nothing(known[0])
+    prepared = _keyed_write(shard, op).prepare(shard, now_ms, *args)
+    return prepared._replace(kept=(account_id, key, fingerprint, now_ms))
+
+
+def ask_keyed(shard: Lookups, account_id: int, key: bytes, fingerprint: bytes, op: str, args: list[Any]) -> Inquiries:
+    """Find out what the write has to know first, if the key is new. Raises what the write refuses with."""
+    if known_answer(shard, account_id, key, fingerprint) is None:
+        asks = _keyed_write(shard, op).asks
+        args = args if asks is None else (yield from asks(shard, *args))
+    return [account_id, key, fingerprint, op, args]
+
+
+def _keyed_write(shard: Lookups, op: Any) -> Write:
     write = shard.writes.get(op) if type(op) is str else None
     if write is None or not write.keyed:
         raise InvalidError(f"{arguments.shown(op)} is no write whose answer is kept", "op")
-    prepared = write.prepare(shard, now_ms, *args)
-    return prepared._replace(kept=(account_id, key, fingerprint, now_ms))
+    return write
 
 
 FEATURE = Feature(
     "answers",
-    writes=(Write("keyed", prepare_keyed, keyed=False),),
+    writes=(Write("keyed", prepare_keyed, keyed=False, asks=ask_keyed),),
     reads=(Read("answered", answer_answered, fresh=True),),
 )

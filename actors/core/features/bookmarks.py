@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from actors.core import limits
+from actors.core.inquiries import mark_of_seen
 from actors.core.terms import Feature, Kind, Owner, Prepared, Read, Write
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def answer_bookmarks(shard: Lookups, account_id: int, before: int, count: int) -
 FEATURE = Feature(
     "bookmarks",
     kinds=(BOOKMARK,),
-    writes=(Write("bookmark", prepare_bookmark), Write("unbookmark", prepare_unbookmark)),
+    writes=(Write("bookmark", prepare_bookmark, of_tweet=mark_of_seen), Write("unbookmark", prepare_unbookmark)),
     reads=(Read("bookmarks", answer_bookmarks),),
     commands={"bookmark": bookmark},
 )

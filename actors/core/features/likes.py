@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.core import limits
 from actors.core.features import counts
+from actors.core.inquiries import mark_of_seen
 from actors.core.terms import (
     Effect,
     Feature,
@@ -113,7 +114,7 @@ TWEET_GONE = Effect("tweet_gone", on_tweet_gone, To.ASKER, ("actor", "tweet", "a
 FEATURE = Feature(
     "likes",
     kinds=(LIKE, LIKER),
-    writes=(Write("like", prepare_like), Write("unlike", prepare_unlike)),
+    writes=(Write("like", prepare_like, of_tweet=mark_of_seen), Write("unlike", prepare_unlike)),
     reads=(Read("likes", answer_likes), Read("likers", answer_likers, Key.TWEET)),
     commands={"like": like},
     effects=(LIKED, TWEET_GONE),

@@ -12,15 +12,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from actors.core import arguments, ids, limits
-from actors.core.entries import Entry, unpack
-from actors.core.errors import NotFoundError
+from actors.core.entries import PUBLIC, Entry, unpack
+from actors.core.errors import ForbiddenError, NotFoundError
 from actors.core.facts import MAP_FROM_LEVEL, Facts, pack_facts
 from actors.core.features.counts import count
 from actors.core.flags import FLAG_REPOST
+from actors.core.inquiries import about_tweet
 from actors.core.terms import (
     Effect,
     Feature,
     Full,
+    Inquiries,
     Key,
     Kind,
     Notified,
@@ -100,6 +102,23 @@ def prepare_repost(shard: Lookups, now_ms: int, account_id: int, packed: bytes) 
     return Prepared(["repost", account_id, shard.next_tweet_id(account_id, now_ms), packed], finish)
 
 
+def ask_original(shard: Lookups, account_id: int, tweet_id: int) -> Inquiries:
+    """Return the arguments of a repost: the account, and the packed entry of the tweet or of what that reposts.
+
+    Of a repost the original must be seen by its own id as well: its shard knows of a block before any other, and what
+    its author has deleted. Raises NotFoundError of the id that was asked for, ForbiddenError if it isn't public.
+    """
+    _, _, visibility, packed, orig_id = yield from about_tweet(shard, account_id, tweet_id, "tweet_ref")
+    if orig_id != tweet_id:
+        try:
+            _, _, visibility, packed, _ = yield from about_tweet(shard, account_id, orig_id, "tweet_ref")
+        except NotFoundError as error:
+            raise NotFoundError(f"tweet {tweet_id} does not exist", "tweet_id") from error
+    if visibility != PUBLIC:
+        raise ForbiddenError(f"tweet {tweet_id} is not public, so it can't be reposted", "tweet_id")
+    return [account_id, packed]
+
+
 def prepare_unrepost(shard: Lookups, now_ms: int, account_id: int, tweet_id: int) -> Prepared:
     """Take a repost back; the reply is whether there was one."""
     row = shard.row(account_id)
@@ -131,7 +150,7 @@ REPOSTED = Effect(
 FEATURE = Feature(
     "reposts",
     kinds=(REPOSTER,),
-    writes=(Write("repost", prepare_repost), Write("unrepost", prepare_unrepost, hides=True)),
+    writes=(Write("repost", prepare_repost, of_tweet=ask_original), Write("unrepost", prepare_unrepost, hides=True)),
     reads=(Read("reposters", answer_reposters, Key.TWEET),),
     commands={"repost": repost},
     effects=(REPOSTED,),

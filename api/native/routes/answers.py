@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.http.caching import PRIVATE
+from api.http.edge import ThinRead
 from api.inputs import Inputs
 from api.links import cursor_link
-from api.native.hot import ThinRead
 from api.native.viewer_flags import for_viewer
 
 

@@ -33,7 +33,7 @@ from api.native.openapi import CURSOR, IDEMPOTENCY_KEY, errors, operation, path_
 from api.native.routes.answers import json_page, json_value, tweet_page
 from api.native.viewer_flags import PARAMETER
 from api.native.visible import ask_for_viewer, require_seen
-from api.once import write_once
+from api.once import write_if_seen, write_once
 from api.services import Services
 
 router = APIRouter(tags=["tweets"])
@@ -101,12 +101,14 @@ async def _mark(request: Request, op: str, holds: bool) -> Response:
     tweet_id = inputs.path_id("tweet_id")
     require_level(services)
 
-    async def marked() -> list[int]:
-        if holds:
-            await require_seen(services, tweet_id, actor)
+    async def seen() -> list[int]:
+        await require_seen(services, tweet_id, actor)
         return [actor, tweet_id]
 
-    await write_once(inputs, actor, op, marked)
+    if holds:
+        await write_if_seen(inputs, actor, op, tweet_id, seen)
+    else:
+        await write_once(inputs, actor, op, [actor, tweet_id])
     return json_value({"user_id": str(actor), "tweet_id": str(tweet_id), "bookmarked": holds})
 
 

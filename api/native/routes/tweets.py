@@ -29,7 +29,7 @@ from api.native.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
 from api.native.routes.answers import json_bytes, json_value
 from api.native.viewer_flags import PARAMETER, for_viewer
 from api.native.visible import ask_for_viewer, ask_tweet, find_original, require_seen
-from api.once import KEY_BYTES, key_of, write_once
+from api.once import KEY_BYTES, key_of, write_if_seen, write_once
 from api.services import Services
 from api.text.entities import find_entities, pack_entities, resolve_names
 from api.times import clean_time
@@ -203,7 +203,7 @@ async def like(request: Request) -> Response:
         await require_seen(services, tweet_id, actor)
         return [actor, tweet_id]
 
-    await write_once(inputs, actor, "like", seen)
+    await write_if_seen(inputs, actor, "like", tweet_id, seen)
     return json_value({"user_id": str(actor), "tweet_id": str(tweet_id), "liked": True})
 
 
@@ -242,7 +242,7 @@ async def repost(request: Request) -> Response:
             raise ForbiddenError(f"tweet {tweet_id} is not public, so it can't be reposted", "tweet_id")
         return [actor, original.entry]
 
-    return json_bytes(await write_once(inputs, actor, "repost", public_original))
+    return json_bytes(await write_if_seen(inputs, actor, "repost", tweet_id, public_original))
 
 
 @router.delete(

@@ -33,8 +33,8 @@ from actors.core.limits import MEDIA_COUNT_MAX, PAGE_COUNT_MAX, TEXT_BYTES_MAX
 from api import fields, limits
 from api.http import body
 from api.http.caching import PRIVATE, Headers
+from api.http.edge import ThinRead
 from api.inputs import Inputs
-from api.native.hot import ThinRead
 from api.native.models import ComposeForm, EdgeForm, RegisterForm, Wrk2Post
 from api.native.openapi import errors
 from api.native.routes.tweets import idempotency_key
