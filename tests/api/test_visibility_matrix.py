@@ -371,11 +371,16 @@ def like(matrix: Matrix) -> None:
         check_counts(world, name, "likes", 0)
 
 
-def unlike(matrix: Matrix) -> None:
-    for world, who, name, tweet_id, _ in acted(matrix):
-        status, reply = matrix.client.ask("DELETE", f"/api/v1/tweet/{tweet_id}/like", world.token[who])
-        assert (status, reply["liked"]) == (200, False), "taking back what isn't there tells nothing"
-        check_counts(world, name, "likes", 0)
+def take_back(mark: str, member: str) -> Callable[[Matrix], None]:
+    """Taking back what isn't there tells nothing. member: what the answer says of it."""
+
+    def taken_back(matrix: Matrix) -> None:
+        for world, who, name, tweet_id, _ in acted(matrix):
+            status, reply = matrix.client.ask("DELETE", f"/api/v1/tweet/{tweet_id}/{mark}", world.token[who])
+            assert (status, reply[member]) == (200, False), (world.case, who, name)
+            check_counts(world, name, "likes", 0)
+
+    return taken_back
 
 
 def bookmark(matrix: Matrix) -> None:
@@ -385,12 +390,6 @@ def bookmark(matrix: Matrix) -> None:
         kept = world.ask(who, f"/{world.user_id[who]}/bookmarks")["tweets"]
         assert world.names(kept) == ({name} if is_seen else set()), (world.case, who, name)
         world.act(who, "DELETE", f"/api/v1/tweet/{tweet_id}/bookmark")
-
-
-def unbookmark(matrix: Matrix) -> None:
-    for world, who, name, tweet_id, _ in acted(matrix):
-        status, reply = matrix.client.ask("DELETE", f"/api/v1/tweet/{tweet_id}/bookmark", world.token[who])
-        assert (status, reply["bookmarked"]) == (200, False), (world.case, who, name)
 
 
 def repost(matrix: Matrix) -> None:
@@ -484,9 +483,9 @@ SURFACES: dict[tuple[str, str], Callable[[Matrix], None]] = {
     ("get", "/wrk2-api/home-timeline/read"): read_wrk2_home,
     ("get", "/wrk2-api/user-timeline/read"): read_wrk2_own,
     ("post", f"{TWEET}/like"): like,
-    ("delete", f"{TWEET}/like"): unlike,
+    ("delete", f"{TWEET}/like"): take_back("like", "liked"),
     ("post", f"{TWEET}/bookmark"): bookmark,
-    ("delete", f"{TWEET}/bookmark"): unbookmark,
+    ("delete", f"{TWEET}/bookmark"): take_back("bookmark", "bookmarked"),
     ("post", f"{TWEET}/repost"): repost,
     ("delete", f"{TWEET}/repost"): unrepost,
     ("post", "/api/v1/tweet"): reply("/api/v1/tweet"),
