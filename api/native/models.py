@@ -74,6 +74,7 @@ class ViewerFlags(BaseModel):
     reposted: bool = Field(description="The tweet, or what it reposts")
     bookmarked: bool
     muted: bool = Field(description="Its author")
+    pinned: bool = Field(description="By the reader, whose own it is")
 
 
 class Tweet(Open):
@@ -341,6 +342,14 @@ class BookmarkState(BaseModel):
     user_id: IdOut
     tweet_id: IdOut
     bookmarked: bool
+
+
+class PinState(BaseModel):
+    """What holds now between the account and the tweet."""
+
+    user_id: IdOut
+    tweet_id: IdOut
+    pinned: bool
 
 
 class Health(BaseModel):

@@ -392,6 +392,27 @@ def bookmark(matrix: Matrix) -> None:
         world.act(who, "DELETE", f"/api/v1/tweet/{tweet_id}/bookmark")
 
 
+def pin(matrix: Matrix) -> None:
+    for world, who, name, tweet_id, is_seen in acted(matrix):
+        tweet = world.case.tweets.get(name)
+        own = tweet is not None and tweet.by == who and not tweet.reposts and tweet.visibility != "direct"
+        status, _ = matrix.client.ask("POST", f"/api/v1/tweet/{tweet_id}/pin", world.token[who])
+        assert status == (200 if own else 403 if is_seen else 404), (world.case, who, name)
+        shown = world.ask(who, f"/{world.user_id[who]}/pins")
+        assert world.names(shown) == ({name} if own else set()), (world.case, who, name)
+        world.act(who, "DELETE", f"/api/v1/tweet/{tweet_id}/pin")
+
+
+def read_pins(matrix: Matrix) -> None:
+    for world, who in matrix.readers():
+        for whose, name in ((AUTHOR, "X"), (REPOSTER, "P")):
+            matrix.mark("pin", world, whose, [name])
+            pinned = {name} if name in world.case.tweets and world.case.tweets[name].visibility != "direct" else set()
+            shown = world.names(world.ask(who, f"/{world.user_id[whose]}/pins"))
+            assert shown == pinned & world.case.own_timeline(who, whose), (world.case, who, whose)
+            matrix.mark("unpin", world, whose, [name])
+
+
 def repost(matrix: Matrix) -> None:
     for world, who, name, tweet_id, is_seen in acted(matrix):
         tweet = world.case.tweets.get(name)
@@ -477,6 +498,7 @@ SURFACES: dict[tuple[str, str], Callable[[Matrix], None]] = {
     ("get", "/{user_id}/following"): read_list("following"),
     ("get", "/{user_id}/likes"): read_kept("likes"),
     ("get", "/{user_id}/bookmarks"): read_kept("bookmarks"),
+    ("get", "/{user_id}/pins"): read_pins,
     ("get", f"{TWEET}/likes"): read_likers,
     ("get", f"{TWEET}/reposts"): read_reposters,
     ("get", f"{TWEET}/thread"): read_thread,
@@ -486,6 +508,8 @@ SURFACES: dict[tuple[str, str], Callable[[Matrix], None]] = {
     ("delete", f"{TWEET}/like"): take_back("like", "liked"),
     ("post", f"{TWEET}/bookmark"): bookmark,
     ("delete", f"{TWEET}/bookmark"): take_back("bookmark", "bookmarked"),
+    ("post", f"{TWEET}/pin"): pin,
+    ("delete", f"{TWEET}/pin"): take_back("pin", "pinned"),
     ("post", f"{TWEET}/repost"): repost,
     ("delete", f"{TWEET}/repost"): unrepost,
     ("post", "/api/v1/tweet"): reply("/api/v1/tweet"),

@@ -1,10 +1,10 @@
-"""What a reader has done about some tweets: liked, reposted, bookmarked them, muted their authors.
+"""What a reader has done about some tweets: liked, reposted, bookmarked, pinned them, muted their authors.
 
     API worker: (tweet, original, author) of each tweet of a page --> the reader's shard --> a byte of flags for each
 
 Rules of this file
 - Asked of the reader's own shard, by the reader alone; nothing of it is anybody else's to know.
-- A like and a bookmark are of the tweet that they name; a repost is of the original, whichever of its reposts is shown.
+- A like, a bookmark, a pin are of the tweet that they name; a repost is of the original, whichever repost is shown.
 
 Cost: 5 us for 20 tweets, and 1 us for each kind of mark of which the reader has 1,000.
 """
@@ -19,18 +19,19 @@ from actors.core import arguments, limits
 from actors.core.errors import InvalidError
 from actors.core.features.bookmarks import BOOKMARK
 from actors.core.features.likes import LIKE
+from actors.core.features.pins import PIN
 from actors.core.flags import MUTE
 from actors.core.terms import Feature, Read
 
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups
 
-LIKED, REPOSTED, BOOKMARKED, MUTED = (1 << bit for bit in range(4))
-FLAG_NAMES: Final = {"liked": LIKED, "reposted": REPOSTED, "bookmarked": BOOKMARKED, "muted": MUTED}
+LIKED, REPOSTED, BOOKMARKED, MUTED, PINNED = (1 << bit for bit in range(5))
+FLAG_NAMES: Final = {"liked": LIKED, "reposted": REPOSTED, "bookmarked": BOOKMARKED, "muted": MUTED, "pinned": PINNED}
 
 
 def answer_viewer_flags(shard: Lookups, account_id: int, tweets: bytes, originals: bytes, authors: bytes) -> bytes:
-    """What an account has done about some tweets: one byte for each, of LIKED, REPOSTED, BOOKMARKED, MUTED.
+    """What an account has done about some tweets: a byte for each, of LIKED, REPOSTED, BOOKMARKED, MUTED, PINNED.
 
     tweets, originals, authors: ids as int64 bytes, as many of each; an original is the tweet itself, or what it
     reposts. For the account itself alone.
@@ -52,7 +53,7 @@ def flags_of(
     row, state = shard.row(account_id), shard.state
     wanted = np.array(tweet_ids, dtype=np.int64)
     flags = np.zeros(len(wanted), dtype=np.uint8)
-    for kind, flag in ((LIKE, LIKED), (BOOKMARK, BOOKMARKED)):
+    for kind, flag in ((LIKE, LIKED), (BOOKMARK, BOOKMARKED), (PIN, PINNED)):
         flags[state.shelves.among(kind, account_id, wanted)] |= flag
     reposts, muted = state.reposts.get(row, {}), state.graph.relations[MUTE].get(row, ())
     for i, (orig_id, author_id) in enumerate(zip(orig_ids, author_ids, strict=True)):
