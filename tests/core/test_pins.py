@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from actors.core import limits
 from actors.core.errors import ForbiddenError, InvalidError, MovedError, NotFoundError, OverloadedError
 from actors.core.features.pins import PIN
-from actors.core.features.viewer_flags import PINNED, flags_of
+from actors.core.features.viewer_flags import PINNED
 from actors.core.levels import LEVEL
+from actors.core.moves import moving
 from actors.core.verify import digest
 from tests.core.harness import Shards, memory_store
 from tests.core.test_moving import Moving
@@ -139,21 +140,31 @@ def test_an_edited_tweet_stays_pinned_and_says_what_it_says_now(world):
 def test_the_readers_flags_tell_what_he_has_pinned(world):
     tweets = [world.post(world.ada), world.post(world.ada)]
     pin(world, world.ada, tweets[0])
+    ids, authors = (b"".join(each.to_bytes(8, "little") for each in column) for column in (tweets, [world.ada] * 2))
     for reader, expected in ((world.ada, [PINNED, 0]), (world.eve, [0, 0])):
-        shard = world.replicas[0].lookups
-        assert list(flags_of(shard, reader, tweets, tweets, [world.ada] * 2)) == expected
+        assert list(world.read("viewer_flags", reader, ids, ids, authors)) == expected
 
 
-def test_pins_move_with_their_account():
+def test_pins_move_with_their_account_and_what_is_done_meanwhile_moves_along(monkeypatch):
+    monkeypatch.setattr(moving, "PART_BYTES", 100)
     world = settled(Moving())
-    tweets = [world.post(world.ada) for _ in range(3)]
-    for tweet in tweets:
+    tweets = [world.post(world.ada) for _ in range(8)]
+    for tweet in tweets[:5]:
         pin(world, world.ada, tweet)
+    expected, waiting = tweets[:5], tweets[5:]
+
+    def between():
+        if waiting and world.shard_of(world.ada) == 0 and not world.replicas[0].state.frozen:
+            world.do("delete", expected.pop(0), world.ada)
+            expected.append(waiting.pop(0))
+            pin(world, world.ada, expected[-1])
+
+    world.between = between
     world.move(1, world.ada)
-    assert world.shard_of(world.ada) == 1
-    assert pins(world, world.ada, world.bob) == tweets[::-1]
-    world.do("delete", tweets[1], world.ada)
-    assert pins(world, world.ada, world.bob) == [tweets[2], tweets[0]]
+    assert (world.shard_of(world.ada), waiting) == (1, [])
+    assert pins(world, world.ada, world.bob) == expected[::-1]
+    world.do("delete", expected.pop(1), world.ada)
+    assert pins(world, world.ada, world.bob) == expected[::-1]
     world.sweep()
     is_whole(world)
 
