@@ -22,6 +22,7 @@ from api.native.openapi import install_openapi
 from api.native.routes import (
     follows,
     health,
+    pins,
     profiles,
     scheduled,
     search,
@@ -43,7 +44,7 @@ _DESCRIPTION = """Timelines over HTTP. Ids are decimal strings. Bodies may be JS
 `Authorization: Bearer TOKEN`."""
 _TAGS = [
     {"name": "accounts", "description": "Register, log in, log out; passwords"},
-    {"name": "tweets", "description": "Write, read, delete, like, repost, bookmark; threads"},
+    {"name": "tweets", "description": "Write, read, delete, like, repost, bookmark, pin; threads"},
     {"name": "timelines", "description": "Home, and one account's own"},
     {"name": "search", "description": "Tweets, accounts, hashtags, suggestions, trends"},
     {"name": "follows", "description": "Follow, block, mute; lists of accounts"},
@@ -70,6 +71,7 @@ def create_app(
         search,
         trends,
         tweet_lists,
+        pins,
         scheduled,
         follows,
         profiles,

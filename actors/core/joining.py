@@ -5,8 +5,7 @@
 Rules of this file
 - The three lie one behind the other: a tweet is shown by joining bytes, and nothing is made on the way. What stands
   between them is the renderer's, as parts of them. A repost has what it reposts in its end, all of it once more.
-- `ends` is by the byte of `features/viewer_flags.py`. Its two highest bits are nobody's yet; the fifth and sixth are
-  kept for `pinned` (not said, false, true), which has no feature: with those Mastodon's 16 ends become 48.
+- `ends` is by the byte of `features/viewer_flags.py`, whose two highest bits are nobody's yet.
 - The author's shard has the pieces, the reader's shard the flags. Where these are two, whoever asked both joins:
   `flagged` says of what the flags are asked for (`viewer_flags`), `join_tweets` takes both.
 

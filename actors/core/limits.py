@@ -41,6 +41,7 @@ REPOST_WINDOW_COUNT = 40  # candidates just older than a repost that may hide it
 FOLLOWING_COUNT_MAX = 100_000  # followees of one account: bounds the work of waking it
 LIKES_COUNT_MAX = 200_000  # standing likes of one account: 4 MB; without it one client could fill a shard
 BOOKMARKS_COUNT_MAX = 100_000  # of one account, for the same reason
+PINS_COUNT_MAX = 5  # of one account: what a profile begins with, in place of a page of the newest; Mastodon's number
 LISTED_PER_TWEET_MAX = 20_000  # likers, reposters or replies that a tweet lists, the newest: the next one costs 10 us
 FLAGGED_COUNT_MAX = 1_024  # tweets of one answer, with what they repost: a page has 200, a thread 241
 ASKED_COUNT_MAX = 200_000  # accounts that one read asks the reader's shard about: 1.6 MB, with a page of reposts 20

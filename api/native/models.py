@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from actors.core.ids import ID_MAX
 from api import limits
@@ -74,6 +74,7 @@ class ViewerFlags(BaseModel):
     reposted: bool = Field(description="The tweet, or what it reposts")
     bookmarked: bool
     muted: bool = Field(description="Its author")
+    pinned: bool = Field(description="By the reader, whose own it is")
 
 
 class Tweet(Open):
@@ -319,28 +320,16 @@ class MuteState(BaseModel):
     muting: bool
 
 
-class LikeState(BaseModel):
-    """What holds now between the account and the tweet."""
-
-    user_id: IdOut
-    tweet_id: IdOut
-    liked: bool
+def _between(name: str, **member: Any) -> type[BaseModel]:
+    """Return the model of what holds now between an account and a tweet. member: its type and default."""
+    doc = "What holds now between the account and the tweet."
+    return create_model(name, __doc__=doc, user_id=(IdOut, ...), tweet_id=(IdOut, ...), **member)
 
 
-class RepostState(BaseModel):
-    """What holds now between the account and the tweet."""
-
-    user_id: IdOut
-    tweet_id: IdOut
-    reposted: Literal[False]
-
-
-class BookmarkState(BaseModel):
-    """What holds now between the account and the tweet."""
-
-    user_id: IdOut
-    tweet_id: IdOut
-    bookmarked: bool
+LikeState = _between("LikeState", liked=(bool, ...))
+RepostState = _between("RepostState", reposted=(Literal[False], ...))
+BookmarkState = _between("BookmarkState", bookmarked=(bool, ...))
+PinState = _between("PinState", pinned=(bool, ...))
 
 
 class Health(BaseModel):

@@ -26,8 +26,8 @@ from api.services import Services
 NAME = "viewer"
 PARAMETER: dict[str, Any] = {
     "name": NAME, "in": "query", "schema": {"type": "boolean", "default": False},
-    "description": "Tell in each tweet's `viewer` whether you have liked, reposted, bookmarked it, muted its author;"
-    " needs a token",
+    "description": "Tell in each tweet's `viewer` whether you have liked, reposted, bookmarked, pinned it, muted its"
+    " author; needs a token",
 }  # fmt: skip
 
 

@@ -134,6 +134,7 @@ class FakeCluster(TrendsAndSends, FakeSearches, FakeMarks):
         self.mutes: set[tuple[int, int]] = set()
         self.likes: dict[tuple[int, int], int] = {}  # (who, tweet) -> order
         self.bookmarks: dict[tuple[int, int], int] = {}
+        self.pins: dict[tuple[int, int], int] = {}
         self.scheduled: dict[tuple[int, int], tuple[int, FakeTweet]] = {}  # (who, scheduled id) -> (when in ms, what)
         self.keys: dict[tuple[int, bytes], int] = {}
         self.answers: dict[tuple[int, bytes], tuple[Any, ...]] = {}  # (who, key) -> (fingerprint, what was answered)
@@ -257,7 +258,7 @@ class FakeCluster(TrendsAndSends, FakeSearches, FakeMarks):
             raise ConflictError("another password meanwhile")
         for tweet_id in [t.tweet_id for t in self.tweets.values() if t.author_id == account_id]:
             self.tweets.pop(tweet_id)
-        for edges in (self.follows, self.blocks, self.mutes, self.likes, self.bookmarks):
+        for edges in (self.follows, self.blocks, self.mutes, self.likes, self.bookmarks, self.pins):
             for pair in [pair for pair in edges if account_id in pair]:
                 edges.pop(pair) if isinstance(edges, dict) else edges.discard(pair)
         self.names[self.accounts.pop(account_id).username.lower()] = 0

@@ -1,4 +1,4 @@
-"""What accounts mark in the cluster of dicts: likes, bookmarks, and the lists that are made of them."""
+"""What accounts mark in the cluster of dicts: likes, bookmarks, pins, and the lists that are made of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import orjson
 
+from actors.core.errors import ForbiddenError
 from actors.core.visibility import question
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ class FakeMarks:
     tweets: dict[int, FakeTweet]
     likes: dict[tuple[int, int], int]
     bookmarks: dict[tuple[int, int], int]
+    pins: dict[tuple[int, int], int]
     _sequence: Iterator[int]
 
     def _mark(self, marks: dict[tuple[int, int], int], who: int, tweet_id: int) -> bool:
@@ -43,6 +46,21 @@ class FakeMarks:
 
     def do_unbookmark(self, who: int, tweet_id: int) -> bool:
         return self.bookmarks.pop((who, tweet_id), None) is not None
+
+    def do_pin(self, who: int, tweet_id: int) -> bool:
+        tweet = self.tweets.get(tweet_id)
+        if tweet is None or tweet.author_id != who or tweet.repost_of:
+            raise ForbiddenError(f"tweet {tweet_id} is not yours to pin", "tweet_id")
+        return self._mark(self.pins, who, tweet_id)
+
+    def do_unpin(self, who: int, tweet_id: int) -> bool:
+        return self.pins.pop((who, tweet_id), None) is not None
+
+    def do_pins(self, who: int, viewer: int) -> bytes:
+        self._account(who)
+        ids, _ = self._listed([(order, t) for (w, t), order in self.pins.items() if w == who], 0, 5)
+        found = [self.tweets[t] for t in ids if t in self.tweets]
+        return orjson.dumps([self._render(t) for t in found if self._visible(t, viewer)])
 
     def do_likes(self, who: int, before: int, count: int) -> list[Any]:
         return self._listed([(order, t) for (w, t), order in self.likes.items() if w == who], before, count)

@@ -64,7 +64,7 @@ def test_a_deleted_account_is_found_by_nobody_and_nothing_of_it_is_left(ada, bob
     for path in (
         f"/{ada.user_id}/profile", f"/{ada.user_id}/followers", f"/{ada.user_id}/following",
         f"/api/v1/user_timeline?user_id={ada.user_id}", f"/api/v1/tweet/{tweet}", f"/api/v1/tweet/{tweet}/likes",
-        f"/api/v1/tweet/{tweet}/thread",
+        f"/api/v1/tweet/{tweet}/thread", f"/{ada.user_id}/pins",
     ):  # fmt: skip
         assert_error(anonymous.get(path), 404)
         assert_error(bob.http.get(path), 404)

@@ -24,6 +24,7 @@ from tests.api.test_home_exchange import get, open_server, read_answers
 KEPT_BY_NOBODY = "private, no-store"
 PUBLIC = [
     "/{user_id}/profile", "/{user_id}/followers", "/{user_id}/following", "/api/v1/user_timeline?user_id={user_id}",
+    "/{user_id}/pins",
     "/api/v1/tweet/{tweet_id}", "/api/v1/tweet/{tweet_id}/likes", "/api/v1/tweet/{tweet_id}/reposts",
     "/api/v1/tweet/{tweet_id}/thread", "/api/v1/trends", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs",
     "/nowhere", "/api/v1/tweet/x", "/{user_id}/profile?count=--5&x=%ff",

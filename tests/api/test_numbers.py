@@ -144,7 +144,7 @@ def test_the_document_has_the_numbers_that_are_meant():
         "/{user_id}/scheduled/{scheduled_id}": "user_id scheduled_id",
         "/{user_id}/bookmarks": "user_id cursor count", "/api/v1/tweet/{tweet_id}/likes": "tweet_id cursor count",
         "/api/v1/tweet/{tweet_id}/reposts": "tweet_id cursor count", "/api/v1/tweet/{tweet_id}/bookmark": "tweet_id",
-        "/api/v1/tweet/{tweet_id}/thread": "tweet_id cursor count",
+        "/api/v1/tweet/{tweet_id}/thread": "tweet_id cursor count", "/{user_id}/pins": "user_id",
         "/api/v1/tweet": "user_id in_reply_to media_ids", "/api/v1/tweet/{tweet_id}/like": "tweet_id user_id",
         "/wrk2-api/home-timeline/read": "user_id start stop", "/wrk2-api/user/follow": "user_id followee_id",
     }.items():  # fmt: skip

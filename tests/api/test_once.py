@@ -33,6 +33,7 @@ WRITES = [
     ("POST", "/api/v1/tweet/{tweet}/like", {}), ("DELETE", "/api/v1/tweet/{tweet}/like", {}),
     ("POST", "/api/v1/tweet/{tweet}/repost", {}), ("DELETE", "/api/v1/tweet/{tweet}/repost", {}),
     ("POST", "/api/v1/tweet/{tweet}/bookmark", {}), ("DELETE", "/api/v1/tweet/{tweet}/bookmark", {}),
+    ("POST", "/api/v1/tweet/{own}/pin", {}), ("DELETE", "/api/v1/tweet/{own}/pin", {}),
     ("DELETE", "/api/v1/tweet/{own}", {}), ("PATCH", "/api/v1/tweet/{own}", {"status": "other words"}),
     ("POST", "/{me}/follow/{them}", {}), ("DELETE", "/{me}/follow/{them}", {}),
     ("POST", "/{me}/mute/{them}", {}), ("DELETE", "/{me}/mute/{them}", {}),

@@ -14,7 +14,7 @@ from tests.api.conftest import LiveServer, ServerThread, User, assert_error
 from tests.api.core_cluster import CoreCluster
 
 _numbers = itertools.count(1)
-NOTHING = {"liked": False, "reposted": False, "bookmarked": False, "muted": False}
+NOTHING = {"liked": False, "reposted": False, "bookmarked": False, "muted": False, "pinned": False}
 
 
 @pytest.fixture(scope="module")

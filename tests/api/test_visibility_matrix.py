@@ -371,11 +371,16 @@ def like(matrix: Matrix) -> None:
         check_counts(world, name, "likes", 0)
 
 
-def unlike(matrix: Matrix) -> None:
-    for world, who, name, tweet_id, _ in acted(matrix):
-        status, reply = matrix.client.ask("DELETE", f"/api/v1/tweet/{tweet_id}/like", world.token[who])
-        assert (status, reply["liked"]) == (200, False), "taking back what isn't there tells nothing"
-        check_counts(world, name, "likes", 0)
+def take_back(mark: str, member: str) -> Callable[[Matrix], None]:
+    """Taking back what isn't there tells nothing. member: what the answer says of it."""
+
+    def taken_back(matrix: Matrix) -> None:
+        for world, who, name, tweet_id, _ in acted(matrix):
+            status, reply = matrix.client.ask("DELETE", f"/api/v1/tweet/{tweet_id}/{mark}", world.token[who])
+            assert (status, reply[member]) == (200, False), (world.case, who, name)
+            check_counts(world, name, "likes", 0)
+
+    return taken_back
 
 
 def bookmark(matrix: Matrix) -> None:
@@ -387,10 +392,25 @@ def bookmark(matrix: Matrix) -> None:
         world.act(who, "DELETE", f"/api/v1/tweet/{tweet_id}/bookmark")
 
 
-def unbookmark(matrix: Matrix) -> None:
-    for world, who, name, tweet_id, _ in acted(matrix):
-        status, reply = matrix.client.ask("DELETE", f"/api/v1/tweet/{tweet_id}/bookmark", world.token[who])
-        assert (status, reply["bookmarked"]) == (200, False), (world.case, who, name)
+def pin(matrix: Matrix) -> None:
+    for world, who, name, tweet_id, is_seen in acted(matrix):
+        tweet = world.case.tweets.get(name)
+        own = tweet is not None and tweet.by == who and not tweet.reposts and tweet.visibility != "direct"
+        status, _ = matrix.client.ask("POST", f"/api/v1/tweet/{tweet_id}/pin", world.token[who])
+        assert status == (200 if own else 403 if is_seen else 404), (world.case, who, name)
+        shown = world.ask(who, f"/{world.user_id[who]}/pins")
+        assert world.names(shown) == ({name} if own else set()), (world.case, who, name)
+        world.act(who, "DELETE", f"/api/v1/tweet/{tweet_id}/pin")
+
+
+def read_pins(matrix: Matrix) -> None:
+    for world, who in matrix.readers():
+        for whose, name in ((AUTHOR, "X"), (REPOSTER, "P")):
+            matrix.mark("pin", world, whose, [name])
+            pinned = {name} if name in world.case.tweets and world.case.tweets[name].visibility != "direct" else set()
+            shown = world.names(world.ask(who, f"/{world.user_id[whose]}/pins"))
+            assert shown == pinned & world.case.own_timeline(who, whose), (world.case, who, whose)
+            matrix.mark("unpin", world, whose, [name])
 
 
 def repost(matrix: Matrix) -> None:
@@ -478,15 +498,18 @@ SURFACES: dict[tuple[str, str], Callable[[Matrix], None]] = {
     ("get", "/{user_id}/following"): read_list("following"),
     ("get", "/{user_id}/likes"): read_kept("likes"),
     ("get", "/{user_id}/bookmarks"): read_kept("bookmarks"),
+    ("get", "/{user_id}/pins"): read_pins,
     ("get", f"{TWEET}/likes"): read_likers,
     ("get", f"{TWEET}/reposts"): read_reposters,
     ("get", f"{TWEET}/thread"): read_thread,
     ("get", "/wrk2-api/home-timeline/read"): read_wrk2_home,
     ("get", "/wrk2-api/user-timeline/read"): read_wrk2_own,
     ("post", f"{TWEET}/like"): like,
-    ("delete", f"{TWEET}/like"): unlike,
+    ("delete", f"{TWEET}/like"): take_back("like", "liked"),
     ("post", f"{TWEET}/bookmark"): bookmark,
-    ("delete", f"{TWEET}/bookmark"): unbookmark,
+    ("delete", f"{TWEET}/bookmark"): take_back("bookmark", "bookmarked"),
+    ("post", f"{TWEET}/pin"): pin,
+    ("delete", f"{TWEET}/pin"): take_back("pin", "pinned"),
     ("post", f"{TWEET}/repost"): repost,
     ("delete", f"{TWEET}/repost"): unrepost,
     ("post", "/api/v1/tweet"): reply("/api/v1/tweet"),

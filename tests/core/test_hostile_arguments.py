@@ -33,6 +33,7 @@ TWEETS = [BASE.post(HERE[0]), BASE.post(HERE[1], visibility=1), BASE.post(HERE[1
 TWEETS += [BASE.post(THERE[0]), BASE.repost(HERE[2], TWEETS[0])]
 BASE.do("block", HERE[2], THERE[1])
 BASE.do("like", HERE[0], TWEETS[3])
+BASE.do("pin", HERE[1], TWEETS[1])
 GONE = BASE.post(HERE[0])
 BASE.do("delete", GONE, HERE[0])
 DUE_MS = NOW_MS + 1_000_000
@@ -140,6 +141,8 @@ FITTING = {
     "reschedule": st.tuples(ACCOUNT, SCHEDULED_ID, AT_MS), "unschedule": st.tuples(ACCOUNT, SCHEDULED_ID),
     "scheduled": st.tuples(ACCOUNT, COUNT, COUNT), "scheduled_one": st.tuples(ACCOUNT, SCHEDULED_ID),
     "bookmark": st.tuples(ACCOUNT, TWEET), "unbookmark": st.tuples(ACCOUNT, TWEET),
+    "pin": st.tuples(ACCOUNT, TWEET), "unpin": st.tuples(ACCOUNT, TWEET),
+    "pins": st.tuples(ACCOUNT, ACCOUNT | st.just(0)),
     "token": st.tuples(ACCOUNT, st.binary()), "token_owner": st.tuples(st.binary()), "export": st.tuples(COUNT, COUNT),
     "referred": st.tuples(COUNT, COUNT),
 }  # fmt: skip
@@ -169,6 +172,7 @@ TYPICAL = {
     "unmute": [HERE[0], THERE[0]], "bookmark": [HERE[0], TWEETS[1]],
     "if_seen": [HERE[0], TWEETS[0], "repost", [HERE[0], ORIGINAL]],
     "keyed": [HERE[0], b"key", b"print", "like", [HERE[0], TWEETS[1]]], "unbookmark": [HERE[0], TWEETS[3]],
+    "pin": [HERE[0], TWEETS[0]], "unpin": [HERE[1], TWEETS[1]],
 }  # fmt: skip
 NASTY = [
     None, True, False, *EDGES, float(HERE[0]), 1.5, float("nan"), float("inf"), 1e300, "", "x", str(HERE[0]), b"",
@@ -229,6 +233,7 @@ def read_everything(replica: Replica) -> None:
             replica.try_home(query)
         replica.read("user_timeline", [account_id, account_id, 0, 0, 0, 100])
         replica.read("profile", [account_id, 0])
+        replica.read("pins", [account_id, 0])
         replica.read("scheduled", [account_id, 0, 100])
     for tweet_id, author in ((TWEETS[0], HERE[0]), (TWEETS[1], HERE[1])):
         if tweet_id in replica.state.tweets and author not in replica.state.people.leaving:

@@ -16,7 +16,7 @@ from actors.core.cards import pack_card
 from actors.core.entries import Entry, pack, unpack, visibility_of
 from actors.core.facts import read_facts
 from actors.core.features.cards import learn_accounts
-from actors.core.features.viewer_flags import BOOKMARKED, LIKED, MUTED, REPOSTED
+from actors.core.features.viewer_flags import BOOKMARKED, LIKED, MUTED, PINNED, REPOSTED
 from actors.core.joining import TweetPieces, flagged, join_tweets
 from actors.core.limits import Tuning
 from actors.core.pieces import MAPPED_BYTES, ORDERED_BYTES, PIECE_BYTES, AccountPieces
@@ -26,9 +26,9 @@ from actors.core.stores.people import Account, People
 from actors.core.timelines.home import Ask, Wake
 from tests.core.harness import SMALL, Shards
 
-MARKS: Final = {"favourited": LIKED, "reblogged": REPOSTED, "bookmarked": BOOKMARKED, "muted": MUTED}
-# What a status says of its reader. Of our four flags there are 16; Mastodon's 48 are these for "pinned" absent, false
-# and true.
+MARKS: Final = {
+    "favourited": LIKED, "reblogged": REPOSTED, "bookmarked": BOOKMARKED, "muted": MUTED, "pinned": PINNED,
+}  # fmt: skip
 SAYINGS: Final = [
     b"".join(b',"%b":%b' % (name.encode(), b"true" if flags & flag else b"false") for name, flag in MARKS.items())
     + b"}"

@@ -21,6 +21,7 @@ from actors.core.entries import VISIBILITY_FLAGS, Entry, TweetBatch, pack, visib
 from actors.core.errors import ConflictError, ForbiddenError, MovedError, NotFoundError
 from actors.core.facts import MAP_FROM_LEVEL, Facts, pack_facts, read_facts
 from actors.core.features.answers import remember_key
+from actors.core.features.pins import PIN
 from actors.core.features.replies import tell_reply
 from actors.core.features.reposts import REPOSTED, unlist_repost
 from actors.core.render import render_tweet
@@ -91,6 +92,7 @@ def delete(state: ShardState, tweet_id: int, at_ms: int = 0) -> bool:
     row = state.people.own(entry.author_id)
     assert row is not None, "a tweet that is deleted has its author here"
     state.shelves.clear_tweet(tweet_id)
+    state.shelves.drop(PIN, entry.author_id, tweet_id)
     state.tweets.remove(row, tweet_id)
     state.note_tweet(tweet_id, False)
     state.dirty_counts.pop(tweet_id, None)

@@ -1,13 +1,12 @@
-"""What a reader has done about some tweets: liked, reposted, bookmarked them, muted their authors.
+"""What a reader has done about some tweets: liked, reposted, bookmarked, pinned them, muted their authors.
 
     API worker: (tweet, original, author) of each tweet of a page --> the reader's shard --> a byte of flags for each
 
 Rules of this file
 - Asked of the reader's own shard, by the reader alone; nothing of it is anybody else's to know.
-- A like and a bookmark are of the tweet that they name; a repost is of the original, whichever of its reposts is shown.
+- A like, a bookmark, a pin are of the tweet that they name; a repost is of the original, whichever repost is shown.
 
-- Bits are for ever. The fifth and the sixth are kept for `pinned`, of own tweets: neither, one for no, both for yes. It
-  has no feature yet; until then no answer has them set.
+- Bits are for ever. The sixth is kept for "could be pinned", which Mastodon's clients are told of own tweets.
 
 Cost: 1 us for 20 tweets of a reader without marks; 2 us, and 1 us for every 1,000 of his likes and bookmarks.
 """
@@ -24,21 +23,22 @@ from actors.core import arguments, limits
 from actors.core.errors import InvalidError
 from actors.core.features.bookmarks import BOOKMARK
 from actors.core.features.likes import LIKE
+from actors.core.features.pins import PIN
 from actors.core.flags import MUTE
 from actors.core.terms import Feature, Read
 
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups
 
-LIKED, REPOSTED, BOOKMARKED, MUTED = (1 << bit for bit in range(4))
+LIKED, REPOSTED, BOOKMARKED, MUTED, PINNED = (1 << bit for bit in range(5))
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 _SHELVES: Final = ((LIKE, LIKED), (BOOKMARK, BOOKMARKED))
-FLAG_NAMES: Final = {"liked": LIKED, "reposted": REPOSTED, "bookmarked": BOOKMARKED, "muted": MUTED}
+FLAG_NAMES: Final = {"liked": LIKED, "reposted": REPOSTED, "bookmarked": BOOKMARKED, "muted": MUTED, "pinned": PINNED}
 
 
 def answer_viewer_flags(shard: Lookups, account_id: int, tweets: bytes, originals: bytes, authors: bytes) -> bytes:
-    """What an account has done about some tweets: one byte for each, of LIKED, REPOSTED, BOOKMARKED, MUTED.
+    """What an account has done about some tweets: a byte for each, of LIKED, REPOSTED, BOOKMARKED, MUTED, PINNED.
 
     tweets, originals, authors: ids as int64 bytes, as many of each; an original is the tweet itself, or what it
     reposts. For the account itself alone.
@@ -65,6 +65,9 @@ def flags_of(
     if row is None:
         row = shard.row(account_id)  # says why not
     flags = state.shelves.flags(_SHELVES, account_id, row, tweet_ids)
+    pinned = state.shelves.view(PIN, account_id)[0]
+    if len(pinned):
+        flags = _set(flags, tweet_ids.tolist(), set(pinned.tolist()), PINNED)
     reposts, muted = state.reposts.get(row), state.graph.relations[MUTE].get(row)
     if reposts:
         flags = _set(flags, orig_ids, reposts.keys(), REPOSTED)
