@@ -59,7 +59,7 @@ class Shard:
     def __init__(self, settings: Any, number: int, level: int) -> None:
         self.metrics = ShardMetrics()
         self.commits = Commits(Storage(settings, number), self.metrics, 4)
-        self.commits.on_durable = self.commits.settle
+        self.commits.committed_at = lambda durable: durable
         self.exchange = Exchange(self.commits, self.metrics, "nowhere")
         self.settlements = Settlements(self.commits, self.metrics)
         self.exchange.on_acknowledged, self.exchange.on_heard = self.settlements.acknowledged, self.settlements.heard
