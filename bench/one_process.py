@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -66,18 +66,19 @@ class LoopThread:
         self.loop.close()
 
 
-class _Delivery:
-    """`deliver.remote` of a shard in this process."""
+class _Method:
+    """A method of an actor's handle."""
 
-    def __init__(self, served: ServedReplica) -> None:
-        self.remote = served.exchange.deliver
+    def __init__(self, remote: Callable[..., Coroutine[Any, Any, Any]]) -> None:
+        self.remote = remote
 
 
 class _Peer:
     """The handle of a shard in this process."""
 
     def __init__(self, served: ServedReplica) -> None:
-        self.deliver = _Delivery(served)
+        self.deliver = _Method(served.exchange.deliver)
+        self.deliver_told = _Method(served.exchange.deliver_told)
 
 
 class OneProcess:
