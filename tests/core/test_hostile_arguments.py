@@ -40,6 +40,11 @@ DUE_MS = NOW_MS + 1_000_000
 SCHEDULED = int(
     BASE.do("schedule", HERE[0], DUE_MS, "x", 0, 0, 0, b"", [], []).split(b'"scheduled_id":"')[1].split(b'"')[0]
 )
+CLIENTS = [
+    next(c for c in map(str, range(99)) if BASE.shard_for("app", [ids.thing_of_name(c)]) == shard) for shard in (0, 1)
+]
+APP, APP_THERE = map(ids.thing_of_name, CLIENTS)
+BASE.do("create_app", APP, CLIENTS[0], b"secret", "Client", "", ["urn:x"], 8)
 DIGESTS = BASE.digests()
 
 EDGES = [-(1 << 63), -1, 0, 1, 2, 63, 800, 801, 1 << 31, 1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1]
@@ -143,6 +148,12 @@ FITTING = {
     "bookmark": st.tuples(ACCOUNT, TWEET), "unbookmark": st.tuples(ACCOUNT, TWEET),
     "pin": st.tuples(ACCOUNT, TWEET), "unpin": st.tuples(ACCOUNT, TWEET),
     "pins": st.tuples(ACCOUNT, ACCOUNT | st.just(0)),
+    "create_app": st.tuples(
+        st.sampled_from([APP, APP_THERE, TWEETS[0]]), st.sampled_from([*CLIENTS, ""]), SHORT, WORDS, WORDS,
+        st.lists(WORDS, max_size=2), COUNT,
+    ),
+    "use_app": st.tuples(st.sampled_from([APP, APP_THERE, TWEETS[0]])),
+    "app": st.tuples(st.sampled_from([APP, APP_THERE, TWEETS[0]])),
     "token": st.tuples(ACCOUNT, st.binary()), "token_owner": st.tuples(st.binary()), "export": st.tuples(COUNT, COUNT),
     "referred": st.tuples(COUNT, COUNT),
 }  # fmt: skip
@@ -171,6 +182,7 @@ TYPICAL = {
     "reschedule": [HERE[0], SCHEDULED, DUE_MS], "unschedule": [HERE[0], SCHEDULED],
     "unmute": [HERE[0], THERE[0]], "bookmark": [HERE[0], TWEETS[1]],
     "if_seen": [HERE[0], TWEETS[0], "repost", [HERE[0], ORIGINAL]],
+    "create_app": [APP, CLIENTS[0], b"secret", "Client", "", ["urn:x"], 8], "use_app": [APP],
     "keyed": [HERE[0], b"key", b"print", "like", [HERE[0], TWEETS[1]]], "unbookmark": [HERE[0], TWEETS[3]],
     "pin": [HERE[0], TWEETS[0]], "unpin": [HERE[1], TWEETS[1]],
 }  # fmt: skip
@@ -395,7 +407,8 @@ MISPLACED = {
     "account": [THERE[0]], "tweet": [TWEETS[3], 0], "seen": [TWEETS[3], 0], "lineage": [TWEETS[3], 0, 1],
     "tweets": [[TWEETS[3], TWEETS[0]], 0], "token": [THERE[0], b"x"], "profile": [THERE[0], 0],
     "reader": [THERE[0]], "blocked_among": [THERE[0], b""], "user_timeline": [THERE[0], 0, 0, 0, 0, 20],
-    "followers": [THERE[0], 0, 0, 20],
+    "followers": [THERE[0], 0, 0, 20], "app": [APP_THERE], "use_app": [APP_THERE],
+    "create_app": [APP_THERE, CLIENTS[1], b"secret", "Client", "", ["urn:x"], 8],
 }  # fmt: skip
 
 

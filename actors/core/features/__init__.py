@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 from actors.core.features import (
     accounts,
     answers,
+    apps,
     blocks,
     bookmarks,
     cards,
@@ -42,6 +43,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
     accounts.FEATURE,
     logins.FEATURE,
     answers.FEATURE,
+    apps.FEATURE,
     tweets.FEATURE,
     reposts.FEATURE,
     likes.FEATURE,
