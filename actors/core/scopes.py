@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from actors.core import arguments
 from actors.core.errors import InvalidError
 
 NAMES: Final = (  # bit 0, 1, 2, ...: add at the end
@@ -33,7 +32,7 @@ NAMES: Final = (  # bit 0, 1, 2, ...: add at the end
 BITS: Final = {name: 1 << number for number, name in enumerate(NAMES)}
 EVERYTHING: Final = (1 << 63) - 1
 KNOWN: Final = (1 << len(NAMES)) - 1
-SCOPES_BYTES_MAX: Final = 1024  # of a text of scopes: all of them take 460
+TEXT_CHARS_MAX: Final = 1024  # of a text of scopes: all of them take 460
 
 READ: Final = BITS["read"]
 WRITE: Final = BITS["write"]
@@ -52,12 +51,13 @@ def parse(text: str) -> int:
 
     Raises InvalidError, of the field `scope`, that names one that isn't known.
     """
-    names = arguments.text(text, SCOPES_BYTES_MAX, "scope").split()
-    mask = 0
+    if type(text) is not str or len(text) > TEXT_CHARS_MAX:
+        raise InvalidError(f"scopes must be a text of at most {TEXT_CHARS_MAX} characters", "scope")
+    names, mask = text.split(), 0
     for name in names:
         bit = BITS.get(name)
         if bit is None:
-            raise InvalidError(f"there is no scope {arguments.shown(name)}", "scope")
+            raise InvalidError(f"there is no scope {name[:40]!r}", "scope")
         mask |= bit
     return mask if names else DEFAULT
 
@@ -83,13 +83,3 @@ def covered_by(mask: int) -> int:
 def covers(mask: int, asked: int) -> bool:
     """Whether a mask allows all that is asked for."""
     return not asked & ~covered_by(mask)
-
-
-def scope_mask(value: object) -> int:
-    """Take what a token or an app is granted: scopes that are known, one at least, or EVERYTHING. Raises InvalidError.
-
-    Of a newer version's scopes it says so: below the level of that nobody may be granted them.
-    """
-    if value == EVERYTHING and type(value) is int:
-        return EVERYTHING
-    return arguments.whole(value, 1, KNOWN, "scopes")

@@ -111,7 +111,8 @@ SHORT = st.binary(max_size=3)
 LISTED = st.tuples(TWEET, ACCOUNT, COUNT, COUNT, FACTS)
 PAGE = (st.integers(0, 1 << 63), st.integers(0, 3), st.integers(0, 3))
 FITTING = {
-    "register": REGISTRATION, "register_many": rows(REGISTRATION), "login_token": st.tuples(ACCOUNT, st.binary()),
+    "register": REGISTRATION, "register_many": rows(REGISTRATION),
+    "login_token": st.tuples(ACCOUNT, st.binary(), st.just("old hash"), WORDS, COUNT, COUNT),
     "revoke_tokens": st.tuples(ACCOUNT, st.lists(st.binary(), max_size=3)),
     "change_password": st.tuples(
         ACCOUNT, st.text(max_size=9), st.text(max_size=9), st.none() | st.lists(st.binary(), max_size=3),
@@ -154,6 +155,7 @@ FITTING = {
     ),
     "use_app": st.tuples(st.sampled_from([APP, APP_THERE, TWEETS[0]])),
     "app": st.tuples(st.sampled_from([APP, APP_THERE, TWEETS[0]])),
+    "token_scopes": st.tuples(ACCOUNT, st.sampled_from([b"x", b"y"])),
     "token": st.tuples(ACCOUNT, st.binary()), "token_owner": st.tuples(st.binary()), "export": st.tuples(COUNT, COUNT),
     "referred": st.tuples(COUNT, COUNT),
 }  # fmt: skip
@@ -165,7 +167,7 @@ for name in ("followers", "following"):
 
 TYPICAL = {
     "register": [BASE.name_on(0), 500, "Ada", "bio", "hash", [b"x"], "tablet"],
-    "login_token": [HERE[0], b"y", "old hash", "phone"],
+    "login_token": [HERE[0], b"y", "old hash", "phone", 8, 500],
     "register_many": [[[BASE.name_on(0), 500, "Ada", "bio", "hash", [b"x"]]]], "revoke_token": [HERE[0], b"x"],
     "end_token": [HERE[0], token_id(b"x")], "delete_account": [HERE[0], "old hash"],
     "revoke_tokens": [HERE[0], [b"kept"]],
@@ -340,13 +342,15 @@ def test_a_read_with_any_arguments_is_answered_or_refused_and_changes_nothing(op
 
 
 HOME = st.tuples(ACCOUNT, TWEET | st.just(0), TWEET | st.just(0), TWEET | st.just(0), COUNT)
+WITH_SCOPES = st.tuples(ACCOUNT, st.just(0), st.just(0), st.just(0), COUNT, COUNT, st.just(b"x"), COUNT)
 HOME |= st.tuples(ACCOUNT, TWEET | st.just(0), TWEET | st.just(0), TWEET | st.just(0), COUNT, COUNT)
 
 
-@given(args=spoilt(HOME) | spoilt(st.tuples(ACCOUNT, TWEET, TWEET, TWEET, COUNT, st.binary())))
+@given(args=spoilt(HOME) | spoilt(st.tuples(ACCOUNT, TWEET, TWEET, TWEET, COUNT, st.binary())) | spoilt(WITH_SCOPES))
 @example(args=5)
 @example(args={1: 2})
 @example(args=[HERE[0], 0, 0, 0, 20, [[]]])
+@example(args=[HERE[0], 0, 0, 0, 20, 0, b"x", "read"])
 def test_a_home_timeline_with_any_arguments_is_answered_or_refused(args):
     replica = BASE.replicas[0]
     try:
@@ -405,7 +409,8 @@ MISPLACED = {
     "change_password": [THERE[0], "old", "new", None, None], "update_profile": [THERE[0], {}],
     "repost": [THERE[0], ORIGINAL],
     "account": [THERE[0]], "tweet": [TWEETS[3], 0], "seen": [TWEETS[3], 0], "lineage": [TWEETS[3], 0, 1],
-    "tweets": [[TWEETS[3], TWEETS[0]], 0], "token": [THERE[0], b"x"], "profile": [THERE[0], 0],
+    "tweets": [[TWEETS[3], TWEETS[0]], 0], "token": [THERE[0], b"x"], "token_scopes": [THERE[0], b"x"],
+    "profile": [THERE[0], 0],
     "reader": [THERE[0]], "blocked_among": [THERE[0], b""], "user_timeline": [THERE[0], 0, 0, 0, 0, 20],
     "followers": [THERE[0], 0, 0, 20], "app": [APP_THERE], "use_app": [APP_THERE],
     "create_app": [APP_THERE, CLIENTS[1], b"secret", "Client", "", ["urn:x"], 8],

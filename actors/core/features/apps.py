@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from actors.core import arguments, ids, limits, scopes
+from actors.core import arguments, ids, limits
 from actors.core.errors import ConflictError, InvalidError, MovedError
 from actors.core.stores.papers import pack_document
 from actors.core.terms import THINGS_FROM_LEVEL, Feature, Key, Owner, PaperKind, Prepared, Read, Write, nothing, same
@@ -71,7 +71,7 @@ def check_app(document: Any) -> None:
     for value, field in ((client_id, "client_id"), (app.name, "client_name"), (app.redirect_uris, "redirect_uris")):
         if not value:
             raise InvalidError(f"an app must have a {field}", field)
-    scopes.scope_mask(app.scopes)
+    arguments.scope_mask(app.scopes)
     arguments.whole(app.at_ms, 0, ids.ID_MAX, "at_ms")
     arguments.whole(app.last_used_day, 0, limits.DAYS_MAX, "last_used_day")
 

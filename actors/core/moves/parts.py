@@ -74,6 +74,8 @@ class PartCheck:
             arguments.token_name(facts.name)
             for at_ms in (facts.made_ms, facts.used_ms):
                 arguments.whole(at_ms, 0, ids.ID_MAX, "token")
+            arguments.scope_mask(facts.scopes)
+            arguments.an_id_or_zero(facts.app_id, "app_id")
         arguments.whole(account.left_ms, 0, ids.ID_MAX, "left_ms")
         if account.left_ms and tokens:
             raise InvalidError(f"account {account.account_id} was deleted and has tokens", "part")
