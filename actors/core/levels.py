@@ -30,7 +30,7 @@ BRINGS: Final[dict[int, str]] = {
     1: "the command `level`, maps that carry levels; facts as maps; who and when in commands and effects; shelves",
     2: "the lane's `settled`, `if_seen` and `shaped`; what is told of a batch of messages besides its acknowledgement"
     " (`deliver_told`); between shards `accounts` and `profile_card`; pins; things (`Owner.THING`), with their shelves"
-    " and papers; apps; tokens with scopes",
+    " and papers; apps; tokens with scopes, and codes",
 }
 
 

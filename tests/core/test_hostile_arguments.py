@@ -44,6 +44,8 @@ CLIENTS = [
     next(c for c in map(str, range(99)) if BASE.shard_for("app", [ids.thing_of_name(c)]) == shard) for shard in (0, 1)
 ]
 APP, APP_THERE = map(ids.thing_of_name, CLIENTS)
+CODE = 1 << 40
+BASE.do("authorize", HERE[0], CODE, APP, b"uri", 8, b"challenge")
 BASE.do("create_app", APP, CLIENTS[0], b"secret", "Client", "", ["urn:x"], 8)
 DIGESTS = BASE.digests()
 
@@ -154,6 +156,11 @@ FITTING = {
         st.lists(WORDS, max_size=2), COUNT,
     ),
     "use_app": st.tuples(st.sampled_from([APP, APP_THERE, TWEETS[0]])),
+    "authorize": st.tuples(ACCOUNT, st.sampled_from([CODE, 7]), TWEET, SHORT, COUNT, SHORT),
+    "redeem": st.tuples(
+        ACCOUNT, st.just(CODE), st.just(APP), st.just(b"uri"), st.just(b"challenge"), st.sampled_from([b"x", b"new"]),
+        WORDS,
+    ),
     "app": st.tuples(st.sampled_from([APP, APP_THERE, TWEETS[0]])),
     "token_scopes": st.tuples(ACCOUNT, st.sampled_from([b"x", b"y"])),
     "token": st.tuples(ACCOUNT, st.binary()), "token_owner": st.tuples(st.binary()), "export": st.tuples(COUNT, COUNT),
@@ -185,6 +192,8 @@ TYPICAL = {
     "unmute": [HERE[0], THERE[0]], "bookmark": [HERE[0], TWEETS[1]],
     "if_seen": [HERE[0], TWEETS[0], "repost", [HERE[0], ORIGINAL]],
     "create_app": [APP, CLIENTS[0], b"secret", "Client", "", ["urn:x"], 8], "use_app": [APP],
+    "authorize": [HERE[0], 7, APP, b"uri", 8, b"challenge"],
+    "redeem": [HERE[0], CODE, APP, b"uri", b"challenge", b"new", "Client"],
     "keyed": [HERE[0], b"key", b"print", "like", [HERE[0], TWEETS[1]]], "unbookmark": [HERE[0], TWEETS[3]],
     "pin": [HERE[0], TWEETS[0]], "unpin": [HERE[1], TWEETS[1]],
 }  # fmt: skip
@@ -406,6 +415,7 @@ MISPLACED = {
     "like": [THERE[0], TWEETS[0]], "follow": [THERE[0], HERE[0]], "post": [THERE[0], "x", 0, 0, 0, b"", [], [], None],
     "delete": [TWEETS[3], THERE[0]], "register": [BASE.name_on(1), 7, "", "", None, []],
     "login_token": [THERE[0], b"x"], "revoke_tokens": [THERE[0], []],
+    "authorize": [THERE[0], 7, APP, b"uri", 8, b""], "redeem": [THERE[0], 7, APP, b"uri", b"", b"new"],
     "change_password": [THERE[0], "old", "new", None, None], "update_profile": [THERE[0], {}],
     "repost": [THERE[0], ORIGINAL],
     "account": [THERE[0]], "tweet": [TWEETS[3], 0], "seen": [TWEETS[3], 0], "lineage": [TWEETS[3], 0, 1],

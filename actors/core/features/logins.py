@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.core import arguments, limits
 from actors.core.errors import ConflictError, ForbiddenError, MovedError, NotFoundError, UnauthorizedError
+from actors.core.features.codes import drop_open_codes, open_codes
 from actors.core.scopes import EVERYTHING, covers, spell
 from actors.core.stores.people import TOKEN_ID_BYTES, UNKNOWN, TokenFacts, token_id
 from actors.core.terms import FULL_FROM_LEVEL, THINGS_FROM_LEVEL, Feature, Key, Prepared, Read, Write, nothing, same
@@ -70,8 +71,9 @@ def revoke_token(state: ShardState, account_id: int, secret_hash: bytes) -> bool
 
 
 def revoke_tokens(state: ShardState, account_id: int, kept: list[bytes]) -> int:
-    """Remove all tokens of an account but those of `kept`. Returns how many there were."""
+    """Remove all tokens of an account but those of `kept`, and what would become one. Returns how many there were."""
     row = state.people.row_of[account_id]
+    drop_open_codes(state, account_id)
     account = state.people.accounts[row]
     ended = [token for token in account.tokens if token not in kept]
     for token in ended:
@@ -176,7 +178,7 @@ def prepare_revoke_tokens(shard: Lookups, now_ms: int, account_id: int, kept: li
     """End all tokens of an account but those of `kept`; the reply is how many there were."""
     tokens = shard.state.people.accounts[shard.row(account_id)].tokens
     kept = arguments.secrets(kept)
-    if all(token in kept for token in tokens):
+    if all(token in kept for token in tokens) and not open_codes(shard.state, account_id):
         return nothing(0)
     return Prepared(["revoke_tokens", account_id, kept], same)
 
