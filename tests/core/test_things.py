@@ -160,8 +160,8 @@ def test_an_id_of_a_thing_has_its_bucket_where_a_tweet_has_it():
 
 def test_an_id_that_was_drawn_for_a_thing_is_no_tweets_and_no_other_things(world):
     account = world.here[0]
-    things = [world.list_of(account) for _ in range(2)]
     tweet = world.post(account)
+    things = [world.list_of(account) for _ in range(2)]
     assert len({*things, tweet}) == 3
     assert {ids.bucket_of_thing(thing) for thing in things} == {ids.bucket_of_account(account)}
     other = world.replayed(0)  # another leader, which has drawn none of them itself
@@ -291,6 +291,47 @@ def test_things_move_with_their_buckets_and_back(world, part_bytes, monkeypatch)
     world.sweep()
     assert [world.all_of(thing) for thing in things] == before
     assert [world.all_of(thing, 1) for thing in things] == [NOTHING] * 3
+
+
+@pytest.mark.parametrize("part_bytes", [200, 1 << 18])
+def test_what_changes_of_things_while_they_move_moves_along(world, part_bytes, monkeypatch):
+    monkeypatch.setattr(moving, "PART_BYTES", part_bytes)
+    account, member = world.here[0], world.there[0]
+    things = [world.list_of(account) for _ in range(6)]
+    for thing in things:
+        for key in range(3):
+            world.run_thing("note", thing, key, 0, "early")
+        world.member(thing, world.there[1])
+    ended: list[int] = []
+    last: dict[int, Any] = {}
+
+    def between() -> None:
+        if any(replica.state.frozen for replica in world.replicas):
+            return
+        made = world.list_of(account, "late")
+        world.member(made, member)
+        world.run_thing("note", made, 0, 0, "late")
+        things.append(made)
+        if len(things) > 6:
+            ended.append(things.pop(0))
+            world.run_thing("end", ended[-1])
+        for thing in things[:-1]:
+            world.run(world.of(thing), ["make", account, thing, f"name {len(ended)}", world.now_ms])
+            world.run_thing("unnote", thing, things.index(thing) % 2)
+            world.run_thing("note", thing, 2, 0, f"late {len(ended)}")
+            world.run_thing("unmember", thing, world.there[1])
+            world.member(thing, world.here[1])
+        last.clear()
+        last.update((thing, world.all_of(thing)) for thing in things)
+
+    world.between = between
+    world.move(1, account)
+    world.between = lambda: None
+    assert len(ended) > 1, "things came and went meanwhile"
+    world.sweep()
+    assert {thing: world.all_of(thing, 1) for thing in things} == last
+    assert sorted(world.replicas[1].state.things.kind_of) == sorted(things)
+    assert [world.all_of(thing, 1) for thing in ended] == [NOTHING] * len(ended)
 
 
 def test_a_bucket_that_has_nothing_but_a_thing_moves_too(world):
