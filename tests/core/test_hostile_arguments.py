@@ -262,6 +262,10 @@ def read_everything(replica: Replica) -> None:
         if tweet_id in replica.state.tweets and author not in replica.state.people.leaving:
             replica.read("history", [tweet_id, author])
     replica.read("cards", [HERE])
+    for app_id in replica.state.things.kind_of:
+        replica.read("app", [app_id])
+    for account_id in HERE[: HERE[0] in replica.state.people.row_of]:
+        replica.read("tokens", [account_id])
 
 
 @pytest.mark.parametrize("op", WRITES)
