@@ -128,7 +128,7 @@ class LimitsSection(Section):
     papers_bytes_per_shard_max: int = Field(
         1024 * MIB,
         ge=1,
-        description="scheduled tweets and earlier versions of tweets of one shard, with their overhead",
+        description="scheduled tweets, earlier versions of tweets, apps of one shard, with their overhead",
     )
     accounts_per_shard_max: int = Field(2_000_000, ge=1, le=ROW_COUNT_MAX, description="accounts of one shard")
 

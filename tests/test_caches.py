@@ -61,8 +61,9 @@ NOT_CACHES = {
         _edited; actors/core/outbox: waiting; actors/core/stores/people: row_of away leaving token_owner names;
         actors/core/timelines/pull_logs: logs; actors/core/state: pull_shards reposts reposts_of waking dirty_counts;
         actors/core/stores/tweets: slot_of orig mentions private; actors/core/stores/marks: _places rows;
-        actors/core/stores/papers: _piles; actors/core/stores/due: _times; actors/core/postings/lists: _places
-        edited_ids; actors/search/tags: _pending; actors/shard/search_postings: _unreadable
+        actors/core/stores/papers: _piles; actors/core/stores/things: kind_of; actors/core/stores/due: _times;
+        actors/core/postings/lists: _places edited_ids; actors/search/tags: _pending;
+        actors/shard/search_postings: _unreadable
     """,
 }
 

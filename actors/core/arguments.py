@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from actors.core import flags as bits
-from actors.core import ids, limits
+from actors.core import ids, limits, scopes
 from actors.core.entries import Entry, unpack
 from actors.core.errors import ForbiddenError, InvalidError, TooLargeError
 from actors.core.render import render_entities, render_tweet
@@ -116,6 +116,13 @@ def secret(value: Any) -> bytes:
 def secrets(values: Any) -> list[bytes]:
     """Take the hashes of one account's tokens' secrets."""
     return [secret(value) for value in listed(values, limits.TOKENS_PER_ACCOUNT_MAX, "tokens")]
+
+
+def scope_mask(value: Any) -> int:
+    """Take what a token or an app is granted (`scopes.py`): scopes that are known, one at least, or EVERYTHING."""
+    if type(value) is int and value == scopes.EVERYTHING:
+        return value
+    return whole(value, 1, scopes.KNOWN, "scopes")
 
 
 def token_name(value: Any) -> str:

@@ -8,11 +8,20 @@ An account id is any positive signed 64-bit integer. `bucket = splitmix64(id) % 
 (where its reservation lives). New accounts get an id whose bucket equals that of their name, so that registering
 touches one shard; imported accounts may have any id.
 
+A thing is what owns shelves and is neither an account nor a tweet: a list, a filter, an app. Its id has its bucket
+where a tweet's has it, and says which of two makes it is:
+    of an account   0 | 47 bits Unix ms | 10 bits bucket of the account | 6 bits sequence     drawn as a tweet's is
+    named           1 | 46 bits of a hash | 10 bits of it, the bucket | 6 bits of it          SHA-256 of its name
+So whoever knows an app's client id knows where the app is. A drawn id is no tweet's, as one clock draws both, and no
+named one before the year 4199. Whether a number is a thing's, a tweet's or an account's, it doesn't say: whoever keeps
+one declares of whom it is (`terms.Owner`).
+
 Costs: everything here is O(1); `buckets_of_accounts` is vectorised, 8 ns an id.
 """
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 
 import numpy as np
@@ -22,6 +31,7 @@ BUCKET_COUNT = 1024
 SHARD_COUNT_MAX = 256  # a bucket's shard is one byte; 256 shards are 4 buckets each
 SEQUENCE_COUNT = 64  # tweets of one bucket in one millisecond
 ID_MAX = (1 << 63) - 1
+NAMED_THING = 1 << 62  # the bit that ids of named things have, and no drawn one
 _MASK64 = (1 << 64) - 1
 
 
@@ -61,6 +71,21 @@ def bucket_of_tweet(tweet_id: int) -> int:
 def buckets_of_tweets(tweet_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """As `bucket_of_tweet` for many."""
     return (tweet_ids >> 6) & (BUCKET_COUNT - 1)
+
+
+def bucket_of_thing(thing_id: int) -> int:
+    """Return the bucket (0..1023) that owns a thing: it is where a tweet's is."""
+    return bucket_of_tweet(thing_id)
+
+
+def buckets_of_things(thing_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """As `bucket_of_thing` for many."""
+    return buckets_of_tweets(thing_ids)
+
+
+def thing_of_name(name: str) -> int:
+    """Return the id of a named thing; two names have one id by a chance of 1 in 2**62. 1 us."""
+    return NAMED_THING | int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) & (NAMED_THING - 1)
 
 
 def ms_of_tweet(tweet_id: int) -> int:

@@ -29,7 +29,8 @@ BRINGS: Final[dict[int, str]] = {
     0: "what processes know that report no level, and journals, maps and checkpoints hold that name none",
     1: "the command `level`, maps that carry levels; facts as maps; who and when in commands and effects; shelves",
     2: "the lane's `settled`, `if_seen` and `shaped`; what is told of a batch of messages besides its acknowledgement"
-    " (`deliver_told`); between shards `accounts` and `profile_card`; pins",
+    " (`deliver_told`); between shards `accounts` and `profile_card`; pins; things (`Owner.THING`), with their shelves"
+    " and papers; apps; tokens with scopes, and codes",
 }
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from actors.core import arguments, ids
 from actors.core.entries import Entry
 from actors.core.errors import MovedError, NotFoundError, OverloadedError
-from actors.core.terms import FULL_FROM_LEVEL, Kind, Prepared, Read, Write, nothing, same
+from actors.core.terms import FULL_FROM_LEVEL, Kind, PaperKind, Prepared, Read, Write, nothing, same
 from actors.core.visibility import ReaderFacts, Visibility, question, reader_facts
 
 if TYPE_CHECKING:
@@ -162,6 +162,20 @@ class Lookups:
         """Raise OverloadedError if the shard takes no more tweets."""
         if len(self.state.tweets) >= self.state.tuning.tweets_max:
             raise OverloadedError(f"shard {self.state.shard} holds {self.state.tuning.tweets_max} tweets, its limit")
+
+    def thing(self, kind: PaperKind, thing_id: int) -> Any:
+        """Return the document that founds a thing of this shard, which is of that kind. Raises NotFoundError."""
+        arguments.an_id(thing_id, "id")
+        if self.state.shard_of_thing(thing_id) != self.state.shard:
+            raise MovedError(f"{kind.name} {thing_id} is not on shard {self.state.shard}")
+        document = self.state.papers.get(kind, thing_id)
+        if document is None:
+            raise NotFoundError(f"{kind.name} {thing_id} does not exist (any more)", "id")
+        return document
+
+    def next_thing_id(self, account_id: int, now_ms: int) -> int:
+        """Return an id for a thing of an account, in its bucket. No tweet and no other thing gets it."""
+        return self.next_tweet_id(account_id, now_ms)
 
     def next_tweet_id(self, account_id: int, now_ms: int) -> int:
         """Return the id of an account's next tweet. It isn't handed out again."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from actors.core import ids, limits
 from actors.core.apply import apply
-from actors.core.arguments import an_id_or_zero, page_count, shown
+from actors.core.arguments import an_id_or_zero, page_count, shown, whole
 from actors.core.checkpoints.restoring import restore
 from actors.core.checkpoints.snapshot import Sealer
 from actors.core.checkpoints.tables import Checkpoint, TableChange
@@ -21,13 +21,14 @@ from actors.core.errors import FrozenError, InvalidError, MalformedError, Rooker
 from actors.core.features import KINDS, PAPER_KINDS, READS, WRITES
 from actors.core.features.answers import remember_answer
 from actors.core.features.falling_due import prepare_due
-from actors.core.features.logins import answer_token
+from actors.core.features.logins import require_token
 from actors.core.leaving import Leavings
 from actors.core.lookups import Lookups
 from actors.core.moves import mover
 from actors.core.moves.mover import Mover
 from actors.core.moves.moving import WHILE_FROZEN
 from actors.core.render import NATIVE
+from actors.core.scopes import EVERYTHING
 from actors.core.shape_table import shape_row
 from actors.core.shaped_reads import ShapedReads
 from actors.core.shapes import Item, WholeShape
@@ -187,10 +188,12 @@ class Replica:
     def query(self, args: list[Any]) -> HomeQuery:
         """Check the arguments of a home timeline request: [account_id, max_id, since_id, min_id, count], maybe skip.
 
-        A seventh, the hash of a token's secret, is checked before anything else. Raises UnauthorizedError.
+        A seventh, the hash of a token's secret, is checked before anything else: an eighth says for what it must be
+        good, a mask of `scopes.py`; without it, for everything. Raises UnauthorizedError, ForbiddenError.
         """
-        if type(args) is list and len(args) == 7:
-            answer_token(self.lookups, args[0], args[6])
+        if type(args) is list and 7 <= len(args) <= 8:
+            needed = EVERYTHING if len(args) == 7 else whole(args[7], 1, EVERYTHING, "scopes")
+            require_token(self.lookups, args[0], args[6], needed)
             args = args[:6]
         if type(args) is not list or len(args) not in (5, 6):
             raise InvalidError(f"home takes 5 or 6 numbers, not {len(args) if type(args) is list else shown(args)}")

@@ -33,6 +33,7 @@ from actors.core.stores.graph import FollowGraph
 from actors.core.stores.paper_shelves import PaperShelves
 from actors.core.stores.people import People
 from actors.core.stores.shelves import Shelves
+from actors.core.stores.things import Things
 from actors.core.stores.tweets import OwnTweets
 from actors.core.timelines.arrivals import Arrivals
 from actors.core.timelines.deliveries import Deliveries
@@ -67,8 +68,12 @@ class ShardState:
         self.pull_logs = PullLogs(self.arrivals, tuning.timeline_length)
         self.deliveries = Deliveries(self.arrivals, self.rings, self.graph, tuning.deliver_at_once_max)
         self.clock = ids.TweetIdClock()
-        self.papers = PaperShelves(self.people, self.tweets, lambda: self.changes, self.owns_bucket, tuning)
-        self.shelves = Shelves(self.people, self.tweets, lambda: self.changes, tuning, self.papers, self.graph)
+        self.unsealed = Changes()  # older than `changes`, noted by an outgoing move, not in a checkpoint either
+        self.changes = Changes()
+        self.things = Things(self.clock)
+        owners = (self.people, self.tweets, self.things, lambda: self.changes)
+        self.papers = PaperShelves(*owners, self.owns_bucket, tuning)
+        self.shelves = Shelves(*owners, tuning, self.papers, self.graph)
         self.pull_shards: dict[int, set[int]] = {}  # own pull authors -> shards that keep their log
         self.reposts: dict[int, dict[int, int]] = {}  # row -> original -> repost
         self.reposts_of: dict[int, set[int]] = {}  # original -> reposts by this shard's accounts
@@ -83,8 +88,6 @@ class ShardState:
         self.wake_number = 0
         self.woken: list[int] = []
         self.revoked: list[tuple[int, bytes | None]] = []  # None: perhaps any of the account's tokens
-        self.unsealed = Changes()  # older than `changes`, noted by an outgoing move, not in a checkpoint either
-        self.changes = Changes()
         self.sent: Sent | None = None  # what a write tells others, while somebody wants to know; not part of the state
         self.news: News | None = None  # what has changed, for a copy that somebody keeps; not part of the state
         self.cards: Cards | None = None  # of accounts elsewhere, once a shape shows them; not part of the state
@@ -120,6 +123,10 @@ class ShardState:
     def shard_of_tweet(self, tweet_id: int) -> int:
         """Return the shard that owns a tweet, read from its id."""
         return int(self.owner[ids.bucket_of_tweet(tweet_id)])
+
+    def shard_of_thing(self, thing_id: int) -> int:
+        """Return the shard that owns a thing, read from its id."""
+        return int(self.owner[ids.bucket_of_thing(thing_id)])
 
     def send(self, shard: int, message: list[Any]) -> None:
         """Queue a message to one shard."""

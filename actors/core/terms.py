@@ -7,8 +7,8 @@ made of those rows: who reads them needs no other place.
     Read      an operation that doesn't: answer(shard, *arguments) -> body, or a refusal
     command   a name in the journal -> function(state, *facts) -> result
     Effect    a message between shards: handle(state, source, *facts); whom it notifies of what
-    Kind      an ordered set that belongs to an account or a tweet
-    PaperKind small documents that belong to an account or a tweet, and may fall due
+    Kind      an ordered set that belongs to an account, a tweet or a thing
+    PaperKind small documents that belong to an account, a tweet or a thing, and may fall due
 
 Rules of this file
 - Names of commands and effects are in journals, outboxes and backups: they stay for ever, and so do the widths that a
@@ -24,11 +24,16 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
+from actors.core import ids
 from actors.core.errors import RookeryError
 
 FULL_FROM_LEVEL: Final = (
     1  # of the cluster, see levels.py: commands and effects say actor, object and time from there on
 )
+THINGS_FROM_LEVEL: Final = 2  # from which there are things, and what belongs to them
 
 
 IF_SEEN_FROM_LEVEL: Final = 2  # of the cluster: shards know the write `if_seen`
@@ -40,6 +45,7 @@ class Key(Enum):
     ACCOUNT = "account"
     TWEET = "tweet"
     NAME = "name"
+    THING = "thing"
     SHARD = "shard"
     """Many keys, or none: the caller names the shard."""
 
@@ -128,6 +134,21 @@ class Owner(Enum):
 
     ACCOUNT = "account"
     TWEET = "tweet"
+    THING = "thing"
+    """A list, a filter, an app: here as long as the document that founds it is (`PaperKind.founds`)."""
+
+    def bucket_of(self, owner: int) -> int:
+        """Return the bucket of an owner of this sort."""
+        return ids.bucket_of_account(owner) if self is Owner.ACCOUNT else ids.bucket_of_tweet(owner)
+
+    def buckets_of(self, owners: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """As `bucket_of` for many."""
+        return ids.buckets_of_accounts(owners) if self is Owner.ACCOUNT else ids.buckets_of_tweets(owners)
+
+    @property
+    def with_article(self) -> str:
+        """How a refusal names it."""
+        return f"an {self.value}" if self is Owner.ACCOUNT else f"a {self.value}"
 
 
 class Full(Enum):
@@ -167,6 +188,7 @@ class PaperKind:
     due_ms: (document) -> Unix ms at which it falls due, 0 for never. Once that has come:
     prepare_due: (lookups, now_ms, owner, key, document) -> facts that only a leader can give, such as ids; a refusal
     puts it off; fall_due: (state, owner, key, document, *facts), with the document taken away already.
+    founds: a thing is here from the moment on when it has this document, with key 0, and all that it has goes with it.
     """
 
     number: int
@@ -178,6 +200,7 @@ class PaperKind:
     prepare_due: Callable[..., list[Any]] | None = None
     fall_due: Callable[..., None] | None = None
     from_level: int = FULL_FROM_LEVEL
+    founds: bool = False
 
 
 class To(Enum):

@@ -20,7 +20,6 @@ from actors.core.facts import read_facts
 from actors.core.features.edits import HISTORY
 from actors.core.features.likes import LIKE
 from actors.core.state import ShardState
-from actors.core.terms import Owner
 
 
 def check(state: ShardState) -> list[str]:
@@ -155,8 +154,7 @@ def _digest_shelves(state: ShardState, h: hashlib.blake2b) -> None:
     for number, kind in sorted(state.shelves.kinds.items()):
         places, keys, stamps = state.shelves.marks.dump(number)
         owners = state.shelves.owners_of(kind, places)
-        bucket_of = ids.buckets_of_accounts if kind.owner is Owner.ACCOUNT else ids.buckets_of_tweets
-        own = state.owner[bucket_of(owners)] == state.shard if len(owners) else np.zeros(0, dtype=np.bool_)
+        own = state.owner[kind.owner.buckets_of(owners)] == state.shard if len(owners) else np.zeros(0, dtype=np.bool_)
         order = np.lexsort((stamps[own], owners[own]))
         for column in (owners[own], keys[own], stamps[own]):
             h.update(column[order].astype("<i8").tobytes())
@@ -166,7 +164,8 @@ def _digest_papers(state: ShardState, h: hashlib.blake2b) -> None:
     """Add every document of what is this shard's, by kind, owner and key."""
     for number, kind in sorted(state.papers.kinds.items()):
         owners, keys, documents = state.papers.dump(number)
-        bucket_of = ids.buckets_of_accounts if kind.owner is Owner.ACCOUNT else ids.buckets_of_tweets
-        own = state.owner[bucket_of(owners)] == state.shard if len(owners) else np.zeros(0, dtype=np.bool_)
+        if kind.from_level > state.level:
+            continue  # there are none, and older code doesn't know that there could be
+        own = state.owner[kind.owner.buckets_of(owners)] == state.shard if len(owners) else np.zeros(0, dtype=np.bool_)
         h.update(pack([number, owners[own].tolist(), keys[own].tolist()]))
         h.update(pack([documents[i] for i in np.nonzero(own)[0].tolist()]))

@@ -35,7 +35,7 @@ from dataclasses import asdict
 from typing import Any
 
 from actors.core.errors import MovedError, OverloadedError, RookeryError
-from actors.core.ids import bucket_of_account, bucket_of_name, bucket_of_tweet
+from actors.core.ids import bucket_of_account, bucket_of_name, bucket_of_thing, bucket_of_tweet
 from cluster.client.map_cache import FetchMap
 from cluster.client.positions import SeenPositions, WritePositions
 from cluster.client.read_routing import ReadFigures, Unanswered
@@ -227,6 +227,10 @@ class ClusterClient:
     def tweet(self, tweet_id: int, op: str, *args: Any, timeout_s: float = CALL_TIMEOUT_S) -> Coroutine[Any, Any, Any]:
         """Call the owner of a tweet with `[tweet_id, *args]`."""
         return self.call(bucket_of_tweet(tweet_id), op, [tweet_id, *args], timeout_s)
+
+    def thing(self, thing_id: int, op: str, *args: Any, timeout_s: float = CALL_TIMEOUT_S) -> Coroutine[Any, Any, Any]:
+        """Call the owner of a thing (a list, a filter, an app) with `[thing_id, *args]`."""
+        return self.call(bucket_of_thing(thing_id), op, [thing_id, *args], timeout_s)
 
     def name(self, username: str, op: str, *args: Any, timeout_s: float = CALL_TIMEOUT_S) -> Coroutine[Any, Any, Any]:
         """Call the holder of a user name with `[username, *args]`."""

@@ -35,7 +35,7 @@ FOLLOWER_READS = features.FOLLOWER_READS | ENGINE_READS | {"home", "shaped"}
 # Never from a follower while the primary can be reached: what decides about access (so does `home`, if it carries a
 # token), and `names`, to which an unknown name is an answer like any other: nobody would ask the primary again.
 FRESH_READS = features.FRESH_READS
-HOME_WITH_TOKEN_COUNT = 7  # arguments
+HOME_WITH_TOKEN_COUNT = 7  # arguments, or more: for what the token is needed
 # What changes state. (`status` and the like are neither reads for followers nor writes.)
 TRACKED_WRITES = frozenset(features.WRITES)
 
@@ -160,7 +160,7 @@ class ReplicaGroup:
     def must_be_fresh(self, request: Request) -> bool:
         """Whether the primary comes first for this read."""
         op, args = _unshaped(request)
-        return request.fresh or op in FRESH_READS or (op == "home" and len(args) == HOME_WITH_TOKEN_COUNT)
+        return request.fresh or op in FRESH_READS or (op == "home" and len(args) >= HOME_WITH_TOKEN_COUNT)
 
     def _in_sync(self) -> list[ReplicaPlace]:
         return [replica for replica in self._replicas if replica.in_sync or replica.primary]

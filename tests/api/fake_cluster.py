@@ -187,7 +187,7 @@ class FakeCluster(TrendsAndSends, FakeSearches, FakeMarks):
 
     def _check_routing(self, bucket: int, op: str, args: list[Any]) -> None:
         """A request must arrive where its key lives; in a group, every key on the same shard."""
-        if WRITES.get(op, READS.get(op, NO_KEY)).key is Key.TWEET:
+        if WRITES.get(op, READS.get(op, NO_KEY)).key in (Key.TWEET, Key.THING):
             assert bucket == bucket_of_tweet(args[0])
         elif op == "tweets":
             assert 1 <= len(args[0]) <= 200

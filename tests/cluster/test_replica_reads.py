@@ -340,7 +340,8 @@ async def test_a_position_holds_after_a_failover(shard, client):
     ("op", "args", "fresh"),
     [
         ("token", [b"hash"], False), ("credentials", [], False), ("token_owner", [], False), ("names", [], False),
-        ("home", [0, 0, 0, 20, 0, b"hash"], False), ("profile", [], True),
+        ("home", [0, 0, 0, 20, 0, b"hash"], False), ("home", [0, 0, 0, 20, 0, b"hash", 8], False),
+        ("token_scopes", [b"hash"], False), ("app", [], False), ("profile", [], True),
     ],
 )  # fmt: skip
 async def test_what_decides_about_access_comes_from_the_primary(shard, client, op, args, fresh):

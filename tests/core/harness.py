@@ -83,7 +83,7 @@ class Shards:
         key = OPERATIONS[op].key
         if key is Key.NAME:
             return self.owner[ids.bucket_of_name(args[0])]
-        if key is Key.TWEET:
+        if key in (Key.TWEET, Key.THING):
             return self.owner[ids.bucket_of_tweet(args[0])]
         if op == "tweets":
             return self.owner[ids.bucket_of_tweet(args[0][0])]

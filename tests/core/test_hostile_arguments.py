@@ -40,6 +40,13 @@ DUE_MS = NOW_MS + 1_000_000
 SCHEDULED = int(
     BASE.do("schedule", HERE[0], DUE_MS, "x", 0, 0, 0, b"", [], []).split(b'"scheduled_id":"')[1].split(b'"')[0]
 )
+CLIENTS = [
+    next(c for c in map(str, range(99)) if BASE.shard_for("app", [ids.thing_of_name(c)]) == shard) for shard in (0, 1)
+]
+APP, APP_THERE = map(ids.thing_of_name, CLIENTS)
+CODE = 1 << 40
+BASE.do("authorize", HERE[0], CODE, APP, b"uri", 8, b"challenge")
+BASE.do("create_app", APP, CLIENTS[0], b"secret", "Client", "", ["urn:x"], 8)
 DIGESTS = BASE.digests()
 
 EDGES = [-(1 << 63), -1, 0, 1, 2, 63, 800, 801, 1 << 31, 1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1]
@@ -106,7 +113,8 @@ SHORT = st.binary(max_size=3)
 LISTED = st.tuples(TWEET, ACCOUNT, COUNT, COUNT, FACTS)
 PAGE = (st.integers(0, 1 << 63), st.integers(0, 3), st.integers(0, 3))
 FITTING = {
-    "register": REGISTRATION, "register_many": rows(REGISTRATION), "login_token": st.tuples(ACCOUNT, st.binary()),
+    "register": REGISTRATION, "register_many": rows(REGISTRATION),
+    "login_token": st.tuples(ACCOUNT, st.binary(), st.just("old hash"), WORDS, COUNT, COUNT),
     "revoke_tokens": st.tuples(ACCOUNT, st.lists(st.binary(), max_size=3)),
     "change_password": st.tuples(
         ACCOUNT, st.text(max_size=9), st.text(max_size=9), st.none() | st.lists(st.binary(), max_size=3),
@@ -143,6 +151,18 @@ FITTING = {
     "bookmark": st.tuples(ACCOUNT, TWEET), "unbookmark": st.tuples(ACCOUNT, TWEET),
     "pin": st.tuples(ACCOUNT, TWEET), "unpin": st.tuples(ACCOUNT, TWEET),
     "pins": st.tuples(ACCOUNT, ACCOUNT | st.just(0)),
+    "create_app": st.tuples(
+        st.sampled_from([APP, APP_THERE, TWEETS[0]]), st.sampled_from([*CLIENTS, ""]), SHORT, WORDS, WORDS,
+        st.lists(WORDS, max_size=2), COUNT,
+    ),
+    "use_app": st.tuples(st.sampled_from([APP, APP_THERE, TWEETS[0]])),
+    "authorize": st.tuples(ACCOUNT, st.sampled_from([CODE, 7]), TWEET, SHORT, COUNT, SHORT),
+    "redeem": st.tuples(
+        ACCOUNT, st.just(CODE), st.just(APP), st.just(b"uri"), st.just(b"challenge"), st.sampled_from([b"x", b"new"]),
+        WORDS,
+    ),
+    "app": st.tuples(st.sampled_from([APP, APP_THERE, TWEETS[0]])),
+    "token_scopes": st.tuples(ACCOUNT, st.sampled_from([b"x", b"y"])),
     "token": st.tuples(ACCOUNT, st.binary()), "token_owner": st.tuples(st.binary()), "export": st.tuples(COUNT, COUNT),
     "referred": st.tuples(COUNT, COUNT),
 }  # fmt: skip
@@ -154,7 +174,7 @@ for name in ("followers", "following"):
 
 TYPICAL = {
     "register": [BASE.name_on(0), 500, "Ada", "bio", "hash", [b"x"], "tablet"],
-    "login_token": [HERE[0], b"y", "old hash", "phone"],
+    "login_token": [HERE[0], b"y", "old hash", "phone", 8, 500],
     "register_many": [[[BASE.name_on(0), 500, "Ada", "bio", "hash", [b"x"]]]], "revoke_token": [HERE[0], b"x"],
     "end_token": [HERE[0], token_id(b"x")], "delete_account": [HERE[0], "old hash"],
     "revoke_tokens": [HERE[0], [b"kept"]],
@@ -171,6 +191,9 @@ TYPICAL = {
     "reschedule": [HERE[0], SCHEDULED, DUE_MS], "unschedule": [HERE[0], SCHEDULED],
     "unmute": [HERE[0], THERE[0]], "bookmark": [HERE[0], TWEETS[1]],
     "if_seen": [HERE[0], TWEETS[0], "repost", [HERE[0], ORIGINAL]],
+    "create_app": [APP, CLIENTS[0], b"secret", "Client", "", ["urn:x"], 8], "use_app": [APP],
+    "authorize": [HERE[0], 7, APP, b"uri", 8, b"challenge"],
+    "redeem": [HERE[0], CODE, APP, b"uri", b"challenge", b"new", "Client"],
     "keyed": [HERE[0], b"key", b"print", "like", [HERE[0], TWEETS[1]]], "unbookmark": [HERE[0], TWEETS[3]],
     "pin": [HERE[0], TWEETS[0]], "unpin": [HERE[1], TWEETS[1]],
 }  # fmt: skip
@@ -239,6 +262,10 @@ def read_everything(replica: Replica) -> None:
         if tweet_id in replica.state.tweets and author not in replica.state.people.leaving:
             replica.read("history", [tweet_id, author])
     replica.read("cards", [HERE])
+    for app_id in replica.state.things.kind_of:
+        replica.read("app", [app_id])
+    for account_id in HERE[: HERE[0] in replica.state.people.row_of]:
+        replica.read("tokens", [account_id])
 
 
 @pytest.mark.parametrize("op", WRITES)
@@ -328,13 +355,15 @@ def test_a_read_with_any_arguments_is_answered_or_refused_and_changes_nothing(op
 
 
 HOME = st.tuples(ACCOUNT, TWEET | st.just(0), TWEET | st.just(0), TWEET | st.just(0), COUNT)
+WITH_SCOPES = st.tuples(ACCOUNT, st.just(0), st.just(0), st.just(0), COUNT, COUNT, st.just(b"x"), COUNT)
 HOME |= st.tuples(ACCOUNT, TWEET | st.just(0), TWEET | st.just(0), TWEET | st.just(0), COUNT, COUNT)
 
 
-@given(args=spoilt(HOME) | spoilt(st.tuples(ACCOUNT, TWEET, TWEET, TWEET, COUNT, st.binary())))
+@given(args=spoilt(HOME) | spoilt(st.tuples(ACCOUNT, TWEET, TWEET, TWEET, COUNT, st.binary())) | spoilt(WITH_SCOPES))
 @example(args=5)
 @example(args={1: 2})
 @example(args=[HERE[0], 0, 0, 0, 20, [[]]])
+@example(args=[HERE[0], 0, 0, 0, 20, 0, b"x", "read"])
 def test_a_home_timeline_with_any_arguments_is_answered_or_refused(args):
     replica = BASE.replicas[0]
     try:
@@ -390,12 +419,15 @@ MISPLACED = {
     "like": [THERE[0], TWEETS[0]], "follow": [THERE[0], HERE[0]], "post": [THERE[0], "x", 0, 0, 0, b"", [], [], None],
     "delete": [TWEETS[3], THERE[0]], "register": [BASE.name_on(1), 7, "", "", None, []],
     "login_token": [THERE[0], b"x"], "revoke_tokens": [THERE[0], []],
+    "authorize": [THERE[0], 7, APP, b"uri", 8, b""], "redeem": [THERE[0], 7, APP, b"uri", b"", b"new"],
     "change_password": [THERE[0], "old", "new", None, None], "update_profile": [THERE[0], {}],
     "repost": [THERE[0], ORIGINAL],
     "account": [THERE[0]], "tweet": [TWEETS[3], 0], "seen": [TWEETS[3], 0], "lineage": [TWEETS[3], 0, 1],
-    "tweets": [[TWEETS[3], TWEETS[0]], 0], "token": [THERE[0], b"x"], "profile": [THERE[0], 0],
+    "tweets": [[TWEETS[3], TWEETS[0]], 0], "token": [THERE[0], b"x"], "token_scopes": [THERE[0], b"x"],
+    "profile": [THERE[0], 0],
     "reader": [THERE[0]], "blocked_among": [THERE[0], b""], "user_timeline": [THERE[0], 0, 0, 0, 0, 20],
-    "followers": [THERE[0], 0, 0, 20],
+    "followers": [THERE[0], 0, 0, 20], "app": [APP_THERE], "use_app": [APP_THERE],
+    "create_app": [APP_THERE, CLIENTS[1], b"secret", "Client", "", ["urn:x"], 8],
 }  # fmt: skip
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from actors.core import limits
+from actors.core import limits, scopes
 from actors.core.entries import pack, unpack
 from actors.core.errors import (
     ConflictError,
+    ForbiddenError,
     InvalidError,
     MalformedError,
     NotFoundError,
+    OverloadedError,
     RookeryError,
     UnauthorizedError,
 )
@@ -131,7 +133,7 @@ def test_a_fresh_token_beyond_the_most_takes_the_place_of_the_oldest(shards):
 
 def test_too_many_arguments_are_refused(shards):
     with pytest.raises(MalformedError):
-        shards.do("login_token", shards.ada, b"x", OLD, "phone", OLD)
+        shards.do("login_token", shards.ada, b"x", OLD, "phone", scopes.READ, 5, OLD)
     with pytest.raises(InvalidError):
         shards.do("revoke_tokens", shards.ada, [b"x"] * (limits.TOKENS_PER_ACCOUNT_MAX + 1))
 
@@ -293,7 +295,124 @@ def test_below_level_1_a_token_is_as_it_was_before_there_was_a_level():
     assert len(made["register"][1][0]) == 6
 
 
-@pytest.mark.parametrize("facts", [[["x", 1, 2, 3]], [["x" * 300, 1, 2]], [["x", -1, 2]], [5], [], "x", [None, None]])
+# ---- what tokens are for -------------------------------------------------------------------------------------------
+
+READ_ONLY, LISTS = scopes.READ, scopes.BITS["read:lists"]
+APP_ID = 77
+
+
+def ask_home(shards, *token):
+    return shards.replicas[0].query([shards.ada, 0, 0, 0, 20, 0, *token])
+
+
+def test_a_token_says_what_it_is_for_and_of_which_app(shards):
+    shards.do("login_token", shards.ada, b"client", OLD, "Client", READ_ONLY, APP_ID)
+    assert shards.read("token_scopes", shards.ada, b"client") == [READ_ONLY, APP_ID]
+    assert shards.read("token_scopes", shards.ada, b"phone") == [scopes.EVERYTHING, 0]
+    rows = shards.read("tokens", shards.ada)
+    assert rows[0] == [token_id(b"client"), "Client", shards.now_ms, 0, READ_ONLY, APP_ID]
+    assert [len(row) for row in rows] == [6, 4, 4, 4]
+    with pytest.raises(UnauthorizedError):
+        shards.read("token_scopes", shards.ada, b"guess")
+
+
+def test_whoever_asks_without_saying_for_what_is_told_of_tokens_for_everything_only(shards):
+    """An API worker that knows no scopes takes what it is told for a token that may do everything."""
+    shards.do("login_token", shards.ada, b"client", OLD, "", READ_ONLY, APP_ID)
+    with pytest.raises(ForbiddenError, match="this token is for read, not for everything"):
+        shards.read("token", shards.ada, b"client")
+    with pytest.raises(ForbiddenError):
+        ask_home(shards, b"client")
+    assert shards.read("token", shards.ada, b"phone") is True
+    assert ask_home(shards, b"phone")
+
+
+@pytest.mark.parametrize(
+    ("granted", "is_served"),
+    [
+        (scopes.READ, True), (scopes.READ_STATUSES, True), (scopes.EVERYTHING, True), (LISTS | scopes.READ, True),
+        (LISTS, False), (scopes.WRITE, False), (scopes.FOLLOW, False),
+    ],
+    ids=["read", "read:statuses", "everything", "read and a part of it", "read:lists", "write", "follow"],
+)  # fmt: skip
+def test_a_home_timeline_needs_a_token_that_may_read_statuses(shards, granted, is_served):
+    shards.do("login_token", shards.ada, b"client", OLD, "", granted, APP_ID)
+    if is_served:
+        assert ask_home(shards, b"client", scopes.READ_STATUSES).account_id == shards.ada
+    else:
+        with pytest.raises(ForbiddenError, match="not for read:statuses"):
+            ask_home(shards, b"client", scopes.READ_STATUSES)
+    with pytest.raises(UnauthorizedError):
+        ask_home(shards, b"guess", scopes.READ_STATUSES)
+
+
+@pytest.mark.parametrize("needed", [0, -1, True, None, "read", 1 << 63], ids=repr)
+def test_a_home_timeline_is_asked_for_with_a_mask_or_not_at_all(shards, needed):
+    with pytest.raises(InvalidError):
+        ask_home(shards, b"phone", needed)
+
+
+def test_scopes_stay_with_their_token_when_it_is_used_sealed_replayed_and_moved():
+    world = Moving(2)
+    ada = world.account_on(0)
+    world.register(ada)
+    world.do("login_token", ada, b"all")
+    world.do("login_token", ada, b"client", None, "Client", READ_ONLY, APP_ID)
+    world.now_ms += limits.TOKEN_USED_EVERY_MS
+    world.read("token_scopes", ada, b"client")
+    assert note_uses(world, ada) == 1
+    for shard, before in enumerate(world.digests()):
+        assert digest(world.replayed(shard).state) == before
+        store = memory_store()
+        world.seal_into(shard, store)
+        assert digest(world.restore_from(shard, store).state) == before
+    world.move(1, ada)
+    assert world.read("token_scopes", ada, b"client") == [READ_ONLY, APP_ID]
+    assert world.read("token_scopes", ada, b"all") == [scopes.EVERYTHING, 0]
+    with pytest.raises(ForbiddenError):
+        world.read("token", ada, b"client")
+    world.check()
+
+
+def test_a_token_that_is_there_is_not_given_other_scopes(shards):
+    shards.do("login_token", shards.ada, b"client", OLD, "", READ_ONLY, APP_ID)
+    for granted in (scopes.EVERYTHING, scopes.WRITE):
+        assert shards.do("login_token", shards.ada, b"client", OLD, "", granted, 0) is True
+    assert shards.read("token_scopes", shards.ada, b"client") == [READ_ONLY, APP_ID]
+
+
+@pytest.mark.parametrize("granted", [0, -1, scopes.KNOWN + 1, True, None, "read"], ids=repr)
+def test_a_token_is_for_scopes_that_there_are(shards, granted):
+    with pytest.raises(InvalidError, match="scopes must be"):
+        shards.do("login_token", shards.ada, b"client", OLD, "", granted, APP_ID)
+
+
+def test_below_level_2_there_are_tokens_for_everything_alone():
+    world = Shards(level=1)
+    world.register(7)
+    with pytest.raises(OverloadedError, match="being upgraded"):
+        world.do("login_token", 7, b"client", None, "", READ_ONLY, APP_ID)
+    world.do("login_token", 7, b"phone", None, "Phone")
+    record = unpack(world.journals[world.shard_of(7)][-1])
+    assert record == ["login_token", 7, b"phone", "Phone", world.now_ms]
+    assert world.state_of(7).people.get(7).to_row()[FIRST_FIELDS:] == [[["Phone", world.now_ms, 0]]]
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        [["x", 1, 2, 1 << 62]],
+        [["x", 1, 2, 0, 5]],
+        [["x", 1, 2, "read", 5]],
+        [["x", 1, 2, 8, -5]],
+        [["x" * 300, 1, 2]],
+        [["x", -1, 2]],
+        [5],
+        [],
+        "x",
+        [None, None],
+    ],
+)
 def test_a_part_of_a_move_with_nonsense_about_tokens_is_refused(facts):
     row = [*Account(7, "ada", 1, tokens=[b"phone"]).to_row(), facts]
     part = pack([["account", row, 0, None, [[], [], []], []]])

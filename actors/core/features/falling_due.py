@@ -49,7 +49,7 @@ def due(state: ShardState, now_ms: int, rows: list[list[Any]]) -> int:
         document = state.papers.get(kind, owner, key)
         if document is None or kind.due_ms is None or not 0 < kind.due_ms(document) <= now_ms:
             continue
-        state.papers.drop(kind, owner, key)
+        state.shelves.drop_paper(kind, owner, key)
         if kind.fall_due is not None:
             kind.fall_due(state, owner, key, document, *made)
         count += 1

@@ -1,7 +1,7 @@
 """Who may act as an account: its password and its tokens.
 
     command                                            afterwards
-    login_token  account, token, name, at_ms           the token stands for the account
+    login_token  account, token, name, at_ms, ...      the token stands for the account; ...: scopes and app, if not all
     revoke_token account, token                        it doesn't
     revoke_tokens account, kept                        of its tokens those of `kept` are left
     change_password account, hash, kept | None, fresh  the same (None: all), and this is the hash, and fresh a token
@@ -13,6 +13,10 @@ Rules of this file
 - Every token that ends is announced in `state.revoked`, or an API worker believes it for seconds. Many at once are one
   announcement, with None for all tokens of the account: those that are left are looked up again.
 - Whether a password is still the one that a caller has looked at is checked before the command is made.
+- A token may be for some scopes only (`scopes.py`), from level 2 on. Whoever asks for a token without saying for what
+  (`token`, and `home` without scopes) takes it for one that may do everything, as all did before, and would keep it as
+  one: so to him a token that may do less is `forbidden`. Others ask `token_scopes`, or say what they need. It is not
+  `unauthorized`, which has clients throw a good token away.
 - A token's name and when it was made are told when it is made, from level 1 on; of older ones nobody knows.
 - A use is noticed where the shard says that a token is right (`Lookups.used_tokens`): an API worker asks again when
   what it believes has become too old (`token_cache_s`), so a token in use is noticed twice a minute and no request
@@ -28,21 +32,29 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from actors.core import arguments, limits
-from actors.core.errors import ConflictError, MovedError, NotFoundError, UnauthorizedError
+from actors.core.errors import ConflictError, ForbiddenError, MovedError, NotFoundError, UnauthorizedError
+from actors.core.features.codes import drop_open_codes, open_codes
+from actors.core.scopes import EVERYTHING, covers, spell
 from actors.core.stores.people import TOKEN_ID_BYTES, UNKNOWN, TokenFacts, token_id
-from actors.core.terms import FULL_FROM_LEVEL, Feature, Key, Prepared, Read, Write, nothing, same
+from actors.core.terms import FULL_FROM_LEVEL, THINGS_FROM_LEVEL, Feature, Key, Prepared, Read, Write, nothing, same
 
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups
     from actors.core.state import ShardState
 
 
-def login_token(state: ShardState, account_id: int, secret_hash: bytes, name: str = "", at_ms: int = 0) -> bool:
-    """Add a token to an account; the oldest is revoked beyond TOKENS_PER_ACCOUNT_MAX. at_ms: 0 below level 1."""
+def login_token(
+    state: ShardState, account_id: int, secret_hash: bytes, name: str = "", at_ms: int = 0, scopes: int = EVERYTHING,
+    app_id: int = 0,
+) -> bool:  # fmt: skip
+    """Add a token to an account; the oldest is revoked beyond TOKENS_PER_ACCOUNT_MAX. at_ms: 0 below level 1.
+
+    scopes, app_id: of TokenFacts. A token that the account has already is left as it is.
+    """
     row = state.people.row_of[account_id]
     account = state.people.accounts[row]
-    if at_ms and secret_hash not in account.tokens:
-        account.token_facts[secret_hash] = TokenFacts(name, at_ms)
+    if (at_ms or scopes != EVERYTHING) and secret_hash not in account.tokens:
+        account.token_facts[secret_hash] = TokenFacts(name, at_ms, 0, scopes, app_id)
     dropped = state.people.add_token(account, secret_hash)
     state.revoked += [(account_id, token) for token in dropped]
     state.changes.accounts.add(row)
@@ -59,8 +71,9 @@ def revoke_token(state: ShardState, account_id: int, secret_hash: bytes) -> bool
 
 
 def revoke_tokens(state: ShardState, account_id: int, kept: list[bytes]) -> int:
-    """Remove all tokens of an account but those of `kept`. Returns how many there were."""
+    """Remove all tokens of an account but those of `kept`, and what would become one. Returns how many there were."""
     row = state.people.row_of[account_id]
+    drop_open_codes(state, account_id)
     account = state.people.accounts[row]
     ended = [token for token in account.tokens if token not in kept]
     for token in ended:
@@ -124,15 +137,22 @@ def _named(shard: Lookups, command: list[Any], name: Any, now_ms: int) -> list[A
 
 
 def prepare_login_token(
-    shard: Lookups, now_ms: int, account_id: int, secret_hash: bytes, seen: str | None = None, name: str = ""
-) -> Prepared:
-    """Give an account a token. seen: the password hash that the caller has compared with, if it was one."""
+    shard: Lookups, now_ms: int, account_id: int, secret_hash: bytes, seen: str | None = None, name: str = "",
+    scopes: int = EVERYTHING, app_id: int = 0,
+) -> Prepared:  # fmt: skip
+    """Give an account a token. seen: the password hash that the caller has compared with, if it was one.
+
+    scopes: what the token may be used for; app_id: of the app that it is for, 0 for none, which isn't looked for.
+    """
     row = shard.row(account_id)
     if seen is not None:
         check_password(shard, row, seen)
-    return Prepared(
-        _named(shard, ["login_token", account_id, arguments.secret(secret_hash)], name, now_ms), lambda _: True
-    )
+    command = _named(shard, ["login_token", account_id, arguments.secret(secret_hash)], name, now_ms)
+    granted = [arguments.scope_mask(scopes), arguments.an_id_or_zero(app_id, "app_id")]
+    if granted != [EVERYTHING, 0]:
+        shard.require_level(THINGS_FROM_LEVEL)
+        command += granted
+    return Prepared(command, lambda _: True)
 
 
 def prepare_revoke_token(shard: Lookups, now_ms: int, account_id: int, secret_hash: bytes) -> Prepared:
@@ -158,7 +178,7 @@ def prepare_revoke_tokens(shard: Lookups, now_ms: int, account_id: int, kept: li
     """End all tokens of an account but those of `kept`; the reply is how many there were."""
     tokens = shard.state.people.accounts[shard.row(account_id)].tokens
     kept = arguments.secrets(kept)
-    if all(token in kept for token in tokens):
+    if all(token in kept for token in tokens) and not open_codes(shard.state, account_id):
         return nothing(0)
     return Prepared(["revoke_tokens", account_id, kept], same)
 
@@ -197,8 +217,19 @@ def answer_credentials(shard: Lookups, account_id: int) -> list[Any]:
     return [shard.state.people.accounts[shard.row(account_id)].password_hash]
 
 
-def answer_token(shard: Lookups, account_id: int, secret_hash: bytes) -> bool:
-    """Whether a token stands for the account. Raises UnauthorizedError."""
+def require_token(shard: Lookups, account_id: int, secret_hash: bytes, needed: int = EVERYTHING) -> None:
+    """Check that a token stands for the account, and may do what is needed, a mask; note that it was used.
+
+    Raises UnauthorizedError for no token of the account's, ForbiddenError for one that may not do that. 0.3 us.
+    """
+    facts = _token_facts(shard, account_id, secret_hash)
+    if facts.scopes != EVERYTHING and not covers(facts.scopes, needed):
+        lacking = "everything" if needed == EVERYTHING else spell(needed)
+        raise ForbiddenError(f"this token is for {spell(facts.scopes)}, not for {lacking}", "auth_token")
+
+
+def _token_facts(shard: Lookups, account_id: int, secret_hash: bytes) -> TokenFacts:
+    """Return what is known of an account's token, and note that it was used. Raises UnauthorizedError."""
     arguments.an_id(account_id, "user_id")
     account = shard.state.people.get(account_id)
     if account is None and shard.state.shard_of_account(account_id) != shard.state.shard:
@@ -206,13 +237,32 @@ def answer_token(shard: Lookups, account_id: int, secret_hash: bytes) -> bool:
     if account is None or secret_hash not in account.tokens:
         raise UnauthorizedError("this token is not valid (any more); log in again", "auth_token")
     shard.used_tokens.add((account_id, secret_hash))
+    return account.token_facts.get(secret_hash, UNKNOWN)
+
+
+def answer_token(shard: Lookups, account_id: int, secret_hash: bytes) -> bool:
+    """Whether a token stands for the account, for everything. Raises UnauthorizedError, ForbiddenError."""
+    require_token(shard, account_id, secret_hash)
     return True
 
 
+def answer_token_scopes(shard: Lookups, account_id: int, secret_hash: bytes) -> list[int]:
+    """What a token of the account may be used for, and of which app it is: `[mask, app id, 0 for none]`.
+
+    Raises UnauthorizedError.
+    """
+    facts = _token_facts(shard, account_id, secret_hash)
+    return [facts.scopes, facts.app_id]
+
+
 def answer_tokens(shard: Lookups, account_id: int) -> list[list[Any]]:
-    """The tokens of an account, the newest first: `[[id, name, made_ms, used_ms], ...]`, times 0 where unknown."""
+    """The tokens of an account, the newest first: `[[id, name, made_ms, used_ms], ...]`, times 0 where unknown.
+
+    With scopes and the app's id at the end where it isn't for everything, or of an app.
+    """
     account = shard.state.people.accounts[shard.row(account_id)]
-    return [[token_id(token), *account.token_facts.get(token, UNKNOWN)] for token in reversed(account.tokens)]
+    facts_of = account.token_facts
+    return [[token_id(token), *facts_of.get(token, UNKNOWN).to_row()] for token in reversed(account.tokens)]
 
 
 def answer_token_owner(shard: Lookups, secret_hash: bytes) -> int:
@@ -232,6 +282,7 @@ FEATURE = Feature(
     reads=(
         Read("credentials", answer_credentials, fresh=True),
         Read("token", answer_token, fresh=True),
+        Read("token_scopes", answer_token_scopes, fresh=True),
         Read("token_owner", answer_token_owner, Key.SHARD, fresh=True),
         Read("tokens", answer_tokens, fresh=True),
     ),

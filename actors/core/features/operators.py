@@ -47,8 +47,8 @@ def export(shard: Lookups, first_row: int, count: int) -> list[Any]:
 def referred(shard: Lookups, first_bucket: int, count: int) -> bytes:
     """The accounts of some buckets that this shard refers to beside follows, distinct, ascending, as int64 bytes.
 
-    Whom its accounts block and mute, who blocks them, who likes and reposts their tweets, whose its names are. Each of
-    them is to exist. 20 ns a mark, for each call.
+    Whom its accounts block and mute, who blocks them, who likes and reposts their tweets, who is in lists and the like,
+    whose its names are. Each of them is to exist. 20 ns a mark, for each call.
     """
     arguments.whole(first_bucket, 0, ids.BUCKET_COUNT - 1, "first_bucket")
     arguments.whole(count, 1, ids.BUCKET_COUNT, "count")
@@ -58,9 +58,9 @@ def referred(shard: Lookups, first_bucket: int, count: int) -> bytes:
     for relation in state.graph.relations:
         found.append(np.array([other for row in rows & relation.keys() for other in relation[row]], dtype=np.int64))
     for kind in state.shelves.kinds.values():
-        if kind.owner is Owner.TWEET and kind.key is Owner.ACCOUNT:
+        if kind.owner is not Owner.ACCOUNT and kind.key is Owner.ACCOUNT:
             places, keys, _ = state.shelves.marks.dump(kind.number)
-            owners = state.owner[ids.buckets_of_tweets(state.shelves.owners_of(kind, places))]
+            owners = state.owner[kind.owner.buckets_of(state.shelves.owners_of(kind, places))]
             found.append(keys[owners == state.shard])
     accounts = np.concatenate(found)
     buckets = ids.buckets_of_accounts(accounts)

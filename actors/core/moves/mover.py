@@ -117,8 +117,8 @@ class Mover:
         return nothing(self._outgoing(number).tail())
 
     def _given(self, number: int) -> Prepared:
-        own = self.state.people.own
-        return nothing(facts(self.state, [a for a in self._outgoing(number).accounts if own(a) is not None]))
+        own, outgoing = self.state.people.own, self._outgoing(number)
+        return nothing(facts(self.state, [a for a in outgoing.accounts if own(a) is not None], outgoing.buckets))
 
     # ---- taking -----------------------------------------------------------------------------------------------
 
@@ -146,7 +146,7 @@ class Mover:
             raise InvalidError(f"shard {self.state.shard} takes nothing by the number {str(number)[:20]}", "number")
         here = np.fromiter(away, dtype=np.int64, count=len(away))
         arrived = here[mask_of(incoming.buckets)[ids.buckets_of_accounts(here)]].tolist()
-        return nothing(facts(self.state, arrived))
+        return nothing(facts(self.state, arrived, incoming.buckets))
 
     # ---- forgetting -------------------------------------------------------------------------------------------
 
@@ -174,7 +174,7 @@ class Mover:
 
     def lead(self) -> None:
         """Look for what an earlier leader hasn't forgotten any more."""
-        if self.state.people.away:
+        if self.state.people.away or self.state.things.in_buckets(self.state.owner != self.state.shard):
             self._start_sweeping()
 
     def sweep_step(self) -> list[Any] | None:

@@ -54,9 +54,6 @@ PART_ITEMS_BYTES = 200  # what an account without anything counts for
 SCAN_NAMES = 20_000  # names looked at for one part: 5 ms
 EDGES_OF_PART = PART_BYTES // 8
 MARKS_OF_PART = PART_BYTES // 16
-BUCKET_OF: dict[Owner, Callable[[int], int]] = {
-    Owner.ACCOUNT: ids.bucket_of_account, Owner.TWEET: ids.bucket_of_tweet,
-}  # fmt: skip
 
 
 def mask_of(buckets: Iterable[int]) -> npt.NDArray[np.bool_]:
@@ -99,6 +96,7 @@ def remap(state: ShardState, epoch: int, shard_count: int, owners: bytes) -> boo
     moved = old != new
     if moved.any():
         _hand_over(state)
+        state.papers.follow_things(state.things.in_buckets(moved))
         _recount(state, moved, old)
         _mend_pull_logs(state)
         if state.news is not None:
@@ -196,11 +194,10 @@ class Outgoing:
             for own, _, _ in log.items:
                 dirty[name].update(own[self._mask[ids.buckets_of_accounts(own)]].tolist())
         for kind, owner, _ in changes.marks:
-            if self._mask[BUCKET_OF[state.shelves.kinds[kind].owner](owner)]:
+            if self._mask[state.shelves.kinds[kind].owner.bucket_of(owner)]:
                 dirty["marks"].add((kind, owner))
         for number, owner, _ in changes.papers:
-            kind_of_owner = state.papers.kinds[number].owner
-            if self._mask[BUCKET_OF[kind_of_owner](owner)]:
+            if self._mask[state.papers.kinds[number].owner.bucket_of(owner)]:
                 dirty["papers"].add((number, owner))
         dirty["tweets"].update(t for t in changes.tweets if self._mask[ids.bucket_of_tweet(t)])
         dirty["names"].update(n for n in changes.names if self._mask[ids.bucket_of_name(n)])
@@ -236,11 +233,14 @@ class Outgoing:
                 yield ["tweets", [], [tweet_id]], PART_ITEMS_BYTES
             else:
                 yield ["tweets", [list(entry)], []], PART_ITEMS_BYTES + len(entry.body) + len(entry.orig or b"")
+        founding = {(number, owner) for number, owner in dirty["papers"] if state.papers.kinds[number].founds}
+        for number, owner in sorted(founding):
+            yield from self._papers(state.papers.kinds[number], owner)
         for kind, owner in sorted(dirty["marks"]):
-            if state.shelves.kinds[kind].owner is Owner.TWEET or own(owner) is not None:
+            if state.shelves.kinds[kind].owner is not Owner.ACCOUNT or own(owner) is not None:
                 yield from self._shelf(state.shelves.kinds[kind], owner)
-        for number, owner in sorted(dirty["papers"]):
-            if state.papers.kinds[number].owner is Owner.TWEET or own(owner) is not None:
+        for number, owner in sorted(dirty["papers"] - founding):
+            if state.papers.kinds[number].owner is not Owner.ACCOUNT or own(owner) is not None:
                 yield from self._papers(state.papers.kinds[number], owner)
         for name in sorted(dirty["names"]):
             yield ["names", [[name, *held.get(name, (0, False))]]], PART_ITEMS_BYTES
@@ -305,13 +305,13 @@ class Outgoing:
                 return
 
     def _shelves(self, owner: Owner, owner_id: int) -> Iterator[tuple[list[Any], int]]:
+        for paper_kind in self.state.papers.kinds_of(owner):  # first, as they found things
+            if self.state.papers.keys(paper_kind, owner_id):
+                yield from self._papers(paper_kind, owner_id)
         shelves = self.state.shelves
         for kind in shelves.kinds_of(owner):
             if shelves.count(kind, owner_id):
                 yield from self._shelf(kind, owner_id)
-        for paper_kind in self.state.papers.kinds_of(owner):
-            if self.state.papers.keys(paper_kind, owner_id):
-                yield from self._papers(paper_kind, owner_id)
 
     def _papers(self, kind: PaperKind, owner: int) -> Iterator[tuple[list[Any], int]]:
         """Yield an owner's documents of a kind in pieces, one at least, of which the first says that it is."""
@@ -339,6 +339,8 @@ class Outgoing:
                 yield ["tweets", entries, []], size
                 for tweet_id in tweet_ids[begun:done]:
                     yield from self._shelves(Owner.TWEET, tweet_id)
+        for thing_id in state.things.in_buckets(self._mask):
+            yield from self._shelves(Owner.THING, thing_id)
         names: list[Any] = []
         for number, name in enumerate(self._names, 1):
             if self._mask[ids.bucket_of_name(name)] and name in state.people.names:
@@ -362,8 +364,8 @@ def _nothing_dirty() -> dict[str, Any]:
     return {**{name: set() for name in _DIRTY}, "keys": {}}
 
 
-def facts(state: ShardState, account_ids: Iterable[int]) -> list[int]:
-    """Sum up some accounts that are here, so that giver and taker can compare.
+def facts(state: ShardState, account_ids: Iterable[int], buckets: Iterable[int]) -> list[int]:
+    """Sum up some accounts that are here, and the things of their buckets, so that giver and taker can compare.
 
     Blocks and mutes count from level 1 on: what was marks before there were shelves is what older code counts. Of two
     shards that rise just then the figures may differ; the move is undone then, as any that lacks something.
@@ -377,6 +379,9 @@ def facts(state: ShardState, account_ids: Iterable[int]) -> list[int]:
     kinds = [k for k in shelves.kinds_of(Owner.ACCOUNT) if k.relation is None or state.level >= FULL_FROM_LEVEL]
     marks = sum(shelves.count(kind, a) for kind in kinds for a in order)
     papers = sum(len(state.papers.keys(kind, a)) for kind in state.papers.kinds_of(Owner.ACCOUNT) for a in order)
+    things = state.things.in_buckets(mask_of(buckets))
+    marks += sum(shelves.count(kind, thing) for kind in shelves.kinds_of(Owner.THING) for thing in things)
+    papers += sum(len(state.papers.keys(kind, t)) for kind in state.papers.kinds_of(Owner.THING) for t in things)
     return [len(order), int((every & 0xFFFFFFFF).sum()), *lengths, marks + papers]
 
 
@@ -529,7 +534,7 @@ def _take_gone(state: ShardState, account_id: int) -> None:
 
 _TAKERS: dict[str, Callable[..., None]] = {
     "account": _take_account, "following": _take_following, "followers": _take_followers, "tweets": _take_tweets,
-    "marks": _take_marks, "papers": lambda state, *piece: state.papers.take_piece(*piece),
+    "marks": _take_marks, "papers": lambda state, *piece: state.shelves.take_papers(*piece),
     "names": _take_names, "keys": _take_keys, "clock": _take_clock, "gone": _take_gone,
 }  # fmt: skip
 

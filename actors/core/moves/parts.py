@@ -74,6 +74,8 @@ class PartCheck:
             arguments.token_name(facts.name)
             for at_ms in (facts.made_ms, facts.used_ms):
                 arguments.whole(at_ms, 0, ids.ID_MAX, "token")
+            arguments.scope_mask(facts.scopes)
+            arguments.an_id_or_zero(facts.app_id, "app_id")
         arguments.whole(account.left_ms, 0, ids.ID_MAX, "left_ms")
         if account.left_ms and tokens:
             raise InvalidError(f"account {account.account_id} was deleted and has tokens", "part")
@@ -119,8 +121,8 @@ class PartCheck:
     def _owner(self, sort: Owner, owner: Any) -> None:
         if sort is Owner.ACCOUNT:
             self._arriving(owner)
-        elif ids.bucket_of_tweet(arguments.an_id(owner, "owner")) not in self._buckets:
-            raise InvalidError(f"tweet {owner} is in no bucket that is expected", "part")
+        elif sort.bucket_of(arguments.an_id(owner, "owner")) not in self._buckets:
+            raise InvalidError(f"{sort.value} {owner} is in no bucket that is expected", "part")
 
     def _papers(self, kind: Any, owner: Any, is_first: Any, rows: Any) -> None:
         known = PAPER_KINDS.get(kind) if type(kind) is int else None
@@ -131,7 +133,7 @@ class PartCheck:
             raise InvalidError(f"papers are the first of their owner or not, not {arguments.shown(is_first)}", "part")
         for row in arguments.listed(rows, COUNTS_MAX, "papers"):
             key, packed = arguments.pair(row, "papers")
-            arguments.an_id_or_zero(key, "key")
+            arguments.whole(key, 0, 0 if known.founds else ids.ID_MAX, "key")
             known.check(unpack_frozen(arguments.blob(packed, 1, limits.PAPER_BYTES_MAX, "document")))
 
     def _marks(self, kind: Any, owner: Any, begin: Any, keys: Any, stamps: Any) -> None:

@@ -1,4 +1,4 @@
-"""What is forgotten of accounts, names and keys that are another shard's now, and of accounts that are deleted.
+"""What is forgotten of accounts, names, keys and things that are another shard's now, and of accounts that are deleted.
 
     a move is over --Sweeper--> sweep ... sweep: what is no longer this shard's
 
@@ -36,8 +36,10 @@ def _is_foreign(state: ShardState, bucket: int) -> bool:
     return not expected and int(state.owner[bucket]) != state.shard
 
 
-def sweep(state: ShardState, account_ids: list[int], names: list[str], keys: list[list[Any]]) -> int:
-    """Forget accounts, names and keys that are others'; what is this shard's, or is arriving, stays.
+def sweep(
+    state: ShardState, account_ids: list[int], names: list[str], keys: list[list[Any]], things: list[int] | None = None
+) -> int:
+    """Forget accounts, names, keys and things that are others'; what is this shard's, or is arriving, stays.
 
     Returns how many are forgotten.
     """
@@ -55,6 +57,10 @@ def sweep(state: ShardState, account_ids: list[int], names: list[str], keys: lis
         if (account_id, key) in state.idempotency and _is_foreign(state, ids.bucket_of_account(account_id)):
             del state.idempotency[account_id, key]
             state.changes.idempotency[account_id, key] = None
+            count += 1
+    for thing_id in things or ():
+        if state.things.find(thing_id) is not None and _is_foreign(state, ids.bucket_of_thing(thing_id)):
+            state.shelves.clear_thing(thing_id)
             count += 1
     return count
 
@@ -104,6 +110,10 @@ class Sweeper:
         leaving = [a for a in state.people.away if _is_foreign(state, ids.bucket_of_account(a))]
         for first in range(0, len(leaving), accounts_at_once):
             yield ["sweep", leaving[first : first + accounts_at_once], [], []]
+        things = state.things.in_buckets(state.owner != state.shard)
+        foreign_things = [thing for thing in things if _is_foreign(state, ids.bucket_of_thing(thing))]
+        for first in range(0, len(foreign_things), accounts_at_once):
+            yield ["sweep", [], [], [], foreign_things[first : first + accounts_at_once]]
         names = list(state.people.names)
         for first in range(0, len(names), looked_at_once):
             found = [n for n in names[first : first + looked_at_once] if _is_foreign(state, ids.bucket_of_name(n))]

@@ -19,6 +19,7 @@ class Giving(Protocol):
     """What a shard gives: see `moving.Outgoing`."""
 
     number: int
+    buckets: list[int]
     accounts: set[int]
 
     def note_all(self) -> None:

@@ -1,13 +1,14 @@
-"""The documents of a shard's accounts and tweets, by kind, and when they fall due. What features keep papers in.
+"""The documents of a shard's accounts, tweets and things, and when they fall due. What features keep papers in.
 
-    owner (account id, tweet id), key --> papers.py      what changes is noted by (kind, owner, key), as of shelves
+    owner (id of any sort), key  --> papers.py           what changes is noted by (kind, owner, key), as of shelves
                                  `--> due.py             for kinds that fall due, of owners that are this shard's
 
 Rules of this file
-- An owner is here: an account of this shard (or on its way here or away), or a tweet that is stored. Whoever isn't has
-  no papers, and putting one does nothing. When an owner goes, its papers go (`Shelves.clear_account`, `clear_tweet`).
+- An owner is here: an account of this shard (or on its way here or away), a tweet that is stored, or a thing that has
+  been founded. Whoever isn't has no papers, and putting one does nothing, unless it is one that founds a thing. When an
+  owner goes, its papers go (`Shelves.clear_account`, `clear_tweet`, `clear_thing`); what founds goes that way only.
 - Only what is this shard's falls due here: what is on its way here or away is looked at again when the map changes
-  (`follow_account`). When it falls due is a function of the document, so it is stored nowhere else.
+  (`follow_account`, `follow_things`). When it falls due is a function of the document, so it is stored nowhere else.
 - A kind's limit, and the shard's, are asked for before the command (`require_room`).
 
 Costs: those of `papers.py` and `due.py`, and 0.5 us to note the change; a document that may fall due is unpacked once.
@@ -21,12 +22,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from actors.core import ids, limits
+from actors.core import limits
 from actors.core.checkpoints.changes import Changes
 from actors.core.errors import InvalidError, OverloadedError
 from actors.core.stores.due import Due
 from actors.core.stores.papers import Papers, pack_document, unpack_frozen
 from actors.core.stores.people import People
+from actors.core.stores.things import Things
 from actors.core.stores.tweets import OwnTweets
 from actors.core.terms import Owner, PaperKind
 
@@ -37,19 +39,29 @@ class PaperShelves:
     """The papers of one shard. kinds: all there are, by number; set once, before anything is put."""
 
     def __init__(
-        self, people: People, tweets: OwnTweets, changes: Callable[[], Changes], owns_bucket: Callable[[int], bool],
-        tuning: limits.Tuning,
+        self, people: People, tweets: OwnTweets, things: Things, changes: Callable[[], Changes],
+        owns_bucket: Callable[[int], bool], tuning: limits.Tuning,
     ) -> None:  # fmt: skip
         """changes: where what changes is noted now; owns_bucket: whether a bucket is this shard's now."""
         self.kinds: dict[int, PaperKind] = {}
+        self._of: dict[Owner, list[PaperKind]] = {sort: [] for sort in Owner}
         self.due = Due()
         self._papers = Papers()
-        self._find: dict[Owner, Callable[[int], int | None]] = {Owner.ACCOUNT: people.find, Owner.TWEET: tweets.find}
+        self._things = things
+        self._find: dict[Owner, Callable[[int], int | None]] = {
+            Owner.ACCOUNT: people.find, Owner.TWEET: tweets.find, Owner.THING: things.find,
+        }  # fmt: skip
         self._changes, self._owns_bucket, self._bytes_max = changes, owns_bucket, tuning.papers_bytes_max
 
     def declare(self, kinds: Iterable[PaperKind]) -> None:
         """Make these kinds exist, without a document."""
-        self.kinds.update((kind.number, kind) for kind in kinds)
+        for kind in kinds:
+            if kind.founds and (kind.owner is not Owner.THING or kind.limit != 1):
+                raise ValueError(f"a {kind.name} founds nothing: that does one document of a thing")
+            self.kinds[kind.number] = kind
+        for sort in Owner:
+            of_sort = [kind for kind in self.kinds.values() if kind.owner is sort]
+            self._of[sort] = sorted(of_sort, key=lambda kind: not kind.founds)
 
     # ---- changes ------------------------------------------------------------------------------------------------
 
@@ -59,14 +71,20 @@ class PaperShelves:
 
     def put_packed(self, kind: PaperKind, owner: int, key: int, packed: bytes) -> bool:
         """As `put` for what `pack_document` made."""
-        if self._find[kind.owner](owner) is None or not self._papers.put_packed(kind.number, owner, key, packed):
+        here = self._things.add(owner, kind.number) if kind.founds else self._find[kind.owner](owner) is not None
+        if not here or not self._papers.put_packed(kind.number, owner, key, packed):
             return False
         self._note(kind, owner, key)
         self._set_due(kind, owner, key)
         return True
 
     def drop(self, kind: PaperKind, owner: int, key: int) -> bool:
-        """Take a document away; False if there is none."""
+        """Take a document away; False if there is none. Not what founds a thing: see `Shelves.drop_paper`."""
+        if kind.founds:
+            raise ValueError(f"a thing goes with its {kind.name}: use Shelves.drop_paper")
+        return self._drop(kind, owner, key)
+
+    def _drop(self, kind: PaperKind, owner: int, key: int) -> bool:
         if not self._papers.drop(kind.number, owner, key):
             return False
         self._note(kind, owner, key)
@@ -81,21 +99,34 @@ class PaperShelves:
     def clear(self, sort: Owner, owner: int) -> None:
         """Take all of an owner's documents away: it goes."""
         for kind in self.kinds_of(sort):
-            self.clear_kind(kind, owner)
+            for key in self.keys(kind, owner):
+                self._drop(kind, owner, key)
+        if sort is Owner.THING:
+            self._things.remove(owner)
 
     def fill(self, number: int, owners: Ints, keys: Ints, documents: list[bytes]) -> None:
         """Take the documents of a kind out of a checkpoint, in any order."""
         self._papers.fill(number, owners, keys, documents)
         kind = self.kinds[number]
+        for thing_id in owners.tolist() if kind.founds else ():
+            self._things.add(thing_id, number)
         if kind.due_ms is not None:
             for owner, key, packed in zip(owners.tolist(), keys.tolist(), documents, strict=True):
                 self._set_due_of(kind, owner, key, unpack_frozen(packed))
 
     def follow_account(self, account_id: int, tweet_ids: list[int]) -> None:
         """Let what an account and its tweets have fall due here, or no longer: they are this shard's now, or not."""
-        for kind in self.kinds.values():
+        self._follow(Owner.ACCOUNT, [account_id])
+        self._follow(Owner.TWEET, tweet_ids)
+
+    def follow_things(self, thing_ids: list[int]) -> None:
+        """As `follow_account` for things."""
+        self._follow(Owner.THING, thing_ids)
+
+    def _follow(self, sort: Owner, owners: list[int]) -> None:
+        for kind in self.kinds_of(sort):
             if kind.due_ms is not None:
-                for owner in [account_id] if kind.owner is Owner.ACCOUNT else tweet_ids:
+                for owner in owners:
                     for key in self.keys(kind, owner):
                         self._set_due(kind, owner, key)
 
@@ -117,10 +148,13 @@ class PaperShelves:
             yield is_first, rows, size
 
     def take_piece(self, number: int, owner: int, is_first: bool, rows: list[list[Any]]) -> None:
-        """Take what another shard gives of an owner's documents: with the first piece those of before go."""
-        kind = self.kinds[number]
-        if is_first:
-            self.clear_kind(kind, owner)
+        """Take what another shard gives of an owner's documents: with the first piece those of before go.
+
+        Not for the first of what founds a thing if there is nothing in it: then the thing is to go.
+        """
+        kind, given = self.kinds[number], {key for key, _ in rows}
+        for key in [key for key in self.keys(kind, owner) if key not in given] if is_first else ():
+            self.drop(kind, owner, key)
         for key, packed in rows:
             self.put_packed(kind, owner, key, packed)
 
@@ -136,8 +170,7 @@ class PaperShelves:
             self.due.drop(owner, kind.number, key)
 
     def _is_own(self, kind: PaperKind, owner: int) -> bool:
-        is_account = kind.owner is Owner.ACCOUNT
-        return self._owns_bucket(ids.bucket_of_account(owner) if is_account else ids.bucket_of_tweet(owner))
+        return self._owns_bucket(kind.owner.bucket_of(owner))
 
     def _note(self, kind: PaperKind, owner: int, key: int) -> None:
         self._changes().papers.add((kind.number, owner, key))
@@ -161,8 +194,8 @@ class PaperShelves:
         return self._papers.dump(number)
 
     def kinds_of(self, sort: Owner) -> list[PaperKind]:
-        """Return the kinds that a sort of owner has."""
-        return [kind for kind in self.kinds.values() if kind.owner is sort]
+        """Return the kinds that a sort of owner has; of things those first by which they are here."""
+        return self._of[sort]
 
     def require_room(self, kind: PaperKind, owner: int, size: int, is_new: bool, field: str) -> None:
         """Raise InvalidError if an owner has all that it may, OverloadedError if the shard has.
@@ -170,20 +203,26 @@ class PaperShelves:
         size: bytes of the document; is_new: whether it replaces none.
         """
         if is_new and len(self.keys(kind, owner)) >= kind.limit:
-            raise InvalidError(f"an account may have {kind.limit} {kind.name}s; take some back", field)
+            raise InvalidError(f"{kind.owner.with_article} may have {kind.limit} {kind.name}s; take some back", field)
         if self._papers.nbytes() + size > self._bytes_max:
             raise OverloadedError(f"this shard holds {self._bytes_max} bytes of papers, its limit")
 
     def figures(self) -> dict[str, int]:
         """Return how many there are, and their bytes, for `status`."""
-        return {"papers": self._papers.total, "paper_bytes": self._papers.nbytes(), "due": len(self.due)}
+        return {
+            "papers": self._papers.total, "paper_bytes": self._papers.nbytes(), "due": len(self.due),
+            "things": len(self._things),
+        }  # fmt: skip
 
     def check(self) -> list[str]:
         """Return violations: those of papers and due times; papers of nobody; times that the documents don't say."""
         problems = self._papers.check() + self.due.check()
         expected = 0
+        founded: dict[int, int] = {}
         for kind in self.kinds.values():
             for owner, key, packed in zip(*self._columns(kind), strict=True):
+                if kind.founds and (key or founded.setdefault(owner, kind.number) != kind.number):
+                    problems.append(f"thing {owner} was founded twice, by {kind.name} {key}")
                 if self._find[kind.owner](owner) is None:
                     problems.append(f"a {kind.name} belongs to {owner}, who isn't here")
                 due_ms = kind.due_ms(unpack_frozen(packed)) if kind.due_ms is not None else 0
@@ -193,6 +232,8 @@ class PaperShelves:
                     problems.append(f"{kind.name} {key} of {owner} is due at {due_ms}, but not known to be")
         if expected != len(self.due):
             problems.append(f"{len(self.due)} things are to fall due, but there are {expected}")
+        if founded != self._things.kind_of:
+            problems.append(f"{len(self._things)} things are here, but {len(founded)} have a document that founds them")
         return problems
 
     def _columns(self, kind: PaperKind) -> tuple[list[int], list[int], list[bytes]]:

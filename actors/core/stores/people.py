@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.core import limits
+from actors.core.scopes import EVERYTHING
 
 if TYPE_CHECKING:
     from actors.core.pieces import AccountPieces
@@ -32,11 +33,20 @@ TOKEN_ID_BYTES: Final = 8  # of what a token is called in lists: tokens of one a
 
 
 class TokenFacts(NamedTuple):
-    """What is known of a token. made_ms, used_ms: Unix ms, 0 where nobody knows; used_ms is coarse (`logins.py`)."""
+    """What is known of a token. made_ms, used_ms: Unix ms, 0 where nobody knows; used_ms is coarse (`logins.py`).
+
+    scopes: what it may be used for; app_id: of the app that it was made for, 0 for none: both from level 2 on.
+    """
 
     name: str = ""
     made_ms: int = 0
     used_ms: int = 0
+    scopes: int = EVERYTHING
+    app_id: int = 0
+
+    def to_row(self) -> list[Any]:
+        """Return the facts for packing, as wide as they must be: those of a token for everything as before level 2."""
+        return list(self if self.scopes != EVERYTHING or self.app_id else self[:3])
 
 
 UNKNOWN: Final = TokenFacts()
@@ -75,7 +85,7 @@ class Account:
         row = [getattr(self, name) for name in self.__slots__[:FIRST_FIELDS]]
         if self.token_facts or self.left_ms:
             known = (self.token_facts.get(token) for token in self.tokens)
-            row.append([None if facts is None else list(facts) for facts in known])
+            row.append([None if facts is None else facts.to_row() for facts in known])
         if self.left_ms:
             row.append(self.left_ms)
         return row

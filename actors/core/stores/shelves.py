@@ -1,13 +1,14 @@
-"""Shelves: the ordered sets of a shard's accounts and tweets, by kind. What features keep cold data in.
+"""Shelves: the ordered sets of a shard's accounts, tweets and things, by kind. What features keep cold data in.
 
-    owner (account id, tweet id) --> place: the account's row, the tweet's slot, or the id itself --> marks.py
+    owner (id of any sort) --> place: the account's row, the tweet's slot, or the id itself --> marks.py
     what changes is noted by (kind, owner, key): a seal reads the rows then, a move sends the shelf
     kinds that hide accounts (`Kind.relation`) --> sets of the graph, in which reads look
 
 Rules of this file
-- An owner is here: an account of this shard (or on its way here or away), or a tweet that is stored. Whoever isn't has
-  empty shelves, and putting something on them does nothing.
-- When an owner goes, its shelves go, and its papers (`paper_shelves.py`): `clear_account`, `clear_tweet`.
+- An owner is here: an account of this shard (or on its way here or away), a tweet that is stored, or a thing that was
+  founded (`things.py`). Whoever isn't has empty shelves, and putting something on them does nothing.
+- When an owner goes, its shelves go, and its papers (`paper_shelves.py`): `clear_account`, `clear_tweet`,
+  `clear_thing`.
 - A kind's limit is kept here: OLDEST falls out by itself; REFUSE is asked for before the command (`require_room`).
 
 Costs: those of `marks.py`, and 0.5 us to find the place and note the change.
@@ -16,7 +17,7 @@ Costs: those of `marks.py`, and 0.5 us to find the place and note the change.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +29,9 @@ from actors.core.stores.graph import FollowGraph
 from actors.core.stores.marks import Marks
 from actors.core.stores.paper_shelves import PaperShelves
 from actors.core.stores.people import People
+from actors.core.stores.things import Things
 from actors.core.stores.tweets import OwnTweets
-from actors.core.terms import Full, Kind, Owner
+from actors.core.terms import Full, Kind, Owner, PaperKind
 
 Ints = npt.NDArray[np.int64]
 _NONE: Final[Ints] = np.zeros(0, dtype=np.int64)
@@ -44,7 +46,7 @@ class Shelves:
     """The shelves of one shard. kinds: all there are, by number; set once, before anything is put."""
 
     def __init__(
-        self, people: People, tweets: OwnTweets, changes: Callable[[], Changes], tuning: limits.Tuning,
+        self, people: People, tweets: OwnTweets, things: Things, changes: Callable[[], Changes], tuning: limits.Tuning,
         papers: PaperShelves, graph: FollowGraph,
     ) -> None:  # fmt: skip
         """changes: where what changes is noted now; papers: what the same owners have as documents; graph: where the
@@ -52,21 +54,22 @@ class Shelves:
         self.marks = Marks(tuning.tidy_from)
         self.kinds: dict[int, Kind] = {}
         self._people, self._tweets, self._changes, self._marks_max = people, tweets, changes, tuning.marks_max
-        self._papers, self._graph = papers, graph
+        self._things, self._papers, self._graph = things, papers, graph
         self._places: dict[int, Callable[[int], int | None]] = {}
-        self._of_accounts: list[Kind] = []
-        self._of_tweets: list[Kind] = []
+        self._of: dict[Owner, list[Kind]] = {sort: [] for sort in Owner}
 
     def declare(self, kinds: Iterable[Kind]) -> None:
         """Make these kinds' shelves exist, all empty."""
         find: dict[Owner, Callable[[int], int | None]] = {
-            Owner.ACCOUNT: self._people.find, Owner.TWEET: self._tweets.find,
+            Owner.ACCOUNT: self._people.find, Owner.TWEET: self._tweets.find, Owner.THING: self._things.find,
         }  # fmt: skip
         for kind in kinds:
+            if kind.dense and kind.owner is Owner.THING:
+                raise ValueError(f"shelves of {kind.name}s can't be dense: things have no rows")
             self.marks.declare(kind.number, kind.dense)
             self.kinds[kind.number] = kind
             self._places[kind.number] = find[kind.owner] if kind.dense else _itself_if(find[kind.owner])
-            (self._of_accounts if kind.owner is Owner.ACCOUNT else self._of_tweets).append(kind)
+            self._of[kind.owner].append(kind)
 
     # ---- changes ------------------------------------------------------------------------------------------------
 
@@ -100,13 +103,34 @@ class Shelves:
 
     def clear_account(self, account_id: int) -> None:
         """Empty an account's shelves: it goes. It must still be here."""
-        self._clear(self._of_accounts, account_id)
+        self._clear(self._of[Owner.ACCOUNT], account_id)
         self._papers.clear(Owner.ACCOUNT, account_id)
 
     def clear_tweet(self, tweet_id: int) -> None:
         """Empty a tweet's shelves: it goes. It must still be here."""
-        self._clear(self._of_tweets, tweet_id)
+        self._clear(self._of[Owner.TWEET], tweet_id)
         self._papers.clear(Owner.TWEET, tweet_id)
+
+    def clear_thing(self, thing_id: int) -> None:
+        """Have a thing go, with its shelves and its papers, whether it is here or not."""
+        self._clear(self._of[Owner.THING], thing_id)
+        self._papers.clear(Owner.THING, thing_id)
+
+    def drop_paper(self, kind: PaperKind, owner: int, key: int) -> bool:
+        """Take a document away; False if there is none. What founds a thing takes all that the thing has along."""
+        if not kind.founds:
+            return self._papers.drop(kind, owner, key)
+        was_here = self._things.kind_of.get(owner) == kind.number
+        if was_here:
+            self.clear_thing(owner)
+        return was_here
+
+    def take_papers(self, number: int, owner: int, is_first: bool, rows: list[list[Any]]) -> None:
+        """Take what another shard gives of an owner's documents. A thing goes when nothing founds it any more."""
+        if rows or not self._papers.kinds[number].founds:
+            self._papers.take_piece(number, owner, is_first, rows)
+        else:
+            self.drop_paper(self._papers.kinds[number], owner, 0)
 
     def replace(self, kind: Kind, owner: int, begin: int, keys: Ints, stamps: Ints) -> None:
         """Make a shelf what another shard says, from its begin-th mark on. keys, stamps: oldest first."""
@@ -194,7 +218,7 @@ class Shelves:
     def require_room(self, kind: Kind, owner: int, field: str) -> None:
         """Raise InvalidError if a shelf that refuses is full, OverloadedError if the shard is."""
         if kind.full is Full.REFUSE and self.count(kind, owner) >= kind.limit:
-            raise InvalidError(f"an account may have {kind.limit} {kind.name}s; take some back", field)
+            raise InvalidError(f"{kind.owner.with_article} may have {kind.limit} {kind.name}s; take some back", field)
         if self.marks.total >= self._marks_max:
             raise OverloadedError(f"this shard holds {self._marks_max} marks, its limit")
 
@@ -208,7 +232,7 @@ class Shelves:
 
     def kinds_of(self, owner: Owner) -> list[Kind]:
         """Return the kinds that a sort of owner has."""
-        return self._of_accounts if owner is Owner.ACCOUNT else self._of_tweets
+        return self._of[owner]
 
     def relations(self) -> list[tuple[Kind, int]]:
         """Return the kinds that hide accounts from each other, and which relation each is."""

@@ -259,7 +259,7 @@ async def list_tokens(request: Request) -> Response:
                     "id": name_of_token, "name": name, "created_at": _time_or_none(made_ms),
                     "last_used_at": _time_or_none(used_ms), "current": name_of_token == own,
                 }
-                for name_of_token, name, made_ms, used_ms in rows
+                for name_of_token, name, made_ms, used_ms, *_ in rows  # from level 2 on scopes and app may follow
             ]
         }
     )  # fmt: skip
