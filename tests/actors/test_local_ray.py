@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
+import ray
 
 from commands import local_ray
 from configs.settings import Settings, load_settings
@@ -22,8 +23,10 @@ class FakeRay:
 
     def __init__(self, errors: list[str]) -> None:
         self.errors, self.left = list(errors), []
+        self.is_without_autoscaler: list[bool] = []
 
     def init(self, **_: Any) -> str:
+        self.is_without_autoscaler.append(ray._private.parameter.RayParams().no_monitor)
         if not self.errors:
             return "context"
         self.left.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]))
@@ -68,3 +71,9 @@ def test_another_reason_is_told_at_once(settings, monkeypatch):
 
 def test_a_dashboard_whose_port_was_taken_tries_the_next_ones(settings, monkeypatch):
     assert started(settings, monkeypatch, "dashboard can't bind", "dashboard can't bind")[0] == "context"
+
+
+def test_it_is_started_without_what_would_add_nodes(settings, monkeypatch):
+    for errors in ([], ["no space left"]):
+        assert started(settings, monkeypatch, *errors)[1].is_without_autoscaler == [True]
+        assert ray._private.parameter.RayParams().no_monitor is False
