@@ -117,7 +117,8 @@ def start_ray(settings: Settings, environment: dict[str, str]) -> Any:
     for _ in range(DASHBOARD_ATTEMPT_COUNT):
         port = first_free_port(c.dashboard_host, c.dashboard_port) if c.dashboard else c.dashboard_port
         try:
-            with _own_process_groups(), _without_autoscaler():
+            without = contextlib.nullcontext() if c.dashboard else _without_api_server()
+            with _own_process_groups(), _without_autoscaler(), without:
                 return ray.init(
                     address="local", namespace=c.namespace, num_cpus=c.ray_num_cpus or None, log_to_driver=True,
                     include_dashboard=c.dashboard, dashboard_host=c.dashboard_host, dashboard_port=port,
@@ -193,3 +194,18 @@ def _without_autoscaler() -> Iterator[None]:
         yield
     finally:
         parameter.RayParams = made
+
+
+@contextlib.contextmanager
+def _without_api_server() -> Iterator[None]:
+    """Have Ray start none where the dashboard is off: it would start one that only counts usage, and wait for it.
+
+    1 s of the processor, and of the start.
+    """
+    services = ray._private.services
+    started = services.start_api_server
+    services.start_api_server = lambda *_, **__: ("", None)
+    try:
+        yield
+    finally:
+        services.start_api_server = started
