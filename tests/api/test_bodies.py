@@ -38,6 +38,7 @@ OPERATIONS = sorted(operations())
 
 LATER = "2024-06-01T00:00:00Z"  # the clock of the core begins in November 2023
 DELETION = "/api/v1/users/{user_id}"
+ONCE = (DELETION, "/api/v1/tweet/{tweet_id}/pin")  # an account of its own each time: 5 pins are all that one has
 
 
 def made_for(path: str, ada: Any) -> str:
@@ -107,7 +108,7 @@ def test_a_body_that_begins_as_an_object_is_json_whatever_it_is_called(
     for label, before in [*((label, b"") for label in LABELS), *((LABELS[0], before) for before in BEFORE)]:
         if path in ENDS_TOKENS:
             ada.token = log_in(ada)
-        ada = register() if path == DELETION else ada
+        ada = register() if path in ONCE else ada
         tweet_id = made_for(path, ada)
         content, headers = before + json.dumps(body_of(path, ada)).encode(), {"content-type": label} if label else {}
         reply = http.request(method, url_of(path, ada, tweet_id), content=content, headers=headers)

@@ -26,30 +26,13 @@ from tests.api.conftest import PASSWORD, ServerThread
 from tests.api.core_cluster import TUNING, CoreCluster
 from tests.api.documents import document_of
 from tests.api.visibility_rules import ACCOUNTS, AUTHOR, NOBODY, READER, REPOSTER, Case, all_cases
-from tests.api.wire import Wire
+from tests.api.wire import Client
 
 PULLED = limits.Tuning(arrivals_max=1 << 12, timeline_length=1, pull_threshold=0)  # deep pages, all are pull authors
 SHORT = limits.Tuning(arrivals_max=1 << 12, timeline_length=1)  # the second page is below every ring
 CLUSTERS = {"1 shard": (1, TUNING), "2 shards": (2, PULLED), "short rings": (2, SHORT)}
 CACHED = {"search_cache_s": 60.0}  # so that what was kept for one reader would be shown to another
 OPEN = {"auth_mode": "open", "wrk2_api": True}
-
-
-class Client:
-    """One connection to a worker; answers are (status, parsed body)."""
-
-    def __init__(self, base_url: str) -> None:
-        self._wire = Wire(base_url)
-
-    def ask(self, method: str, path: str, token: str = "", body: Any = None) -> tuple[int, Any]:
-        headers = {"authorization": f"Bearer {token}"} if token else {}
-        if body is not None:
-            headers["content-type"] = "application/json"
-        status, said = self._wire.ask(method, path, headers, None if body is None else orjson.dumps(body))
-        return status, orjson.loads(said)
-
-    def close(self) -> None:
-        self._wire.close()
 
 
 class World:
