@@ -31,8 +31,9 @@ from actors.log_bound import LogBound
 from actors.shard.due_times import DueTimes
 from actors.shard.inquiring_writes import QuestionsBound
 from actors.shard.lane_listening import listen
+from actors.shard.places import failure_file, shard_directory
 from actors.shard.served_replica import ServedReplica
-from actors.shard.storage import Storage, failure_file, open_storage, shard_directory
+from actors.shard.storage import Storage, open_storage
 from cluster.client.cluster_client import ClusterClient
 from cluster.client.connect import router_handle
 from cluster.lane.handshake import LaneKeys

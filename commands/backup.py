@@ -31,7 +31,9 @@ from rich.console import Console
 
 from actors.core.checkpoints.snapshot import TABLES
 from actors.core.errors import ConflictError, NotFoundError, OverloadedError, RookeryError
-from actors.shard.storage import open_files, open_redis, require_journal, shard_directory
+from actors.shard.places import require_journal, shard_directory
+from actors.shard.redis_storage import open_redis
+from actors.shard.storage import open_files
 from api.app import VERSION
 from cluster.client.connect import NamedActors, local_node_id, make_actor_call, router_handle
 from cluster.lane.handshake import LaneKeys

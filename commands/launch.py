@@ -29,6 +29,7 @@ import ray
 from ray.exceptions import RayError
 
 from actors.core.errors import ConflictError, OverloadedError
+from actors.shard.places import failure_file
 from cluster.client.connect import api_names, local_node_id, shard_names
 from cluster.placement.shard_map import shard_of_actor
 from cluster.ray_options import ROUTER_NAME, TRENDS_NAME, remove_placement_group, shard_actor_name
@@ -180,7 +181,6 @@ def start_actors(settings: Settings, api_workers: ApiWorkers, timeout_s: float) 
     Raises OverloadedError that says which shard did not come up, and why if it left word; ConflictError if somebody
     else has the API's port on this node.
     """
-    from actors.shard.storage import failure_file
     from actors.trends_actor import create_trends_actor
     from cluster.router_actor import start_router
     from commands.api_workers import serving_nodes
@@ -235,8 +235,6 @@ def _wait_until_ready(router: Any, settings: Settings, timeout_s: float) -> None
 
 def failures(settings: Settings) -> list[str]:
     """Return what shards that could not start have left word of."""
-    from actors.shard.storage import failure_file
-
     found = []
     for shard, index in itertools.product(range(settings.cluster.shards), range(settings.cluster.replicas)):
         path = failure_file(settings.storage.data_dir, shard, index)

@@ -22,7 +22,8 @@ from actors.core.errors import NotFoundError
 from actors.core.ids import bucket_of_account
 from actors.core.timelines.home import Ask, HomeQuery, Wake
 from actors.core.verify import check, digest
-from actors.shard.storage import Storage, require_journal
+from actors.shard.places import require_journal
+from actors.shard.storage import Storage
 from cluster.router.files import load_state
 from commands.checking import Outcome, explain
 from commands.launch import ClusterInfo, serving_lock

@@ -29,7 +29,9 @@ from actors.core.levels import LEVEL
 from actors.core.replica import Replica
 from actors.core.verify import check, digest
 from actors.shard.backup_source import numbers_of
-from actors.shard.storage import open_files, open_redis, shard_directory, tuning_of
+from actors.shard.places import shard_directory
+from actors.shard.redis_storage import open_redis
+from actors.shard.storage import open_files, tuning_of
 from cluster.placement.shard_map import ShardMap, even_buckets
 from cluster.router.files import RESTORING_NAME, load_or_create_secret, replace_file, save_state
 from commands.backup import misfits, summary_of

@@ -24,7 +24,6 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.api_actor import metrics_are_shared
-from actors.shard.storage import storage_warning
 from api.http.readiness import START_PATIENCE_S
 from cluster.client.connect import open_client
 from cluster.life.heartbeat import remove, remove_stale
@@ -72,13 +71,21 @@ def serve(settings: Settings, sample: bool, out: Console, err: Console) -> None:
             require_free_port(settings.server.host, settings.server.port, patience_s)
             _require_free_metrics(settings, patience_s)
         with err.status(f"asking {settings.storage.backend} what it keeps"):
-            warning = storage_warning(settings)
+            warning = _storage_warning(settings)
         if warning:
             err.print(f"warning: {warning}", style="yellow", highlight=False)
         try:
             _serve(settings, sample, signals, out, err)
         except (KeyboardInterrupt, SystemExit):  # SystemExit: SIGTERM while Ray's own handler was in place
             err.print("interrupted; what was acknowledged is in the journals", style="yellow")
+
+
+def _storage_warning(settings: Settings) -> str:
+    if settings.storage.backend != "redis":
+        return ""
+    from actors.shard.redis_storage import storage_warning  # and kernels, which are nothing to `serve`
+
+    return storage_warning(settings)
 
 
 def _serve(settings: Settings, sample: bool, signals: Signals, out: Console, err: Console) -> None:

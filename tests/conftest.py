@@ -62,6 +62,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Choose Hypothesis's seed here, so that it can be named when a test fails."""
+    gc.disable()  # until the tests have been collected: little of what that makes is garbage
     if config.getoption("hypothesis_seed", default=None) is None:
         config.option.hypothesis_seed = random.SystemRandom().randrange(1 << 32)
 
@@ -84,8 +85,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Have no collection of garbage walk what collecting thousands of tests has made: each takes 0.3 s then."""
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def starts_ray(item: pytest.Item) -> bool:

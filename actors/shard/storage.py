@@ -6,14 +6,15 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from actors.core import limits
 from actors.core.checkpoints.snapshot import TABLES
 from actors.core.checkpoints.tables import TableChange
-from actors.core.errors import NotFoundError
 from actors.core.replica import Replica
+from actors.shard.places import FIRST_EPOCH, JOURNAL_DIRECTORY, REPLICA_FILE, shard_directory
 from cluster.placement.shard_map import even_buckets
 from configs.settings import Settings
 from persistence.duckdb_checkpoint import DuckDBCheckpointStore
@@ -22,36 +23,12 @@ from persistence.file_journal import FileJournal
 from persistence.private import make_private
 from persistence.protocols import CheckpointStore, Journal
 from persistence.recovery import RecoveryReport, recover
-from persistence.redis_checkpoint import SETTLE_SECONDS, RedisCheckpointStore
-from persistence.redis_journal import RedisJournal, stored_epoch
-from persistence.redis_restore import require_whole
-from persistence.redis_server import RedisServer, ServerFacts, wait_until_open
 from persistence.replica_file import ReplicaFile
 from persistence.snapshot_pieces import table_of_piece, unpack_piece
 from persistence.table_versions import PieceUpgrades
 
-LAYOUT = "1024 buckets"  # what every opening of a journal has in common
-REDIS_ID_FILE = "redis-journal.id"
-REPLICA_FILE, JOURNAL_DIRECTORY = "replica.msgpack", "journal"
-FIRST_EPOCH = 1  # journals of before there were replicas are of this one
-
-
-def shard_directory(data_dir: Path, shard: int, index: int = 0) -> Path:
-    """Return where a replica of a shard keeps its journal and checkpoint."""
-    directory = data_dir / f"shard-{shard:02d}"
-    return directory / f"replica-{index}" if index else directory
-
-
-def require_journal(settings: Settings, shard: int, index: int) -> None:
-    """Raise NotFoundError if a replica's files aren't in the data folder: whoever opened it would make an empty one."""
-    folder = shard_directory(settings.storage.data_dir, shard, index)
-    if settings.storage.backend != "redis" and not (folder / JOURNAL_DIRECTORY).is_dir():
-        raise NotFoundError(f"{folder} holds no journal: a shard of this cluster is not here")
-
-
-def failure_file(data_dir: Path, shard: int, index: int = 0) -> Path:
-    """Return where a replica that can't start says why: a dead actor's log is hard to find."""
-    return shard_directory(data_dir, shard, index) / "failure.txt"
+if TYPE_CHECKING:
+    from actors.shard.redis_storage import SharedFacts
 
 
 def tuning_of(settings: Settings) -> limits.Tuning:
@@ -83,9 +60,7 @@ class Storage:
         self.journal: Journal
         self.store: CheckpointStore
         self.replica_file: ReplicaFile | SharedFacts
-        shared = settings.storage.backend == "redis"
-        opened = open_redis(settings, shard) if shared else open_files(self.directory, shard)
-        self.journal, self.store, self.replica_file, self._release = opened
+        self.journal, self.store, self.replica_file, self._release = self._open(settings)
         try:
             self.replica = Replica(shard, list(even_buckets(settings.cluster.shards)), tuning_of(settings))
             self.report: RecoveryReport = recover(
@@ -95,6 +70,13 @@ class Storage:
         except BaseException:
             self.close()
             raise
+
+    def _open(self, settings: Settings) -> Opened:
+        if settings.storage.backend != "redis":
+            return open_files(self.directory, self._shard)
+        from actors.shard.redis_storage import open_redis  # 0.1 s of the processor that nobody else needs to spend
+
+        return open_redis(settings, self._shard)
 
     def open_incoming(self) -> SnapshotFile:
         """Begin to take a snapshot from the leader."""
@@ -182,19 +164,7 @@ class SnapshotFile:
         self._path.unlink()
 
 
-class SharedFacts:
-    """In the place of a ReplicaFile where storage is one server for all: it says itself who owns it since when."""
-
-    def __init__(self, store_id: str, epoch: int) -> None:
-        self.store_id, self.promised, self.term = store_id, epoch, epoch
-
-    def save(self, *, promised: int | None = None, term: int | None = None) -> None:
-        """Note it; `Journal.begin_epoch` makes it durable."""
-        self.promised = self.promised if promised is None else promised
-        self.term = self.term if term is None else term
-
-
-Opened = tuple[Journal, CheckpointStore, ReplicaFile | SharedFacts, Callable[[], None]]
+Opened = tuple[Journal, CheckpointStore, "ReplicaFile | SharedFacts", Callable[[], None]]
 """A journal, a store, the replica's facts, and what to call when all are closed."""
 
 
@@ -210,47 +180,3 @@ def open_files(directory: Path, shard: int) -> Opened:
         store.close()
         raise
     return journal, store, facts, lambda: None
-
-
-def storage_warning(settings: Settings) -> str:
-    """Return what the storage may lose of acknowledged writes, or nothing. Raises StorageError if it can't be used."""
-    if settings.storage.backend != "redis":
-        return ""
-    server = RedisServer(settings.storage.redis_url)
-    try:
-        facts: ServerFacts = wait_until_open(server.check)
-    finally:
-        server.close()
-    return "" if facts.survives_power_loss else f"{server.name}: {facts.promise}"
-
-
-def open_redis(settings: Settings, shard: int, restoring: bool = False) -> Opened:
-    """Open a shard's keys on the server, waiting for it a little; warn of what the server may lose.
-
-    The journal's id is noted in the data folder, so that a server that was emptied isn't taken for a new one.
-    restoring: whether this is the restore that goes on; anybody else gets RestoreUnfinishedError until it has ended.
-    """
-    server, namespace = RedisServer(settings.storage.redis_url), settings.cluster.namespace
-    note = shard_directory(settings.storage.data_dir, shard) / REDIS_ID_FILE
-    try:
-        facts: ServerFacts = wait_until_open(server.check)
-        if not restoring:
-            wait_until_open(lambda: require_whole(server, namespace, shard))
-        if not facts.survives_power_loss:
-            structlog.get_logger().warning(
-                "Redis may lose acknowledged writes", server=server.name, reason=facts.promise
-            )
-        epoch = max(wait_until_open(lambda: stored_epoch(server, namespace, shard)), FIRST_EPOCH)
-        journal = wait_until_open(
-            lambda: RedisJournal(
-                server, namespace, shard, epoch, LAYOUT,
-                note.read_text(encoding="utf-8").strip() if note.exists() else "", not facts.survives_power_loss,
-            )
-        )  # fmt: skip
-        note.write_text(f"{journal.store_id}\n", encoding="utf-8")
-        settle_s = SETTLE_SECONDS if facts.append_only and not facts.survives_power_loss else 0.0
-        store = wait_until_open(lambda: RedisCheckpointStore(server, namespace, shard, TABLES, settle_s=settle_s))
-    except BaseException:
-        server.close()
-        raise
-    return journal, store, SharedFacts(journal.store_id, journal.epoch), server.close

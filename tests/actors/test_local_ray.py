@@ -10,10 +10,12 @@ from typing import Any
 
 import psutil
 import pytest
+import ray
 
 from commands import local_ray
 from configs.settings import Settings, load_settings
 
+API_SERVER = ray._private.services.start_api_server
 SLOW = "The current node timed out during startup. This could happen because some of the raylet failed to startup."
 
 
@@ -22,8 +24,10 @@ class FakeRay:
 
     def __init__(self, errors: list[str]) -> None:
         self.errors, self.left = list(errors), []
+        self.is_without: list[tuple[bool, bool]] = []  # autoscaler, API server
 
     def init(self, **_: Any) -> str:
+        self.is_without.append(is_without())
         if not self.errors:
             return "context"
         self.left.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]))
@@ -68,3 +72,17 @@ def test_another_reason_is_told_at_once(settings, monkeypatch):
 
 def test_a_dashboard_whose_port_was_taken_tries_the_next_ones(settings, monkeypatch):
     assert started(settings, monkeypatch, "dashboard can't bind", "dashboard can't bind")[0] == "context"
+
+
+def is_without() -> tuple[bool, bool]:
+    """Whether a Ray that starts now has no autoscaler, and no API server."""
+    return ray._private.parameter.RayParams().no_monitor, ray._private.services.start_api_server is not API_SERVER
+
+
+def test_it_is_started_without_what_would_add_nodes_and_without_a_dashboard_that_is_off(settings, monkeypatch):
+    for is_off in (True, False):
+        cluster = settings.cluster.model_copy(update={"dashboard": not is_off})
+        ours = settings.model_copy(update={"cluster": cluster})
+        for errors in ([], ["no space left"]):
+            assert started(ours, monkeypatch, *errors)[1].is_without == [(True, is_off)]
+            assert is_without() == (False, False)

@@ -1,8 +1,8 @@
 """Fixtures: a live server, clients, registered accounts.
 
 To run the same tests against another cluster, override the one fixture `server` in a conftest of your own (it yields a
-`LiveServer`: base_url, and the fake cluster or None). Tests that look into the fake ask for `fake`, and are skipped
-when there is none.
+`LiveServer`: base_url, and the faulty cluster or None). Tests that look into it ask for `fake`, and fail where there is
+none.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class User:
 
 
 class ServerThread:
-    """An ApiWorker on an event loop of its own, with a fake cluster.
+    """An ApiWorker on an event loop of its own, with the core behind it, and faults on demand.
 
     The loop is uvloop's, as in a cluster. asyncio's leaves Nagle's algorithm on for a listener without a protocol
     number, and answers of two parts then wait for the client's delayed acknowledgement: 44 ms each.
@@ -91,6 +91,8 @@ class ServerThread:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(60)
         self._loop.close()
+        if isinstance(self.fake, FakeCluster):
+            self.fake.end_search()
 
 
 def open_http(base_url: str) -> httpx.Client:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
+import orjson
 
 from actors.core import ids, limits
 from actors.core.errors import OverloadedError, RookeryError
@@ -23,7 +24,6 @@ from actors.core.timelines.home import Ask, HomeQuery, Wake
 from actors.shard.search_requests import OPERATIONS as SEARCH
 from actors.shard.search_requests import SearchRequests
 from actors.turns import Turns
-from tests.api.fake_cluster import TrendsAndSends, all_served, tell_when_called
 from tests.search.in_process import InProcessEngine
 from tests.sim.cluster import SimCluster
 
@@ -31,6 +31,53 @@ TUNING = limits.Tuning(arrivals_max=1 << 12)
 STEPS = 30  # events of the simulation at a request: enough for a message to arrive
 CANDIDATES = 200  # as by default
 SEARCH_TIMEOUT_S = 5.0
+
+
+def all_served(shard_count: int) -> dict[str, Any]:
+    """Return what `Cluster.readiness` tells of a cluster that lacks nothing."""
+    search = {"state": "ready", "left": 0, "serves": True, "has_served": True}
+    replicas = [
+        {"shard": shard, "replica": 0, "live": True, "in_sync": True, "search": search} for shard in range(shard_count)
+    ]
+    return {"unserved_shards": [], "replicas": replicas, "trends": True}
+
+
+def tell_when_called(call: Any, done: Any) -> None:
+    """Make `Cluster.send` of a call: its outcome goes to `done`."""
+
+    def settled(task: Any) -> None:
+        if task.exception() is None:
+            done(task.result(), None)
+        else:
+            done(None, task.exception())
+
+    asyncio.get_running_loop().create_task(call).add_done_callback(settled)
+
+
+class TrendsAndSends:
+    """What doesn't come from shards."""
+
+    call_shard: Any
+
+    def share_places(self, reads: Any, writes: Any) -> None:
+        """It never hangs."""
+
+    def send_shard(self, shard: int, op: str, args: list[Any], timeout_s: float, done: Any) -> None:
+        tell_when_called(self.call_shard(shard, op, args, timeout_s), done)
+
+    async def trends(self, window: str, lang: str | None, kind: str | None, count: int) -> bytes:
+        trend = {"name": "#hello", "kind": "hashtag", "score": 2.5, "tweets": 7, "authors": 5, "usual": 1.0,
+                 "history": [0] * 24, "query": "#hello"}  # fmt: skip
+        return orjson.dumps(
+            {
+                "window": window,
+                "lang": lang,
+                "as_of": "Wed Sep 05 00:37:15 +0000 2012",
+                "trends": [trend][:count],
+                "partial": False,
+                "shards": {"answered": 2, "of": 2},
+            }
+        )
 
 
 class SearchRequest:
@@ -133,8 +180,12 @@ class CoreCluster(TrendsAndSends):
         tell_when_called(self.call(bucket, op, args, timeout_s), done)
 
     async def call(self, bucket: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
-        args = msgpack.unpackb(msgpack.packb(args))  # as if it had crossed the lane
         self.asked.append(op)
+        return self.answer(bucket, op, args)
+
+    def answer(self, bucket: int, op: str, args: list[Any]) -> Any:
+        """Return what the shard of a bucket answers to a request. Raises RookeryError."""
+        args = msgpack.unpackb(msgpack.packb(args))  # as if it had crossed the lane
         for _ in range(0 if self.drains else STEPS):
             self.sim.step()
         replica = self.sim.shards[self.shard_of(bucket)].replica
@@ -150,6 +201,7 @@ class CoreCluster(TrendsAndSends):
             self.sim.drain()
         else:
             self.sim.run_until(lambda: bool(answers))
+        self._tell_of_revoked()
         if isinstance(answers[0], RookeryError):
             raise answers[0]
         return answers[0]
@@ -169,6 +221,15 @@ class CoreCluster(TrendsAndSends):
                     inquiry = steps.send(body)
         except StopIteration as found:
             return found.value
+
+    def _tell_of_revoked(self) -> None:
+        """Tell the API's worker of tokens that have ended, as a shard does."""
+        for shard in self.sim.shards:
+            revoked = shard.replica.state.revoked
+            if self.on_revoked is not None:
+                for account_id, secret_hash in revoked:
+                    self.on_revoked(account_id, secret_hash)
+            revoked.clear()
 
     def _home(self, args: list[int]) -> list[Any]:
         shard = self.sim.shards[self.shard_of(ids.bucket_of_account(args[0]))]

@@ -75,7 +75,7 @@ def send(http: httpx.Client, method: str, url: str, query: str = "", **more: Any
 @pytest.mark.parametrize(("method", "path", "has_body"), OPERATIONS)
 def test_no_cache_keeps_what_a_token_had_a_part_in(anonymous, ada, bob, method, path, has_body):
     tweet_id = ada.tweet("x")["tweet_id"]
-    scheduled_id = ada.tweet("x", scheduled_at="2029-09-05T00:37:15Z")["scheduled_id"]
+    scheduled_id = ada.tweet("x", scheduled_at="2024-06-01T00:00:00Z")["scheduled_id"]
     path = path.format(
         user_id=ada.user_id, id=bob.user_id, tweet_id=tweet_id, scheduled_id=scheduled_id, hashtag="word",
         token_id="0" * 16,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from api.text.entities import _find_hashtags, find_entities, find_mentions, pack_entities, resolve_names
 from api.text.text_urls import find_urls
-from tests.api.fake_cluster import FakeAccount, FakeCluster
+from tests.api.fake_cluster import FakeCluster
 
 MENTIONS = [
     ("@username reply", ["username"]),
@@ -96,8 +96,8 @@ def test_what_overlaps_a_link_is_no_mention_and_no_hashtag(pieces):
 
 async def test_names_are_resolved_once_each_and_unknown_ones_left_out():
     fake = FakeCluster()
-    fake.names = {"ada": 5, "bob": 6}
-    fake.accounts = {5: FakeAccount(5, "ada", "", "", None, set())}
+    fake.add_account(5, "ada")
+    fake.add_account(6, "bob")
     ids = await resolve_names(fake, ["Ada", "ADA", "bob", "nobody"] + [f"n{n}" for n in range(90)], 1.0)
     assert ids == {"ada": 5, "bob": 6}
     packed = msgpack.unpackb(pack_entities(find_entities("@Ada @nobody #x"), ids))

@@ -21,7 +21,7 @@ from api.access.auth import make_token
 from api.services import Services
 from api.settings import Rate
 from tests.api.conftest import PASSWORD, LiveServer, ServerThread, User
-from tests.api.fake_cluster import FakeAccount, FakeCluster
+from tests.api.fake_cluster import FakeCluster
 
 LONG_WAY = {"content-length": "0"}
 
@@ -136,7 +136,7 @@ def test_both_ways_are_counted_alike(ada: User, anonymous: httpx.Client):
 def open_server(fake: FakeCluster | None = None, **settings: object) -> Iterator[tuple[LiveServer, socket.socket]]:
     """Run a worker that believes `user_id`, with account 1; yields a connection to it."""
     fake = fake or FakeCluster()
-    fake.accounts[1] = FakeAccount(1, "one", "", "", None, set())
+    fake.add_account(1, "one")
     with ServerThread({"auth_mode": "open", **settings}, fake) as live:
         port = int(live.base_url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), 5) as sock:

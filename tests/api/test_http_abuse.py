@@ -24,7 +24,7 @@ from api.http.refusal_pace import AT_ONCE_S, REFUSALS_PER_S
 from api.worker import ApiWorker
 from bench.open_load import allow_files
 from tests.api.conftest import LiveServer, ServerThread, assert_error
-from tests.api.fake_cluster import FakeAccount, FakeCluster
+from tests.api.fake_cluster import FakeCluster
 from tests.api.test_home_exchange import LONG_WAY, get, read_answers, wait_for_in_flight
 
 NOTICED, QUICK_S, ASKED_COUNT = 10, 0.005, 150
@@ -38,7 +38,7 @@ def serving(**more: object) -> Iterator[LiveServer]:
     """Run a worker that believes `user_id`; account 1 has a short page, account 2 a huge one."""
     fake = FakeCluster()
     for account in (1, 2):
-        fake.accounts[account] = FakeAccount(account, f"user_{account}", "", "", None, set())
+        fake.add_account(account, f"user_{account}")
     fake.do_home = lambda account, *_: [PAGE if account == 2 else b"[]", 0, 0]  # type: ignore[method-assign]
     with ServerThread({"auth_mode": "open", **more}, fake) as live:
         yield live

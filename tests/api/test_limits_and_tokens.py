@@ -17,7 +17,7 @@ from api.access.passwords import Passwords
 from api.access.rate_limits import RateLimiter
 from api.settings import ApiSettings, PasswordSettings, Rate, RateLimitSettings
 from tests.api.conftest import CHEAP_PASSWORDS, PASSWORD, ServerThread, assert_error
-from tests.api.fake_cluster import FakeAccount, FakeCluster
+from tests.api.fake_cluster import FakeCluster
 
 LATE_S = 20.0  # that a shard takes to answer; longer than a refusal on any machine
 
@@ -120,7 +120,7 @@ class TestTokens:
     def _with_account(self, **settings) -> tuple[FakeCluster, Authenticator, Clock, str, bytes]:
         fake, clock = FakeCluster(), Clock()
         token, secret_hash = make_token(5)
-        fake.accounts[5] = FakeAccount(5, "ada", "", "", None, {secret_hash})
+        fake.add_account(5, "ada", secret_hash)
         return fake, Authenticator(fake, ApiSettings(**settings), clock), clock, token, secret_hash
 
     async def test_a_verified_token_is_believed_for_seconds_and_dropped_at_once(self):
@@ -131,7 +131,7 @@ class TestTokens:
         clock.now_s += 31
         assert await auth.verify(token) == 5
         assert fake.calls == ["token", "token"]
-        fake.do_revoke_token(5, secret_hash)
+        fake.answer_of("revoke_token", 5, secret_hash)
         auth.drop_token(5, secret_hash)
         auth.check()
         with pytest.raises(UnauthorizedError):
@@ -144,14 +144,14 @@ class TestTokens:
         await asyncio.sleep(0.01)
         auth.drop_token(5, secret_hash)
         await check
-        fake.accounts[5].tokens.clear()
+        fake.answer_of("revoke_tokens", 5, [])
         with pytest.raises(UnauthorizedError):
             await auth.verify(token)
 
     async def test_the_cache_is_bounded(self):
         fake, auth, _, token, _ = self._with_account(token_cache_entries_max=1)
         other, other_hash = make_token(5)
-        fake.accounts[5].tokens.add(other_hash)
+        fake.answer_of("login_token", 5, other_hash)
         for each in (token, other, token):
             await auth.verify(each)
             auth.check()
@@ -159,7 +159,7 @@ class TestTokens:
 
     async def test_an_imported_token_says_whose_it_is_through_the_shards(self):
         fake, auth, _, _, _ = self._with_account()
-        fake.accounts[5].tokens.add(parse_token("imported").secret_hash)
+        fake.answer_of("login_token", 5, parse_token("imported").secret_hash)
         assert await auth.actor("imported", 5) == 5
         assert await auth.actor("imported", 0) == 5
         assert fake.calls == ["token"], "the second time it was cached"

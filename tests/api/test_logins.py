@@ -197,42 +197,37 @@ def test_a_token_has_one_spelling(ada, anonymous, fake):
 
 
 def test_a_login_with_the_old_password_gets_no_token_when_it_is_changed_meanwhile(ada, anonymous, fake):
-    real, account = fake.do_login_token, fake.accounts[int(ada.user_id)]
-
     def changed_just_before(account_id: int, secret_hash: bytes, *seen: str) -> bool:
-        if account.password_hash == seen[0]:
-            account.password_hash = PasswordHasher(1, 8, 1).hash(NEW)
-            account.tokens.clear()
-        return real(account_id, secret_hash, *seen)
+        if fake.password_hash(account_id) == seen[0]:
+            fake.set_password_hash(account_id, PasswordHasher(1, 8, 1).hash(NEW))
+            fake.answer_of("revoke_tokens", account_id, [])
+        return fake.answer_of("login_token", account_id, secret_hash, *seen)
 
     fake.do_login_token = changed_just_before
     try:
         assert_error(log_in(anonymous, ada.username), 401)
-        assert account.tokens == set()
+        assert fake.answer_of("tokens", int(ada.user_id)) == []
     finally:
-        fake.do_login_token = real
+        del fake.do_login_token
 
 
 def test_a_login_whose_hash_is_made_anew_meanwhile_goes_on(ada, anonymous, fake):
-    real, account = fake.do_login_token, fake.accounts[int(ada.user_id)]
     renewed: list[str] = []
 
     def renewed_just_before(account_id: int, secret_hash: bytes, *seen: str) -> bool:
         if not renewed:
             renewed.append(seen[0])
-            account.password_hash = PasswordHasher(1, 8, 1).hash(PASSWORD)
-        return real(account_id, secret_hash, *seen)
+            fake.set_password_hash(account_id, PasswordHasher(1, 8, 1).hash(PASSWORD))
+        return fake.answer_of("login_token", account_id, secret_hash, *seen)
 
     fake.do_login_token = renewed_just_before
     try:
         assert log_in(anonymous, ada.username).status_code == 200
     finally:
-        fake.do_login_token = real
+        del fake.do_login_token
 
 
 def test_a_change_that_was_overtaken_is_a_conflict(ada, fake):
-    real = fake.do_change_password
-
     def overtaken(*_: Any) -> int:
         raise ConflictError("account 5 has another password meanwhile", "password")
 
@@ -240,7 +235,7 @@ def test_a_change_that_was_overtaken_is_a_conflict(ada, fake):
     try:
         assert_error(change(ada), 409, "password")
     finally:
-        fake.do_change_password = real
+        del fake.do_change_password
 
 
 def test_nobody_is_looked_up_as_often_as_somebody(ada, anonymous, fake):
@@ -299,7 +294,7 @@ def test_a_short_user_name_spoils_no_password():
 
 
 def test_who_has_such_a_password_from_before_logs_in_with_it(ada, anonymous, fake):
-    fake.accounts[int(ada.user_id)].password_hash = PasswordHasher(1, 8, 1).hash("password")
+    fake.set_password_hash(int(ada.user_id), PasswordHasher(1, 8, 1).hash("password"))
     assert log_in(anonymous, ada.username, "password").status_code == 200
 
 
@@ -307,9 +302,7 @@ def test_who_has_such_a_password_from_before_logs_in_with_it(ada, anonymous, fak
 
 
 def hash_of(fake: FakeCluster, user: User) -> str:
-    encoded = fake.accounts[int(user.user_id)].password_hash
-    assert encoded is not None
-    return encoded
+    return fake.password_hash(int(user.user_id))
 
 
 def wait_for(holds: Any, seconds: float = 60.0) -> bool:
@@ -330,7 +323,7 @@ def wait_for(holds: Any, seconds: float = 60.0) -> bool:
     ],
 )
 def test_a_hash_of_another_cost_is_made_anew_after_a_login(ada, anonymous, fake, hasher, hashed, typed):
-    old = fake.accounts[int(ada.user_id)].password_hash = hasher.hash(hashed)
+    old = fake.set_password_hash(int(ada.user_id), hasher.hash(hashed))
     assert log_in(anonymous, ada.username, typed + "x").status_code == 401
     assert hash_of(fake, ada) == old
     assert log_in(anonymous, ada.username, typed).status_code == 200
@@ -346,20 +339,20 @@ def test_a_hash_of_another_cost_is_made_anew_after_a_login(ada, anonymous, fake,
 
 @pytest.mark.parametrize("error", [OverloadedError("away"), ConflictError("changed"), TimeoutError()])
 def test_a_login_does_not_suffer_when_that_fails(ada, anonymous, fake, error):
-    real, tried = fake.do_change_password, []
+    tried: list[tuple[Any, ...]] = []
 
     def fail(*args: Any) -> int:
         tried.append(args)
         raise error
 
-    old = fake.accounts[int(ada.user_id)].password_hash = PasswordHasher(2, 16, 1).hash(PASSWORD)
+    old = fake.set_password_hash(int(ada.user_id), PasswordHasher(2, 16, 1).hash(PASSWORD))
     fake.do_change_password = fail
     try:
         for count in (1, 2):
             assert log_in(anonymous, ada.username).status_code == 200
             assert wait_for(lambda count=count: len(tried) == count)
     finally:
-        fake.do_change_password = real
+        del fake.do_change_password
     assert hash_of(fake, ada) == old
     assert [args[1] for args in tried] == [old, old]
     assert all(args[3:] == (None, None) for args in tried)

@@ -21,7 +21,7 @@ from api.native.hot import HOME_READS
 from api.search.reads import SEARCH_PATH
 from tests.api.conftest import LiveServer, ServerThread, assert_error
 from tests.api.documents import document_of
-from tests.api.fake_cluster import FakeAccount, FakeCluster
+from tests.api.fake_cluster import FakeCluster
 
 ON = {"auth_mode": "open", "wrk2_api": True}
 ID_PATTERN = "^[0-9]{1,19}$"
@@ -77,8 +77,7 @@ NUMBERS = list(numbers())
 def server() -> Iterator[LiveServer]:
     fake = FakeCluster()
     for account in (1, 2, 6):
-        fake.accounts[account] = FakeAccount(account, f"user_{account}", "", "", None, set())
-        fake.names[f"user_{account}"] = account
+        fake.add_account(account, f"user_{account}")
     with ServerThread(ON, fake) as live:
         yield live
 

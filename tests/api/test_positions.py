@@ -11,7 +11,7 @@ import pytest
 from actors.core.errors import InvalidError, MalformedError, NotFoundError
 from api.positions import POSITION_HEADER, position_header, positions_of, positions_of_request
 from tests.api.conftest import LiveServer, ServerThread, assert_error
-from tests.api.fake_cluster import FakeAccount, FakeCluster
+from tests.api.fake_cluster import FakeCluster
 
 WRITES = {"post", "follow", "unfollow", "like", "update_profile"}
 
@@ -25,7 +25,7 @@ class PositionedCluster(FakeCluster):
         self.seen: list[tuple[str, dict[int, int] | None]] = []
         self.post_keys: list[bytes | None] = []
         for account_id in (1, 2):
-            self.accounts[account_id] = FakeAccount(account_id, f"user_{account_id}", "", "", None, set())
+            self.add_account(account_id, f"user_{account_id}")
 
     async def call(self, bucket: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
         positions = positions_of_request.get()
@@ -141,7 +141,6 @@ def test_a_tweet_without_a_key_gets_one_so_that_a_retry_inside_cannot_post_twice
     for _ in range(2):
         assert tweet(http).status_code == 201
         form = {"user_id": "0", "username": "user_1", "text": "hello", "post_type": "0"}
-        live.fake.names["user_1"] = 1
         assert http.post("/wrk2-api/post/compose", data=form).status_code == 200
     assert [len(key or b"") for key in live.fake.post_keys] == [16] * 4
     assert len(set(live.fake.post_keys)) == 4

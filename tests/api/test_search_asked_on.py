@@ -27,12 +27,11 @@ class Stumbling(FakeCluster):
 
     error: RookeryError | None = None
 
-    def search_search(
-        self, shard: int, tree: Any, order: str, count: int, cursor: Any, at_ms: int, reader: Any, spans: bool
-    ) -> list[Any]:
-        if any(cursor) and self.error is not None:
+    async def call_shard(self, shard: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
+        if op == "search" and any(args[3]) and self.error is not None:  # the cursor
+            self.calls.append(op)
             raise self.error
-        return super().search_search(shard, tree, order, count, cursor, at_ms, reader, spans)
+        return await super().call_shard(shard, op, args, timeout_s)
 
     def search_corrections(self, shard: int, words: list[str]) -> dict[str, Any]:
         return {word: [0, [["other", 1, 9]]] for word in words}

@@ -144,7 +144,7 @@ def test_the_form_of_a_browser_is_understood_and_what_it_sent_is_counted_as_stor
     headers = {"content-type": "application/x-www-form-urlencoded"}
     reply = ada.http.post("/tweet", content=b"status=one%0D%0Atwo+%23tag", headers=headers).json()
     assert reply["status"] == "one\ntwo #tag"
-    assert reply["entities"]["hashtags"] == [["tag", 8, 12]]
+    assert reply["entities"]["hashtags"] == [{"text": "tag", "indices": [8, 12]}]
     assert ada.http.post("/tweet", data={"status": "x\r\n" * 140}).status_code == 201, "280 characters, not 420"
     assert_error(ada.http.post("/tweet", data={"status": "x\r\n" * 140 + "y"}), 422, "status")
     assert ada.tweet(f"x{MIXED[0]}x")["status"] == f"x{MIXED[1]}x"

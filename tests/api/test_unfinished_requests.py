@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from api.access.auth import make_token
 from api.http.bodies import Bodies
 from tests.api.conftest import LiveServer, ServerThread
-from tests.api.fake_cluster import FakeAccount, FakeCluster
+from tests.api.fake_cluster import FakeCluster
 from tests.api.test_home_exchange import get, read_answers
 from tests.api.test_http_abuse import dial, is_gone, serving, wait_until, worker_of
 
@@ -47,7 +47,7 @@ def with_tokens(**more: object) -> Iterator[tuple[LiveServer, str, FakeCluster]]
     """Run a worker that asks for tokens; account 1 has the one that is returned."""
     fake = FakeCluster()
     token, secret_hash = make_token(1)
-    fake.accounts[1] = FakeAccount(1, "user_1", "", "", None, {secret_hash})
+    fake.add_account(1, "user_1", secret_hash)
     with ServerThread(more, fake) as live:
         yield live, token, fake
 

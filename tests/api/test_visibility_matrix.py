@@ -12,12 +12,11 @@ Costs: 15 s.
 
 from __future__ import annotations
 
-import http.client
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -27,27 +26,13 @@ from tests.api.conftest import PASSWORD, ServerThread
 from tests.api.core_cluster import TUNING, CoreCluster
 from tests.api.documents import document_of
 from tests.api.visibility_rules import ACCOUNTS, AUTHOR, NOBODY, READER, REPOSTER, Case, all_cases
+from tests.api.wire import Client
 
 PULLED = limits.Tuning(arrivals_max=1 << 12, timeline_length=1, pull_threshold=0)  # deep pages, all are pull authors
 SHORT = limits.Tuning(arrivals_max=1 << 12, timeline_length=1)  # the second page is below every ring
 CLUSTERS = {"1 shard": (1, TUNING), "2 shards": (2, PULLED), "short rings": (2, SHORT)}
 CACHED = {"search_cache_s": 60.0}  # so that what was kept for one reader would be shown to another
 OPEN = {"auth_mode": "open", "wrk2_api": True}
-
-
-class Client:
-    """One connection to a worker; answers are (status, parsed body)."""
-
-    def __init__(self, base_url: str) -> None:
-        self._http = http.client.HTTPConnection(urlsplit(base_url).netloc)
-
-    def ask(self, method: str, path: str, token: str = "", body: Any = None) -> tuple[int, Any]:
-        headers = {"authorization": f"Bearer {token}"} if token else {}
-        if body is not None:
-            headers["content-type"] = "application/json"
-        self._http.request(method, path, None if body is None else orjson.dumps(body), headers)
-        reply = self._http.getresponse()
-        return reply.status, orjson.loads(reply.read())
 
 
 class World:
@@ -150,7 +135,10 @@ def matrix(request) -> Iterator[Matrix]:
     shard_count, tuning = CLUSTERS[request.param]
     core = CoreCluster(shard_count, tuning=tuning)
     with ServerThread(CACHED, core) as live, ServerThread(OPEN, core) as wrk2:
-        yield Matrix(core, live.base_url, wrk2.base_url)
+        made = Matrix(core, live.base_url, wrk2.base_url)
+        yield made
+        made.client.close()
+        made.open.close()
     core.end_search()
 
 

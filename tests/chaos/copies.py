@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from actors.core.verify import digest
-from actors.shard.storage import REPLICA_FILE, Storage, shard_directory
+from actors.shard.places import REPLICA_FILE, shard_directory
+from actors.shard.storage import Storage
 from cluster.lane.client import LaneClient
 from cluster.lane.handshake import LaneKeys
 from cluster.placement.shard_map import ReplicaPlace, ShardMap

@@ -12,7 +12,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from actors.shard.storage import JOURNAL_DIRECTORY
+from actors.shard.places import JOURNAL_DIRECTORY
 from persistence.segment_format import (
     FRAME_HEADER_BYTES,
     SEGMENT_HEADER_BYTES,

@@ -24,7 +24,7 @@ from typing import Any
 
 import psutil
 
-from actors.shard.storage import shard_directory
+from actors.shard.places import shard_directory
 from tests.chaos.availability import Availability, Kill
 from tests.chaos.copies import can_be_spared, is_in_sync, is_whole, map_on_disk, promised_term
 from tests.chaos.damage import flip_byte

@@ -32,7 +32,7 @@ from typing import Any
 import httpx
 
 from actors.core.ids import bucket_of_account
-from actors.shard.storage import shard_directory
+from actors.shard.places import shard_directory
 from bench.processes import REPOSITORY, tail_of
 from cluster.placement.shard_map import even_buckets
 from commands.checking import Outcome as Found

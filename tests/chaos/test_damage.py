@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from actors.core.replication import Candidate, Member, Term
-from actors.shard.storage import JOURNAL_DIRECTORY, REPLICA_FILE, shard_directory
+from actors.shard.places import JOURNAL_DIRECTORY, REPLICA_FILE, shard_directory
 from cluster.placement.shard_map import ShardMap
 from cluster.router.files import save_state
 from persistence.errors import JournalCorruptError

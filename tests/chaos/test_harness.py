@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from actors.shard.storage import shard_directory
+from actors.shard.places import shard_directory
 from bench.processes import free_port
 from commands.checking import Outcome as Found
 from tests.chaos.availability import Availability, Kill, Request

@@ -67,7 +67,7 @@ from api.text.text_urls import find_urls
 from api.times import clean_time
 from cluster.lane.protocol import DECODE_ERRORS, FrameDecoder, check_request, pack
 from commands import input_files
-from tests.api.fake_cluster import FakeAccount, FakeCluster
+from tests.api.fake_cluster import FakeCluster
 
 NOW_MS = 1_790_000_000_000
 TWEET_ID = NOW_MS << 16
@@ -108,7 +108,7 @@ class _World:
         self._folder = tempfile.TemporaryDirectory(prefix="rookery-linear-")
         self.folder = Path(self._folder.name)
         fake = FakeCluster()
-        fake.accounts[1] = FakeAccount(1, "ada", "", "", None, set())
+        fake.add_account(1, "ada")
         limits = {"enabled": False, "trusted_proxies": ["10.0.0.0/8"]}
         self.app = create_app(fake, ApiSettings.from_mapping({"auth_mode": "open", "rate_limits": limits}))
         self.services = self.app.state.services

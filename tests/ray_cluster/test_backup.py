@@ -19,7 +19,8 @@ from rich.console import Console
 
 from actors.core.replica import Replica
 from actors.core.verify import digest
-from actors.shard.storage import open_files, shard_directory, tuning_of
+from actors.shard.places import shard_directory
+from actors.shard.storage import open_files, tuning_of
 from cluster.placement.shard_map import even_buckets
 from commands.restore import check_backup
 from configs.settings import load_settings

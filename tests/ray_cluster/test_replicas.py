@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from actors.core.ids import bucket_of_name
-from actors.shard.storage import JOURNAL_DIRECTORY, shard_directory
+from actors.shard.places import JOURNAL_DIRECTORY, shard_directory
 from cluster.placement.shard_map import even_buckets
 from tests.chaos.copies import digests_on_disk, map_on_disk
 from tests.chaos.damage import flip_at, flip_byte
