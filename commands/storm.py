@@ -37,6 +37,7 @@ from actors.core.errors import NotFoundError, OverloadedError, RookeryError
 from actors.core.features.edits import HISTORY
 from actors.core.ids import bucket_of_account, bucket_of_tweet
 from cluster.client.cluster_client import SETTLED_FROM_LEVEL, ClusterClient
+from cluster.client.positions import SeenPositions
 from commands.checking import Outcome
 from commands.loading import OnCount
 from commands.oracle import REPOST, Fact, NetworkFacts
@@ -53,7 +54,7 @@ SETTLED_SHARE = 0.5  # of follows and likes
 
 PAGE_COUNT = 200  # accounts or tweets asked for at once
 
-Look = Callable[[], Awaitable[bool]]
+Look = Callable[[SeenPositions], Awaitable[bool]]
 FetchPids = Callable[[], Awaitable[dict[int, int]]]
 """Returns the process of each live shard's primary on this machine."""
 
@@ -123,22 +124,27 @@ class Storm:
         if self._rng.random() >= SETTLED_SHARE or self.client.level < SETTLED_FROM_LEVEL:
             await self._send(bucket, op, args)
             return
-        is_settled, _ = await self._send(bucket, op, args, is_settled=True)
+        seen: SeenPositions = {}
+        is_settled, _ = await self._send(bucket, op, args, seen, is_settled=True)
         self.done.settled_count += is_settled
-        if is_settled and not await seen_by():
+        if is_settled and not await seen_by(seen):
             self.done.problems.append(f"{op} {args} was said to be settled, and isn't seen at the other shard")
 
-    async def _send(self, bucket: int, op: str, args: list[Any], is_settled: bool = False, fresh: bool = False) -> Any:
+    async def _send(
+        self, bucket: int, op: str, args: list[Any], seen: SeenPositions | None = None, *,
+        is_settled: bool = False, fresh: bool = False,
+    ) -> Any:  # fmt: skip
         """Send until answered. Raises a refusal; a NotFoundError after a lost answer is one too.
 
-        is_settled: the answer is `(whether it is, body)`; fresh: a read that is to come from the primary.
+        is_settled: the answer is `(whether it is, body)`; fresh: a read that is to come from the primary; seen: what
+        the answers show that are wanted.
         """
         deadline = time.monotonic() + GIVE_UP_AFTER_S
         while True:
             try:
                 if is_settled:
-                    return await self.client.settled(bucket, op, args, ATTEMPT_TIMEOUT_S)
-                return await self.client.call(bucket, op, args, ATTEMPT_TIMEOUT_S, fresh)
+                    return await self.client.settled(bucket, op, args, ATTEMPT_TIMEOUT_S, seen)
+                return await self.client.call(bucket, op, args, ATTEMPT_TIMEOUT_S, fresh, seen)
             except OverloadedError as error:
                 if time.monotonic() > deadline:
                     raise
@@ -150,11 +156,12 @@ class Storm:
         if other != me:
             is_new = not self.done.follows.get((me, other), other in self._following[me])
 
-            async def seen() -> bool:
-                page, _ = await self._send(bucket_of_account(other), "followers", [other, 0, 0, PAGE_COUNT], fresh=True)
+            async def look(seen: SeenPositions) -> bool:
+                args = [other, 0, 0, PAGE_COUNT]
+                page, _ = await self._send(bucket_of_account(other), "followers", args, seen, fresh=True)
                 return me in page or not is_new  # an old one may be on a later page
 
-            await self._send_and_see(bucket_of_account(me), "follow", [me, other], seen)
+            await self._send_and_see(bucket_of_account(me), "follow", [me, other], look)
             self.done.follows[me, other] = True
 
     async def _unfollow(self, me: int, number: int) -> None:
@@ -201,15 +208,15 @@ class Storm:
             return
         tweet_id, _ = self._rng.choice(self._tweets)
 
-        async def seen() -> bool:
+        async def look(seen: SeenPositions) -> bool:
             try:
-                bucket = bucket_of_tweet(tweet_id)
-                page = (await self._send(bucket, "likers", [tweet_id, 0, 0, PAGE_COUNT], fresh=True))[0]
+                bucket, args = bucket_of_tweet(tweet_id), [tweet_id, 0, 0, PAGE_COUNT]
+                page = (await self._send(bucket, "likers", args, seen, fresh=True))[0]
             except NotFoundError:  # deleted meanwhile
                 return True
             return page is None or me in page  # None: who asks mayn't know it without facts of his own
 
-        await self._send_and_see(bucket_of_account(me), "like", [me, tweet_id], seen)
+        await self._send_and_see(bucket_of_account(me), "like", [me, tweet_id], look)
         self.done.likes[me, tweet_id] = True
 
     async def _unlike(self, me: int, number: int) -> None:

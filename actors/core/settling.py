@@ -20,12 +20,15 @@ from actors.core.terms import Settles
 
 
 class Sent:
-    """The messages of one write that settle. settles: when, by the effect's name; what isn't in it never does."""
+    """The messages of one write that settle.
 
-    __slots__ = ("_settles", "answered", "numbers")
+    settles: when, by the effect's name; what isn't in it never does; begun_at: the state's position before the write.
+    """
 
-    def __init__(self, settles: Mapping[str, Settles]) -> None:
-        self._settles = settles
+    __slots__ = ("_settles", "answered", "begun_at", "numbers")
+
+    def __init__(self, settles: Mapping[str, Settles], begun_at: int) -> None:
+        self._settles, self.begun_at = settles, begun_at
         self.numbers: dict[int, int] = {}
         self.answered: set[int] = set()
 

@@ -8,8 +8,9 @@ Rules of this file
 - The write is done as soon as it is committed here; that it is settled is a courtesy with an end. A shard that is away
   costs its writers SETTLE_S, and the answer says so.
 - Numbers of one destination only grow, acknowledged ones too, so what waits for it stands in order.
-- A tweet's way to its followers isn't waited for (`core/settling.py`). Nor is a write that finds itself done already:
-  what an earlier one has told may still be under way then.
+- A tweet's way to its followers isn't waited for (`core/settling.py`).
+- A write that finds itself done already waits for all that is under way: what an earlier one has told may be among it.
+  So one that is repeated, because its answer was lost, isn't called settled before it is.
 
 Cost: 5 us of the processor a write that has something to wait for; the wait is a batch to the other shard and its
 commit there, and one more batch back for a follow.
@@ -89,7 +90,7 @@ class Settlements:
 
     def begin(self) -> Sent:
         """Note which messages settle of the write that is carried out until `noted`."""
-        self._state.sent = sent = Sent(SETTLES)
+        self._state.sent = sent = Sent(SETTLES, self._state.position)
         return sent
 
     def noted(self) -> None:
@@ -98,6 +99,11 @@ class Settlements:
 
     def of(self, request: Any, sent: Sent) -> Settlement:
         """Return who is to be told of the commit in a request's place; the write is applied already."""
+        if self._state.position == sent.begun_at:
+            for shard, outbox in self._state.outboxes.items():
+                if outbox.waiting:
+                    sent.numbers[shard] = outbox.next_seq - 1
+            sent.answered.update(sent.numbers)
         return Settlement(self, request, sent, self._state.position)
 
     def committed(self, settlement: Settlement) -> None:

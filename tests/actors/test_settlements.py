@@ -199,6 +199,20 @@ async def test_a_shard_that_is_away_costs_its_writers_a_while_and_the_answer_say
     assert (here.metrics.settled, here.metrics.settled_late) == (2, 1)
 
 
+async def test_a_write_that_was_done_already_is_settled_once_what_it_had_told_is_there(make, monkeypatch) -> None:
+    here, there = make()
+    reader, author = here.account(), there.account()
+    there.is_away = True
+    here.commits.write("follow", [reader, author], NOW_MS)  # whose answer was lost
+    monkeypatch.setattr(settlements, "SETTLE_S", 0.05)
+    assert (await answer_of(here.settle("follow", reader, author)))[0] is False
+    monkeypatch.setattr(settlements, "SETTLE_S", 60)
+    repeated = here.settle("follow", reader, author)
+    there.is_away = False
+    assert await answer_of(repeated) == [True, here.state.position, [[1, there.state.position]], False]
+    assert there.commits.replica.read("followers", [author, 0, 0, 10]) == [[reader], 0]
+
+
 async def test_many_settled_writes_at_once_are_all_answered(make) -> None:
     here, there = make()
     authors = [there.account() for _ in range(20)]
