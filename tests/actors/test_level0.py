@@ -23,7 +23,7 @@ from actors.core.checkpoints.tables import Table, TableChange
 from actors.core.entries import unpack
 from actors.core.replica import Replica
 from actors.core.verify import check, digest
-from actors.shard import storage
+from actors.shard import redis_storage, storage
 from commands import restore
 from commands.launch import ClusterInfo
 from commands.offline import StoppedCluster, check_stopped, stopped_settings
@@ -136,7 +136,8 @@ MARKS = Table("kept_docs", (("owner", "BIGINT"), ("key", "BIGINT"), ("stamp", "B
 
 def test_a_cluster_of_level_0_opens_with_a_table_more_which_then_keeps_rows(data, monkeypatch):
     name, folder = data
-    monkeypatch.setattr(storage, "TABLES", (*TABLES, MARKS))
+    for opens in (storage, redis_storage):
+        monkeypatch.setattr(opens, "TABLES", (*TABLES, MARKS))
     rows = {column: np.array([7], np.int64) for column in MARKS.column_names}
     cluster = opened(folder)
     try:
