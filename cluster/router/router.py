@@ -134,6 +134,7 @@ class ReplicaWatch:
     create_after: float = float("-inf")
     search: dict[str, Any] | None = None  # what this process of it said last
     level: int = NOT_SAID  # that this process knows
+    is_recovering: bool = False  # a process that isn't the map's answers: it has still to say where it listens
 
 
 class TasksBeside:
@@ -230,7 +231,7 @@ class Router:
         old = self._map.replica(shard, index)
         watch = self._watches[shard, index]
         watch.presence, watch.answered_at, watch.create_pause_s = Presence.ANSWERS, now, RECREATE_FIRST_S
-        watch.level = endpoints.level
+        watch.level, watch.is_recovering = endpoints.level, False
         new = replace(
             old,
             unix_path=endpoints.unix_path,
@@ -323,7 +324,9 @@ class Router:
         return {"unserved_shards": self.missing_shards(now), "replicas": replicas}
 
     def _is_there(self, replica: ReplicaPlace) -> bool:
-        return replica.registered and self._watches[replica.shard, replica.index].presence is Presence.ANSWERS
+        """Whether the process that the map names answers: where one recovers in its place, the map's node is old."""
+        watch = self._watches[replica.shard, replica.index]
+        return replica.registered and watch.presence is Presence.ANSWERS and not watch.is_recovering
 
     def _is_live(self, replica: ReplicaPlace, now: float) -> bool:
         watch = self._watches[replica.shard, replica.index]
@@ -370,8 +373,9 @@ class Router:
             watch.presence = answer.presence
             if answer.presence is Presence.ANSWERS:
                 watch.answered_at = now
+                watch.is_recovering = answer.endpoints is None
                 if answer.endpoints is None:
-                    watch.level = NOT_SAID  # a process that is still recovering; the one before knew what it knew
+                    watch.level = NOT_SAID  # the process before knew what it knew
                 else:
                     current = self._map.replica(replica.shard, replica.index)
                     if answer.endpoints.pid == current.pid:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from actors.core.errors import InvalidError
 from actors.core.levels import LEVEL
 from cluster.lane.certificates import make_authority
 from cluster.placement.shard_map import ShardMap
+from cluster.router.draining import Node
 from cluster.router.files import AUTHORITY_NAME, SECRET_NAME, STATE_NAME, RouterStateError
 from cluster.router.router import ANSWER_FRESH_S, RECREATE_FIRST_S, Endpoints, PingAnswer, Presence, Router
 
@@ -357,3 +359,43 @@ def test_readiness_tells_of_each_replica_what_its_process_said_last(make_router,
     actors.answering[router.shard_map.primary_of(0).actor_name] = False
     late = router.readiness(3.0 + ANSWER_FRESH_S)
     assert (late["unserved_shards"], late["replicas"][0]["live"]) == ([0, 1], False)
+
+
+class NodesToo(FakeActors):
+    """Actors on two nodes, which can be ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stopped: list[str] = []
+
+    async def nodes(self):
+        return [Node("node", "127.0.0.1", True), Node("other", "127.0.0.2", True)]
+
+    async def stop(self, actor_name):
+        self.stopped.append(actor_name)
+        self.answering.pop(actor_name, None)
+
+    async def stop_api_workers(self, node_ids):
+        return 0
+
+
+def test_what_recovers_elsewhere_is_not_taken_for_what_was_on_the_drained_node(tmp_path, loop, supervise, register):
+    actors = NodesToo()
+    router = Router(tmp_path, "test", 1, actors, portable=True)
+    name = router.shard_map.replica(0, 0).actor_name
+    actors.answering[name], actors.endpoints[name] = True, endpoints(pid=1)
+    register(router, 0, 0, endpoints(pid=1), 0.0)
+    supervise(router, 1.0)
+    loop.run(router.draining.drain("127.0.0.1"))
+    supervise(router, 2.0)
+    assert actors.stopped == [name]
+    supervise(router, 3.0)
+    assert actors.created == [name]
+    actors.endpoints.pop(name)  # it answers, and has still to recover
+    for second in range(4, 8):
+        supervise(router, float(second))
+        assert not router.ready(float(second))
+    register(router, 0, 0, replace(endpoints(pid=2), node_id="other"), 8.0)
+    actors.endpoints[name] = replace(endpoints(pid=2), node_id="other")
+    supervise(router, 9.0)
+    assert (actors.stopped, router.shard_map.replica(0, 0).node_id) == ([name], "other")
