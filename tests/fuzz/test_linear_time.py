@@ -37,6 +37,7 @@ HOPELESS = 3  # times the bound: isn't measured so often
 CALL_CPU_S = 0.5
 ROW_CPU_NS = 150_000_000  # of calls at the large size; those that take longest at the small one come first
 SHAPES_LEAST = 12
+TRIES = 5
 ENOUGH = 3  # shapes that a row fails by
 TWEET_CHARS = 280
 # The most that any tweet may cost, in an ordinary one with links, mentions and hashtags: 14 and 4 times are what we
@@ -173,8 +174,9 @@ BEFORE: dict[str, tuple[Callable[[str], object], Shape, int]] = {  # with weight
 @pytest.mark.parametrize("what", BEFORE)
 def test_what_was_mended_would_be_found(what):
     work, shape, weight = BEFORE[what]
-    measure(work, shape(SIZE // weight))  # what is made at the first call isn't part of what it takes
-    assert troubles(Row(what, work, weight=weight), {"x": shape}) != []
+    row = Row(what, work, weight=weight)
+    # A processor whose pace changes meanwhile hides one in some tries: what is quadratic takes 1.6 times the bound.
+    assert any(troubles(row, {"x": shape}) for _ in range(TRIES))
 
 
 # ---- what a tweet costs --------------------------------------------------------------------------------------------
