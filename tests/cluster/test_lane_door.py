@@ -165,7 +165,7 @@ async def test_beside_a_flood_honest_lanes_are_made_and_the_others_go_on(make_se
     async with flood(kind, address):
         reads, (made, tries) = await asyncio.gather(count_reads(lane, FLOOD_S), make_lanes(address, keys, FLOOD_S))
     assert made >= max(2, tries // 2)
-    assert reads / FLOOD_S > quiet / 100  # they go on; how quickly is the machine's
+    assert reads / FLOOD_S > quiet / 20
     assert server.turned_away_count > FLOOD_LEAST // 2
     assert not lane.closed
     assert not caplog.records  # nothing is logged for a stranger
