@@ -99,10 +99,10 @@ def test_the_readers_flags_tell_an_author_what_is_pinned(ada, bob):
         assert who.http.get(f"/api/v1/tweet/{tweet_id}?viewer=true").json()["viewer"]["pinned"] is pinned
 
 
-def test_pins_are_one_request_and_pinning_asks_only_whether_the_tweet_is_seen(ada, bob, core):
+def test_pins_are_one_request_and_so_is_pinning(ada, bob, core):
     tweet_id = ada.tweet("x")["tweet_id"]
     for method, path, asked in (
-        ("POST", f"/api/v1/tweet/{tweet_id}/pin", ["seen", "pin"]),
+        ("POST", f"/api/v1/tweet/{tweet_id}/pin", ["if_seen"]),
         ("GET", f"/{ada.user_id}/pins", ["pins"]),
         ("DELETE", f"/api/v1/tweet/{tweet_id}/pin", ["unpin"]),
     ):

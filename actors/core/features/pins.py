@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from actors.core import limits
 from actors.core.errors import ForbiddenError
 from actors.core.flags import FLAG_DIRECT
+from actors.core.inquiries import mark_of_seen
 from actors.core.terms import Feature, Kind, Owner, Prepared, Read, Write
 from actors.core.visibility import reader_facts
 
@@ -68,7 +69,7 @@ def answer_pins(shard: Lookups, account_id: int, viewer: int) -> Any:
 FEATURE = Feature(
     "pins",
     kinds=(PIN,),
-    writes=(Write("pin", prepare_pin), Write("unpin", prepare_unpin)),
+    writes=(Write("pin", prepare_pin, of_tweet=mark_of_seen), Write("unpin", prepare_unpin)),
     reads=(Read("pins", answer_pins, shaped=True),),
     commands={"pin": pin},
 )

@@ -6,7 +6,7 @@
 Rules of this file
 - Shards keep them from the cluster's level 2 on: before, all of this is 503.
 
-Costs: one lane request to read or unpin; to pin two, one after the other, as for a bookmark.
+Costs: one lane request.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from api.native.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
 from api.native.routes.answers import json_bytes, json_value
 from api.native.viewer_flags import PARAMETER, for_viewer
 from api.native.visible import require_seen
-from api.once import write_once
+from api.once import write_if_seen, write_once
 
 router = APIRouter(tags=["tweets"])
 _TWEET_ID = path_id("tweet_id", "The tweet")
@@ -70,10 +70,12 @@ async def _pin(request: Request, op: str, holds: bool) -> Response:
     tweet_id = inputs.path_id("tweet_id")
     require_level(services, PIN.from_level)
 
-    async def pinned() -> list[int]:
-        if holds:
-            await require_seen(services, tweet_id, actor)
+    async def seen() -> list[int]:
+        await require_seen(services, tweet_id, actor)
         return [actor, tweet_id]
 
-    await write_once(inputs, actor, op, pinned)
+    if holds:
+        await write_if_seen(inputs, actor, op, tweet_id, seen)
+    else:
+        await write_once(inputs, actor, op, [actor, tweet_id])
     return json_value({"user_id": str(actor), "tweet_id": str(tweet_id), "pinned": holds})
