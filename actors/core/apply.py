@@ -20,10 +20,12 @@ from typing import Any, Final
 
 import msgpack
 
-from actors.core import features, leaving, levels
+from actors.core import features, leaving, levels, noticing
 from actors.core.features.answers import remember_answer
+from actors.core.features.tag_readers import tell_wanted_tags
 from actors.core.moves import moving
 from actors.core.state import ShardState
+from actors.core.terms import NOTICES_FROM_LEVEL
 
 GATHERED: Final = frozenset(("tweet", "tweets"))  # what lands in rings together; anything else first lets it land
 
@@ -70,22 +72,32 @@ def handle(state: ShardState, source: int, message: list[Any]) -> None:
     """Apply one message. Tweets gather and reach the rings together; anything else first lets them land."""
     if message[0] not in GATHERED:
         state.deliveries.land()
-    features.MESSAGES[message[0]](state, source, *message[1:])
+    name = message[0]
+    features.MESSAGES[name](state, source, *message[1:])
+    plan = PLANS.get(name)
+    if plan is not None and state.level >= NOTICES_FROM_LEVEL:
+        noticing.come(state, plan, features.EFFECTS[name].carries, message[1:])
 
 
 def settle(state: ShardState) -> None:
     """Handle messages to this shard itself, let tweets land in rings, note what left the arrivals window."""
+    if state.graph.tags_touched:
+        tell_wanted_tags(state)
     while todo := state.take_local():
         for message in todo:
             handle(state, state.shard, message)
+        if state.graph.tags_touched:
+            tell_wanted_tags(state)
     state.deliveries.land()
     if state.arrivals.evicted:
+        state.tag_logs.forget(state.arrivals.evicted)
         state.changes.arrivals.update(state.arrivals.evicted)
         state.arrivals.evicted.clear()
     if state.arrivals.next_n >= state.arrivals.next_sweep_n:
         state.deliveries.drain()
         state.rings.sweep()
         state.pull_logs.sweep()
+        state.tag_logs.sweep()
         state.arrivals.swept()
 
 
@@ -114,6 +126,7 @@ def acked(state: ShardState, shard: int, seq: int) -> None:
     state.outboxes[shard].trim(seq)
 
 
+PLANS: Final = noticing.plans(features.EFFECTS)
 COMMANDS: Final[Mapping[str, Callable[..., Any]]] = {
     **features.COMMANDS,
     "keyed": keyed,

@@ -17,13 +17,16 @@ import numpy as np
 
 from actors.core import flags as bits
 from actors.core import ids, limits, scopes
-from actors.core.entries import Entry, unpack
+from actors.core.entries import Entry, pack, unpack
 from actors.core.errors import ForbiddenError, InvalidError, TooLargeError
+from actors.core.facts import NAMED, SPOILER, check_more
 from actors.core.render import render_entities, render_tweet
-from actors.core.stores.people import PROFILE_FIELDS
+from actors.core.stores.account_flags import FLAGS_ALL, PRIVACY_MAX
+from actors.core.stores.people import PROFILE_FIELDS, SETTING_FIELDS
 
 UTF8_BYTES_MAX = 4  # of one character
 ID_BYTES = 8
+MORE_COUNT_MAX = 16  # facts beside those that every tweet has
 COUNT_MAX = (1 << 31) - 1  # replies, reposts and likes rest in int32 columns
 ENTITIES_CACHED_BYTES_MAX = 64  # most tweets have none; those needn't be rendered anew each time
 _render_again = lru_cache(maxsize=256)(render_entities)
@@ -47,12 +50,23 @@ def whole(value: Any, lowest: int, highest: int, field: str) -> int:
 
 def an_id(value: Any, field: str) -> int:
     """Take an account or tweet id."""
+    if type(value) is int and 0 < value <= ids.ID_MAX:  # some for each post: `whole` is for the refusal
+        return value
     return whole(value, 1, ids.ID_MAX, field)
 
 
 def an_id_or_zero(value: Any, field: str) -> int:
     """Take an id, or 0 for none."""
+    if type(value) is int and 0 <= value <= ids.ID_MAX:
+        return value
     return whole(value, 0, ids.ID_MAX, field)
+
+
+def a_bool(value: Any, field: str) -> bool:
+    """Take a switch."""
+    if type(value) is not bool:
+        raise InvalidError(f"{field} must be true or false, not {shown(value)}", field)
+    return value
 
 
 def page_count(count: Any) -> int:
@@ -153,6 +167,22 @@ def said(status: Any, packed: Any) -> None:
         raise TooLargeError(f"a tweet may take {limits.TEXT_BYTES_MAX} bytes", "status")
 
 
+def more(value: Any, used_bytes: int) -> dict[int, Any]:
+    """Take what else a tweet says, [[number, value], ...], which has one room with its text. None: nothing.
+
+    used_bytes: of that room.
+    """
+    rows = [pair(row, "more") for row in listed([] if value is None else value, MORE_COUNT_MAX, "more")]
+    for number, _ in rows:
+        if whole(number, SPOILER, ids.ID_MAX, "more") not in NAMED:
+            raise InvalidError(f"a tweet has no fact {number}", "more")
+    found = check_more(dict(rows))
+    size = used_bytes + (len(pack(found)) if found else 0)
+    if size > limits.TEXT_BYTES_MAX:
+        raise TooLargeError(f"a tweet may take {limits.TEXT_BYTES_MAX} bytes, not {size}", "status")
+    return found
+
+
 def registration(row: Any) -> list[Any]:
     """Take the six values of `register`, or seven; their order is that of docs/lane.md."""
     username, account_id, display_name, bio, encoded, tokens, *named = listed(row, 7, "account")
@@ -187,10 +217,36 @@ def profile(values: Any) -> dict[str, Any]:
     return values
 
 
-def original(packed: Any) -> Entry:
-    """Take the packed entry of a tweet to repost: a public original, whole and fit to be rendered."""
+def settings(values: dict[str, Any]) -> None:
+    """Refuse settings of an account that are none: a header, flags, and what its posts are as a rule."""
+    text(values.get("header", ""), limits.PROFILE_BYTES_MAX, "header")
+    whole(values.get("flags", 0), 0, FLAGS_ALL, "flags")
+    whole(values.get("privacy", 0), 0, PRIVACY_MAX, "privacy")
+    text(values.get("language", ""), limits.LANGUAGE_BYTES_MAX, "language")
+
+
+def account_changes(values: Any) -> dict[str, Any]:
+    """Take new values of profile fields and settings; flags as [which are said, those of them that are set]."""
+    if type(values) is not dict:
+        raise InvalidError(f"a profile's changes are a map, not {shown(values)}")
+    said = {name: values[name] for name in SETTING_FIELDS if name in values}
+    profile({name: value for name, value in values.items() if name not in said})
+    settings({name: value for name, value in said.items() if name != "flags"})
+    if "flags" in said:
+        mask, bits = (whole(number, 0, FLAGS_ALL, "flags") for number in pair(said["flags"], "flags"))
+        if bits & ~mask:
+            raise InvalidError(f"flags {bits} are set, of which {bits & ~mask} are not said", "flags")
+    return values
+
+
+def original(packed: Any, own_of: int = 0) -> Entry:
+    """Take the packed entry of a tweet to repost: a public original, whole and fit to be rendered.
+
+    own_of: whose own one may be for followers alone, too; 0 for nobody's.
+    """
     entry = Entry(*unpack(blob(packed, 1, limits.ENTRY_BYTES_MAX, "entry")))
-    if type(entry.flags) is int and entry.flags & (bits.FLAG_FOLLOWERS | bits.FLAG_DIRECT):
+    private = bits.FLAG_FOLLOWERS | bits.FLAG_UNCOUNTED if own_of and entry.author_id == own_of else 0
+    if type(entry.flags) is int and entry.flags & (bits.FLAG_FOLLOWERS | bits.FLAG_DIRECT) & ~private:
         raise ForbiddenError(f"tweet {shown(entry.tweet_id)} is not public and can't be reposted", "tweet_id")
     an_id(entry.tweet_id, "tweet_id")
     an_id(entry.author_id, "author_id")
@@ -198,7 +254,9 @@ def original(packed: Any) -> Entry:
     for value in (entry.replies, entry.reposts, entry.likes):
         whole(value, 0, COUNT_MAX, "counts")
     id_list(entry.mention_ids, limits.MENTIONS_COUNT_MAX, "mention_ids")
-    whole(entry.flags, 0, bits.FLAG_REPLY, "flags")
+    allowed = bits.FLAGS_REPOSTED | private
+    if whole(entry.flags, 0, allowed, "flags") & ~allowed:
+        raise InvalidError(f"{entry.flags} are no flags of an original tweet", "flags")
     is_original = entry[4:6] == (entry.tweet_id, entry.author_id) and entry.orig is None
     if not is_original or ids.bucket_of_tweet(entry.tweet_id) != ids.bucket_of_account(entry.author_id):
         raise InvalidError(f"the entry of {entry.tweet_id} is not that of an original tweet", "entry")

@@ -27,29 +27,32 @@ import msgpack
 
 from actors.core import arguments, limits
 from actors.core.errors import MalformedError, RookeryError
-from actors.core.stores.people import PROFILE_FIELDS, Account
+from actors.core.stores.account_flags import FLAGS_ALL
+from actors.core.stores.people import NO_COUNTS, PROFILE_FIELDS, Account, AccountCounts
 
 FRESH_MS: Final = 60_000  # after which a card that is shown is asked for again
 CARD_BYTES_MAX: Final = 16 * 1024  # of packed facts: 200 of them are an answer of 3 MB
 CARD_BYTES_MEAN_MAX: Final = 512  # on an average, of all that are kept: five times what a profile of the API takes
-_FACTS: Final = ("username", "created_ms", *PROFILE_FIELDS)  # by their numbers in a packed card, for ever
+_FACTS: Final = ("username", "created_ms", *PROFILE_FIELDS, "header", "flags")  # by their numbers, for ever
+_COUNTS_FROM: Final = 16  # number of the first of the counts, which are in the order of `AccountCounts`
 _HEAD: Final = struct.Struct("<QQB")  # when it was told, the journal position and the shard of who told
 NOBODY: Final = b""  # the facts of an account that there isn't
 
 
-def pack_card(account: Account) -> bytes:
+def pack_card(account: Account, counts: AccountCounts = NO_COUNTS) -> bytes:
     """Return the facts of an account that others are shown: a map by number, without what is empty.
 
     A profile longer than CARD_BYTES_MAX is cut down to its name.
     """
     named = {number: value for number, name in enumerate(_FACTS) if (value := getattr(account, name))}
-    packed: bytes = msgpack.packb(named, use_bin_type=True)
+    counted = {number: value for number, value in enumerate(counts, start=_COUNTS_FROM) if value}
+    packed: bytes = msgpack.packb(named | counted, use_bin_type=True)
     if len(packed) > CARD_BYTES_MAX:
-        packed = msgpack.packb({0: account.username, 1: account.created_ms}, use_bin_type=True)
+        packed = msgpack.packb({0: account.username, 1: account.created_ms} | counted, use_bin_type=True)
     return packed
 
 
-def read_card(account_id: int, facts: bytes) -> Account:
+def read_card(account_id: int, facts: bytes) -> tuple[Account, AccountCounts]:
     """Return an account of what `pack_card` returned, here or in another version: what isn't known is passed over.
 
     Raises MalformedError for what is no card.
@@ -60,17 +63,23 @@ def read_card(account_id: int, facts: bytes) -> Account:
         for number, name in enumerate(_FACTS[2:], start=2):
             if number in named:
                 setattr(account, name, named[number])
+        account.flags &= FLAGS_ALL
+        counts = AccountCounts(*(named.get(_COUNTS_FROM + place, 0) for place in range(len(NO_COUNTS))))
     except (ValueError, TypeError, LookupError, AttributeError, msgpack.exceptions.UnpackException) as error:
         raise MalformedError(f"these are no facts of an account: {str(error)[:100]}", "card") from error
-    return account
+    return account, counts
 
 
 def check_card(value: Any, field: str) -> None:
     """Refuse what is no packed card, or could not be shown. Raises RookeryError."""
-    account = read_card(1, arguments.blob(value, 1, CARD_BYTES_MAX, field))
+    account, counts = read_card(1, arguments.blob(value, 1, CARD_BYTES_MAX, field))
     arguments.text(account.username, CARD_BYTES_MAX, field)
     arguments.whole(account.created_ms, 0, limits.SHOWN_MS_MAX, field)
     arguments.profile({name: getattr(account, name) for name in PROFILE_FIELDS})
+    arguments.text(account.header, CARD_BYTES_MAX, field)
+    for count in (*counts[:3], account.flags):
+        arguments.whole(count, 0, arguments.COUNT_MAX, field)
+    arguments.whole(counts.last_ms, 0, limits.SHOWN_MS_MAX, field)
 
 
 class Cards:

@@ -122,6 +122,11 @@ class TweetIdClock:
             if tweet_id > last.get(bucket, 0):
                 last[bucket] = tweet_id
 
+    def take(self, bucket: int, now_ms: int) -> int:
+        """Return an unused id as `next_id` does, and remember that it is taken."""
+        tweet_id = self.last[bucket] = self.next_id(bucket, now_ms)
+        return tweet_id
+
     def next_id(self, bucket: int, now_ms: int) -> int:
         """Return an unused id for a tweet of that bucket: at now_ms, or just above the bucket's last id."""
         last = self.last.get(bucket, 0)

@@ -5,7 +5,7 @@
 Rules of this file
 - The three lie one behind the other: a tweet is shown by joining bytes, and nothing is made on the way. What stands
   between them is the renderer's, as parts of them. A repost has what it reposts in its end, all of it once more.
-- `ends` is by the byte of `features/viewer_flags.py`, whose two highest bits are nobody's yet.
+- `ends` is by the byte of `features/viewer_flags.py`, whose highest bit is nobody's yet.
 - The author's shard has the pieces, the reader's shard the flags. Where these are two, whoever asked both joins:
   `flagged` says of what the flags are asked for (`viewer_flags`), `join_tweets` takes both.
 
@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.core.pieces import PieceMaker
-from actors.core.stores.people import Account
+from actors.core.stores.people import Account, AccountCounts
 
 Ints = npt.NDArray[np.int64]
 
@@ -40,7 +40,7 @@ class Ends(Protocol):
 class JoiningRenderer(PieceMaker, Ends, Protocol):
     """How tweets are shown with their author's account and what the reader has done about them."""
 
-    def account(self, account: Account) -> bytes:
+    def account(self, account: Account, counts: AccountCounts) -> bytes:
         """Return what is shown of an author. Where he isn't known: an account of an id and a name, and nothing else."""
         ...
 

@@ -24,13 +24,26 @@ from actors.core.errors import ConflictError
 if TYPE_CHECKING:
     from actors.core.state import ShardState
 
-LEVEL: Final = 2
+VERSION: Final = "0.1.0"  # of Rookery, for people; what processes go by is the level
+LEVEL: Final = 3
 BRINGS: Final[dict[int, str]] = {
     0: "what processes know that report no level, and journals, maps and checkpoints hold that name none",
     1: "the command `level`, maps that carry levels; facts as maps; who and when in commands and effects; shelves",
     2: "the lane's `settled`, `if_seen` and `shaped`; what is told of a batch of messages besides its acknowledgement"
     " (`deliver_told`); between shards `accounts` and `profile_card`; pins; things (`Owner.THING`), with their shelves"
     " and papers; apps; tokens with scopes, and codes",
+    3: "the shape of Mastodon's API; counts in cards; settings of accounts (header, flags, privacy, language);"
+    " dismissals; reports; `usage` and `directory`; tokens of apps alone, e-mail addresses, accounts that wait;"
+    " muted conversations; pages of shelves by stamps; reposts for followers alone; options of follows and mutes,"
+    " `follower_removed`, endorsements, notes on accounts, requests to follow;"
+    " unlisted tweets, spoilers, languages and what else a tweet says beside its text; polls and quotes;"
+    " markers, filters, lists and their timelines, `public_tweets`, followed and featured tags; policies of"
+    " notifications; conversations; notices (`mentioned`, `poll_ended`, `born_day` in effects);"
+    " reactions to announcements, `activity`, `direct_tweets`, `schedule_status`;"
+    " `tag_wanted`, `tag_filled`, tags of `pull`, `pull_after`, more of `export`;"
+    " exclusive lists, languages of a follow applied;"
+    " polls that an edit changes, `indexed`, `keep_answer`; `outcome`, webhooks; mailboxes, push subscriptions;"
+    " the lane's `listen`, `unlisten` and `missed`",
 }
 
 

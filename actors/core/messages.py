@@ -94,11 +94,14 @@ def _name(value: Any, field: str) -> None:
     text(value, NAME_BYTES_MAX, field)
 
 
+_ONE: Final = (
+    "actor", "account", "author", "reader", "tweet", "repost", "reply", "quote", "conversation", "answered", "tag",
+)  # fmt: skip
 FORMS: Final[Mapping[str, Check]] = {
-    **dict.fromkeys(("actor", "account", "author", "reader", "tweet", "repost", "reply"), an_id_or_zero),
+    **dict.fromkeys(_ONE, an_id_or_zero),
     **dict.fromkeys(("actors", "accounts", "authors", "floors"), _id_columns),
     **dict.fromkeys(("actor_list", "account_list", "tweets"), _ids),
-    **dict.fromkeys(("at_ms", "number", "above"), _number),
+    **dict.fromkeys(("at_ms", "number", "above", "choices", "born_day", "since_ms"), _number),
     **dict.fromkeys(("on", "settled"), _flag),
     "step": _step, "name": _name, "registration": _registration, "count_rows": _rows(4), "mark_rows": _rows(3),
     "entries": _entries, "kind": _kind, "body": _body, "card": check_card,

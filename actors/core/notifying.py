@@ -6,14 +6,14 @@ Rules of this file
 - An effect that comes too late (its tweet is gone, a block stands between the two) notifies nobody.
 - API workers import the table, and so this: it loads no kernels.
 
-Deliberately not here: notifying. Rows say of what, and nobody reads them yet but `tests/core/test_notifying.py`.
+Deliberately not here: notifying (`noticing.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from actors.core.terms import NOTIFICATION_TYPES, Effect, Notifies
+from actors.core.terms import NOTIFICATION_TYPES, Effect, Notified, Notifies
 
 
 def require_notifiable(effects: Mapping[str, Effect]) -> None:
@@ -30,8 +30,14 @@ def _require(effect: Effect, notifies: Notifies, effects: Mapping[str, Effect]) 
         )
     if notifies.step and notifies.step not in effect.carries:
         raise ValueError(f"effect {effect.name} doesn't carry {notifies.step}, which is to say whether it is undone")
+    if notifies.unless and notifies.unless not in effect.carries:
+        raise ValueError(f"effect {effect.name} doesn't carry {notifies.unless}, without which it is to notify nobody")
     if notifies.step and effect.undone_by != effect.name:
         raise ValueError(f"effect {effect.name} says by {notifies.step} that it is undone, and by {effect.undone_by!r}")
+    if notifies.to is Notified.REPOSTERS:
+        for field in ("actor", notifies.about):
+            _require_carried(effect, effect, field)
+        return
     undoing = effects.get(effect.undone_by)
     if undoing is None:
         raise ValueError(f"effect {effect.name} notifies, but {effect.undone_by!r} is no effect that takes it back")

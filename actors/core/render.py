@@ -13,13 +13,14 @@ from functools import lru_cache
 import orjson
 
 from actors.core import ids
+from actors.core.dates import civil
 from actors.core.entries import Entry, unpack, visibility_of
-from actors.core.facts import read_facts
+from actors.core.facts import Facts, check_more, read_facts
 from actors.core.stores.people import Account
 
 _DAYS = ("Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_VISIBILITY = ("public", "followers", "direct")
+_VISIBILITY = ("public", "followers", "direct", "unlisted")
 _COUNTS = b',"counts":{"replies":%d,"reposts":%d,"likes":%d}}'  # what a tweet ends with, but for what it reposts
 _COUNTS_BEGIN = _COUNTS[: _COUNTS.index(b"%")]  # in a text its quotation marks would be escaped
 _NO_ENTITIES = b'{"mentions":[],"hashtags":[],"urls":[]}'
@@ -27,16 +28,9 @@ _NO_ENTITIES = b'{"mentions":[],"hashtags":[],"urls":[]}'
 
 @lru_cache(maxsize=4096)
 def _date(day: int) -> tuple[str, int]:
-    """Return ("Wed Sep 05", 2012) for days since 1970: civil-from-days (Hinnant, chrono-compatible algorithms)."""
-    z = day + 719468
-    era = z // 146097
-    doe = z - era * 146097
-    yoe = (doe - doe // 1460 + doe // 36524 - doe // 146096) // 365
-    doy = doe - (365 * yoe + yoe // 4 - yoe // 100)
-    mp = (5 * doy + 2) // 153
-    month = mp + 3 if mp < 10 else mp - 9
-    date = f"{_DAYS[day % 7]} {_MONTHS[month - 1]} {doy - (153 * mp + 2) // 5 + 1:02d}"
-    return date, yoe + era * 400 + (month <= 2)
+    """Return ("Wed Sep 05", 2012) for days since 1970."""
+    year, month, date = civil(day)
+    return f"{_DAYS[day % 7]} {_MONTHS[month - 1]} {date:02d}", year
 
 
 def created_at(ms: int) -> str:
@@ -76,6 +70,7 @@ def render_scheduled(scheduled_id: int, author_id: int, due_ms: int, flags: int,
             b',"media":', orjson.dumps([{"media_id": str(m)} for m in facts.media_ids]),
             b',"visibility":"', _VISIBILITY[visibility_of(flags)].encode(),
             b'","entities":', render_entities(facts.entities),
+            _render_more(facts) if facts.more else b"",
             b"}",
         )
     )  # fmt: skip
@@ -120,9 +115,31 @@ def _render(entry: Entry) -> bytes:
             b',"visibility":"', _VISIBILITY[visibility_of(entry.flags)].encode(),
             b'","entities":', render_entities(facts.entities),
             b',"edited_at":"%s"' % created_at(facts.edited_ms).encode() if facts.edited_ms else b"",
+            _render_more(facts) if facts.more else b"",
             _COUNTS % (entry.replies, entry.reposts, entry.likes),
         )
     )  # fmt: skip
+
+
+def _render_more(facts: Facts) -> bytes:
+    """Return the members of what only some tweets say, each with a comma before it. Raises InvalidError."""
+    check_more(facts.more)
+    shown: dict[str, object] = {}
+    if facts.spoiler:
+        shown["spoiler_text"] = facts.spoiler
+    if facts.sensitive:
+        shown["sensitive"] = True
+    if facts.language:
+        shown["language"] = facts.language
+    if (application := facts.application) is not None:
+        shown["application"] = {"name": application[0], "website": application[1] or None}
+    if (poll := facts.poll) is not None:
+        shown["poll"] = {
+            "options": list(poll.options), "multiple": poll.multiple, "expires_at": created_at(poll.ends_ms),
+        }  # fmt: skip
+    if facts.quote:
+        shown["quote"] = {"tweet_id": str(facts.quote)}
+    return b"," + orjson.dumps(shown)[1:-1] if shown else b""
 
 
 def render_history(tweet_id: int, versions: Iterable[tuple[int, str, bytes]]) -> bytes:

@@ -35,6 +35,7 @@ from actors.core.shapes import Item, WholeShape
 from actors.core.state import ShardState
 from actors.core.terms import Inquiries, Prepared
 from actors.core.timelines.home import Ask, HomeQuery, HomeTimelines, Wake
+from actors.core.timelines.list_timelines import list_query
 from actors.core.visibility import is_question
 
 MOVES = mover.OPERATIONS
@@ -175,7 +176,7 @@ class Replica:
             self.lookups.require_level(row.from_level)
             if row.make is None:
                 return None
-            known = self._shaped[row.number] = ShapedReads(self.state, self.lookups, row.make())
+            known = self._shaped[row.number] = ShapedReads(self.state, self.lookups, row.make(self.state.tuning))
         return known
 
     def read(self, op: str, args: list[Any], lookups: Lookups | None = None) -> Any:
@@ -212,6 +213,19 @@ class Replica:
         if self.state.people.last_read_day[row] != self.state.day:
             self.touched.add(account_id)
         return query
+
+    def timeline_query(self, op: str, args: list[Any]) -> HomeQuery | None:
+        """Check what a read in a shape asks for, if that is a timeline of the reader's ring: home, or a list's.
+
+        None for any other. Raises as `query`; NotFoundError for a list that isn't the reader's.
+        """
+        if op == "home":
+            return self.query(args)
+        if op == "list_timeline":
+            query = list_query(self.lookups, args)
+            self.query([query.account_id, 0, 0, 0, 1])  # a day on which a list is read is one on which home is
+            return query
+        return None
 
     def try_home(self, query: HomeQuery) -> list[Any] | None:
         """Answer a home timeline from memory, or return None when `home_steps` is needed."""

@@ -37,12 +37,14 @@ TEXT_CHARS_MAX: Final = 1024  # of a text of scopes: all of them take 460
 READ: Final = BITS["read"]
 WRITE: Final = BITS["write"]
 FOLLOW: Final = BITS["follow"]
-READ_STATUSES: Final = BITS["read:statuses"]
+READ_STATUSES, READ_LISTS = BITS["read:statuses"], BITS["read:lists"]
 _BELOW_READ: Final = sum(bit for name, bit in BITS.items() if name.startswith("read:"))
 _BELOW_WRITE: Final = sum(bit for name, bit in BITS.items() if name.startswith("write:"))
 _BELOW_FOLLOW: Final = sum(
     BITS[f"{way}:{what}"] for way in ("read", "write") for what in ("blocks", "follows", "mutes")
 )
+_FIRST: Final = ("read", "write", "follow", "push", "profile")  # as clients ask for them, and some compare texts
+_SPELT: Final = (*_FIRST, *(name for name in NAMES if name not in _FIRST))
 DEFAULT: Final = READ  # what an app or a client that asks for nothing asks for
 
 
@@ -66,7 +68,7 @@ def spell(mask: int) -> str:
     """Return the scopes of a mask as a text that `parse` makes it of; of EVERYTHING the broad ones."""
     if mask == EVERYTHING:
         mask = READ | WRITE | FOLLOW | BITS["push"] | BITS["profile"]
-    return " ".join(name for name, bit in BITS.items() if mask & bit)
+    return " ".join(name for name in _SPELT if mask & BITS[name])
 
 
 def covered_by(mask: int) -> int:

@@ -18,8 +18,12 @@ from typing import Any, Final
 
 from actors.core.errors import InvalidError
 from actors.core.joining import JoiningRenderer
+from actors.core.limits import Tuning
+from actors.core.renderers.mastodon import MastodonRenderer
 
 NATIVE: Final = 0
+MASTODON: Final = 1
+MASTODON_FROM_LEVEL: Final = 3
 FROM_LEVEL: Final = 2  # of the cluster: from there on processes know `shaped`, `accounts` and `profile_card`
 
 
@@ -33,11 +37,14 @@ class ShapeRow:
 
     number: int
     name: str
-    make: Callable[[], JoiningRenderer] | None
+    make: Callable[[Tuning], JoiningRenderer] | None
     from_level: int = FROM_LEVEL
 
 
-SHAPES: Final[dict[int, ShapeRow]] = {row.number: row for row in (ShapeRow(NATIVE, "native", None),)}
+SHAPES: Final[dict[int, ShapeRow]] = {row.number: row for row in (
+    ShapeRow(NATIVE, "native", None),
+    ShapeRow(MASTODON, "mastodon", lambda tuning: MastodonRenderer(tuning.public_url), MASTODON_FROM_LEVEL),
+)}  # fmt: skip
 
 
 def shape_row(number: Any) -> ShapeRow:

@@ -21,17 +21,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from actors.core.account_counts import counts_of
 from actors.core.cards import Cards, read_card
 from actors.core.entries import Entry, unpack
 from actors.core.facts import read_facts
 from actors.core.joining import Ints, JoiningRenderer, TweetPieces, flagged, join_tweets
 from actors.core.pieces import AccountPieces, PieceMaker, Pieces
-from actors.core.stores.people import Account
+from actors.core.render import render_card
+from actors.core.stores.people import NO_COUNTS, Account
 
 if TYPE_CHECKING:
     from actors.core.state import ShardState
@@ -112,6 +115,10 @@ class Shape(ABC):
     def listed(self, entries: list[Entry]) -> Any:
         """Return own tweets, or none, as a page of them is answered."""
 
+    @abstractmethod
+    def account(self, account: Account) -> bytes:
+        """Return what a list of users shows of an own account."""
+
 
 class WholeShape(Shape):
     """Tweets that look the same to everybody."""
@@ -171,6 +178,9 @@ class WholeShape(Shape):
     def listed(self, entries: list[Entry]) -> bytes:
         return array_of([*map(self.tweet, entries)]) if entries else b"[]"
 
+    def account(self, account: Account) -> bytes:
+        return render_card(account)
+
     def _shown(self, entry: Entry, piece: bytes) -> bytes:
         return piece if entry.orig is None else self._renderer.join(piece, self._original(entry.orig_id, entry.orig))
 
@@ -192,7 +202,17 @@ class JoinedShape(Shape):
         state.people.pieces.append(self.accounts)
 
     def array(self, slots: list[int], reader: int) -> bytes:
-        """As `Shape.array`. Spelled out: a call for each tweet would double what 20 of them cost."""
+        """As `Shape.array`."""
+        return b"".join(self._parts(slots, reader))
+
+    def array_and_places(self, slots: list[int], reader: int) -> tuple[bytes, list[int]]:
+        """Return `array`, and where each begins in it: for whom something is still put into them."""
+        parts = self._parts(slots, reader)
+        places = [1, *accumulate(map(len, parts))]
+        return b"".join(parts), places[:-1:3]
+
+    def _parts(self, slots: list[int], reader: int) -> list[bytes]:
+        """Return three parts of each, as they stand in `array`. Spelled out: calls for each would double the cost."""
         a, index = self._arrivals, np.array(slots)
         pieces: list[Any] = list(itemgetter(*slots, -1)(self.pieces.kept))
         pieces.pop()
@@ -218,7 +238,7 @@ class JoinedShape(Shape):
         whole = [b""] * (3 * len(slots))
         whole[::3], whole[1::3], whole[2::3] = pieces, accounts, last
         whole[0], whole[-1] = b"[" + pieces[0], last[-1][:-1] + b"]"
-        return b"".join(whole)
+        return whole
 
     def _fill(self, pieces: list[Any], slots: list[int]) -> dict[int, TweetPieces]:
         """Put in the pieces that aren't kept as plain tweets' are; return what reposts among all repost, by place."""
@@ -285,22 +305,25 @@ class JoinedShape(Shape):
         entry = Entry(*unpack(packed))
         return self._shown(entry, self._renderer.piece(entry))
 
+    def account(self, account: Account) -> bytes:
+        return self._account(account.account_id, b"")
+
     def _account(self, author_id: int, body: bytes) -> bytes:
         """Return what is shown of an author; body: of a tweet of his, which has his name."""
         known = self.accounts.of.get(author_id)
         if known is not None:
             return known
         account = self._people.get(author_id)
-        if account is None:
-            facts = self._cards.get(author_id)
-            if facts:
-                account = read_card(author_id, facts)
-            else:
-                account = Account(author_id, read_facts(body).username, 0)
-                if facts is None and self._state.shard_of_account(author_id) != self._state.shard:
-                    self._unknown.add(author_id)
-                    return self._renderer.account(account)
-        made = self._renderer.account(account)
+        if account is not None:
+            counts = counts_of(self._state, self._people.row_of[author_id])
+        elif facts := self._cards.get(author_id):
+            account, counts = read_card(author_id, facts)
+        else:
+            account, counts = Account(author_id, read_facts(body).username, 0), NO_COUNTS
+            if facts is None and self._state.shard_of_account(author_id) != self._state.shard:
+                self._unknown.add(author_id)
+                return self._renderer.account(account, counts)
+        made = self._renderer.account(account, counts)
         self.accounts.put(author_id, made)
         return made
 

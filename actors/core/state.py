@@ -25,11 +25,13 @@ from actors.core import ids, limits
 from actors.core.cards import Cards
 from actors.core.checkpoints.changes import Changes
 from actors.core.entries import pack
+from actors.core.heard import HeardLog
 from actors.core.moves.transfers import Giving, Incoming
 from actors.core.news import News
 from actors.core.outbox import Outbox
 from actors.core.settling import Sent
 from actors.core.stores.graph import FollowGraph
+from actors.core.stores.notices import Notices
 from actors.core.stores.paper_shelves import PaperShelves
 from actors.core.stores.people import People
 from actors.core.stores.shelves import Shelves
@@ -39,6 +41,7 @@ from actors.core.timelines.arrivals import Arrivals
 from actors.core.timelines.deliveries import Deliveries
 from actors.core.timelines.pull_logs import PullLogs
 from actors.core.timelines.rings import Rings
+from actors.core.timelines.tag_logs import TagLogs
 
 if TYPE_CHECKING:
     from actors.core.terms import Effect
@@ -66,6 +69,7 @@ class ShardState:
         self.arrivals = Arrivals(tuning.arrivals_max)
         self.rings = Rings(self.arrivals, tuning.timeline_length, tuning.tidy_from)
         self.pull_logs = PullLogs(self.arrivals, tuning.timeline_length)
+        self.tag_logs = TagLogs(self.arrivals, min(tuning.timeline_length, limits.TAG_LOG_COUNT_MAX))
         self.deliveries = Deliveries(self.arrivals, self.rings, self.graph, tuning.deliver_at_once_max)
         self.clock = ids.TweetIdClock()
         self.unsealed = Changes()  # older than `changes`, noted by an outgoing move, not in a checkpoint either
@@ -74,7 +78,9 @@ class ShardState:
         owners = (self.people, self.tweets, self.things, lambda: self.changes)
         self.papers = PaperShelves(*owners, self.owns_bucket, tuning)
         self.shelves = Shelves(*owners, tuning, self.papers, self.graph)
+        self.notices = Notices(self.people.find, lambda: self.changes, tuning.tidy_from)
         self.pull_shards: dict[int, set[int]] = {}  # own pull authors -> shards that keep their log
+        self.tag_shards: dict[int, set[int]] = {}  # hashtag -> shards on which somebody follows it
         self.reposts: dict[int, dict[int, int]] = {}  # row -> original -> repost
         self.reposts_of: dict[int, set[int]] = {}  # original -> reposts by this shard's accounts
         self.waking: dict[int, tuple[int, set[int]]] = {}  # account -> (wake number, shards still to answer)
@@ -90,6 +96,7 @@ class ShardState:
         self.revoked: list[tuple[int, bytes | None]] = []  # None: perhaps any of the account's tokens
         self.sent: Sent | None = None  # what a write tells others, while somebody wants to know; not part of the state
         self.news: News | None = None  # what has changed, for a copy that somebody keeps; not part of the state
+        self.heard: HeardLog | None = None  # what has happened, for those who listen; not part of the state
         self.cards: Cards | None = None  # of accounts elsewhere, once a shape shows them; not part of the state
         self._local: list[list[Any]] = []
 
@@ -98,6 +105,7 @@ class ShardState:
         self.graph.ensure_rows(rows)
         self.rings.ensure_rows(rows)
         self.tweets.log.ensure_rows(rows)
+        self.notices.ensure_rows(rows)
 
     def resize(self, shard_count: int) -> None:
         """Exchange messages with that many shards from now on. Whatever waits for one that goes is dropped."""
@@ -168,7 +176,7 @@ class ShardState:
         graph = self.graph
         arenas = (
             self.rings.arena, graph.following, graph.followers, graph.local_followers, self.tweets.log,
-            self.shelves.marks.arena,
+            self.shelves.marks.arena, self.notices.arena,
         )  # fmt: skip
         return any(arena.tidy(64) for arena in arenas)
 

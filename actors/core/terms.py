@@ -34,8 +34,8 @@ FULL_FROM_LEVEL: Final = (
     1  # of the cluster, see levels.py: commands and effects say actor, object and time from there on
 )
 THINGS_FROM_LEVEL: Final = 2  # from which there are things, and what belongs to them
-
-
+TAGS_FROM_LEVEL: Final = 3  # of the cluster, from which followed hashtags are in home timelines
+NOTICES_FROM_LEVEL: Final = 3  # of the cluster, from which accounts are notified, and effects say what that needs
 IF_SEEN_FROM_LEVEL: Final = 2  # of the cluster: shards know the write `if_seen`
 
 
@@ -118,7 +118,8 @@ class Read:
     """A read operation that asks nobody else. answer: (lookups, *arguments) -> body.
 
     fresh: not from a follower while the primary can be reached. from_followers: False if only the primary can say it.
-    shaped: it answers tweets, by `Lookups.shown` and `Shape.listed`, so it can be asked for in a shape.
+    shaped: it answers tweets, by `Lookups.shown` and `Shape.listed`, or accounts, by `Shape.account`, so it can be
+    asked for in a shape.
     """
 
     name: str
@@ -164,8 +165,9 @@ class Kind:
 
     key: what is put there; limit: keys of one owner; dense: most owners have such a shelf, so that 4 bytes for each of
     them are less than a place in a dict for those that do; from_level: of the cluster, from which it is kept; left:
-    (state, account, key, at_ms), called for each key of an account's shelf when the account is deleted; relation: one
-    of `flags.KINDS`, whose keys are asked for on the way of every read: the graph keeps them as sets beside the shelf.
+    (state, account, key, at_ms), called for each key of an account's shelf when the account is deleted; relation: a
+    number of `flags.py`, whose keys are looked up on the way of reads: the graph keeps them as sets beside the shelf;
+    is_inverted: who has a key on such a shelf of his is asked for (`Shelves.holders`).
     """
 
     number: int
@@ -178,6 +180,7 @@ class Kind:
     from_level: int = FULL_FROM_LEVEL
     left: Callable[..., None] | None = None
     relation: int | None = None
+    is_inverted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +192,8 @@ class PaperKind:
     prepare_due: (lookups, now_ms, owner, key, document) -> facts that only a leader can give, such as ids; a refusal
     puts it off; fall_due: (state, owner, key, document, *facts), with the document taken away already.
     founds: a thing is here from the moment on when it has this document, with key 0, and all that it has goes with it.
+    outbound: what is due is to leave the cluster (`outbound.py`): it stays until its outcome is known, and `due` passes
+    it over.
     """
 
     number: int
@@ -201,6 +206,7 @@ class PaperKind:
     fall_due: Callable[..., None] | None = None
     from_level: int = FULL_FROM_LEVEL
     founds: bool = False
+    outbound: bool = False
 
 
 class To(Enum):
@@ -228,11 +234,14 @@ class Notified(Enum):
     AUTHOR = "tweet"
     """The author of that tweet, which is the receiving shard's."""
     ACCOUNT = "account"
+    REPOSTERS = "reposters"
+    """The receiving shard's accounts that repost the tweet which it is about. It goes with the repost."""
 
 
-NOTIFICATION_TYPES: Final = (  # Mastodon's names, and no others
-    "mention", "status", "reblog", "follow", "follow_request", "favourite", "poll", "update", "quote",
+NOTIFICATION_TYPES: Final = (  # Mastodon's names, and `reply`; the places are in checkpoints, 16 at most
+    "mention", "status", "reblog", "follow", "follow_request", "favourite", "poll", "update", "quote", "reply",
 )  # fmt: skip
+NOTIFICATION_TYPE_OF: Final = {name: number for number, name in enumerate(NOTIFICATION_TYPES)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,8 +249,8 @@ class Notifies:
     """Of what an effect notifies whom: `type`, by the fact `actor`. Taken back by what undoes the effect.
 
     about: the fact that is its object; step: the fact that says whether it is done (1, True) or undone (-1, False), ""
-    if it always is, and `undone_by` undoes; also: effects that take it back with the tweet which it is about. A fact
-    that an effect carries many of has its name in the plural (`actors`).
+    if it always is, and `undone_by` undoes; also: effects that take it back with the tweet which it is about; unless:
+    a fact that notifies nobody by being 0. A fact that an effect carries many of has its name in the plural (`actors`).
     """
 
     type: str
@@ -249,15 +258,17 @@ class Notifies:
     about: str
     step: str = ""
     also: tuple[str, ...] = ()
+    unless: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
     """A message from shard to shard. handle: (state, source, *facts), right whichever of two sources comes first.
 
-    carries: what its facts are, in order; short: how many of them a sender of level 0 gives (None: all). Whoever reads
-    takes both widths. undone_by: the effect that takes it back, by name. notifies: what somebody is to know of it.
-    settles: when a write that tells it is seen by reads of other shards.
+    carries: what its facts are, in order; short: how many of them a sender of level 0 gives (None: all); later: how
+    many of the last ones are given from NOTICES_FROM_LEVEL on. Whoever reads takes all widths. undone_by: the effect
+    that takes it back, by name. notifies: what somebody is to know of it. settles: when a write that tells it is seen
+    by reads of other shards.
     """
 
     name: str
@@ -268,10 +279,15 @@ class Effect:
     undone_by: str = ""
     notifies: Notifies | None = None
     settles: Settles = Settles.NEVER
+    later: int = 0
 
     def told(self, level: int, facts: tuple[Any, ...]) -> list[Any]:
         """Return the message as a sender of a level gives it."""
-        return [self.name, *(facts if self.short is None or level >= FULL_FROM_LEVEL else facts[: self.short])]
+        if level < FULL_FROM_LEVEL and self.short is not None:
+            return [self.name, *facts[: self.short]]
+        if self.later and level < NOTICES_FROM_LEVEL:
+            return [self.name, *facts[: len(self.carries) - self.later]]
+        return [self.name, *facts]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,12 @@ from actors.core.entries import pack
 from actors.core.facts import read_facts
 from actors.core.features.edits import HISTORY
 from actors.core.features.likes import LIKE
+from actors.core.features.polls import ENDS_MS, POLL, SINCE_MS, TALLIES, VOTER, VOTERS
+from actors.core.flags import FLAG_RICH
+from actors.core.hashtags import tags_in
 from actors.core.state import ShardState
+from actors.core.terms import NOTICES_FROM_LEVEL
+from actors.core.timelines.pull_logs import PullLog
 
 
 def check(state: ShardState) -> list[str]:
@@ -32,13 +37,17 @@ def check(state: ShardState) -> list[str]:
         + state.arrivals.check()
         + state.rings.check()
         + state.pull_logs.check()
+        + state.tag_logs.check()
+        + _check_tags(state)
         + state.deliveries.check()
         + [problem for outbox in state.outboxes.values() for problem in outbox.check()]
         + state.shelves.check()
         + state.papers.check()
+        + state.notices.check()
         + _check_completeness(state)
         + _check_references(state)
         + _check_edits(state)
+        + _check_polls(state)
         + _check_owners(state)
     )
     return [f"shard {state.shard}: {problem}" for problem in problems]
@@ -99,10 +108,51 @@ def _check_edits(state: ShardState) -> list[str]:
     for tweet_id, slot in state.tweets.slot_of.items() if state.level else ():
         history = state.papers.get(HISTORY, tweet_id) or ()
         edited_ms = read_facts(state.tweets.body[slot]).edited_ms
-        times = [at_ms for at_ms, _, _ in history] + [edited_ms] * bool(history)
+        times = [at_ms for at_ms, *_ in history] + [edited_ms] * bool(history)
         rises = all(a < b for a, b in pairwise(times[1:])) and times[:1] <= times[1:2]  # written so before level 2
         if (bool(edited_ms) != bool(history) or not rises) and state.shard_of_tweet(tweet_id) == state.shard:
             problems.append(f"tweet {tweet_id} was edited at {edited_ms}, with versions of {times}")
+    return problems
+
+
+def _check_tags(state: ShardState) -> list[str]:
+    """Each hashtag that is followed here has a log, and no other; its log holds what has arrived above its floor."""
+    problems = []
+    if odd := (state.graph.tag_readers.keys() ^ state.tag_logs.logs.keys()) - state.graph.tags_touched:
+        problems.append(f"{len(odd)} hashtags are followed without a log, or have one without a follower")
+    if not any(outbox.waiting for outbox in state.outboxes.values()):
+        for tag, log in state.tag_logs.logs.items():
+            problems += [f"the log of hashtag {tag} lacks tweet {tweet_id}" for tweet_id in _lacking(state, tag, log)]
+    return problems
+
+
+def _lacking(state: ShardState, tag: int, log: PullLog) -> list[int]:
+    """Return own tweets with a hashtag that have arrived above the floor of its log, but don't lie there."""
+    a = state.arrivals
+    ns, floor = a.above_lost(np.array(log.ns, dtype=np.uint32), log.floor)
+    held = set(a.tweet_id[ns & np.uint32(a.mask)].tolist())
+    arrived = [t for t in a.number_of if t > floor and t not in held and t in state.tweets]
+    slots = [a.number_of[tweet_id] & a.mask for tweet_id in arrived]
+    return [t for t, s in zip(arrived, slots, strict=True) if tag in tags_in(a.flags.item(s), a.body[s])]
+
+
+def _check_polls(state: ShardState) -> list[str]:
+    """Each own tweet with a poll has its tallies, one an option, of as many voters as it remembers or more."""
+    problems = []
+    columns, body, remembered = state.tweets.columns["flags"], state.tweets.body, state.shelves.view
+    for tweet_id, slot in state.tweets.slot_of.items():
+        known, was_edited = state.papers.get(POLL, tweet_id), state.papers.packed(HISTORY.number, tweet_id) is not None
+        asked = read_facts(body[slot]).poll if columns[slot] & FLAG_RICH or was_edited else None
+        if asked is None and known is None:
+            if len(remembered(VOTER, tweet_id)[0]):
+                problems.append(f"tweet {tweet_id} asks nothing, but has voters")
+            continue
+        if asked is None or known is None or len(known[TALLIES]) != len(asked.options):
+            problems.append(f"tweet {tweet_id} asks {asked}, but counts {known}")
+        elif len(remembered(VOTER, tweet_id)[0]) > known[VOTERS] or max(known[TALLIES]) > known[VOTERS]:
+            problems.append(f"the poll of tweet {tweet_id} has counted {known}, which its voters can't have said")
+        elif (asked.since_ms, asked.ends_ms) != (known.get(SINCE_MS, 0), known[ENDS_MS]):
+            problems.append(f"tweet {tweet_id} asks {asked}, but counts another round, or to another end: {known}")
     return problems
 
 
@@ -131,7 +181,7 @@ def digest(state: ShardState) -> str:
         h.update(graph.following.view(row).tobytes())
         h.update(graph.followers.view(row).tobytes())
         h.update(state.tweets.log.view(row).tobytes())
-        h.update(pack([sorted(kind.get(row, ())) for kind in graph.relations]))
+        h.update(pack([sorted(kind.get(row, ())) for kind in graph.hiding]))
         h.update(pack([state.shelves.view(LIKE, account_id)[0].tolist(), sorted(state.reposts.get(row, {}).items())]))
         h.update(pack(account_id in state.pull_shards))
     h.update(pack(sorted(people.names.items())))
@@ -141,10 +191,14 @@ def digest(state: ShardState) -> str:
     if state.level:
         _digest_shelves(state, h)
         _digest_papers(state, h)
+        for account_id, _ in order if state.level >= NOTICES_FROM_LEVEL else ():
+            h.update(state.notices.view(account_id).astype("<i8").tobytes())
     h.update(pack(sorted((k[0], k[1], v) for k, v in state.idempotency.items())))
     h.update(pack([state.map_epoch, state.owner.astype(np.uint8).tobytes(), state.frozen]))
     if state.level:  # digests of level 0 are what they were before there were levels
         h.update(pack(["level", state.level]))
+    if state.tag_logs.logs or state.tag_shards:
+        h.update(pack([sorted(state.tag_logs.logs), sorted((t, sorted(s)) for t, s in state.tag_shards.items())]))
     h.update(pack([sorted(state.inbox.items()), sorted((s, o.next_seq) for s, o in state.outboxes.items())]))
     return h.hexdigest()
 

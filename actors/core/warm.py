@@ -84,6 +84,7 @@ def main() -> None:
     _restore(day)
     _search(day)
     _mark()
+    _read_list(day)
     state = day.replica.state
     state.rings.ordered[0] = 0  # as after deliveries that came out of order
     state.rings.view(0)
@@ -132,6 +133,17 @@ def _search(day: _Day) -> None:
     postings.bitmaps.seal(postings.lists, 0)
     c, arrived = tweets.columns, day.replica.state.arrivals.tweet_id
     assert postings.arrivals(newest, c["tweet_id"], c["flags"], HIDDEN_FLAGS, arrived)
+
+
+def _read_list(day: _Day) -> None:
+    """Look for what members of a list have said in an account's ring."""
+    state, members = day.replica.state, np.array([BOB], dtype=np.int64)
+    row, a = state.people.row_of[ADA], state.arrivals
+    kernels.note_followed(members, state.graph.following.view(row), ADA, np.zeros(1, dtype=np.bool_))
+    ns = state.rings.view(row)
+    kernels.entries_of_authors(
+        ns, a.tweet_id, a.author_id, a.next_n, a.capacity, a.lost_max_id, 0, members, np.empty_like(ns)
+    )
 
 
 def _mark() -> None:

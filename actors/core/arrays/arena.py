@@ -207,6 +207,11 @@ class BlockArena:
         return int(self.meta[META_BUMP] - self.meta[META_LIVE])
 
     @property
+    def end(self) -> int:
+        """Elements up to which there are blocks. O(1)."""
+        return int(self.meta[META_BUMP])
+
+    @property
     def is_tidying(self) -> bool:
         """Whether blocks are being slid together."""
         return bool(self.meta[META_CURSOR] != kernels.CURSOR_IDLE)

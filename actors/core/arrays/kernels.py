@@ -351,17 +351,63 @@ def _contains(values, value) -> bool:
 
 
 @njit
+def _place_of(values, value) -> int:
+    """Return where a value is among ascending ones, -1 if it isn't there."""
+    low, high = 0, values.shape[0]
+    while low < high:
+        middle = (low + high) // 2
+        if values[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < values.shape[0] and values[low] == value else -1
+
+
+@njit
+def note_followed(keys, following, me, is_followed) -> None:
+    """Note which of `keys`, which ascend, are followed, or me: O(following * log(keys))."""
+    for account in following:
+        at = _place_of(keys, account)
+        if at >= 0:
+            is_followed[at] = True
+    at = _place_of(keys, me)
+    if at >= 0:
+        is_followed[at] = True
+
+
+@njit
+def entries_of_authors(ns, col_id, col_author, next_n, capacity, lost_max, floor, authors, out):
+    """Write those of the entries that are some authors' to the end of `out`, as long as `ns`, in their order.
+
+    ns: uint32[], ascending by tweet id; authors: int64[], ascending. Returns (how many; floor: it rises to just below
+    what follows the newest lost entry). O(entries * log(authors)).
+    """
+    found, mask = 0, np.uint32(capacity - 1)
+    for i in range(ns.shape[0] - 1, -1, -1):
+        age = np.int64(np.uint32(np.uint32(next_n & 0xFFFFFFFF) - ns[i]))
+        if age < 1 or age > capacity:
+            edge = col_id[ns[i + 1] & mask] - 1 if i + 1 < ns.shape[0] else lost_max
+            return found, max(floor, edge)
+        if _place_of(authors, col_author[ns[i] & mask]) >= 0:
+            found += 1
+            out[ns.shape[0] - found] = ns[i]
+    return found, floor
+
+
+@njit
 def is_candidate(author, flags, reply_author, orig_author, me, following, hidden):
     """Whether a tweet that is in reach may be in the home timeline of `me`: not deleted, not hidden, reply rule.
 
+    hidden int64[]: accounts whose tweets aren't shown, and as -id those whose reposts aren't.
     The reply rule: a reply shows if it is one's own, an answer to me or to its own author, or to somebody I follow.
     """
     if flags & FLAG_DELETED:
         return False
     if hidden.shape[0] and author != me and _contains(hidden, author):
         return False
-    if hidden.shape[0] and flags & FLAG_REPOST and _contains(hidden, orig_author):
-        return False
+    if hidden.shape[0] and flags & FLAG_REPOST:
+        if _contains(hidden, orig_author) or (author != me and _contains(hidden, -author)):
+            return False
     if flags & FLAG_REPLY and author != me and reply_author != me and reply_author != author:
         return _contains(following, reply_author)
     return True

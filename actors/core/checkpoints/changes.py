@@ -21,6 +21,7 @@ _SETS = (
     "tweets",
     "marks",
     "papers",
+    "notices",
     "arrivals",
     "adopted",
     "pulls",
@@ -57,6 +58,7 @@ class Changes:
     tweets: set[int] = field(default_factory=set)
     marks: set[tuple[int, int, int]] = field(default_factory=set)  # kind, owner, key
     papers: set[tuple[int, int, int]] = field(default_factory=set)  # kind, owner, key
+    notices: set[tuple[int, int]] = field(default_factory=set)  # account, id
     old_likes: set[tuple[int, int]] = field(default_factory=set)  # account, tweet: of a table that is no longer filled
     old_relations: set[tuple[int, int, int]] = field(default_factory=set)  # account, relation, other: as old_likes
     arrivals: set[int] = field(default_factory=set)

@@ -28,7 +28,7 @@ from actors.core.features.likes import LIKE
 from actors.core.moves.transfers import Incoming
 from actors.core.state import ShardState
 from actors.core.stores.people import Account
-from actors.core.terms import FULL_FROM_LEVEL, Owner
+from actors.core.terms import FULL_FROM_LEVEL, NOTIFICATION_TYPES, Owner
 from actors.core.timelines.arriving import deliver_direct
 
 Ints = npt.NDArray[np.int64]
@@ -69,6 +69,7 @@ def restore(state: ShardState, checkpoint: Checkpoint) -> Sealer:
         _restore_tweets(state, accounts, tweets)
         _restore_marks(state, accounts, t.pop("marks"))
         _restore_papers(state, t.pop("papers"))
+        _restore_notices(state, accounts, t.pop("notices"))
         _restore_old_likes(state, accounts, t.pop("likes"))
         _restore_old_relations(state, old_relations)
         state.shelves.relate_all()
@@ -180,6 +181,15 @@ def _restore_papers(state: ShardState, papers: Columns) -> None:
         state.papers.fill(number, papers["owner"][chosen], papers["key"][chosen], documents)
 
 
+def _restore_notices(state: ShardState, accounts: restore_kernels.Numbering, notices: Columns) -> None:
+    """Fill the notices. Types that this code doesn't know are refused, as kinds of marks are."""
+    kinds = notices["kind"].astype(np.int64)
+    if len(kinds) and int(kinds.max()) >> 1 >= len(NOTIFICATION_TYPES):
+        raise ValueError(f"the checkpoint has notices of type {int(kinds.max()) >> 1}, which a newer version wrote")
+    words = notices["id"] | kinds, notices["from_id"], notices["tweet_id"]
+    state.notices.fill(accounts.numbers(notices["account_id"]), words)
+
+
 def _restore_old_likes(state: ShardState, accounts: restore_kernels.Numbering, likes: Columns) -> None:
     """Fill the shelves of likes from the table of level 0, which kept the places of likes in their order."""
     rows = accounts.numbers(likes["account_id"])
@@ -209,6 +219,11 @@ def _restore_small(state: ShardState, t: dict[str, Columns], meta: dict[str, Any
     _restore_keys(state, t["idempotency"], t["answers"])
     for author_id, floor in zip(t["pulls"]["author_id"].tolist(), t["pulls"]["floor"].tolist(), strict=True):
         state.pull_logs.start(author_id, floor)
+    floors, tag_shards = meta.get("tags", ({}, {}))
+    for tag, floor in floors.items():
+        state.tag_logs.start(tag, floor)
+        state.graph.tags_touched.add(tag)
+    state.tag_shards = {tag: set(shards) for tag, shards in tag_shards.items()}
     waiting = t["outbox"]
     for i in np.lexsort((waiting["seq"], waiting["shard"])).tolist():
         outbox = state.outboxes[int(waiting["shard"][i])]
@@ -266,8 +281,11 @@ def _rebuild_timelines(
     rings, lost_max_id = state.rings, state.arrivals.lost_max_id
     np.maximum(rings.floor, lost_max_id, out=rings.floor, where=rings.awake == 1)
     logs = state.pull_logs.logs
-    for log in logs.values():
+    for log in (*logs.values(), *state.tag_logs.logs.values()):
         log.floor = max(log.floor, lost_max_id)
+    if state.tag_logs.logs:
+        for n, (flags, body) in enumerate(zip(arrived["flags"].tolist(), arrived["body"], strict=True)):
+            state.tag_logs.take(n, int(arrived["tweet_id"][n]), flags, body)
     authors, direct = arrived["author_id"], (arrived["flags"] & kernels.FLAG_DIRECT) != 0
     pulled = np.isin(authors, np.array(list(logs), dtype=np.int64)) if logs else np.zeros(len(authors), dtype=np.bool_)
     for n in np.nonzero(pulled & ~direct)[0].tolist():

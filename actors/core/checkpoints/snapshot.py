@@ -19,7 +19,7 @@ from actors.core.entries import NUMBERS, pack
 from actors.core.features.likes import LIKE
 from actors.core.state import ShardState
 from actors.core.stores.people import NOBODY
-from actors.core.terms import FULL_FROM_LEVEL
+from actors.core.terms import FULL_FROM_LEVEL, TAGS_FROM_LEVEL
 
 Ints = npt.NDArray[np.int64]
 
@@ -52,6 +52,12 @@ PAPERS = Table(
     (("owner", "BIGINT"), ("kind", "INTEGER"), ("key", "BIGINT"), ("doc", "BLOB")),
     ("owner", "kind", "key"),
 )
+NOTICES = Table(
+    "notices",
+    (("account_id", "BIGINT"), ("id", "BIGINT"), ("kind", "INTEGER"), ("from_id", "BIGINT"), ("tweet_id", "BIGINT")),
+    ("account_id", "id"),
+)
+"""kind: the low five bits of a notice's first word (`stores/notices.py`)."""
 PULLS = Table("pulls", (("author_id", "BIGINT"), ("floor", "BIGINT")), ("author_id",))
 IDEMPOTENCY = Table(
     "idempotency",
@@ -66,7 +72,7 @@ ANSWERS = Table(
 OUTBOX = Table("outbox", (("shard", "INTEGER"), ("seq", "BIGINT"), ("message", "BLOB")), ("shard", "seq"))
 TABLES = (
     META, ACCOUNTS, FLOORS, NAMES, TWEETS, ARRIVALS, FOLLOWING, FOLLOWERS, RELATIONS, LIKES, PULLS, IDEMPOTENCY, OUTBOX,
-    MARKS, ANSWERS, PAPERS,
+    MARKS, ANSWERS, PAPERS, NOTICES,
 )  # fmt: skip
 
 
@@ -119,6 +125,7 @@ class Sealer:
             self._edges(FOLLOWERS, changes.followers),
             *self._marks(changes),
             self._keyed(PAPERS, [(o, k, key) for k, o, key in sorted(changes.papers)], self._paper),
+            self._keyed(NOTICES, sorted(changes.notices), self._notice),
             self._keyed(PULLS, [(a,) for a in sorted(changes.pulls | set(state.pull_logs.logs))], self._pull),
             *self._keys(changes),
             self._outbox(changes),
@@ -229,6 +236,13 @@ class Sealer:
         packed = self.state.papers.packed(kind, owner, key)
         return None if packed is None else (owner, kind, key, packed)
 
+    def _notice(self, account_id: int, notice_id: int) -> tuple[Any, ...] | None:
+        notice = self.state.notices.get(account_id, notice_id)
+        if notice is None:
+            return None
+        kind = notice.type_number << 1 | notice.is_filtered
+        return (account_id, notice_id, kind, notice.actor, notice.tweet_id)
+
     def _pull(self, author_id: int) -> tuple[Any, ...] | None:
         log = self.state.pull_logs.logs.get(author_id)
         return None if log is None else (author_id, log.floor)
@@ -283,6 +297,11 @@ class Sealer:
             self._stored_outbox[shard] = (first, outbox.next_seq)
         return TableChange(OUTBOX, _columns(OUTBOX, rows), _columns(OUTBOX, gone))
 
+    def _tags(self) -> list[Any]:
+        """Return what is kept of followed hashtags: the floors of their logs, and who wants which."""
+        logs = {tag: log.floor for tag, log in self.state.tag_logs.logs.items()}
+        return [logs, {tag: sorted(shards) for tag, shards in self.state.tag_shards.items()}]
+
     def _meta(self) -> TableChange:
         state = self.state
         values = {
@@ -299,5 +318,6 @@ class Sealer:
             "dirty_counts": list(state.dirty_counts),
             "place": self.place,
             "last_ids": state.clock.last,
+            **({"tags": self._tags()} if state.level >= TAGS_FROM_LEVEL else {}),  # none, too: the row of before goes
         }
         return TableChange(META, _columns(META, [(name, pack(value)) for name, value in values.items()]))

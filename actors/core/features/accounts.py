@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from actors.core import arguments, ids, limits
 from actors.core.errors import ConflictError, MovedError, OverloadedError
+from actors.core.features.asked_follows import FOLLOW_REQUEST, admit_newest
 from actors.core.features.cards import tell_card
-from actors.core.render import render_card, render_profile
+from actors.core.render import render_profile
 from actors.core.shape_table import are_accounts_shown
-from actors.core.stores.people import PROFILE_FIELDS, Account, TokenFacts
+from actors.core.stores.account_flags import LOCKED
+from actors.core.stores.people import PROFILE_FIELDS, SETTING_FIELDS, Account, TokenFacts
 from actors.core.terms import FULL_FROM_LEVEL, Effect, Feature, Key, Prepared, Read, To, Write, same
 from actors.core.visibility import reader_facts
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from actors.core.state import ShardState
 
 
+SETTINGS_FROM_LEVEL: Final = 3
 OLD_REGISTRATION: Final = 6  # values of a registration below level 1, which doesn't name its token
 
 
@@ -82,15 +85,26 @@ def on_name_settled(state: ShardState, source: int, name: str, account_id: int, 
 
 
 def update_profile(state: ShardState, account_id: int, values: dict[str, Any], at_ms: int = 0) -> bool:
-    """Replace profile fields. at_ms: given where all shards are to be told, because some show accounts with tweets."""
+    """Replace profile fields and settings, of the flags those that are said (`arguments.account_changes`).
+
+    at_ms: given where all shards are to be told, because some show accounts with tweets.
+    """
     row = state.people.row_of[account_id]
-    for name in PROFILE_FIELDS:
-        if name in values:
-            setattr(state.people.accounts[row], name, values[name])
+    account = state.people.accounts[row]
+    was_locked = account.flags & LOCKED
+    for name, value in values.items():
+        if name == "flags":
+            mask, bits = value
+            account.flags = account.flags & ~mask | bits
+        else:
+            setattr(account, name, value)
     state.people.changed(account_id)
+    state.people.note_indexing(account_id)
     state.changes.accounts.add(row)
     if state.news is not None:
         state.news.account(account_id)
+    if was_locked and not account.flags & LOCKED:
+        admit_newest(state, account_id, at_ms)
     if at_ms:
         tell_card(state, state.people.accounts[row], at_ms)
     return True
@@ -128,9 +142,14 @@ def _check_registration(shard: Lookups, row: list[Any]) -> list[Any]:
 
 
 def prepare_update_profile(shard: Lookups, now_ms: int, account_id: int, values: dict[str, Any]) -> Prepared:
-    """Replace the profile fields that are given; the reply is the profile as its owner sees it."""
+    """Replace the profile fields and settings that are given; the reply is the profile as its owner sees it.
+
+    Raises OverloadedError for settings below their level.
+    """
     shard.row(account_id)
-    command = ["update_profile", account_id, arguments.profile(values)]
+    if not arguments.account_changes(values).keys() <= set(PROFILE_FIELDS):
+        shard.require_level(SETTINGS_FROM_LEVEL)
+    command = ["update_profile", account_id, values]
     if are_accounts_shown(shard.state.level):
         command.append(now_ms)
     return Prepared(command, lambda _: answer_profile(shard, account_id, account_id))
@@ -152,12 +171,13 @@ def answer_cards(shard: Lookups, account_ids: list[int], viewer: int = 0) -> lis
     found: list[Account | None] = [
         account if (account := shard.state.people.get(a)) is not None and not hidden(facts, a) else None for a in wanted
     ]
+    show = shard.home.shape.account
     if None not in found:
-        return [render_card(a) for a in found if a is not None]
+        return [show(a) for a in found if a is not None]
     own = [shard.state.shard_of_account(a) == shard.state.shard for a in wanted]
     if not own[0]:
         raise MovedError(f"account {wanted[0]} is not on shard {shard.state.shard}")
-    return [render_card(a) if a is not None else None if mine else False for a, mine in zip(found, own, strict=True)]
+    return [show(a) if a is not None else None if mine else False for a, mine in zip(found, own, strict=True)]
 
 
 def answer_names(shard: Lookups, names: list[str]) -> list[int]:
@@ -174,6 +194,22 @@ def answer_names(shard: Lookups, names: list[str]) -> list[int]:
         for name, owner in zip(wanted, owners, strict=True)
     ]
     return [account_id if confirmed else 0 for account_id, confirmed in held]
+
+
+def answer_settings(shard: Lookups, account_id: int) -> list[Any]:
+    """What only an account's owner is shown: `[header, flags, privacy, language, requests, bio, fields]`.
+
+    requests: how many ask to follow it; bio, fields: as the owner wrote them.
+    """
+    account = shard.state.people.accounts[shard.row(account_id)]
+    settings = [getattr(account, name) for name in SETTING_FIELDS]
+    return [*settings, shard.state.shelves.count(FOLLOW_REQUEST, account_id), account.bio, account.fields]
+
+
+def answer_own_account(shard: Lookups, account_id: int) -> list[Any]:
+    """An account as its owner is shown it: as in `cards`, and what `settings` answers."""
+    account = shard.state.people.accounts[shard.row(account_id)]
+    return [shard.home.shape.account(account), answer_settings(shard, account_id)]
 
 
 def answer_profile(shard: Lookups, account_id: int, viewer: int) -> bytes:
@@ -194,13 +230,15 @@ FEATURE = Feature(
     writes=(
         Write("register", prepare_register, Key.NAME, keyed=False),
         Write("register_many", prepare_register_many, Key.SHARD, keyed=False),
-        Write("update_profile", prepare_update_profile),
+        Write("update_profile", prepare_update_profile, hides=True),
     ),
     reads=(
         Read("account", answer_account),
-        Read("cards", answer_cards, Key.SHARD),
+        Read("cards", answer_cards, Key.SHARD, shaped=True),
         Read("names", answer_names, Key.SHARD, fresh=True),
         Read("profile", answer_profile),
+        Read("settings", answer_settings),
+        Read("own_account", answer_own_account, shaped=True),
     ),
     commands={"register": register, "update_profile": update_profile},
     effects=(CREATE_ACCOUNT, NAME_SETTLED),

@@ -18,7 +18,7 @@ Cost: the bytes of the answer, 100 to 1,500, and 200 more a key.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from actors.core import arguments, ids, limits
 from actors.core.entries import pack, unpack
@@ -28,6 +28,10 @@ from actors.core.terms import FULL_FROM_LEVEL, Feature, Inquiries, Prepared, Rea
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups
     from actors.core.state import ShardState
+
+
+KEPT_WHOLE_FROM_LEVEL: Final = 3
+KEPT_WHOLE_BYTES_MAX: Final = 8 * 1024  # of a client's whole answer: a status of 280 characters takes 2 to 4 KB
 
 
 def ms_of_key(made: int | bytes) -> int:
@@ -40,13 +44,36 @@ def remember_key(state: ShardState, account_id: int, key: bytes, made: int | byt
     state.idempotency[account_id, key] = made
     state.changes.idempotency.pop((account_id, key), None)
     state.changes.idempotency[account_id, key] = None
-    oldest_ms = ms_of_key(made) - limits.IDEMPOTENCY_TTL_MS
+    # Nearly all are tweets' ids: asking that here is half of what it costs.
+    oldest_ms = (ids.ms_of_tweet(made) if type(made) is int else ms_of_key(made)) - limits.IDEMPOTENCY_TTL_MS
     while state.idempotency:
         known, first = next(iter(state.idempotency.items()))
-        if len(state.idempotency) <= state.tuning.idempotency_keys_max and ms_of_key(first) >= oldest_ms:
+        first_ms = ids.ms_of_tweet(first) if type(first) is int else ms_of_key(first)
+        if len(state.idempotency) <= state.tuning.idempotency_keys_max and first_ms >= oldest_ms:
             break
         del state.idempotency[known]
         state.changes.idempotency[known] = None
+
+
+def remember_keys(state: ShardState, made: list[tuple[int, bytes, int]]) -> None:
+    """As `remember_key` for each (account, key, tweet) of a batch, with the same result: 0.4 us each instead of 1.1.
+
+    That nothing is to be forgotten is looked at once, where that is sure: then the first key stays the first.
+    """
+    known, changed = state.idempotency, state.changes.idempotency
+    newest_ms = max(ids.ms_of_tweet(tweet_id) for _, _, tweet_id in made)
+    first = next(iter(known.values())) if known else 0
+    first_ms = ids.ms_of_tweet(first) if type(first) is int else ms_of_key(first)
+    has_room = len(known) + len(made) <= state.tuning.idempotency_keys_max
+    if not (has_room and first_ms >= newest_ms - limits.IDEMPOTENCY_TTL_MS):
+        for account_id, key, tweet_id in made:
+            remember_key(state, account_id, key, tweet_id)
+        return
+    for account_id, key, tweet_id in made:
+        pair = account_id, key
+        known[pair] = tweet_id
+        changed.pop(pair, None)
+        changed[pair] = None
 
 
 def remember_answer(state: ShardState, account_id: int, key: bytes, fingerprint: bytes, at_ms: int, body: Any) -> None:
@@ -114,8 +141,22 @@ def _keyed_write(shard: Lookups, op: Any) -> Write:
     return write
 
 
+def prepare_keep_answer(shard: Lookups, now_ms: int, account_id: int, body: bytes) -> Prepared:
+    """Change nothing, and be answered `body`: inside `keyed`, what a client was answered to a request of its own.
+
+    From level 3 on.
+    """
+    shard.require_level(KEPT_WHOLE_FROM_LEVEL)
+    shard.row(account_id)
+    arguments.blob(body, 0, KEPT_WHOLE_BYTES_MAX, "body")
+    return nothing(body)
+
+
 FEATURE = Feature(
     "answers",
-    writes=(Write("keyed", prepare_keyed, keyed=False, asks=ask_keyed),),
+    writes=(
+        Write("keyed", prepare_keyed, keyed=False, asks=ask_keyed),
+        Write("keep_answer", prepare_keep_answer),
+    ),
     reads=(Read("answered", answer_answered, fresh=True),),
 )

@@ -1,7 +1,7 @@
 """Blocks and mutes: whom an account doesn't see, and who doesn't see it.
 
     block --> BLOCK shelf of the blocker --blocked--> BLOCKED_BY shelf of the blocked one, who follows no more
-    mute  --> MUTE shelf
+    mute  --> MUTE shelf    mute_as --> and a paper MUTE_OPTION: until when, of notifications too? --(due)--> unmuted
 
 Rules of this file
 - A block stands on both sides.
@@ -18,12 +18,13 @@ there, and what the sets take: 66 to 121. Looking one up in these is as quick as
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from actors.core import arguments, flags, ids, limits
 from actors.core.errors import InvalidError
+from actors.core.features.asked_follows import forget_request
 from actors.core.features.follows import unfollow
 from actors.core.terms import (
     FULL_FROM_LEVEL,
@@ -31,6 +32,7 @@ from actors.core.terms import (
     Feature,
     Kind,
     Owner,
+    PaperKind,
     Prepared,
     Read,
     Settles,
@@ -43,6 +45,9 @@ from actors.core.terms import (
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups
     from actors.core.state import ShardState
+
+
+ENDS_MS, OF_NOTICES = range(2)  # of a mute option's document: for ever, never used otherwise
 
 
 def _unblock(state: ShardState, account_id: int, target: int, at_ms: int) -> None:
@@ -68,19 +73,62 @@ MUTE = Kind(
 )  # fmt: skip
 
 
-def relate(state: ShardState, account_id: int, kind: str, target: int, on: bool, at_ms: int = 0) -> bool:
-    """Set or clear a `block` or `mute`. A block ends the follows between the two."""
+def mute_ends_ms(document: Any) -> int:
+    """Return when a mute ends, Unix ms; 0 for never."""
+    ends_ms: int = document[ENDS_MS]
+    return ends_ms
+
+
+def check_mute_option(document: Any) -> None:
+    """Refuse what says nothing of a mute. Raises RookeryError."""
+    arguments.whole(document[ENDS_MS], 0, ids.ID_MAX, "ends_ms")
+    arguments.a_bool(document[OF_NOTICES], "notifications")
+
+
+def _end_mute(state: ShardState, account_id: int, target: int, document: Any) -> None:
+    """Have a muted account's tweets in one's timeline again: the time is over."""
+    relate(state, account_id, "mute", target, False)
+
+
+MUTE_OPTION: Final = PaperKind(  # by whom is muted; absent where it is for ever, and of notifications too
+    29, "mute option", Owner.ACCOUNT, limits.RELATED_COUNT_MAX, check_mute_option, mute_ends_ms, fall_due=_end_mute,
+    from_level=3,
+)  # fmt: skip
+
+
+def relate(
+    state: ShardState, account_id: int, kind: str, target: int, on: bool, at_ms: int = 0, of_notices: bool = True
+) -> bool:
+    """Set or clear a `block` or `mute`. A block ends the follows between the two.
+
+    What the other one has notified the account of goes; of_notices: whether a mute is of that, too.
+    """
     which = BLOCK if kind == "block" else MUTE
     shelves = state.shelves
     if not (shelves.put(which, account_id, target, at_ms) if on else shelves.drop(which, account_id, target)):
         return False
+    if on and of_notices:
+        state.notices.drop(account_id, actor=target)
     if which is BLOCK:
         if on:
             unfollow(state, account_id, target, at_ms)
+            forget_request(state, account_id, target)
         state.tell(state.shard_of_account(target), BLOCKED, account_id, target, on, at_ms)
-    elif on and state.level >= FULL_FROM_LEVEL:
+    elif not on:
+        state.papers.drop(MUTE_OPTION, account_id, target)
+    elif state.level >= FULL_FROM_LEVEL:
         state.tell(state.shard_of_account(target), MUTED, account_id, target, at_ms)
     return True
+
+
+def mute_as(state: ShardState, account_id: int, target: int, of_notices: bool, ends_ms: int, at_ms: int) -> bool:
+    """Mute an account, or mute it otherwise; returns whether it wasn't muted."""
+    is_new = relate(state, account_id, "mute", target, True, at_ms, of_notices)
+    if of_notices and not ends_ms:
+        state.papers.drop(MUTE_OPTION, account_id, target)
+    else:
+        state.papers.put(MUTE_OPTION, account_id, target, {ENDS_MS: ends_ms, OF_NOTICES: of_notices})
+    return is_new
 
 
 def on_blocked(state: ShardState, source: int, blocker: int, target: int, on: bool, at_ms: int = 0) -> None:
@@ -90,7 +138,9 @@ def on_blocked(state: ShardState, source: int, blocker: int, target: int, on: bo
             state.tell(source, UNRELATED, blocker, target, at_ms)
     elif on:
         state.shelves.put(BLOCKED_BY, target, blocker, at_ms)
+        state.notices.drop(target, actor=blocker)
         unfollow(state, target, blocker, at_ms)
+        forget_request(state, target, blocker)
     else:
         state.shelves.drop(BLOCKED_BY, target, blocker)
 
@@ -106,13 +156,29 @@ def on_unrelated(state: ShardState, source: int, account_id: int, target: int, a
     if state.people.own(account_id) is not None:
         for kind in (BLOCK, MUTE):
             state.shelves.drop(kind, account_id, target)
+        state.papers.drop(MUTE_OPTION, account_id, target)
+
+
+def is_hushed(state: ShardState, account_id: int, row: int, actor: int) -> bool:
+    """Whether an account wants to hear nothing of another one, or mayn't."""
+    related = state.graph.related
+    if related(row, flags.BLOCK, actor) or related(row, flags.BLOCKED_BY, actor):
+        return True
+    if not related(row, flags.MUTE, actor):
+        return False
+    option = state.papers.get(MUTE_OPTION, account_id, actor)
+    return option is None or bool(option[OF_NOTICES])
 
 
 def forget_relations(state: ShardState, target: int) -> None:
     """Take back all blocks and mutes of an account that is gone. 50 ns an account of this shard that has any."""
     for kind, relation in state.shelves.relations():
+        if kind.key is not Owner.ACCOUNT:
+            continue
         for row in [row for row, others in state.graph.relations[relation].items() if target in others]:
-            state.shelves.drop(kind, state.people.accounts[row].account_id, target)
+            account_id = state.people.accounts[row].account_id
+            state.shelves.drop(kind, account_id, target)
+            state.papers.drop(MUTE_OPTION, account_id, target)
 
 
 def _prepare(shard: Lookups, now_ms: int, account_id: int, kind: str, target: int, on: bool) -> Prepared:
@@ -142,6 +208,25 @@ def prepare_unblock(shard: Lookups, now_ms: int, account_id: int, target: int) -
 def prepare_mute(shard: Lookups, now_ms: int, account_id: int, target: int) -> Prepared:
     """Leave an account's tweets out of one's timeline."""
     return _prepare(shard, now_ms, account_id, "mute", target, True)
+
+
+def prepare_mute_as(
+    shard: Lookups, now_ms: int, account_id: int, target: int, of_notices: bool, lasts_ms: int
+) -> Prepared:
+    """Mute an account for a while (0: for ever), its notifications too or not; the reply is whether it wasn't muted.
+
+    Of one that is muted that is said anew. From level 3 on.
+    """
+    shard.require_level(MUTE_OPTION.from_level)
+    arguments.a_bool(of_notices, "notifications")
+    ends_ms = now_ms + lasts_ms if arguments.whole(lasts_ms, 0, limits.MUTE_MS_MAX, "duration") else 0
+    prepared = _prepare(shard, now_ms, account_id, "mute", target, True)
+    is_plain = of_notices and not ends_ms
+    if not is_plain:
+        shard.state.papers.require_room(MUTE_OPTION, account_id, 16, True, "id")
+    elif prepared.command is None and shard.state.papers.get(MUTE_OPTION, account_id, target) is None:
+        return prepared
+    return Prepared(["mute_as", account_id, target, of_notices, ends_ms, now_ms], same)
 
 
 def prepare_unmute(shard: Lookups, now_ms: int, account_id: int, target: int) -> Prepared:
@@ -181,13 +266,15 @@ BLOCKED = Effect(
 FEATURE = Feature(
     "blocks",
     kinds=(BLOCK, BLOCKED_BY, MUTE),
+    papers=(MUTE_OPTION,),
     writes=(
         Write("block", prepare_block, hides=True),
         Write("unblock", prepare_unblock),
         Write("mute", prepare_mute, hides=True),
+        Write("mute_as", prepare_mute_as, hides=True),
         Write("unmute", prepare_unmute),
     ),
     reads=(Read("reader", answer_reader), Read("blocked_among", answer_blocked_among)),
-    commands={"relate": relate},
+    commands={"relate": relate, "mute_as": mute_as},
     effects=(BLOCKED, MUTED, UNRELATED),
 )

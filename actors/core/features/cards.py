@@ -12,9 +12,10 @@ Rules of this file
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from actors.core import arguments, limits
+from actors.core.account_counts import counts_of
 from actors.core.cards import NOBODY, check_card, pack_card
 from actors.core.errors import MalformedError
 from actors.core.stores.people import Account
@@ -23,6 +24,8 @@ from actors.core.terms import Effect, Feature, Key, Read, To
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups
     from actors.core.state import ShardState
+
+COUNTS_FROM_LEVEL: Final = 3
 
 
 def answer_accounts(shard: Lookups, account_ids: list[int]) -> list[Any]:
@@ -37,7 +40,7 @@ def answer_accounts(shard: Lookups, account_ids: list[int]) -> list[Any]:
         if account is None:
             found.append(None if state.shard_of_account(account_id) == state.shard else False)
         else:
-            found.append(pack_card(account))
+            found.append(_card_of(state, account))
     return [state.position, found]
 
 
@@ -74,10 +77,17 @@ def tend_cards(state: ShardState, now_ms: int) -> dict[int, list[int]]:
     return wanted
 
 
+def _card_of(state: ShardState, account: Account) -> bytes:
+    """Return the card of an account of this shard, with its counts from their level on."""
+    if state.level < COUNTS_FROM_LEVEL:
+        return pack_card(account)
+    return pack_card(account, counts_of(state, state.people.row_of[account.account_id]))
+
+
 def tell_card(state: ShardState, account: Account, at_ms: int) -> None:
     """Tell all other shards what an account says of itself now."""
     others = [shard for shard in range(state.shard_count) if shard != state.shard]
-    state.tell_all(others, PROFILE_CARD, account.account_id, at_ms, state.position, pack_card(account))
+    state.tell_all(others, PROFILE_CARD, account.account_id, at_ms, state.position, _card_of(state, account))
 
 
 def on_profile_card(state: ShardState, source: int, account_id: int, at_ms: int, number: int, facts: bytes) -> None:

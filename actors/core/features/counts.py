@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.core.features.edits import tell_edits
+from actors.core.features.edited_copies import tell_edits
 from actors.core.terms import Effect, Feature, To
 
 if TYPE_CHECKING:

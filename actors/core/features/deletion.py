@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 from actors.core import ids
 from actors.core.features.blocks import forget_relations
 from actors.core.features.logins import check_password
-from actors.core.stores.people import NO_LONGER, PROFILE_FIELDS, Account
+from actors.core.features.reactions import forget_reactions
+from actors.core.stores.people import NO_LONGER, PROFILE_FIELDS, SETTING_FIELDS, Account
 from actors.core.terms import FULL_FROM_LEVEL, Effect, Feature, Owner, Prepared, To, Write, nothing, same
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def delete_account(state: ShardState, account_id: int, at_ms: int) -> bool:
     people, row = state.people, state.people.row_of[account_id]
     account = people.accounts[row]
     blank = Account(account_id, account.username, account.created_ms)
-    for name in (*PROFILE_FIELDS, "password_hash"):
+    for name in (*PROFILE_FIELDS, *SETTING_FIELDS, "password_hash"):
         setattr(account, name, getattr(blank, name))
     for token in list(account.tokens):
         people.remove_token(account, token)
@@ -64,8 +65,14 @@ def on_name_left(state: ShardState, source: int, name: str, account_id: int, at_
 
 
 def on_account_left(state: ShardState, source: int, account_id: int, at_ms: int = 0) -> None:
-    """Take back what this shard's accounts have against one that is gone, and its own shard didn't know of."""
+    """Take back what this shard's accounts have against one that is gone, and its own shard didn't know of.
+
+    And what it has notified them of.
+    """
     forget_relations(state, account_id)
+    forget_reactions(state, account_id)
+    accounts = state.people.accounts
+    state.notices.drop_actor_everywhere(account_id, lambda row: accounts[row].account_id)
 
 
 def prepare_delete_account(shard: Lookups, now_ms: int, account_id: int, seen: str | None = None) -> Prepared:

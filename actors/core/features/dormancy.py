@@ -32,7 +32,7 @@ def wake(state: ShardState, account_id: int) -> bool:
     state.people.last_read_day[row] = state.day
     state.wake_number += 1
     state.changes.accounts.add(row)
-    authors = np.append(state.graph.following.view(row), account_id)
+    authors = state.graph.read_by(row, account_id)
     owners = state.owner[ids.buckets_of_accounts(authors)]
     shards = ids.distinct_shards(owners)
     state.waking[account_id] = (state.wake_number, set(shards))

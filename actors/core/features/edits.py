@@ -1,17 +1,15 @@
 """Edits: another text for a tweet, by its author; what it said before can be read by whoever may see the tweet.
 
     edit --> the tweet's facts, and its history: one paper of the tweet
-         --edited--> all shards: arrivals of the tweet; packed copies of it in reposts, stored and arrived
-    a repost that carries an older text --count_ask--> the tweet's shard --edited--> whoever asked (`counts.py`)
+         --edited--> all shards: every copy of the tweet (`edited_copies.py`)
 
 Rules of this file
-- Text, entities and mentions change, and nothing else. A direct tweet keeps its mentions: they are who it is for, and
-  the timelines that it lies in.
-- Copies of a tweet are told of an edit as of its counts, by its own shard, in order. A copy that came by another way,
-  with a repost, is asked for again, so whichever comes first, the last text stays.
+- Text, entities and mentions change, what stands before the text and what is asked (`facts.EDITABLE`), and nothing
+  else. A direct tweet keeps its mentions: they are who it is for, and the timelines that it lies in.
+- What becomes of a poll and its votes then, `polls.change_poll` does.
 - History keeps what was replaced, at most EDITS_PER_TWEET_MAX times and one paper of bytes. It goes with the tweet.
 
-Cost: 10 us, and on each shard a look at all its arrivals for reposts of the tweet: 0.5 us a thousand.
+Cost: 10 us, and what `edited_copies.py` costs on each shard.
 """
 
 from __future__ import annotations
@@ -19,12 +17,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.core import arguments, ids, limits
-from actors.core.entries import Entry, pack, unpack, visibility_of
+from actors.core.entries import Entry, visibility_of
 from actors.core.errors import ForbiddenError, InvalidError, TooLargeError
-from actors.core.facts import Facts, pack_facts, read_facts
+from actors.core.facts import EDITABLE, LANGUAGE, MORE_FROM_LEVEL, POLL, Facts, check_more, pack_facts, read_facts
+from actors.core.features.conversations import tell_mentioned
+from actors.core.features.edited_copies import EDITED
+from actors.core.features.polls import change_poll, edited_poll
+from actors.core.features.tag_readers import tell_new_tags
 from actors.core.render import render_entities, render_history
 from actors.core.stores.papers import pack_document
-from actors.core.terms import Effect, Feature, Key, Owner, PaperKind, Prepared, Read, To, Write, nothing
+from actors.core.terms import (
+    Feature,
+    Key,
+    Owner,
+    PaperKind,
+    Prepared,
+    Read,
+    Write,
+    nothing,
+)
 
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups
@@ -35,13 +46,16 @@ DIRECT: Final = 2  # as `visibility_of` says it
 
 def check_history(document: Any) -> None:
     """Refuse what is no history, or could not be shown. Raises RookeryError."""
-    for at_ms, text, entities in document:
+    for at_ms, text, entities, *more in document:
         arguments.whole(at_ms, 0, ids.ID_MAX, "at_ms")
         arguments.text(text, limits.TEXT_BYTES_MAX, "status")
         render_entities(arguments.blob(entities, 0, limits.TEXT_BYTES_MAX, "entities"))
+        for further in arguments.listed(list(more), 1, "more"):
+            check_more(further)
 
 
-HISTORY: Final = PaperKind(7, "history", Owner.TWEET, 1, check_history)  # [[at_ms, text, entities], ...], oldest first
+HISTORY: Final = PaperKind(7, "history", Owner.TWEET, 1, check_history)
+"""[[at_ms, text, entities], ...], oldest first; from level 3 on with what else was editable, by number, if anything."""
 
 
 def edit(state: ShardState, tweet_id: int, body: bytes, mention_ids: list[int], history: bytes, at_ms: int) -> bool:
@@ -49,48 +63,27 @@ def edit(state: ShardState, tweet_id: int, body: bytes, mention_ids: list[int], 
     entry = state.tweets.get(tweet_id)
     if entry is None:
         return False
+    change_poll(state, entry, body, at_ms)
     state.tweets.set_contents(tweet_id, body, mention_ids)
     state.papers.put_packed(HISTORY, tweet_id, 0, history)
     state.note_edit(tweet_id)
     state.tell_all(list(range(state.shard_count)), EDITED, tweet_id, entry.author_id, at_ms, body)
+    tell_new_tags(state, tweet_id, entry)
+    before, now = set(entry.mention_ids), set(mention_ids)
+    for changed, on in ((before - now, False), (now - before, True)):
+        if changed:
+            tell_mentioned(state, entry._replace(body=body), on, at_ms, changed)
     return True
-
-
-def on_edited(state: ShardState, source: int, tweet_id: int, actor: int, at_ms: int, body: bytes) -> None:
-    """Show a tweet's new text, where it has arrived and wherever a repost holds a copy of it."""
-    if state.arrivals.set_body(tweet_id, body):
-        state.changes.arrivals.add(tweet_id)
-    for repost_id in sorted(state.reposts_of.get(tweet_id, ())):
-        entry = state.tweets.get(repost_id)
-        if entry is not None and entry.orig is not None:
-            state.tweets.set_original(repost_id, _with_body(entry.orig, body))
-            state.note_tweet(repost_id, False)
-    for repost_id, packed in state.arrivals.reposts_of(tweet_id):
-        state.arrivals.set_original(repost_id, _with_body(packed, body))
-        state.changes.arrivals.add(repost_id)
-
-
-def _with_body(packed: bytes, body: bytes) -> bytes:
-    """Return a packed entry with another body."""
-    return pack(list(Entry(*unpack(packed))._replace(body=body)))
-
-
-def tell_edits(state: ShardState, shard: int, tweet_ids: list[int]) -> None:
-    """Tell a shard, which has met copies of some own tweets, what those say that were edited."""
-    for tweet_id in tweet_ids:
-        if state.papers.packed(HISTORY.number, tweet_id) is not None:
-            entry = state.tweets.get(tweet_id)
-            if entry is not None:
-                at_ms = read_facts(entry.body).edited_ms
-                state.tell(shard, EDITED, tweet_id, entry.author_id, at_ms, entry.body)
 
 
 def prepare_edit(
     shard: Lookups, now_ms: int, tweet_id: int, actor: int, text: str, entities: bytes, mention_ids: list[int],
-    facts: Any = None,
+    facts: Any = None, more: Any = None,
 ) -> Prepared:  # fmt: skip
-    """Change what an own tweet says; the reply is its JSON. The same text again changes nothing.
+    """Change what an own tweet says; the reply is its JSON. The same again changes nothing.
 
+    more: what is to stand beside the text (`facts.EDITABLE`), [[number, value], ...], of a poll how long it is open
+    from now on; None leaves what does.
     Raises ForbiddenError for somebody else's tweet, and for a repost; InvalidError after EDITS_PER_TWEET_MAX edits, and
     for a direct tweet that would mention others.
     """
@@ -108,10 +101,12 @@ def prepare_edit(
     if visibility_of(entry.flags) == DIRECT and set(mentions) != set(entry.mention_ids):
         raise InvalidError("a direct tweet is for whom it mentions, so an edit must mention the same", "status")
     before = read_facts(entry.body)
-    if (before.text, before.entities) == (text, entities):
-        return nothing(shard.render(entry))
+    used_bytes = len(text.encode()) + len(entities)
     at_ms = max(now_ms, ids.ms_of_tweet(tweet_id) + 1, before.edited_ms + 1)  # clocks go back, versions don't
-    body = pack_facts(before._replace(text=text, entities=entities, edited_ms=at_ms))
+    further = before.more if more is None else _with_editable(shard, before, more, used_bytes, at_ms)
+    if (before.text, before.entities, before.more) == (text, entities, further):
+        return nothing(shard.render(entry))
+    body = pack_facts(before._replace(text=text, entities=entities, edited_ms=at_ms, more=further))
     history = _longer_history(shard, tweet_id, before)
 
     def finish(_: Any) -> bytes:
@@ -122,6 +117,22 @@ def prepare_edit(
     return Prepared(["edit", tweet_id, body, mentions, history, at_ms], finish)
 
 
+def _with_editable(shard: Lookups, before: Facts, more: Any, used_bytes: int, at_ms: int) -> dict[int, Any]:
+    """Return facts with others of those that an edit changes; a language stays until another one is said.
+
+    Raises InvalidError, OverloadedError.
+    """
+    given = arguments.more(more, used_bytes)
+    if fixed := given.keys() - EDITABLE:
+        raise InvalidError(f"an edit doesn't change fact {min(fixed)} of a tweet", "more")
+    if given:
+        shard.require_level(MORE_FROM_LEVEL)
+    if POLL in given:
+        given[POLL] = edited_poll(given[POLL], before.poll, at_ms)
+    goes = EDITABLE - {LANGUAGE}
+    return {number: value for number, value in before.more.items() if number not in goes} | given
+
+
 def _longer_history(shard: Lookups, tweet_id: int, before: Facts) -> bytes:
     """Return a tweet's history with what it says now at its end, packed. Raises InvalidError, OverloadedError."""
     known = shard.state.papers.get(HISTORY, tweet_id) or ()
@@ -129,11 +140,24 @@ def _longer_history(shard: Lookups, tweet_id: int, before: Facts) -> bytes:
         raise InvalidError(f"tweet {tweet_id} was edited {len(known)} times, and may be no more", "tweet_id")
     at_ms = before.edited_ms or ids.ms_of_tweet(tweet_id)
     try:
-        packed = pack_document([*known, (at_ms, before.text, before.entities)])
+        packed = pack_document([*known, version_of(at_ms, before)])
     except TooLargeError as error:
         raise TooLargeError(f"what tweet {tweet_id} said before is too long to be kept", "tweet_id") from error
     shard.state.papers.require_room(HISTORY, tweet_id, len(packed), False, "tweet_id")
     return packed
+
+
+def version_of(at_ms: int, facts: Facts) -> tuple[Any, ...]:
+    """Return what is kept of what a tweet says."""
+    editable = {number: value for number, value in facts.more.items() if number in EDITABLE}
+    return (at_ms, facts.text, facts.entities, *((editable,) if editable else ()))
+
+
+def versions_of(shard: Lookups, entry: Entry) -> list[Any]:
+    """Return every version of an own tweet, as `HISTORY` has them, the first one first, what it says now last."""
+    now = read_facts(entry.body)
+    at_ms = now.edited_ms or ids.ms_of_tweet(entry.tweet_id)
+    return [*(shard.state.papers.get(HISTORY, entry.tweet_id) or ()), version_of(at_ms, now)]
 
 
 def answer_history(shard: Lookups, tweet_id: int, viewer: int, facts: Any = None) -> bytes | list[Any]:
@@ -141,13 +165,8 @@ def answer_history(shard: Lookups, tweet_id: int, viewer: int, facts: Any = None
     entry, asked = shard.entry(tweet_id, viewer, facts)
     if asked is not None:
         return asked
-    now = read_facts(entry.body)
-    at_ms = now.edited_ms or ids.ms_of_tweet(tweet_id)
-    before = shard.state.papers.get(HISTORY, tweet_id) or ()
-    return render_history(tweet_id, [*before, (at_ms, now.text, now.entities)])
+    return render_history(tweet_id, [(at_ms, text, packed) for at_ms, text, packed, *_ in versions_of(shard, entry)])
 
-
-EDITED = Effect("edited", on_edited, To.ALL, ("tweet", "actor", "at_ms", "body"))
 
 FEATURE = Feature(
     "edits",

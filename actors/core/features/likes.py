@@ -53,11 +53,14 @@ def like(state: ShardState, account_id: int, tweet_id: int, on: bool, at_ms: int
     shelves = state.shelves
     changed = shelves.put(LIKE, account_id, tweet_id, at_ms) if on else shelves.drop(LIKE, account_id, tweet_id)
     if changed:
-        state.tell(state.shard_of_tweet(tweet_id), LIKED, account_id, tweet_id, 1 if on else -1, at_ms)
+        told = (account_id, tweet_id, 1 if on else -1, at_ms, state.people.born_day(account_id))
+        state.tell(state.shard_of_tweet(tweet_id), LIKED, *told)
     return changed
 
 
-def on_liked(state: ShardState, source: int, account_id: int, tweet_id: int, step: int, at_ms: int = 0) -> None:
+def on_liked(
+    state: ShardState, source: int, account_id: int, tweet_id: int, step: int, at_ms: int = 0, born_day: int = 0
+) -> None:
     """Count a like, 1 or -1, and list who likes. If there is no such tweet any more, the like is to be forgotten."""
     if not counts.count(state, tweet_id, "likes", step):
         if step > 0:
@@ -106,7 +109,7 @@ def answer_likers(shard: Lookups, tweet_id: int, viewer: int, before: int, count
 
 
 LIKED = Effect(
-    "liked", on_liked, To.TWEET, ("actor", "tweet", "step", "at_ms"), short=3, undone_by="liked",
+    "liked", on_liked, To.TWEET, ("actor", "tweet", "step", "at_ms", "born_day"), short=3, later=1, undone_by="liked",
     notifies=Notifies("favourite", Notified.AUTHOR, "tweet", "step", also=("deleted",)), settles=Settles.ARRIVED,
 )  # fmt: skip
 TWEET_GONE = Effect("tweet_gone", on_tweet_gone, To.ASKER, ("actor", "tweet", "at_ms"), short=2)

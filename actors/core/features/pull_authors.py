@@ -19,7 +19,7 @@ from actors.core.entries import Entry, pack
 from actors.core.errors import MovedError
 from actors.core.flags import FLAG_DIRECT
 from actors.core.terms import Effect, Feature, Key, Read, To
-from actors.core.timelines.arriving import arrive, learn_originals, newest_entries
+from actors.core.timelines.arriving import arrive, learn_originals, newest_entries, newest_tagged
 
 if TYPE_CHECKING:
     from actors.core.lookups import Lookups
@@ -60,17 +60,30 @@ def on_pull_start(state: ShardState, source: int, author: int, entries: list[Any
             state.pull_logs.insert(author, arrive(state, entry)[0], entry.tweet_id)
 
 
-def answer_pull(shard: Lookups, reader: int, authors: bytes, max_id: int, count: int) -> list[Any]:
-    """Newest tweets of followees below max_id, for a page below a ring's floor: `[packed entries, floor]`."""
+def answer_pull(shard: Lookups, reader: int, authors: bytes, max_id: int, count: int, tags: bytes = b"") -> list[Any]:
+    """Newest tweets of followees below max_id, for a page below a ring's floor: `[packed entries, floor]`.
+
+    tags: ids of hashtags whose tweets are wanted as well; they are complete above the same floor.
+    """
     arguments.an_id(reader, "reader")
     arguments.an_id_or_zero(max_id, "max_id")
     arguments.whole(count, 1, ids.ID_MAX, "count")
-    wanted = _own_authors(shard, authors)
-    entries, floor = newest_entries(shard.state, reader, wanted, max_id, 0, min(count, limits.PULL_COUNT_MAX))
+    wanted, count = _own_authors(shard, authors), min(count, limits.PULL_COUNT_MAX)
+    entries, floor = newest_entries(shard.state, reader, wanted, max_id, 0, count)
+    if tags:
+        tagged, tagged_floor = newest_tagged(shard.state, _tags(tags), max_id, 0, count)
+        entries = [*{e.tweet_id: e for e in (*entries, *tagged)}.values()]
+        floor = max(floor, tagged_floor)
     return [pack([list(e) for e in entries]), floor]
 
 
-def answer_pull_after(shard: Lookups, reader: int, authors: bytes, min_id: int, count: int) -> list[Any]:
+def _tags(packed: bytes) -> list[int]:
+    return arguments.packed_ids(packed, limits.FOLLOWED_TAGS_COUNT_MAX, "tags")
+
+
+def answer_pull_after(
+    shard: Lookups, reader: int, authors: bytes, min_id: int, count: int, tags: bytes = b""
+) -> list[Any]:
     """How far `count` tweets after min_id reach: `[number of them, exclusive upper id or 0 if these are all]`."""
     arguments.an_id(reader, "reader")
     arguments.an_id_or_zero(min_id, "min_id")
@@ -78,6 +91,9 @@ def answer_pull_after(shard: Lookups, reader: int, authors: bytes, min_id: int, 
     row_of = shard.state.people.row_of
     rows = [row for a in _own_authors(shard, authors) if (row := row_of.get(a)) is not None]
     oldest = shard.state.tweets.oldest(np.array(rows, dtype=np.int64), min_id, count + 1)
+    if tags:
+        tagged = shard.state.tweets.by_tag.oldest(_tags(tags), min_id, count + 1)
+        oldest = np.union1d(oldest, np.array(tagged, dtype=np.int64))[: count + 1]
     return [min(len(oldest), count), int(oldest[count - 1]) + 1 if len(oldest) > count else 0]
 
 

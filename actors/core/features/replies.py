@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from actors.core import arguments, limits
+from actors.core.errors import MovedError
 from actors.core.facts import read_facts
 from actors.core.features.counts import count as count_on
 from actors.core.flags import FLAG_REPLY, FLAG_UNCOUNTED
@@ -28,20 +29,24 @@ REPLY = Kind(5, "reply", Owner.TWEET, Owner.TWEET, limits.LISTED_PER_TWEET_MAX, 
 
 
 def tell_reply(
-    state: ShardState, in_reply_to: int, reply_id: int, author_id: int, flags: int, on: bool, at_ms: int
-) -> None:
+    state: ShardState, in_reply_to: int, reply_id: int, author_id: int, flags: int, on: bool, at_ms: int,
+    reply_author: int,
+) -> None:  # fmt: skip
     """Have a reply counted and listed by the shard of what it answers, or no longer.
+
+    reply_author: who wrote that; he is notified, and no more, whether it is still there or not.
 
     Whether it counts stands in its own flags, since the command that made it: journals from before that flag count
     what isn't public as well, and what was counted then is taken back when it is deleted.
     """
     counted = 0 if flags & FLAG_UNCOUNTED else 1 if on else -1
-    state.tell(state.shard_of_tweet(in_reply_to), REPLIED, in_reply_to, counted, author_id, reply_id, at_ms, on)
+    told = (in_reply_to, counted, author_id, reply_id, at_ms, on, state.people.born_day(author_id), reply_author)
+    state.tell(state.shard_of_tweet(in_reply_to), REPLIED, *told)
 
 
 def on_replied(
     state: ShardState, source: int, tweet_id: int, step: int, actor: int = 0, reply_id: int = 0, at_ms: int = 0,
-    on: bool = False,
+    on: bool = False, born_day: int = 0, account_id: int = 0,
 ) -> None:  # fmt: skip
     """Count a reply, 1 or -1, and list it. 0 is what one that isn't public leaves: a message that changes no count.
 
@@ -86,14 +91,36 @@ def answer_lineage(shard: Lookups, tweet_id: int, viewer: int, count: int, facts
     return asked
 
 
+def answer_children(shard: Lookups, tweet_ids: list[int], count: int) -> list[Any]:
+    """What answers some tweets: for each the ids of its newest `count` replies, newest first; False if elsewhere.
+
+    Of tweets that the reader was shown; which of the replies he may see is not said, as in `replies`. Raises MovedError
+    if the first tweet is another shard's.
+    """
+    wanted = arguments.id_list(tweet_ids, limits.TWEETS_COUNT_MAX, "tweet_ids")
+    arguments.page_count(count)
+    own = [shard.state.shard_of_tweet(tweet_id) == shard.state.shard for tweet_id in wanted]
+    if wanted and not own[0]:
+        raise MovedError(f"tweet {wanted[0]} is not on shard {shard.state.shard}")
+    return [
+        shard.state.shelves.page(REPLY, tweet_id, 0, count)[0].tolist() if mine else False
+        for tweet_id, mine in zip(wanted, own, strict=True)
+    ]
+
+
 REPLIED = Effect(
-    "replied", on_replied, To.TWEET, ("tweet", "step", "actor", "reply", "at_ms", "on"), short=2, undone_by="replied",
-    notifies=Notifies("mention", Notified.AUTHOR, "reply", "on"), settles=Settles.ARRIVED,
+    "replied", on_replied, To.TWEET, ("tweet", "step", "actor", "reply", "at_ms", "on", "born_day", "account"),
+    short=2, later=2, undone_by="replied",
+    notifies=Notifies("reply", Notified.ACCOUNT, "reply", "on", unless="step"), settles=Settles.ARRIVED,
 )  # fmt: skip
 
 FEATURE = Feature(
     "replies",
     kinds=(REPLY,),
-    reads=(Read("replies", answer_replies, Key.TWEET), Read("lineage", answer_lineage, Key.TWEET, shaped=True)),
+    reads=(
+        Read("replies", answer_replies, Key.TWEET),
+        Read("children", answer_children, Key.SHARD),
+        Read("lineage", answer_lineage, Key.TWEET, shaped=True),
+    ),
     effects=(REPLIED,),
 )

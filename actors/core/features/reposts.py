@@ -12,11 +12,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from actors.core import arguments, ids, limits
-from actors.core.entries import PUBLIC, Entry, unpack
+from actors.core.entries import REPOSTED_VISIBILITIES, Entry, unpack
 from actors.core.errors import ForbiddenError, NotFoundError
 from actors.core.facts import MAP_FROM_LEVEL, Facts, pack_facts
 from actors.core.features.counts import count
-from actors.core.flags import FLAG_REPOST
+from actors.core.flags import FLAG_REPOST, FLAG_UNLISTED
 from actors.core.inquiries import about_tweet
 from actors.core.terms import (
     Effect,
@@ -47,8 +47,11 @@ if TYPE_CHECKING:
 REPOSTER = Kind(4, "reposter", Owner.TWEET, Owner.ACCOUNT, limits.LISTED_PER_TWEET_MAX, Full.OLDEST)
 
 
-def repost(state: ShardState, account_id: int, repost_id: int, packed: bytes) -> int:
-    """Publish a repost of a packed entry. Returns the repost's id: the old one's if there is one."""
+def repost(state: ShardState, account_id: int, repost_id: int, packed: bytes, private: int = 0) -> int:
+    """Publish a repost of a packed entry. Returns the repost's id: the old one's if there is one.
+
+    private: the flags that say to whom it is shown, 0 for everybody.
+    """
     row = state.people.row_of[account_id]
     orig = Entry(*unpack(packed))
     mine = state.reposts.setdefault(row, {})
@@ -57,18 +60,20 @@ def repost(state: ShardState, account_id: int, repost_id: int, packed: bytes) ->
     mine[orig.tweet_id] = repost_id
     state.reposts_of.setdefault(orig.tweet_id, set()).add(repost_id)
     body = pack_facts(Facts("", state.people.accounts[row].username), state.level >= MAP_FROM_LEVEL)
-    flags = FLAG_REPOST
+    flags = FLAG_REPOST | private | (orig.flags & FLAG_UNLISTED)  # no public page shows it by a detour
     entry = Entry(repost_id, account_id, flags, 0, orig.tweet_id, orig.author_id, 0, 0, 0, body, [], packed)
     learn_originals(state, [entry])
     publish(state, entry)
-    told = (orig.tweet_id, repost_id, 1, account_id, ids.ms_of_tweet(repost_id))
+    born_day = state.people.born_day(account_id)
+    told = (orig.tweet_id, repost_id, 1, account_id, ids.ms_of_tweet(repost_id), born_day)
     state.tell(state.shard_of_tweet(orig.tweet_id), REPOSTED, *told)
     return repost_id
 
 
 def on_reposted(
-    state: ShardState, source: int, tweet_id: int, repost_id: int, step: int, actor: int = 0, at_ms: int = 0
-) -> None:
+    state: ShardState, source: int, tweet_id: int, repost_id: int, step: int, actor: int = 0, at_ms: int = 0,
+    born_day: int = 0,
+) -> None:  # fmt: skip
     """Count a repost, 1 or -1, and list who reposts. A tweet that isn't here any more takes its reposts along."""
     if not count(state, tweet_id, "reposts", step):
         if step > 0:
@@ -114,7 +119,7 @@ def ask_original(shard: Lookups, account_id: int, tweet_id: int) -> Inquiries:
             _, _, visibility, packed, _ = yield from about_tweet(shard, account_id, orig_id, "tweet_ref")
         except NotFoundError as error:
             raise NotFoundError(f"tweet {tweet_id} does not exist", "tweet_id") from error
-    if visibility != PUBLIC:
+    if visibility not in REPOSTED_VISIBILITIES:
         raise ForbiddenError(f"tweet {tweet_id} is not public, so it can't be reposted", "tweet_id")
     return [account_id, packed]
 
@@ -143,7 +148,8 @@ def answer_reposters(
 
 
 REPOSTED = Effect(
-    "reposted", on_reposted, To.TWEET, ("tweet", "repost", "step", "actor", "at_ms"), short=3, undone_by="reposted",
+    "reposted", on_reposted, To.TWEET, ("tweet", "repost", "step", "actor", "at_ms", "born_day"), short=3, later=1,
+    undone_by="reposted",
     notifies=Notifies("reblog", Notified.AUTHOR, "tweet", "step", also=("deleted",)), settles=Settles.ARRIVED,
 )  # fmt: skip
 

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 from actors.core import arguments, ids, limits
 from actors.core.entries import Entry
 from actors.core.errors import InvalidError, NotFoundError
+from actors.core.features.polls import later_poll
 from actors.core.features.tweets import post, tweet_row
-from actors.core.flags import FLAGS_STORED
+from actors.core.flags import FLAG_RICH, FLAGS_STORED
 from actors.core.render import created_at, render_scheduled, render_tweet
 from actors.core.stores.papers import pack_document
 from actors.core.terms import Feature, Owner, PaperKind, Prepared, Read, Write
@@ -81,9 +82,9 @@ def unschedule(state: ShardState, account_id: int, scheduled_id: int) -> bool:
 
 def prepare_schedule(
     shard: Lookups, now_ms: int, account_id: int, at_ms: int, text: str, visibility: int, in_reply_to: int,
-    reply_author: int, entities: bytes, media_ids: list[int], mention_ids: list[int],
+    reply_author: int, entities: bytes, media_ids: list[int], mention_ids: list[int], more: Any = None,
 ) -> Prepared:  # fmt: skip
-    """Schedule a tweet; the reply is its JSON. From text on: the arguments of a post.
+    """Schedule a tweet; the reply is its JSON. From text on: the arguments of a post but for its key.
 
     Raises InvalidError for a time that is too near or too far, or when the account has all that it may.
     """
@@ -93,7 +94,7 @@ def prepare_schedule(
     _require_room(shard, account_id)
     scheduled_id, _, bits, _, _, body, mentions, _ = tweet_row(
         shard, now_ms, row, account_id, text, visibility, in_reply_to, reply_author, entities, media_ids, mention_ids,
-        None,
+        None, more, at_ms,
     )  # fmt: skip
     document = {
         DUE_MS: at_ms, FLAGS: bits, REPLY_AUTHOR: reply_author, IN_REPLY_TO: in_reply_to, BODY: body,
@@ -107,14 +108,17 @@ def prepare_schedule(
 
 def prepare_reschedule(shard: Lookups, now_ms: int, account_id: int, scheduled_id: int, at_ms: int) -> Prepared:
     """Change when a scheduled tweet is to be published; the reply is its JSON."""
-    document = {**_find(shard, account_id, scheduled_id), DUE_MS: _check_time(at_ms, now_ms)}
-    rendered = _render(account_id, scheduled_id, document)
-    return Prepared(["schedule", account_id, scheduled_id, pack_document(document)], lambda _: rendered)
+    before = find_scheduled(shard, account_id, scheduled_id)
+    _check_time(at_ms, now_ms)
+    body = later_poll(before[BODY], at_ms - before[DUE_MS]) if before[FLAGS] & FLAG_RICH else before[BODY]
+    document = {**before, DUE_MS: at_ms, BODY: body}
+    rendered, packed = _render(account_id, scheduled_id, document), pack_document(document)
+    return Prepared(["schedule", account_id, scheduled_id, packed], lambda _: rendered)
 
 
 def prepare_unschedule(shard: Lookups, now_ms: int, account_id: int, scheduled_id: int) -> Prepared:
     """Cancel a scheduled tweet; the reply is the JSON of what it was. Raises NotFoundError."""
-    rendered = _render(account_id, scheduled_id, _find(shard, account_id, scheduled_id))
+    rendered = _render(account_id, scheduled_id, find_scheduled(shard, account_id, scheduled_id))
     return Prepared(["unschedule", account_id, scheduled_id], lambda _: rendered)
 
 
@@ -133,10 +137,11 @@ def answer_scheduled(shard: Lookups, account_id: int, before: int, count: int) -
 
 def answer_scheduled_one(shard: Lookups, account_id: int, scheduled_id: int) -> bytes:
     """One scheduled tweet of an account, for the account itself alone. Raises NotFoundError."""
-    return _render(account_id, scheduled_id, _find(shard, account_id, scheduled_id))
+    return _render(account_id, scheduled_id, find_scheduled(shard, account_id, scheduled_id))
 
 
-def _find(shard: Lookups, account_id: int, scheduled_id: int) -> Any:
+def find_scheduled(shard: Lookups, account_id: int, scheduled_id: int) -> Any:
+    """Return the document of a scheduled tweet. Raises NotFoundError."""
     shard.row(account_id)
     arguments.an_id(scheduled_id, "scheduled_id")
     document = shard.state.papers.get(SCHEDULED, account_id, scheduled_id)
@@ -149,7 +154,7 @@ def _require_room(shard: Lookups, account_id: int, size: int = 0) -> None:
     shard.state.papers.require_room(SCHEDULED, account_id, size, True, "scheduled_at")
 
 
-def _check_time(at_ms: Any, now_ms: int) -> int:
+def _check_time(at_ms: Any, now_ms: int) -> None:
     arguments.whole(at_ms, 0, ids.ID_MAX, "scheduled_at")
     for ahead_ms, is_wrong, bound in (
         (limits.SCHEDULED_LEAD_MS, at_ms < now_ms + limits.SCHEDULED_LEAD_MS, "or later"),
@@ -158,8 +163,6 @@ def _check_time(at_ms: Any, now_ms: int) -> int:
         if is_wrong:
             right = f"{created_at(now_ms + ahead_ms)} {bound}"
             raise InvalidError(f"scheduled_at must be {right}, not {_shown_time(at_ms)}", "scheduled_at")
-    found: int = at_ms
-    return found
 
 
 def _shown_time(at_ms: int) -> str:

@@ -19,14 +19,27 @@ import numpy as np
 from actors.core import arguments, flags, ids, limits
 from actors.core.entries import VISIBILITY_FLAGS, Entry, TweetBatch, pack, visibility_of
 from actors.core.errors import ConflictError, ForbiddenError, MovedError, NotFoundError
-from actors.core.facts import MAP_FROM_LEVEL, Facts, pack_facts, read_facts
-from actors.core.features.answers import remember_key
+from actors.core.facts import (
+    CONVERSATION,
+    MAP_FROM_LEVEL,
+    MORE_FROM_LEVEL,
+    POLL,
+    RICH_FACTS,
+    Facts,
+    pack_facts,
+    read_facts,
+)
+from actors.core.features.answers import remember_key, remember_keys
+from actors.core.features.conversations import CONVERSATION_FACTS, DOCUMENT_BYTES_MAX, tell_mentioned
 from actors.core.features.pins import PIN
+from actors.core.features.polls import open_poll, poll_from, tell_poll_ended
+from actors.core.features.quotes import tell_quote
 from actors.core.features.replies import tell_reply
 from actors.core.features.reposts import REPOSTED, unlist_repost
+from actors.core.noticing import ring_bells, ring_bells_of, take_back, unring_bells
 from actors.core.render import render_tweet
 from actors.core.terms import Effect, Feature, Key, Prepared, Read, To, Write, nothing
-from actors.core.timelines.arriving import deliver, deliver_batch, learn_originals, publish
+from actors.core.timelines.arriving import deliver, deliver_batch, learn_originals, publish, wanting
 from actors.core.visibility import ReaderFacts, question, reader_facts
 
 if TYPE_CHECKING:
@@ -35,6 +48,7 @@ if TYPE_CHECKING:
 
 BATCH_COUNT_MIN = 8  # tweets from which on columns are faster than one at a time
 MESSAGE_COUNT_MAX = 256  # tweets in one message: 100 KB as a rule
+_ONE_BY_ONE = flags.FLAG_DIRECT | flags.FLAG_RICH  # what isn't published in a batch of columns
 ASKED_AGAIN = 8  # tweets that are looked at before the next question about blocks, for each account asked about so far
 
 
@@ -43,14 +57,20 @@ def post(state: ShardState, rows: list[list[Any]]) -> list[int]:
 
     Returns the tweet ids.
     """
-    if len(rows) >= BATCH_COUNT_MIN and not any(row[2] & flags.FLAG_DIRECT for row in rows):
+    if len(rows) >= BATCH_COUNT_MIN and not any(row[2] & _ONE_BY_ONE for row in rows):
         _publish_batch(state, rows)
         return [row[0] for row in rows]
     for tweet_id, author_id, bits, reply_author, in_reply_to, body, mention_ids, key in rows:
         entry = Entry(tweet_id, author_id, bits, reply_author, tweet_id, author_id, 0, 0, 0, body, mention_ids, None)
         publish(state, entry)
+        if bits & flags.FLAG_RICH:
+            open_poll(state, tweet_id, body)
+            tell_quote(state, tweet_id, author_id, body, True, ids.ms_of_tweet(tweet_id))
+        ring_bells(state, entry)
+        if mention_ids or bits & flags.FLAG_DIRECT:
+            tell_mentioned(state, entry, True, ids.ms_of_tweet(tweet_id))
         if in_reply_to:
-            tell_reply(state, in_reply_to, tweet_id, author_id, bits, True, ids.ms_of_tweet(tweet_id))
+            tell_reply(state, in_reply_to, tweet_id, author_id, bits, True, ids.ms_of_tweet(tweet_id), reply_author)
         if key is not None:
             remember_key(state, author_id, key, tweet_id)
     return [row[0] for row in rows]
@@ -66,12 +86,16 @@ def _publish_batch(state: ShardState, rows: list[list[Any]]) -> None:
     row_of = state.people.row_of
     account_rows = np.array([row_of[a] for a in authors], dtype=np.int64)
     state.tweets.add_many(account_rows, batch)
+    state.people.all_changed(batch.author_id)
     state.changes.tweets.update(batch.id_list)
     if state.news is not None:
         state.news.tweets(batch.id_list)
     state.clock.observe_many(batch.id_list)
     deliver_batch(state, batch, state.graph.author_rows(batch.author_id), account_rows)
+    ring_bells_of(state, batch)
     wanted = state.graph.shard_followers[account_rows] > 0
+    for i, (flag, body) in enumerate(zip(bits, bodies, strict=True)) if state.tag_shards else ():
+        wanted[i, list(wanting(state, flag, body))] = True
     for shard in np.nonzero(wanted.any(axis=0))[0].tolist():
         if shard != state.shard:
             chosen = np.nonzero(wanted[:, shard])[0]
@@ -79,9 +103,10 @@ def _publish_batch(state: ShardState, rows: list[list[Any]]) -> None:
                 state.send(shard, ["tweets", *batch.take(chosen[part : part + MESSAGE_COUNT_MAX]).to_message()])
     for row in rows:
         if row[4]:
-            tell_reply(state, row[4], row[0], row[1], row[2], True, ids.ms_of_tweet(row[0]))
-        if row[7] is not None:
-            remember_key(state, row[1], row[7], row[0])
+            tell_reply(state, row[4], row[0], row[1], row[2], True, ids.ms_of_tweet(row[0]), row[3])
+    made = [(row[1], row[7], row[0]) for row in rows if row[7] is not None]
+    if made:
+        remember_keys(state, made)
 
 
 def delete(state: ShardState, tweet_id: int, at_ms: int = 0) -> bool:
@@ -91,9 +116,17 @@ def delete(state: ShardState, tweet_id: int, at_ms: int = 0) -> bool:
         return False
     row = state.people.own(entry.author_id)
     assert row is not None, "a tweet that is deleted has its author here"
+    if state.heard is not None:
+        state.heard.leaves(entry)
+    tell_poll_ended(state, entry, False, at_ms)
     state.shelves.clear_tweet(tweet_id)
     state.shelves.drop(PIN, entry.author_id, tweet_id)
     state.tweets.remove(row, tweet_id)
+    if entry.is_repost:
+        take_back(state, entry.author_id, "update", entry.orig_author, entry.orig_id)
+    else:
+        state.notices.drop(entry.author_id, tweet_id=tweet_id)
+    state.people.changed(entry.author_id)
     state.note_tweet(tweet_id, False)
     state.dirty_counts.pop(tweet_id, None)
     if entry.is_repost:
@@ -102,7 +135,12 @@ def delete(state: ShardState, tweet_id: int, at_ms: int = 0) -> bool:
         state.tell(state.shard_of_tweet(entry.orig_id), REPOSTED, entry.orig_id, tweet_id, -1, entry.author_id, at_ms)
     elif entry.flags & flags.FLAG_REPLY:
         in_reply_to = read_facts(entry.body).in_reply_to
-        tell_reply(state, in_reply_to, tweet_id, entry.author_id, entry.flags, False, at_ms)
+        told = (in_reply_to, tweet_id, entry.author_id, entry.flags, False, at_ms, entry.reply_author)
+        tell_reply(state, *told)
+    if entry.flags & flags.FLAG_RICH:
+        tell_quote(state, tweet_id, entry.author_id, entry.body, False, at_ms)
+    if entry.mention_ids or entry.flags & flags.FLAG_DIRECT:
+        tell_mentioned(state, entry, False, at_ms)
     state.tell_all(list(range(state.shard_count)), DELETED, tweet_id, entry.author_id, at_ms)
     return True
 
@@ -117,26 +155,36 @@ def leave_tweets(state: ShardState, account_id: int, row: int, count: int) -> in
 
 
 def on_tweet(state: ShardState, source: int, *fields: Any) -> None:
-    """Bring another shard's tweet to the followers that its author still has here."""
+    """Bring another shard's tweet to the followers that its author, or a hashtag of it, still has here."""
     entry = Entry(*fields)
-    if state.graph.local_follower_count(entry.author_id):
+    if state.graph.local_follower_count(entry.author_id) or state.tag_logs.wanted_of(entry.flags, entry.body):
         learn_originals(state, [entry])
         deliver(state, entry, -1)
+        ring_bells(state, entry)
 
 
 def on_tweets(state: ShardState, source: int, *columns: Any) -> None:
     """As `on_tweet` for a batch of columns."""
     batch = TweetBatch.from_message(*columns)
     rows = state.graph.author_rows(batch.author_id)
-    wanted = np.nonzero((rows >= 0) & (state.graph.local_followers.length[rows] > 0))[0]
+    is_wanted = (rows >= 0) & (state.graph.local_followers.length[rows] > 0)
+    for i, (flag, body) in (
+        enumerate(zip(batch.flags.tolist(), batch.bodies, strict=True)) if state.tag_logs.logs else ()
+    ):
+        is_wanted[i] = is_wanted[i] or bool(state.tag_logs.wanted_of(flag, body))
+    wanted = np.nonzero(is_wanted)[0]
     if len(wanted):
         kept = batch if len(wanted) == len(batch) else batch.take(wanted)
         deliver_batch(state, kept, rows[wanted], np.full(len(kept), -1, dtype=np.int64))
+        ring_bells_of(state, kept)
 
 
 def on_deleted(state: ShardState, source: int, tweet_id: int, actor: int = 0, at_ms: int = 0) -> None:
     """Hide a tweet that is gone, and delete the reposts of it by this shard's accounts."""
+    if state.heard is not None:
+        state.heard.gone(state.position, tweet_id, actor)
     state.arrivals.mark_deleted(tweet_id)
+    unring_bells(state, tweet_id, actor)
     for repost_id in sorted(state.reposts_of.get(tweet_id, ())):
         delete(state, repost_id, at_ms)
 
@@ -171,18 +219,19 @@ def prepare_post_many(shard: Lookups, now_ms: int, rows: list[list[Any]]) -> Pre
     made: list[list[Any]] = []
     results: list[int] = []
     met: dict[tuple[int, bytes], int] = {}
+    kept = shard.state.idempotency
     for args in arguments.listed(rows, limits.POST_COUNT_MAX, "rows"):
         author_id, key = args[0], args[8]
         row = shard.row(author_id)
-        _check_key(key)
-        known = met.get((author_id, key)) or 0
-        if not known and key is not None and (author_id, key) in shard.state.idempotency:
-            known = _made_by_key(shard.state.idempotency[author_id, key])
+        known, pair = 0, (author_id, key)
+        if key is not None:
+            _check_key(key)
+            known = met.get(pair) or _made_by_key(kept.get(pair, 0))
         if not known:
             made.append(tweet_row(shard, now_ms, row, *args))
             known = made[-1][0]
             if key is not None:
-                met[author_id, key] = known
+                met[pair] = known
         results.append(known)
     return Prepared(["post", made], lambda _: results) if made else nothing(results)
 
@@ -203,8 +252,13 @@ def _check_key(key: Any) -> None:
 def tweet_row(
     shard: Lookups, now_ms: int, row: int, author_id: int, text: str, visibility: int, in_reply_to: int,
     reply_author: int, entities: bytes, media_ids: list[int], mention_ids: list[int], key: bytes | None,
+    more: Any = None, begins_ms: int = 0,
 ) -> list[Any]:  # fmt: skip
-    """Check the facts of a new tweet; returns its row of the command `post`. row: its author's."""
+    """Check the facts of a new tweet; returns its row of the command `post`. row: its author's.
+
+    more: what else it says, [[number, value], ...] by the numbers of `facts.py`, of a poll how long it is open;
+    begins_ms: when it is published, 0 for now.
+    """
     shard.check_room()
     arguments.said(text, entities)
     arguments.whole(visibility, 0, len(VISIBILITY_FLAGS) - 1, "visibility")
@@ -214,9 +268,23 @@ def tweet_row(
     media = arguments.id_list(media_ids, limits.MEDIA_COUNT_MAX, "media_ids")
     bits = VISIBILITY_FLAGS[visibility]
     if in_reply_to:
-        bits |= flags.FLAG_REPLY | (flags.FLAG_UNCOUNTED if bits else 0)
+        bits |= flags.FLAG_REPLY | (flags.FLAG_UNCOUNTED if bits & flags.FLAGS_PRIVATE else 0)
+    further: dict[int, Any] = {}
+    if more is not None:
+        further = arguments.more(more, len(text.encode()) + len(entities))
+        if not bits & flags.FLAG_DIRECT:
+            further.pop(CONVERSATION, None)
+        if POLL in further:
+            further[POLL] = poll_from(further[POLL], begins_ms or now_ms)
+        if further.keys() & RICH_FACTS:
+            bits |= flags.FLAG_RICH
+    if further or bits & flags.FLAG_UNLISTED:
+        shard.require_level(MORE_FROM_LEVEL)
     tweet_id = shard.next_tweet_id(author_id, now_ms)
-    facts = Facts(text, shard.state.people.accounts[row].username, in_reply_to, media, entities)
+    if bits & flags.FLAG_DIRECT and shard.state.level >= MORE_FROM_LEVEL:
+        shard.state.papers.require_room(CONVERSATION_FACTS, author_id, DOCUMENT_BYTES_MAX, False, "status")
+        further.setdefault(CONVERSATION, tweet_id)
+    facts = Facts(text, shard.state.people.accounts[row].username, in_reply_to, media, entities, 0, further)
     body = pack_facts(facts, shard.state.level >= MAP_FROM_LEVEL)
     return [tweet_id, author_id, bits, reply_author, in_reply_to, body, mentions, key]
 

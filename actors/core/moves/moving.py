@@ -36,10 +36,11 @@ from actors.core import ids
 from actors.core.arrays import restore_kernels
 from actors.core.checkpoints.changes import Changes
 from actors.core.entries import Entry, pack, unpack
-from actors.core.features.follows import drop_following
+from actors.core.features.follows import drop_edge
 from actors.core.features.likes import LIKE
 from actors.core.features.pull_authors import start_pull_logs
 from actors.core.features.reposts import unlist_repost
+from actors.core.features.tag_readers import tell_shards_of_tags
 from actors.core.moves.sweeping import forget_account, sweep, tweet_ids_of
 from actors.core.moves.transfers import Incoming
 from actors.core.stores.people import Account
@@ -92,7 +93,9 @@ def remap(state: ShardState, epoch: int, shard_count: int, owners: bytes) -> boo
     old, new = state.owner, np.frombuffer(owners, dtype=np.uint8).astype(np.int64)
     state.map_epoch, state.owner, state.incoming = epoch, new, None
     state.born_epoch = state.born_epoch or epoch
+    count_before = state.shard_count
     state.resize(shard_count)
+    tell_shards_of_tags(state, count_before)
     moved = old != new
     if moved.any():
         _hand_over(state)
@@ -196,6 +199,7 @@ class Outgoing:
         for kind, owner, _ in changes.marks:
             if self._mask[state.shelves.kinds[kind].owner.bucket_of(owner)]:
                 dirty["marks"].add((kind, owner))
+        dirty["notices"].update(self._of_buckets([account_id for account_id, _ in changes.notices]))
         for number, owner, _ in changes.papers:
             if self._mask[state.papers.kinds[number].owner.bucket_of(owner)]:
                 dirty["papers"].add((number, owner))
@@ -242,6 +246,8 @@ class Outgoing:
         for number, owner in sorted(dirty["papers"] - founding):
             if state.papers.kinds[number].owner is not Owner.ACCOUNT or own(owner) is not None:
                 yield from self._papers(state.papers.kinds[number], owner)
+        for account_id in sorted(a for a in dirty["notices"] if own(a) is not None):
+            yield self._notices(account_id)
         for name in sorted(dirty["names"]):
             yield ["names", [[name, *held.get(name, (0, False))]]], PART_ITEMS_BYTES
         for key in dirty["keys"]:
@@ -262,7 +268,7 @@ class Outgoing:
             return
         relations, likes = None, None  # from level 1 on they are marks as any
         if state.level < FULL_FROM_LEVEL:
-            relations = [sorted(kind.get(row, ())) for kind in state.graph.relations]
+            relations = [sorted(kind.get(row, ())) for kind in state.graph.hiding]
             likes = state.shelves.view(LIKE, account_id)[0].tolist()
         yield [
             "account", state.people.accounts[row].to_row(), int(state.people.last_read_day[row]),
@@ -318,6 +324,10 @@ class Outgoing:
         for is_first, rows, size in self.state.papers.pieces(kind, owner, PART_BYTES // 4):
             yield ["papers", kind.number, owner, is_first, rows], size + PART_ITEMS_BYTES
 
+    def _notices(self, account_id: int) -> tuple[list[Any], int]:
+        packed = self.state.notices.view(account_id).astype("<i8").tobytes()
+        return ["notices", account_id, packed], len(packed) + PART_ITEMS_BYTES
+
     def _items(self) -> Iterator[tuple[list[Any], int]]:
         """Yield (item, its bytes, about)."""
         state = self.state
@@ -326,6 +336,8 @@ class Outgoing:
             for name in ("following", "followers"):
                 yield from self._edges(name, account_id)
             yield from self._shelves(Owner.ACCOUNT, account_id)
+            if state.notices.count(account_id):
+                yield self._notices(account_id)
             row = state.people.own(account_id)
             tweet_ids, done = [] if row is None else tweet_ids_of(state, row), 0
             while done < len(tweet_ids):
@@ -356,7 +368,7 @@ class Outgoing:
         yield ["keys", [[*keys[i], known[keys[i]]] for i in ours if keys[i] in known]], PART_BYTES
 
 
-_DIRTY = ("accounts", "following", "followers", "tweets", "marks", "papers", "names", "gone")
+_DIRTY = ("accounts", "following", "followers", "tweets", "marks", "papers", "notices", "names", "gone")
 
 
 def _nothing_dirty() -> dict[str, Any]:
@@ -382,7 +394,8 @@ def facts(state: ShardState, account_ids: Iterable[int], buckets: Iterable[int])
     things = state.things.in_buckets(mask_of(buckets))
     marks += sum(shelves.count(kind, thing) for kind in shelves.kinds_of(Owner.THING) for thing in things)
     papers += sum(len(state.papers.keys(kind, t)) for kind in state.papers.kinds_of(Owner.THING) for t in things)
-    return [len(order), int((every & 0xFFFFFFFF).sum()), *lengths, marks + papers]
+    notices = sum(state.notices.count(a) for a in order)
+    return [len(order), int((every & 0xFFFFFFFF).sum()), *lengths, marks + papers + notices]
 
 
 # ---- commands: taking -------------------------------------------------------------------------------------
@@ -423,7 +436,8 @@ def _take_account(
         state.pull_shards[account.account_id] = set(pulled)
     if relations is not None:
         for kind, relation in state.shelves.relations():
-            _replace_unstamped(state, kind, account.account_id, sorted(relations[relation]))
+            if relation < len(relations):
+                _replace_unstamped(state, kind, account.account_id, sorted(relations[relation]))
     if likes is not None:
         _replace_unstamped(state, LIKE, account.account_id, likes)
     state.changes.accounts.add(row)
@@ -448,7 +462,7 @@ def _take_following(state: ShardState, account_id: int, begin: int, total: int, 
     view = state.graph.following.view(row)
     added, cut = _new_edges(view, begin, total, packed)
     for target in view[begin:].tolist() if cut else []:
-        drop_following(state, row, account_id, target)
+        drop_edge(state, row, account_id, target)
     if len(added):
         own = np.full(len(added), account_id, dtype=np.int64)
         state.graph.add_following(np.full(len(added), row, dtype=np.int64), own, added)
@@ -503,6 +517,10 @@ def _take_marks(state: ShardState, kind: int, owner: int, begin: int, keys: byte
     state.shelves.replace(state.shelves.kinds[kind], owner, begin, *sides)
 
 
+def _take_notices(state: ShardState, account_id: int, packed: bytes) -> None:
+    state.notices.replace(account_id, np.frombuffer(packed, dtype="<i8").astype(np.int64))
+
+
 def _take_names(state: ShardState, rows: list[list[Any]]) -> None:
     for name, account_id, confirmed in rows:
         if account_id:
@@ -535,6 +553,7 @@ def _take_gone(state: ShardState, account_id: int) -> None:
 _TAKERS: dict[str, Callable[..., None]] = {
     "account": _take_account, "following": _take_following, "followers": _take_followers, "tweets": _take_tweets,
     "marks": _take_marks, "papers": lambda state, *piece: state.shelves.take_papers(*piece),
+    "notices": _take_notices,
     "names": _take_names, "keys": _take_keys, "clock": _take_clock, "gone": _take_gone,
 }  # fmt: skip
 

@@ -18,9 +18,10 @@ from actors.core.entries import Entry, unpack
 from actors.core.errors import InvalidError
 from actors.core.features import KINDS, PAPER_KINDS
 from actors.core.render import render_tweet
+from actors.core.stores.notice_words import WIDTH, notice_of
 from actors.core.stores.papers import unpack_frozen
-from actors.core.stores.people import NO_LONGER, PROFILE_FIELDS, Account
-from actors.core.terms import Owner
+from actors.core.stores.people import NO_LONGER, PROFILE_FIELDS, SETTING_FIELDS, Account
+from actors.core.terms import NOTIFICATION_TYPES, Owner
 
 PART_BYTES_MAX = 4 << 20  # of a lane's request, less than its frame
 NUMBER_BYTES = 8
@@ -42,7 +43,7 @@ class PartCheck:
         self._buckets = buckets
         self._checks: dict[str, Callable[..., None]] = {
             "account": self._account, "following": self._edges, "followers": self._edges, "tweets": self._tweets,
-            "marks": self._marks, "papers": self._papers,
+            "marks": self._marks, "papers": self._papers, "notices": self._notices,
             "names": self._names, "keys": self._keys, "clock": self._clock, "gone": self._gone,
         }  # fmt: skip
 
@@ -81,6 +82,7 @@ class PartCheck:
             raise InvalidError(f"account {account.account_id} was deleted and has tokens", "part")
         arguments.whole(account.created_ms, 0, ids.ID_MAX, "created_ms")
         arguments.profile({name: getattr(account, name) for name in PROFILE_FIELDS})
+        arguments.settings({name: getattr(account, name) for name in SETTING_FIELDS})
         arguments.whole(day, 0, ids.ID_MAX, "day")
         if pulled is not None:
             for shard in arguments.listed(pulled, COUNTS_MAX, "pulled"):
@@ -148,6 +150,18 @@ class PartCheck:
             raise InvalidError(f"the marks of {owner} are no distinct keys with stamps that rise", "part")
         for key in given:
             arguments.an_id(key, "key")
+
+    def _notices(self, account_id: Any, packed: Any) -> None:
+        self._arriving(account_id)
+        words = arguments.packed_ids(packed, WIDTH * limits.NOTICES_COUNT_MAX, "notices")
+        made = [notice_of(*words[place : place + WIDTH]) for place in range(0, len(words) // WIDTH * WIDTH, WIDTH)]
+        rises = all(a.notice_id < b.notice_id for a, b in itertools.pairwise(made))
+        if len(words) % WIDTH or not rises or any(notice.type_number >= len(NOTIFICATION_TYPES) for notice in made):
+            raise InvalidError(f"the notices of {account_id} are none, or their ids don't rise", "part")
+        for notice in made:
+            arguments.an_id(notice.notice_id, "id")
+            arguments.an_id(notice.actor, "actor")
+            arguments.an_id_or_zero(notice.tweet_id, "tweet_id")
 
     def _names(self, rows: Any) -> None:
         for name, account_id, confirmed in arguments.listed(rows, COUNTS_MAX, "names"):

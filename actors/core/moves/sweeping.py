@@ -75,6 +75,7 @@ def forget_account(state: ShardState, account_id: int) -> None:
     changes.followers.log(np.full(len(followers), account_id, dtype=np.int64), followers, False)
     graph.forget_followers(row)
     state.shelves.clear_account(account_id)
+    state.notices.clear(account_id)
     state.reposts.pop(row, None)
     state.pull_shards.pop(account_id, None)
     tweet_ids = tweet_ids_of(state, row)

@@ -3,6 +3,9 @@
 Rules of this file
 - The search index is a copy that lags; nothing of it is believed but ids and word scores. A tweet that has gone, isn't
   public, or that the reader may not see (`visibility.py`), isn't answered.
+- What an account says that wants to be in no search (`People.unindexed`) is answered to that account alone, and no
+  repost of it; but on pages of hashtags, which are places where it has put it. Of originals on other shards the
+  asker finds that out (`features/indexing.py`).
 - Counts for ranking are those of this moment; the JSON's follow with the next flush, as on timelines.
 
     score = BM25 x engagement x freshness x closeness
@@ -16,16 +19,17 @@ Costs: 1 us a tweet with its JSON ready, 0.15 if it is known where; 0.7 us to ra
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import repeat
 from math import log2
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from actors.core.entries import unpack
-from actors.core.flags import FLAGS_PRIVATE
+from actors.core.flags import FLAGS_HIDDEN
 from actors.core.render import render_card
 from actors.core.visibility import ReaderFacts
 
@@ -33,7 +37,8 @@ if TYPE_CHECKING:
     from actors.core.lookups import Lookups
 
 Ints = npt.NDArray[np.int64]
-HIDDEN_FLAGS = FLAGS_PRIVATE
+HIDDEN_FLAGS = FLAGS_HIDDEN
+_NOBODY: Final[frozenset[int]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,7 @@ class FoundTweets:
         self.lookups, self._state = lookups, lookups.state
 
     def is_searchable(self, tweet_id: int) -> bool:
-        """Whether a tweet belongs into the index: public, and its author is this shard's."""
+        """Whether a tweet belongs into the index: public and listed, and its author is this shard's."""
         slot = self._state.tweets.slot_of.get(tweet_id)
         if slot is None:
             return False
@@ -85,22 +90,21 @@ class FoundTweets:
 
     def rows(
         self, tweet_ids: Sequence[int], viewer: Viewer, count: int, scores: Sequence[float] | None = None,
-        arrivals: Sequence[int] | None = None,
+        arrivals: Sequence[int] | None = None, is_page: bool = False,
     ) -> list[Found]:  # fmt: skip
         """Return the first `count` that the viewer may see, in that order.
 
         scores: by which they are sorted; arrivals: where each lies among the arrivals, -1 for what has to be looked up,
-        and all that is known there is public and here.
+        and all that is known there is public and here; is_page: of a hashtag, rather than what was searched for.
         """
         state = self._state
+        unindexed = _NOBODY if is_page else state.people.unindexed
         if arrivals is not None and not viewer.account_id and not (state.people.away or state.people.leaving):
-            places = arrivals[:count]
-            if len(places) > 1 and -1 not in places:
-                shown = self.lookups.home.shape.ready(places)
-                if shown is not None:
-                    return list(zip(scores or repeat(0.0), tweet_ids, shown, strict=False))
+            ready = self._ready(tweet_ids, count, scores, arrivals, unindexed)
+            if ready is not None:
+                return ready
         facts, may_see = viewer.facts(), self.lookups.visibility.may_see
-        tweets, row_of = state.tweets, state.people.row_of
+        tweets, row_of, reader = state.tweets, state.people.row_of, viewer.account_id
         slot_of, flags, authors = tweets.slot_of, tweets.columns["flags"], tweets.columns["author_id"]
         orig_authors = tweets.columns["orig_author"]
         found: list[Found] = []
@@ -108,12 +112,38 @@ class FoundTweets:
             slot = slot_of.get(tweet_id)
             if slot is None or flags.item(slot) & HIDDEN_FLAGS or authors.item(slot) not in row_of:
                 continue
-            if facts.reader and not may_see(facts, authors.item(slot), 0, orig_authors.item(slot), []):
+            author, orig_author = authors.item(slot), orig_authors.item(slot)
+            if reader and not may_see(facts, author, 0, orig_author, []):
+                continue
+            if (author in unindexed and author != reader) or (orig_author in unindexed and orig_author != reader):
                 continue
             found.append((0.0 if scores is None else scores[i], tweet_id, self.json(tweet_id)))
             if len(found) == count:
                 break
         return found
+
+    def _ready(
+        self, tweet_ids: Sequence[int], count: int, scores: Sequence[float] | None, arrivals: Sequence[int],
+        unindexed: AbstractSet[int],
+    ) -> list[Found] | None:  # fmt: skip
+        """As `rows` for nobody, of tweets that all lie among the arrivals with their JSON; None if some don't.
+
+        Those that posting lists know are no reposts, so who wrote one is its author. 2 us more where somebody wants to
+        be in no search.
+        """
+        if unindexed and -1 not in arrivals:
+            authors = self._state.arrivals.author_id.take(arrivals).tolist()
+            if not unindexed.isdisjoint(authors):
+                kept = [i for i, author in enumerate(authors) if author not in unindexed]
+                tweet_ids, arrivals = [tweet_ids[i] for i in kept], [arrivals[i] for i in kept]
+                scores = None if scores is None else [scores[i] for i in kept]
+        elif unindexed:
+            return None
+        places = arrivals[:count]
+        if len(places) < 2 or -1 in places:
+            return None
+        shown = self.lookups.home.shape.ready(places)
+        return None if shown is None else list(zip(scores or repeat(0.0), tweet_ids, shown, strict=False))
 
     def json(self, tweet_id: int) -> bytes:
         """Return the JSON of an own tweet, which must be here: the timelines' one where there is one."""

@@ -13,6 +13,7 @@ Costs: 20 bytes an edge plus the slack of the arenas; adding in a batch 0.3 us a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ import numpy.typing as npt
 from actors.core import ids
 from actors.core.arrays import arena_kernels
 from actors.core.arrays.arena import TIDY_FROM_ELEMENTS, BlockArena
+from actors.core.flags import EXCLUSIVE_LISTS, FOLLOWED_TAGS, KINDS, NO_REPOSTS, SOME_LANGUAGES
 
 Ints = npt.NDArray[np.int64]
 _NONE = np.zeros(0, dtype=np.int64)
@@ -37,9 +39,22 @@ class FollowGraph:
         self.author_row: dict[int, int] = {}
         self.local_followers = BlockArena(np.int32, tidy_from=tidy_from)
         self.shard_followers = np.zeros((64, shard_count), dtype=np.int32)
-        self.relations: tuple[dict[int, set[int]], ...] = ({}, {}, {})
+        self.relations: tuple[dict[int, set[int]], ...] = ({}, {}, {}, {}, {}, {}, {})
+        self.hiding = self.relations[: len(KINDS)]
+        self.leaving_out = self.relations[: NO_REPOSTS + 1]  # what `unshown` is made of
+        self.tags_of = self.relations[FOLLOWED_TAGS]  # by row, as those below
+        self.exclusive_lists_of = self.relations[EXCLUSIVE_LISTS]
+        self.some_languages_of = self.relations[SOME_LANGUAGES]
+        self.wishes = self.relations[FOLLOWED_TAGS:]
+        self.wishful: set[int] = set()  # rows that have any of these: home reads of others look no further
+        self.tag_readers: dict[int, int] = {}  # by tag: how many rows follow it
+        self.tags_touched: set[int] = (
+            set()
+        )  # that somebody began or ceased to follow, until `features/tag_readers.py` looks
         self._hidden: dict[int, Ints] = {}
+        self._unshown: dict[int, Ints] = {}
         self.edge_count = 0
+        self.on_related: Callable[[int], None] | None = None  # given the row that hides somebody, or no longer
         self.on_follower_removed: Callable[[int, int], None] = lambda author_row, index: None
 
     def ensure_rows(self, rows: int) -> None:
@@ -84,6 +99,11 @@ class FollowGraph:
     def author_rows(self, author_ids: Ints) -> Ints:
         """Return the author row of each account, -1 where nobody here has ever followed it."""
         return np.array([self.author_row.get(a, -1) for a in author_ids.tolist()], dtype=np.int64)
+
+    def read_by(self, row: int, account_id: int) -> Ints:
+        """Return whose tweets an account reads, each once: its followees' and its own. Some follow themselves."""
+        followees = self.following.view(row)
+        return followees if self.following.contains(row, account_id) else np.append(followees, account_id)
 
     def local_follower_count(self, author_id: int) -> int:
         """How many of this shard's accounts follow an author (itself not counted)."""
@@ -133,7 +153,7 @@ class FollowGraph:
         return [int(s) for s in np.nonzero(self.shard_followers[row])[0]]
 
     def relate(self, row: int, kind: int, other: int, on: bool) -> bool:
-        """Know that a block, blocked-by or mute has come to its shelf, or gone; return whether that is news."""
+        """Know that a block, blocked-by, mute or the like has come to its shelf, or gone; return if that is news."""
         have = self.relations[kind].setdefault(row, set())
         changed = (other in have) != on
         if on:
@@ -143,13 +163,35 @@ class FollowGraph:
         if not have:
             del self.relations[kind][row]
         if changed:
-            self._hidden.pop(row, None)
+            self._forget(row)
+            if self.on_related is not None:
+                self.on_related(row)
+            if kind >= FOLLOWED_TAGS:
+                self._note_wish(row, kind, other, 1 if on else -1)
         return changed
 
     def relate_all(self, row: int, kind: int, others: Ints) -> None:
-        """Know that exactly these, one at least, are on an account's shelf of blocks, blocked-by or mutes."""
+        """Know that exactly these, one at least, are on an account's shelf of blocks, blocked-by, mutes or the like."""
         self.relations[kind][row] = set(others.tolist())
+        self._forget(row)
+        for other in self.relations[kind][row] if kind >= FOLLOWED_TAGS else ():
+            self._note_wish(row, kind, other, 1)
+
+    def _note_wish(self, row: int, kind: int, other: int, step: int) -> None:
+        """Note that a row wants more or less of its home; of a tag count one more that follows it, or one less."""
+        if any(row in wish for wish in self.wishes):
+            self.wishful.add(row)
+        else:
+            self.wishful.discard(row)
+        if kind == FOLLOWED_TAGS:
+            self.tag_readers[other] = count = self.tag_readers.get(other, 0) + step
+            self.tags_touched.add(other)
+            if not count:
+                del self.tag_readers[other]
+
+    def _forget(self, row: int) -> None:
         self._hidden.pop(row, None)
+        self._unshown.pop(row, None)
 
     def related(self, row: int, kind: int, other: int) -> bool:
         """Whether that block, blocked-by or mute stands. O(1)."""
@@ -157,12 +199,23 @@ class FollowGraph:
 
     def hidden(self, row: int) -> Ints:
         """Return the accounts whose tweets this account doesn't see in its timeline, ascending."""
-        if not any(row in kind for kind in self.relations):
+        if not any(row in kind for kind in self.hiding):
             return _NONE
         cached = self._hidden.get(row)
         if cached is None:
-            everyone: set[int] = set().union(*(kind.get(row, set()) for kind in self.relations))
+            everyone: set[int] = set().union(*(kind.get(row, set()) for kind in self.hiding))
             cached = self._hidden[row] = np.array(sorted(everyone), dtype=np.int64)
+        return cached
+
+    def unshown(self, row: int) -> Ints:
+        """Return what an account's home timeline leaves out: whose tweets, and as -id whose reposts; ascending."""
+        without_reposts = self.relations[NO_REPOSTS].get(row)
+        if without_reposts is None:
+            return self.hidden(row)
+        cached = self._unshown.get(row)
+        if cached is None:
+            negated = np.array(sorted(-other for other in without_reposts), dtype=np.int64)
+            cached = self._unshown[row] = np.concatenate((negated, self.hidden(row)))
         return cached
 
     def nbytes(self) -> dict[str, int]:
@@ -178,6 +231,11 @@ class FollowGraph:
         problems = self.following.check() + self.followers.check() + self.local_followers.check()
         mirror: dict[int, list[int]] = {}
         edges = 0
+        counted = Counter(tag for tags in self.tags_of.values() for tag in tags)
+        if self.wishful != set().union(*self.wishes):
+            problems.append(f"{len(self.wishful)} rows are known to have wishes for their home, but others have some")
+        if counted != self.tag_readers:
+            problems.append(f"{len(counted)} hashtags are followed, but {len(self.tag_readers)} counted, or otherwise")
         for row, account in enumerate(people.accounts):
             targets = self.following.view(row).tolist()
             edges += len(targets)

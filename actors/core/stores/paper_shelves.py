@@ -1,7 +1,8 @@
 """The documents of a shard's accounts, tweets and things, and when they fall due. What features keep papers in.
 
     owner (id of any sort), key  --> papers.py           what changes is noted by (kind, owner, key), as of shelves
-                                 `--> due.py             for kinds that fall due, of owners that are this shard's
+                                 `--> due.py             for kinds that fall due, of owners that are this shard's:
+                                                 what the command `due` takes, and what leaves the cluster
 
 Rules of this file
 - An owner is here: an account of this shard (or on its way here or away), a tweet that is stored, or a thing that has
@@ -46,6 +47,7 @@ class PaperShelves:
         self.kinds: dict[int, PaperKind] = {}
         self._of: dict[Owner, list[PaperKind]] = {sort: [] for sort in Owner}
         self.due = Due()
+        self.outbound = Due()  # of kinds that leave the cluster
         self._papers = Papers()
         self._things = things
         self._find: dict[Owner, Callable[[int], int | None]] = {
@@ -88,7 +90,7 @@ class PaperShelves:
         if not self._papers.drop(kind.number, owner, key):
             return False
         self._note(kind, owner, key)
-        self.due.drop(owner, kind.number, key)
+        self._due_of(kind).drop(owner, kind.number, key)
         return True
 
     def clear_kind(self, kind: PaperKind, owner: int) -> None:
@@ -165,9 +167,12 @@ class PaperShelves:
     def _set_due_of(self, kind: PaperKind, owner: int, key: int, document: Any) -> None:
         due_ms = kind.due_ms(document) if kind.due_ms is not None and self._is_own(kind, owner) else 0
         if due_ms:
-            self.due.put(due_ms, owner, kind.number, key)
+            self._due_of(kind).put(due_ms, owner, kind.number, key)
         else:
-            self.due.drop(owner, kind.number, key)
+            self._due_of(kind).drop(owner, kind.number, key)
+
+    def _due_of(self, kind: PaperKind) -> Due:
+        return self.outbound if kind.outbound else self.due
 
     def _is_own(self, kind: PaperKind, owner: int) -> bool:
         return self._owns_bucket(kind.owner.bucket_of(owner))
@@ -211,12 +216,12 @@ class PaperShelves:
         """Return how many there are, and their bytes, for `status`."""
         return {
             "papers": self._papers.total, "paper_bytes": self._papers.nbytes(), "due": len(self.due),
-            "things": len(self._things),
+            "outbound": len(self.outbound), "things": len(self._things),
         }  # fmt: skip
 
     def check(self) -> list[str]:
         """Return violations: those of papers and due times; papers of nobody; times that the documents don't say."""
-        problems = self._papers.check() + self.due.check()
+        problems = self._papers.check() + self.due.check() + self.outbound.check()
         expected = 0
         founded: dict[int, int] = {}
         for kind in self.kinds.values():
@@ -228,10 +233,10 @@ class PaperShelves:
                 due_ms = kind.due_ms(unpack_frozen(packed)) if kind.due_ms is not None else 0
                 due_ms = due_ms if self._is_own(kind, owner) else 0
                 expected += bool(due_ms)
-                if (self.due.due_ms(owner, kind.number, key) or 0) != due_ms:
+                if (self._due_of(kind).due_ms(owner, kind.number, key) or 0) != due_ms:
                     problems.append(f"{kind.name} {key} of {owner} is due at {due_ms}, but not known to be")
-        if expected != len(self.due):
-            problems.append(f"{len(self.due)} things are to fall due, but there are {expected}")
+        if expected != len(self.due) + len(self.outbound):
+            problems.append(f"{len(self.due) + len(self.outbound)} things are to fall due, but there are {expected}")
         if founded != self._things.kind_of:
             problems.append(f"{len(self._things)} things are here, but {len(founded)} have a document that founds them")
         return problems

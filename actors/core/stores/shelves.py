@@ -17,6 +17,7 @@ Costs: those of `marks.py`, and 0.5 us to find the place and note the change.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 import numpy as np
@@ -34,6 +35,7 @@ from actors.core.stores.tweets import OwnTweets
 from actors.core.terms import Full, Kind, Owner, PaperKind
 
 Ints = npt.NDArray[np.int64]
+_NOBODY: Final[frozenset[int]] = frozenset()
 _NONE: Final[Ints] = np.zeros(0, dtype=np.int64)
 
 
@@ -57,6 +59,7 @@ class Shelves:
         self._things, self._papers, self._graph = things, papers, graph
         self._places: dict[int, Callable[[int], int | None]] = {}
         self._of: dict[Owner, list[Kind]] = {sort: [] for sort in Owner}
+        self._holders: dict[int, dict[int, set[int]]] = {}  # kind -> key -> owners
 
     def declare(self, kinds: Iterable[Kind]) -> None:
         """Make these kinds' shelves exist, all empty."""
@@ -70,6 +73,8 @@ class Shelves:
             self.kinds[kind.number] = kind
             self._places[kind.number] = find[kind.owner] if kind.dense else _itself_if(find[kind.owner])
             self._of[kind.owner].append(kind)
+            if kind.is_inverted:
+                self._holders[kind.number] = {}
 
     # ---- changes ------------------------------------------------------------------------------------------------
 
@@ -155,13 +160,31 @@ class Shelves:
     def _note(self, kind: Kind, owner: int, key: int, on: bool) -> None:
         """Remember that a key has come to a shelf or gone, where reads look it up as well."""
         self._changes().marks.add((kind.number, owner, key))
+        if kind.is_inverted:
+            self._hold(kind, owner, key, on)
         if kind.relation is not None:
             row = self._people.find(owner)
             assert row is not None, "whoever has shelves is here"
             self._graph.relate(row, kind.relation, key, on)
 
+    def _hold(self, kind: Kind, owner: int, key: int, on: bool) -> None:
+        holders = self._holders[kind.number]
+        if on:
+            holders.setdefault(key, set()).add(owner)
+        elif key in holders:
+            holders[key].discard(owner)
+            if not holders[key]:
+                del holders[key]
+
     def relate_all(self) -> None:
-        """Have the graph know all that is on the shelves of relations, once they were filled. 0.1 us a mark."""
+        """Have the graph know all that is on the shelves of relations, once they were filled. 0.1 us a mark.
+
+        And this who has what on those that are inverted.
+        """
+        for number in self._holders:
+            places, keys, _ = self.marks.dump(number)
+            for owner, key in zip(self.owners_of(self.kinds[number], places).tolist(), keys.tolist(), strict=True):
+                self._hold(self.kinds[number], owner, key, True)
         for kind, relation in self.relations():
             places, keys, _ = self.marks.dump(kind.number)
             owners = self.owners_of(kind, places)
@@ -183,6 +206,14 @@ class Shelves:
         """Whether a key is on a shelf. O(its length), 1 us for 1,000."""
         place = self._places[kind.number](owner)
         return place is not None and self.marks.contains(kind.number, place, key)
+
+    def holders(self, kind: Kind, key: int) -> AbstractSet[int]:
+        """Return who has a key on such a shelf, of a kind that is inverted. O(1)."""
+        return self._holders[kind.number].get(key, _NOBODY)
+
+    def keys_held(self, kind: Kind) -> AbstractSet[int]:
+        """Return whatever somebody has on such a shelf, of a kind that is inverted. O(1)."""
+        return self._holders[kind.number].keys()
 
     def stamp_of(self, kind: Kind, owner: int, key: int) -> int:
         """Return when a key was put, as a stamp; 0 if it isn't there."""
@@ -250,9 +281,21 @@ class Shelves:
                 problems.append(f"the graph's sets of {kind.name}s are not what is on their shelves")
         return problems
 
+    def _check_holders(self) -> list[str]:
+        """Who is said to have something on an inverted shelf has it, and nobody else."""
+        problems = []
+        for number, known in self._holders.items():
+            places, keys, _ = self.marks.dump(number)
+            owners = self.owners_of(self.kinds[number], places).tolist()
+            if set(zip(keys.tolist(), owners, strict=True)) != {
+                (k, owner) for k, held in known.items() for owner in held
+            }:
+                problems.append(f"who has {self.kinds[number].name}s is known otherwise than their shelves say")
+        return problems
+
     def check(self) -> list[str]:
         """Return violations: those of the marks, and shelves of owners who aren't here."""
-        problems = self.marks.check() + self._check_relations()
+        problems = self.marks.check() + self._check_relations() + self._check_holders()
         for kind in self.kinds.values():
             places, _, _ = self.marks.dump(kind.number)
             owners = np.unique(self.owners_of(kind, places))

@@ -19,6 +19,9 @@ from actors.core import flags as bits
 from actors.core.arrays import kernels
 from actors.core.arrays.arena import TIDY_FROM_ELEMENTS, BlockArena
 from actors.core.entries import BYTES_OBJECT, NO_MENTIONS, NUMBERS, Entry, TweetBatch, pack, unpack
+from actors.core.hashtags import UNTAGGED, tags_in
+from actors.core.stores.public_tweets import PublicTweets
+from actors.core.stores.tag_index import TagIndex
 
 Ints = npt.NDArray[np.int64]
 _INT64 = ("tweet_id", "author_id", "reply_author", "orig_id", "orig_author")
@@ -39,6 +42,8 @@ class OwnTweets:
         self.orig: dict[int, bytes] = {}
         self.mentions: dict[int, list[int]] = {}
         self.private: dict[int, tuple[int, int]] = {}  # by row: how many are for followers, and direct; if any
+        self.public = PublicTweets()
+        self._tags: TagIndex | None = None  # until somebody asks for tweets by hashtag
         self._free: list[int] = []
         self._body_bytes = 0
 
@@ -68,6 +73,9 @@ class OwnTweets:
             self.mentions[slot] = entry.mention_ids
         if entry.flags & bits.FLAGS_PRIVATE:
             self._count_private(row, entry.flags, 1)
+        self.public.add(entry.tweet_id, entry.flags)
+        if self._tags is not None:
+            self._tags.add(entry.tweet_id, tags_in(entry.flags, entry.body))
         self.log.append(row, entry.tweet_id)
 
     def _count_private(self, row: int, flags: int, step: int) -> None:
@@ -99,6 +107,10 @@ class OwnTweets:
         for i, mentions in batch.mentions.items():
             self.mentions[first + i] = mentions
         self._count_all_private(rows, batch.flags)
+        self.public.add_many(batch.tweet_id, batch.flags)
+        if self._tags is not None:
+            for tweet_id, flags, body in zip(batch.id_list, batch.flags.tolist(), batch.bodies, strict=True):
+                self._tags.add(tweet_id, tags_in(flags, body))
         self.log.append_many(rows, batch.tweet_id)
 
     def load(self, rows: Ints, columns: dict[str, Any], order: npt.NDArray[np.intp]) -> None:
@@ -118,6 +130,7 @@ class OwnTweets:
         self.mentions = {slot: unpack(mentions[i]) for slot, i in enumerate(taken) if mentions[i] != NO_MENTIONS}
         self.slot_of = dict(zip(self.columns["tweet_id"][:count].tolist(), range(count), strict=True))
         self._count_all_private(rows, columns["flags"][order])
+        self.public.add_many(self.columns["tweet_id"][:count], self.columns["flags"][:count])
         self.log.fill(rows, columns["tweet_id"][order])
 
     def _count_all_private(self, rows: Ints, flags: npt.NDArray[Any]) -> None:
@@ -163,6 +176,17 @@ class OwnTweets:
         found = kernels.oldest_of_logs(log.data, log.start, log.length, rows, min_id, count, out)
         return np.sort(out[:found])
 
+    @property
+    def by_tag(self) -> TagIndex:
+        """The tweets that strangers come across by hashtag. The first time O(tweets)."""
+        if self._tags is None:
+            self._tags = TagIndex()
+            slots = self.slots()
+            found = slots[self.columns["flags"][slots] & UNTAGGED == 0]
+            for slot in found[np.argsort(self.columns["tweet_id"][found])].tolist():
+                self._tags.add(self.columns["tweet_id"].item(slot), tags_in(0, self.body[slot]))
+        return self._tags
+
     def remove(self, row: int, tweet_id: int) -> None:
         """Take a tweet out of the store and its author's log."""
         flags = self.columns["flags"].item(self.slot_of[tweet_id])
@@ -174,6 +198,8 @@ class OwnTweets:
 
     def _free_slot(self, tweet_id: int) -> None:
         slot = self.slot_of.pop(tweet_id)
+        if self._tags is not None:
+            self._tags.drop(tweet_id, tags_in(self.columns["flags"].item(slot), self.body[slot]))
         self.columns["tweet_id"][slot] = 0
         self._body_bytes -= len(self.body[slot])
         self.body[slot] = b""
@@ -198,6 +224,9 @@ class OwnTweets:
     def set_contents(self, tweet_id: int, body: bytes, mention_ids: list[int]) -> None:
         """Replace what a tweet that is here says."""
         slot = self.slot_of[tweet_id]
+        if self._tags is not None:
+            self._tags.drop(tweet_id, tags_in(self.columns["flags"].item(slot), self.body[slot]))
+            self._tags.add(tweet_id, tags_in(self.columns["flags"].item(slot), body))
         self._body_bytes += len(body) - len(self.body[slot])
         self.body[slot] = body
         if mention_ids:
@@ -242,7 +271,8 @@ class OwnTweets:
     def nbytes(self) -> int:
         """Bytes of columns, bodies and logs. O(1)."""
         columns = sum(int(c.nbytes) for c in self.columns.values())
-        return columns + self._body_bytes + BYTES_OBJECT * len(self.body) + self.log.nbytes()
+        bodies = self._body_bytes + BYTES_OBJECT * len(self.body)
+        return columns + bodies + self.log.nbytes() + self.public.nbytes()
 
     def check(self) -> list[str]:
         """Return violations: slots and ids agree; logs are ascending and hold just the stored tweets."""
@@ -264,6 +294,12 @@ class OwnTweets:
                 problems.append(f"the tweet log of row {row} is not ascending")
         if private != self.private:
             problems.append(f"{len(private)} authors have tweets that aren't public, but the counts say otherwise")
+        slots = self.slots()
+        problems += self.public.check(self.columns["tweet_id"][slots], self.columns["flags"][slots])
         if sorted(logged) != sorted(self.slot_of):
             problems.append(f"author logs hold {len(logged)} tweets, the store {len(self.slot_of)}")
+        if self._tags is not None:
+            known, self._tags = self._tags.as_dict(), None
+            if self.by_tag.as_dict() != known:
+                problems.append("tweets are found by other hashtags than they have")
         return problems

@@ -17,6 +17,8 @@ import numpy.typing as npt
 
 from actors.core.entries import Entry, TweetBatch, unpack
 from actors.core.flags import FLAG_DIRECT
+from actors.core.hashtags import tags_in
+from actors.core.heard import TWEET
 from actors.core.visibility import is_for
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ def publish(state: ShardState, entry: Entry) -> None:
     """Store a tweet or repost of an own account and send it to every shard that holds a follower."""
     row = state.people.row_of[entry.author_id]
     state.tweets.add(row, entry)
+    state.people.changed(entry.author_id)
     state.clock.observe(entry.tweet_id)
     state.note_tweet(entry.tweet_id, True)
     deliver(state, entry, row)
@@ -36,8 +39,15 @@ def publish(state: ShardState, entry: Entry) -> None:
     if entry.flags & FLAG_DIRECT:
         wanted = {state.shard_of_account(a) for a in entry.mention_ids}
         shards = [s for s in shards if s in wanted]
+    if state.tag_shards:
+        shards = sorted(wanting(state, entry.flags, entry.body).difference((state.shard,)).union(shards))
     if shards:
         state.send_all(shards, ["tweet", *entry])
+
+
+def wanting(state: ShardState, flags: int, body: bytes) -> set[int]:
+    """Return the shards on which somebody follows a hashtag of a tweet."""
+    return set().union(*(state.tag_shards.get(tag, ()) for tag in tags_in(flags, body)))
 
 
 def arrive(state: ShardState, entry: Entry) -> tuple[int, bool]:
@@ -57,7 +67,11 @@ def deliver(state: ShardState, entry: Entry, own_row: int) -> None:
     own_row: the author's row when the author lives here, else -1.
     """
     n, in_order = arrive(state, entry)
+    if state.heard is not None:
+        state.heard.note(state.position, TWEET, entry.tweet_id, entry.author_id, is_own=own_row >= 0)
     author_row = state.graph.author_row.get(entry.author_id, -1)
+    if state.tag_logs.logs:
+        state.tag_logs.take(n, entry.tweet_id, entry.flags, entry.body)
     if entry.author_id in state.pull_logs.logs:
         if not entry.flags & FLAG_DIRECT:
             state.pull_logs.insert(entry.author_id, n, entry.tweet_id)
@@ -77,12 +91,17 @@ def deliver_batch(state: ShardState, batch: TweetBatch, author_rows: Ints, own_r
         for entry, own_row in zip(batch.entries(), own_rows.tolist(), strict=True):
             deliver(state, entry, own_row)
         return
+    if state.heard is not None:
+        state.heard.tweets(state.position, batch.id_list, batch.author_id.tolist(), (own_rows >= 0).tolist())
     state.deliveries.land()
     newest = state.arrivals.newest_id
     before = np.maximum.accumulate(np.append(newest, batch.tweet_id))
     numbers = state.arrivals.add_many(batch)
     state.arrivals.newest_id = int(before[-1])
     state.changes.arrivals.update(batch.id_list)
+    if state.tag_logs.logs:
+        for i, (flags, body) in enumerate(zip(batch.flags.tolist(), batch.bodies, strict=True)):
+            state.tag_logs.take(int(numbers[i]), batch.id_list[i], flags, body)
     logs = state.pull_logs.logs
     if logs:
         for i, author_id in enumerate(batch.author_id.tolist()):
@@ -131,6 +150,16 @@ def newest_entries(
     floor = int(newest[count - 1]) - 1 if len(newest) > count else 0
     entries = [e for t in newest[:count].tolist() if (e := state.tweets.get(t)) is not None]
     return [e for e in entries if is_for(reader, e.author_id, e.flags, e.mention_ids)], floor
+
+
+def newest_tagged(
+    state: ShardState, tags: list[int], max_id: int, since_id: int, count: int
+) -> tuple[list[Entry], int]:
+    """As `newest_entries`, of the tweets that have some hashtag, by accounts that are this shard's."""
+    newest = state.tweets.by_tag.newest(tags, max_id, since_id, count + 1)
+    floor = newest[count - 1] - 1 if len(newest) > count else 0
+    entries = [e for t in newest[:count] if (e := state.tweets.get(t)) is not None]
+    return [e for e in entries if e.author_id in state.people.row_of], floor
 
 
 def fill_ring(state: ShardState, row: int, entries: list[Any], above: int) -> None:

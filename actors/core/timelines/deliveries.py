@@ -29,6 +29,7 @@ from actors.core.timelines.arrivals import Arrivals
 from actors.core.timelines.rings import Rings
 
 LAND_FOLLOWERS_MAX = 400_000  # followers that one landing looks at: about 20 ms
+SAMPLE_BITS, SAMPLES_MAX = 4, 64  # one tweet in 16; of nobody who takes them away, the newest are kept
 PIECE_FOLLOWERS = 4_096  # followers a turn unless the driver says otherwise: 0.05 ms, or 2 where all rings grow
 
 Ints = npt.NDArray[np.int64]
@@ -44,6 +45,8 @@ class Deliveries:
         self.backlog: dict[int, deque[list[int]]] = {}  # author row -> [n, tweet id, place]
         self._since_n = 0  # arrivals there were when the backlog began
         self._gathered: list[tuple[int, int, int, int, bool]] = []
+        self.ended: deque[int] = deque(maxlen=SAMPLES_MAX)  # ids, of one in 16 whose delivery has ended: to be timed
+        self._landed_count = self._waited_count = 0
         graph.on_follower_removed = self._follower_removed
 
     def add(self, n: int, tweet_id: int, author_row: int, own_row: int, in_order: bool) -> None:
@@ -78,6 +81,10 @@ class Deliveries:
                 self._wait(int(author_rows[i]), int(ns[i]), int(ids[i]), 1)
                 author_rows[i] = -1
         done, place = self.rings.deliver(followers, ns, ids, author_rows, own_rows, in_order, LAND_FOLLOWERS_MAX)
+        before, self._landed_count = self._landed_count, self._landed_count + done
+        if before >> SAMPLE_BITS != self._landed_count >> SAMPLE_BITS:
+            first = ~before % (1 << SAMPLE_BITS)
+            self.ended.extend(int(ids[i]) for i in range(first, done, 1 << SAMPLE_BITS) if not many[i])
         if done < len(ns):
             own = slice(done + (place > 0), None)
             self.rings.insert(own_rows[own], ns[own], ids[own])
@@ -103,6 +110,9 @@ class Deliveries:
         del self.backlog[author_row]
         if done:
             waiting.popleft()
+            self._waited_count += 1
+            if not self._waited_count % (1 << SAMPLE_BITS):
+                self.ended.append(tweet_id)
         if waiting:
             self.backlog[author_row] = waiting  # the last in the round now
         return bool(self.backlog)
