@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +26,17 @@ from actors.core.errors import OverloadedError
 from actors.core.levels import LEVEL
 from actors.garbage import collect_seldom
 from actors.log_bound import LogBound
+from actors.metrics.api_rows import API_FIGURES
+from actors.metrics.figure import Told
+from actors.metrics.process import ProcessFigures
+from actors.metrics.process_rows import PROCESS_FIGURES
+from actors.metrics.ray_export import RayExporter, export_for_ever
+from actors.node_figures import NodeFigures
+from actors.outgoing.keys import outgoing_keys
 from api.positions import positions_of_request
 from cluster.client.cluster_client import CALL_TIMEOUT_S, ClusterClient
-from cluster.client.connect import NamedActors, open_client, router_handle
+from cluster.client.connect import NamedActors, local_node_id, open_client, router_handle
+from cluster.client.positions import shared_positions
 from cluster.client.shard_owners import OPENED
 from cluster.lane.client import Done
 from cluster.life.code_on_disk import require_current
@@ -47,6 +55,7 @@ RETRY_S = 0.5  # between attempts to start: the router or the port may come a mo
 READY_TIMEOUT_S = 1.5  # for the router; probes seldom wait longer than some seconds
 TRENDS_READY_S = 0.4
 TRENDS_TIMEOUT_S = 2.0
+POSITIONS_FILE = "positions"  # of a node's workers, beside their heartbeats
 TELL_S = 5.0  # that a worker which can't serve stays, to say why
 
 
@@ -59,15 +68,23 @@ def api_settings(settings: Settings) -> dict[str, Any]:
 
     return {
         "auth_mode": auth.mode,
+        "registrations": settings.registrations.mode,
         "tweet_max_chars": settings.tweet.max_chars,
         "body_bytes_max": limits.body_bytes_max,
         "request_timeout_s": settings.server.deadline_ms / 1000,
         "in_flight_count_max": limits.inflight_max,
         "connection_count_max": limits.connections_max,
         "address_connection_count_max": limits.address_connections_max,
+        "stream_count_max": limits.streams_max,
+        "account_stream_count_max": limits.streams_per_account_max,
+        "address_stream_count_max": limits.streams_per_address_max,
         "token_cache_s": auth.token_cache_s,
         "access_log": settings.server.access_log,
         "public_url": settings.server.public_url,
+        "sends_mail": "mail" in settings.channels,
+        "sends_push": "push" in settings.channels,
+        "webhooks": settings.outgoing.webhooks,
+        "webhook_networks": list(settings.outgoing.allow_networks),
         "wrk2_api": settings.server.wrk2_api,
         "metrics_shared": metrics_are_shared(settings),
         "search_timeout_s": settings.search.timeout_ms / 1000,
@@ -86,6 +103,7 @@ def api_settings(settings: Settings) -> dict[str, Any]:
             "trusted_proxies": list(settings.server.trusted_proxies),
             "proxy_header": settings.server.proxy_header,
         },
+        "instance": {name: getattr(settings.instance, name) for name in type(settings.instance).model_fields},
         "passwords": {
             "time_cost": auth.argon2_time_cost,
             "memory_kib": auth.argon2_memory_kib,
@@ -117,8 +135,18 @@ def node_host(host: str) -> str:
 class ApiCluster:
     """`api.ports.Cluster` over the lane."""
 
-    def __init__(self, client: ClusterClient, namespace: str, machine: Path, has_trends: bool = True) -> None:
-        """machine: where the heartbeats of this machine's processes lie; has_trends: somebody is to count them."""
+    def __init__(
+        self,
+        client: ClusterClient,
+        namespace: str,
+        machine: Path,
+        has_trends: bool = True,
+        process: ProcessFigures | None = None,
+        node: NodeFigures | None = None,
+    ) -> None:
+        """machine: where the heartbeats of this machine's processes lie; has_trends: somebody is to count them;
+        process: what this one measures of itself; node: what others of the node do, None if there is only this one."""
+        self._process, self._node = process, node
         self.client, self._machine, self._has_trends = client, machine, has_trends
         self.send = client.send  # for home reads that carry no positions
         self.figures = client.figures
@@ -127,6 +155,7 @@ class ApiCluster:
         self.close = client.close
         self._namespace = namespace
         self._actors = NamedActors(namespace)
+        self.outgoing_keys = outgoing_keys(client.keys)
 
     @property
     def shard_count(self) -> int:
@@ -142,6 +171,11 @@ class ApiCluster:
         """Ask the shard that owns a bucket."""
         seen = positions_of_request.get()
         return await self.client.call(bucket, op, args, timeout_s or CALL_TIMEOUT_S, seen=seen)
+
+    async def settled(self, bucket: int, op: str, args: list[Any], timeout_s: float) -> Any:
+        """As in `ports.Cluster`. Whether other shards have said so in time is told to nobody: it is done anyway."""
+        _, body = await self.client.settled(bucket, op, args, timeout_s, seen=positions_of_request.get())
+        return body
 
     async def call_shard(self, shard: int, op: str, args: list[Any]) -> Any:
         """Ask one shard by its number."""
@@ -163,6 +197,11 @@ class ApiCluster:
     def hangs(self) -> dict[str, int]:
         """Return how often processes of this machine were ended for hanging, by actor's name. 0.1 ms."""
         return all_hangs(self._machine)
+
+    async def neighbours(self, led: Mapping[int, Any]) -> list[Told]:
+        """As in `ports.Cluster`."""
+        own = [] if self._process is None else [self._process.told()]
+        return own if self._node is None else [*own, *await self._node.told(led)]
 
     async def readiness(self) -> dict[str, Any] | None:
         """Return what the router knows of all replicas, and whether trends are counted; None if it doesn't answer."""
@@ -194,6 +233,7 @@ def pushes_to(worker: ApiWorker, drop_token: Callable[[int, bytes | None], None]
         elif topic == OPENED:  # what was revoked or hidden while there was no lane, nobody has told us
             worker.drop_tokens()
             worker.drop_searches()
+        worker.take_push(topic, value)
 
     return on_push
 
@@ -210,30 +250,57 @@ class ApiActor:
         configure_logging(self._settings.log.format, self._settings.log.level, component=name, bound=LogBound())
         self._log = structlog.get_logger()
         cluster, server = self._settings.cluster, self._settings.server
-        self._heartbeat = take_part(name, cluster.namespace, cluster.hang_ms / 1000)
+        self._name, self._heartbeat = name, take_part(name, cluster.namespace, cluster.hang_ms / 1000)
+        self._process = ProcessFigures(name, self._heartbeat.late_seconds)
+        self._index = index
         self._worker = ApiWorker(
             api_settings(self._settings), self._connect, node_host(server.host), server.port, name,
             metrics_address(self._settings, index),
         )  # fmt: skip
+        self._exporting: asyncio.Task[None] | None = None
         self._started = asyncio.get_running_loop().create_task(self._start())
         self._started.add_done_callback(self._end_if_failed)
         self._heartbeat.start()
 
     async def _connect(self, drop_token: Callable[[int, bytes | None], None]) -> ApiCluster:
-        namespace = self._settings.cluster.namespace
-        client = await open_client(namespace, pushes_to(self._worker, drop_token))
-        return ApiCluster(client, namespace, self._heartbeat.folder, self._settings.search.enabled)
+        cluster = self._settings.cluster
+        namespace = cluster.namespace
+        path = self._heartbeat.folder / f"{POSITIONS_FILE}-{local_node_id()}"
+        positions = shared_positions(path, self._index, cluster.workers)
+        client = await open_client(namespace, pushes_to(self._worker, drop_token), positions)
+        node = NodeFigures(
+            NamedActors(namespace).call, local_node_id(), lambda: client.shard_map.replicas, self._name,
+            siblings_of(self._name, cluster.workers),
+        )  # fmt: skip
+        return ApiCluster(client, namespace, self._heartbeat.folder, self._settings.search.enabled, self._process, node)
 
     async def _start(self) -> int:
         while True:
             try:
                 port = await self._worker.start()
+                self._exporting = asyncio.get_running_loop().create_task(self._export())
                 gc.collect()  # the imports alone make a full collection take 60 ms
                 collect_seldom()
                 return port
             except OverloadedError as error:
                 self._log.warning("the API waits for the cluster", reason=error.message)
                 await asyncio.sleep(RETRY_S)
+
+    async def _export(self) -> None:
+        """Hand the figures to Ray's metrics every so often."""
+        if not self._settings.metrics.ray_export:
+            return
+        held: dict[str, Any] = {}
+        exporters = [
+            RayExporter(API_FIGURES, held.get, (self._name,)),
+            RayExporter(PROCESS_FIGURES, self._process.get, (self._name,)),
+        ]
+
+        def measure() -> None:
+            held.update(self._worker.holder())
+            self._process.measure()
+
+        await export_for_ever(exporters, measure, self._settings.metrics.flush_ms / 1000)
 
     def _end_if_failed(self, started: asyncio.Task[int]) -> None:
         """A worker that can't serve ends, once whoever waits for its port has been told why; Ray tries again."""
@@ -245,6 +312,10 @@ class ApiActor:
     async def port(self) -> int:
         """Return the port once connections are accepted. Raises what kept the worker from starting."""
         return await asyncio.shield(self._started)
+
+    async def figures(self) -> list[Told]:
+        """Return what this worker and its process have counted, for the sibling that a scrape has met."""
+        return [*self._worker.told(), self._process.told()]
 
     async def ping(self) -> dict[str, Any]:
         """Return the worker's figures."""
@@ -259,8 +330,15 @@ class ApiActor:
     async def stop(self) -> None:
         """Let running requests end, and close."""
         self._started.cancel()
+        if self._exporting is not None:
+            self._exporting.cancel()
         await self._worker.stop()
         self._heartbeat.close()
+
+
+def siblings_of(name: str, count: int) -> list[str]:
+    """Return the names of all API workers of the node of one of them. count: of its workers."""
+    return [f"{name.rpartition('-')[0]}-{index}" for index in range(count)]
 
 
 def create_api_actor(node_id: str, index: int, settings: Settings) -> Any:

@@ -28,6 +28,7 @@ from actors.core.errors import OverloadedError, RookeryError
 from actors.core.levels import LEVEL
 from actors.garbage import collect_seldom
 from actors.log_bound import LogBound
+from actors.metrics import Histogram
 from actors.shard.due_times import DueTimes
 from actors.shard.inquiring_writes import QuestionsBound
 from actors.shard.lane_listening import listen
@@ -35,13 +36,14 @@ from actors.shard.places import failure_file, shard_directory
 from actors.shard.served_replica import ServedReplica
 from actors.shard.storage import Storage, open_storage
 from cluster.client.cluster_client import ClusterClient
-from cluster.client.connect import router_handle
+from cluster.client.connect import NamedActors, router_handle
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.server import LaneServer
 from cluster.life import spare_workers
 from cluster.life.code_on_disk import require_current
 from cluster.life.liveness import take_part
 from cluster.placement.shard_map import ShardMap, shard_actor_name
+from cluster.ray_options import dispatch_actor_name
 from configs.logging import configure_logging
 from configs.settings import Settings
 
@@ -51,6 +53,7 @@ SPARE_PAUSE_S = 1.0  # before the first: readers catch up
 SPARE_SEARCH_S = 30.0  # that one waits for the search engine to come up, at most
 SPARE_STAGGER_S = 0.5  # between the looks of two shards, so that the later one sees what the earlier one asked for
 ROUTER_ANSWER_S = 2.0  # one call to the router
+DISPATCH_S = 45.0  # that a dispatcher may take for what it is given: more than its channels may
 STOP_PATIENCE_S = 5.0  # that a clean stop waits for followers to have everything
 REJOIN_S = 0.5  # between attempts to reach the router while it restarts
 
@@ -77,6 +80,7 @@ class ShardActor(ServedReplica):
         self._joined: dict[str, Any] | None = None
         self._endpoints: dict[str, Any] | None = None
         self._peers: ClusterClient | None = None
+        self._dispatchers = NamedActors(ours.cluster.namespace)
         self._tasks = [self._loop.create_task(self._start_or_end())]
         self._heartbeat.start()
 
@@ -125,6 +129,7 @@ class ShardActor(ServedReplica):
         self.lane = LaneServer(
             self.handle, self.replication.keys, shard_actor_name(self.shard, self.index),
             connection_count_max=lane.connections_max, in_flight_count_max=lane.inflight_max,
+            refusals=self.metrics.refusals,
         )  # fmt: skip
         self.replication.node_id = ray.get_runtime_context().get_node_id()
         listening = await listen(self.lane, self.settings, self.storage.directory)
@@ -132,7 +137,9 @@ class ShardActor(ServedReplica):
         self.exchange.start()
         self.search.start()
         due_times = DueTimes(self.commits, lambda: self.replication.leads)
-        running = (self._tick, self._flush_counts, self._export, due_times.run)
+        running = (self._tick, self._flush_counts, self._export, self.figures.measure_disk, due_times.run,
+                   self.outgoing.run)  # fmt: skip
+        self.outgoing.connect(self._dispatch)
         self._tasks += [asyncio.create_task(run()) for run in running]
         wire = await self._call_router("register_replica", self.shard, self.index, self._endpoints)
         self.replication.learn(ShardMap.from_wire(wire))
@@ -170,6 +177,13 @@ class ShardActor(ServedReplica):
             self.log.warning("the router does not answer", method=method, reason=str(error).splitlines()[:1])
             return None
 
+    async def _dispatch(self, rows: list[list[Any]]) -> list[list[int]]:
+        """Have this shard's dispatcher bring items out. Raises what Ray does, TimeoutError, ValueError without one."""
+        name = dispatch_actor_name(self.shard % self.settings.outgoing.dispatchers)
+        async with asyncio.timeout(DISPATCH_S):
+            outcomes: list[list[int]] = await self._dispatchers.call(name, "dispatch", rows)
+            return outcomes
+
     async def join(self) -> dict[str, Any] | None:
         """Return what the router told this shard, for API workers that start while it is away; None before that."""
         shard_map = self.replication.shard_map
@@ -203,6 +217,7 @@ class ShardActor(ServedReplica):
         await self.replication.stop(followers_s)
         await self.search.stop()
         self.exchange.stop()
+        self.outgoing.stop()
         self.settlements.give_up()
         if self._peers is not None:
             self._peers.close()
@@ -231,7 +246,10 @@ class ShardActor(ServedReplica):
     async def _lane_call(self, op: str, args: list[Any]) -> list[Any]:
         request = _CallRequest(op, args)
         self.handle(request)  # type: ignore[arg-type]
-        return await request.answer
+        failed, body = answer = await request.answer
+        if failed:
+            self.metrics.refusals[body[0]] += 1
+        return answer
 
     async def deliver(self, source: int, term: int, first_seq: int, count: int, batch: bytes) -> int:
         """Take a batch of messages from another shard; see `Exchange.deliver`."""
@@ -279,19 +297,29 @@ class _CallRequest:
     """A lane request that came as an actor call."""
 
     is_abandoned = False  # nobody can tell
-    __slots__ = ("answer", "args", "op")
+    __slots__ = ("answer", "args", "begun", "op", "timed")
 
     def __init__(self, op: str, args: list[Any]) -> None:
         self.op, self.args = op, args
+        self.begun = 0.0
+        self.timed: Histogram | None = None
         self.answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
 
+    @property
+    def answered(self) -> bool:
+        return self.answer.done()
+
     def reply(self, body: Any) -> None:
-        if not self.answer.done():
-            self.answer.set_result([0, body])
+        if self.timed is not None and not self.answer.done():
+            self.timed.observe(time.perf_counter() - self.begun)
+        self._settle([0, body])
 
     def fail(self, error: RookeryError) -> None:
+        self._settle([1, error.to_wire()])
+
+    def _settle(self, answer: list[Any]) -> None:
         if not self.answer.done():
-            self.answer.set_result([1, error.to_wire()])
+            self.answer.set_result(answer)
 
 
 def make_shard(shard: int, index: int, settings: dict[str, Any]) -> tuple[type, dict[str, Any]]:

@@ -34,6 +34,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.core.errors import ConflictError
 from actors.core.replication import Member
+from actors.metrics.figure import Told, snapshot
+from actors.metrics.process import ProcessFigures
+from actors.metrics.process_rows import PROCESS_FIGURES
+from actors.metrics.ray_export import RayExporter, export_for_ever
+from actors.metrics.router_rows import ROUTER_FIGURES
 from cluster.client.connect import api_and_trends_names, api_names, living_nodes, local_node_id
 from cluster.life.code_on_disk import require_current
 from cluster.life.liveness import HANG_S_DEFAULT, take_part
@@ -54,9 +59,11 @@ from cluster.router.draining import Node
 from cluster.router.lanes import RouterLanes
 from cluster.router.level_rise import NOT_SAID
 from cluster.router.router import PING_TIMEOUT_S, SUPERVISE_INTERVAL_S, Endpoints, PingAnswer, Presence, Router
+from cluster.router.router_figures import figures_of
 
 logger = logging.getLogger("rookery.router")
 
+FLUSH_MS_DEFAULT = 1_000
 STOP_TIMEOUT_S = 60.0  # for an actor to end cleanly: a shard folds the rest of its journal into its checkpoint
 
 ShardFactory = Callable[[int, int, dict[str, Any]], tuple[type, dict[str, Any]]]
@@ -216,6 +223,8 @@ class RouterActor:
             "tls", True
         )
         self._router = Router(Path(data_dir), cluster, shard_count, actors, replica_count, copies, portable, tls)
+        self._process = ProcessFigures(ROUTER_NAME, self._heartbeat.late_seconds)
+        self._exporting = asyncio.get_running_loop().create_task(self._export(shard_settings.get("metrics", {})))
         self._supervision = asyncio.get_running_loop().create_task(self._supervise_for_ever())
         self._heartbeat.start()
 
@@ -223,6 +232,27 @@ class RouterActor:
         while True:
             await self._router.supervise_once(time.monotonic())
             await asyncio.sleep(SUPERVISE_INTERVAL_S)
+
+    async def _export(self, settings: dict[str, Any]) -> None:
+        """Hand the figures to Ray's metrics every so often."""
+        if not settings.get("ray_export", True):
+            return
+        held: dict[str, Any] = {}
+        exporters = [
+            RayExporter(ROUTER_FIGURES, held.get, ()), RayExporter(PROCESS_FIGURES, self._process.get, (ROUTER_NAME,)),
+        ]  # fmt: skip
+
+        def measure() -> None:
+            held.update(figures_of(self._router, time.monotonic()))
+            self._process.measure()
+
+        await export_for_ever(exporters, measure, settings.get("flush_ms", FLUSH_MS_DEFAULT) / 1000)
+
+    async def figures(self) -> dict[str, Any]:
+        """Return the id of the router's node, and what it and its process have counted."""
+        held = figures_of(self._router, time.monotonic())
+        own = Told("router", (), snapshot(ROUTER_FIGURES, held.get))
+        return {"node": local_node_id(), "told": [own, self._process.told()]}
 
     async def join(self) -> dict[str, Any]:
         """Return what a process needs to take part: {"cluster_id", "lane": keys in wire form, "map": wire}.
@@ -303,6 +333,7 @@ class RouterActor:
     async def stop_supervision(self) -> None:
         """Leave dead actors dead, and elect nobody, from now on; the first step of stopping a cluster."""
         self._supervision.cancel()
+        self._exporting.cancel()
         self._router.elections.stop()
 
 

@@ -7,7 +7,8 @@ Rules of this file
   is returned can be indexed.
 
     tweet row    [tweet_id, author_id, flags, reply_author, replies, reposts, likes, body, original's body | None, news]
-                 news: CHANGED its counts; NEW; FOUND missing in the index; EDITED what it says
+                 news: CHANGED its counts; NEW; FOUND missing in the index; EDITED what it says; UNTOLD as FOUND, of
+                 an author who wants to be in no search: its words are in no trend
     account row  [account_id, username, display_name, bio, followers]
 
 Costs: 40 us a tweet, of which 20 are the language and 10 the words.
@@ -27,7 +28,7 @@ from actors.core.errors import MalformedError, RookeryError
 from actors.core.facts import read_facts
 from actors.text import text
 
-CHANGED, NEW, FOUND, EDITED = 0, 1, 2, 3
+CHANGED, NEW, FOUND, EDITED, UNTOLD = range(5)
 SOCKET = "search.sock"  # of the engine, in its folder
 ENGINE_NAME = "search-engine"  # of whoever listens there
 CONTENTS_MAX = 200_000  # tweets or accounts in one part of the contents: 4.8 MB of the 8 that a lane's frame takes

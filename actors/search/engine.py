@@ -47,7 +47,7 @@ from actors.core.arguments import an_id
 from actors.core.errors import InvalidError, MalformedError, RookeryError
 from actors.log_bound import LogBound
 from actors.search.accounts import AccountIndex
-from actors.search.documents import CHANGED, EDITED, ENGINE_NAME, FOUND, NEW, SOCKET, TweetFacts, read_tweet
+from actors.search.documents import CHANGED, EDITED, ENGINE_NAME, FOUND, NEW, SOCKET, UNTOLD, TweetFacts, read_tweet
 from actors.search.index import TweetIndex, disk_bytes
 from actors.search.line import SearchLine, late
 from actors.search.priorities import NICE_BEHIND, set_back, step_back
@@ -274,10 +274,9 @@ class Engine:
         """Count tweets for the trends; on the counting thread, which is faster than the indexing thread feeds it."""
         self.trends.advance(_now_ms())
         for facts in fed:
-            if facts.news in (NEW, FOUND) and "repost" not in facts.marks:
-                self.trends.add(
-                    facts.tweet_id >> 16, facts.author_id, facts.lang, facts.hashtags, facts.plain, facts.links
-                )
+            if facts.news in (NEW, FOUND, UNTOLD) and "repost" not in facts.marks:
+                said = ([], []) if facts.news == UNTOLD else (facts.plain, facts.links)
+                self.trends.add(facts.tweet_id >> 16, facts.author_id, facts.lang, facts.hashtags, *said)
 
     def _save_trends(self) -> None:
         path = self.directory / TRENDS_FILE

@@ -18,7 +18,6 @@ import ray
 import structlog
 from ray.exceptions import ActorDiedError, RayError
 
-from actors.core import ids
 from actors.core.errors import DeposedError, MalformedError, MovedError
 from actors.core.messages import require_fitting
 from actors.metrics import ShardMetrics
@@ -120,6 +119,7 @@ class Exchange:
             except (RayError, TimeoutError, ValueError) as error:  # ValueError: nobody has that name just now
                 if isinstance(error, ActorDiedError):
                     self._forget_peer(dst)
+                self.metrics.batches_failed += 1
                 self.log.warning("messages wait", to=dst, count=len(messages), reason=type(error).__name__)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, RETRY_MAX_S)
@@ -175,11 +175,11 @@ class Exchange:
             raise DeposedError(f"shard {source} has a primary of a higher term than {term}")
         if source not in self.state.inbox:
             raise MovedError(f"shard {self.state.shard} has not heard of shard {source} yet")
-        self.metrics.messages_in += count
         applied = self.state.inbox[source]
         if first_seq <= applied + 1 and first_seq + count - 1 > applied:
             self._require_fitting(source, first_seq, batch)
             self._apply(source, first_seq, count, batch)
+            self.metrics.messages_in += count
             self.on_heard(source, self.state.inbox[source])
         else:
             self.metrics.messages_repeated += count
@@ -193,13 +193,7 @@ class Exchange:
             raise
 
     def _apply(self, source: int, first_seq: int, count: int, batch: bytes) -> None:
-        metrics, state = self.metrics, self.state
-        delivered, newest_id = state.rings.delivery_count, state.arrivals.newest_id
-        begin = time.perf_counter()
+        metrics, begin = self.metrics, time.perf_counter()
         self.commits.run(["receive", source, first_seq, batch])
-        metrics.kernel_seconds.observe(time.perf_counter() - begin)
-        metrics.deliveries += state.rings.delivery_count - delivered
+        metrics.receive_seconds.observe(time.perf_counter() - begin)
         metrics.batch_messages.observe(count)
-        if state.arrivals.newest_id > newest_id:
-            lag_s = time.time() - ids.ms_of_tweet(state.arrivals.newest_id) / 1000
-            metrics.delivery_lag_seconds.observe(max(0.0, lag_s))

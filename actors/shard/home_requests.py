@@ -61,7 +61,7 @@ class HomeRequests:
 
         Raises RookeryError; OverloadedError when too many are under way.
         """
-        query = self.replica.query(args) if op == "home" else None
+        query = self.replica.timeline_query(op, args)
         steps: Steps = shaped.steps(partial(self.replica.read, op, args)) if query is None else shaped.home_steps(query)
         try:
             need = next(steps)
@@ -84,6 +84,11 @@ class HomeRequests:
         self._under_way.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self.log.error("a home timeline failed", reason=repr(task.exception()))
+
+    @property
+    def under_way_count(self) -> int:
+        """Reads that wait for other shards."""
+        return len(self._under_way)
 
     def announce_woken(self) -> None:
         """Let readers of accounts that have just woken go on."""

@@ -333,6 +333,10 @@ class Replication:
     def _nobody_lacks_records(self) -> bool:
         return min(self._positions().values(), default=self.state.position) >= self.state.position
 
+    def lags(self) -> dict[str, int]:
+        """Return how many records each follower hasn't acknowledged; of a replica that doesn't lead, nothing."""
+        return {str(index): max(0, self.state.position - link.acked) for index, link in self._links.items()}
+
     def figures(self) -> dict[str, Any]:
         """Return role, term and followers for `status`."""
         return {

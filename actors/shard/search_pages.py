@@ -48,7 +48,7 @@ class PageSearch:
         def take(matches: Matches, wanted: int) -> None:
             ids = matches.ids
             missing = self.count + 1 - len(self.rows)
-            self.rows += self.requests.found.rows(ids, self.viewer, missing, None, matches.arrivals)
+            self.rows += self._shown(matches, missing)
             self._rounds += 1
             more = len(ids) == wanted
             if len(self.rows) > self.count:
@@ -66,7 +66,7 @@ class PageSearch:
 
         def take(matches: Matches, wanted: int) -> None:
             ids = matches.ids
-            self.rows = self.requests.found.rows(ids, self.viewer, wanted, None, matches.arrivals) + self.rows
+            self.rows = self._shown(matches, wanted) + self.rows
             self._rounds += 1
             more = len(ids) == wanted
             if len(self.rows) > self.count:
@@ -78,6 +78,11 @@ class PageSearch:
                 self._reply(ids[0] if more else 0)
 
         self._ask(max_id, min_id, take)
+
+    def _shown(self, matches: Matches, count: int) -> list[Found]:
+        """Return the first of some matches that may be seen."""
+        is_page = self.tags is not None
+        return self.requests.found.rows(matches.ids, self.viewer, count, None, matches.arrivals, is_page)
 
     def _ask(self, max_id: int, min_id: int, take: Callable[[Matches, int], None]) -> None:
         """Ask posting lists, or else the engine; take(matches, how many were asked for)."""

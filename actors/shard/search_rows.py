@@ -6,6 +6,7 @@ from typing import Any
 
 from actors.core.entries import unpack
 from actors.core.postings.found import HIDDEN_FLAGS, FoundTweets
+from actors.search.documents import FOUND, NEW, UNTOLD
 
 
 class SearchRows:
@@ -26,6 +27,8 @@ class SearchRows:
             if fields[2] & HIDDEN_FLAGS:
                 return None
             original = fields[9]
+        if news in (NEW, FOUND) and entry.author_id in self.state.people.unindexed:
+            news = UNTOLD
         return [
             tweet_id, entry.author_id, entry.flags, entry.reply_author, entry.replies, entry.reposts, entry.likes,
             entry.body, original, news,

@@ -23,7 +23,7 @@ from actors.core.features import ASKING, READS, WRITES, hides
 from actors.core.features.cards import tend_cards
 from actors.core.verify import check, digest
 from actors.core.visibility import is_question
-from actors.metrics import RayExporter, ShardMetrics
+from actors.metrics import ShardMetrics
 from actors.shard.backup_source import OPERATIONS as BACKUP
 from actors.shard.backup_source import BackupSource
 from actors.shard.carried_reads import CarriedReads, wrapped
@@ -34,8 +34,12 @@ from actors.shard.handover import Handover
 from actors.shard.home_requests import HomeRequests
 from actors.shard.inquiring_writes import InquiringWrites
 from actors.shard.leavings import LeavingPace
+from actors.shard.listening import OPERATIONS as LISTENING
+from actors.shard.listening import Listening
+from actors.shard.measured import OTHER_READS, OwnFigures, bounds_of, count_other, measure
 from actors.shard.moves import OPERATIONS as MOVES
 from actors.shard.moves import Moves
+from actors.shard.outgoing import OutgoingQueue
 from actors.shard.replication import OPERATIONS as REPLICATION
 from actors.shard.replication import Replication
 from actors.shard.search_requests import OPERATIONS as SEARCH
@@ -45,12 +49,11 @@ from actors.shard.storage import Storage
 from actors.shard.touches import Touches
 from cluster.lane.server import LaneRequest, LaneServer
 from cluster.life.heartbeat import Heartbeat, busy
-from cluster.placement.shard_map import ShardMap
+from cluster.placement.shard_map import ShardMap, shard_actor_name
 from configs.settings import Settings
 
 TIDY_PAUSES = 20  # length of the pause after a step of tidying memory, in steps of about 1 ms: 5 % of a core
 TICK_S = 1.0  # segment limits, reads of the day and the calendar are looked at this often
-OTHER_READS = SEARCH | {"home", "home_ids", "at", "shaped"}
 WALK_S = 300.0  # that a walk over the whole state may hold the loop: some seconds for a million accounts
 
 
@@ -66,8 +69,9 @@ class ServedReplica:
     ) -> None:  # fmt: skip
         self.settings, self.shard, self.index, self._heartbeat = settings, shard, index, heartbeat
         self.storage, self.replica, self.state = storage, storage.replica, storage.replica.state
-        self.metrics = ShardMetrics()
-        self._exporter = RayExporter(self.metrics, shard=str(shard), replica=str(index))
+        self.metrics = ShardMetrics(limits=bounds_of(self))
+        self.figures = OwnFigures(self, shard_actor_name(shard, index), heartbeat.late_seconds)
+        self.delivered_before = self.state.rings.delivery_count  # by the recovery
         self.commits = Commits(storage, self.metrics, self.settings.checkpoint.queue_batches_max)
         self.replication = Replication(
             self.commits, storage, index, ask_router, self._on_lead, self._on_map,
@@ -80,16 +84,22 @@ class ServedReplica:
         self.exchange = Exchange(
             self.commits, self.metrics, self.settings.cluster.namespace, lambda: self.replication.leads
         )
-        self.settlements = Settlements(self.commits, self.metrics)
+        self.settlements = Settlements(self.commits, self.metrics, self.settings.cluster.replicas > 1)
         self.exchange.on_acknowledged, self.exchange.on_heard = self.settlements.acknowledged, self.settlements.heard
+        self.outgoing = OutgoingQueue(
+            self.commits, lambda: self.replication.leads, self.settings.channels
+        )  # fmt: skip
         self.homes = HomeRequests(self.commits, self.exchange, self.metrics)
+        self.listening = Listening(
+            self.commits, self.homes.accounts, self.metrics, lambda: self.replication.role == "primary"
+        )
         self.inquiring = InquiringWrites(self.replica, self._write_asked, self._refuse)
         self.touches = Touches(self.commits, self.exchange)
         self.search = make_search(
             self.settings.search, self.commits, self.replica.lookups, storage.directory / "search"
         )
         self.carried = CarriedReads(self.replica, self.homes, self.search, self._home, self._require_lead)
-        self.deliveries = DeliveryPace(self.state.deliveries, self.metrics)
+        self.deliveries = DeliveryPace(self.state.deliveries, self.metrics, lambda: self.replication.leads)
         self.commits.on_applied = self._announce
         self.lane: LaneServer | None = None
         self._stopping = self._tidying = False
@@ -102,14 +112,19 @@ class ServedReplica:
 
     def handle(self, request: LaneRequest) -> None:
         """Carry out one lane request, or set out to."""
-        begin, metrics = time.perf_counter(), self.metrics
-        op = request.op
+        op, metrics, is_new = request.op, self.metrics, not request.begun  # one that was kept has begun before
+        if is_new:
+            request.begun = time.perf_counter()
         try:
             if op in self._writes:
+                metrics.writes += is_new
                 self._write(request, op, request.args)
-                metrics.writes += 1
-                metrics.write_seconds.observe(time.perf_counter() - begin)
                 return
+            if op == "home" or op in self._reads:
+                metrics.reads += is_new
+                request.timed = metrics.read_seconds
+            else:
+                count_other(metrics, request, is_new)
             if self._hollow and (op in self._reads or op in OTHER_READS):
                 self._require_contents()
             if op == "home":
@@ -118,8 +133,6 @@ class ServedReplica:
                 request.reply(self.replica.read(op, request.args))
             else:
                 self._operate(request)
-            metrics.reads += 1
-            metrics.read_seconds.observe(time.perf_counter() - begin)
         except RookeryError as error:
             self._refuse(request, error)
 
@@ -129,7 +142,6 @@ class ServedReplica:
             return
         if isinstance(error, FrozenError) and self.moves.keep(request):
             return
-        self.metrics.refusals += 1
         request.fail(error)
 
     def _home(self, request: LaneRequest, args: list[Any]) -> None:
@@ -159,12 +171,14 @@ class ServedReplica:
         self, request: LaneRequest, op: str, args: list[Any], how: str = "", may_ask: bool = True
     ) -> None:  # fmt: skip
         """Carry out a write, or have it ask other shards first. how: "tracked", "settled" or neither."""
+        request.timed, begin = self.metrics.write_seconds, time.perf_counter()
         sent = self.settlements.begin() if how == "settled" else None
         try:
             body = self._apply(op, args)
         finally:
             if sent is not None:
                 self.settlements.noted()
+        self.metrics.apply_seconds.observe(time.perf_counter() - begin)
         if may_ask and op in ASKING and is_question(body) and self.inquiring.begin(request, op, args, how):
             return
         if sent is not None:
@@ -196,6 +210,8 @@ class ServedReplica:
             self.replication.handle(request)
         elif op in BACKUP:
             self.backup.handle(request)
+        elif op in LISTENING:
+            self.listening.handle(request)
         elif op in MOVES:
             self.moves.handle(request)
         elif op in ("tracked", "settled"):
@@ -234,6 +250,7 @@ class ServedReplica:
             self.commits.run(["tick", max(int(time.time() * 1000), self.state.day * limits.DAY_MS)])
         self.exchange.start()
         self.exchange.wake_senders()
+        self.outgoing.wake()
         self.leavings.look()
 
     def _on_map(self, shard_map: ShardMap) -> None:
@@ -241,6 +258,7 @@ class ServedReplica:
         self.exchange.learn(shard_map)
         if shard_map.primary_of(self.shard).index != self.index:
             self.moves.stop_leading(MovedError(f"shard {self.shard} has another leader"))
+            self.listening.stop()
         if self.lane is not None:
             self.lane.push("map", shard_map.epoch)
 
@@ -251,7 +269,7 @@ class ServedReplica:
             self.leavings.look()
         if self.exchange.shard_count < self.state.shard_count - 1:
             self.exchange.start()
-        if self.state.deliveries.backlog:
+        if self.state.deliveries.backlog or self.state.deliveries.ended:
             self._deliver_piece()
         if self.state.woken:
             self.homes.announce_woken()
@@ -262,7 +280,7 @@ class ServedReplica:
             self.state.revoked.clear()
 
     def _deliver_piece(self) -> None:  # a method of this name is looked for by what was started of old code
-        """Have large deliveries go on."""
+        """Have large deliveries go on, and those timed that have ended."""
         self.deliveries.look()
 
     def _tidy_step(self) -> None:
@@ -302,43 +320,24 @@ class ServedReplica:
             interval_s = self.settings.checkpoint.interval_s
             self.commits.tend(storage.segment_records_max, storage.segment_bytes_max, interval_s)
 
-    async def _export(self) -> None:
+    async def _export(self) -> None:  # a method of this name is looked for by what was started of old code
         """Hand the figures to Ray's metrics every so often."""
-        while True:
-            await asyncio.sleep(self.settings.metrics.flush_ms / 1000)
-            self._measure()
-            if self.settings.metrics.ray_export:
-                for _ in self._exporter.steps():
-                    await asyncio.sleep(0)
+        await self.figures.export()
 
-    def _measure(self) -> None:
-        m, state, figures = self.metrics, self.state, self.commits.figures()
-        m.mailbox_depth = figures["mailbox"]
-        m.journal_lag_records = figures["journal_lag"]
-        m.checkpoint_lag_records = figures["checkpoint_lag"]
-        m.outbox_messages = sum(len(o.waiting) for o in state.outboxes.values())
-        m.outbox_bytes = sum(o.bytes_waiting for o in state.outboxes.values())
-        m.accounts, m.tweets, m.edges = len(state.people), len(state.tweets), state.graph.edge_count
-        m.delivery_backlog = state.deliveries.waiting_count
-        m.rings = state.rings.awake_count
-        m.pieces_bytes, m.pieces_evicted = state.pieces_figures()
-        m.epoch, m.primary = self.replication.term, int(self.replication.role == "primary")
-        m.checkpoint_rows = figures["checkpoint_rows"]
-        if self.lane is not None:
-            m.lane_strangers_turned_away = self.lane.turned_away_count
-        m.hangs = self._heartbeat.hangs["count"]
-        m.measure_memory()
+    def _measure(self) -> None:  # likewise
+        """Bring the gauges up to date."""
+        measure(self)
 
     def status(self) -> dict[str, Any]:
         """Return figures of this replica for `status` and `/metrics`."""
-        self._measure()
+        told = self.figures.told()
         return {
             "shard": self.shard,
             "replica": self.index,
             "primary": self.replication.role == "primary",
             "pid": os.getpid(),
             "hangs": self._heartbeat.hangs,
-            "rss_bytes": self.metrics.memory_bytes,
+            "rss_bytes": self.figures.process.get("memory_bytes"),
             "epoch": self.storage.journal.epoch,
             "level": self.state.level,
             **self.replication.figures(),
@@ -347,8 +346,10 @@ class ServedReplica:
             "lane_strangers": {} if self.lane is None else self.lane.strangers(),
             "tidying": self._tidying,
             "search": self.search.figures(),
+            "outgoing": self.outgoing.figures(),
             **self.replica.lookups.facts(),
             **self.homes.accounts.figures(),
+            **self.listening.figures(),
             **self.commits.figures(),
-            "metrics": self.metrics.snapshot(),
+            "told": told,
         }

@@ -2,11 +2,12 @@
 
     settled [op, args] --> applied --> committed here --> all messages that settle acknowledged there
                                             |                --> what was told in turn here, too --> the answer
-                                            +--- SETTLE_S later --------------------------------> the answer, late
+                                            +--- patience_s later ------------------------------> the answer, late
 
 Rules of this file
 - The write is done as soon as it is committed here; that it is settled is a courtesy with an end. A shard that is away
-  costs its writers SETTLE_S, and the answer says so.
+  costs its writers SETTLE_S, or ELECTED_S while another leader is elected, and the answer says so. With replicas it is
+  longer as followers answer reads meanwhile, and don't know of what hasn't been told.
 - Numbers of one destination only grow, acknowledged ones too, so what waits for it stands in order.
 - A tweet's way to its followers isn't waited for (`core/settling.py`).
 - A write that finds itself done already waits for all that is under way: what an earlier one has told may be among it.
@@ -30,6 +31,7 @@ from actors.metrics import ShardMetrics
 from actors.shard.commits import Commits
 
 SETTLE_S = 0.4  # from the commit here, at most
+ELECTED_S = 2.0  # the same where shards have replicas: another one leads by then, mostly within half a second
 
 
 class Settlement:
@@ -51,7 +53,7 @@ class Settlement:
         """The write is committed here: its messages leave from now on. Called by Commits."""
         self._body = body
         if self.waits:
-            self._timer = asyncio.get_running_loop().call_later(SETTLE_S, self.end, False)
+            self._timer = asyncio.get_running_loop().call_later(self._owner.patience_s, self.end, False)
         self._owner.committed(self)
 
     def fail(self, error: RookeryError) -> None:
@@ -78,7 +80,8 @@ class Settlement:
 class Settlements:
     """The writes of one shard that wait for other shards."""
 
-    def __init__(self, commits: Commits, metrics: ShardMetrics) -> None:
+    def __init__(self, commits: Commits, metrics: ShardMetrics, has_replicas: bool = False) -> None:
+        self._has_replicas = has_replicas
         self._commits, self._metrics, self._state = commits, metrics, commits.state
         self._unacknowledged: dict[int, deque[tuple[int, Settlement]]] = {}  # by shard: (number, who waits), in order
         self._unheard: dict[int, deque[tuple[int, Settlement]]] = {}
@@ -87,6 +90,11 @@ class Settlements:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    @property
+    def patience_s(self) -> float:
+        """How long a write waits at most."""
+        return ELECTED_S if self._has_replicas else SETTLE_S
 
     def begin(self) -> Sent:
         """Note which messages settle of the write that is carried out until `noted`."""
@@ -138,7 +146,7 @@ class Settlements:
     def ended(self, settlement: Settlement, is_settled: bool) -> None:
         """Count a write that is about to be answered."""
         self._waiting.discard(settlement)
-        self._metrics.settled += 1
+        self._metrics.settled_in_time += is_settled
         self._metrics.settled_late += not is_settled
 
     def tell(self, settlement: Settlement, request: Any, reply: list[Any]) -> None:

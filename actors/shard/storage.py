@@ -46,6 +46,7 @@ def tuning_of(settings: Settings) -> limits.Tuning:
         papers_bytes_max=settings.limits.papers_bytes_per_shard_max,
         outbox_messages_max=settings.limits.outbox_messages_max,
         outbox_bytes_max=settings.limits.outbox_bytes_max,
+        public_url=settings.server.address,
     )
 
 

@@ -36,11 +36,9 @@ Not here: which hashtags a tweet has, and whom it mentions, by the published rul
 from __future__ import annotations
 
 import html
-import itertools
 import re
 import sys
 import threading
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from html.entities import html5
@@ -53,7 +51,8 @@ import regex  # type: ignore[import-untyped]
 import Stemmer  # type: ignore[import-not-found]
 
 from actors.core import normal_form
-from actors.core.normal_form import MAY_BE_MARKS, long_runs
+from actors.core.folding import FOLD_ROUNDS_MAX, fold_once, folded_text, normalize_for, without_flood
+from actors.core.folding import fold as fold
 
 WORD_CHARS_MAX: Final = 64  # longer ones are cut: no language has them, and an index keeps every word it has seen
 TAG_CHARS_MAX: Final = 280  # in a hashtag: a tweet's usual length; bounds what a query may carry
@@ -64,10 +63,6 @@ LANGUAGE_CHARS_MAX: Final = 500  # letters; more say nothing new
 LANGUAGE_SCORE_MIN: Final = 0.4  # probability, 0..1
 STEM_CACHE_WORDS: Final = 10_000  # per language and thread, some 100 bytes each: the words that make up most text
 QUERY_STEM_CACHE_WORDS: Final = 16_384  # 2 kB each at most; a word's stems take 15 us
-EXPANDING_CHARS_MIN: Final = 3  # that one character is folded to, to be one that stands for many
-EXPANDED_CHARS_MAX: Final = 128  # more in a folded text than in the text and
-EXPANDED_SHARE_MAX: Final = 0.25  # of it: 280 of U+FDFA, which stands for four words, would make 5,040 to go through
-FOLD_ROUNDS_MAX: Final = 4  # two are the most that a character needs, and one more shows that nothing changes
 UNKNOWN_LANGUAGE: Final = "und"
 
 # ISO 639-1 code -> Snowball algorithm; of those that Snowball has, all that the detector can tell.
@@ -79,9 +74,6 @@ STEMMERS: Final[dict[str, str]] = {
     "pt": "portuguese", "ro": "romanian", "ru": "russian", "sr": "serbian", "sv": "swedish", "ta": "tamil",
     "tr": "turkish", "yi": "yiddish",
 }  # fmt: skip
-
-
-Normalize = Callable[[Any, str], str]
 
 
 class Token(NamedTuple):
@@ -98,12 +90,6 @@ _MARKUP = re.compile(
     rf"(?P<tag></?[A-Za-z][^<>]{{0,{MARKUP_CHARS_MAX}}}>)"
     r"|&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});"
 )
-_UNSEEN = r"\u00ad\u034f\u061c\u180b-\u180f\u200c\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufe00-\ufe0f\ufeff"
-_DROPPED = re.compile(
-    rf"[\u0300-\u0305\u0307-\u036f\u02bb\u02bc\u20d0-\u20f0{_UNSEEN}\U000e0100-\U000e01ef]|(?<!\u0438)\u0306"
-)
-_MANY_MARKS = long_runs(rf"{MAY_BE_MARKS}{_UNSEEN}\u200d\u02bb\u02bc")  # or what is dropped from between them
-_STRAY_JOINER = regex.compile(r"(?<![\p{ExtPict}\p{EMod}\ufe0f])\u200d")
 
 _PAIRED = (
     r"[[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
@@ -148,80 +134,7 @@ _NAMED = re.compile(r"[@＠#＃$]|://|www\.")
 _NOT_LANGUAGE = re.compile(r"(?:https?://|www\.)\S*|[@＠#＃$]\w+|\s+")
 
 
-# -- folding -----------------------------------------------------------------------------------------------------------
-
-
-def _fold_once(text: str, normalize: Normalize = unicodedata.normalize) -> str:
-    text = unicodedata.normalize("NFD", normalize("NFKC", text).casefold().replace("ı", "i"))  # in order already
-    if "\u200d" in text:
-        text = _STRAY_JOINER.sub("", text)
-    return normalize("NFC", _DROPPED.sub("", text))
-
-
-def _normalize_for(text: str) -> Normalize:
-    """Return how to normalise a text in linear time, however often it is folded: Python's way unless marks abound."""
-    return normal_form.normalize if _MANY_MARKS.search(text) else unicodedata.normalize
-
-
-def _is_plain(code: int) -> bool:
-    """Whether a character stays as it is, beside any other such, and `\\w` says rightly whether it is of a word."""
-    char = chr(code)
-    return (
-        _fold_once(char) == char
-        and unicodedata.category(char) not in {"Mn", "Mc", "Me", "Cn"}
-        and regex.match(r"[\p{ExtPict}\p{EMod}\p{RI}\u200d]", char) is None
-    )
-
-
-_PLAIN_RANGES = (range(0x530), range(0x1E00, 0x2000), range(0x2000, 0x2070), range(0x20A0, 0x20C0))
-_PLAIN = re.compile(
-    "[" + "".join(re.escape(chr(code)) for code in itertools.chain(*_PLAIN_RANGES) if _is_plain(code)) + "]*"
-)
 _PLAIN_WORD = re.compile(r"\w+(?:['’]\w+)*")
-
-
-def _folded(text: str) -> tuple[str, bool]:
-    """Return the text in its final form, and whether it is plain (see _is_plain)."""
-    normalize = _normalize_for(text)
-    folded = _fold_once(text, normalize)
-    if len(folded) > len(text) and (fewer := _without_flood(text, folded)) is not text:
-        text, folded = fewer, _fold_once(fewer, normalize)
-    for _ in range(FOLD_ROUNDS_MAX):
-        if _PLAIN.fullmatch(folded):
-            return folded, True
-        if folded == text:
-            break
-        text, folded = folded, _fold_once(folded, normalize)
-    return folded, False
-
-
-_EXPANDING_RANGES = (range(0xA0, 0x3400), range(0xFB00, 0xFE50), range(0x1D100, 0x1D200), range(0x1F100, 0x1F300))
-_EXPANDING = re.compile(
-    "["
-    + "".join(
-        re.escape(char)
-        for char in map(chr, itertools.chain(*_EXPANDING_RANGES))
-        if unicodedata.decomposition(char) and len(_fold_once(char)) >= EXPANDING_CHARS_MIN
-    )
-    + "]"
-)
-
-
-def _without_flood(text: str, folded: str) -> str:
-    """Return a text; with blanks for what stands for many characters if folding has made it much longer."""
-    is_flood = len(folded) - len(text) > EXPANDED_SHARE_MAX * len(text) + EXPANDED_CHARS_MAX
-    return _EXPANDING.sub(" ", text) if is_flood else text
-
-
-def fold(text: str) -> str:
-    """Return a single name or tag in the form in which it is compared: folded like words, and without any blank.
-
-    Cost: 3 us.
-    """
-    if text.isascii():
-        return "".join(text.split()).lower()
-    folded = "".join(_folded(text)[0].split())
-    return "".join(_folded(folded)[0].split())
 
 
 # -- words -------------------------------------------------------------------------------------------------------------
@@ -238,7 +151,7 @@ def words(text: str) -> list[str]:
         return _cut(text.translate(_ASCII).split())
     if "<" in text or "&" in text:
         text = _MARKUP.sub(_unmarked, text)
-    folded, plain = _folded(text)
+    folded, plain = folded_text(text)
     if plain:
         found: list[str] = _PLAIN_WORD.findall(folded)
         return _cut([word.translate(_APOSTROPHES) if "'" in word or "’" in word else word for word in found])
@@ -252,11 +165,11 @@ def tokens(text: str) -> list[Token]:
     125 us for other text; linear in the text.
     """
     plain_text, starts, ends = _without_markup(text)
-    normalize = _normalize_for(plain_text)
-    plain_text = _without_flood(plain_text, _fold_once(plain_text, normalize))
+    normalize = normalize_for(plain_text)
+    plain_text = without_flood(plain_text, fold_once(plain_text, normalize))
     for _ in range(FOLD_ROUNDS_MAX):
         folded, starts, ends = _folded_clusters(plain_text, starts, ends)
-        if folded == plain_text or _fold_once(folded, normalize) == folded:  # which costs a tenth of the other
+        if folded == plain_text or fold_once(folded, normalize) == folded:  # which costs a tenth of the other
             break
         plain_text = folded
     return [Token(word, starts[start], ends[end - 1]) for word, start, end in _scan(folded)]
@@ -325,7 +238,7 @@ def _without_markup(text: str) -> tuple[str, list[int], list[int]]:
     return "".join(pieces), starts, ends
 
 
-_fold_cluster = lru_cache(maxsize=4_096)(_fold_once)
+_fold_cluster = lru_cache(maxsize=4_096)(fold_once)
 
 
 def _folded_clusters(text: str, starts: list[int], ends: list[int]) -> tuple[str, list[int], list[int]]:
@@ -338,7 +251,7 @@ def _folded_clusters(text: str, starts: list[int], ends: list[int]) -> tuple[str
     for match in _CLUSTER.finditer(text):
         start, end = match.span()
         cluster = match.group()
-        piece = _fold_cluster(cluster) if len(cluster) <= WORD_CHARS_MAX else _fold_once(cluster, normal_form.normalize)
+        piece = _fold_cluster(cluster) if len(cluster) <= WORD_CHARS_MAX else fold_once(cluster, normal_form.normalize)
         pieces.append(piece)
         new_starts += [starts[start]] * len(piece)
         new_ends += [ends[end - 1]] * len(piece)

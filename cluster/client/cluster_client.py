@@ -64,7 +64,8 @@ class ClusterClient:
     the way round a broken lane, raising RookeryError for refusals and anything else for "no answer";
     on_push(topic, value): what shards push, but for news of the map, and OPENED with a shard's number when there is a
     lane where there was none, so that what was pushed meanwhile has been missed; follower_reads: the operations that
-    any replica may be asked. Use from one event loop; `await open()` first, `close()` last.
+    any replica may be asked; positions: of writes, where others' count, too. Use from one event loop; `await open()`
+    first, `close()` last.
     """
 
     def __init__(
@@ -75,8 +76,10 @@ class ClusterClient:
         actor_call: ActorCall | None = None,
         on_push: PushCallback | None = None,
         follower_reads: frozenset[str] = FOLLOWER_READS,
+        positions: WritePositions | None = None,
     ) -> None:
-        self._positions = WritePositions()
+        self.keys = keys
+        self._positions = positions or WritePositions()
         self._figures = ReadFigures()
         self._places = ShardPlaces(follower_reads, time.monotonic)
         self._owners = ShardOwners(

@@ -18,12 +18,13 @@ from ray.exceptions import ActorDiedError
 from actors.core.errors import OverloadedError
 from cluster.client.cluster_client import ClusterClient
 from cluster.client.map_cache import FetchMap
+from cluster.client.positions import WritePositions
 from cluster.client.retried_calls import ActorCall
 from cluster.lane.client import PushCallback
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.protocol import REPLY_ERROR, error_from_reply
 from cluster.placement.shard_map import ShardMap
-from cluster.ray_options import API_PREFIX, DEFAULT_NAMESPACE, ROUTER_NAME, SHARD_PREFIX, TRENDS_NAME
+from cluster.ray_options import API_PREFIX, DEFAULT_NAMESPACE, DISPATCH_PREFIX, ROUTER_NAME, SHARD_PREFIX, TRENDS_NAME
 
 JOIN_TIMEOUT_S = 30.0  # a router that restarts is back within seconds
 JOIN_FIRST_S = 1.0  # for one that is there; then shards are asked, which know what it says
@@ -77,8 +78,13 @@ def api_names(namespace: str) -> list[str]:
 
 
 def api_and_trends_names(namespace: str) -> list[str]:
-    """Return the names of what isn't in the shard map but takes part: API workers of all nodes, and the trends."""
-    return [*api_names(namespace), *_names(namespace, TRENDS_NAME)]
+    """Return the names of what isn't in the shard map but takes part: API workers, the trends, dispatchers."""
+    return [*api_names(namespace), *_names(namespace, TRENDS_NAME), *dispatch_names(namespace)]
+
+
+def dispatch_names(namespace: str) -> list[str]:
+    """Return the names of the dispatchers, ascending."""
+    return _names(namespace, DISPATCH_PREFIX)
 
 
 def shard_names(namespace: str) -> list[str]:
@@ -159,7 +165,9 @@ async def _join(actors: NamedActors, namespace: str) -> dict[str, Any]:
     raise OverloadedError(f"the router does not answer: {type(error).__name__}", None, 1.0) from error
 
 
-async def open_client(namespace: str = DEFAULT_NAMESPACE, on_push: PushCallback | None = None) -> ClusterClient:
+async def open_client(
+    namespace: str = DEFAULT_NAMESPACE, on_push: PushCallback | None = None, positions: WritePositions | None = None
+) -> ClusterClient:
     """Return an open ClusterClient; the keys and the map come from the router through Ray.
 
     While the router is away a shard hands them out. Call connect() (or be a Ray actor) first. Raises OverloadedError
@@ -171,6 +179,8 @@ async def open_client(namespace: str = DEFAULT_NAMESPACE, on_push: PushCallback 
     joined = await _join(actors, namespace)
     ShardMap.from_wire(joined["map"])  # says clearly when this code is too old for the cluster
     fetch_map, actor_call = make_fetch_map(actors, joined["map"]), make_actor_call(actors)
-    client = ClusterClient(fetch_map, LaneKeys.from_join(joined), local_node_id(), actor_call, on_push)
+    client = ClusterClient(
+        fetch_map, LaneKeys.from_join(joined), local_node_id(), actor_call, on_push, positions=positions
+    )
     await client.open()
     return client

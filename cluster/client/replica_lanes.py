@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from cluster.lane.client import LaneClient, PushCallback
 from cluster.lane.handshake import Address, LaneKeys
@@ -32,7 +33,8 @@ Key = tuple[int, int]  # shard, index of the replica
 class ReplicaLanes:
     """Lanes by replica.
 
-    find(shard, index): the replica in the current map, or None; on_lane(replica, lane): a lane has just been connected.
+    find(shard, index): the replica in the current map, or None; on_lane(replica, lane): a lane has just been connected;
+    on_lost(replica): one has gone.
     """
 
     def __init__(
@@ -42,12 +44,13 @@ class ReplicaLanes:
         on_push: PushCallback,
         find: Callable[[int, int], ReplicaPlace | None],
         on_lane: Callable[[ReplicaPlace, LaneClient], None],
+        on_lost: Callable[[ReplicaPlace], None] = lambda replica: None,
     ) -> None:
         self._keys = keys
         self._local_node_id = local_node_id
         self._on_push = on_push
         self._find = find
-        self._on_lane = on_lane
+        self._on_lane, self._on_lost = on_lane, on_lost
         self._lanes: dict[Key, LaneClient] = {}
         self._dials: dict[Key, tuple[ReplicaPlace, asyncio.Task[LaneClient]]] = {}
         self._dialled_at: dict[Key, float] = {}
@@ -123,7 +126,8 @@ class ReplicaLanes:
         address = self._address(replica)
         if address is None:
             raise ConnectionError(f"no lane leads to {replica.actor_name} from this node")
-        lane = LaneClient(address, self._keys, replica.actor_name, self._on_push)
+        on_close = partial(self._on_lost, replica)
+        lane = LaneClient(address, self._keys, replica.actor_name, self._on_push, on_close)
         try:
             await lane.connect(DIAL_TIMEOUT_S)
         except LaneImpostorError as error:

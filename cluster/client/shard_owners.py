@@ -24,7 +24,7 @@ from cluster.lane.handshake import LaneKeys
 from cluster.placement.shard_map import ReplicaPlace, ShardMap
 
 RETRY_AFTER_S = 1.0  # what a caller is told to wait: Ray restarts an actor in about that time
-OPENED = "opened"  # a topic of our own
+OPENED, CLOSED = "opened", "closed"  # topics of our own
 
 
 class ShardOwners:
@@ -37,7 +37,9 @@ class ShardOwners:
         self._on_push, self._follower_reads = on_push, follower_reads
         self._positions, self._figures, self._places = positions, figures, places
         self.maps = MapCache(fetch_map, self._take_map)
-        self.replica_lanes = ReplicaLanes(keys, local_node_id, self._take_push, self._find, self._take_lane)
+        self.replica_lanes = ReplicaLanes(
+            keys, local_node_id, self._take_push, self._find, self._take_lane, self._lose_lane
+        )
         self._replicas: dict[tuple[int, int], ReplicaPlace] = {}  # the map's, by shard and index
         self.buckets = bytearray(BUCKET_COUNT)
         self.lanes: list[LaneClient | None] = [None]  # by shard; None also where a shard has several replicas
@@ -106,6 +108,10 @@ class ShardOwners:
         if old is not None and old.buckets != new.buckets:
             self._positions.forget(b for b in range(BUCKET_COUNT) if old.buckets[b] != new.buckets[b])
         self.buckets[:] = new.buckets
+
+    def _lose_lane(self, replica: ReplicaPlace) -> None:
+        if self._on_push is not None:
+            self._on_push(CLOSED, replica.shard)
 
     def _take_lane(self, replica: ReplicaPlace, lane: LaneClient) -> None:
         if self._on_push is not None:

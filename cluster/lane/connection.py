@@ -18,7 +18,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
 from actors.core.errors import RookeryError, TooLargeError
@@ -27,8 +28,10 @@ from cluster.lane.protocol import (
     DECODE_ERRORS,
     FRAME_BYTES_MAX,
     JOIN_BYTES_MAX,
+    PUSH_REQUEST_ID,
     REPLY_BODY,
     REPLY_ERROR,
+    REPLY_PUSH,
     WRITE_BYTES_MAX,
     WRITE_HIGH_BYTES,
     FrameDecoder,
@@ -40,6 +43,7 @@ from cluster.lane.protocol import (
 )
 
 if TYPE_CHECKING:
+    from actors.metrics import Histogram
     from cluster.lane.server import LaneServer
 
 logger = logging.getLogger("rookery.lane.server")
@@ -57,9 +61,12 @@ def keep_tcp_alive(transport: asyncio.Transport) -> None:
 
 
 class LaneRequest:
-    """One request. Answer it exactly once, now or later, with `reply` or `fail`, on the loop thread."""
+    """One request. Answer it exactly once, now or later, with `reply` or `fail`, on the loop thread.
 
-    __slots__ = ("_answered", "_connection", "_request_id", "args", "op")
+    timed: what is told at a reply how many seconds have passed since `begun` (of `time.perf_counter`), if anything is.
+    """
+
+    __slots__ = ("_answered", "_connection", "_request_id", "args", "begun", "op", "timed")
 
     def __init__(self, connection: LaneConnection, request_id: int, op: str, args: list[Any]) -> None:
         self._connection = connection
@@ -67,16 +74,25 @@ class LaneRequest:
         self._answered = False
         self.op = op
         self.args = args
+        self.begun = 0.0
+        self.timed: Histogram | None = None
 
     def reply(self, body: Any) -> None:
         """Send a body (anything msgpack can write). If the peer has gone it is dropped. Raises RuntimeError if done."""
         self._settle()
+        if self.timed is not None:
+            self.timed.observe(perf_counter() - self.begun)
         self._connection.send_reply(self._request_id, self.op, body)
 
     def fail(self, error: RookeryError) -> None:
-        """Send a refusal. Raises RuntimeError if the request was answered before."""
+        """Send a refusal, and count it. Raises RuntimeError if the request was answered before."""
         self._settle()
         self._connection.send_error(self._request_id, error)
+
+    @property
+    def connection(self) -> LaneConnection:
+        """The peer's connection, for what is pushed to it alone."""
+        return self._connection
 
     @property
     def answered(self) -> bool:
@@ -98,8 +114,8 @@ class LaneConnection(asyncio.Protocol):
     """One peer. See the module header."""
 
     __slots__ = (
-        "_decoder", "_flush_scheduled", "_in_chunk", "_in_flight", "_out", "_out_bytes", "_reading", "_server",
-        "_timer", "_transport", "_write_paused",
+        "_decoder", "_flush_scheduled", "_in_chunk", "_in_flight", "_on_gone", "_out", "_out_bytes", "_reading",
+        "_server", "_timer", "_transport", "_write_paused",
     )  # fmt: skip
 
     def __init__(self, server: LaneServer) -> None:
@@ -112,6 +128,7 @@ class LaneConnection(asyncio.Protocol):
         self._in_chunk = self._flush_scheduled = self._write_paused = False
         self._reading = True
         self._timer: asyncio.TimerHandle | None = None  # for a peer that doesn't read
+        self._on_gone: Callable[[LaneConnection], None] | None = None
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -129,6 +146,12 @@ class LaneConnection(asyncio.Protocol):
         self._decoder = None
         self._out.clear()
         self._server.forget(self)
+        if self._on_gone is not None:
+            self._on_gone(self)
+
+    def when_gone(self, tell: Callable[[LaneConnection], None]) -> None:
+        """Have it told once that the peer has gone; one function alone, the last that was given."""
+        self._on_gone = tell
 
     @property
     def is_gone(self) -> bool:
@@ -221,8 +244,20 @@ class LaneConnection(asyncio.Protocol):
             return
         self._send_answer((packed,))
 
+    def push(self, topic: str, value: Any) -> None:
+        """Send [topic, value] to this peer alone, in order with its replies.
+
+        One that would get more than fits a frame is dropped. Raises TypeError, ValueError for what can't be packed.
+        """
+        packed = pack([PUSH_REQUEST_ID, REPLY_PUSH, [topic, value]])
+        if len(packed) > FRAME_BYTES_MAX:
+            self.drop(f"a push of {len(packed)} bytes doesn't fit a frame")
+        else:
+            self.send(packed)
+
     def send_error(self, request_id: int, error: RookeryError) -> None:
         """Queue a refusal; called by LaneRequest."""
+        self._server.refusals[error.code] += 1
         self._send_answer((pack([request_id, REPLY_ERROR, error.to_wire()]),))
 
     def _send_answer(self, parts: Sequence[bytes]) -> None:

@@ -69,15 +69,16 @@ class LaneKeys:
     """What makes a process a member of the cluster.
 
     secret: 32 bytes; authority: certificate and key of the cluster's certificate authority (PEM), b"" where lanes
-    between nodes aren't encrypted.
+    between nodes aren't encrypted; vapid: the key (PEM) that signs push messages, b"" from an older router.
     """
 
     secret: bytes = field(repr=False)
     authority: bytes = field(default=b"", repr=False)
+    vapid: bytes = field(default=b"", repr=False)
 
     def to_wire(self) -> dict[str, Any]:
         """Return what `join` hands out."""
-        return {"version": LANE_VERSION, "secret": self.secret, "authority": self.authority}
+        return {"version": LANE_VERSION, "secret": self.secret, "authority": self.authority, "vapid": self.vapid}
 
     @classmethod
     def from_join(cls, joined: dict[str, Any]) -> LaneKeys:
@@ -88,7 +89,7 @@ class LaneKeys:
                 f"the cluster speaks lane version {wire['version']}, this code {LANE_VERSION}: stop the cluster, "
                 "and start all of it with one version"
             )
-        return cls(wire["secret"], wire["authority"])
+        return cls(wire["secret"], wire["authority"], wire.get("vapid", b""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,11 @@ class Meant:
 
     actor_name: str
     address: Address
+
+
+def key_for(secret: bytes, purpose: bytes) -> bytes:
+    """Return a key of 32 bytes for something else that members of a cluster do. purpose: not of 31 bytes."""
+    return _expand(secret, b"rookery " + purpose)
 
 
 def _expand(secret: bytes, info: bytes) -> bytes:

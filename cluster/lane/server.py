@@ -99,7 +99,9 @@ class LaneServer:
         in_flight_count_max: int = IN_FLIGHT_COUNT_MAX,
         handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S,
         write_stall_timeout_s: float = WRITE_STALL_TIMEOUT_S,
+        refusals: Counter[str] | None = None,
     ) -> None:
+        """refusals: where requests that are answered with an error are counted, by its code."""
         self.handler = handler
         self.keys, self.actor_name = keys, actor_name
         self.connection_count_max = connection_count_max
@@ -108,6 +110,7 @@ class LaneServer:
         self.handshake_timeout_s = handshake_timeout_s
         self.write_stall_timeout_s = write_stall_timeout_s
         self.packer = make_packer()
+        self.refusals: Counter[str] = Counter() if refusals is None else refusals
         self.dropped_count = 0  # peers that were let in and then misbehaved
         self.loop: asyncio.AbstractEventLoop
         self._open: set[LaneConnection] = set()

@@ -39,6 +39,8 @@ from typing import Any, Final
 
 import psutil
 
+from actors.metrics import Histogram
+
 BEAT_S: Final = 0.5
 SHARED_MEMORY: Final = Path("/dev/shm")  # a folder of Linux that lies in memory
 FOR_EVER: Final = math.inf
@@ -109,18 +111,21 @@ class Heartbeat:
             self._memory = mmap.mmap(file.fileno(), len(slot))
         new.replace(self.path)  # whoever looks finds it whole
         self._beats = 0
+        self.late_seconds = Histogram()  # by how much the loop was late for a beat
         self._timer: asyncio.TimerHandle | None = None
         self._depth = 0
 
     def start(self) -> None:
         """Beat on the running loop from now on."""
         self._say_busy(0, "")
-        self._beat(asyncio.get_running_loop())
+        self._beat(asyncio.get_running_loop(), math.inf)
 
-    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _beat(self, loop: asyncio.AbstractEventLoop, due_s: float) -> None:
         self._beats += 1
         _BEATS.pack_into(self._memory, 0, self._beats)
-        self._timer = loop.call_later(BEAT_S, self._beat, loop)
+        if due_s < math.inf:
+            self.late_seconds.observe(max(0.0, time.monotonic() - due_s))
+        self._timer = loop.call_later(BEAT_S, self._beat, loop, time.monotonic() + BEAT_S)
 
     @contextlib.contextmanager
     def busy(self, doing: str, at_most_s: float) -> Iterator[None]:

@@ -1,4 +1,5 @@
-"""The router's files: the persisted shard map, the cluster secret and the certificate authority of lanes.
+"""The router's files: the persisted shard map, the cluster secret, the certificate authority of lanes, and the key that
+signs push messages.
 
 Rules of this file
 - A file is replaced whole or not at all: write a temporary, fsync, rename, fsync the directory.
@@ -27,6 +28,7 @@ from cluster.placement.shard_map import ShardMap
 STATE_NAME = "router.msgpack"
 SECRET_NAME = "cluster.secret"
 AUTHORITY_NAME = "cluster-ca.pem"
+VAPID_NAME = "vapid.pem"
 RESTORING_NAME = "restore.unfinished"  # there while a restore fills the folder, and after one that was interrupted
 FILE_NAME = "rookery-router"
 FILE_VERSION = 1
@@ -114,6 +116,35 @@ def load_or_create_secret(data_dir: Path, create: bool) -> bytes:
         raise RouterStateError(f"{path} has {len(secret)} bytes; the secret has {SECRET_BYTES}. Restore the file")
     _close_to_others(path)
     return secret
+
+
+def load_or_create_vapid(data_dir: Path) -> bytes:
+    """Return the key that signs push messages (P-256, PEM); made when there is none, as in folders of older versions.
+
+    Raises RouterStateError if it can't be used. A file that others may read is closed to them. With a new one all
+    subscriptions to push messages are of no use any more: their services know the key by which they were made.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    path = data_dir / VAPID_NAME
+    if not path.exists():
+        key = ec.generate_private_key(ec.SECP256R1())
+        form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        replace_file(path, key.private_bytes(*form), 0o600)
+    pem = path.read_bytes()
+    try:
+        loaded = serialization.load_pem_private_key(pem, None)
+        if not isinstance(loaded, ec.EllipticCurvePrivateKey) or loaded.curve.name != "secp256r1":
+            raise ValueError("it is no key of P-256")
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise RouterStateError(
+            f"{path} can't be used: {error}. Restore it; or move it away: another one is made, and whoever had push "
+            "messages subscribes anew"
+        ) from error
+    _close_to_others(path)
+    return pem
 
 
 def load_or_create_authority(data_dir: Path, cluster_id: str) -> bytes:

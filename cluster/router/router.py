@@ -7,8 +7,8 @@ Rules of this file
 
 How it works
 Under the data directory lie `router.msgpack` (the map and the cluster id, with a checksum, replaced atomically) and
-`cluster.secret` (32 random bytes, made once, with the first map), and `cluster-ca.pem` where nodes talk over TLS; see
-router/files.py.
+`cluster.secret` (32 random bytes, made once, with the first map), `vapid.pem`, and `cluster-ca.pem` where nodes talk
+over TLS; see router/files.py.
 A replica says where its lane listens whenever it has started (`register_replica`); its answer to a ping says the same,
 so a registration that got lost heals by itself. Only a change of addresses makes a new epoch. `supervise_once` pings
 all replicas at once and judges:
@@ -42,8 +42,16 @@ from cluster.placement.rebalancer import Rebalancer
 from cluster.placement.shard_map import ReplicaPlace, ShardMap, crc_of_buckets
 from cluster.router.draining import Draining, Nodes
 from cluster.router.elections import UNREACHABLE, Elections
-from cluster.router.files import load_or_create_authority, load_or_create_secret, load_state, new_cluster_id, save_state
+from cluster.router.files import (
+    load_or_create_authority,
+    load_or_create_secret,
+    load_or_create_vapid,
+    load_state,
+    new_cluster_id,
+    save_state,
+)
 from cluster.router.level_rise import NOT_SAID, LevelRise
+from cluster.router.router_figures import RouterCounts
 
 logger = logging.getLogger("rookery.router")
 
@@ -175,6 +183,7 @@ class Router:
         self._data_dir = data_dir
         self._actors = actors
         self._announcing = False
+        self.counted = RouterCounts()
         self._beside = TasksBeside()
         self._spawn = self._beside.spawn
         self._watches: dict[tuple[int, int], ReplicaWatch] = {}
@@ -190,7 +199,8 @@ class Router:
             self._look_at_shape(cluster, shard_count)
             if replica_count != len(self._map.replicas_of(0)):
                 self._change_map(self._map.with_replica_count(replica_count))
-        self.keys = LaneKeys(secret, load_or_create_authority(data_dir, self.cluster_id) if tls else b"")
+        authority = load_or_create_authority(data_dir, self.cluster_id) if tls else b""
+        self.keys = LaneKeys(secret, authority, load_or_create_vapid(data_dir))
         self.elections = Elections(lambda: self._map, self._change_map, actors.ask, copies)
         self._watches = {(replica.shard, replica.index): ReplicaWatch() for replica in self._map.replicas}
         self.draining = Draining(data_dir, lambda: self._map, self.elections, actors, self._is_there, portable)
@@ -253,7 +263,8 @@ class Router:
         return self.elections.change_in_sync(shard, term, members)
 
     def _change_map(self, new: ShardMap) -> None:
-        save_state(self._data_dir, self.cluster_id, new)
+        with self.counted.map_write_seconds.timing():
+            save_state(self._data_dir, self.cluster_id, new)
         self._map = new
         keys = [(replica.shard, replica.index) for replica in new.replicas]
         self._watches = {key: self._watches.get(key) or ReplicaWatch() for key in keys}
@@ -342,7 +353,8 @@ class Router:
         the level, once every process knows a higher one.
         """
         self._unsettled = False
-        await asyncio.gather(*(self._supervise(replica, now) for replica in self._map.replicas))
+        with self.counted.look_seconds.timing():
+            await asyncio.gather(*(self._supervise(replica, now) for replica in self._map.replicas))
         for shard in range(self._map.shard_count):
             if any(self._watches[r.shard, r.index].presence is Presence.ANSWERS for r in self._map.replicas_of(shard)):
                 self._elect_soon(shard)
@@ -368,6 +380,7 @@ class Router:
         watch = self._watches[replica.shard, replica.index]
         try:
             answer = await self._actors.ping(replica.actor_name)
+            self.counted.pings[answer.presence.value] += 1
             if answer.presence is not watch.presence:
                 logger.info("%s: %s -> %s", replica.actor_name, watch.presence.value, answer.presence.value)
             watch.presence = answer.presence

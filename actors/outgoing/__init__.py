@@ -1,0 +1,1 @@
+"""What leaves the cluster: the dispatcher's channels. No Ray here."""
