@@ -17,28 +17,38 @@ from starlette.responses import Response
 from actors.core.errors import RookeryError
 from api.errors import MethodNotAllowedError, response_for
 from api.http.edge import Edge, allowed_methods, options_response
+from api.mastodon.app import MastodonApi
+from api.mastodon.errors import NO_SUCH_PATH, sentence_of
+from api.mastodon.version import VERSION
 from api.native.hot import HOME_READS
 from api.native.openapi import install_openapi
 from api.native.routes import (
     follows,
     health,
+    mail,
+    notifications,
     pins,
+    portability,
     profiles,
     scheduled,
     search,
+    streams,
     timelines,
     trends,
     tweet_lists,
     tweets,
     users,
+    webhooks,
     wrk2,
 )
+from api.oauth.pages import WebPages
 from api.ports import Cluster
 from api.search.reads import SEARCH_READS
 from api.services import Services
 from api.settings import ApiSettings
+from api.streaming.gaps import GapReader
+from api.streaming.streams import Streams
 
-VERSION = "0.1.0"
 _DESCRIPTION = """Timelines over HTTP. Ids are decimal strings. Bodies may be JSON or forms. Every error has the shape
 `{"error": {"code", "message", "field"}}`. Register with `POST /api/v1/users`, then send the token as
 `Authorization: Bearer TOKEN`."""
@@ -51,6 +61,8 @@ _TAGS = [
     {"name": "profiles", "description": "What an account says of itself"},
     {"name": "operation", "description": "Liveness, readiness, metrics"},
 ]
+
+MASTODONS = ("/api/", "/oauth/", "/.well-known/", "/nodeinfo/")  # where a path that isn't there is refused in its form
 
 
 def create_app(
@@ -70,12 +82,17 @@ def create_app(
         timelines,
         search,
         trends,
+        webhooks,
+        notifications,
+        streams,
         tweet_lists,
         pins,
         scheduled,
         follows,
         profiles,
         users,
+        mail,
+        portability,
         health,
     ]  # the busiest first: routes match in order
     tags, thin_reads = list(_TAGS), {**HOME_READS, **SEARCH_READS}
@@ -84,6 +101,9 @@ def create_app(
         tags.append({"name": "wrk2", "description": "The paths of DeathStarBench's social network"})
         thin_reads.update(wrk2.THIN_READS)
     services = Services(cluster, settings, clock, worker, frozenset(thin_reads))
+    services.hub.read_gap = GapReader(services).read
+    services.streams = Streams(services, services.hub)
+    mastodon, pages = MastodonApi(services), WebPages(services)
     app = FastAPIOffline(
         title="Rookery",
         version=VERSION,
@@ -94,7 +114,7 @@ def create_app(
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # 4 us a request; spans would show query strings
         generate_unique_id_function=lambda route: route.name,
-        middleware=[Middleware(Edge, services=services, thin_reads=thin_reads)],
+        middleware=[Middleware(Edge, services=services, thin_reads=thin_reads, second_face=mastodon, pages=pages)],
     )
     app.state.services = services
     app.state.drop_token = services.auth.drop_token
@@ -117,6 +137,9 @@ def _install_error_mapping(app: FastAPI) -> None:
         return response_for(error, request.state.request_id)
 
     async def on_framework_error(request: Request, error: Exception) -> Response:
+        is_nowhere = isinstance(error, HTTPException) and error.status_code == 404
+        if is_nowhere and request.scope["path"].startswith(MASTODONS):
+            return sentence_of(404, NO_SUCH_PATH)
         if not isinstance(error, HTTPException) or error.status_code != 405:
             return await on_error(request, error)
         methods = allowed_methods(app.routes, request.scope["path"])  # .url is made of Host, and kept

@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from actors.core.errors import MalformedError, OverloadedError, RookeryError
+from actors.core.errors import MalformedError, NotFoundError, OverloadedError, RookeryError
 from actors.log_bound import Budget
 
 RETRY_AFTER_DEFAULT_S = 1.0
@@ -40,6 +40,10 @@ class UnsupportedMediaError(RookeryError):
     code, status = "unsupported_media_type", 415
 
 
+class FilesError(MalformedError):
+    """A form with a file in it, which no call takes yet."""
+
+
 class TooSlowError(RookeryError):
     """A request of which not all has come in time."""
 
@@ -56,6 +60,10 @@ class UriTooLongError(RookeryError):
     """A path that is longer than any there is."""
 
     code, status = "uri_too_long", 414
+
+
+class NotConfiguredError(NotFoundError):
+    """Something that this server was not set up for."""
 
 
 class MethodNotAllowedError(RookeryError):

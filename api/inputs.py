@@ -15,6 +15,7 @@ from actors.core.errors import MalformedError
 from api.access.auth import bearer_of
 from api.http.body import read_body
 from api.http.caching import TOKEN_NAME, note_body
+from api.http.file_bodies import body_bytes_max_of
 from api.params import Page, optional_id, parse_count, parse_id, parse_page, parse_query, shown
 from api.services import Services
 
@@ -29,14 +30,16 @@ class Inputs:
         self.body = body
 
     @classmethod
-    async def read(cls, request: Request) -> Inputs:
-        """Read query and, for a method that has one, the body. Raises MalformedError, TooLargeError."""
+    async def read(cls, request: Request, files_max: int = 0) -> Inputs:
+        """Read query and, for a method that has one, the body, with files. Raises MalformedError, TooLargeError."""
         query = parse_query(request.scope["query_string"])
         if request.method == "GET":
             return cls(request, query, {})
         services: Services = request.app.state.services
         note_body(request.scope, None)
-        body = await read_body(request, services.settings.body_bytes_max)
+        usual = services.settings.body_bytes_max
+        bytes_max = body_bytes_max_of(request.scope, usual) if files_max else usual
+        body = await read_body(request, bytes_max, files_max)
         note_body(request.scope, body)
         return cls(request, query, body)
 

@@ -21,6 +21,8 @@ PROFILE_FIELD_COUNT_MAX: Final = 8
 PROFILE_FIELD_NAME_CHARS_MAX: Final = 100
 PROFILE_FIELD_VALUE_CHARS_MAX: Final = 300
 MEDIA_COUNT_MAX: Final = 4
+IMPORT_BODY_BYTES_MAX: Final = (1024 + 64) * 1024  # a file of 1 MiB, 20,000 rows of 50 bytes, with what a form adds
+LINK_CHARS: Final = 23  # what Mastodon's clients count a link as
 MENTION_COUNT_MAX: Final = 64  # different accounts in one tweet; the shards' own limit
 ANCESTOR_COUNT_MAX: Final = 40  # shown above a tweet: each may be another shard's, and is asked for after the one below
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 128
@@ -36,7 +38,6 @@ QUERY_BYTES_MAX: Final = 12_288  # a search of 500 characters, each of which may
 FORM_FIELD_COUNT_MAX: Final = 64
 NAMES_PER_CALL_MAX: Final = 64  # docs/lane.md
 POSITION_COUNT_MAX: Final = 8  # shards in a Rookery-Position; an account's writes touch one or two
-SHARD_GAUGE_COUNT_MAX: Final = 128  # figures of one shard shown in /metrics: bounds their cardinality
 
 SEARCH_QUERY_CHARS_MAX = 500  # of a query: a screen full of operators
 TAG_CHARS_MAX = 100  # of a hashtag that is asked for

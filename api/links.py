@@ -52,11 +52,20 @@ class Origins:
             scheme, host = said.scheme or scheme, said.host.encode() or host
         return cached_origin(scheme, host) if len(host) <= HOST_CHARS_MAX else ""
 
-    def base(self, scope: MutableMapping[str, Any]) -> str:
-        """Return the address of a request that came through ASGI, without its query."""
+    def origin(self, scope: MutableMapping[str, Any]) -> str:
+        """Return the origin for a request that came through ASGI, as `of`."""
         headers = scope["headers"]
         host = next((value for name, value in headers if name == b"host"), b"")
-        return self.of(scope["scheme"], host, scope.get("client"), headers) + quote(scope["path"])
+        return self.of(scope["scheme"], host, scope.get("client"), headers)
+
+    def base(self, scope: MutableMapping[str, Any]) -> str:
+        """Return the address of a request that came through ASGI, without its query."""
+        return self.origin(scope) + quote(scope["path"])
+
+
+def host_of(origin: str) -> str:
+    """Return host and port of an origin, without its scheme: some clients take the scheme for part of a name."""
+    return origin.partition("://")[2].partition("/")[0]
 
 
 @lru_cache(256)

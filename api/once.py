@@ -12,6 +12,8 @@ Rules of this file
 - Whether the account may see a tweet its own shard finds out (`if_seen`), with the write, in one lane request. Where
   it can't (a cluster that is being upgraded, a tweet's shard that doesn't answer) that is asked from here, first.
 - Without the header nothing is kept, and a write costs what it did.
+- What is done once is a `Repeatable`, whichever API it came by: native routes give their `Inputs`, Mastodon's calls
+  make one, whose write is settled as well: answered once all shards concerned have it.
 
 Cost: nothing with the header, but for `answered` where other shards are asked from here.
 """
@@ -20,8 +22,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -30,11 +32,49 @@ from actors.core.ids import bucket_of_account
 from actors.core.terms import IF_SEEN_FROM_LEVEL
 from actors.core.visibility import is_question
 from api import limits
-from api.http.caching import TOKEN_NAME
+from api.http.caching import ACCESS_TOKEN_NAME, TOKEN_NAME
 from api.inputs import Inputs
+from api.services import Services
 
 KEY_BYTES: Final = 16
 KEPT_FROM_LEVEL: Final = 1  # of the cluster; below it only tweets are told from their repetitions
+_TOKENS: Final = frozenset((TOKEN_NAME, ACCESS_TOKEN_NAME))
+
+
+class Repeatable(NamedTuple):
+    """A request that may be a repetition of another.
+
+    key: its Idempotency-Key, None without one; said: what its body says; is_settled: whether it is answered only once
+    all shards concerned have what it wrote.
+    """
+
+    services: Services
+    method: str
+    path: str
+    key: str | None
+    said: Mapping[str, Any]
+    is_settled: bool = False
+
+    async def ask(self, bucket: int, op: str, args: list[Any]) -> Any:
+        """Carry out one write."""
+        services = self.services
+        if self.is_settled:
+            return await services.cluster.settled(bucket, op, args, services.settings.request_timeout_s)
+        return await services.ask_bucket(bucket, op, args)
+
+    def fingerprint(self) -> bytes:
+        """Return what tells a request from others with the same key."""
+        said = {name: value for name, value in self.said.items() if name not in _TOKENS}
+        whole = f"{self.method} {self.path}\n".encode() + orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(whole).digest()[:KEY_BYTES]
+
+
+def repeatable_of(inputs: Inputs) -> Repeatable:
+    """Return a request to a native route in that form."""
+    given = inputs.request
+    return Repeatable(
+        inputs.services, given.method, given.scope["path"], given.headers.get("idempotency-key"), inputs.body
+    )
 
 
 def key_of(header: str, account_id: int) -> bytes:
@@ -45,30 +85,22 @@ def key_of(header: str, account_id: int) -> bytes:
     return hashlib.sha256(f"{account_id}:{header}".encode()).digest()[:KEY_BYTES]
 
 
-def fingerprint_of(inputs: Inputs) -> bytes:
-    """Return what tells a request from others with the same key."""
-    said = {name: value for name, value in inputs.body.items() if name != TOKEN_NAME}
-    request = inputs.request
-    whole = f"{request.method} {request.scope['path']}\n".encode() + orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
-    return hashlib.sha256(whole).digest()[:KEY_BYTES]
-
-
-async def answered_before(inputs: Inputs, actor: int) -> list[Any]:
+async def answered_before(request: Repeatable, actor: int) -> list[Any]:
     """Return `[what this very request was answered]`, `[]` if it is no repetition, or says so by no Idempotency-Key.
 
     Raises what the shard refuses with; ConflictError if the key belongs to another request.
     """
-    services, header = inputs.services, inputs.request.headers.get("idempotency-key")
-    key = b"" if header is None else key_of(header, actor)
+    services = request.services
+    key = b"" if request.key is None else key_of(request.key, actor)
     if not key or services.cluster.level < KEPT_FROM_LEVEL:
         return []
-    asked = [actor, key, fingerprint_of(inputs)]
+    asked = [actor, key, request.fingerprint()]
     known: list[Any] = await services.ask_bucket(bucket_of_account(actor), "answered", asked)
     return known
 
 
-async def write_once(
-    inputs: Inputs, actor: int, op: str, args: list[Any] | Callable[[], Awaitable[list[Any]]], always: bool = False
+async def carry_out(
+    request: Repeatable, actor: int, op: str, args: list[Any] | Callable[[], Awaitable[list[Any]]], always: bool = False
 ) -> Any:
     """Carry out a write of an account, on its own shard, once for each Idempotency-Key; return the lane's answer.
 
@@ -76,28 +108,41 @@ async def write_once(
     without a client's key one is drawn, as the lane may repeat a request, and twice wouldn't be once.
     Raises what the shard, or `args`, refuses with; ConflictError if the key belongs to another request.
     """
-    services, header = inputs.services, inputs.request.headers.get("idempotency-key")
-    bucket = bucket_of_account(actor)
-    key = key_of(header, actor) if header is not None else secrets.token_bytes(KEY_BYTES) if always else b""
-    if not key or services.cluster.level < KEPT_FROM_LEVEL:
-        return await services.ask_bucket(bucket, op, args if isinstance(args, list) else await args())
+    bucket, drawn = bucket_of_account(actor), secrets.token_bytes(KEY_BYTES) if always else b""
+    key = drawn if request.key is None else key_of(request.key, actor)
+    if not key or request.services.cluster.level < KEPT_FROM_LEVEL:
+        return await request.ask(bucket, op, args if isinstance(args, list) else await args())
     if not isinstance(args, list):
-        known = await answered_before(inputs, actor)
+        known = await answered_before(request, actor)
         if known:
             return known[0]
         args = await args()
-    return await services.ask_bucket(bucket, "keyed", [actor, key, fingerprint_of(inputs), op, args])
+    return await request.ask(bucket, "keyed", [actor, key, request.fingerprint(), op, args])
+
+
+async def carry_out_if_seen(
+    request: Repeatable, actor: int, op: str, tweet_id: int, args: Callable[[], Awaitable[list[Any]]]
+) -> Any:  # fmt: skip
+    """Carry out a write about a tweet that the account may see, as `carry_out`; return the answer of `op`.
+
+    args: finds out from here whether he may, and the arguments of `op`. Raises NotFoundError if he may not.
+    """
+    if request.services.cluster.level >= IF_SEEN_FROM_LEVEL:
+        answer = await carry_out(request, actor, "if_seen", [actor, tweet_id, op])
+        if not is_question(answer):
+            return answer
+    return await carry_out(request, actor, op, args)
+
+
+async def write_once(
+    inputs: Inputs, actor: int, op: str, args: list[Any] | Callable[[], Awaitable[list[Any]]], always: bool = False
+) -> Any:
+    """As `carry_out`, for a native route."""
+    return await carry_out(repeatable_of(inputs), actor, op, args, always)
 
 
 async def write_if_seen(
     inputs: Inputs, actor: int, op: str, tweet_id: int, args: Callable[[], Awaitable[list[Any]]]
 ) -> Any:  # fmt: skip
-    """Carry out a write about a tweet that the account may see, as `write_once`; return the answer of `op`.
-
-    args: finds out from here whether he may, and the arguments of `op`. Raises NotFoundError if he may not.
-    """
-    if inputs.services.cluster.level >= IF_SEEN_FROM_LEVEL:
-        answer = await write_once(inputs, actor, "if_seen", [actor, tweet_id, op])
-        if not is_question(answer):
-            return answer
-    return await write_once(inputs, actor, op, args)
+    """As `carry_out_if_seen`, for a native route."""
+    return await carry_out_if_seen(repeatable_of(inputs), actor, op, tweet_id, args)

@@ -6,10 +6,43 @@ The operations, their arguments and their bodies are those of docs/lane.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from actors.metrics.figure import Told
+from api.outgoing_keys import OutgoingKeys
+
 Done = Callable[[Any, Exception | None], None]
+
+
+class BucketPlaces(Protocol):
+    """Where buckets are."""
+
+    def shard_of(self, bucket: int) -> int:
+        """Return the shard that owns a bucket, as far as this client knows."""
+        ...
+
+
+class Asking(Protocol):
+    """What asks shards within a deadline of its own: `Services` for a request, a dispatcher for what leaves."""
+
+    @property
+    def outgoing_keys(self) -> OutgoingKeys:
+        """The keys of what leaves the cluster."""
+        ...
+
+    @property
+    def cluster(self) -> BucketPlaces:
+        """Where buckets are."""
+        ...
+
+    async def ask_bucket(self, bucket: int, op: str, args: list[Any]) -> Any:
+        """One lane request by bucket. Raises a RookeryError subclass when it is refused, or nobody answers."""
+        ...
+
+    async def ask_account(self, account_id: int, op: str, *args: Any) -> Any:
+        """One lane request to the shard of an account, whose id is the first argument."""
+        ...
 
 
 class Bound(Protocol):
@@ -20,6 +53,11 @@ class Bound(Protocol):
 
 class Cluster(Protocol):
     """The way to the shards."""
+
+    @property
+    def outgoing_keys(self) -> OutgoingKeys:
+        """The keys of what leaves the cluster."""
+        ...
 
     @property
     def shard_count(self) -> int:
@@ -42,6 +80,14 @@ class Cluster(Protocol):
         """Ask as `call` does, without a task: done(body, None) or done(None, error) is called exactly once, later.
 
         Raises OverloadedError at once, and calls nobody, if the shard has no place for the request.
+        """
+        ...
+
+    async def settled(self, bucket: int, op: str, args: list[Any], timeout_s: float) -> Any:
+        """Have the shard that owns `bucket` carry out a write; return its body once others have what it tells them.
+
+        Or after 0.4 s, or 2 s with replicas: it is done by then, but who asks another shard may not see it yet. Errors
+        as of `call`. The cluster's level must be 2 or more.
         """
         ...
 
@@ -69,11 +115,18 @@ class Cluster(Protocol):
         ...
 
     def figures(self) -> Mapping[str, float]:
-        """Return what the client has counted, by the names of `api.metrics.CLUSTER_FIGURES`."""
+        """Return what the client has counted, by the keys of `actors.metrics.api_rows`."""
         ...
 
     def hangs(self) -> Mapping[str, int]:
         """Return how often processes of this machine were ended because their event loops hung, by actor's name."""
+        ...
+
+    async def neighbours(self, led: Mapping[int, Any]) -> Sequence[Told]:
+        """Return what the other processes of this node have counted, this one itself, and who of them is up.
+
+        led: of each shard its leader's `status`, None if it doesn't answer.
+        """
         ...
 
     async def readiness(self) -> Mapping[str, Any] | None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
 from actors.core.errors import OverloadedError
 from actors.core.ids import bucket_of_account
+from api.access.afterwards import Afterwards
 from api.access.auth import Authenticator
 from api.access.login_attempts import LoginAttempts
 from api.access.passwords import Passwords
 from api.access.rate_limits import RateLimiter
 from api.access.renewals import Renewals
+from api.activity import WeeklyActivity
+from api.filter_sets import FilterSets
 from api.http.admission import Gate
 from api.http.bodies import Bodies
 from api.http.connections import Connections
@@ -21,11 +25,16 @@ from api.http.probes import PROBE_PATHS, Probes
 from api.http.readiness import ReadinessJudge
 from api.http.refusal_pace import RefusalPace
 from api.http.request_log import RequestLog
+from api.instance_folder import read_folder
 from api.links import Origins
 from api.metrics import Metrics
+from api.outgoing_keys import OutgoingKeys
+from api.portability.long_work import LongWork
 from api.ports import Cluster
 from api.search.scatter import Search
 from api.settings import ApiSettings
+from api.streaming.hub import StreamHub
+from api.usage import UsageFigures
 
 PROBE_COUNT_MAX = 64  # health checks and scrapes under way; they are let in whatever else there is
 ADDRESS_COUNTED = "address_counted"  # in a scope's state: its address's rate was taken from already
@@ -48,11 +57,17 @@ class Services:
         self.search = Search(
             cluster, settings.search_timeout_s, settings.search_cache_s, clock, settings.search_beside_home_reads
         )
+        self.filter_sets = FilterSets()
+        self.hub = StreamHub(cluster)
         self.clock, self.readiness = clock, ReadinessJudge(clock())
         self.passwords = Passwords(settings.passwords)
         self.limiter = RateLimiter(settings.rate_limits, clock)
         self.logins = LoginAttempts(settings.rate_limits, clock)
+        self.resets, self.afterwards = LoginAttempts(settings.rate_limits, clock), Afterwards()
         self.renewals = Renewals(self.passwords, self.ask_account)
+        self.usage, self.instance = UsageFigures(cluster, clock), read_folder(settings.instance.folder)
+        self.activity = WeeklyActivity(cluster, clock, time.time)
+        self.long_work = LongWork()
         self.origins = Origins(settings.public_url, self.limiter.proxies)
         self.metrics = Metrics(worker)
         self.requests = RequestLog(settings, self.metrics, clock)
@@ -68,6 +83,12 @@ class Services:
         self.connections = Connections(settings.connection_count_max, settings.address_connection_count_max)
         self.bodies = Bodies(settings.connection_count_max, settings.body_bytes_max)
         self.token_paths: Sequence[re.Pattern[str]] = ()  # of routes that take a token
+        self.streams: Any = None  # `api/streaming/streams.py`, which knows this class: `app.py` puts it there
+
+    @property
+    def outgoing_keys(self) -> OutgoingKeys:
+        """The keys of what leaves the cluster."""
+        return self.cluster.outgoing_keys
 
     @property
     def in_flight_count(self) -> int:
@@ -120,18 +141,34 @@ class Services:
         """One lane request to the shard of an account, whose id is the first argument."""
         return await self.ask_bucket(bucket_of_account(account_id), op, [account_id, *args])
 
+    async def settle_account(self, account_id: int, op: str, *args: Any) -> Any:
+        """One write of an account, whose id is its first argument, answered once all shards concerned have it."""
+        timeout_s = self.settings.request_timeout_s
+        return await self.cluster.settled(bucket_of_account(account_id), op, [account_id, *args], timeout_s)
+
+    def wall_ms(self) -> int:
+        """Return the time, Unix ms."""
+        return int(time.time() * 1000)
+
     def close(self) -> None:
         """End what goes on by itself."""
+        if self.streams is not None:
+            self.streams.stop()
+        self.hub.close()
+        self.activity.close()
+        self.afterwards.close()
         self.renewals.close()
         self.passwords.close()
 
     def figures(self) -> dict[str, float]:
-        """Return this worker's gauges."""
+        """Return what the parts of this worker have counted; the rows: actors/metrics/api_rows.py."""
         return {
             "in_flight": self.in_flight_count,
+            "reads_in_flight": self.reads.count,
+            "writes_in_flight": self.writes.count,
             "reads_bound": self.reads.count_bound,
             "writes_bound": self.writes.count_bound,
-            "rate_limited": self.limiter.refused_count + self.logins.refused_count,
+            "rate_limited": self.limiter.refused_count + self.logins.refused_count + self.resets.refused_count,
             "waiting_for_a_turn": len(self.turns),
             "put_aside": self.turns.put_aside_count,
             "refused_in_turn": self.turns.refused_count,
@@ -141,6 +178,8 @@ class Services:
             **self.search.figures(),
             **self.connections.figures(),
             **self.bodies.figures(),
+            **self.hub.figures(),
+            **self.streams.places.figures(),
             **self.cluster.figures(),
         }
 

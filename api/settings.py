@@ -54,10 +54,23 @@ class PasswordSettings:
 
 
 @dataclass(frozen=True)
+class InstanceSettings:
+    """What the server says of itself to Mastodon's clients. folder: see api/instance_folder.py, "" for none."""
+
+    title: str = "Rookery"
+    description: str = ""
+    contact_email: str = ""
+    contact_account: str = ""  # a user name
+    languages: tuple[str, ...] = ("en",)
+    folder: str = ""
+
+
+@dataclass(frozen=True)
 class ApiSettings:
     """Settings of one API worker."""
 
     auth_mode: Literal["token", "open"] = "token"
+    registrations: Literal["open", "approval", "closed"] = "open"  # who may make an account
     tweet_max_chars: int = 280
     home_count_default: int = 20
     home_count_max: int = 200
@@ -66,11 +79,18 @@ class ApiSettings:
     in_flight_count_max: int = 1_000
     connection_count_max: int = 8_192  # open connections; with no more open files than that, fewer
     address_connection_count_max: int = 1_024  # of one address; not enforced with rate limits off
+    stream_count_max: int = 8_192  # open streams, beside connections; with no more open files than both, fewer
+    account_stream_count_max: int = 16  # of one account
+    address_stream_count_max: int = 64  # of one address, without a token; not enforced with rate limits off
     token_cache_s: float = 30.0
     token_cache_entries_max: int = 100_000
     access_log: Literal["all", "writes", "off"] = "off"  # failures (5xx) and slow requests are logged in any case
     slow_request_s: float = 1.0
     public_url: str = ""  # what links begin with, such as "https://example.org"; empty: what requests and proxies say
+    sends_mail: bool = False
+    sends_push: bool = False
+    webhooks: bool = False
+    webhook_networks: tuple[str, ...] = ()  # private ones that webhooks may have addresses in
     wrk2_api: bool = False  # the paths of DeathStarBench's social network; they answer only with auth_mode "open"
     search_timeout_s: float = 1.0  # how long a search waits for one shard
     search_cache_s: float = 1.0  # how long its answer is repeated; trends too
@@ -82,6 +102,7 @@ class ApiSettings:
     graceful_shutdown_s: int = 10
     rate_limits: RateLimitSettings = field(default_factory=RateLimitSettings)
     passwords: PasswordSettings = field(default_factory=PasswordSettings)
+    instance: InstanceSettings = field(default_factory=InstanceSettings)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> ApiSettings:
@@ -90,10 +111,15 @@ class ApiSettings:
         Raises ValueError naming an unknown setting.
         """
         plain = dict(values)
+        if "webhook_networks" in plain:
+            plain["webhook_networks"] = tuple(plain["webhook_networks"])
         if isinstance(limits := plain.get("rate_limits"), Mapping):
             plain["rate_limits"] = _build(RateLimitSettings, {k: _rate_or_plain(v) for k, v in limits.items()})
         if isinstance(passwords := plain.get("passwords"), Mapping):
             plain["passwords"] = _build(PasswordSettings, passwords)
+        if isinstance(instance := plain.get("instance"), Mapping):
+            languages = tuple(instance.get("languages", InstanceSettings.languages))
+            plain["instance"] = _build(InstanceSettings, {**instance, "languages": languages})
         return _build(cls, plain)
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import uvicorn
 
+from actors.metrics.figure import Told
 from api.app import create_app
 from api.http.protocol import BoundedHttpProtocol
 from api.ports import Cluster
@@ -78,7 +79,8 @@ class ApiWorker:
             self._cluster = await self._connect(self._drop_token)
             app = create_app(self._cluster, self.settings, worker=self.name)
             self._services = app.state.services
-            self._services.connections.allow_files()
+            places = self._services.streams.places
+            places.count_max = self._services.connections.allow_files(places.count_max)
             self._services.probes.port_of_figures = self.figures_at[1] if self.figures_at else 0
             self._server = _QuietServer(self._server_config(app, self._services))
             self._serving = asyncio.create_task(self._server.serve(sockets=listeners))
@@ -94,7 +96,9 @@ class ApiWorker:
         return self.port
 
     async def stop(self) -> None:
-        """Accept no more, let running requests end (up to graceful_shutdown_s), and close."""
+        """Close all streams, accept no more, let running requests end (up to graceful_shutdown_s), and close."""
+        if self._services is not None:
+            self._services.streams.stop()
         if self._server is not None and self._serving is not None:
             self._server.should_exit = True
             await self._serving
@@ -118,14 +122,28 @@ class ApiWorker:
             **figures,
         }
 
+    def holder(self) -> dict[str, Any]:
+        """Return what holds this worker's figures; nothing before it serves."""
+        return {} if self._services is None else self._services.metrics.holder(self._services.figures())
+
+    def told(self) -> list[Told]:
+        """Return what this worker has counted; nothing before it serves."""
+        return [] if self._services is None else [self._services.metrics.told(self._services.figures())]
+
     def _drop_token(self, account_id: int, secret_hash: bytes | None) -> None:
         if self._services is not None:
             self._services.auth.drop_token(account_id, secret_hash)
+            self._services.hub.revoked(account_id, secret_hash)
 
     def drop_tokens(self) -> None:
         """Look every token up again: a push may have been missed."""
         if self._services is not None:
             self._services.auth.drop_all()
+
+    def take_push(self, topic: str, value: Any) -> None:
+        """Take what shards push to those who listen, and news of lanes."""
+        if self._services is not None:
+            self._services.hub.take(topic, value)
 
     def drop_searches(self) -> None:
         """Forget the answers of searches: something in them may not be shown any more."""

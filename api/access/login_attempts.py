@@ -11,7 +11,8 @@ Rules of this file
   elsewhere the owner waits with the strangers, and only while there are that many.
 - A token of each bucket is taken before the password is looked at, so that many attempts at once count, too. It is
   given back when the password was right, and when nobody has found out whether it is.
-- Names count whether or not there is such an account, so that nobody learns from it. What can't be a name is one name.
+- Names count whether or not there is such an account, so that nobody learns from it. An e-mail address counts as a name
+  of its own, by a hash. What can be neither is one name.
 - A bounded number of names and addresses is remembered, by success alone: who wants others to be forgotten needs that
   many accounts.
 
@@ -20,6 +21,7 @@ Each worker counts and remembers alone, and forgets all when it starts again. Co
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from types import TracebackType
@@ -32,6 +34,13 @@ from api.settings import Rate, RateLimitSettings
 
 KNOWN_NAMES_MAX = 50_000  # some 15 MB, with one address each
 KNOWN_ADDRESSES_MAX = 8  # of a name: home, work, a phone's networks
+
+
+def _name_of_address(text: str) -> str:
+    """Return what an e-mail address counts as, empty for none: short, whatever somebody sends."""
+    if "@" not in text:
+        return ""
+    return "@" + hashlib.sha256(text.lower().encode(errors="surrogatepass")).hexdigest()
 
 
 class Attempt:
@@ -75,7 +84,7 @@ class LoginAttempts:
 
     def begin(self, address: str, username: str) -> Attempt:
         """Count an attempt. Raises RateLimitedError, with nothing counted."""
-        name = username.lower() if is_username(username) else ""
+        name = username.lower() if is_username(username) else _name_of_address(username)
         is_known = address in self._known.get(name, ())
         taken: list[tuple[Hashable, Rate]] = []
         if self.enabled:

@@ -13,7 +13,8 @@ Rules of this file
 - JSON is strict (orjson): no NaN, no lone surrogates, no nesting beyond 1,024; of a key given twice the last counts.
 - In forms a name given twice, or one that ends in `[]`, makes a list.
 
-What it deliberately doesn't do: files. A multipart part with a file name is refused (400).
+Files are taken only by the calls that say so (`files_max`): as a part of a form, or a whole body of text/csv, which is
+the part `data`; UTF-8 both. Elsewhere a multipart part with a file name is refused (400).
 """
 
 from __future__ import annotations
@@ -24,31 +25,43 @@ import orjson
 from starlette.requests import Request
 
 from actors.core.errors import MalformedError, TooLargeError
-from api.errors import UnsupportedMediaError
+from api.errors import FilesError, UnsupportedMediaError
 from api.http.text_parts import parse_parts
 from api.params import split_pairs
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 JSON = "application/json"
+CSV = "text/csv"
+FILE_NAME = "data"  # of the part that a body of CSV is
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _JSON_BLANKS = b" \t\r\n"  # RFC 8259, section 2
 
 
-async def read_body(request: Request, bytes_max: int) -> dict[str, Any]:
+async def read_body(request: Request, bytes_max: int, files_max: int = 0) -> dict[str, Any]:
     """Return the values of the body. Raises MalformedError, TooLargeError or UnsupportedMediaError."""
+    values = await read_pairs_or_json(request, bytes_max, files_max)
+    return values if isinstance(values, dict) else _gather(values)
+
+
+async def read_pairs_or_json(
+    request: Request, bytes_max: int, files_max: int = 0
+) -> dict[str, Any] | list[tuple[str, str]]:  # fmt: skip
+    """As `read_body`, but a form as the pairs that it is."""
     raw = await _read_bytes(request, bytes_max)
     if not raw:
         return {}
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == CSV and files_max:
+        return [(FILE_NAME, _utf8(raw))]
     if is_json_object(raw):
         return _parse_json(raw, kind)
     if kind not in ("", JSON, FORM, MULTIPART):
         raise UnsupportedMediaError(f"a body may be {JSON}, {FORM} or {MULTIPART}, not {kind[:60]!a}")
     if kind == FORM:
-        return _gather(split_pairs(raw, "the form"))
+        return split_pairs(raw, "the form")
     if kind == MULTIPART:
-        return _gather(await _multipart_pairs(request, raw))
+        return await _multipart_pairs(request, raw, files_max)
     return _parse_json(raw, kind)
 
 
@@ -79,12 +92,27 @@ def _parse_json(raw: bytes, kind: str) -> dict[str, Any]:
     return value
 
 
-async def _multipart_pairs(request: Request, raw: bytes) -> list[tuple[str, str]]:
+async def _multipart_pairs(request: Request, raw: bytes, files_max: int) -> list[tuple[str, str]]:
     try:
-        raw.decode()  # there are no files, so all of it is text; the parser would guess Latin-1 instead of refusing
+        raw.decode()  # files are text, too; the parser would guess Latin-1 instead of refusing
+        return await parse_parts(request.headers["content-type"], raw, files_max)
     except UnicodeDecodeError as error:
-        raise MalformedError(f"the multipart form is not UTF-8: {error.reason}") from error
-    return await parse_parts(request.headers["content-type"], raw)
+        sort, trouble = _sort_of(raw), f"the multipart form is not UTF-8: {error.reason}"
+        raise sort(trouble) from error
+    except MalformedError as error:
+        raise _sort_of(raw)(error.message) from error
+
+
+def _utf8(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedError(f"the file is not UTF-8: {error.reason} at byte {error.start}", FILE_NAME) from error
+
+
+def _sort_of(raw: bytes) -> type[MalformedError]:
+    """Return how a form is refused that can't be read: it seems to hold a file, or it is simply wrong."""
+    return FilesError if b"filename=" in raw else MalformedError
 
 
 def _gather(pairs: list[tuple[str, str]]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Rules of this file
   a stranger's body is refused by its head, and who sends `Expect: 100-continue` is told to go on after that. Refusals
   are those that the route would have given; only they may come sooner than others, such as 404.
 - A body has GRACE_S, and a second more for each BYTES_PER_S_LEAST that have come of it: then 408.
+- A worker that ends waits AT_END_S for it, then refuses: 503.
 - The address's rate is taken from once: for the head, or, for requests that come in one piece, when they are complete.
 
 Cost: 30 us a request that waits, and a lane request for a token that this worker doesn't know, as later.
@@ -16,9 +17,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from actors.core.errors import RookeryError, TooLargeError, UnauthorizedError
+from actors.core.errors import OverloadedError, RookeryError, TooLargeError, UnauthorizedError
 from api.access.auth import bearer_of
 from api.errors import TooSlowError, log_unexpected
+from api.http.file_bodies import body_bytes_max_of, too_large
 from api.services import ADDRESS_COUNTED, TOO_MUCH, Services, overloaded
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from api.http.protocol import BoundedHttpProtocol
 
 GRACE_S = 10.0  # a phone that changes networks takes some seconds
+AT_END_S = 1.0  # many clients send a head and its body in two pieces: a worker that ends doesn't fall in between
 BYTES_PER_S_LEAST = 4 * 1024  # 64 KiB in 26 s at the latest
 
 
@@ -62,16 +65,25 @@ class BodyWait:
             self._timer.cancel()
             self._timer = None
 
+    def hurry(self) -> None:
+        """Wait AT_END_S more and no longer: this worker ends."""
+        self.end()
+        self._timer = self._protocol.loop.call_later(AT_END_S, self._give_up)
+
+    def _give_up(self) -> None:
+        self._protocol.turn_away(OverloadedError("this worker ends", None, 1.0), closing=True)
+
     def _look_ahead(self) -> str | None:
         """Return the token that a shard is to be asked about, if there is one. Raises whatever can be said already."""
         services, scope = self._services, self._cycle.scope
         method, path = scope["method"], scope["path"]
         gate = services.gate_of(method, path)
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if int(declared) > services.settings.body_bytes_max:  # of digits, or the parser would have refused it
-            raise TooLargeError(
-                f"the body has {declared[:19].decode()} bytes; at most {services.settings.body_bytes_max} are read"
-            )
+        most = services.settings.body_bytes_max
+        if int(declared) > most:  # of digits, or the parser would have refused it
+            most = body_bytes_max_of(scope, most)  # type: ignore[arg-type]
+            if int(declared) > most:
+                raise TooLargeError(too_large(scope, declared[:19].decode(), most))  # type: ignore[arg-type]
         if services.is_full(gate) or (TOO_MUCH in scope["state"] and gate is not services.probe_gate):
             raise overloaded()
         if gate is not services.probe_gate:

@@ -19,14 +19,15 @@ from urllib.parse import unquote_to_bytes
 
 PRIVATE = (b"cache-control", b"private, no-store")
 TOKEN_NAME = "auth_token"  # of a body's member or a query's parameter
-_TOKEN = TOKEN_NAME.encode()
+ACCESS_TOKEN_NAME = "access_token"
+_TOKENS = TOKEN_NAME.encode(), ACCESS_TOKEN_NAME.encode()
 _IN_BODY = "token_in_body"  # in a scope's state
 Headers = list[tuple[bytes, bytes]]
 
 
 def note_body(scope: MutableMapping[str, Any], body: Mapping[str, Any] | None) -> None:
     """Remember of a body whether a token is in it. body: None while it is being read."""
-    scope["state"][_IN_BODY] = body is None or TOKEN_NAME in body
+    scope["state"][_IN_BODY] = body is None or TOKEN_NAME in body or ACCESS_TOKEN_NAME in body
 
 
 def is_private(scope: MutableMapping[str, Any]) -> bool:
@@ -36,9 +37,14 @@ def is_private(scope: MutableMapping[str, Any]) -> bool:
 
 def has_token(headers: Iterable[tuple[bytes, bytes]], query: bytes) -> bool:
     """Return whether there is a token in a request's headers (names in lower case) or its query, or whole URL."""
-    if _TOKEN in query or (b"%" in query and _TOKEN in unquote_to_bytes(query)):
+    if query and _in_query(query):
         return True
     return any(name == b"authorization" for name, _ in headers)
+
+
+def _in_query(query: bytes) -> bool:
+    plain = unquote_to_bytes(query) if b"%" in query else query
+    return any(name in query or name in plain for name in _TOKENS)
 
 
 def keep_private(headers: Headers) -> Headers:

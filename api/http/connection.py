@@ -68,6 +68,14 @@ class BoundedConnection(HttpToolsProtocol):
         self._unset_keepalive_if_required()  # uvicorn's own does that only for a client that closes in order
         super().connection_lost(exc)
 
+    def release(self) -> None:
+        """Count the connection no more, and wait for nothing on it: it goes on as something else."""
+        self._services.connections.forget(self)
+        self.connections.discard(self)
+        self._cancel_read_timer()
+        self._cancel_write_timer()
+        self._unset_keepalive_if_required()
+
     def hold(self, cost: int = 1) -> None:
         """Something was refused: read nothing for a while. cost: of the refusal, in those of `direct_exchange.py`."""
         if not self.is_held:

@@ -57,16 +57,26 @@ class Connections:
         """Connections that there may be."""
         return self._count_max
 
-    def allow_files(self) -> None:
-        """Raise this process's limit on open files for as many connections; have fewer if that can't be."""
+    def allow_files(self, streams_max: int = 0) -> int:
+        """Raise this process's limit on open files for as many connections and streams; have fewer if that can't be.
+
+        Returns how many streams there may be.
+        """
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = self._count_max + FILES_BESIDE_CONNECTIONS
+        places = self._count_max + streams_max
+        wanted = places + FILES_BESIDE_CONNECTIONS
         allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         if soft != resource.RLIM_INFINITY and soft < allowed:
             resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-        if allowed < wanted:
-            self._count_max = max(1, allowed - FILES_BESIDE_CONNECTIONS)
-            _log.warning("fewer connections than set: too few open files are allowed", connections=self._count_max)
+        if allowed == wanted:
+            return streams_max
+        there = max(0, allowed - FILES_BESIDE_CONNECTIONS)
+        self._count_max = max(1, there * self._count_max // places)  # both lose the same share
+        streams = max(0, there - self._count_max)
+        _log.warning(
+            "fewer connections than set: too few open files are allowed", connections=self._count_max, streams=streams
+        )
+        return streams
 
     def admit(self, connection: Closable, address: str | None) -> RookeryError | None:
         """Take a new connection in, and return None; or return why not, with nothing changed.
@@ -110,9 +120,10 @@ class Connections:
         self._open.remove(connection)
 
     def figures(self) -> dict[str, float]:
-        """Return gauges."""
+        """Return what was counted, by the keys of actors/metrics/api_rows.py."""
         return {
             "connections": self.open_count,
+            "connections_bound": self._count_max,
             "connections_refused": self.refused_count,
             "connections_displaced": self.displaced_count,
         }

@@ -30,6 +30,7 @@ from api.http.edge import UNMATCHED
 from api.services import Services, overloaded
 
 if TYPE_CHECKING:
+    from starlette.responses import Response
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
     from api.http.protocol import BoundedHttpProtocol
@@ -89,7 +90,10 @@ class DirectExchange:
 
     def fail(self, error: Exception) -> tuple[int, Headers, bytes]:
         """Return the answer to an error."""
-        response = response_for(error, self._request_id)  # logs what is unexpected
+        return self.refusal(response_for(error, self._request_id))  # logs what is unexpected
+
+    def refusal(self, response: Response) -> tuple[int, Headers, bytes]:
+        """Return status, headers and body of an error's answer, which may be the connection's last."""
         headers = [header for header in response.raw_headers if header != _CLOSE]
         self.keep_alive = self.keep_alive and len(headers) == len(response.raw_headers)
         return response.status_code, headers, bytes(response.body)

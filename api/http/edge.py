@@ -6,11 +6,13 @@ Rules of this file
   and metrics have places of their own. Most are shed before they come here (`direct_exchange.py`), and after those that
   are shed here their connection pauses, too; so it does after a client's mistakes, which anybody can make without end.
 - What a request must see of earlier writes is read here, what it has written is added to its answer: `positions.py`.
-- Every request has a deadline (503), and exactly one answer, whatever happens inside.
+- Every request has a deadline (503; long answers have their own, `portability/long_work.py`), and exactly one answer,
+  whatever happens inside.
 - No cache may keep an answer in which a token had a part: `caching.py`.
 - HEAD is answered as GET (the server drops the body); OPTIONS lists the methods of a path.
+- Cookies are for the web pages alone (`oauth/pages.py`), which are looked up before they are taken away.
 - FastAPI parses query and cookies of every request, whether a route wants them or not, and Python's parser of quoted
-  cookies was quadratic until 3.11.10 and 3.12.6: 8 s for 64 KB. So no route is shown a cookie (none reads any), nor a
+  cookies was quadratic until 3.11.10 and 3.12.6: 8 s for 64 KB. So no route is shown a cookie, nor a
   query string beyond our bounds.
 - Ordinary home reads and searches don't come here: the HTTP protocol answers them (`fast_exchange.py`), by
   the same rules.
@@ -21,7 +23,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -33,8 +35,22 @@ from api.errors import response_for
 from api.http.admission import Gate
 from api.http.caching import Headers, is_private, keep_private
 from api.params import check_query_size
+from api.portability.long_work import DEADLINE
 from api.positions import position_header, positions_of, positions_of_request
 from api.services import Services
+
+
+class SecondFace(Protocol):
+    """Paths of another API than the native one, looked up before the app's."""
+
+    def methods_of(self, path: str) -> list[str]:
+        """Return the methods that a path takes here; none if it isn't one of these."""
+        ...
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request for one of these paths, whatever it is: no error comes out that is a client's."""
+        ...
+
 
 ThinRead = Callable[[Services, MutableMapping[str, Any]], Awaitable[tuple[Headers, bytes]]]
 UNMATCHED = "unmatched"
@@ -81,9 +97,12 @@ class EdgeAnswer:
 class Edge:
     """Wraps the FastAPI app; see the head of the file."""
 
-    def __init__(self, app: ASGIApp, services: Services, thin_reads: Mapping[str, ThinRead]) -> None:
-        """thin_reads: by path, the GETs that are answered here, without routing."""
-        self._app = app
+    def __init__(
+        self, app: ASGIApp, services: Services, thin_reads: Mapping[str, ThinRead], second_face: SecondFace,
+        pages: SecondFace,
+    ) -> None:  # fmt: skip
+        """thin_reads: by path, the GETs that are answered here, without routing; pages: what is shown cookies."""
+        self._app, self._second_face, self._pages = app, second_face, pages
         self._thin_reads = thin_reads
         self._services = services
 
@@ -137,8 +156,15 @@ class Edge:
             await answer.send({"type": "http.response.body", "body": body})
             return
         check_query_size(scope["query_string"])
+        if self._pages.methods_of(path):
+            await self._pages.serve(scope, receive, answer.send)
+            return
         scope["headers"] = [header for header in scope["headers"] if header[0] != b"cookie"]
-        async with asyncio.timeout(services.settings.request_timeout_s):
+        if self._second_face.methods_of(path):  # which has the same deadline, in its own words
+            await self._second_face.serve(scope, receive, answer.send)
+            return
+        async with asyncio.timeout(services.settings.request_timeout_s) as deadline:
+            scope["state"][DEADLINE] = deadline
             await self._app(scope, receive, answer.send)
 
     def _route_of(self, scope: Scope) -> str:

@@ -27,7 +27,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from starlette.responses import Response
+
 from actors.core.errors import RookeryError
+from api.errors import response_for
 from api.http.caching import Headers
 from api.http.direct_exchange import DirectExchange, is_plain_read
 from api.services import Services
@@ -39,16 +42,20 @@ if TYPE_CHECKING:
 class FastRead(NamedTuple):
     """A read that may be answered here. To add one: a row of `api/fast_reads.py`.
 
-    plain: the query strings that are looked at; parse: (services, query string, headers) -> (of whose rate it takes, 0
-    for nobody's or that isn't known yet; what is asked), or None, or a RookeryError, both for "the long way"; ask:
+    plain: the query strings that are looked at; parse: (services, query string, headers, last segment of the path, of a
+    row that is for all below its path) -> (of whose rate it takes, 0 for nobody's or that isn't known yet; what is
+    asked), or None, or a RookeryError, both for "the long way"; ask:
     (services, asked, exchange), once it is counted: has `exchange.take` called exactly once, later, or raises a
-    RookeryError and has not; answer: (services, asked, exchange, reply) -> headers and body of 200.
+    RookeryError and has not; answer: (services, asked, exchange, reply) -> headers and body of 200; refuse: (error,
+    request id) -> the answer to an error. route: by what the log calls it, of a row that is for all below its path.
     """
 
     plain: re.Pattern[bytes]
-    parse: Callable[[Services, bytes, Any], tuple[int, Any] | None]
+    parse: Callable[[Services, bytes, Any, bytes], tuple[int, Any] | None]
     ask: Callable[[Services, Any, FastExchange], None]
     answer: Callable[[Services, Any, FastExchange, Any], tuple[Headers, bytes]]
+    refuse: Callable[[BaseException, str], Response] = response_for
+    route: str = ""
 
 
 class FastExchange(DirectExchange):
@@ -72,11 +79,14 @@ class FastExchange(DirectExchange):
         head_is_known: all but the URL is that of a request that didn't have to.
         """
         path, _, query = protocol.url.partition(b"?")
-        row = rows.get(path)
+        row, last = rows.get(path), b""
+        if row is None:
+            begin = path.rfind(b"/") + 1
+            row, last = rows.get(path[:begin]), path[begin:]
         if row is None or not row.plain.fullmatch(query) or not (head_is_known or is_plain_read(protocol)):
             return None
         try:
-            parsed = row.parse(services, query, protocol.headers)
+            parsed = row.parse(services, query, protocol.headers, last)
         except RookeryError:
             return None
         return None if parsed is None else cls(protocol, services, path.decode(), row, *parsed)
@@ -116,10 +126,14 @@ class FastExchange(DirectExchange):
                 return
         self.end(*self.fail(error))
 
+    def fail(self, error: Exception) -> tuple[int, Headers, bytes]:
+        """Return the answer to an error."""
+        return self.refusal(self._row.refuse(error, self._request_id))
+
     def end(self, status: int, headers: Headers, body: bytes) -> None:
         """Write the answer, and count the request no more."""
         gate = self._services.reads
         gate.count -= 1
-        seconds = self.answer("GET", self.path, status, headers, body)
+        seconds = self.answer("GET", self._row.route or self.path, status, headers, body)
         if status == 200:
             gate.note(seconds, self.started_s + seconds)

@@ -17,14 +17,18 @@ Cost: 0.2 us a piece, and 1 us to look for a token when there is no room.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from api.errors import log_unexpected
 from api.http import heads
-from api.http.connection import BoundedConnection
+from api.http.connection import DISCARD_BYTES_MAX, BoundedConnection
+from api.http.file_bodies import framed_bytes_max
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+    from api.streaming.opening import StreamOpening
 
 ASIDE_COUNT_MAX = 4  # pieces of a connection that are put aside; then it isn't read
 
@@ -39,6 +43,7 @@ class PatientConnection(BoundedConnection):
         self._aside: list[bytes] = []  # what has come and waits for a turn
         self._next: tuple[RequestResponseCycle, Any] | None = None  # complete, for the app, and waits for a turn
         self._goes_first = False  # the request whose head came last has a token that was known
+        self.opening: StreamOpening | None = None  # a stream, while it is found out whether there is to be one
         self.is_too_much = False  # what is worked on now has waited with too many others
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -47,6 +52,28 @@ class PatientConnection(BoundedConnection):
         self._aside.clear()
         self._next = None
         super().connection_lost(exc)
+
+    def hand_over(self, successor: asyncio.BaseProtocol) -> bytes:
+        """Let another protocol have the connection, of which this one knows nothing any more; its head was answered.
+
+        Returns what has come already and wasn't worked on. What waited behind the request goes with it.
+        """
+        self._services.turns.forget(self)
+        early = b"".join(self._aside)
+        self._aside.clear()
+        self._next = None
+        self.release()
+        self._give_up_waiting()
+        self.transport.set_protocol(successor)
+        self._break_circles()
+        return early
+
+    def _pass_over(self, data: bytes) -> None:
+        """Take what is no request any more: a stream's own, if there is to be one, else nobody's."""
+        if self.opening is not None:
+            self.opening.keep(data)
+        else:
+            self._discard(len(data))
 
     def timeout_keep_alive_handler(self) -> None:
         """No request for a long time, unless one waits for its turn."""
@@ -96,6 +123,15 @@ class PatientConnection(BoundedConnection):
             self._services.turns.forget(self)
             self.take_turn()
 
+    def _end_head(self) -> None:
+        self._head_open = False
+        self._head_bytes = self._rest_bytes = 0
+
+    def _rest_bytes_max(self) -> int:
+        if self.cycle.response_complete:
+            return DISCARD_BYTES_MAX
+        return framed_bytes_max(self.cycle.scope, self._rest_bytes, self._services.settings.body_bytes_max)  # type: ignore[arg-type]
+
     def _waits_as_next(self, cycle: RequestResponseCycle, app: Any) -> bool:
         """Have a complete request that is next on its connection wait for a turn, if there is no room in this one."""
         turns = self._services.turns
@@ -128,4 +164,12 @@ class PatientConnection(BoundedConnection):
 
     def _begin_in_app(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Give a complete request to the app."""
+        raise NotImplementedError
+
+    def _give_up_waiting(self) -> None:
+        """Drop what hasn't come whole, and what waits behind it."""
+        raise NotImplementedError
+
+    def _break_circles(self) -> None:
+        """Let go of what refers to this connection."""
         raise NotImplementedError

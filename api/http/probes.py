@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from actors.core.errors import NotFoundError, RookeryError
+from actors.metrics.figure import Told
+from actors.metrics.table import FIGURES
+from actors.metrics.text import node_snapshot, text_steps
 from api.http.readiness import degraded
 from api.repeated import Repeated
 from api.settings import Rate
@@ -73,11 +76,16 @@ class Probes:
         return 200 if ready else 503, orjson.dumps(value)
 
     async def _figures(self) -> bytes:
-        """Return the text for Prometheus."""
+        """Return the text for Prometheus, of all that lives on this node."""
         services = self._services
         pieces = []
-        shards, hangs = await self._shard_statuses(), services.cluster.hangs()
-        for piece in services.metrics.steps(services.figures(), shards, hangs):
+        led, hangs = await self._shard_statuses(), services.cluster.hangs()
+        ups = {str(shard): int(status is not None) for shard, status in led.items()}
+        told = [
+            services.metrics.told(services.figures()), *await services.cluster.neighbours(led),
+            Told("node", (), node_snapshot(shard_up=ups, process_hangs_total=hangs)),
+        ]  # fmt: skip
+        for piece in text_steps(FIGURES, told):
             pieces.append(piece)
             await asyncio.sleep(0)
         return "".join(pieces).encode()

@@ -11,8 +11,9 @@ Rules of this file
 - At most PIPELINE_COUNT_MAX requests wait behind the one under way: a chunk of 256 KiB can hold 14,000, of 3 KB each
   once they are parsed. Who sends more is hung up on.
 - Answers stay in order: a refusal that would overtake another answer isn't written; the connection ends after that one.
-- Nobody asks for another protocol: the request is answered, and the connection ends. With a body it is refused, since
-  the parser takes that for the other protocol and a proxy before us may not.
+- Nobody asks for another protocol, but for a stream (`streaming/opening.py`), to which the connection is handed over
+  then. Else the request is answered, and the connection ends. With a body it is refused, since the parser takes that
+  for the other protocol and a proxy before us may not.
 - Ordinary home reads and searches are answered right here (`fast_exchange.py`, by `api/fast_reads.py`), and so are
   health checks (`probe_exchange.py`) and requests that this worker has no place for (`direct_exchange.py`); everything
   else is uvicorn's and the app's.
@@ -35,15 +36,16 @@ from api.errors import HeadTooLargeError, log_unexpected
 from api.fast_reads import FAST_READS
 from api.http import heads
 from api.http.body_wait import BodyWait
-from api.http.connection import DISCARD_BYTES_MAX
 from api.http.direct_exchange import BodyRefusal, DirectExchange, Refusal
 from api.http.edge import CLIENT_GONE_STATUS, HOLD, UNMATCHED
 from api.http.fair_turns import APP_S
 from api.http.fast_exchange import FastExchange
+from api.http.file_bodies import body_bytes_max_of, too_large
 from api.http.patient_connection import PatientConnection
 from api.http.probe_exchange import ProbeExchange
 from api.limits import HEAD_BYTES_MAX, HEADER_COUNT_MAX
 from api.services import TOO_MUCH, Services
+from api.streaming.opening import StreamOpening
 
 SLICE_BYTES = 16 * 1024  # that the parser is given at once: so exactly is known how much of a head has come
 PIPELINE_COUNT_MAX = 64
@@ -85,19 +87,20 @@ class BoundedHttpProtocol(PatientConnection):
         self.cycle = self._under_way = self._incomplete = None  # type: ignore[assignment]
 
     def shutdown(self) -> None:
-        """Close when what is under way has been answered; a request of which not all has come isn't waited for."""
+        """Close when what is under way has been answered; what a request lacks has to come soon."""
         self.take_turn_now()
-        if self._incomplete is not None:
-            self.turn_away(OverloadedError("this worker ends", None, 1.0), closing=True)
-        else:
+        if self._incomplete is None:
             super().shutdown()
+        elif self._wait is not None:
+            self._incomplete[0].keep_alive = False
+            self._wait.hurry()
 
     # -- what comes in -------------------------------------------------------------------------------------------------
 
     def _work_on(self, data: bytes) -> None:
         """Feed the parser, unless the head or the pipeline has grown too large."""
         if self._refused:
-            self._discard(len(data))
+            self._pass_over(data)
             return
         if self._known_head and data.endswith(self._known_head) and self._repeat(data):
             return
@@ -106,7 +109,7 @@ class BoundedHttpProtocol(PatientConnection):
             self._feed(data)
         else:
             for at in range(0, len(data), SLICE_BYTES):
-                if not self._refused and not self.transport.is_closing():
+                if not self.transport.is_closing():
                     self._feed(data[at : at + SLICE_BYTES])
         if self._incomplete is not None or self._body_bytes or self._holds_body:
             self._look_at_bodies()
@@ -118,6 +121,9 @@ class BoundedHttpProtocol(PatientConnection):
 
     def _feed(self, data: bytes) -> None:
         """Parse a slice of what has come."""
+        if self._refused:
+            self._pass_over(data)
+            return
         self._slice_bytes = len(data)
         if self._head_open:
             self._head_bytes += len(data)
@@ -132,9 +138,10 @@ class BoundedHttpProtocol(PatientConnection):
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:  # what else there is the parser takes for another protocol
+        except httptools.HttpParserUpgrade as upgrade:  # what else there is the parser takes for another protocol
             self._refused = True
             self.cycle.keep_alive = False
+            self._pass_over(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             self.turn_away(_cause_of(error), closing=True)
 
@@ -224,11 +231,11 @@ class BoundedHttpProtocol(PatientConnection):
             return refusal
         if self.parser.get_method() != b"GET":
             return None
-        return FastExchange.of(self, services, FAST_READS) or ProbeExchange.of(self, services)
-
-    def _end_head(self) -> None:
-        self._head_open = False
-        self._head_bytes = self._rest_bytes = 0
+        return (
+            FastExchange.of(self, services, FAST_READS)
+            or ProbeExchange.of(self, services)
+            or StreamOpening.of(self, services)
+        )
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """It is the turn of a request: give it to the app, if it is complete."""
@@ -256,8 +263,8 @@ class BoundedHttpProtocol(PatientConnection):
         cycle.body += body
         self._body_bytes += len(body)
         most = self._services.settings.body_bytes_max
-        if len(cycle.body) > most:
-            raise TooLargeError(f"the body has more than {most} bytes")
+        if len(cycle.body) > most and len(cycle.body) > (most := body_bytes_max_of(cycle.scope, most)):  # type: ignore[arg-type]
+            raise TooLargeError(too_large(cycle.scope, f"more than {most}", most))  # type: ignore[arg-type]
 
     def on_message_complete(self) -> None:
         """The next byte belongs to another request's head."""
@@ -339,11 +346,6 @@ class BoundedHttpProtocol(PatientConnection):
         if self._wait is not None:
             self._wait.end()
             self._wait = None
-
-    def _rest_bytes_max(self) -> int:
-        if self.cycle.response_complete:
-            return DISCARD_BYTES_MAX
-        return 2 * self._services.settings.body_bytes_max + HEAD_BYTES_MAX
 
     def _refuse_rest(self) -> None:
         if self.cycle.response_complete:

@@ -6,7 +6,8 @@ Rules of this file
   decodes in quadratic time (64 KB in 0.1 s), `unicode_escape` is no charset at all. Bodies are UTF-8, see `body.py`.
 - A part's headers are as short as those of a text are: a name. Content-Type and headers of 4 KB, which the parser
   allows, made one body of 64 KB take 40 ms.
-- Files aren't taken (`max_files=0`).
+- Files are taken where a call takes some (`files_max`), as texts under their parts' names, in memory, as a body is
+  bounded. Elsewhere they are refused.
 """
 
 from __future__ import annotations
@@ -23,11 +24,14 @@ from actors.core.errors import MalformedError
 from api.limits import FORM_FIELD_COUNT_MAX
 
 CONTENT_TYPE_CHARS_MAX: Final = 512  # a boundary has 70 at most (RFC 2046)
+FILE_BYTES_MAX: Final = 8 * 1024 * 1024  # of one file in memory: more than a body may have
 PART_HEADER_BYTES_MAX: Final = 1_024  # of a value; our longest names have a dozen
 
 
 class _TextParts(MultiPartParser):
     """See the head of the file."""
+
+    spool_max_size = FILE_BYTES_MAX
 
     def on_header_value(self, data: bytes, start: int, end: int) -> None:
         """Take in a piece of a part's header."""
@@ -36,7 +40,7 @@ class _TextParts(MultiPartParser):
         super().on_header_value(data, start, end)
 
 
-async def parse_parts(content_type: str, raw: bytes) -> list[tuple[str, str]]:
+async def parse_parts(content_type: str, raw: bytes, files_max: int = 0) -> list[tuple[str, str]]:
     """Return the names and texts of a body, in order. raw: UTF-8. Raises MalformedError."""
     if len(content_type) > CONTENT_TYPE_CHARS_MAX:
         raise MalformedError(
@@ -51,9 +55,13 @@ async def parse_parts(content_type: str, raw: bytes) -> list[tuple[str, str]]:
         yield raw
 
     headers = Headers({"content-type": f'multipart/form-data; boundary="{quoted}"'})
-    parser = _TextParts(headers, stream(), max_files=0, max_fields=FORM_FIELD_COUNT_MAX)  # type: ignore[arg-type]
+    parser = _TextParts(headers, stream(), max_files=files_max, max_fields=FORM_FIELD_COUNT_MAX)  # type: ignore[arg-type]
     try:
         form = await parser.parse()
     except (MultiPartException, FormParserError, UnicodeDecodeError) as error:
         raise MalformedError(f"the multipart form can't be read: {getattr(error, 'message', error)}") from error
-    return [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+    found = []
+    for name, value in form.multi_items():
+        found.append((name, value if isinstance(value, str) else (await value.read()).decode()))
+    await form.close()
+    return found

@@ -107,7 +107,7 @@ HomeAsked = tuple[HomeRequest, list[Any], UnprovenToken | None]
 
 
 def _parse_fast(
-    services: Services, query_string: bytes, headers: Iterable[tuple[bytes, bytes]]
+    services: Services, query_string: bytes, headers: Iterable[tuple[bytes, bytes]], _: bytes
 ) -> tuple[int, HomeAsked] | None:
     request = parse_home(services, query_string, headers)
     if FLAGS_NAME in request.query:

@@ -124,7 +124,7 @@ class ScheduledTweet(Open):
     username: str = Field(examples=["ada"])
     in_reply_to: IdOut | None
     media: list[Any] = Field(examples=[[]])
-    visibility: Literal["public", "followers", "direct"]
+    visibility: Literal["public", "followers", "direct", "unlisted"]
 
 
 class ScheduledPage(BaseModel):
@@ -139,6 +139,38 @@ class AccountPage(BaseModel):
 
     users: list[AccountCard]
     next_cursor: IdOut | None = Field(description="Give it as `cursor` for the next page; null on the last")
+
+
+class Notification(Open):
+    """What happened that concerns you."""
+
+    notification_id: IdOut
+    type: Literal[
+        "mention", "tweet", "repost", "follow", "follow_request", "like", "poll", "edit", "quote", "reply"
+    ] = Field(description="`tweet`: somebody whose tweets you want to know of has written one")
+    created_at: str = Field(examples=["Wed Sep 05 00:37:15 +0000 2012"])
+    user: AccountCard = Field(description="Who did it; of a poll that has ended, who asked")
+    tweet: Tweet | None = Field(description="What it is about: for a reply, a mention or a quote that tweet itself")
+
+
+class NotificationPage(BaseModel):
+    """One page of notifications, the newest first."""
+
+    notifications: list[Notification]
+    unread_count: int = Field(description="Newer than what you have read, of all types")
+    next_cursor: IdOut | None = Field(description="Give it as `cursor` for the next page; null on the last")
+
+
+class UnreadCount(Open):
+    """How many notifications are unread."""
+
+    unread_count: int
+
+
+class DismissedCount(Open):
+    """How many notifications are gone."""
+
+    dismissed_count: int
 
 
 class TweetPage(BaseModel):
@@ -363,6 +395,14 @@ class OnlyToken(BaseModel):
     auth_token: str | None = Field(default=None, max_length=limits.TOKEN_CHARS_MAX, description="Instead of the header")
 
 
+class ImportFile(OnlyToken):
+    """A CSV file, as text or as the file of a multipart form; of a body of text/csv the rest stands in the query."""
+
+    type: str = Field(description="follows, blocks, mutes, lists, bookmarks or domain_blocks", examples=["follows"])
+    mode: str = Field(default="merge", description="merge, or overwrite: what the file doesn't have is taken back")
+    data: str = Field(description="The file", examples=["Account address\nbob\n"])
+
+
 class WithToken(OnlyToken):
     """Who acts; a token in the Authorization header may stand for both."""
 
@@ -370,6 +410,12 @@ class WithToken(OnlyToken):
 
 
 TokenName = Annotated[str, Field(max_length=limits.TOKEN_NAME_CHARS_MAX, examples=["Ada's phone"])]
+
+
+class ReadRequest(OnlyToken):
+    """Up to where notifications have been read."""
+
+    notification_id: IdIn | None = Field(default=None, description="All up to this one; by default all that there are")
 
 
 class RegisterRequest(BaseModel):
@@ -460,8 +506,8 @@ class ProfileRequest(OnlyToken):
 
 
 REQUEST_MODELS: tuple[type[BaseModel], ...] = (
-    OnlyToken, WithToken, RegisterRequest, LoginRequest, PasswordRequest, EndLoginsRequest, TweetRequest,
-    EditRequest, RescheduleRequest, ProfileRequest, DeleteAccountRequest,
+    OnlyToken, ImportFile, WithToken, RegisterRequest, LoginRequest, PasswordRequest, EndLoginsRequest, TweetRequest,
+    EditRequest, RescheduleRequest, ProfileRequest, DeleteAccountRequest, ReadRequest,
 )  # fmt: skip
 
 

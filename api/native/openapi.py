@@ -16,7 +16,9 @@ from pydantic.json_schema import models_json_schema
 from actors.core.ids import ID_MAX
 from api import limits
 from api.http import body
+from api.native.mail_models import MAIL_REQUESTS
 from api.native.models import REQUEST_MODELS, ErrorReply
+from api.native.webhook_models import WEBHOOK_REQUESTS
 from api.positions import POSITION_HEADER, POSITION_PATTERN
 
 Json = dict[str, Any]
@@ -142,7 +144,8 @@ def install_openapi(app: FastAPI) -> None:
                 routes=app.routes,
                 tags=app.openapi_tags,
             )
-            _, requests = models_json_schema([(m, "validation") for m in REQUEST_MODELS], ref_template=_REFS)
+            models = (*REQUEST_MODELS, *MAIL_REQUESTS, *WEBHOOK_REQUESTS)
+            _, requests = models_json_schema([(model, "validation") for model in models], ref_template=_REFS)
             components = document.setdefault("components", {})
             components.setdefault("schemas", {}).update(requests["$defs"])
             components["securitySchemes"] = {

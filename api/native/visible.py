@@ -19,8 +19,10 @@ from typing import Any, NamedTuple
 
 from actors.core.errors import NotFoundError
 from actors.core.ids import bucket_of_account, bucket_of_tweet
+from actors.core.shape_table import NATIVE
 from actors.core.terms import FULL_FROM_LEVEL
 from actors.core.visibility import is_question
+from api.ports import Asking
 from api.services import Services
 
 ROUNDS_MAX = 64  # questions for one page; each asks about more accounts than the last, so some ten cover a long log
@@ -37,21 +39,32 @@ class TweetReference(NamedTuple):
     orig_id: int
 
 
-async def ask_for_viewer(services: Services, bucket: int, op: str, args: list[Any], viewer: int) -> Any:
-    """Ask for something that a viewer (0: nobody) is to see. args: all but the facts, which are the last one's."""
+async def ask_for_viewer(
+    services: Asking, bucket: int, op: str, args: list[Any], viewer: int, shape: int = NATIVE
+) -> Any:
+    """Ask for something that a viewer (0: nobody) is to see. args: all but the facts, which are the last one's.
+
+    shape: in which tweets are shown (`actors/core/shape_table.py`).
+    """
     if not viewer:
-        return await services.ask_bucket(bucket, op, args)
+        return await _ask(services, bucket, op, args, shape)
     asked, hidden = b"", b""
     for _ in range(ROUNDS_MAX):
-        reply = await services.ask_bucket(bucket, op, [*args, [asked, hidden]])
+        reply = await _ask(services, bucket, op, [*args, [asked, hidden]], shape)
         if not is_question(reply):
             return reply
         asked += reply[1]
         hidden += await services.ask_account(viewer, "blocked_among", reply[1])
-    return await services.ask_bucket(bucket, op, args)  # without facts nothing is shown that isn't sure
+    return await _ask(services, bucket, op, args, shape)  # without facts nothing is shown that isn't sure
 
 
-async def ask_tweet(services: Services, tweet_id: int, op: str, viewer: int) -> Any:
+async def _ask(services: Asking, bucket: int, op: str, args: list[Any], shape: int) -> Any:
+    if shape == NATIVE:
+        return await services.ask_bucket(bucket, op, args)
+    return await services.ask_bucket(bucket, "shaped", [shape, op, args])
+
+
+async def ask_tweet(services: Asking, tweet_id: int, op: str, viewer: int) -> Any:
     """As `ask_for_viewer`, for an operation on one tweet."""
     return await ask_for_viewer(services, bucket_of_tweet(tweet_id), op, [tweet_id, viewer], viewer)
 

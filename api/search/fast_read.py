@@ -2,7 +2,8 @@
 
 Rules of this file
 - Beside the rules of `api/http/fast_exchange.py`: only searches come here whose parameters and query can be read and
-  name nobody (`from:`, `to:`: their ids would have to be found first), and whose token is known, if there is one.
+  name nobody (`from:`, `to:`: their ids would have to be found first) and ask for no reposts, and whose token is known,
+  if there is one.
 - The steps and their rules are those of `search/reads.py`: `parse_question`, `parsed`, `search_headers`; and
   `Search.ask_tweets`, with the cache that both ways share.
 
@@ -53,14 +54,14 @@ class SearchAsked(NamedTuple):
 
 
 def _parse(
-    services: Services, query_string: bytes, headers: Iterable[tuple[bytes, bytes]]
+    services: Services, query_string: bytes, headers: Iterable[tuple[bytes, bytes]], _: bytes
 ) -> tuple[int, SearchAsked] | None:
     if query_string.count(b"*") > STARS_MAX or _FLAGS in query_string:
         return None  # so many stars are refused, most likely: that needn't be found out twice
     asked, kept, query_token = _read_words(services, query_string) or _read(services, query_string)
     token, host = parse_sender(query_token, headers)
     meaning = parsed(asked.text)
-    if meaning.has_names or (meaning.of_reader and token is None):
+    if meaning.asks_more or (meaning.of_reader and token is None):
         return None
     reader_id = services.auth.known_viewer(token)
     if reader_id is None:

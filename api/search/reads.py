@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from actors.core.errors import InvalidError, MalformedError
 from actors.text import text
 from actors.text.costs import SUGGEST_UNITS, TOP_TIMES, cost_of_tree
-from actors.text.query import has_follows, names_of, parse
+from actors.text.query import has_follows, names_of, parse, wants_reposts
 from api.http.caching import PRIVATE, TOKEN_NAME, Headers
 from api.http.edge import ThinRead
 from api.limits import SEARCH_QUERY_CHARS_MAX
@@ -36,11 +36,11 @@ _PLAIN_WORDS = re.compile(rf"[a-z0-9]{{1,{text.WORD_CHARS_MAX}}}(?: [a-z0-9]{{1,
 
 
 class Parsed(NamedTuple):
-    """What a query means. has_names: ids have to be found first; of_reader: it asks for whom the reader follows; units:
-    what it costs, newest first."""
+    """What a query means. asks_more: ids of names have to be found first, or whose reposts may be shown; of_reader: it
+    asks for whom the reader follows; units: what it costs, newest first."""
 
     tree: list[Any]
-    has_names: bool
+    asks_more: bool
     of_reader: bool
     units: int
 
@@ -60,7 +60,8 @@ def parsed(query: str) -> Parsed:
         if len(words) > 1:
             return Parsed(["and", *[["word", word] for word in words]], False, False, len(words))
     tree = parse(query).tree
-    return Parsed(tree, bool(names_of(tree)), has_follows(tree), cost_of_tree(tree, "latest"))
+    asks_more = bool(names_of(tree)) or wants_reposts(tree)
+    return Parsed(tree, asks_more, has_follows(tree), cost_of_tree(tree, "latest"))
 
 
 def required_text(query: dict[str, str]) -> str:

@@ -31,9 +31,10 @@ from typing import Any
 import orjson
 
 from actors.core.errors import MalformedError, OverloadedError, RookeryError
+from actors.core.features.indexing import INDEXING_FROM_LEVEL
 from actors.core.ids import bucket_of_account
 from actors.text.corrections import choose
-from actors.text.query import corrected_text, names_of, replace_words, resolve, words_of
+from actors.text.query import corrected_text, names_of, replace_words, resolve, wants_reposts, words_of
 from actors.turns import Turns
 from api.ports import Cluster
 from api.search.cache import SearchAnswer, SearchCache, ShardsHeard, Told, answer_of, tell
@@ -94,13 +95,33 @@ class Search:
             found = await resolve_names(self._cluster, sorted(names), self._timeout_s)
             tree = resolve(tree, {name: found.get(name.lower()) for name in names})
         reader = await self._reader(asked.reader)
+        if wants_reposts(tree):
+            return await self._reposts(asked, tree, reader)
         answer: SearchAnswer = await answer_of(lambda done: TweetSearch(self, asked, tree, done).ask(reader))
         return answer
+
+    async def _reposts(self, asked: Question, tree: list[Any], reader: list[Any]) -> SearchAnswer:
+        """As `_tweets` where reposts are asked for, which whoever wrote the originals may want to be in no search."""
+        found: Found = await answer_of(lambda done: TweetSearch(self, asked, tree, done, False).ask(reader))
+        found = await self._indexed(found, asked.reader)
+        if self.may_correct() and is_suspect(asked, found):
+            return await self._corrected(asked, tree, found, reader)
+        return answer_with(asked, found)
+
+    async def _indexed(self, found: Found, reader_id: int) -> Found:
+        """Return what was found without reposts of what others want to be in no search, or whose shard is away."""
+        originals = {row[1]: author for row in found.rows if (author := _author_of_original(row[2])) != reader_id}
+        authors = sorted(set(originals.values()) - {0})
+        if not authors or self._cluster.level < INDEXING_FROM_LEVEL:
+            return found
+        answers, _ = await self._ask_all("indexed", [authors])
+        hidden = set(authors).difference(*answers)
+        return found._replace(rows=[row for row in found.rows if originals.get(row[1]) not in hidden])
 
     def ask_tweets(self, asked: Question, tree: list[Any], done: Told) -> None:
         """As `tweets`, with a callback: done(answer, None) or done(None, error) is called once, at once or later.
 
-        For trees without names, and requests that carry no positions (`positions.py`).
+        For trees without names that ask for no reposts, and requests that carry no positions (`positions.py`).
         """
         self.cache.ask(asked, partial(self._begin, asked, tree), done)
 
@@ -138,9 +159,9 @@ class Search:
         may be too many."""
         try:
             found: Found = await answer_of(lambda done: TweetSearch(self, asked, tree, done, False).ask(reader))
+            return await self._indexed(found, asked.reader) if wants_reposts(tree) else found
         except (OverloadedError, MalformedError):
             return None
-        return found
 
     async def _corrections(self, tree: list[Any]) -> dict[str, str]:
         """Return what may have been meant; nothing unless all shards can tell: what was found is an answer without."""
@@ -280,6 +301,14 @@ class Search:
         if late is not None and all(isinstance(result, Exception) for result in results):
             raise OverloadedError(f"no shard answers the search: {late.message}", None, late.retry_after_s or 1.0)
         self.partial_count += late is not None
+
+
+def _author_of_original(shown: bytes) -> int:
+    """Return who wrote what a repost reposts, by its JSON; 0 of what is none."""
+    if b'"repost_of":' not in shown:
+        return 0
+    original = orjson.loads(shown).get("repost_of")
+    return 0 if original is None else int(original["user_id"])
 
 
 def _later(seconds: float, work: Callable[[], None]) -> None:

@@ -34,55 +34,44 @@ from typing import Final
 
 import regex  # type: ignore[import-untyped]
 from pydantic_core import Url
-from twitter_text.extract_urls import max_tco_slug_length, max_url_length  # type: ignore[import-untyped]
-from twitter_text.regexp.invalid_domain_chars import invalid_domain_chars  # type: ignore[import-untyped]
-from twitter_text.regexp.latin_accent_chars import latin_accent_chars  # type: ignore[import-untyped]
-from twitter_text.regexp.valid_cctld import valid_cctld  # type: ignore[import-untyped]
-from twitter_text.regexp.valid_general_url_path_chars import (  # type: ignore[import-untyped]
-    valid_general_url_path_chars,
-)
-from twitter_text.regexp.valid_gtld import valid_gtld  # type: ignore[import-untyped]
-from twitter_text.regexp.valid_port_number import valid_port_number  # type: ignore[import-untyped]
-from twitter_text.regexp.valid_punycode import valid_punycode  # type: ignore[import-untyped]
-from twitter_text.regexp.valid_tco_url import valid_tco_url  # type: ignore[import-untyped]
-from twitter_text.regexp.valid_url_path_ending_chars import (  # type: ignore[import-untyped]
-    valid_url_path_ending_chars,
-)
-from twitter_text.regexp.valid_url_preceding_chars import valid_url_preceding_chars  # type: ignore[import-untyped]
-from twitter_text.regexp.valid_url_query_chars import valid_url_query_chars  # type: ignore[import-untyped]
-from twitter_text.regexp.valid_url_query_ending_chars import (  # type: ignore[import-untyped]
-    valid_url_query_ending_chars,
-)
+
+from api.text.url_rules import TCO_SLUG_CHARS_MAX, URL_CHARS_MAX, patterns_of
 
 HOST_LABEL_CHARS_MAX: Final = 63  # RFC 1035: octets, and an encoded label has more of them than characters
 Span = tuple[str, int, int]
 
 # -- the library's rules -----------------------------------------------------------------------------------------------
 
-_HOST_RUN = regex.compile(rf"[[^{invalid_domain_chars.pattern}]||[._\-]]++", regex.V1)
+(
+    _INVALID_DOMAIN_CHARS, _LATIN_ACCENT_CHARS, _CCTLD, _GTLD, _PORT_NUMBER, _PUNYCODE_WRITTEN, _TCO_URL_WRITTEN,
+    _PRECEDING_CHARS, _IN_PATH, _PATH_ENDING_CHARS, _QUERY_CHARS, _QUERY_ENDING_CHARS,
+) = patterns_of(
+    "invalid_domain_chars", "latin_accent_chars", "valid_cctld", "valid_gtld", "valid_port_number", "valid_punycode",
+    "valid_tco_url", "valid_url_preceding_chars", "valid_general_url_path_chars", "valid_url_path_ending_chars",
+    "valid_url_query_chars", "valid_url_query_ending_chars",
+)  # fmt: skip
+_HOST_RUN = regex.compile(rf"[[^{_INVALID_DOMAIN_CHARS}]||[._\-]]++", regex.V1)
 _NO_EDGE = "-_"  # what a label neither begins nor ends with
-_MAY_PRECEDE = re.compile(valid_url_preceding_chars.pattern.replace("|^", ""), re.IGNORECASE)
+_MAY_PRECEDE = re.compile(_PRECEDING_CHARS.replace("|^", ""), re.IGNORECASE)
 _BEGINNING = re.compile(rf"(?<={_MAY_PRECEDE.pattern})[^-_]", re.IGNORECASE)  # of a host, within a label
 _PROTOCOL = re.compile(r"https?://", re.IGNORECASE)
 _LONGEST_PROTOCOL: Final = len("https://")
 # What follows a host. The library's pattern of a path is quadratic in pairs of parentheses: it lets them go one by one
 # to see whether the rest ends as a path may. This says the same and never goes back: parentheses, then again and again
 # whatever a path may hold up to what may end it, and parentheses right behind that.
-_IN_PATH = valid_general_url_path_chars.pattern
-_ENDS_PATH = valid_url_path_ending_chars.pattern.partition("|")[0]
+_ENDS_PATH = _PATH_ENDING_CHARS.partition("|")[0]
 _PAIR = rf"\((?:{_IN_PATH}++(?:\)|\({_IN_PATH}++\){_IN_PATH}*+\))|\({_IN_PATH}++\){_IN_PATH}*+\))"  # or one in another
 _PATH = rf"(?:{_PAIR})*+(?:(?:(?:(?!{_ENDS_PATH}){_IN_PATH})++|{_PAIR})*+{_ENDS_PATH}++(?:{_PAIR})*+)*+"
 _REST = re.compile(
-    rf"(?::{valid_port_number.pattern})?(/{_PATH})?"
-    rf"(?:\?{valid_url_query_chars.pattern}*{valid_url_query_ending_chars.pattern})?",
+    rf"(?::{_PORT_NUMBER})?(/{_PATH})?"
+    rf"(?:\?{_QUERY_CHARS}*{_QUERY_ENDING_CHARS})?",
     re.IGNORECASE,
 )
-_ASCII_CHAIN = re.compile(
-    rf"[\-a-z0-9{latin_accent_chars.pattern}]++(?:\.[\-a-z0-9{latin_accent_chars.pattern}]++)*+", re.IGNORECASE
-)
+_ASCII_CHAIN = re.compile(rf"[\-a-z0-9{_LATIN_ACCENT_CHARS}]++(?:\.[\-a-z0-9{_LATIN_ACCENT_CHARS}]++)*+", re.IGNORECASE)
 _NO_LINK_AFTER = frozenset("-_./")  # without a protocol
 _ANY_DOT = re.compile("[.\u3002\uff0e\uff61]")  # as UTS #46 has them
-_PUNYCODE = re.compile(valid_punycode.pattern, re.IGNORECASE)
+_PUNYCODE = re.compile(_PUNYCODE_WRITTEN, re.IGNORECASE)
+_TCO_URL = re.compile(_TCO_URL_WRITTEN, re.IGNORECASE)
 _LETTERS = re.compile(r"[0-9a-z]++", re.IGNORECASE)
 _NO_TLD_BEFORE = re.compile(r"[0-9a-z@+-]", re.IGNORECASE)
 
@@ -94,7 +83,7 @@ def _names_of(pattern: str) -> list[str]:
     return names[1].split("|")
 
 
-_TLDS = [name for tld in (valid_gtld, valid_cctld) for name in _names_of(tld.pattern)]
+_TLDS = [name for written in (_GTLD, _CCTLD) for name in _names_of(written)]
 _ASCII_TLDS = frozenset(name for name in _TLDS if name.isascii())
 _OTHER_TLDS: dict[str, list[str]] = {}  # by first character
 for _name in _TLDS:
@@ -201,15 +190,15 @@ def _add_link(
     assert rest is not None, "every part of it may be missing"
     end = rest.end()
     if url_at < host_at:
-        short = valid_tco_url.match(text[url_at:end])
+        short = _TCO_URL.match(text[url_at:end])
         if short is not None:
-            found += [(short[0], url_at, url_at + len(short[0]))] if len(short[1]) <= max_tco_slug_length else []
-        elif end - url_at <= max_url_length and _has_address(text[host_at:host_end]):
+            found += [(short[0], url_at, url_at + len(short[0]))] if len(short[1]) <= TCO_SLUG_CHARS_MAX else []
+        elif end - url_at <= URL_CHARS_MAX and _has_address(text[host_at:host_end]):
             found.append((text[url_at:end], url_at, end))
     elif host_at == 0 or text[host_at - 1] not in _NO_LINK_AFTER:
         for first, name_end in _ascii_names(text, host_at, last, dots, tlds):
             url_end = end if name_end == host_end and rest[1] else name_end
-            if url_end - first <= max_url_length and _has_address(text[first:name_end]):
+            if url_end - first <= URL_CHARS_MAX and _has_address(text[first:name_end]):
                 found.append((text[first:url_end], first, url_end))
     return end
 

@@ -8,10 +8,12 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from actors.core.errors import InvalidError, NotFoundError, RookeryError
+from actors.core.errors import ForbiddenError, InvalidError, NotFoundError, RookeryError
+from actors.core.features.relations import FOLLOWING
 from actors.core.ids import bucket_of_account
 from api.inputs import Inputs
 from api.native.hydration import hydrate_cards
+from api.native.locks import LOCKS_FROM_LEVEL, is_locked
 from api.native.models import AccountPage, BlockState, FollowState, MuteState, OnlyToken
 from api.native.openapi import CURSOR, IDEMPOTENCY_KEY, errors, operation, path_id
 from api.native.routes.answers import json_page, json_value
@@ -50,6 +52,8 @@ async def _change_edge(request: Request, op: str, state: str, holds: bool) -> Re
         try:
             if holds:
                 await services.ask_account(target_id, "account")
+            if op == "follow":
+                await _require_unlocked(services, actor, target_id)
         except NotFoundError as error:
             raise NotFoundError(error.message, "id") from error
         return [actor, target_id]
@@ -58,6 +62,18 @@ async def _change_edge(request: Request, op: str, state: str, holds: bool) -> Re
     if op == "block":
         await _wait_for_block(services, actor, target_id)
     return json_value({"user_id": str(actor), "target_id": str(target_id), state: holds})
+
+
+async def _require_unlocked(services: Services, actor: int, target_id: int) -> None:
+    """Raise ForbiddenError for an account that wants to be asked, unless it has said yes already.
+
+    Its shard would take the follow back; requests are made and answered by Mastodon's API alone.
+    """
+    if services.cluster.level < LOCKS_FROM_LEVEL or not await is_locked(services, target_id):
+        return
+    ((said, *_),) = await services.ask_account(actor, "relations", [target_id])
+    if not said & FOLLOWING:
+        raise ForbiddenError(f"account {target_id} is asked before it is followed, by Mastodon's API", "id")
 
 
 async def _wait_for_block(services: Services, actor: int, target_id: int) -> None:

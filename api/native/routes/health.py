@@ -45,7 +45,7 @@ async def readyz(request: Request) -> Response:
     },
 )
 async def metrics(request: Request) -> Response:
-    """This worker's requests, and the figures that each shard reports."""
+    """What the processes of this node have counted: API workers, shard replicas, the router."""
     services: Services = request.app.state.services
     services.probes.check_figures(request.scope["server"])
     services.limiter.check_scrape(request.scope)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -12,15 +11,15 @@ from starlette.responses import Response
 from actors.core.errors import InvalidError, MalformedError
 from actors.text import text
 from actors.text.costs import ACCOUNT_WORD_UNITS, TAG_UNITS, TERMS_MAX
-from actors.text.text import is_word
 from api.http.caching import Headers
-from api.limits import SEARCH_QUERY_CHARS_MAX, TAG_CHARS_MAX, TAGS_PER_REQUEST_MAX
+from api.limits import TAGS_PER_REQUEST_MAX
 from api.links import kept_in_links
 from api.native.models import AccountsFound, Suggestions, Tweet, TweetsFound
 from api.native.openapi import PAGE, PARTIAL_HEADER, errors, operation
 from api.native.routes.answers import thin_answer
 from api.native.viewer_flags import PARAMETER, for_viewer
 from api.params import parse_count, parse_page, parse_query, shown, split_pairs
+from api.search.hashtags import folded_tag
 from api.search.reads import read_search, read_suggest, reader_of, required_text, search_headers
 from api.services import Services
 
@@ -30,10 +29,6 @@ _QUERY: dict[str, Any] = {
     "description": "What to find; docs/search.md has the language", "example": "hello world",
 }  # fmt: skip
 _COUNT = PAGE[-1]
-
-# More than a hashtag may be made of, but no ASCII that it can't. One set, not a choice of two: `(?:\w|[^\x00-\x7f])+`
-# takes each "é" in two ways, and 40 of them before a "!" in 2**40.
-_FITS_TAG = re.compile(r"[\w\u0080-\U0010ffff]+")
 
 
 def _flag(name: str, description: str) -> dict[str, Any]:
@@ -137,7 +132,7 @@ async def hashtag_timeline(request: Request) -> Response:
     services: Services = request.app.state.services
     query, groups = _split_tags(request.scope["query_string"])
     reader_id = await reader_of(services, query, request.scope["headers"])
-    tags = [[_tag(request.path_params["hashtag"], "hashtag"), *groups["any"]], groups["all"], groups["none"]]
+    tags = [[folded_tag(request.path_params["hashtag"], "hashtag"), *groups["any"]], groups["all"], groups["none"]]
     if sum(map(len, tags)) > TAGS_PER_REQUEST_MAX:
         raise InvalidError(f"at most {TAGS_PER_REQUEST_MAX} hashtags can be combined", "any")
     page = parse_page(query, services.settings.home_count_default, services.settings.home_count_max)
@@ -166,17 +161,7 @@ def _split_tags(raw: bytes) -> tuple[dict[str, str], dict[str, list[str]]]:
                 tags = [tag for tag in value.split(",") if tag.strip()]
                 if sum(map(len, (tags, *groups.values()))) > TAGS_PER_REQUEST_MAX:  # before each is folded
                     raise InvalidError(f"at most {TAGS_PER_REQUEST_MAX} hashtags can be combined", name)
-                groups[name] += [_tag(tag, name) for tag in tags]
+                groups[name] += [folded_tag(tag, name) for tag in tags]
         else:
             rest.append(piece)
     return parse_query(b"&".join(rest)), groups
-
-
-def _tag(given: str, field: str) -> str:
-    """Return a hashtag as the index has it. Raises InvalidError."""
-    bare = given.strip().lstrip("#\uff03")
-    if is_word(bare, SEARCH_QUERY_CHARS_MAX):  # which is asked first: folding leaves blanks out, and takes its time
-        tag = text.fold(bare)
-        if is_word(tag, TAG_CHARS_MAX) and _FITS_TAG.fullmatch(tag):
-            return tag
-    raise InvalidError(f"{shown(given)} is no hashtag: letters, digits and _, at most {TAG_CHARS_MAX}", field)

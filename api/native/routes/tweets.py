@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from actors.core.errors import ForbiddenError, InvalidError, NotFoundError
+from actors.core.entries import REPOSTED_VISIBILITIES
+from actors.core.errors import ForbiddenError
 from actors.core.ids import bucket_of_account, bucket_of_tweet
 from actors.core.visibility import is_question
-from api import fields, limits
+from api import fields
 from api.inputs import Inputs
 from api.levels import require_level
 from api.native.models import (
@@ -29,9 +29,8 @@ from api.native.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
 from api.native.routes.answers import json_bytes, json_value
 from api.native.viewer_flags import PARAMETER, for_viewer
 from api.native.visible import ask_for_viewer, ask_tweet, find_original, require_seen
-from api.once import KEY_BYTES, key_of, write_if_seen, write_once
-from api.services import Services
-from api.text.entities import find_entities, pack_entities, resolve_names
+from api.once import write_if_seen, write_once
+from api.posting import find_answered, idempotency_key, resolve_text
 from api.times import clean_time
 
 router = APIRouter(tags=["tweets"])
@@ -73,46 +72,22 @@ async def post_tweet(request: Request) -> Response:
     if at_ms:
         require_level(services)
     key = idempotency_key(request.headers.get("idempotency-key"), author_id)
-    (entities, mention_ids), reply_author = await asyncio.gather(
-        _resolve(services, text), _author_of(services, in_reply_to, author_id)
+    (entities, mention_ids), answered = await asyncio.gather(
+        resolve_text(services, text), find_answered(services, in_reply_to, author_id)
     )
-    args = [text, visibility, in_reply_to, reply_author, entities, media_ids, mention_ids]
+    args = [text, visibility, in_reply_to, answered.author_id, entities, media_ids, mention_ids]
+    more = [answered.facts] if answered.facts else []  # older shards take none
     if at_ms:
-        return json_bytes(await write_once(inputs, author_id, "schedule", [author_id, at_ms, *args], always=True), 201)
-    return json_bytes(await services.ask_bucket(bucket_of_account(author_id), "post", [author_id, *args, key]), 201)
+        written = await write_once(inputs, author_id, "schedule", [author_id, at_ms, *args, *more], always=True)
+        return json_bytes(written, 201)
+    posted = await services.ask_bucket(bucket_of_account(author_id), "post", [author_id, *args, key, *more])
+    return json_bytes(posted, 201)
 
 
 def _clean_status(inputs: Inputs) -> str:
     status = fields.required(inputs.body, "status")
     chars_max = inputs.services.settings.tweet_max_chars
     return fields.clean_text(status, "status", chars_max, chars_min=1, lines=True)
-
-
-async def _resolve(services: Services, text: str) -> tuple[bytes, list[int]]:
-    """Return what is in a text, packed, and whom it mentions. Raises InvalidError."""
-    found = find_entities(text)
-    names = list(dict.fromkeys(name.lower() for name, _, _ in found.mentions))
-    if len(names) > limits.MENTION_COUNT_MAX:
-        raise InvalidError(f"status may mention {limits.MENTION_COUNT_MAX} accounts, not {len(names)}", "status")
-    ids = await resolve_names(services.cluster, names, services.settings.request_timeout_s)
-    return pack_entities(found, ids), list(dict.fromkeys(ids.values()))
-
-
-def idempotency_key(header: str | None, account_id: int) -> bytes:
-    """Return the 16 bytes that the shard remembers: the client's key, hashed with the account, or fresh ones.
-
-    With a fresh one the lane client may repeat a request whose answer was lost, even if the HTTP client gave no key.
-    """
-    return secrets.token_bytes(KEY_BYTES) if header is None else key_of(header, account_id)
-
-
-async def _author_of(services: Services, tweet_id: int, viewer: int) -> int:
-    if not tweet_id:
-        return 0
-    try:
-        return await require_seen(services, tweet_id, viewer)
-    except NotFoundError as error:
-        raise NotFoundError(error.message, "in_reply_to") from error
 
 
 @router.get(
@@ -144,7 +119,7 @@ async def edit_tweet(request: Request) -> Response:
     services, actor, tweet_id = inputs.services, await inputs.actor(), inputs.path_id("tweet_id")
     text = _clean_status(inputs)
     require_level(services)
-    entities, mention_ids = await _resolve(services, text)
+    entities, mention_ids = await resolve_text(services, text)
     args = [tweet_id, actor, text, entities, mention_ids]
     if bucket_of_tweet(tweet_id) == bucket_of_account(actor):  # else it is somebody else's
         answer = await write_once(inputs, actor, "edit", [*args, [b"", b""]])
@@ -238,7 +213,7 @@ async def repost(request: Request) -> Response:
 
     async def public_original() -> list[Any]:
         original = await find_original(services, tweet_id, actor)
-        if original.visibility != fields.VISIBILITIES["public"]:
+        if original.visibility not in REPOSTED_VISIBILITIES:
             raise ForbiddenError(f"tweet {tweet_id} is not public, so it can't be reposted", "tweet_id")
         return [actor, original.entry]
 

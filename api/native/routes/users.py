@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
-
-import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from actors.core.errors import ConflictError, ForbiddenError, NotFoundError, OverloadedError, UnauthorizedError
-from actors.core.ids import ID_MAX, bucket_of_account, bucket_of_name, buckets_of_accounts
+from actors.core.errors import ConflictError, ForbiddenError, NotFoundError, UnauthorizedError
+from actors.core.ids import bucket_of_account
 from actors.core.render import created_at
 from actors.core.stores.people import token_id
 from actors.core.terms import FULL_FROM_LEVEL
 from api import fields, limits
 from api.access.auth import make_token, parse_token
-from api.access.login_attempts import Attempt
-from api.access.password_line import Asker
-from api.access.passwords import Verdict
+from api.access.log_in import log_in
+from api.access.registering import register as register_account
+from api.access.registering import require_open
 from api.inputs import Inputs
 from api.levels import require_level
 from api.native.models import (
@@ -38,13 +35,10 @@ from api.native.models import (
 )
 from api.native.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
 from api.native.routes.answers import json_value, secret_value
-from api.once import answered_before, write_once
+from api.once import answered_before, repeatable_of, write_once
 from api.params import parse_flag
-from api.services import Services
 
 router = APIRouter(tags=["accounts"])
-_DRAW_COUNT = 4_096  # four ids a bucket: one draw misses once in 55 times, and takes 60 us
-_TRIES = 3  # a log-in whose password hash is replaced meanwhile looks at the new one
 _USER_ID = path_id("user_id", "Who acts; must be the token's account")
 _TOKEN_ID = {
     "name": "token_id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
@@ -56,16 +50,6 @@ _KEEP_OWN = {
 }  # fmt: skip
 TOKEN_WITH_BODY = frozenset(("delete_account",))
 """Routes whose token isn't judged before the body is there: a repetition is told by the body; its token has ended."""
-_NO_MATCH = "unknown user name or wrong password"
-
-
-def draw_account_id(bucket: int) -> int:
-    """Return a random positive 63-bit id that lives in that bucket. Cost: 60 us."""
-    while True:
-        ids = np.frombuffer(os.urandom(8 * _DRAW_COUNT), dtype=np.int64) & ID_MAX
-        fitting = ids[(buckets_of_accounts(ids) == bucket) & (ids > 0)]
-        if len(fitting):
-            return int(fitting[0])
 
 
 @router.post(
@@ -81,20 +65,14 @@ async def register(request: Request) -> Response:
     inputs = await Inputs.read(request)
     services = inputs.services
     services.limiter.check_register(request.scope)
+    require_open(services, at_once=True)
     username = fields.clean_username(fields.required(inputs.body, "username"))
     password = fields.chosen_password(inputs.body, "password", username)
     display_name = fields.clean_display_name(inputs.body.get("display_name"))
     bio = fields.clean_bio(inputs.body.get("bio"))
-    bucket = bucket_of_name(username)
-    account_id = draw_account_id(bucket)
-    token, secret_hash = make_token(account_id)
     name = _name_of_token(inputs)
     address = services.limiter.address_of(request.scope)
-    password_hash = await services.passwords.hash(password, Asker(address, username.lower()))
-    account_id = await services.ask_bucket(
-        bucket, "register", [username, account_id, display_name, bio, password_hash, [secret_hash], *name]
-    )
-    services.logins.remember(username.lower(), address)
+    account_id, token, _ = await register_account(services, address, username, password, display_name, bio, name)
     names = {"username": username, "display_name": display_name, "bio": bio}
     return secret_value({"user_id": str(account_id), **names, "auth_token": token}, 201)
 
@@ -114,7 +92,7 @@ async def login(request: Request) -> Response:
     password = fields.tried_password(fields.required(inputs.body, "password"))
     name = _name_of_token(inputs)
     with services.logins.begin(services.limiter.address_of(request.scope), username) as attempt:
-        account_id, token = await _log_in(services, username, password, attempt, name)
+        account_id, token = await log_in(services, username, password, attempt, name)
     return secret_value({"user_id": str(account_id), "username": username, "auth_token": token})
 
 
@@ -232,7 +210,7 @@ async def _was_deleted(inputs: Inputs, user_id: int) -> bool:
     Whoever knows the key and the whole body, the password in it, learns no more than that.
     """
     try:
-        return bool(await answered_before(inputs, user_id))
+        return bool(await answered_before(repeatable_of(inputs), user_id))
     except (NotFoundError, ConflictError):
         return False
 
@@ -293,45 +271,3 @@ def _name_of_token(inputs: Inputs) -> list[str]:
 
 def _time_or_none(ms: int) -> str | None:
     return created_at(ms) if ms else None
-
-
-async def _log_in(
-    services: Services, username: str, password: str, attempt: Attempt, name: list[str]
-) -> tuple[int, str]:
-    """Return the account and a fresh token of it. Raises UnauthorizedError if the password isn't right.
-
-    The shard gives a token only while the password is the one that was looked at here. If its hash was made anew
-    meanwhile, by another log-in, the new one is looked at.
-    """
-    for _ in range(_TRIES):
-        account_id, encoded = await _credentials_of(services, username)
-        verdict = await services.passwords.matches(encoded, password, attempt.asker)
-        if not verdict:
-            attempt.wrong()
-            raise UnauthorizedError(_NO_MATCH)
-        services.limiter.check_account(account_id, True)
-        token, secret_hash = make_token(account_id)
-        try:
-            await services.ask_account(account_id, "login_token", secret_hash, encoded, *name)
-        except ConflictError:
-            continue
-        attempt.right()
-        if verdict is Verdict.OUTDATED and encoded is not None:
-            services.renewals.begin(account_id, encoded, password)
-        return account_id, token
-    raise OverloadedError("the password of this account is being changed; try again", None, 1.0)
-
-
-async def _credentials_of(services: Services, username: str) -> tuple[int, str | None]:
-    if not fields.is_username(username):
-        return 0, None
-    bucket = bucket_of_name(username)
-    (account_id,) = await services.ask_bucket(bucket, "names", [[username]])
-    if not account_id:
-        await services.ask_bucket(bucket, "names", [[username]])  # as many questions as for somebody
-        return 0, None
-    try:
-        (encoded,) = await services.ask_account(account_id, "credentials")
-    except NotFoundError:  # deleted, and the name's shard has still to hear of it
-        return 0, None
-    return account_id, encoded

@@ -37,8 +37,8 @@ from api.http.edge import ThinRead
 from api.inputs import Inputs
 from api.native.models import ComposeForm, EdgeForm, RegisterForm, Wrk2Post
 from api.native.openapi import errors
-from api.native.routes.tweets import idempotency_key
 from api.params import Values, parse_id, parse_query, parse_whole, shown
+from api.posting import idempotency_key
 from api.services import Services
 from api.text.entities import Entities, find_mentions, pack_entities, resolve_names
 

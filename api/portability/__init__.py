@@ -1,0 +1,1 @@
+"""What an account takes along, or brings: CSV files in Mastodon's forms, and the archive of what it has said."""
