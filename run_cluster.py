@@ -22,6 +22,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -49,7 +50,13 @@ GraphOption = Annotated[Path | None, typer.Option("--graph", help="`follower fol
 TweetsOption = Annotated[Path | None, typer.Option("--tweets", help="One tweet a line: plain, .gz or .zst.")]
 AccountsOption = Annotated[
     Path | None,
-    typer.Option("--accounts", help="JSON list of {id, username, password?, token?, display_name?, bio?}."),
+    typer.Option(
+        "--accounts", help="JSON list of {id, username, password?, token?, app?, email?, display_name?, bio?}."
+    ),
+]
+AppsOption = Annotated[
+    Path | None,
+    typer.Option("--apps", help="JSON list of {client_id, client_secret, name, redirect_uris, scopes?, website?}."),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Decides who wrote which tweet.")]
 UrlOption = Annotated[str | None, typer.Option("--url", help="Go through the HTTP API there instead of the lane.")]
@@ -265,22 +272,25 @@ def load(
     graph: GraphOption = None,
     tweets: TweetsOption = None,
     accounts: AccountsOption = None,
+    apps: AppsOption = None,
     seed: SeedOption = 0,
     data: DataOption = None,
     url: UrlOption = None,
     address: AddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Load a follow graph, tweets and accounts into a running cluster. Loading the same files again changes nothing."""
-    if graph is None and accounts is None:
-        raise fail("give --graph FILE, or --accounts FILE", 2)
+    """Load a follow graph, tweets, accounts and apps into a running cluster. Loading the same again changes nothing."""
+    if graph is None and accounts is None and apps is None:
+        raise fail("give --graph FILE, --accounts FILE, or --apps FILE", 2)
+    if apps is not None and url is not None:
+        raise fail("--apps can't go through --url: the HTTP API draws credentials itself", 2)
     settings = settings_of("laptop", None)
     with reporting():
         if url is None:
             cluster = joined(data, address)
         from commands import bulk
 
-        given = bulk.read_input(graph, tweets, accounts, seed, settings.tweet.max_chars, err)
+        given = bulk.read_input(graph, tweets, accounts, seed, settings.tweet.max_chars, err, apps)
         if url is None:
             done = asyncio.run(bulk.load(given, cluster.namespace, bulk.password_settings(settings), err))
         else:
@@ -321,7 +331,11 @@ def check(
     seed: SeedOption = 0,
     extra_ok: Annotated[bool, typer.Option(help="The cluster may hold more than the files.")] = False,
     http: Annotated[bool, typer.Option(help="Read timelines over HTTP (auth.mode=open, or --tokens).")] = False,
-    tokens: Annotated[Path | None, typer.Option(help="Accounts file whose tokens --http uses.")] = None,
+    mastodon: Annotated[
+        bool, typer.Option(help="Compare what Mastodon's API serves to each account of --tokens.")
+    ] = False,
+    tokens: Annotated[Path | None, typer.Option(help="Accounts file whose tokens --http and --mastodon use.")] = None,
+    homes: Annotated[int, typer.Option(min=0, help="Homes of so many accounts, evenly spread; 0: of all.")] = 0,
     search: Annotated[bool, typer.Option(help="Compare every search index with its shard's memory.")] = False,
     repair: Annotated[bool, typer.Option(help="With --search: feed the index what differs.")] = False,
     data: DataOption = None,
@@ -338,17 +352,21 @@ def check(
         given = bulk.read_input(graph, tweets, None, seed, settings_of("laptop", None).tweet.max_chars, err)
         if repair and not search:
             raise typer.BadParameter("it belongs to --search", param_hint="--repair")
+        if mastodon and tokens is None:
+            raise typer.BadParameter("it needs --tokens FILE, with one of each account", param_hint="--mastodon")
         if address is None and not serving_pid(directory):
-            if search:
-                raise typer.BadParameter("it needs a cluster that serves; none does here", param_hint="--search")
+            if search or mastodon:
+                hint = "--search" if search else "--mastodon"
+                raise typer.BadParameter("it needs a cluster that serves; none does here", param_hint=hint)
             from commands.offline import check_stopped
 
             outcome = check_stopped(directory, ClusterInfo.load(directory), oracle, err)
         else:
             cluster = joined(data, address)
-            page = bulk.http_page(cluster.url, tokens) if http or tokens else None
+            page = bulk.http_page(cluster.url, tokens) if http or (tokens and not mastodon) else None
+            read = bulk.mastodon_read(cluster.url, tokens) if mastodon and tokens else None
             files, folder = given if graph or tweets else None, directory if address is None else None
-            options = bulk.CheckOptions(oracle, files, extra_ok, page, search, repair, folder)
+            options = bulk.CheckOptions(oracle, files, extra_ok, page, search, repair, folder, read, homes)
             outcome = asyncio.run(bulk.check_running(cluster.namespace, cluster.length, options, err))
     _report(outcome, as_json)
 
@@ -409,6 +427,87 @@ def restore(
             f"restored; start it with the same settings: run_cluster.py serve --shards {shards} --data {where}",
             soft_wrap=True,
         )
+
+
+@app.command()
+def approve(
+    account: Annotated[str, typer.Argument(help="Its id or user name; without it, who waits is listed.")] = "",
+    data: DataOption = None,
+    address: AddressOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let an account in that waits for approval (registrations.mode=approval); to turn it down, delete it."""
+    cluster = joined(data, address)
+    from commands import bulk
+
+    with reporting():
+        if account:
+            account_id, username = asyncio.run(bulk.approve(cluster.namespace, account))
+        else:
+            accounts = asyncio.run(bulk.waiting(cluster.namespace))
+    if account and as_json:
+        print_json({"user_id": str(account_id), "username": username})
+    elif account:
+        out.print(f"account {account_id}, @{username}, is let in", highlight=False)
+    elif as_json:
+        print_json({"waiting": [{**asdict(each), "account_id": str(each.account_id)} for each in accounts]})
+    else:
+        for each in accounts:
+            why = " ".join(each.reason.split())
+            out.print(f"{each.account_id}  @{each.username}  {why}", highlight=False, markup=False)
+        out.print(f"{len(accounts)} waiting", highlight=False)
+
+
+@app.command()
+def notify(
+    channel: Annotated[str, typer.Argument(help="mail, push or webhooks.")],
+    who: Annotated[str, typer.Argument(help="An e-mail address; of the others the id or user name of an account.")],
+    data: DataOption = None,
+    address: AddressOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send one test by mail, push or webhooks, as everything leaves, and say what the other side has answered."""
+    if channel not in ("mail", "push", "webhooks"):
+        raise typer.BadParameter(f"it is mail, push or webhooks, not {channel}", param_hint="CHANNEL")
+    cluster = joined(data, address)
+    from commands import notifying
+
+    with reporting():
+        outcome = asyncio.run(notifying.notify_test(cluster.namespace, channel, who))
+    if as_json:
+        print_json({**outcome._asdict(), "done": outcome.is_done})
+    else:
+        words = ", ".join(f"{word} ({count})" for word, count in outcome.said.items()) or "nothing yet"
+        out.print(f"{channel}: {outcome.sent} sent; the other side has said: {words}", highlight=False, markup=False)
+    if not outcome.is_done:
+        raise typer.Exit(1)
+
+
+@app.command()
+def reports(
+    after: Annotated[int, typer.Option(help="Only those that came after this report, by its id.", min=0)] = 0,
+    data: DataOption = None,
+    address: AddressOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List what people have reported of each other, the oldest first."""
+    cluster = joined(data, address)
+    from commands import bulk
+
+    with reporting():
+        made = asyncio.run(bulk.reports(cluster.namespace, after))
+    if as_json:
+        ids = ("report_id", "by", "account_id")
+        print_json({"reports": [{**asdict(each), **{name: str(getattr(each, name)) for name in ids}} for each in made]})
+        return
+    for each in made:
+        comment = " ".join(each.comment.split())
+        tweets = " ".join(map(str, each.tweet_ids))
+        out.print(
+            f"{each.report_id}  {each.by} of {each.account_id}  {each.category}  {tweets}  {comment}",
+            highlight=False, markup=False,
+        )  # fmt: skip
+    out.print(f"{len(made)} reports", highlight=False)
 
 
 @app.command()

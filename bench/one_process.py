@@ -21,9 +21,10 @@ from typing import Any, TypeVar, cast
 
 import uvloop
 
-from actors.api_actor import ApiCluster, api_settings
+from actors.api_actor import ApiCluster, api_settings, pushes_to
 from actors.core.levels import LEVEL
 from actors.core.replication import Candidate
+from actors.metrics import Histogram
 from actors.shard.served_replica import ServedReplica
 from actors.shard.storage import open_storage, shard_directory
 from actors.shard_actor import _CallRequest, open_peers, prepare
@@ -44,7 +45,7 @@ class NoHeartbeat:
     """A process that nobody watches."""
 
     def __init__(self) -> None:
-        self.hangs = {"count": 0}
+        self.hangs, self.late_seconds = {"count": 0}, Histogram()
 
 
 class LoopThread:
@@ -79,6 +80,13 @@ class _Peer:
     def __init__(self, served: ServedReplica) -> None:
         self.deliver = _Method(served.exchange.deliver)
         self.deliver_told = _Method(served.exchange.deliver_told)
+        self.lane_call = _Method(self._ask)
+        self._served = served
+
+    async def _ask(self, op: str, args: list[Any]) -> list[Any]:
+        request = _CallRequest(op, args)
+        self._served.handle(request)  # type: ignore[arg-type]
+        return await request.answer
 
 
 class OneProcess:
@@ -121,7 +129,9 @@ class OneProcess:
                 cast(Heartbeat, NoHeartbeat()),
             )  # fmt: skip
             path = shard_directory(self.settings.storage.data_dir, shard) / "lane.sock"
-            served.lane = LaneServer(served.handle, self.keys, shard_actor_name(shard, 0))
+            served.lane = LaneServer(
+                served.handle, self.keys, shard_actor_name(shard, 0), refusals=served.metrics.refusals
+            )
             await served.lane.start_unix(str(path))
             served.exchange.peer = self._peer  # type: ignore[method-assign]
             self.served.append(served)
@@ -143,8 +153,8 @@ class OneProcess:
         async def fetch_map() -> Any:
             return self.map.to_wire()
 
-        async def connect(_: Any) -> ApiCluster:
-            client = ClusterClient(fetch_map, self.keys, NODE)
+        async def connect(drop_token: Any) -> ApiCluster:
+            client = ClusterClient(fetch_map, self.keys, NODE, on_push=pushes_to(self._worker, drop_token))
             await client.open()
             return ApiCluster(client, "one-process", self.settings.storage.data_dir, False)
 

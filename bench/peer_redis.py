@@ -97,6 +97,11 @@ class Tokens:
 
     async def check(self, store: redis.asyncio.Redis, authorization: str | None, user_id: int) -> None:
         """Raise HTTPException unless the header's token stands for the account."""
+        if await self.account(store, authorization) != user_id:
+            raise HTTPException(403, "token of another account")
+
+    async def account(self, store: redis.asyncio.Redis, authorization: str | None) -> int:
+        """Return the account that the header's token stands for. Raises HTTPException."""
         if authorization is None or not authorization.startswith("Bearer "):
             raise HTTPException(401, "no token")
         known = self.known.get(authorization)
@@ -105,8 +110,7 @@ class Tokens:
             if found is None:
                 raise HTTPException(401, "unknown token")
             known = self.known[authorization] = (int(found), time.monotonic() + TOKEN_CACHE_S)
-        if known[0] != user_id:
-            raise HTTPException(403, "token of another account")
+        return known[0]
 
 
 def token_key(token: str) -> bytes:
@@ -198,6 +202,7 @@ class RedisPeer:
 
     port: int
     store: Any
+    pid: int  # of its HTTP server
 
     def set_fsync(self, policy: str) -> None:
         """Choose when the append-only file reaches the disk: "always", "everysec" or "no"."""
@@ -227,8 +232,8 @@ def redis_peer(folder: Path, auth: str = "token", module: str = "bench.peer_redi
     with redis_server(folder / "redis", "--appendonly", "yes", "--appendfsync", "everysec") as (path, store):
         port = free_port()
         command = python_module(module, "--port", port, "--redis", path, "--auth", auth)
-        with running(command, folder / "peer.log", lambda: accepts(("127.0.0.1", port)), START_TIMEOUT_S):
-            yield RedisPeer(port, store)
+        with running(command, folder / "peer.log", lambda: accepts(("127.0.0.1", port)), START_TIMEOUT_S) as process:
+            yield RedisPeer(port, store, process.pid)
 
 
 def ids_by_author(tweets: list[tuple[int, int, bytes]]) -> dict[int, list[int]]:

@@ -34,7 +34,7 @@ from actors.core.errors import ConflictError, NotFoundError, OverloadedError, Ro
 from actors.shard.places import require_journal, shard_directory
 from actors.shard.redis_storage import open_redis
 from actors.shard.storage import open_files
-from api.app import VERSION
+from api.mastodon.version import VERSION
 from cluster.client.connect import NamedActors, local_node_id, make_actor_call, router_handle
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.protocol import LaneDisconnected, LaneProtocolError

@@ -7,6 +7,7 @@ and the server is the bound. Rules: 429 and 503 are waited out as Retry-After sa
 from __future__ import annotations
 
 import http.client
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -24,6 +25,7 @@ CONNECTION_COUNT = 16  # requests at once: a worker answers a write in 1 to 10 m
 REQUEST_TIMEOUT_S = 30.0
 PAUSE_S, PAUSE_S_MAX = 1, 60  # before a refused request is sent again
 GIVE_UP_AFTER_S = 300.0  # of waiting for one request to be accepted
+_LINK = re.compile(r'<([^>]+)>; rel="([a-z]+)"')
 
 
 class HttpApi:
@@ -33,10 +35,25 @@ class HttpApi:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InvalidError(f"--url must look like http://HOST:PORT, not {url!r}")
-        self._parts, self._local = parts, threading.local()
+        self._parts, self._local, self._url = parts, threading.local(), url.rstrip("/")
 
     def request(self, method: str, path: str, token: str = "", body: Any = None, key: str = "") -> Any:
         """Return the JSON of an answer. Raises ConflictError for 409, OverloadedError or RookeryError otherwise."""
+        return self._answer(method, path, token, body, key)[0]
+
+    def page(self, path: str, token: str = "") -> tuple[Any, dict[str, str]]:
+        """Return (the JSON of an answer, the paths of its Links by their names). Raises InvalidError as well for a Link
+        that leads elsewhere."""
+        value, linked = self._answer("GET", path, token)
+        links = {}
+        for address, name in _LINK.findall(linked):
+            if not address.startswith(self._url + "/"):
+                raise InvalidError(f"GET {path}: its Link leads to {address[:300]}, not to {self._url}")
+            links[name] = address.removeprefix(self._url)
+        return value, links
+
+    def _answer(self, method: str, path: str, token: str, body: Any = None, key: str = "") -> tuple[Any, str]:
+        """Return (the JSON of an answer, its header Link)."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         headers |= {"Content-Type": "application/json"} if body is not None else {}
         headers |= {"Idempotency-Key": key} if key else {}
@@ -44,17 +61,19 @@ class HttpApi:
         deadline = time.monotonic() + GIVE_UP_AFTER_S
         while True:
             try:
-                status, retry_after, answer = self._once(method, path, headers, payload)
+                status, told, answer = self._once(method, path, headers, payload)
             except (OSError, http.client.HTTPException) as error:
                 self._local.connection = None
-                status, retry_after, answer = 503, "1", str(error).encode()
+                status, told, answer = 503, http.client.HTTPMessage(), str(error).encode()
             if status < 400:
-                return orjson.loads(answer)
+                return orjson.loads(answer), told.get("Link", "")
             if status not in (429, 503) or time.monotonic() > deadline:
                 raise _error(status, f"{method} {path}: {answer[:300].decode('utf-8', 'replace')}")
-            time.sleep(wait_of(retry_after))
+            time.sleep(wait_of(told.get("Retry-After", "")))
 
-    def _once(self, method: str, path: str, headers: dict[str, str], payload: bytes | None) -> tuple[int, str, bytes]:
+    def _once(
+        self, method: str, path: str, headers: dict[str, str], payload: bytes | None
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
         connection = getattr(self._local, "connection", None)
         if connection is None:
             secure = self._parts.scheme == "https"
@@ -64,7 +83,7 @@ class HttpApi:
             )
         connection.request(method, self._parts.path.rstrip("/") + path, payload, headers)
         response = connection.getresponse()
-        return response.status, response.headers.get("Retry-After", ""), response.read()
+        return response.status, response.headers, response.read()
 
     def for_each(self, items: Iterable[T], work: Callable[[T], None]) -> None:
         """Run work(item) for all, CONNECTION_COUNT at a time. Raises the first error."""

@@ -69,6 +69,8 @@ class ImportedAccount:
     token: str = ""
     display_name: str = ""
     bio: str = ""
+    email: str = ""
+    app: str = ""
 
 
 def read_blocks(path: Path, on_bytes: OnBytes | None = None) -> Iterator[bytes]:
@@ -76,22 +78,39 @@ def read_blocks(path: Path, on_bytes: OnBytes | None = None) -> Iterator[bytes]:
 
     Raises InvalidError when the file can't be read or unpacked.
     """
+    rest, held = b"", b""
+    for block in _unpacked_blocks(path, on_bytes):
+        if held or b"\r" in block:
+            block, held = _with_line_feeds(held + block)
+        lines, newline, rest = (rest + block).rpartition(b"\n")
+        if len(rest) > LINE_BYTES_MAX:
+            raise InvalidError(f"{path}: a line of more than {LINE_BYTES_MAX} bytes")
+        if newline:
+            yield lines + newline
+    if rest or held:
+        yield rest + b"\n"
+
+
+def read_json_list(path: Path, of: str) -> list[Any]:
+    """Read a JSON list, on however many lines. of: what it holds. Raises InvalidError, also for what is no list."""
+    try:
+        entries = orjson.loads(b"".join(_unpacked_blocks(path, None)))
+    except orjson.JSONDecodeError as error:
+        raise InvalidError(f"{path}, line {error.lineno}: {error.msg}") from error
+    if not isinstance(entries, list):
+        raise InvalidError(f"{path} must hold a list of {of}")
+    return entries
+
+
+def _unpacked_blocks(path: Path, on_bytes: OnBytes | None) -> Iterator[bytes]:
+    """Yield what is in a file. Raises InvalidError when it can't be read or unpacked."""
     try:
         size = path.stat().st_size
         with path.open("rb") as raw:
-            stream, rest, held = _unpacked(raw, path.suffix), b"", b""
-            for block in _without_mark(stream):
+            for block in _without_mark(_unpacked(raw, path.suffix)):
                 if on_bytes is not None:
                     on_bytes(min(raw.tell(), size), size)
-                if held or b"\r" in block:
-                    block, held = _with_line_feeds(held + block)
-                lines, newline, rest = (rest + block).rpartition(b"\n")
-                if len(rest) > LINE_BYTES_MAX:
-                    raise InvalidError(f"{path}: a line of more than {LINE_BYTES_MAX} bytes")
-                if newline:
-                    yield lines + newline
-            if rest or held:
-                yield rest + b"\n"
+                yield block
     except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InvalidError(f"{path} can't be read: {reason}") from error
@@ -208,23 +227,19 @@ def read_texts(path: Path, clean: Callable[[str], str], on_bytes: OnBytes | None
 
 # ---- accounts ---------------------------------------------------------------------------------------------------
 
-_ACCOUNT_TEXTS = ("username", "password", "token", "display_name", "bio")
+_ACCOUNT_TEXTS = ("username", "password", "token", "display_name", "bio", "email", "app")
 
 
 def read_accounts(
     path: Path, clean: Callable[[ImportedAccount], ImportedAccount] = lambda account: account
 ) -> list[ImportedAccount]:
-    """Read a JSON list of `{id, username, password?, token?, display_name?, bio?}`; ids are numbers or decimal texts.
+    """Read a JSON list of `{id, username, password?, token?, display_name?, bio?, email?, app?}`; ids are numbers or
+    decimal texts; app: the client id of the app whose the token is.
 
     clean: returns an account as it will be stored, or raises RookeryError for values that the API would not take.
-    Raises InvalidError that names the entry: malformed, or an id or name that comes twice.
+    Raises InvalidError that names the entry: malformed, or an id, name or address that comes twice.
     """
-    try:
-        entries = orjson.loads(b"".join(read_blocks(path)))
-    except orjson.JSONDecodeError as error:
-        raise InvalidError(f"{path}, line {error.lineno}: {error.msg}") from error
-    if not isinstance(entries, list):
-        raise InvalidError(f"{path} must hold a list of accounts")
+    entries = read_json_list(path, "accounts")
     accounts: list[ImportedAccount] = []
     seen: set[int | str] = set()
     for index, entry in enumerate(entries):
@@ -232,10 +247,11 @@ def read_accounts(
             account = clean(_account(entry))
         except RookeryError as error:
             raise InvalidError(f"{path}, account {index}: {error.message}") from error
-        for key in (account.account_id, account.username.lower()):
+        for key in (account.account_id, account.username.lower(), account.email.lower()):
             if key in seen:
                 raise InvalidError(f"{path}, account {index}: {key!r} comes twice")
-            seen.add(key)
+            if key:
+                seen.add(key)
         accounts.append(account)
     return accounts
 

@@ -30,7 +30,7 @@ from ray.exceptions import RayError
 
 from actors.core.errors import ConflictError, OverloadedError
 from actors.shard.places import failure_file
-from cluster.client.connect import api_names, local_node_id, shard_names
+from cluster.client.connect import api_names, dispatch_names, local_node_id, shard_names
 from cluster.placement.shard_map import shard_of_actor
 from cluster.ray_options import ROUTER_NAME, TRENDS_NAME, remove_placement_group, shard_actor_name
 from cluster.router.files import load_state
@@ -181,6 +181,7 @@ def start_actors(settings: Settings, api_workers: ApiWorkers, timeout_s: float) 
     Raises OverloadedError that says which shard did not come up, and why if it left word; ConflictError if somebody
     else has the API's port on this node.
     """
+    from actors.dispatch_actor import create_dispatch_actors
     from actors.trends_actor import create_trends_actor
     from cluster.router_actor import start_router
     from commands.api_workers import serving_nodes
@@ -206,6 +207,7 @@ def start_actors(settings: Settings, api_workers: ApiWorkers, timeout_s: float) 
     _wait_until_ready(router, settings, timeout_s)
     if settings.search.enabled:
         create_trends_actor(settings)
+    create_dispatch_actors(settings)
     port, host = api_workers.start(timeout_s), settings.server.host
     if host == NODE_ADDRESS or (c.ray_address and host in EVERYWHERE):  # not an address to dial
         host = ray.util.get_node_ip_address()
@@ -250,7 +252,7 @@ def stop_actors(namespace: str, patience_s: float = STOP_TIMEOUT_S) -> dict[int,
     journal has everything, and the next start replays it.
     """
     deadline = time.monotonic() + patience_s
-    names = [*api_names(namespace), TRENDS_NAME]
+    names = [*api_names(namespace), TRENDS_NAME, *dispatch_names(namespace)]
     ended = [handle for name in names if (handle := _find(name, namespace)) is not None]
     router = _find(ROUTER_NAME, namespace)
     positions: dict[int, int] = {}

@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -28,7 +28,10 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.core.errors import ConflictError, OverloadedError
-from actors.core.ids import bucket_of_account, bucket_of_name, buckets_of_accounts
+from actors.core.features.addresses import FROM_LEVEL as ADDRESSES_FROM_LEVEL
+from actors.core.features.addresses import thing_of_address
+from actors.core.ids import bucket_of_account, bucket_of_name, bucket_of_thing, buckets_of_accounts
+from api.access.mail_addresses import hash_of_address
 from cluster.client.cluster_client import ClusterClient
 from commands.input_files import Edges, TextLine
 
@@ -37,6 +40,7 @@ REGISTER_BATCH_COUNT = 1_000  # accounts a request: 2 ms of a shard's time, so t
 FOLLOW_BATCH_COUNT = 10_000  # follows a request: larger ones gain nothing and hold the shard's loop for longer
 POST_BATCH_COUNT = 250  # tweets a request: 150 KB
 IN_FLIGHT_PER_SHARD = 3  # one being applied, one being flushed, one on its way
+ADDRESSES_AT_ONCE = 64
 NAMES_BATCH_COUNT = 64  # limits.NAMES_COUNT_MAX
 REQUEST_TIMEOUT_S = 60.0  # one batch, also while its shard recovers
 GIVE_UP_AFTER_S = 180.0  # a shard that took no batch for so long is not coming back by itself
@@ -196,6 +200,22 @@ class BulkLoader:
         await self.wait_until_drained()
         new = await self.total("accounts") - before
         return Loaded(len(rows), new, time.perf_counter() - begin)
+
+    async def addresses(self, owners: Mapping[str, int], on_count: OnCount) -> Loaded:
+        """Have e-mail addresses be those accounts'. Raises ConflictError for one that is another account's."""
+        begin = time.perf_counter()
+        if self.client.level < ADDRESSES_FROM_LEVEL:
+            raise OverloadedError("the cluster is being upgraded; addresses can be loaded once all of it is")
+        for part in chunks(list(owners.items()), ADDRESSES_AT_ONCE):
+            await asyncio.gather(*(self._claim(address, account_id) for address, account_id in part))
+            on_count(len(part))
+        return Loaded(len(owners), len(owners), time.perf_counter() - begin)
+
+    async def _claim(self, address: str, account_id: int) -> None:
+        address_hash = hash_of_address(address)
+        thing_id = thing_of_address(address_hash)
+        args = [thing_id, address_hash, account_id]
+        await self.client.call(bucket_of_thing(thing_id), "claim_address", args, REQUEST_TIMEOUT_S)
 
     async def follows(self, edges: Edges, on_count: OnCount, batch_count: int = FOLLOW_BATCH_COUNT) -> Loaded:
         """Add edges that don't exist, and wait until both sides know them."""

@@ -23,7 +23,7 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from actors.core.errors import ConflictError, OverloadedError, RookeryError
 from actors.core.levels import LEVEL
-from cluster.client.connect import api_names, router_handle
+from cluster.client.connect import api_names, dispatch_names, router_handle
 from cluster.lane.handshake import LaneKeys
 from cluster.placement.shard_map import ShardMap
 from cluster.ray_options import ROUTER_NAME, TRENDS_NAME, api_name_prefix
@@ -126,6 +126,7 @@ def roll(namespace: str, with_pauses: bool, say: Say) -> dict[str, Any]:
     for name in api_names(namespace):
         rolling.restart_api_worker(name)
     rolling.restart_trends()
+    rolling.restart_dispatchers()
     rolling.restart_router()
     level = rolling.wait_for_level()
     return {"restarted": rolling.restarted, "level": level, "seconds": round(time.monotonic() - begin, 1)}
@@ -204,8 +205,16 @@ class _Rolling:
 
     def restart_trends(self) -> None:
         """Restart the trends actor, if there is one. Meanwhile API workers answer 503 for trends, a second or two."""
+        self._restart_holding_nothing(TRENDS_NAME)
+
+    def restart_dispatchers(self) -> None:
+        """Restart the dispatchers, if there are any. What they had under way is sent again."""
+        for name in dispatch_names(self.cluster.namespace):
+            self._restart_holding_nothing(name)
+
+    def _restart_holding_nothing(self, name: str) -> None:
         try:
-            actor = self.cluster.actor(TRENDS_NAME)
+            actor = self.cluster.actor(name)
         except OverloadedError:
             return
 
@@ -215,10 +224,10 @@ class _Rolling:
             except RayError:
                 return None
 
-        old, begin = self.cluster.wait(pid, f"{TRENDS_NAME} doesn't answer", BACK_S), time.monotonic()
+        old, begin = self.cluster.wait(pid, f"{name} doesn't answer", BACK_S), time.monotonic()
         ray.kill(actor, no_restart=False)
-        new = self.cluster.wait(lambda: found if (found := pid()) != old else None, f"{TRENDS_NAME} isn't back", BACK_S)
-        self._note(TRENDS_NAME, old, new, begin)
+        new = self.cluster.wait(lambda: found if (found := pid()) != old else None, f"{name} isn't back", BACK_S)
+        self._note(name, old, new, begin)
 
     def restart_router(self) -> None:
         def back() -> int | None:

@@ -14,11 +14,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
-from actors.core.entries import unpack
 from actors.core.errors import NotFoundError
+from actors.core.facts import MORE_FROM_LEVEL
 from actors.core.ids import bucket_of_account
 from actors.core.timelines.home import Ask, HomeQuery, Wake
 from actors.core.verify import check, digest
@@ -26,9 +25,10 @@ from actors.shard.places import require_journal
 from actors.shard.storage import Storage
 from cluster.router.files import load_state
 from commands.checking import Outcome, explain
+from commands.exported import add_rows
 from commands.launch import ClusterInfo, serving_lock
 from commands.loading import OnCount, message_numbers
-from commands.oracle import NetworkFacts, fact_of
+from commands.oracle import NetworkFacts
 from commands.progress import Bars
 from configs.settings import Settings, load_settings
 from persistence.private import open_folders
@@ -80,12 +80,10 @@ class StoppedCluster:
         for replica in self.replicas:
             first, more = 0, True
             while more:
-                first, rows = replica.read("export", [first, EXPORT_ACCOUNT_COUNT])
+                wanted = [EXPORT_ACCOUNT_COUNT, *([True] if replica.state.level >= MORE_FROM_LEVEL else [])]
+                first, rows = replica.read("export", [first, *wanted])
                 more = bool(first)
-                for account_id, following, tweets, hidden in rows:
-                    facts.following[account_id] = set(np.frombuffer(following, dtype="<i8").tolist())
-                    facts.hidden[account_id] = set(np.frombuffer(hidden, dtype="<i8").tolist())
-                    facts.add_tweets(fact_of(fields) for fields in unpack(tweets))
+                add_rows(facts, rows)
         return facts
 
     def home(self, account_id: int, length: int) -> list[int]:

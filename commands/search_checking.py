@@ -59,6 +59,12 @@ async def check_search(shard_map: ShardMap, ask: Ask, repair: bool, outcome: Out
     outcome.figures["search_documents"] = indexed
 
 
+def has_search(readiness: dict[str, Any]) -> bool:
+    """Whether there are search engines. readiness: as the router tells it."""
+    states = {replica["search"]["state"] for replica in readiness["replicas"] if replica["search"]}
+    return bool(states - {"off"})
+
+
 async def _settled(replica: ReplicaPlace, ask: Ask, repair: bool) -> dict[str, int]:
     """Return how far an index is from memory, once it has had time to come up."""
     deadline = time.monotonic() + (REPAIR_PATIENCE_S if repair else PATIENCE_S)

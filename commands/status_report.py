@@ -21,7 +21,7 @@ from rich.table import Table
 from actors.core.errors import RookeryError
 from actors.core.levels import LEVEL
 from cluster.client.cluster_client import ClusterClient
-from cluster.client.connect import api_names, local_node_id, router_handle
+from cluster.client.connect import api_names, dispatch_names, local_node_id, router_handle
 from cluster.life.heartbeat import NO_HANGS
 from cluster.ray_options import ROUTER_NAME, TRENDS_NAME
 
@@ -55,6 +55,8 @@ async def collect_status(client: ClusterClient, namespace: str) -> dict[str, Any
             buckets = len(client.shard_map.buckets_of_shard(shard))
             shards.append({"shard": shard, "buckets": buckets, "live": replica["live"], **figures})
     processes += await _trends(namespace)
+    for name in await asyncio.to_thread(dispatch_names, namespace):
+        processes += await _alone("dispatcher", name, namespace)
     processes += await _api_workers(namespace)
     return {
         "cluster": router["cluster"], "cluster_id": router["cluster_id"], "epoch": router["epoch"],
@@ -90,8 +92,13 @@ def _hangs(figures: dict[str, Any]) -> dict[str, Any]:
 
 async def _trends(namespace: str) -> list[dict[str, Any]]:
     """Return the trends actor, where search is on."""
+    return await _alone("trends", TRENDS_NAME, namespace)
+
+
+async def _alone(role: str, name: str, namespace: str) -> list[dict[str, Any]]:
+    """Return an actor that tells of itself in its ping alone, if there is one of that name."""
     try:
-        actor = await asyncio.to_thread(ray.get_actor, TRENDS_NAME, namespace=namespace)
+        actor = await asyncio.to_thread(ray.get_actor, name, namespace=namespace)
     except ValueError:
         return []
     node = await asyncio.to_thread(_node_of, actor)
@@ -99,10 +106,10 @@ async def _trends(namespace: str) -> list[dict[str, Any]]:
         async with asyncio.timeout(CALL_TIMEOUT_S):
             figures = await actor.ping.remote()
     except (RayError, TimeoutError):
-        return [{**_process("trends", 0, node, TRENDS_NAME), "live": False}]
-    process = _process("trends", int(figures["pid"]), node, TRENDS_NAME)
+        return [{**_process(role, 0, node, name), "live": False}]
+    process = _process(role, int(figures["pid"]), node, name)
     return [{**process, "rss_bytes": figures["rss_bytes"], "hangs": _hangs(figures), "level": level_said(figures),
-             "trends": figures}]  # fmt: skip
+             role: figures}]  # fmt: skip
 
 
 async def _api_workers(namespace: str) -> list[dict[str, Any]]:

@@ -232,3 +232,42 @@ def metrics_have_ports_of_their_own(s: Settings) -> Finding | None:
         if first <= port <= last:
             return Finding("metrics.http", f"would take {port}, which is {name}", f"set its port above {port}")
     return None
+
+
+@rule("mail.host", "mail.tls", "mail.username")
+def mail_is_encrypted_where_others_could_read_it(s: Settings) -> Finding | None:
+    if not s.mail.host or s.mail.tls != "off" or is_loopback(s.mail.host):
+        return None
+    return Finding(
+        "mail.tls",
+        f"is off, and mail.host is {s.mail.host}, so others may read codes and passwords on their way",
+        "set mail.tls=starttls or mail.tls=implicit, or mail.host=127.0.0.1",
+    )
+
+
+@rule("mail.host", "mail.sender")
+def mail_comes_from_somebody(s: Settings) -> Finding | None:
+    if not s.mail.host or s.mail.sender:
+        return None
+    return Finding("mail.sender", "is empty, and mail.host is set", "set mail.sender to an address of yours")
+
+
+@rule("mail.password", "mail.password_file", "mail.username")
+def one_password_for_one_name(s: Settings) -> Finding | None:
+    given = [name for name in ("password", "password_file") if getattr(s.mail, name)]
+    if len(given) == 2:
+        return Finding("mail.password_file", "is set beside mail.password", "set one of the two")
+    if bool(given) != bool(s.mail.username):
+        return Finding(
+            "mail.username", "and a password need each other", "set both, mail.username and mail.password_file, or none"
+        )
+    return None
+
+
+@rule("outgoing.push", "outgoing.push_contact")
+def push_services_reach_somebody(s: Settings) -> Finding | None:
+    if not s.outgoing.push or s.outgoing.push_contact:
+        return None
+    return Finding(
+        "outgoing.push_contact", "is empty, and outgoing.push is on", "set outgoing.push_contact=mailto:YOU@EXAMPLE.ORG"
+    )

@@ -31,6 +31,8 @@ def mask(field: FieldInfo, value: Any) -> Any:
     extra = field.json_schema_extra
     if not (isinstance(extra, dict) and extra.get("secret")):
         return value
+    if extra["secret"] == "wholly":
+        return "***" if value else value
     return mask_url(value) if isinstance(value, str) else "***"
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -56,6 +57,25 @@ MetricsPlace = Annotated[
         json_schema_extra={"expected": "auto, shared, off, or HOST:PORT such as 127.0.0.1:9464"},
     ),
 ]
+LANGUAGE_PATTERN = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})?")
+
+
+def _languages(value: object) -> object:
+    """Split comma-separated codes and check each."""
+    items = [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+    if isinstance(items, list | tuple) and not all(LANGUAGE_PATTERN.fullmatch(str(item)) for item in items):
+        return None
+    return items
+
+
+def _absolute_or_empty(value: object) -> object:
+    """As `_absolute`, but nothing is nothing, and it is a text."""
+    found = _absolute(value)
+    return "" if value == "" else None if found is None else str(found)
+
+
+Languages = Annotated[tuple[str, ...], BeforeValidator(_languages)]
+Folder = Annotated[str, BeforeValidator(_absolute_or_empty)]
 DataDir = Annotated[Path, BeforeValidator(_absolute)]
 
 
@@ -78,6 +98,14 @@ class AuthSection(Section):
     argon2_time_cost: int = Field(2, ge=1, le=16, description="passes over memory for one password hash")
     argon2_memory_kib: int = Field(19_456, ge=8, le=4 * MIB, description="memory of one password hash, in KiB")
     argon2_parallelism: int = Field(1, ge=1, le=16, description="lanes of one password hash")
+
+
+class RegistrationsSection(Section):
+    """Who may make an account."""
+
+    mode: Literal["open", "approval", "closed"] = Field(
+        "open", description="open: anybody; approval: anybody, and an operator lets each in; closed: nobody"
+    )
 
 
 class LimitsSection(Section):
@@ -113,6 +141,14 @@ class LimitsSection(Section):
     connections_max: int = Field(8_192, ge=1, le=1_000_000, description="open connections of one API worker")
     address_connections_max: int = Field(
         1_024, ge=1, le=1_000_000, description="open connections of one address to one API worker"
+    )
+    # A stream takes some 4 KB here, and as much in the system; it is a file beside those of connections.
+    streams_max: int = Field(8_192, ge=0, le=1_000_000, description="open streams of one API worker; 0: none")
+    streams_per_account_max: int = Field(
+        16, ge=1, le=100_000, description="open streams of one account to one API worker"
+    )
+    streams_per_address_max: int = Field(
+        64, ge=1, le=1_000_000, description="open streams without a token of one address to one API worker"
     )
     mailbox_max: int = Field(10_000, ge=1, le=10_000_000, description="requests waiting in one shard")
     outbox_messages_max: int = Field(
@@ -303,6 +339,82 @@ class ServerSection(Section):
     wrk2_api: bool = Field(
         False, description="paths of the DeathStarBench social network, on or off; they need auth.mode=open"
     )
+
+    @property
+    def address(self) -> str:
+        """The one address that rendered answers name, without a slash at its end: the same on every process."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::", NODE_ADDRESS) else self.host
+        own = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        return (self.public_url or own).rstrip("/")
+
+
+class InstanceSection(Section):
+    """What the server says of itself to Mastodon's clients."""
+
+    title: str = Field("Rookery", min_length=1, max_length=100, description="name of the server")
+    description: str = Field("", max_length=1_000, description="what the server is for, in a sentence or two")
+    contact_email: str = Field("", max_length=254, description="address of who runs the server")
+    contact_account: str = Field("", max_length=30, description="user name of who runs the server")
+    languages: Languages = Field(
+        ("en",),
+        description="languages that people here write, the first one first",
+        json_schema_extra={"expected": "codes with a comma between them, such as en,de"},
+    )
+    folder: Folder = Field(
+        "",
+        description="folder of rules, policies, announcements and emojis; every node needs it",
+        json_schema_extra={"expected": "a folder, or nothing"},
+    )
+
+
+class OutgoingSection(Section):
+    """What leaves the cluster of itself: off until it is configured."""
+
+    webhooks: bool = Field(False, description="accounts may have webhooks, on or off")
+    push: bool = Field(False, description="accounts may have notifications pushed to browsers and phones, on or off")
+    push_contact: str = Field(
+        "", max_length=300, pattern=r"^((mailto:|https://)[!-~]+)?$",
+        description="where push services reach who runs the server: mailto: or https:",
+    )  # fmt: skip
+    dispatchers: int = Field(
+        1, ge=1, le=64, description="processes that bring out what leaves; each serves some of the shards"
+    )
+    allow_networks: Networks = Field(
+        (),
+        description="private networks that requests to users' addresses may reach, and that without TLS",
+        json_schema_extra={"expected": NETWORKS_EXPECTED},
+    )
+    host_requests_max: int = Field(8, ge=1, le=1_000, description="requests under way at once to one host")
+    timeout_s: float = Field(10.0, gt=0, le=20, description="how long a receiver may take to answer one request")
+
+    @property
+    def channels(self) -> frozenset[str]:
+        """Which ways out are configured, by their names."""
+        return frozenset(name for name in ("webhooks", "push") if getattr(self, name))
+
+
+class MailSection(Section):
+    """The server that takes mail: nothing is mailed until it is named."""
+
+    host: Annotated[str, Field(pattern=r"^([A-Za-z0-9._:\-]+)?$")] = Field(
+        "",
+        description="name of the server that mail is handed to; empty: no mail",
+        json_schema_extra={"expected": "a host name or an IP address, or nothing"},
+    )
+    port: Port = Field(587, description="port of that server: 587 with starttls, 465 with implicit as a rule")
+    tls: Literal["starttls", "implicit", "off"] = Field(
+        "starttls", description="how the connection is encrypted; off: only to a server on this machine"
+    )
+    ca_file: str = Field("", max_length=4_096, description="file of certificates to believe, instead of the system's")
+    username: str = Field("", max_length=300, description="user name at that server; empty: it asks for none")
+    password: str = Field("", max_length=1_000, description="password there", json_schema_extra={"secret": "wholly"})
+    password_file: str = Field("", max_length=4_096, description="file that holds the password, instead of it")
+    sender: str = Field(
+        "", max_length=254, pattern=r"^([^\s@<>\"(),:;\\]{1,64}@[^\s@<>\"(),:;\\]+)?$",
+        description="address that mail comes from",
+    )  # fmt: skip
+    timeout_s: float = Field(10.0, gt=0, le=25, description="how long the server may take to answer")
+    connections: int = Field(4, ge=1, le=64, description="connections at once that a dispatcher has to that server")
 
 
 class LaneSection(Section):

@@ -84,6 +84,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     auth: sections.AuthSection = sections.AuthSection()
+    registrations: sections.RegistrationsSection = sections.RegistrationsSection()
     limits: sections.LimitsSection = sections.LimitsSection()
     tweet: sections.TweetSection = sections.TweetSection()
     timeline: sections.TimelineSection = sections.TimelineSection()
@@ -92,12 +93,20 @@ class Settings(BaseSettings):
     cluster: sections.ClusterSection = sections.ClusterSection()
     search: sections.SearchSection = sections.SearchSection()
     server: sections.ServerSection = sections.ServerSection()
+    instance: sections.InstanceSection = sections.InstanceSection()
+    outgoing: sections.OutgoingSection = sections.OutgoingSection()
+    mail: sections.MailSection = sections.MailSection()
     lane: sections.LaneSection = sections.LaneSection()
     checkpoint: sections.CheckpointSection = sections.CheckpointSection()
     log: sections.LogSection = sections.LogSection()
     metrics: sections.MetricsSection = sections.MetricsSection()
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def channels(self) -> frozenset[str]:
+        """Which ways out of the cluster are configured, by their names."""
+        return self.outgoing.channels | ({"mail"} if self.mail.host else frozenset())
 
     @classmethod
     def settings_customise_sources(

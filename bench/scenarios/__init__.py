@@ -119,6 +119,10 @@ SCENARIOS = {
         Scenario("recovery", "Home timelines served again after kill -9, beside Redis.", "bench.scenarios.recovery"),
         Scenario("overload", "Three times what a cluster can carry, and a moment after.", "bench.scenarios.overload"),
         Scenario("strangers", "What honest clients notice of those who attack.", "bench.scenarios.strangers"),
+        Scenario("mastodon", "Mastodon's API beside our own, and beside FastAPI + Redis.", "bench.scenarios.mastodon"),
+        Scenario(
+            "stream", "Live updates to 10,000 followers, beside uvicorn + Redis pub/sub.", "bench.scenarios.stream"
+        ),
         Scenario("search", "Two-word searches, beside PostgreSQL's and SQLite's.", "bench.scenarios.search"),
         Scenario("memory", "Bytes of accounts, follows and home timelines, beside Redis's.", "bench.scenarios.memory"),
     )
