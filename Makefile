@@ -7,7 +7,9 @@ PY := $(VENV)/bin/python
 RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
 KERNEL_STAMP := $(VENV)/.kernels-compiled
+NPM_STAMP := $(VENV)/.installed-npm
 FREEZE_STAMP := $(VENV)/.installed-freeze
+NPM_PINS := $(addprefix tests/ray_cluster/masto/,package.json package-lock.json)
 KERNELS := $(wildcard actors/core/*/*kernels.py actors/core/warm.py)
 
 # Set PYTHON to choose the interpreter that .venv is made from.
@@ -39,12 +41,13 @@ ARGS ?=
 PYTEST_ARGS ?=
 SEEDS ?= 200
 ONLY ?=
+DATA ?=
 
 export RAY_USAGE_STATS_ENABLED := 0
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test lint format bench simulate chaos stops fuzz clean freeze audit audit-refresh notice
+.PHONY: help setup setup-dev run test lint format bench smoke simulate chaos rounds stops real fuzz soak-streams clean freeze audit audit-refresh notice
 
 help:
 	@echo 'make setup     create .venv, install the pinned dependencies, compile the kernels'
@@ -56,9 +59,13 @@ help:
 	@echo 'make notice    NOTICE, anew from constraints.txt and the policy of licences'
 	@echo 'make format    rewrite the code in the house format'
 	@echo 'make bench     benchmarks (ARGS="read --quick"; all of them by default)'
+	@echo 'make smoke     every benchmark once with tiny data: does it work? (PYTEST_ARGS="-k recovery")'
 	@echo 'make simulate  the seeded whole-cluster simulation (SEEDS=200)'
 	@echo 'make chaos     a real cluster under load, kills and other faults (ARGS="--minutes 5 --seed 7 --replicas 1")'
+	@echo 'make rounds    clients that read back what they write, while primaries die (ARGS="--minutes 5 --seed 7")'
+	@echo 'make soak-streams  clients of streams that sleep, while processes are killed (ARGS="--minutes 30 --seed 7")'
 	@echo 'make stops     every way to stop a cluster, at every moment of its life (ARGS="loading SIGINT-make")'
+	@echo 'make real      a follow graph and tweets of people through the Mastodon API against the definition (DATA=FOLDER)'
 	@echo 'make fuzz      the decoders against damaged and random bytes, for long (PYTEST_ARGS="-k journal")'
 	@echo 'make freeze    renew constraints.txt (ONLY="certifi idna" for these packages alone)'
 	@echo 'make clean     remove .venv and caches; data/ stays'
@@ -67,7 +74,7 @@ help:
 
 setup: $(KERNEL_STAMP)
 
-setup-dev: $(KERNEL_STAMP) $(DEV_STAMP)
+setup-dev: $(KERNEL_STAMP) $(DEV_STAMP) $(NPM_STAMP)
 
 $(PY):
 	@for candidate in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
@@ -96,6 +103,18 @@ $(DEV_STAMP): $(RUN_STAMP)
 	@$(PIP) -r $(VENV)/requirements-dev.txt || { $(HASHES_HINT); exit 1; }
 	@touch $@
 
+# What tests drive a cluster with in JavaScript. Who has no npm, or doesn't reach its registry, does without those tests.
+$(NPM_STAMP): $(NPM_PINS) | $(PY)
+	@mkdir -p $(VENV)/npm
+	@cp $(NPM_PINS) $(VENV)/npm
+	@if ! command -v npm >/dev/null; then \
+	    echo 'no npm: tests with masto.js are skipped'; \
+	elif (cd $(VENV)/npm && npm ci --ignore-scripts --no-audit --no-fund --silent); then \
+	    touch $@; \
+	else \
+	    echo 'npm could not install what $(lastword $(NPM_PINS)) pins: tests with masto.js are skipped' >&2; \
+	fi
+
 $(FREEZE_STAMP): $(DEV_STAMP)
 	@$(call PINS_ABOVE,) > $(VENV)/requirements-freeze.txt
 	@$(PIP) -r $(VENV)/requirements-freeze.txt
@@ -118,19 +137,37 @@ run: setup
 bench: setup-dev
 	@$(PY) run_cluster.py bench $(or $(ARGS),all)
 
+# As in `make test`, which takes a few of the scenarios.
+smoke: setup-dev
+	@ROOKERY_SMOKE=all $(PY) -m pytest tests/bench/test_smoke.py $(PYTEST_ARGS)
+
 simulate: setup-dev
 	@$(PY) run_cluster.py simulate --seeds $(SEEDS) $(ARGS)
 
 stops: setup-dev
 	@$(PY) -m tests.stopping $(ARGS)
 
+# As in `make test`, for longer and with more API workers.
+rounds: setup-dev
+	@$(PY) -m tests.ray_cluster.rounds_under_kills $(ARGS)
+
+# As in `make test`, for longer, with shards that are added and given up.
+soak-streams: setup-dev
+	@$(PY) -m tests.live.soak $(ARGS)
+
 chaos: setup-dev
 	@$(PY) -m tests.chaos $(ARGS)
 
-# The same tests as in `make test`, with 2,000 examples each.
+# Minutes for a graph of 355,000 follows; ARGS="--storm 0" for what is loaded alone.
+real: setup-dev
+	@$(if $(DATA),,echo 'make real DATA=FOLDER: it holds a graph, *.edges*, and tweets*' >&2; exit 2)
+	@$(PY) -m tests.real_data $(DATA) $(ARGS)
+
+# The same tests as in `make test`, with 2,000 examples each; of each operation of Mastodon's API 100 of both kinds.
 fuzz: setup-dev
-	@HYPOTHESIS_PROFILE=thorough $(PY) -m pytest tests/fuzz tests/core/test_hostile_arguments.py \
-	    tests/persistence/test_segment_format.py tests/persistence/test_journal_machine.py --timeout 3600 $(PYTEST_ARGS)
+	@HYPOTHESIS_PROFILE=thorough FUZZ_EXAMPLES=100 $(PY) -m pytest tests/fuzz tests/core/test_hostile_arguments.py \
+	    tests/persistence/test_segment_format.py tests/persistence/test_journal_machine.py \
+	    tests/api/mastodon/test_schema.py --timeout 3600 $(PYTEST_ARGS)
 
 # Tests start some two hundred Python processes, which had better not compile the same modules again and again. Three
 # workers for two cores, as whoever starts a cluster mostly waits (tests/conftest.py says who takes what).

@@ -9,7 +9,9 @@ Rules of this file
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib
 import os
 import random
 import shutil
@@ -19,44 +21,60 @@ import uuid
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
 from bench.processes import free_port as unused_port
 
+TESTS = Path(__file__).parent
 SESSION_VARIABLE = "ROOKERY_TEST_SESSION"  # inherited by every child; this is how orphans are recognised
 ID_CHARS_MAX = 200  # of one parameter in a test's name
 # Files that start clusters, what takes longest first; of those that share one (a line), a later one finds it as the
 # earlier ones have left it. A file that isn't here is taken before them.
 CLUSTERS_FIRST = (
-    "ray_cluster/test_many_nodes.py", "ray_cluster/test_drain.py", "ray_cluster/test_killed_head.py",
-    "bench/test_smoke.py",
-    "ray_cluster/test_search.py", "ray_cluster/test_hung_processes.py", "ray_cluster/test_neighbours.py",
-    "ray_cluster/test_stopped_router.py", "ray_cluster/test_stopped_replica.py", "ray_cluster/test_replicas.py",
-    "ray_cluster/test_whole_cluster.py", "ray_cluster/test_overload.py",
-    "ray_cluster/test_upgrade.py",
-    "chaos/test_chaos.py",
-    "ray_cluster/test_rebalance.py",
+    "ray_cluster/test_stopped_router.py", "ray_cluster/test_replica_figures.py",
+    "ray_cluster/test_stopped_replica.py", "ray_cluster/test_mastodon_replicas.py", "ray_cluster/test_rebalance.py",
+    "ray_cluster/test_replicas.py",
+    "ray_cluster/test_whole_cluster.py", "ray_cluster/test_storm.py", "ray_cluster/test_overload.py",
     "ray_cluster/test_backup.py",
+    "ray_cluster/test_many_nodes.py", "ray_cluster/test_drain.py", "ray_cluster/test_redis_cluster.py",
+    "ray_cluster/test_figures.py",
+    "ray_cluster/test_search.py", "ray_cluster/test_mastodon_clients.py", "ray_cluster/test_streaming_clients.py",
+    "ray_cluster/test_streaming_soak.py", "ray_cluster/test_hung_processes.py",
+    "ray_cluster/test_neighbours.py",
     "ray_cluster/test_stopping.py",
-    "ray_cluster/test_redis_cluster.py",
-    "cluster/test_real_ray.py",
+    "chaos/test_chaos.py",
+    "ray_cluster/test_upgrade.py",
+    "bench/test_smoke.py",
     "tests/test_deploy.py",
-    "ray_cluster/test_failed_starts.py",
-    "actors/test_metrics.py",
+    "cluster/test_real_ray.py",
 )  # fmt: skip
-# Folders whose files make something for all of their tests, a server or a world of tweets: each file is one piece.
+# Folders whose files make something for all of their tests, a server or a world of tweets: each file is one piece. So
+# are other files whose tests would make it, an engine, what the old tree says, lives of seeds, once in each worker.
 MAKE_ONCE = ("api", "bench", "search", "supply_chain")
+MAKE_ONCE_FILES = (
+    "tests/test_architecture.py", "tests/test_moved_modules.py", "core/test_older_core.py",
+    "cluster/test_older_code.py", "actors/test_level0.py", "actors/test_search_requests.py",
+    "actors/test_searching.py", "actors/test_searching_edits.py", "actors/test_search_flood.py",
+    "actors/test_figures.py", "sim/test_things_in_a_cluster.py",
+)  # fmt: skip
+ANSWER_S = 60.0  # that a test waits for an answer, if it doesn't say: httpx would ask for 5 s of whatever machine
 EXIT_TIMEOUT_S = 60.0  # Ray's processes notice within seconds that their parent has gone, agents later
 
-# Deadlines measure the machine, not the code. `ci` is what `.ci/run` uses; `thorough` is for a night.
+# Deadlines measure the machine, not the code. `ci` is what `.ci/run` uses: as many examples as everybody's, other ones
+# in each run (100 took 40 s of the processor more); `thorough` is for a night.
 settings.register_profile("dev", deadline=None, print_blob=True, max_examples=50)
-settings.register_profile("ci", deadline=None, print_blob=True, derandomize=False, max_examples=100)
+settings.register_profile("ci", deadline=None, print_blob=True, derandomize=False, max_examples=50)
 settings.register_profile(
     "thorough", deadline=None, print_blob=True, max_examples=2_000, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+for phase in ("connect", "read", "write", "pool"):
+    setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, phase, ANSWER_S)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -65,6 +83,23 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.disable()  # until the tests have been collected: little of what that makes is garbage
     if config.getoption("hypothesis_seed", default=None) is None:
         config.option.hypothesis_seed = random.SystemRandom().randrange(1 << 32)
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Have each worker of pytest-xdist begin with another part of the modules.
+
+    They load all the same ones, and whoever is first at one compiles it, with its assertions rewritten, for all; side
+    by side each would compile every one of a fresh checkout, 5 s of the processor. What can't be imported, collecting
+    says.
+    """
+    worker = getattr(session.config, "workerinput", None)
+    if worker is None or [Path(arg).resolve() for arg in session.config.args] != [TESTS]:
+        return
+    modules = sorted(TESTS.glob("**/test_*.py"))
+    begin = len(modules) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    for path in modules[begin:] + modules[:begin]:
+        with contextlib.suppress(Exception):
+            importlib.import_module(".".join(path.relative_to(TESTS.parent).with_suffix("").parts))
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
@@ -77,7 +112,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     files before single tests. (`make test` asks for this order: by itself xdist takes the largest groups first.)
     """
     for item in items:
-        is_whole = item.path.parent.name in MAKE_ONCE or starts_ray(item)
+        is_whole = starts_ray(item) or item.path.parent.name in MAKE_ONCE or _name(item) in MAKE_ONCE_FILES
         if is_whole and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(_name(item)))
     items.sort(key=_place)

@@ -51,12 +51,13 @@ class ServedCluster:
 
     environ: what its processes are given besides our own; repository: the folder with the code that they run;
     has_console: whether commands go to one process that has joined (tests/console.py) while the cluster serves and no
-    other command is under way, not to a new one each.
+    other command is under way, not to a new one each; own_group: whether the process that serves is the first of a
+    group, as process managers start things.
     """
 
     def __init__(
         self, data: Path, *sets: str, environ: Mapping[str, str] = {}, repository: Path = REPOSITORY,
-        has_console: bool = False,
+        has_console: bool = False, own_group: bool = False,
     ) -> None:  # fmt: skip
         self.data = data
         self.repository = repository
@@ -66,18 +67,21 @@ class ServedCluster:
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.has_console = has_console
+        self.own_group = own_group
         self._console: tuple[subprocess.Popen[bytes], Console] | None = None  # and the process whose cluster it joined
         self._console_is_free = threading.Lock()
 
     def start(self) -> None:
-        self._close_console()
+        self.close_console()
         values = ("cluster.dashboard=false", "auth.mode=open", "limits.enabled=false", "server.wrk2_api=true",
                   *self.sets)  # fmt: skip
         sets = [arg for value in values for arg in ("--set", value)]
         args = command("serve", "--profile", "test", "--data", str(self.data), "--port", str(self.port),
                        "--shards", "2", "--no-sample", *sets, repository=self.repository)  # fmt: skip
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(args, stdout=log, stderr=log, cwd=self.repository, env=self.environ)
+            self.process = subprocess.Popen(
+                args, stdout=log, stderr=log, cwd=self.repository, env=self.environ, start_new_session=self.own_group
+            )
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._ready():
             assert self.process.poll() is None, self.log.read_text()[-3000:]
@@ -126,17 +130,25 @@ class ServedCluster:
         """Return the console of the cluster that is served now: each start is another Ray, with a token of its own."""
         assert self.process is not None
         if self._console is None or self._console[0] is not self.process:
-            self._close_console()
+            self.close_console()
             self._console = self.process, Console(self.data.with_suffix(".console"))
         return self._console[1]
 
-    def _close_console(self) -> None:
+    def close_console(self) -> None:
+        """End the console, if there is one; the next command opens another."""
         if self._console is not None:
             self._console[1].close()
             self._console = None
 
     def stop(self) -> None:
-        self._close_console()
+        """Stop it as a process manager does; it must end with status 0."""
+        assert self.process is not None
+        self.end()
+        assert self.process.returncode == 0, self.log.read_text()[-3000:]
+
+    def stop_by_command(self) -> None:
+        """Stop it by a command, another process, which returns once it has stopped."""
+        self.close_console()
         done = subprocess.run(
             command("stop", "--data", str(self.data), repository=self.repository),
             timeout=COMMAND_TIMEOUT_S,
@@ -149,17 +161,17 @@ class ServedCluster:
 
     def end(self) -> None:
         """End what still runs, cleanly if it can be."""
-        self._close_console()
+        self.close_console()
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(END_TIMEOUT_S)
 
 
 @contextmanager
-def served(*sets: str, environ: Mapping[str, str] = {}) -> Iterator[ServedCluster]:
+def served(*sets: str, environ: Mapping[str, str] = {}, own_group: bool = False) -> Iterator[ServedCluster]:
     """Serve a cluster in a folder of its own while the block runs."""
     folder = Path(tempfile.mkdtemp(prefix="rk-"))
-    made = ServedCluster(folder / "data", *sets, environ=environ, has_console=True)
+    made = ServedCluster(folder / "data", *sets, environ=environ, has_console=True, own_group=own_group)
     try:
         made.start()
         yield made

@@ -26,11 +26,12 @@ from pathlib import Path
 import psutil
 
 from bench.processes import REPOSITORY, free_port
-from tests.serving import START_TIMEOUT_S, command
+from tests.serving import START_TIMEOUT_S, ServedCluster, command
 
 WITHIN_S = 10.0
 KILLED_WITHIN_S = 5.0  # until what a killed `serve` has started is gone as well
 LOADING_BYTES = 100_000  # in the journals, of some millions: by then `load` is under way
+FIRST_ACCOUNT, ACCOUNTS = 100_000, 20_000  # of what is loaded: others on a cluster have lower ids
 LEFT_S = 60.0  # that what is left behind is waited for before it is called that
 LOOK_S = 0.2  # between looks, which cost some ms of the processor: there are hundreds of processes
 MARK = "ROOKERY_STOPPING_TEST"
@@ -75,18 +76,18 @@ ALL = [
 
 
 class Stopping:
-    """A data folder, whose cluster is started and stopped again and again."""
+    """A data folder, whose cluster is started and stopped again and again, also one that somebody else has started."""
 
     def __init__(self, folder: Path, *sets: str) -> None:
         self.data, self.log, self.sets = folder / "data", folder / "log", sets
-        self._mark = ""
+        self._mark, self._port = "", 0
 
     def run(self, way: Way) -> Ending:
         """Start, stop, and look at what is left."""
-        self._mark, port = uuid.uuid4().hex, free_port()
+        self._mark, self._port = uuid.uuid4().hex, free_port()
         values = ("cluster.dashboard=false", "cluster.spares=1", "search.enabled=true", *self.sets)
-        args = command("serve", "--profile", "test", "--data", str(self.data), "--port", str(port), "--shards", "2",
-                       "--no-sample", *(arg for value in values for arg in ("--set", value)))  # fmt: skip
+        args = command("serve", "--profile", "test", "--data", str(self.data), "--port", str(self._port), "--shards",
+                       "2", "--no-sample", *(arg for value in values for arg in ("--set", value)))  # fmt: skip
         if way.to == "make":
             makefile = self.data.parent / "Makefile"
             makefile.write_text(f"run:\n\t@{' '.join(args)}\n")
@@ -98,7 +99,18 @@ class Stopping:
                 args, stdout=log, stderr=log, cwd=REPOSITORY, start_new_session=True, env=environ,
                 preexec_fn=listen_to_the_terminal,
             )  # fmt: skip
-        loading = self._reach(way.at, process, port)
+        return self._stop(process, way)
+
+    def stop_served(self, cluster: ServedCluster, way: Way) -> Ending:
+        """Stop a cluster that others have used, and look at what is left; it was started in a group of its own."""
+        assert cluster.process is not None
+        assert os.getpgid(cluster.process.pid) == cluster.process.pid, "the signal would go to the tests, too"
+        cluster.close_console()
+        self._mark, self._port = cluster.environ[MARK], cluster.port
+        return self._stop(cluster.process, way)
+
+    def _stop(self, process: subprocess.Popen[bytes], way: Way) -> Ending:
+        loading = self._reach(way.at, process)
         begin = time.monotonic()
         for _ in range(way.times):
             with contextlib.suppress(ProcessLookupError):
@@ -117,7 +129,7 @@ class Stopping:
             loading.wait()
         return ending
 
-    def _reach(self, at: float | str, process: subprocess.Popen[bytes], port: int) -> subprocess.Popen[bytes] | None:
+    def _reach(self, at: float | str, process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes] | None:
         """Return once the moment has come; what loads, if it is that moment."""
         if isinstance(at, float):
             time.sleep(at)
@@ -128,11 +140,12 @@ class Stopping:
         if at == "recovering":  # the shards' processes are there, and don't serve yet
             self._wait(lambda: has_a_shard(process.pid), process)
             return None
-        self._wait(lambda: self._serves(port), process)
+        self._wait(lambda: self._serves(self._port), process)
         if at != "loading":
             return None
         graph = self.data.parent / "graph.txt"
-        graph.write_text("".join(f"{u} {(u * 7 + k) % 20_000 + 1}\n" for u in range(1, 20_001) for k in range(10)))
+        edges = ((u, (u * 7 + k) % ACCOUNTS + 1) for u in range(1, ACCOUNTS + 1) for k in range(10))
+        graph.write_text("".join(f"{FIRST_ACCOUNT + u} {FIRST_ACCOUNT + v}\n" for u, v in edges))
         args = command("load", "--graph", str(graph), "--data", str(self.data))
         before = self._journal_bytes()
         loading = subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=REPOSITORY)

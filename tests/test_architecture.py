@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,10 +46,16 @@ def our_files() -> list[Path]:
     return [*files, *sorted(ROOT.glob("*.py"))]
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """Return what a file says, parsed once for all tests here (tests/conftest.py: one worker takes them all)."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imported_names(path: Path) -> set[str]:
     """Return the first parts of the modules that a file imports, anywhere in it."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             names.update(alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -94,7 +101,7 @@ def imports_in(folders: list[str], for_type_checkers: bool) -> dict[str, set[str
         paths[".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")] = path
     found: dict[str, set[str]] = {name: set() for name in paths}
     for name, path in paths.items():
-        for node in nodes_of(ast.parse(path.read_text(encoding="utf-8")), for_type_checkers):
+        for node in nodes_of(tree_of(path), for_type_checkers):
             if isinstance(node, ast.ImportFrom) and node.module:
                 for alias in node.names:
                     module = f"{node.module}.{alias.name}"
@@ -111,12 +118,16 @@ def test_modules_import_each_other_in_no_circle(folders, for_type_checkers):
     assert not left, "\n".join(f"{name} -> {', '.join(sorted(i & left.keys()))}" for name, i in sorted(left.items()))
 
 
-def classes() -> Iterator[tuple[str, str, int]]:
-    """Yield (name, file, lines) of each class of the product."""
-    for path in (path for folder in PRODUCT for path in sorted((ROOT / folder).rglob("*.py"))):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ClassDef) and node.end_lineno is not None:
-                yield node.name, str(path.relative_to(ROOT)), node.end_lineno - node.lineno + 1
+@cache
+def classes() -> list[tuple[str, str, int]]:
+    """Return (name, file, lines) of each class of the product."""
+    paths = [path for folder in PRODUCT for path in sorted((ROOT / folder).rglob("*.py"))]
+    return [
+        (node.name, str(path.relative_to(ROOT)), node.end_lineno - node.lineno + 1)
+        for path in paths
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ClassDef) and node.end_lineno is not None
+    ]
 
 
 def test_no_two_classes_have_one_name():

@@ -34,15 +34,25 @@ NOT_CACHES = {
         actors/turns: _waiting; cluster/client/cluster_client: _finishing; cluster/lane/client: _pending;
         cluster/lane/server: _open _coming; cluster/client/primary_requests: _waiting; cluster/client/read_routing:
         _hedgeable _fresh _late; cluster/client/replica_load: waiting; actors/shard/backup_source: _serving;
-        actors/shard/replication: _serving; actors/shard/inquiring_writes: _under_way
+        actors/shard/replication: _serving; actors/shard/inquiring_writes: _under_way;
+        api/streaming/streams: _open _viewers _tasks; api/streaming/subscription: _waiting; api/streaming/wheel: _slow
+        _fresh; api/streaming/web_socket: _subscriptions _orders; api/streaming/places: _by_owner
+    """,
+    "what streams listen to, whose number the connections' limits bound, and what they wait for": """
+        actors/core/hearing: account_of by_account list_owners tags topics; actors/shard/listening: _answering _asleep
+        _ears _queue; actors/core/heard: _entries _leaving _pending;
+        api/streaming/audience: by_account by_listener by_topic hidden; api/streaming/filling: _tasks;
+        api/streaming/hearers: kept live topics waiting; api/streaming/lines: _dirty _dirty_topics _resumes _unwanted
+        _unwanted_topics accounts heard heard_topics topics; api/streaming/token_doubts: _doubted
     """,
     "made of constants": """
-        actors/core/facts: _NOTHING; actors/core/checkpoints/upgrades: UPGRADES LAYOUTS; actors/core/stores/marks:
-        _own; actors/core/stores/shelves: kinds _places; actors/core/stores/paper_shelves: kinds; api/metrics:
-        _FIGURES; api/text/text_urls: _OTHER_TLDS; actors/search/engine: hangs; actors/metrics: _last _last_counts
-        _counters _gauges _histograms
+        actors/core/facts: _NOTHING; actors/core/renderers/mastodon: _NO_ENTITIES; api/mastodon/inputs: _NOTHING;
+        api/mastodon/table: _root; actors/core/checkpoints/upgrades: UPGRADES LAYOUTS; actors/core/stores/marks:
+        _own; actors/core/stores/shelves: kinds _places; actors/core/stores/paper_shelves: kinds;
+        api/text/text_urls: _OTHER_TLDS; actors/search/engine: hangs
     """,
     "keyed by shards, replicas, nodes, actors, or steps of ours": """
+        api/streaming/cursor_texts: _of_one; api/streaming/hub: _lines;
         cluster/client/shard_owners: _replicas; cluster/client/connect: _handles; cluster/router/draining: homeless;
         cluster/router/elections: _locks _tried _leading _failures; cluster/placement/rebalancer: _phases;
         cluster/client/replica_lanes: _lanes _dials _dialled_at; cluster/router/router: running _watches;
@@ -54,12 +64,18 @@ NOT_CACHES = {
         actors/core/checkpoints/snapshot: _stored_outbox; actors/core/lookups: used_tokens; actors/core/moves/parts:
         _new; cluster/life/code_on_disk: loaded; actors/shard_actor: prepare; actors/core/moves/moving: accounts
     """,
-    "a tool's, with the files that it is given": "commands/http_loading: who; commands/storm: _busy",
+    "a tool's, with the files that it is given, or the cluster that it looks at": """
+        commands/http_loading: who; commands/storm: _busy; commands/mastodon_statuses: accounts said texts parents
+        _said_counts favourite_counts tags shown_old
+    """,
     "the data, bounded by the settings' limits of a shard, or on its way": """
+        actors/core/stores/shelves: _holders;
         actors/core/timelines/arrivals: number_of mentions; actors/core/timelines/deliveries: backlog;
-        actors/core/stores/graph: author_row _hidden; actors/core/ids: last; actors/core/news: _tweets _accounts
-        _edited; actors/core/outbox: waiting; actors/core/stores/people: row_of away leaving token_owner names;
-        actors/core/timelines/pull_logs: logs; actors/core/state: pull_shards reposts reposts_of waking dirty_counts;
+        actors/core/stores/graph: author_row _hidden _unshown; actors/core/ids: last; actors/core/news: _tweets
+        _accounts _edited; actors/core/outbox: waiting; actors/core/stores/people: row_of away leaving
+        token_owner names unindexed; actors/core/timelines/pull_logs: logs; actors/core/timelines/tag_logs: tags_of;
+        actors/core/stores/tag_index: _ids; actors/core/stores/graph: tag_readers tags_touched wishful;
+        actors/core/state: tag_shards pull_shards reposts reposts_of waking dirty_counts;
         actors/core/stores/tweets: slot_of orig mentions private; actors/core/stores/marks: _places rows;
         actors/core/stores/papers: _piles; actors/core/stores/things: kind_of; actors/core/stores/due: _times;
         actors/core/postings/lists: _places edited_ids; actors/search/tags: _pending;
@@ -141,7 +157,8 @@ def test_every_function_that_remembers_has_a_number_of_entries():
     unbounded = []
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            text = path.read_text(encoding="utf-8")
+            for node in ast.walk(ast.parse(text)) if "lru_cache" in text else ():
                 if isinstance(node, ast.Call) and _remembers(node) and ast.unparse(node.func).endswith("lru_cache"):
                     given = [*node.args, *(keyword.value for keyword in node.keywords)]
                     if not given or ast.unparse(given[0]) == "None":

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from actors.core.features import READS, WRITES
-from actors.metrics import ShardMetrics
+from actors.metrics.page import renewed
+from actors.metrics.table import FIGURES
 from actors.shard.backup_source import OPERATIONS as BACKUP
+from actors.shard.listening import OPERATIONS as LISTENING
 from actors.shard.moves import OPERATIONS as MOVES
 from actors.shard.replication import OPERATIONS as REPLICATION
 from actors.shard.search_requests import OPERATIONS as SEARCH
@@ -89,7 +90,7 @@ def test_every_code_of_an_error_is_in_the_api_document():
 def test_every_lane_operation_is_in_the_lane_document():
     rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", read("docs/lane.md"), flags=re.MULTILINE)
     named = set(re.findall(r"`(\w+)`", " ".join(rows)))
-    assert named == {*READS, *WRITES, *SHARD_OPERATIONS, *REPLICATION, *BACKUP, *MOVES, *SEARCH, "touched"}
+    assert named == {*READS, *WRITES, *SHARD_OPERATIONS, *REPLICATION, *BACKUP, *MOVES, *SEARCH, *LISTENING, "touched"}
 
 
 # ---- settings and metrics -------------------------------------------------------------------------------------------
@@ -126,10 +127,19 @@ def test_what_a_profile_changes_is_in_the_configuration_document(profile):
     assert documented == {name: value for name, value in changed.items() if value != defaults[name]}
 
 
-def test_every_metric_of_a_shard_is_in_the_operations_document():
-    rows = re.findall(r"^\| `rookery_(\w+)` \| (\w+) \| (.*) \|$", read("docs/operations.md"), flags=re.MULTILINE)
-    documented = {(name, kind, text) for name, kind, text in rows if not name.startswith("http_")}
-    assert documented == {(f.name, f.metadata["kind"], f.metadata["help"]) for f in fields(ShardMetrics)}
+def test_the_tables_of_figures_are_made_of_their_rows():
+    page = read("docs/operations.md")
+    assert renewed(page) == page, "python -m actors.metrics.page docs/operations.md"
+
+
+@pytest.mark.parametrize("path", markdown_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_page_names_a_figure_that_there_is_not(path):
+    if path.name == "CHANGELOG.md":
+        return
+    named = set(re.findall(r"\brookery_([a-z]+(?:_[a-z]+)+)\b", path.read_text(encoding="utf-8")))
+    known = {figure.name for figure in FIGURES}
+    tables = {"checkpoint", "session", "visit", "change"}
+    assert named - known - tables == set()
 
 
 # ---- links ----------------------------------------------------------------------------------------------------------

@@ -1,27 +1,27 @@
-"""Shard metrics: counting, the Prometheus text, and what arrives at Ray."""
+"""Histograms, snapshots and the table of figures. What arrives at Ray, tests/cluster/test_real_ray.py says."""
 
 from __future__ import annotations
 
-import time
-import urllib.request
+import re
+from collections import Counter
+from dataclasses import fields
+from pathlib import Path
 
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from actors.metrics import (
-    OBSERVATION_COUNT_MAX,
-    SECONDS_BOUNDS,
-    Histogram,
-    RayExporter,
-    ShardMetrics,
-    _thin,
-    render_prometheus,
-)
+from actors.metrics import ShardMetrics
+from actors.metrics.figure import SECONDS_BOUNDS, SOURCE_LABELS, Figure, Histogram, Told
+from actors.metrics.ray_export import OBSERVATION_COUNT_MAX, _thin
+from actors.metrics.shard_rows import SHARD_FIGURES
+from actors.metrics.table import FIGURES
+from actors.metrics.text import LINES_A_STEP, text_steps
+from tests.figures import text_of
 
-RAY_ENDPOINT_TIMEOUT_S = 60.0
-RAY_REPORTS = {"metrics_report_interval_ms": 500}  # Ray's default is 10 s
+TESTS = Path(__file__).parents[1]
 
 
 def test_a_value_on_a_bound_belongs_to_the_bucket_below():
@@ -29,7 +29,7 @@ def test_a_value_on_a_bound_belongs_to_the_bucket_below():
     for value in (0.5, 1.0, 1.5, 2.0, 2.5):
         histogram.observe(value)
     assert histogram.counts == [2, 2, 1]
-    assert histogram.sum == 7.5
+    assert (histogram.count, histogram.sum) == (5, 7.5)
 
 
 def test_a_quantile_is_the_bound_of_its_bucket_and_zero_when_empty():
@@ -38,17 +38,6 @@ def test_a_quantile_is_the_bound_of_its_bucket_and_zero_when_empty():
     for value in (0.5, 0.6, 3.0):
         histogram.observe(value)
     assert (histogram.quantile(0.5), histogram.quantile(0.99)) == (1.0, 4.0)
-
-
-@given(st.lists(st.floats(min_value=0, max_value=100)))
-def test_buckets_in_a_snapshot_are_cumulative_and_agree_with_the_values(values):
-    metrics = ShardMetrics()
-    for value in values:
-        metrics.read_seconds.observe(value)
-    numbers = metrics.snapshot()
-    for bound in SECONDS_BOUNDS:
-        assert numbers[f"read_seconds_le_{bound:g}"] == sum(value <= bound for value in values)
-    assert numbers["read_seconds_count"] == len(values)
 
 
 @given(st.lists(st.integers(0, 100_000), min_size=1, max_size=21))
@@ -60,81 +49,123 @@ def test_thinning_keeps_small_counts_and_every_bucket_that_has_values(counts):
         assert thinned == counts
 
 
-def test_prometheus_can_read_the_text_with_a_line_per_replica():
-    busy, idle = ShardMetrics(reads=3, primary=1), ShardMetrics()
-    busy.fsync_seconds.observe(0.004)
-    text = render_prometheus(
-        [({"shard": "0", "replica": "0"}, busy.snapshot()), ({"shard": "1", "replica": "0"}, idle.snapshot())]
-    )
-    samples = {
-        (sample.name, sample.labels["shard"], sample.labels.get("le")): sample.value
+# ---- the table ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.name)
+def test_a_row_is_as_prometheus_wants_it(figure):
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*", figure.name)
+    assert figure.text[0].islower() or figure.text[0].isdigit(), "a sentence goes on"
+    assert "\n" not in figure.text
+    assert not figure.text.endswith(".")
+    assert figure.name.endswith("_total") == (figure.kind == "counter")
+    of_unit = {"seconds": ("_seconds",), "bytes": ("_bytes",), "": ()}[figure.unit]
+    bare = figure.name.removesuffix("_total")
+    assert bare.endswith(of_unit) if of_unit else not bare.endswith(("_seconds", "_bytes"))
+    assert bool(figure.bounds) == (figure.kind == "histogram")
+    assert len(set(figure.all_labels)) == len(figure.all_labels)
+    assert "le" not in figure.all_labels
+    assert not any(re.search(r"\d", label) for label in figure.all_labels)
+    assert all(len(values) <= len(figure.labels) for values in figure.held.values())
+
+
+def test_a_figure_is_declared_once():
+    counts = Counter(figure.name for figure in FIGURES)
+    assert [name for name, count in counts.items() if count > 1] == []
+
+
+def test_all_that_a_shard_counts_is_in_a_row_and_a_row_shows_nothing_else():
+    shown = [key for figure in SHARD_FIGURES for key in figure.held]
+    assert sorted(shown) == sorted(each.name for each in fields(ShardMetrics))
+
+
+def test_each_figure_is_proven_by_a_test_that_names_it():
+    """It must hold the figure's name as a test writes it: `"NAME"`, `"NAME{...`, of histograms `"NAME_count`."""
+    bodies: dict[str, str] = {}
+    for path in TESTS.rglob("test_*.py"):
+        for part in re.split(r"^(?:async )?def test_", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+            bodies[part.partition("(")[0]] = part
+    unproven = [
+        figure.name
+        for figure in FIGURES
+        if not re.search(rf"\b{figure.name}(_count|_sum)?(\{{|\")", bodies.get(figure.proven, ""))
+    ]
+    assert unproven == []
+
+
+# ---- from a snapshot to the text ----------------------------------------------------------------------------------
+
+
+def by_name(text: str) -> dict[tuple[str, ...], float]:
+    return {
+        (sample.name, *(f"{key}={value}" for key, value in sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
-    assert samples["rookery_reads_total", "0", None] == 3
-    assert samples["rookery_reads_total", "1", None] == 0
-    assert samples["rookery_primary", "0", None] == 1
-    assert samples["rookery_fsync_seconds_bucket", "0", "0.0025"] == 0
-    assert samples["rookery_fsync_seconds_bucket", "0", "0.005"] == 1
-    assert samples["rookery_fsync_seconds_bucket", "0", "+Inf"] == 1
-    assert samples["rookery_fsync_seconds_sum", "0", None] == 0.004
 
 
-def test_memory_is_that_of_this_process():
+@given(st.lists(st.floats(min_value=0, max_value=100)))
+def test_buckets_in_the_text_are_cumulative_and_agree_with_the_values(values):
     metrics = ShardMetrics()
-    metrics.measure_memory()
-    assert metrics.memory_bytes > 1 << 20
+    for value in values:
+        metrics.read_seconds.observe(value)
+    found = by_name(text_of([Told("shard", ("0", "1"), metrics.snapshot())]))
+    name = "rookery_read_duration_seconds"
+    for bound in SECONDS_BOUNDS:
+        in_bucket = found[f"{name}_bucket", f"le={bound:g}", "replica=1", "shard=0"]
+        assert in_bucket == sum(value <= bound for value in values)
+    assert found[f"{name}_bucket", "le=+Inf", "replica=1", "shard=0"] == len(values)
+    assert found[f"{name}_count", "replica=1", "shard=0"] == len(values)
+    assert found[f"{name}_sum", "replica=1", "shard=0"] == pytest.approx(sum(values))
 
 
-class CountingActor:
-    """Counts something and flushes twice, so that a delta counted twice would show."""
-
-    def count(self) -> None:
-        metrics = ShardMetrics(reads=5, mailbox_depth=7)
-        exporter = RayExporter(metrics, shard="03", replica="1")
-        for _ in range(4):
-            metrics.fsync_seconds.observe(0.004)
-        exporter.flush()
-        metrics.reads += 2
-        exporter.flush()
-
-
-@pytest.mark.ray
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_flushed_metrics_appear_on_the_nodes_endpoint(monkeypatch):
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    import ray
-
-    ray.init(
-        address="local", num_cpus=1, include_dashboard=False, object_store_memory=80 << 20, log_to_driver=False,
-        _system_config=RAY_REPORTS,
-    )  # fmt: skip
-    try:
-        actor = ray.remote(num_cpus=0)(CountingActor).remote()
-        ray.get(actor.count.remote())
-        node = ray.nodes()[0]
-        samples = wait_for_samples(f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics")
-    finally:
-        ray.shutdown()
-    assert samples["ray_rookery_reads_total"] == 7
-    assert samples["ray_rookery_mailbox_depth"] == 7
-    assert samples["ray_rookery_fsync_seconds_count"] == 4
+def test_prometheus_can_read_the_text_with_a_line_per_replica_after_any_travel():
+    busy, idle = ShardMetrics(reads=3, primary=1), ShardMetrics()
+    busy.refusals.update(conflict=2)
+    busy.outbox_messages = {"1": 7}
+    told = [Told("shard", ("0", "0"), busy.snapshot()), Told("shard", ("1", "0"), idle.snapshot())]
+    wire = msgpack.unpackb(msgpack.packb(told))
+    found = by_name(text_of(map(Told.from_wire, wire)))
+    assert found == by_name(text_of(told))
+    assert found["rookery_requests_total", "class=read", "replica=0", "shard=0"] == 3
+    assert found["rookery_requests_total", "class=read", "replica=0", "shard=1"] == 0
+    assert found["rookery_primary", "replica=0", "shard=0"] == 1
+    assert found["rookery_refusals_total", "code=conflict", "replica=0", "shard=0"] == 2
+    assert found["rookery_outbox_messages", "replica=0", "shard=0", "to=1"] == 7
 
 
-def wait_for_samples(url: str) -> dict[str, float]:
-    """Poll Ray's metrics endpoint until it shows our shard's reads."""
-    deadline = time.monotonic() + RAY_ENDPOINT_TIMEOUT_S
-    while time.monotonic() < deadline:
-        with urllib.request.urlopen(url, timeout=10) as reply:
-            text = reply.read().decode()
-        samples = {
-            sample.name: sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if sample.labels.get("shard") == "03" and sample.labels.get("replica") == "1"
-        }
-        if samples.get("ray_rookery_reads_total"):
-            return samples
-        time.sleep(0.1)
-    raise AssertionError(f"{url} showed no rookery metrics within {RAY_ENDPOINT_TIMEOUT_S} s")
+@pytest.mark.parametrize(
+    "samples",
+    [7, None, "text", [7], [[["a"], 1, 2]], [[["one", "two"], 1]], [[["read"], "many"]], [["read"]], {"read": 1}],
+    ids=repr,
+)
+def test_samples_of_another_shape_cost_their_figure_a_line_and_never_the_scrape(samples):
+    """Another version's, in the middle of a `roll`."""
+    told = [
+        Told("shard", ("0", "0"), {"requests_total": samples, "read_duration_seconds": samples, "accounts": [[[], 5]]})
+    ]
+    found = by_name(text_of(told))
+    assert found == {("rookery_accounts", "replica=0", "shard=0"): 5}
+
+
+def test_a_histogram_with_other_buckets_is_left_out():
+    told = [Told("shard", ("0", "0"), {"read_duration_seconds": [[[], [[1, 2, 3], 0.5]]]})]
+    assert text_of(told) == ""
+
+
+def test_a_labels_value_can_be_any_text():
+    told = [Told("process", ('a"b\\c\nd',), {"process_open_fds": [[[], 5]]})]
+    ((sample,),) = [family.samples for family in text_string_to_metric_families(text_of(told))]
+    assert sample.labels == {"process": 'a"b\\c\nd'}
+
+
+def test_the_text_comes_in_pieces_of_which_none_is_long():
+    figure = Figure("tries_total", "counter", "", "api", "tries", {}, "", ("n",))
+    told = [Told("api", ("w",), {"tries_total": [[[str(n)], n] for n in range(1_000)]})]
+    pieces = list(text_steps([figure], told))
+    assert max(piece.count("\n") for piece in pieces) <= LINES_A_STEP + 2
+    assert len(by_name("".join(pieces))) == 1_000
+
+
+def test_every_source_has_labels_that_say_who_it_is():
+    assert {figure.source for figure in FIGURES} == set(SOURCE_LABELS)

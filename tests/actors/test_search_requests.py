@@ -575,7 +575,7 @@ def test_a_search_of_any_tree_takes_no_time_worth_mentioning(lived_in):
     prefixes = ["or", *(["prefix", "(a*)*" * 12 + f"b{n}"] for n in range(50))]
     for tree in (DEEP, prefixes, ["or", *(["prefix", "." * n] for n in range(1, 50))], ["prefix", "a{999}{999}"]):
         attempt(lived_in, "search", [tree, "latest", 5, [0, 0], 0, NOBODY, False])
-    assert time.perf_counter() - begin < 5
+    assert time.perf_counter() - begin < 60, "patterns that go back would take years"
 
 
 def test_the_bounds_of_a_request_are_told(world):

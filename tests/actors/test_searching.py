@@ -386,7 +386,7 @@ async def test_what_was_changed_behind_its_back_is_found_by_comparing_and_mended
 async def test_a_tweet_that_is_indexed_twice_is_seen_and_mended(shard):
     ids = [shard.post(f"{WORD} {n}") for n in range(4)]
     await shard.finds(ids)
-    await shard.ask("feed", [[shard.search.rows.tweet(ids[1], 1)], [], [], [], True], 5.0)  # as a new one
+    await shard.ask("feed", [[shard.search.rows.tweet(ids[1], 1)], [], [], [], True], EVENTUALLY_S)  # as a new one
     assert sorted(await shard.indexed()) == sorted([*ids, ids[1]])
     assert await shard.differs() == {"stale": 1}
     shard.search.repair()

@@ -15,7 +15,7 @@ from actors.core.errors import InvalidError, MalformedError, MovedError, NotFoun
 from actors.core.features import READS
 from actors.core.features.cards import tend_cards
 from actors.core.joining import TweetPieces, join_tweets
-from actors.core.shape_table import ShapeRow
+from actors.core.shape_table import MASTODON, ShapeRow
 from actors.shard import account_questions, home_requests
 from actors.shard.account_questions import AccountQuestions
 from actors.shard.carried_reads import CarriedReads
@@ -119,6 +119,7 @@ class Served:
 
 @pytest.fixture(autouse=True)
 def shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(shape_table.SHAPES, MASTODON)
     monkeypatch.setitem(shape_table.SHAPES, SHAPE, ShapeRow(SHAPE, "statuses", StatusRenderer))
 
 

@@ -95,6 +95,18 @@ ROWS: dict[tuple[str, str], Row] = {
     ("GET", "/{user_id}/pins"): Row(PUBLIC),
     ("GET", "/{user_id}/likes"): Row(AS_ACCOUNT),
     ("GET", "/{user_id}/bookmarks"): Row(AS_ACCOUNT),
+    ("GET", "/{user_id}/notifications"): Row(AS_ACCOUNT),
+    ("GET", "/{user_id}/stream"): Row(AS_ACCOUNT),
+    ("POST", "/{user_id}/notifications/read"): Row(AS_ACCOUNT),
+    ("DELETE", "/{user_id}/notifications"): Row(AS_ACCOUNT),
+    ("DELETE", "/{user_id}/notifications/{notification_id}"): Row(AS_ACCOUNT),
+    ("GET", "/{user_id}/webhooks"): Row(AS_ACCOUNT),
+    ("POST", "/{user_id}/webhooks"): Row(
+        AS_ACCOUNT, 201, body={"url": "https://example.org/{free_name}"}, uses_up=True
+    ),
+    ("DELETE", "/{user_id}/webhooks/{webhook_id}"): Row(AS_ACCOUNT, uses_up=True),
+    ("POST", "/{user_id}/webhooks/{webhook_id}/secret"): Row(AS_ACCOUNT),
+    ("POST", "/{user_id}/webhooks/{webhook_id}/test"): Row(AS_ACCOUNT, 202),
     ("GET", "/{user_id}/scheduled"): Row(AS_ACCOUNT),
     ("GET", "/{user_id}/scheduled/{scheduled_id}"): Row(AS_ACCOUNT),
     ("PATCH", "/{user_id}/scheduled/{scheduled_id}"): Row(AS_ACCOUNT, body={"scheduled_at": "2024-06-01T00:00:00Z"}),
@@ -107,6 +119,8 @@ ROWS: dict[tuple[str, str], Row] = {
     ("GET", "/api/v1/search/accounts"): Row(PUBLIC_LIST, query=_QUERY),
     ("GET", "/search/tags/{hashtag}"): Row(PUBLIC_LIST),
     ("GET", "/api/v1/trends"): Row(OPEN),
+    ("GET", "/{user_id}/export/{what}"): Row(AS_ACCOUNT),
+    ("POST", "/{user_id}/import"): Row(AS_ACCOUNT, body={"type": "mutes", "data": "nobody"}),
     ("POST", "/{user_id}/follow/{id}"): Row(AS_ACCOUNT),
     ("DELETE", "/{user_id}/follow/{id}"): Row(AS_ACCOUNT),
     ("POST", "/{user_id}/block/{id}"): Row(AS_ACCOUNT),
@@ -122,6 +136,16 @@ ROWS: dict[tuple[str, str], Row] = {
     ("POST", "/api/v1/logout"): Row(BY_TOKEN, uses_up=True),
     ("POST", "/{user_id}/password"): Row(
         AS_ACCOUNT, body={"password": PASSWORD, "new_password": PASSWORD}, uses_up=True
+    ),
+    ("GET", "/{user_id}/mail"): Row(AS_ACCOUNT),
+    ("PUT", "/{user_id}/mail"): Row(AS_ACCOUNT, body={"digest": "false"}),
+    ("POST", "/{user_id}/mail/address"): Row(
+        AS_ACCOUNT, 202, body={"email": "{username}@mail.example", "password": PASSWORD}
+    ),
+    ("POST", "/{user_id}/mail/confirmation"): Row(AS_ACCOUNT, body={"code": "{code}"}),
+    ("POST", "/api/v1/password/forgotten"): Row(OPEN, 202, body={"email": "nobody@mail.example"}),
+    ("POST", "/api/v1/password/reset"): Row(  # with a code that nobody has: the right one is good once
+        OPEN, 422, body={"email": "nobody@mail.example", "code": "0", "new_password": PASSWORD}
     ),
     ("DELETE", "/{user_id}/tokens"): Row(AS_ACCOUNT, uses_up=True),
     ("GET", "/{user_id}/tokens"): Row(AS_ACCOUNT),

@@ -20,13 +20,14 @@ import pytest
 import uvloop
 
 from api.worker import ApiWorker
+from tests.api.core_cluster import CoreCluster
 from tests.api.fake_cluster import FakeCluster
 
 PASSWORD = "correct horse battery"
 CHEAP_PASSWORDS = {"time_cost": 1, "memory_kib": 8, "parallelism": 1}
 NO_LIMITS = {"enabled": False}
 ASKED_ANEW = {"figures_keep_s": 0.0, "readiness_keep_s": 0.0}
-_names = itertools.count(1)
+account_numbers = itertools.count(1)
 
 
 @dataclass
@@ -34,6 +35,7 @@ class LiveServer:
     base_url: str
     fake: FakeCluster | None
     worker: ApiWorker | None = None
+    loop: asyncio.AbstractEventLoop | None = None  # which all of the worker's state belongs to
 
 
 @dataclass
@@ -69,6 +71,7 @@ class ServerThread:
             "passwords": CHEAP_PASSWORDS,
             "rate_limits": NO_LIMITS,
             **ASKED_ANEW,
+            "webhooks": True,
             "search_timeout_s": 20.0,  # no test of another thing is to fail on a machine that is busy
             **(settings or {}),
         }
@@ -77,17 +80,19 @@ class ServerThread:
 
     async def _connect(self, on_revoked: Any) -> FakeCluster:
         self.fake.on_revoked = on_revoked
+        if isinstance(self.fake, CoreCluster):
+            self.fake.listened.take = self.worker.take_push
         return self.fake
 
     def __enter__(self) -> LiveServer:
         self._thread.start()
         self.worker = ApiWorker(self._settings, self._connect, self._host, 0)
-        port = asyncio.run_coroutine_threadsafe(self.worker.start(), self._loop).result(10)
+        port = asyncio.run_coroutine_threadsafe(self.worker.start(), self._loop).result(60)
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return LiveServer(f"http://{host}:{port}", self.fake, self.worker)
+        return LiveServer(f"http://{host}:{port}", self.fake, self.worker, self._loop)
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self.worker.stop(), self._loop).result(20)
+        asyncio.run_coroutine_threadsafe(self.worker.stop(), self._loop).result(60)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(60)
         self._loop.close()
@@ -137,7 +142,7 @@ def register(base_url: str) -> Iterator[Any]:
     clients: list[httpx.Client] = []
 
     def make(username: str | None = None) -> User:
-        name = username or f"user_{next(_names)}"
+        name = username or f"user_{next(account_numbers)}"
         http = open_http(base_url)
         clients.append(http)
         reply = http.post("/api/v1/users", json={"username": name, "password": PASSWORD})

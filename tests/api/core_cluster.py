@@ -8,22 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgpack
 import orjson
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from actors.core import ids, limits
 from actors.core.errors import OverloadedError, RookeryError
 from actors.core.features import ASKING, READS
+from actors.core.features.cards import learn_accounts
 from actors.core.levels import LEVEL
 from actors.core.postings.found import FoundTweets, Weights
 from actors.core.replica import home_reply
+from actors.core.shaped_reads import AskAccounts
 from actors.core.timelines.home import Ask, HomeQuery, Wake
+from actors.metrics.figure import Told
 from actors.shard.search_requests import OPERATIONS as SEARCH
 from actors.shard.search_requests import SearchRequests
 from actors.turns import Turns
+from api.outgoing_keys import OutgoingKeys
+from tests.api.listened import OPERATIONS as LISTENING
+from tests.api.listened import ListenedShards
 from tests.search.in_process import InProcessEngine
 from tests.sim.cluster import SimCluster
 
@@ -31,6 +41,9 @@ TUNING = limits.Tuning(arrivals_max=1 << 12)
 STEPS = 30  # events of the simulation at a request: enough for a message to arrive
 CANDIDATES = 200  # as by default
 SEARCH_TIMEOUT_S = 5.0
+VAPID = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+)
 
 
 def all_served(shard_count: int) -> dict[str, Any]:
@@ -103,6 +116,8 @@ class CoreCluster(TrendsAndSends):
     def __init__(self, shard_count: int = 2, has_search: bool = True, tuning: limits.Tuning = TUNING) -> None:
         self.sim = SimCluster(1, shard_count, tuning, faults=False, level=LEVEL)
         self.on_revoked: Any = None
+        self.outgoing_keys = OutgoingKeys(b"c" * 32, b"l" * 32, VAPID)
+        self.listened = ListenedShards(self.sim)
         self.has_search = has_search
         self.down: set[int] = set()  # shards that answer no search
         self.slow: set[int] = set()  # shards whose searches take longer than anybody waits
@@ -131,6 +146,9 @@ class CoreCluster(TrendsAndSends):
     def figures(self) -> dict[str, float]:
         return {}
 
+    async def neighbours(self, led: Mapping[int, Any]) -> list[Told]:
+        return [Told.from_wire(each) for status in led.values() if status for each in status.get("told", ())]
+
     async def readiness(self) -> dict[str, Any] | None:
         return all_served(self.shard_count)
 
@@ -142,8 +160,12 @@ class CoreCluster(TrendsAndSends):
             self._folder.cleanup()
 
     async def call_shard(self, shard: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
-        if op == "token_owner":
+        if op in ("token_owner", "usage", "directory", "activity", "indexed"):
             return self.sim.shards[shard].replica.read(op, args)
+        if op in LISTENING:
+            return await self.listened.ask(shard, op, args)
+        if op == "shaped":
+            return self._shaped(self.sim.shards[shard].replica, *msgpack.unpackb(msgpack.packb(args)))
         if op in SEARCH:
             return await self._search(shard, op, args, timeout_s or SEARCH_TIMEOUT_S)
         return {"position": self.sim.shards[shard].replica.state.position}
@@ -183,6 +205,12 @@ class CoreCluster(TrendsAndSends):
         self.asked.append(op)
         return self.answer(bucket, op, args)
 
+    async def settled(self, bucket: int, op: str, args: list[Any], timeout_s: float) -> Any:
+        body = await self.call(bucket, op, args, timeout_s)
+        self.sim.drain()
+        self.listened.look()
+        return body
+
     def answer(self, bucket: int, op: str, args: list[Any]) -> Any:
         """Return what the shard of a bucket answers to a request. Raises RookeryError."""
         args = msgpack.unpackb(msgpack.packb(args))  # as if it had crossed the lane
@@ -191,6 +219,8 @@ class CoreCluster(TrendsAndSends):
         replica = self.sim.shards[self.shard_of(bucket)].replica
         if op == "home":
             return self._home(args)
+        if op == "shaped":
+            return self._shaped(replica, *args)
         if op in READS:
             return replica.read(op, args)
         if op in ASKING and self.inquires:
@@ -202,6 +232,7 @@ class CoreCluster(TrendsAndSends):
         else:
             self.sim.run_until(lambda: bool(answers))
         self._tell_of_revoked()
+        self.listened.look()
         if isinstance(answers[0], RookeryError):
             raise answers[0]
         return answers[0]
@@ -231,25 +262,41 @@ class CoreCluster(TrendsAndSends):
                     self.on_revoked(account_id, secret_hash)
             revoked.clear()
 
+    def _shaped(self, replica: Any, number: int, op: str, args: list[Any]) -> Any:
+        """Return what the shard answers to a read in a shape, as `CarriedReads` does."""
+        shaped = replica.shaped(number)
+        if shaped is None:
+            return self.answer(ids.bucket_of_account(args[0]), op, args) if op == "home" else replica.read(op, args)
+        query = replica.timeline_query(op, args)
+        if query is None:
+            return self._driven(shaped.steps(partial(replica.read, op, args)), replica)
+        return self._driven(shaped.home_steps(query), replica, args[0])
+
     def _home(self, args: list[int]) -> list[Any]:
-        shard = self.sim.shards[self.shard_of(ids.bucket_of_account(args[0]))]
-        query: HomeQuery = shard.replica.query(args)
-        ready = shard.replica.try_home(query)
-        if ready is not None:
-            return ready
-        steps, answer = shard.replica.home_steps(query), None
+        replica = self.sim.shards[self.shard_of(ids.bucket_of_account(args[0]))].replica
+        query: HomeQuery = replica.query(args)
+        ready = replica.try_home(query)
+        return ready if ready is not None else home_reply(self._driven(replica.home_steps(query), replica, args[0]))
+
+    def _driven(self, steps: Any, replica: Any, reader: int = 0) -> Any:
+        """Return what the steps of a read end with, once they have been given what they ask for."""
+        answer: Any = None
         while True:
             try:
                 need = steps.send(answer)
             except StopIteration as stop:
-                return home_reply(stop.value)
+                return stop.value
             answer = None
             if isinstance(need, Wake):
                 if need.start:
-                    shard.run(["wake", args[0]])
-                self.sim.run_until(lambda: args[0] not in shard.replica.state.waking)
+                    self.sim.shards[replica.state.shard].run(["wake", reader])
+                self.sim.run_until(lambda: reader not in replica.state.waking)
             elif isinstance(need, Ask):
                 answer = {s: self.sim.shards[s].replica.read(op, asked) for s, (op, asked) in need.questions.items()}
+            elif isinstance(need, AskAccounts):
+                for shard, account_ids in need.questions.items():
+                    body = self.sim.shards[shard].replica.read("accounts", [account_ids])
+                    learn_accounts(replica.state, shard, account_ids, body)
 
 
 def _later(done: Any, body: Any, error: Exception | None) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 
 from api.app import create_app
 from api.settings import ApiSettings
+from tests.api.conftest import CHEAP_PASSWORDS
 from tests.api.fake_cluster import FakeCluster
 
 
 @cache
 def document_of(**settings: Any) -> dict[str, Any]:
     """Return the document of a worker with some settings."""
-    return create_app(FakeCluster(), ApiSettings(**settings)).openapi()
+    return create_app(FakeCluster(), ApiSettings.from_mapping({"passwords": CHEAP_PASSWORDS, **settings})).openapi()

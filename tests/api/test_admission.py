@@ -85,7 +85,7 @@ def test_a_refusal_written_by_the_protocol_is_the_one_that_the_long_way_gives(me
         for path in ("/feed?user_id=1", "/1/profile", "/nothing/here"):
             short = head_and_body(http.request(method, path, content=b"x" * 100 if method == "POST" else None))
             # with another request under way on the connection, it goes the long way
-            with socket.create_connection(("127.0.0.1", int(live.base_url.rpartition(":")[2])), 5) as sock:
+            with socket.create_connection(("127.0.0.1", int(live.base_url.rpartition(":")[2])), 60) as sock:
                 line = f"{method} {path} HTTP/1.1\r\nhost: x\r\nexpect: nothing\r\n\r\n".encode()
                 sock.sendall(line)
                 ((status, headers, body),) = read_answers(sock, 1)
@@ -202,3 +202,13 @@ def test_places_are_as_many_as_open_files_allow(monkeypatch):
         places.allow_files()
     assert limits == [(4_096, 4_096)]
     assert entries[0]["connections"] == places._count_max == 4_096 - 256
+
+
+def test_connections_and_streams_share_the_open_files_that_there_are(monkeypatch):
+    monkeypatch.setattr("resource.getrlimit", lambda _: (1_024, 4_096))
+    monkeypatch.setattr("resource.setrlimit", lambda *_: None)
+    places = Connections(3_000, 10)
+    assert places.allow_files(840) == 840
+    assert places.count_max == 3_000
+    assert places.allow_files(6_000) == 2_560
+    assert places.count_max == 1_280

@@ -18,16 +18,19 @@ from actors.core.limits import DAY_MS
 from actors.core.stores.people import token_id
 from api.access.auth import make_token, parse_token
 from api.app import create_app
+from api.outgoing_keys import hash_of_code
 from api.settings import ApiSettings
 from tests.api.authorisation_rules import CALLERS, DOCUMENTATION, PASSWORD, ROWS, Row
-from tests.api.conftest import LiveServer, ServerThread, open_http
+from tests.api.conftest import CHEAP_PASSWORDS, LiveServer, ServerThread, open_http
 from tests.api.core_cluster import CoreCluster
 from tests.api.fake_cluster import FakeCluster
 
-APP = create_app(FakeCluster(), ApiSettings())
+APP = create_app(FakeCluster(), ApiSettings.from_mapping({"passwords": CHEAP_PASSWORDS}))
 DOCUMENT = APP.openapi()["paths"]
+STREAM = "/{user_id}/stream"
 OPERATIONS = {(method.upper(), path): what for path, item in DOCUMENT.items() for method, what in item.items()}
 NOBODY_ID = 987_654_321  # of no account
+NONCE = bytes(16)
 
 
 class World:
@@ -41,9 +44,11 @@ class World:
         self.tokens: dict[str, str] = {}
         self.tweets: dict[str, int] = {}
         self.scheduled: dict[str, int] = {}
+        self.webhooks: dict[str, int] = {}
         for name in ("owner", "third"):
             self.post(name)
             self.schedule(name)
+            self.hook(name)
         for name in ("owner", "stranger"):
             self.log_in(name)
         self.tokens["revoked"] = self._revoked()
@@ -54,7 +59,18 @@ class World:
         self.usernames[name] = next(self._names) if name in self.usernames else name
         reply = self.http.post("/api/v1/users", json={"username": self.usernames[name], "password": PASSWORD})
         assert reply.status_code == 201, reply.text
-        return int(reply.json()["user_id"])
+        account_id = int(reply.json()["user_id"])
+        self._confirm(account_id, f"{self.usernames[name]}@mail.example")
+        return account_id
+
+    def code(self, account_id: int) -> str:
+        """Return the code that was mailed to an account's address."""
+        return self.core.outgoing_keys.code("confirm", account_id, NONCE)
+
+    def _confirm(self, account_id: int, address: str) -> None:
+        bucket, code = bucket_of_account(account_id), hash_of_code(self.code(account_id))
+        self._write(bucket, "want_address", account_id, address, code, NONCE)
+        assert self._write(bucket, "confirm_address", account_id, code) is True
 
     def _write(self, bucket: int, op: str, *args: Any) -> Any:
         """Carry a write out behind the worker's back; nothing else is under way."""
@@ -98,6 +114,15 @@ class World:
         body = self._write(bucket_of_account(account_id), *args)
         self.scheduled[name] = int(httpx.Response(200, content=body).json()["scheduled_id"])
 
+    def hook(self, name: str) -> None:
+        """Give an account one webhook."""
+        account_id = self.ids[name]
+        bucket = bucket_of_account(account_id)
+        shard = self.core.sim.shards[self.core.sim.owner[bucket]]
+        for webhook_id, *_ in shard.replica.read("webhooks", [account_id]):
+            self._write(bucket, "drop_webhook", account_id, webhook_id)
+        self.webhooks[name] = self._write(bucket, "make_webhook", account_id, "https://example.org/", 1, b"s")[0]
+
     def _deleted(self) -> int:
         tweet_id = self.post("owner")
         self._write(bucket_of_tweet(tweet_id), "delete", tweet_id, self.ids["owner"])
@@ -113,6 +138,7 @@ class World:
         for name in ("owner", "third"):
             self.post(name)
             self.schedule(name)
+            self.hook(name)
 
     def values(self, line: str) -> dict[str, Any]:
         """What a path, query and body are filled in with, for an object of that line."""
@@ -122,9 +148,11 @@ class World:
             "user_id": NOBODY_ID if is_missing else self.ids[whose],
             "tweet_id": self.missing_tweet if is_missing else self.tweets[whose],
             "scheduled_id": self.missing_tweet if is_missing else self.scheduled[whose],
-            "token_id": token_id(parse_token(self.tokens["owner"]).secret_hash),
+            "webhook_id": self.missing_tweet if is_missing else self.webhooks[whose],
+            "token_id": token_id(parse_token(self.tokens["owner"]).secret_hash), "notification_id": self.missing_tweet,
             "id": self.ids["target"], "hashtag": "hello", "username": self.usernames["owner"],
-            "free_name": next(self._names),
+            "free_name": next(self._names), "what": "mutes.csv",
+            "code": self.code(self.ids[whose]),
         }  # fmt: skip
 
     def ask(self, method: str, path: str, row: Row, line: str, places: dict[str, str]) -> httpx.Response:
@@ -137,6 +165,9 @@ class World:
         if "body" in places:
             body["auth_token"] = places["body"]
         headers = {"authorization": f"Bearer {places['header']}"} if "header" in places else {}
+        if path == STREAM:  # whose answer has no end
+            with self.http.stream(method, path.format_map(values), params=query, headers=headers) as reply:
+                return reply
         more: dict[str, Any] = {} if method == "GET" else {"json": body}
         return self.http.request(method, path.format_map(values), params=query, headers=headers, **more)
 
@@ -144,7 +175,7 @@ class World:
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     core = CoreCluster()
-    with ServerThread(fake=core) as live, open_http(live.base_url) as http:
+    with ServerThread({"sends_mail": True, "webhooks": True}, fake=core) as live, open_http(live.base_url) as http:
         yield World(http, core)
     core.end_search()
 

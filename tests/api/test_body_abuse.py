@@ -155,7 +155,7 @@ def test_a_body_beyond_the_limit_is_413_whether_or_not_it_says_so(ada):
 )
 def test_raw_bytes_get_a_4xx(base_url, raw):
     address = urlsplit(base_url)
-    with socket.create_connection((address.hostname, address.port), 5) as connection:
+    with socket.create_connection((address.hostname, address.port), 60) as connection:
         connection.sendall(raw)
         head = connection.recv(65_536)
     assert head.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4")), head[:200]

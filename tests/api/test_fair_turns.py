@@ -7,6 +7,7 @@ import contextlib
 import gc
 import random
 import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from api.http.patient_connection import ASIDE_COUNT_MAX
 from api.http.protocol import BoundedHttpProtocol
 from tests.api.conftest import LiveServer, ServerThread
 from tests.api.test_home_exchange import read_answers
+from tests.api.test_http_abuse import wait_until
 
 COUNT_MAX = 1_000
 ASKED = b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -231,7 +233,7 @@ def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextlib.contextmanager
 def connected(live: LiveServer) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", int(live.base_url.rpartition(":")[2])), 10) as sock:
+    with socket.create_connection(("127.0.0.1", int(live.base_url.rpartition(":")[2])), 60) as sock:
         sock.settimeout(60)
         yield sock
 
@@ -260,11 +262,9 @@ def test_requests_that_come_in_one_piece_have_a_turn_each(live, monkeypatch):
 
     monkeypatch.setattr(BoundedHttpProtocol, "_begin_in_app", noted)
     with connected(live) as sock, connected(live) as other:
-        held = asyncio.run_coroutine_threadsafe(_hold_loop(0.2), live.worker._serving.get_loop())  # type: ignore[union-attr]
-        time.sleep(0.1)  # the loop stands still: both come in one turn
-        sock.sendall((POSTED + BODY) * 40)
-        other.sendall(ASKED)
-        held.result(60)
+        with loop_held(live):  # both come in one turn
+            sock.sendall((POSTED + BODY) * 40)
+            other.sendall(ASKED)
         assert read_answers(other, 1)[0][0] == 404
         assert [status for status, _, _ in read_answers(sock, 40)] == [401] * 40
     assert begun.index("GET") < 5
@@ -293,7 +293,8 @@ def test_who_sends_many_pieces_while_he_waits_is_not_read_and_then_is(live):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for at in range(ASIDE_COUNT_MAX + 2):
             sock.sendall(ASKED[at : at + 1])
-            time.sleep(0.02)
+            if at < ASIDE_COUNT_MAX:
+                wait_until(lambda at=at: held and len(held[0]._aside) == at + 1)
         services = live.worker._services
         assert services is not None
         (connection,) = services.turns._waiting
@@ -416,12 +417,10 @@ def test_a_stranger_with_many_connections_lets_one_with_a_token_go_first(live):
             mine.sendall(signed)
             assert read_answers(mine, 1)[0][0] == 200
             strangers = [opened.enter_context(connected(live)) for _ in range(200)]
-            held = asyncio.run_coroutine_threadsafe(_hold_loop(0.3), live.worker._serving.get_loop())  # type: ignore[union-attr]
-            time.sleep(0.1)  # the loop stands still: all of this comes in one turn
-            for stranger in strangers:
-                stranger.sendall(ASKED)
-            mine.sendall(signed)
-            held.result(60)
+            with loop_held(live):  # all of this comes in one turn
+                for stranger in strangers:
+                    stranger.sendall(ASKED)
+                mine.sendall(signed)
             assert read_answers(mine, 1)[0][0] == 200
             waiting = len(services.turns)
             for stranger in strangers:
@@ -430,8 +429,22 @@ def test_a_stranger_with_many_connections_lets_one_with_a_token_go_first(live):
     assert waiting  # strangers were still to be looked at when the answer was there
 
 
-async def _hold_loop(seconds: float) -> None:
-    time.sleep(seconds)  # noqa: ASYNC251 - that is what it is for
+@contextlib.contextmanager
+def loop_held(live: Any) -> Iterator[None]:
+    """Let the worker's loop stand still for as long as the block takes."""
+    stands, goes_on = threading.Event(), threading.Event()
+
+    async def hold() -> None:
+        stands.set()
+        goes_on.wait(60)
+
+    held = asyncio.run_coroutine_threadsafe(hold(), live.worker._serving.get_loop())
+    assert stands.wait(60)
+    try:
+        yield
+    finally:
+        goes_on.set()
+        held.result(60)
 
 
 def connections() -> int:

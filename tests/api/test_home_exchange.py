@@ -6,12 +6,13 @@ A request with `content-length: 0` takes the long way (edge.py); the same withou
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -43,6 +44,35 @@ def wait_for_in_flight(services: Services, count: int) -> None:
     while services.in_flight_count != count:
         assert time.monotonic() < deadline, f"{services.in_flight_count} in flight, not {count}"
         time.sleep(0.005)
+
+
+def is_listening(live: LiveServer) -> bool:
+    with contextlib.suppress(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(live.base_url.rpartition(":")[2])), 60).close()
+        return True
+    return False
+
+
+def begin_to_stop(live: LiveServer) -> None:
+    """Tell a worker to stop; returns once it takes no more and has told its connections."""
+    assert live.worker is not None
+    assert live.worker._server is not None
+    live.worker._server.should_exit = True
+    deadline = time.monotonic() + 60
+    while is_listening(live):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+class Held(FakeCluster):
+    """Answers once a test, in another thread, lets it."""
+
+    is_held = True
+
+    async def call(self, *question: Any, **more: Any) -> Any:
+        while self.is_held:  # noqa: ASYNC110 - a test ends it from another thread
+            await asyncio.sleep(0.005)
+        return await super().call(*question, **more)
 
 
 QUERIES = [
@@ -118,7 +148,7 @@ def test_a_stranger_can_not_use_up_an_accounts_rate():
 
 def test_both_ways_are_counted_alike(ada: User, anonymous: httpx.Client):
     def count() -> float:
-        line = 'rookery_http_requests_total{method="GET",route="/feed",status="200",worker="api-0"} '
+        line = 'rookery_http_requests_total{worker="api-0",method="GET",route="/feed",status="200"} '
         text = anonymous.get("/metrics").text
         assert "rookery_http_in_flight" in text
         return sum(float(part.split()[0]) for part in text.split(line)[1:])
@@ -139,7 +169,7 @@ def open_server(fake: FakeCluster | None = None, **settings: object) -> Iterator
     fake.add_account(1, "one")
     with ServerThread({"auth_mode": "open", **settings}, fake) as live:
         port = int(live.base_url.rpartition(":")[2])
-        with socket.create_connection(("127.0.0.1", port), 5) as sock:
+        with socket.create_connection(("127.0.0.1", port), 60) as sock:
             yield live, sock
 
 
@@ -214,15 +244,13 @@ def test_a_client_that_goes_away_leaves_nothing_behind():
 
 
 def test_a_stop_waits_for_the_read_under_way():
-    with open_server() as (live, sock):
-        assert live.fake is not None
+    with open_server(held := Held()) as (live, sock):
         assert live.worker is not None
-        live.fake.delay_s = 0.3
+        assert live.worker._services is not None
         sock.sendall(get("/feed?user_id=1"))
-        time.sleep(0.1)
-        server = live.worker._server
-        assert server is not None
-        threading.Timer(0.0, lambda: setattr(server, "should_exit", True)).start()
+        wait_for_in_flight(live.worker._services, 1)
+        begin_to_stop(live)
+        held.is_held = False
         (status, headers, body), = read_answers(sock, 1)  # fmt: skip
         assert (status, headers["connection"], json.loads(body)) == (200, "close", [])
         assert sock.recv(1) == b""

@@ -57,7 +57,7 @@ class LanedServer(ServerThread):
 
     def __exit__(self, *more: object) -> None:
         for shard in range(3):
-            asyncio.run_coroutine_threadsafe(self.shards.stop_shard(shard), self._loop).result(10)
+            asyncio.run_coroutine_threadsafe(self.shards.stop_shard(shard), self._loop).result(60)
         super().__exit__(*more)
 
 

@@ -48,7 +48,7 @@ def world() -> Iterator[tuple[LiveServer, dict[str, Any], dict[str, Any], str]]:
 
 @contextmanager
 def connected(live: LiveServer) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", int(live.base_url.rpartition(":")[2])), 5) as sock:
+    with socket.create_connection(("127.0.0.1", int(live.base_url.rpartition(":")[2])), 60) as sock:
         yield sock
 
 

@@ -18,16 +18,9 @@ from api.access.rate_limits import RateLimiter
 from api.settings import ApiSettings, PasswordSettings, Rate, RateLimitSettings
 from tests.api.conftest import CHEAP_PASSWORDS, PASSWORD, ServerThread, assert_error
 from tests.api.fake_cluster import FakeCluster
+from tests.manual_clock import ManualClock
 
 LATE_S = 20.0  # that a shard takes to answer; longer than a refusal on any machine
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 def scope(peer: str, forwarded: str = "") -> dict:
@@ -37,7 +30,7 @@ def scope(peer: str, forwarded: str = "") -> dict:
 
 class TestRateLimits:
     def test_a_burst_is_let_through_then_one_per_interval(self):
-        clock = Clock()
+        clock = ManualClock()
         limiter = RateLimiter(RateLimitSettings(account_read=Rate(2, 3)), clock)
         for _ in range(3):
             limiter.check_account(1, False)
@@ -54,7 +47,7 @@ class TestRateLimits:
 
     @given(st.lists(st.tuples(st.floats(0, 3), st.integers(1, 3)), max_size=60))
     def test_never_more_than_burst_plus_rate_times_time(self, steps):
-        clock = Clock()
+        clock = ManualClock()
         limiter = RateLimiter(RateLimitSettings(account_write=Rate(2, 4), table_entries_max=2), clock)
         allowed = 0
         for wait_s, account in steps:
@@ -68,7 +61,7 @@ class TestRateLimits:
         limiter.check()
 
     def test_a_search_takes_what_it_costs_and_never_more_than_a_bucket_holds(self):
-        clock = Clock()
+        clock = ManualClock()
         limiter = RateLimiter(RateLimitSettings(address_search=Rate(2, 20), account_search=Rate(1, 10)), clock)
         limiter.check_search(scope("192.0.2.1"), 0, 15)
         with pytest.raises(RateLimitedError, match="searches of this address") as refusal:
@@ -86,7 +79,7 @@ class TestRateLimits:
         limiter.check()
 
     def test_the_table_forgets_the_least_recently_used(self):
-        limiter = RateLimiter(RateLimitSettings(account_read=Rate(1, 1), table_entries_max=2), Clock())
+        limiter = RateLimiter(RateLimitSettings(account_read=Rate(1, 1), table_entries_max=2), ManualClock())
         for account in (1, 2, 3):
             limiter.check_account(account, False)
         limiter.check_account(1, False)  # was forgotten
@@ -95,9 +88,9 @@ class TestRateLimits:
         limiter.check()
 
     def test_the_address_is_the_sockets_unless_a_trusted_proxy_says_otherwise(self):
-        plain = RateLimiter(RateLimitSettings(), Clock())
+        plain = RateLimiter(RateLimitSettings(), ManualClock())
         assert plain.address_of(scope("192.0.2.1", "198.51.100.7")) == "192.0.2.1"
-        proxied = RateLimiter(RateLimitSettings(trusted_proxies=("10.0.0.0/8",)), Clock())
+        proxied = RateLimiter(RateLimitSettings(trusted_proxies=("10.0.0.0/8",)), ManualClock())
         assert proxied.address_of(scope("10.1.1.1", "6.6.6.6, 198.51.100.7, 10.2.2.2")) == "198.51.100.7"
         assert proxied.address_of(scope("192.0.2.1", "198.51.100.7")) == "192.0.2.1"
         assert proxied.address_of(scope("10.1.1.1", "garbage")) == "other"
@@ -117,8 +110,8 @@ class TestTokens:
             assert 0 <= parsed.account_id <= ID_MAX
             assert len(parsed.secret_hash) == 32
 
-    def _with_account(self, **settings) -> tuple[FakeCluster, Authenticator, Clock, str, bytes]:
-        fake, clock = FakeCluster(), Clock()
+    def _with_account(self, **settings) -> tuple[FakeCluster, Authenticator, ManualClock, str, bytes]:
+        fake, clock = FakeCluster(), ManualClock()
         token, secret_hash = make_token(5)
         fake.add_account(5, "ada", secret_hash)
         return fake, Authenticator(fake, ApiSettings(**settings), clock), clock, token, secret_hash

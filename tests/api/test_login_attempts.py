@@ -10,20 +10,14 @@ from actors.core.errors import OverloadedError, RateLimitedError, UnauthorizedEr
 from api.access import login_attempts
 from api.access.login_attempts import KNOWN_ADDRESSES_MAX, LoginAttempts
 from api.settings import Rate, RateLimitSettings
+from tests.manual_clock import ManualClock
 
 HOME, WORK, THIEF = "192.0.2.1", "192.0.2.2", "198.51.100.9"
 
 
-class Clock:
-    now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    return ManualClock()
 
 
 @pytest.fixture
@@ -174,7 +168,7 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_wrong_passwords_are_never_more_than_the_bounds_allow(steps):
-    clock = Clock()
+    clock = ManualClock()
     logins, wrong = LoginAttempts(RateLimitSettings(login=Rate(0.5, 20)), clock), {}
     for address, name, is_right, wait_s in steps:
         clock.now_s += wait_s

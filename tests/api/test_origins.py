@@ -133,7 +133,7 @@ def test_what_can_be_no_host_is_not_put_into_a_header(proxied, direct, host):
 
 def test_without_a_host_links_are_relative(direct):
     name, port = direct.host.split(":")
-    with socket.create_connection((name, int(port)), 5) as sock:
+    with socket.create_connection((name, int(port)), 60) as sock:
         sock.sendall(b"GET /search/tags/tag HTTP/1.0\r\n\r\n")
         assert b"\r\nlink: </search/tags/tag?" in sock.recv(65_536).partition(b"\r\n\r\n")[0]
 

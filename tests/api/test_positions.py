@@ -148,5 +148,5 @@ def test_a_tweet_without_a_key_gets_one_so_that_a_retry_inside_cannot_post_twice
 
 def test_what_was_counted_of_replicas_is_shown(live: LiveServer, http: httpx.Client):
     text = http.get("/metrics").text
-    assert 'rookery_http_follower_reads{worker="api-0"} 3.0' in text
-    assert 'rookery_http_stalled_lanes{worker="api-0"} 1.0' in text
+    assert 'rookery_replica_reads_total{worker="api-0",role="follower"} 3.0' in text
+    assert 'rookery_stalled_lanes{worker="api-0"} 1.0' in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import socket
 from collections.abc import Iterator
 
@@ -13,6 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from actors.api_actor import metrics_address, metrics_are_shared
 from actors.metrics import ShardMetrics
+from actors.metrics.figure import Told
+from actors.metrics.table import FIGURES
+from actors.metrics.text import text_steps
 from api.http.probes import CHECKS, SCRAPES
 from api.metrics import Metrics
 from api.repeated import Repeated
@@ -133,14 +137,19 @@ def test_readiness_is_asked_of_the_router_some_times_a_second():
 
 def test_as_many_probes_as_there_are_places_for_are_under_way():
     class Stuck(FakeCluster):
+        is_held = True
+
         async def readiness(self):
-            await asyncio.sleep(1.0)
+            while self.is_held:  # noqa: ASYNC110 - a test ends it from another thread
+                await asyncio.sleep(0.005)
             return await super().readiness()
 
     with ServerThread(fake=Stuck()) as live, contextlib.ExitStack() as opened:
         socks = [opened.enter_context(dial(live)) for _ in range(PROBE_COUNT_MAX + 6)]
         for sock in socks:
             sock.sendall(get("/readyz"))
+        wait_until(lambda: len(select.select(socks, [], [], 60)[0]) == 6)
+        live.fake.is_held = False
         statuses = sorted(read_answers(sock, 1)[0][0] for sock in socks)
         assert statuses == [200] * PROBE_COUNT_MAX + [503] * 6
 
@@ -150,21 +159,17 @@ def test_the_text_is_made_in_steps_none_of_which_has_many_shards():
     for route in ("/a", "/b"):
         for status in (200, 404, 503):
             metrics.observe("GET", route, status, 0.02)
-    shards = {
-        n: {"accounts": n, "journal": {"lag": 1.5}, "metrics": ShardMetrics(reads=n).snapshot()} for n in range(8)
-    }
-    steps = list(metrics.steps({"in_flight": 3, "shard_probes": 1}, {**shards, 8: None}, {"x": 2}))
-    assert max(map(len, steps)) < len("".join(steps)) / 4
+    shards = [Told("shard", (str(n), "0"), ShardMetrics(reads=n).snapshot()) for n in range(64)]
+    steps = list(text_steps(FIGURES, [metrics.told({"reads_in_flight": 3}), *shards]))
+    assert max(map(len, steps)) < len("".join(steps)) / 64
     families = {family.name: family for family in text_string_to_metric_families("".join(steps))}
-    up = {sample.labels["shard"]: sample.value for sample in families["rookery_shard_up"].samples}
-    assert up == {**{str(n): 1.0 for n in range(8)}, "8": 0.0}
-    assert families["rookery_shard_journal_lag"].samples[0].value == 1.5
     assert sum(sample.value for sample in families["rookery_http_requests"].samples) == 6
-    assert families["rookery_http_in_flight"].samples[0].labels == {"worker": 'w"\n'}
-    counts = [s.value for s in families["rookery_http_request_seconds"].samples if s.name.endswith("_count")]
-    assert counts == [3, 3]
-    buckets = [s.value for s in families["rookery_http_request_seconds"].samples if s.labels.get("le") == "+Inf"]
-    assert buckets == [3, 3]
+    assert families["rookery_http_in_flight"].samples[0].labels == {"worker": 'w"\n', "kind": "read"}
+    seconds = families["rookery_http_request_duration_seconds"].samples
+    assert [s.value for s in seconds if s.name.endswith("_count")] == [3, 3]
+    assert [s.value for s in seconds if s.labels.get("le") == "+Inf"] == [3, 3]
+    reads = [s.value for s in families["rookery_requests"].samples if s.labels["class"] == "read"]
+    assert reads == [float(n) for n in range(64)]
 
 
 async def test_a_failure_is_told_to_all_who_wait_and_not_repeated():
@@ -196,7 +201,7 @@ def at_a_port_of_their_own(**more: object) -> Iterator[tuple[LiveServer, str]]:
         def __enter__(self) -> LiveServer:
             self._thread.start()
             self.worker = ApiWorker(self._settings, self._connect, "127.0.0.1", 0, figures_at=("127.0.0.1", 0))
-            port = asyncio.run_coroutine_threadsafe(self.worker.start(), self._loop).result(10)
+            port = asyncio.run_coroutine_threadsafe(self.worker.start(), self._loop).result(60)
             return LiveServer(f"http://127.0.0.1:{port}", self.fake, self.worker)
 
     with Thread({"metrics_shared": False, **more}) as live:
@@ -208,7 +213,7 @@ def at_a_port_of_their_own(**more: object) -> Iterator[tuple[LiveServer, str]]:
 @pytest.mark.parametrize("more", [{}, LONG_WAY], ids=["direct", "through the app"])
 def test_figures_have_a_port_of_their_own_and_nothing_else_is_there(more):
     with at_a_port_of_their_own(auth_mode="open") as (live, figures), httpx.Client(headers=more) as http:
-        assert "rookery_http_requests" in http.get(f"{figures}/metrics").text
+        assert "rookery_http_connections{" in http.get(f"{figures}/metrics").text
         assert http.get(f"{figures}/healthz").status_code == 200
         missing = assert_error(http.get(f"{live.base_url}/metrics"), 404)
         assert "metrics.http" in missing["message"]

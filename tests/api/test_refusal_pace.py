@@ -7,18 +7,12 @@ import heapq
 import pytest
 
 from api.http.refusal_pace import AT_ONCE_S, PAUSE_S_LEAST, PAUSE_S_MAX, REFUSALS_PER_S, RefusalPace
-
-
-class Clock:
-    now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
+from tests.manual_clock import ManualClock
 
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return ManualClock()
 
 
 @pytest.fixture
@@ -26,7 +20,7 @@ def pace(clock):
     return RefusalPace(clock)
 
 
-def refusals_of(pace: RefusalPace, clock: Clock, askers: int, cost: int, seconds: float) -> list[float]:
+def refusals_of(pace: RefusalPace, clock: ManualClock, askers: int, cost: int, seconds: float) -> list[float]:
     """Let connections ask again as soon as they are read; returns when each refusal was."""
     due, end_s, times = [(clock.now_s, number) for number in range(askers)], clock.now_s + seconds, []
     while due[0][0] < end_s:

@@ -209,11 +209,17 @@ def test_only_the_author_deletes_a_tweet(ada, bob):
     assert_error(bob.http.delete(f"/api/v1/tweet/{tweet_id}"), 403)
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/nothing/here", "/api/v1/", "/api/v1/home_timeline/", "/favicon.ico", "/%00", "/a/b/c/d"]
-)
+@pytest.mark.parametrize("path", ["/", "/nothing/here", "/api", "/oauth", "/favicon.ico", "/%00", "/a/b/c/d"])
 def test_an_unknown_path_is_404_in_our_shape(anonymous, path):
     assert_error(anonymous.get(path), 404)
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/", "/api/v1/home_timeline/", "/api/v3/x", "/oauth/x", "/.well-known/x", "/nodeinfo/9"]
+)
+def test_an_unknown_path_where_mastodons_clients_ask_is_404_in_their_shape(anonymous, path):
+    reply = anonymous.get(path)
+    assert (reply.status_code, reply.json()) == (404, {"error": "Not found"})
 
 
 def test_a_wrong_method_is_405_with_all_that_the_path_takes(anonymous):

@@ -37,6 +37,7 @@ BOUNDED = settings(
 )
 PATHS = document_of()["paths"]
 OPERATIONS = [(method, path) for path, item in PATHS.items() for method in item]
+ENDLESS = ("get", "/{user_id}/stream")  # its answer isn't over before either side hangs up
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def schema(server):
     return schemathesis.openapi.from_url(f"{server.base_url}/openapi.json", wait_for_schema=10)
 
 
-@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+@pytest.mark.parametrize(("method", "path"), [each for each in OPERATIONS if each != ENDLESS])
 def test_every_operation_keeps_to_its_documentation(schema, ada, method, path):
     headers = {} if path == "/api/v1/logout" else {"authorization": f"Bearer {ada.token}"}
     somebody = ada.tweet("seen by the fuzzer")

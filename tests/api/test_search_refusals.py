@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from actors.core.errors import InvalidError
 from actors.core.ids import ID_MAX
-from api.native.routes.search import _tag
 from api.search.cursor import cursor_of_top
+from api.search.hashtags import folded_tag
 from tests.api.conftest import assert_error
 from tests.api.test_search import SEARCH_PATHS, core, healthy, herd, server  # noqa: F401 - fixtures of this module, too
 
@@ -127,8 +127,8 @@ def test_a_hashtag_that_is_none_is_refused_at_once(anonymous):
     try:
         for letter in ("é", "a", "_", "٣", "日", "\u093f"):
             with pytest.raises(InvalidError, match="is no hashtag"):
-                _tag(letter * 40 + "!", "hashtag")
-            assert _tag(letter * 40, "hashtag")
+                folded_tag(letter * 40 + "!", "hashtag")
+            assert folded_tag(letter * 40, "hashtag")
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)

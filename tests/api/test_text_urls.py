@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from twitter_text import extract_urls_with_indices
+from twitter_text.extract_urls import max_tco_slug_length, max_url_length
 from twitter_text.regexp.valid_url_path import valid_url_path
 
-from api.text import text_urls
+from api.text import text_urls, url_rules
 from api.text.text_urls import find_urls
+from bench.processes import REPOSITORY
 
 PIECES = st.sampled_from(
     [*"ab1AZ日本é_-.../?=()#@$!'\":&,+~^%|[]*。．＃＠ſ\u0301\u200d\u202e\n👍🇩ß", " ", "com", "co", "jp", "de", "us",
@@ -84,3 +87,20 @@ def test_links_in_words_of_any_length_are_found():
     text = "。".join(f"文{n}文example{n}.com/path" for n in range(1_000)) + "。" + "x" * 5_000
     assert [url for url, _, _ in find_urls(text)][:2] == ["example0.com/path", "example1.com/path"]
     assert len(find_urls(text)) == 1_000
+
+
+# ---- what is taken from the library --------------------------------------------------------------------------------
+
+
+def test_the_rules_are_the_librarys_and_nothing_else_of_it_is_loaded():
+    """A worker that starts would compile patterns of all emoji and of whole links, half a second of the processor."""
+    assert (max_url_length, max_tco_slug_length) == (url_rules.URL_CHARS_MAX, url_rules.TCO_SLUG_CHARS_MAX)
+    program = (
+        "import sys, api.text.text_urls; print(*sorted(n for n in sys.modules if n.partition('.')[0] in"
+        " ('twitter_text', 'pkg_resources') and not n.startswith('twitter_text.regexp')));"
+        "from twitter_text import parse_tweet; print(parse_tweet('\U0001f44d a.co').weightedLength)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    loaded, length = done.stdout.splitlines()
+    assert loaded == "twitter_text.regex_supplant"
+    assert length == "26", "whoever imports the library afterwards gets all of it"

@@ -17,7 +17,7 @@ from api.access.auth import make_token
 from api.http.bodies import Bodies
 from tests.api.conftest import LiveServer, ServerThread
 from tests.api.fake_cluster import FakeCluster
-from tests.api.test_home_exchange import get, read_answers
+from tests.api.test_home_exchange import get, is_listening, read_answers
 from tests.api.test_http_abuse import dial, is_gone, serving, wait_until, worker_of
 
 TWEET = b'{"user_id": "1", "status": "x"}'
@@ -233,7 +233,7 @@ def test_the_rates_of_an_account_and_an_address_hold_for_heads_and_are_taken_fro
                     assert sock.recv(1, socket.MSG_PEEK)
                     statuses.append(status_of(sock))  # without a body
                     continue
-                sock.settimeout(5)
+                sock.settimeout(60)
                 sock.sendall(body)
                 statuses.append(status_of(sock))
         assert statuses == [201, 201, 429]
@@ -287,7 +287,7 @@ def test_chunks_that_are_more_frame_than_picture_are_cut_off(endless):
 
 
 def test_the_rest_of_a_refused_body_is_read_past_so_far(monkeypatch):
-    monkeypatch.setattr("api.http.protocol.DISCARD_BYTES_MAX", 100_000)
+    monkeypatch.setattr("api.http.patient_connection.DISCARD_BYTES_MAX", 100_000)
     with with_tokens() as (live, _, _), dial(live) as sock:
         sock.sendall(CHUNKED.replace(b"host", b"authorization: Basic x\r\nhost") + b"fffffff\r\n")
         assert status_of(sock) == 401
@@ -315,15 +315,21 @@ def test_a_client_that_goes_in_the_middle_of_a_body_leaves_nothing():
             wait_until(lambda: waiting(live) == 1)
         wait_until(lambda: waiting(live) == 0)
         tallies = worker_of(live)._services.metrics._tallies
-        assert sum(sum(t.counts) for (_, _, status), t in tallies.items() if status == 499) == 1
+        assert sum(t.count for (_, _, status), t in tallies.items() if status == 499) == 1
 
 
-def test_a_worker_that_stops_does_not_wait_for_the_rest():
-    with serving() as live, dial(live) as sock:
-        sock.sendall(half())
-        wait_until(lambda: waiting(live) == 1)
-        begin = time.monotonic()
+def test_a_worker_that_stops_waits_a_moment_for_the_rest(monkeypatch):
+    monkeypatch.setattr("api.http.body_wait.AT_END_S", 3.0)
+    body = json.dumps({"user_id": 1, "status": "in two pieces"}).encode()
+    with serving(graceful_shutdown_s=120) as live, dial(live) as late, dial(live) as never:
+        late.sendall(post(body[:5], declared=len(body)))
+        never.sendall(half())
+        wait_until(lambda: waiting(live) == 2)
         worker = worker_of(live)
-        asyncio.run_coroutine_threadsafe(worker.stop(), worker._serving.get_loop()).result(8)  # type: ignore[union-attr]
-        assert time.monotonic() - begin < 8  # it would be graceful_shutdown_s
-        assert status_of(sock) == 503
+        stopped = asyncio.run_coroutine_threadsafe(worker.stop(), worker._serving.get_loop())  # type: ignore[union-attr]
+        wait_until(lambda: not is_listening(live))
+        late.sendall(body[5:])
+        assert status_of(late) == 201
+        assert late.recv(1) == b"", "the connection ends with the answer"
+        stopped.result(60)  # it would be graceful_shutdown_s
+        assert status_of(never) == 503

@@ -25,14 +25,16 @@ from actors.core import ids, limits
 from tests.api.conftest import PASSWORD, ServerThread
 from tests.api.core_cluster import TUNING, CoreCluster
 from tests.api.documents import document_of
+from tests.api.visibility_notifications import read_notifications
 from tests.api.visibility_rules import ACCOUNTS, AUTHOR, NOBODY, READER, REPOSTER, Case, all_cases
 from tests.api.wire import Client
 
 PULLED = limits.Tuning(arrivals_max=1 << 12, timeline_length=1, pull_threshold=0)  # deep pages, all are pull authors
 SHORT = limits.Tuning(arrivals_max=1 << 12, timeline_length=1)  # the second page is below every ring
 CLUSTERS = {"1 shard": (1, TUNING), "2 shards": (2, PULLED), "short rings": (2, SHORT)}
-CACHED = {"search_cache_s": 60.0}  # so that what was kept for one reader would be shown to another
-OPEN = {"auth_mode": "open", "wrk2_api": True}
+PATIENT = {"keep_alive_s": 3_600}  # a connection waits meanwhile for the other one's surfaces
+CACHED = {**PATIENT, "search_cache_s": 60.0}  # so that what was kept for one reader would be shown to another
+OPEN = {**PATIENT, "auth_mode": "open", "wrk2_api": True}
 
 
 class World:
@@ -486,6 +488,7 @@ SURFACES: dict[tuple[str, str], Callable[[Matrix], None]] = {
     ("get", "/{user_id}/following"): read_list("following"),
     ("get", "/{user_id}/likes"): read_kept("likes"),
     ("get", "/{user_id}/bookmarks"): read_kept("bookmarks"),
+    ("get", "/{user_id}/notifications"): read_notifications,
     ("get", "/{user_id}/pins"): read_pins,
     ("get", f"{TWEET}/likes"): read_likers,
     ("get", f"{TWEET}/reposts"): read_reposters,
@@ -506,29 +509,36 @@ SURFACES: dict[tuple[str, str], Callable[[Matrix], None]] = {
     ("patch", TWEET): edit,
     ("get", f"{TWEET}/history"): read_history,
 }
+MAIL = (("get", ""), ("put", ""), ("post", "/address"), ("post", "/confirmation"))
+HOOK = "/{webhook_id}"
+WEBHOOK_ROUTES = ("get", ""), ("post", ""), ("delete", HOOK), ("post", f"{HOOK}/secret"), ("post", f"{HOOK}/test")
 EXEMPT = {
     ("post", "/api/v1/users"): "one's own account, new",
     ("post", "/api/v1/login"): "one's own account",
     ("post", "/api/v1/logout"): "no account",
     ("patch", "/{user_id}/profile"): "one's own profile",
     ("post", "/{user_id}/password"): "one's own account",
-    ("delete", "/{user_id}/tokens"): "one's own account",
+    **{(method, f"/{{user_id}}/mail{more}"): "one's own address and choices" for method, more in MAIL},
+    **{("post", f"/api/v1/password/{what}"): "the same for everybody" for what in ("forgotten", "reset")},
     ("get", "/{user_id}/scheduled"): "one's own tweets, of which nobody else is told",
     **{(method, "/{user_id}/scheduled/{scheduled_id}"): "one's own tweet" for method in ("get", "patch", "delete")},
+    ("get", "/{user_id}/export/{what}"): "names that one has followed, blocked, muted or listed oneself",
+    ("post", "/{user_id}/import"): "rows of one's own file",
+    ("get", "/{user_id}/stream"): "what happens on one's own timeline: tests/api/mastodon/test_streams.py",
+    **{(method, f"/{{user_id}}/notifications{which}"): "a number of one's own"
+       for method, which in (("post", "/read"), ("delete", ""), ("delete", "/{notification_id}"))},
+    **{(method, f"/{{user_id}}/webhooks{path}"): "addresses of one's own" for method, path in WEBHOOK_ROUTES},
     ("get", "/{user_id}/tokens"): "one's own log-ins",
-    ("delete", "/{user_id}/tokens/{token_id}"): "one's own account",
-    ("delete", "/api/v1/users/{user_id}"): "one's own account",
+    **{("delete", path): "one's own account"
+       for path in ("/{user_id}/tokens", "/{user_id}/tokens/{token_id}", "/api/v1/users/{user_id}")},
     ("get", "/api/v1/trends"): "words of public tweets, counted by all shards; no tweet and no account",
-    ("get", "/healthz"): "for operators",
-    ("get", "/readyz"): "for operators",
-    ("get", "/metrics"): "for operators",
+    **{("get", path): "for operators" for path in ("/healthz", "/readyz", "/metrics")},
     **{(method, f"/{{user_id}}/{kind}/{{id}}"): "the two ids that were given, and a state"
        for kind in ("follow", "block", "mute") for method in ("post", "delete")},
     **{("post", f"/wrk2-api/{what}"): "a line of text"
        for what in ("post/compose", "user/register", "user/follow", "user/unfollow")},
 }  # fmt: skip
 SHOWN = re.compile(r'"(?:Tweet|AccountCard|Profile|Wrk2Post)"')  # titles of what may not be shown to everybody
-
 
 PLACES = [
     (cluster, surface)

@@ -115,7 +115,7 @@ def test_a_request_line_with_a_whole_address_is_served(base_url):
     """wrk.format puts the address that it is given into the request line."""
     host = urlsplit(base_url)
     for path, status in (f"{HOME}?user_id=0&start=0&stop=1", 200), ("/wrk2-api/nothing", 404):
-        with socket.create_connection((host.hostname, host.port), 5) as raw:
+        with socket.create_connection((host.hostname, host.port), 60) as raw:
             raw.sendall(f"GET http://localhost:8080{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
             assert raw.recv(64).startswith(f"HTTP/1.1 {status} ".encode())
 

@@ -1,7 +1,7 @@
 """Scenarios of the benchmark in one process, on clusters that they share: do they work? How quick they are isn't asked.
 
-A cluster of its own for each took half of what they cost all together. `make bench ARGS="all --quick"` runs them as
-`make bench` does, each with its own.
+A cluster of its own for each took half of what they cost all together. `make test` runs a few of them, `make smoke` all
+(tests/bench/test_smoke.py); `make bench ARGS="all --quick"` runs them as `make bench` does, each with its own.
 
     python -m tests.bench.sharing FOLDER read write ...        FOLDER/read/result.json, FOLDER/write/result.json
 
@@ -45,8 +45,8 @@ class Kind:
 # In this order: what others have left would be tidied while `memory` measures; `search` compares what it finds with its
 # peers, and hardly ever looks for words that `memory` has written; `scale` goes on to a single shard.
 ORDER = (
-    "memory", "search", "read", "write", "overload", "strangers", "load", "fanout", "celebrity", "recovery", "scale",
-    "lane", "mixed",
+    "memory", "search", "read", "write", "mastodon", "overload", "strangers", "load", "fanout", "celebrity", "recovery",
+    "stream", "scale", "lane", "mixed",
 )  # fmt: skip
 
 

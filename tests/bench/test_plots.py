@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+from types import ModuleType
 
 import pytest
 
 from bench.pairs import Spread
-from bench.plots import draw, shown
 from bench.results import Plot, Result
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="module")
+def plots() -> ModuleType:
+    """Return what draws. Not imported above: each worker of the tests would, and its Matplotlib takes 0.3 s."""
+    return importlib.import_module("bench.plots")
 
 
 def a_plot(**scales: bool) -> Plot:
@@ -31,8 +38,8 @@ def test_points_of_one_figure_of_one_contestant_are_one_line():
 
 
 @pytest.mark.parametrize("scales", [{}, {"x_log": True, "y_log": True}])
-def test_a_plot_is_drawn_twice_with_all_its_words(tmp_path, scales):
-    svg, png = draw(a_plot(**scales), tmp_path / "read-1.5-latency", "commit abc")
+def test_a_plot_is_drawn_twice_with_all_its_words(plots, tmp_path, scales):
+    svg, png = plots.draw(a_plot(**scales), tmp_path / "read-1.5-latency", "commit abc")
     assert png.name == "read-1.5-latency.png"
     assert png.read_bytes().startswith(PNG_MAGIC)
     text = svg.read_text(encoding="utf-8")
@@ -40,8 +47,8 @@ def test_a_plot_is_drawn_twice_with_all_its_words(tmp_path, scales):
         assert word in text
 
 
-def test_a_plot_is_a_function_of_its_data(tmp_path):
-    first, second = (draw(a_plot(), tmp_path / name, "")[0].read_bytes() for name in "ab")
+def test_a_plot_is_a_function_of_its_data(plots, tmp_path):
+    first, second = (plots.draw(a_plot(), tmp_path / name, "")[0].read_bytes() for name in "ab")
     assert first == second
 
 
@@ -57,5 +64,5 @@ def test_a_result_is_saved_with_its_plots_and_where_they_came_from(tmp_path):
 
 
 @pytest.mark.parametrize(("value", "text"), [(0, "0"), (12, "12"), (1500, "1.5k"), (2.5e6, "2.5M"), (0.25, "0.25")])
-def test_numbers_are_short(value, text):
-    assert shown(value) == text
+def test_numbers_are_short(plots, value, text):
+    assert plots.shown(value) == text

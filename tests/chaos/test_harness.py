@@ -239,10 +239,10 @@ async def test_a_lane_proxy_takes_the_place_of_a_socket_and_of_the_one_that_repl
         (tmp_path / "new").rename(tmp_path / "lane.sock")
         return server
 
-    async def ask():
+    async def ask(patience_s=60.0):
         reader, writer = await asyncio.open_unix_connection(tmp_path / "lane.sock")
         writer.write(b" here")
-        return reader, await asyncio.wait_for(reader.read(100), 2 * DELAY_S[1])
+        return reader, await asyncio.wait_for(reader.read(100), patience_s)
 
     servers = [await listen(b"first")]
     proxy = LaneProxy(tmp_path / "lane.sock", 1)
@@ -255,7 +255,7 @@ async def test_a_lane_proxy_takes_the_place_of_a_socket_and_of_the_one_that_repl
     proxy.set_mode(mode)
     if mode == "hold":
         with pytest.raises(TimeoutError):
-            await ask()
+            await ask(2 * DELAY_S[1])
     elif mode == "cut":
         with contextlib.suppress(ConnectionResetError):
             assert await reader.read(100) == b"", "it ends"

@@ -43,7 +43,8 @@ def test_without_a_cluster_a_command_says_so(command, data_dir):
 NEED_A_CLUSTER = [
     ["status"], ["stop"], ["check"], ["check", "--oracle"], ["storm"], ["roll"], ["drain", "node"],
     ["drain", "node", "--undo"], ["rebalance", "--shards", "3"], ["rebalance", "--cancel"], ["backup", "{out}/backup"],
-    ["load", "--graph", "{out}/graph"], ["delete", "ada", "--yes"],
+    ["load", "--graph", "{out}/graph"], ["delete", "ada", "--yes"], ["approve"], ["approve", "ada"],
+    ["reports"],
 ]  # fmt: skip
 
 

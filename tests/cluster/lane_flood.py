@@ -1,7 +1,7 @@
 """A flood of strangers at a lane, as a process of its own: `python lane_flood.py KIND HOST PORT SECONDS RATE`.
 
-RATE: so many connections a second at most. It imports nothing of ours: whatever it does, anybody can. Prints how many
-it has made; the newest few hundred are kept open.
+RATE: so many connections a second at most. It imports nothing of ours: whatever it does, anybody can. The newest few
+hundred are kept open.
 
     wordless    connects
     many        the same, each connection from another address of the loopback network
@@ -50,7 +50,6 @@ def main() -> None:
         kept.append(sock)
         if len(kept) > KEPT:
             kept.popleft().close()
-    print(count, flush=True)
 
 
 if __name__ == "__main__":

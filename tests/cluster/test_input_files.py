@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 from pathlib import Path
 
@@ -153,14 +154,23 @@ ODD_IDS = ('"+5"', '" 5"', '"5_0"', '"٥"', '"--5"', '"-5"', '""', "5.0", "1e3",
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{", "line 2"), ("{}", "a list"), ("[1]", "account 0: must be an object"),
+        ("{", "line 1"), ("{}", "a list"), ("[1]", "account 0: must be an object"),
         ('[{"id": 0}]', "account 0: id must"),
         *((f'[{{"id": {bad}}}]', "account 0: id must be 1 to") for bad in ODD_IDS),
         ('[{"id": 1}]', "username is required"), ('[{"id": 1, "username": "a", "x": 1}]', "unknown field 'x'"),
         ('[{"id": 1, "username": 5}]', "username must be a text"),
         ('[{"id": 1, "username": "a"}, {"id": 2, "username": "A"}]', "account 1: 'a' comes twice"),
+        ('[{"id": 1, "username": "a", "email": "x@y.z"}, {"id": 2, "username": "b", "email": "X@y.z"}]',
+         "account 1: 'x@y.z' comes twice"),
     ],
 )  # fmt: skip
 def test_a_bad_accounts_file_is_explained(tmp_path, text, says):
     with pytest.raises(InvalidError, match=says):
         read_accounts(write(tmp_path / "a.json", text.encode()))
+
+
+def test_an_accounts_file_may_be_one_line_of_any_length(tmp_path):
+    entries = [{"id": n, "username": f"user{n}", "bio": "x" * 400} for n in range(1, 3_001)]
+    path = write(tmp_path / "a.json", json.dumps(entries).encode())
+    assert path.stat().st_size > input_files.LINE_BYTES_MAX
+    assert [account.account_id for account in read_accounts(path)] == list(range(1, 3_001))

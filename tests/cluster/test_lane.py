@@ -244,7 +244,7 @@ async def test_a_request_without_a_future_ends_exactly_once(make_server, connect
     client = await connect(await start(make_server(handler), "unix", tmp_path))
     ends: dict[str, list] = {}
     for op in ("answer", "refuse", "hang", "stay"):
-        client.send(op, [1], 0.1 if op == "hang" else 5.0, lambda *end, op=op: ends.setdefault(op, []).append(end))
+        client.send(op, [1], 0.1 if op == "hang" else 60.0, lambda *end, op=op: ends.setdefault(op, []).append(end))
     assert not ends, "never before send has returned"
     await until(lambda: len(ends) == 3)
     client.close()
@@ -289,6 +289,7 @@ async def test_the_server_reads_no_further_than_its_in_flight_limit(make_server,
     held = []
     client = await connect(await start(make_server(held.append, in_flight_count_max=8), "unix", tmp_path))
     futures = [client.request("n", [n]) for n in range(100)]
+    await until(lambda: held)
     await asyncio.sleep(0.05)
     assert len(held) == 8
     answered = 0

@@ -333,8 +333,7 @@ async def test_a_peer_that_never_reads_again_is_dropped(make_server, tmp_path):
     reader, writer = await dial_authenticated(path)
     reader._transport.pause_reading()
     writer.write(msgpack.packb([1, "home", []]) * 500)
-    await asyncio.sleep(0.4)
-    assert server.connection_count == 0
+    await until(lambda: server.connection_count == 0)
     writer.transport.abort()
 
 
@@ -379,6 +378,5 @@ async def test_connections_that_come_and_go_at_random_leave_nothing_behind(serve
         if generator.random() < 0.3:
             await asyncio.sleep(0.001)
     assert await (await connect(path)).request("n", [1]) == ["n", [1]]
-    await asyncio.sleep(0.3)
-    assert server.strangers()["waiting"] == 0
+    await until(lambda: server.strangers()["waiting"] == 0)
     assert server.connection_count == 1

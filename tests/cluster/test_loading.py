@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core.ids import BUCKET_COUNT, bucket_of_account, bucket_of_name
+from actors.core.errors import ConflictError
+from actors.core.features.addresses import thing_of_address
+from actors.core.ids import BUCKET_COUNT, bucket_of_account, bucket_of_name, bucket_of_thing
+from api.access.mail_addresses import hash_of_address
 from cluster.placement.shard_map import even_buckets
 from commands.input_files import Edges, TextLine
 from commands.loading import (
     REGISTER_BATCH_COUNT,
+    BulkLoader,
     account_batches,
     draw_authors,
     follow_batches,
@@ -21,6 +26,7 @@ from commands.loading import (
 )
 from commands.oracle import DIRECT, REPLY, REPOST, Fact, NetworkFacts
 from commands.sample import make_sample
+from tests.api.core_cluster import CoreCluster
 
 IDS = st.integers(1, 1 << 40)
 
@@ -50,6 +56,19 @@ def test_accounts_go_to_the_shard_of_their_name():
     for shard, batches in grouped.items():
         assert all(b.row_count <= REGISTER_BATCH_COUNT for b in batches)
         assert all(owner[bucket_of_name(row[0])] == shard for b in batches for row in b.args[0])
+
+
+async def test_addresses_are_whose_they_are_loaded_for_and_loading_again_changes_nothing():
+    cluster = CoreCluster()
+    loader, owners = BulkLoader(cluster), {f"a{i}@mail.example": i for i in range(1, 200)}
+    counted: list[int] = []
+    for _ in range(2):
+        assert (await loader.addresses(owners, counted.append)).given == 199
+    assert sum(counted) == 2 * 199
+    thing = thing_of_address(hash_of_address("A7@mail.EXAMPLE"))
+    assert cluster.answer(bucket_of_thing(thing), "address", [thing]) == 7
+    with pytest.raises(ConflictError):
+        await loader.addresses({"a7@mail.example": 8}, counted.append)
 
 
 def test_authors_follow_a_power_law_and_the_seed():

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.core.errors import InvalidError, MovedError, NotFoundError, OverloadedError, RookeryError
-from cluster.client.positions import KEPT_S, WritePositions
+from cluster.client.positions import KEPT_S, WritePositions, shared_positions
 from cluster.client.read_routing import FRESH_PATIENCE_S, ReadFigures, ShardReads, Unanswered
 from cluster.client.replica_load import (
     HEDGE_BURST_COUNT,
@@ -502,6 +502,22 @@ def test_a_position_is_remembered_for_a_while_and_never_goes_back():
     assert positions.of_bucket(5, 200.0) == 9
     positions.forget([5])
     assert positions.of_bucket(5, 200.0) == 0
+
+
+def test_workers_of_a_node_see_each_others_positions_and_those_of_one_that_has_died(tmp_path):
+    path = tmp_path / "positions"
+    first, second = shared_positions(path, 0, 2), shared_positions(path, 1, 2)
+    first.note(3, [5], 10, 100.0)
+    second.note(3, [5], 8, 100.0)  # an answer that overtook
+    second.note(255, [1023], 7, 100.0)
+    again = shared_positions(path, 0, 3)  # in the place of the first, and one more is wanted
+    for each in (first, second, again):
+        assert [each.of_bucket(b, 101.0) for b in (0, 5, 1023)] == [0, 10, 7]
+        assert [each.of_shard(s, 101.0) for s in (0, 3, 255)] == [0, 10, 7]
+        assert each.of_bucket(5, 100.0 + KEPT_S) == 0
+    shared_positions(path, 2, 3).note(0, [0], 4, 101.0)
+    assert [each.of_bucket(0, 101.0) for each in (first, second, again)] == [0, 0, 4]
+    assert path.stat().st_mode & 0o077 == 0
 
 
 def test_nothing_is_remembered_at_first_even_on_a_young_clock():

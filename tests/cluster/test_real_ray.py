@@ -1,4 +1,4 @@
-"""Router, shards and client on a real Ray: what dies comes back, and calls succeed again."""
+"""Router, shards and client on a real Ray: what dies comes back, calls succeed again; and what is counted arrives."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ import shutil
 import signal
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import ray
+from prometheus_client.parser import text_string_to_metric_families
 from ray.exceptions import RayError
 
 from actors.core.errors import NotFoundError, OverloadedError
+from actors.metrics import ShardMetrics
+from actors.metrics.ray_export import RayExporter
+from actors.metrics.shard_rows import SHARD_FIGURES
 from cluster.client.connect import open_client, router_handle
 from cluster.ray_options import shard_actor_name
 from cluster.router_actor import start_router
@@ -25,6 +30,8 @@ from tests.serving import START_TIMEOUT_S, wait_for
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
 SHARD_COUNT = 2
+RAY_ENDPOINT_TIMEOUT_S = 60.0
+RAY_REPORTS = {"metrics_report_interval_ms": 500}  # Ray's default is 10 s
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +39,10 @@ def namespace() -> Iterator[str]:
     """A Ray of our own; everything in it ends with the module."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     name = f"test-{secrets.token_hex(4)}"
-    ray.init(address="local", num_cpus=2, include_dashboard=False, namespace=name, log_to_driver=False)
+    ray.init(
+        address="local", num_cpus=2, include_dashboard=False, namespace=name, log_to_driver=False,
+        _system_config=RAY_REPORTS,
+    )  # fmt: skip
     yield name
     ray.shutdown()
 
@@ -150,3 +160,47 @@ def test_a_router_that_refuses_its_data_says_why(router, namespace, folder):
 async def test_without_a_cluster_a_client_is_told_so(namespace):
     with pytest.raises(OverloadedError, match="no Rookery cluster"):
         await open_client("empty-namespace")
+
+
+class CountingActor:
+    """Counts something and flushes twice, so that a delta counted twice would show."""
+
+    def count(self) -> None:
+        metrics = ShardMetrics(reads=5, mailbox_depth=7)
+        metrics.refusals["conflict"] = 2
+        exporter = RayExporter(SHARD_FIGURES, metrics.get, ("03", "1"))
+        for _ in range(4):
+            metrics.fsync_seconds.observe(0.004)
+        exporter.flush()
+        metrics.reads += 2
+        metrics.refusals["conflict"] += 1
+        exporter.flush()
+
+
+def test_flushed_metrics_appear_on_the_nodes_endpoint(namespace):
+    actor = ray.remote(num_cpus=0)(CountingActor).remote()
+    ray.get(actor.count.remote())
+    node = ray.nodes()[0]
+    samples = wait_for_samples(f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics")
+    assert samples["ray_rookery_requests_total", "read"] == 7
+    assert samples["ray_rookery_refusals_total", "conflict"] == 3
+    assert samples["ray_rookery_mailbox_depth", ""] == 7
+    assert samples["ray_rookery_fsync_duration_seconds_count", ""] == 4
+
+
+def wait_for_samples(url: str) -> dict[tuple[str, str], float]:
+    """Poll Ray's metrics endpoint until it shows our shard's reads. By name, and class or code if there is one."""
+    deadline = time.monotonic() + RAY_ENDPOINT_TIMEOUT_S
+    while time.monotonic() < deadline:
+        with urllib.request.urlopen(url, timeout=10) as reply:
+            text = reply.read().decode()
+        samples = {
+            (sample.name, sample.labels.get("class") or sample.labels.get("code", "")): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.labels.get("shard") == "03" and sample.labels.get("replica") == "1"
+        }
+        if samples.get(("ray_rookery_requests_total", "read")):
+            return samples
+        time.sleep(0.1)
+    raise AssertionError(f"{url} showed no rookery metrics within {RAY_ENDPOINT_TIMEOUT_S} s")

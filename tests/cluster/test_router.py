@@ -12,9 +12,10 @@ import pytest
 from actors.core.errors import InvalidError
 from actors.core.levels import LEVEL
 from cluster.lane.certificates import make_authority
+from cluster.lane.handshake import LaneKeys
 from cluster.placement.shard_map import ShardMap
 from cluster.router.draining import Node
-from cluster.router.files import AUTHORITY_NAME, SECRET_NAME, STATE_NAME, RouterStateError
+from cluster.router.files import AUTHORITY_NAME, SECRET_NAME, STATE_NAME, VAPID_NAME, RouterStateError
 from cluster.router.router import ANSWER_FRESH_S, RECREATE_FIRST_S, Endpoints, PingAnswer, Presence, Router
 
 
@@ -120,7 +121,7 @@ def test_a_new_cluster_gets_an_even_map_an_id_and_a_private_secret(make_router, 
     assert router.shard_map == ShardMap.even("test", 4, level=LEVEL)
     assert len(router.keys.secret) == 32
     assert stat.S_IMODE((tmp_path / SECRET_NAME).stat().st_mode) == 0o600
-    assert sorted(os.listdir(tmp_path)) == [SECRET_NAME, STATE_NAME]
+    assert sorted(os.listdir(tmp_path)) == [SECRET_NAME, STATE_NAME, VAPID_NAME]
 
 
 def test_a_restarted_router_finds_its_map_id_and_secret_again(make_router):
@@ -241,6 +242,26 @@ def test_a_damaged_authority_is_an_error_that_says_what_to_do(make_router, tmp_p
     path.write_bytes({"empty": b"", "cut": made[:key], "another's key": made[:key] + other[key:]}[damage])
     with pytest.raises(RouterStateError, match=r"cluster-ca.pem can't be used: .*another one is made"):
         make_router(tls=True)
+
+
+def test_the_key_of_push_messages_is_made_once_for_all_and_is_private(make_router, tmp_path):
+    path = tmp_path / VAPID_NAME
+    made = make_router().keys
+    assert made.vapid == path.read_bytes()
+    assert LaneKeys.from_join({"lane": made.to_wire()}) == made, "whoever joins has it"
+    path.chmod(0o644)
+    assert make_router().keys.vapid == made.vapid
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    older = {name: value for name, value in made.to_wire().items() if name != "vapid"}
+    assert LaneKeys.from_join({"lane": older}).vapid == b"", "a router of before there was one"
+
+
+@pytest.mark.parametrize("damage", [b"", b"x", make_authority("another").partition(b"-----BEGIN PRIVATE")[0]])
+def test_a_damaged_key_of_push_messages_is_an_error_that_says_what_to_do(make_router, tmp_path, damage):
+    make_router()
+    (tmp_path / VAPID_NAME).write_bytes(damage)
+    with pytest.raises(RouterStateError, match=r"vapid.pem can't be used: .*subscribes anew"):
+        make_router()
 
 
 def test_supervision_creates_missing_actors_and_is_ready_once_they_answer(make_router, actors, supervise):

@@ -17,20 +17,13 @@ from cluster.client.replica_group import FOLLOWER_READS
 from cluster.client.shard_places import PROBE_S, TIMEOUTS_IN_A_ROW, ShardPlaces, UnreachableError
 from cluster.lane.protocol import LaneDisconnected, LaneTimeout
 from tests.cluster.test_client import client, cluster, send  # noqa: F401 - fixtures
+from tests.manual_clock import ManualClock
 
 READS, WRITES = 8, 6
 
 
-class Clock:
-    def __init__(self):
-        self.now_s = 100.0
-
-    def __call__(self):
-        return self.now_s
-
-
 def shared(shard_count=3, reads=READS, writes=WRITES):
-    clock = Clock()
+    clock = ManualClock()
     places = ShardPlaces(FOLLOWER_READS, clock)
     places.resize(shard_count)
     bounds = SimpleNamespace(count_bound=reads), SimpleNamespace(count_bound=writes)
@@ -130,7 +123,7 @@ def test_who_gives_up_after_most_of_the_time_counts_as_a_timeout():
 
 
 def test_a_client_that_shares_nothing_refuses_nothing():
-    places = ShardPlaces(FOLLOWER_READS, Clock())
+    places = ShardPlaces(FOLLOWER_READS, ManualClock())
     time_out(places, 5_000)
     assert not is_refused(places)
 
@@ -220,7 +213,7 @@ async def test_a_shard_that_times_out_fails_fast_until_it_answers_again(cluster,
     assert isinstance(ends[0][1], OverloadedError)
     assert await client.account(live, "home") == [1, live]
     cluster.hang.clear()
-    deadline = asyncio.get_running_loop().time() + 10
+    deadline = asyncio.get_running_loop().time() + 60
     while client.figures()["shards_failing_fast"]:
         assert asyncio.get_running_loop().time() < deadline
         with contextlib.suppress(OverloadedError):
@@ -240,8 +233,8 @@ async def test_whoever_is_made_a_probe_waits_no_longer_than_makes_sense(cluster,
     cluster.hang.add(0)
     time_out(client._places, TIMEOUTS_IN_A_ROW)
     with pytest.raises(OverloadedError):
-        await asyncio.wait_for(client.account(hung, "home", timeout_s=60.0), 5.0)
-    assert isinstance((await asyncio.wait_for(send(client, hung, "home", 60.0), 5.0))[1], OverloadedError)
+        await asyncio.wait_for(client.account(hung, "home", timeout_s=120.0), 60.0)
+    assert isinstance((await asyncio.wait_for(send(client, hung, "home", 120.0), 60.0))[1], OverloadedError)
 
 
 async def test_a_request_that_its_caller_cancels_gives_its_place_back(cluster, client):  # noqa: F811

@@ -26,6 +26,7 @@ from persistence.memory import MemoryCheckpointStore
 
 NOW_MS = 1_700_000_000_000
 SMALL = limits.Tuning(timeline_length=6, pull_threshold=1000, arrivals_max=64, pieces_bytes_max=4_096)
+SAID_BESIDE = [[6, "first"], [7, True], [8, "en"], [9, ["app", ""]], [11, [["a", "b"], False, True, 600_000]]]
 OPERATIONS = {**WRITES, **READS}
 
 
@@ -104,11 +105,11 @@ class Shards:
             self.do("register", f"user{account_id}", account_id, "", "", None, [])
 
     def post(self, author: int, text: str = "hello", visibility: int = 0, **more: Any) -> int:
-        """Post and let it arrive; return the tweet id. more: in_reply_to, reply_author, mentions, key."""
+        """Post and let it arrive; return the tweet id. more: in_reply_to, reply_author, mentions, key, facts."""
         self.now_ms += 1
         self.do(
             "post", author, text, visibility, more.get("in_reply_to", 0), more.get("reply_author", 0), b"", [],
-            more.get("mentions", []), more.get("key"),
+            more.get("mentions", []), more.get("key"), *([more["facts"]] if "facts" in more else []),
         )  # fmt: skip
         state = self.state_of(author)
         return int(state.tweets.log.view(state.people.row_of[author])[-1])

@@ -12,7 +12,7 @@ from actors.core.cards import Cards, pack_card, read_card
 from actors.core.entries import Entry
 from actors.core.joining import join_tweets
 from actors.core.shaped_reads import ShapedReads
-from actors.core.stores.people import Account
+from actors.core.stores.people import NO_COUNTS, Account, AccountCounts
 from tests.core.harness import SMALL, Shards
 from tests.core.test_shapes import StatusRenderer
 
@@ -27,8 +27,8 @@ class LongRenderer(StatusRenderer):
     def piece(self, entry: Entry) -> bytes:
         return super().piece(entry).replace(b'"content"', b'"pad":"%b","content"' % PIECE_PAD, 1)
 
-    def account(self, account: Account) -> bytes:
-        return super().account(account)[:-1] + b',"pad":"%b"}' % ACCOUNT_PAD
+    def account(self, account: Account, counts: AccountCounts = NO_COUNTS) -> bytes:
+        return super().account(account, counts)[:-1] + b',"pad":"%b"}' % ACCOUNT_PAD
 
 
 def tell(what: str, act: Callable[[], Any], rounds: int = 3_000) -> None:

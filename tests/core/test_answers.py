@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +13,9 @@ from hypothesis import strategies as st
 from actors.core import limits
 from actors.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, OverloadedError
 from actors.core.features import WRITES
+from actors.core.features.answers import remember_key, remember_keys
 from actors.core.features.likes import LIKE
+from actors.core.ids import make_tweet_id
 from actors.core.verify import digest
 from tests.core.harness import Shards, memory_store
 
@@ -140,3 +144,28 @@ def test_whatever_is_restored_between_each_key_does_one_thing_once(steps):
         said = world.once(world.ada, op, [world.ada, about], key_of, key_of)
         assert answers.setdefault(key_of, said) == said
     assert digest(world.replayed(0).state) == digest(world.replicas[0].state)
+
+
+HALF_DAYS = st.integers(0, 5)  # after which a key is forgotten: two of them
+KEYS = st.tuples(st.integers(1, 2), st.binary(min_size=1, max_size=1), HALF_DAYS)
+
+
+@given(keys_max=st.integers(1, 6), batches=st.lists(st.lists(KEYS, min_size=1, max_size=5), max_size=6))
+def test_keys_of_a_batch_are_remembered_and_forgotten_as_one_after_the_other(keys_max, batches):
+    def no_keys() -> Any:
+        changes, tuning = SimpleNamespace(idempotency={}), SimpleNamespace(idempotency_keys_max=keys_max)
+        return SimpleNamespace(idempotency=OrderedDict(), changes=changes, tuning=tuning)
+
+    together, apart, number = no_keys(), no_keys(), 0
+    for batch in batches:
+        made: dict[tuple[int, bytes], int] = {}
+        for account, key, half_days in batch:
+            number += 1
+            made[account, key] = make_tweet_id(half_days * limits.IDEMPOTENCY_TTL_MS // 2 + number, 0, 0)
+        fresh = [(*pair, tweet) for pair, tweet in made.items() if pair not in apart.idempotency]
+        if fresh:
+            remember_keys(together, fresh)
+        for account, key, tweet in fresh:
+            remember_key(apart, account, key, tweet)
+        assert list(together.idempotency.items()) == list(apart.idempotency.items())
+        assert list(together.changes.idempotency) == list(apart.changes.idempotency)

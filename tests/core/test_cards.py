@@ -24,13 +24,16 @@ from actors.core.cards import (
 from actors.core.errors import InvalidError, MalformedError, OverloadedError, RookeryError
 from actors.core.features.cards import learn_accounts, tend_cards
 from actors.core.levels import LEVEL
-from actors.core.shape_table import ShapeRow
-from actors.core.stores.people import Account
+from actors.core.shape_table import MASTODON, ShapeRow
+from actors.core.stores.account_flags import BOT, LOCKED
+from actors.core.stores.people import NO_COUNTS, Account, AccountCounts
 from actors.core.verify import digest
 from tests.core.harness import SMALL, Shards
 from tests.core.test_shapes import StatusRenderer
 
 ADA = Account(7, "ada", 1_700_000_000_000, "Ada", "b", "London", "https://a.example", "/a.png", [["pronouns", "she"]])
+ADA.header, ADA.flags = "/h.png", LOCKED | BOT
+COUNTS = AccountCounts(3, 2, 1, 1_700_000_000_000)
 SHAPE = 9
 
 
@@ -39,27 +42,30 @@ SHAPE = 9
 
 def test_a_card_says_what_others_are_shown_and_nothing_that_is_secret():
     known = replace(ADA, password_hash="secret", tokens=[b"token"])
-    assert read_card(7, pack_card(known)) == ADA
-    assert read_card(7, pack_card(Account(7, "ada", 0))) == Account(7, "ada", 0)
+    assert read_card(7, pack_card(known, COUNTS)) == (ADA, COUNTS)
+    assert read_card(7, pack_card(Account(7, "ada", 0))) == (Account(7, "ada", 0), NO_COUNTS)
     check_card(pack_card(known), "card")
 
 
 def test_a_profile_that_is_too_long_is_told_by_its_name():
-    long = pack_card(replace(ADA, bio="b" * CARD_BYTES_MAX))
-    assert read_card(7, long) == Account(7, "ada", ADA.created_ms)
+    long = pack_card(replace(ADA, bio="b" * CARD_BYTES_MAX), COUNTS)
+    assert read_card(7, long) == (Account(7, "ada", ADA.created_ms), COUNTS)
 
 
 def test_what_a_later_version_adds_is_passed_over():
     facts = {**msgpack.unpackb(pack_card(ADA), strict_map_key=False), 99: "new"}
-    assert read_card(7, msgpack.packb(facts)) == ADA
+    assert read_card(7, msgpack.packb(facts)) == (ADA, NO_COUNTS)
 
 
 @pytest.mark.parametrize(
     "facts",
     [b"", b"123", msgpack.packb({}), msgpack.packb({0: 5}), msgpack.packb({0: "a", 1: -1}), msgpack.packb([1]),
-     msgpack.packb({0: "a", 2: 5}), msgpack.packb({0: "a", 7: [["name"]]}), b"x" * (CARD_BYTES_MAX + 1), "text", None],
+     msgpack.packb({0: "a", 2: 5}), msgpack.packb({0: "a", 7: [["name"]]}), msgpack.packb({0: "a", 9: "x"}),
+     msgpack.packb({0: "a", 8: 5}), msgpack.packb({0: "a", 16: -1}), msgpack.packb({0: "a", 19: "x"}),
+     b"x" * (CARD_BYTES_MAX + 1), "text", None],
     ids=["empty", "a number", "without a name", "a name that is none", "a time below zero", "a list",
-         "a display name that is none", "a field without a value", "too long", "text", "nothing"],
+         "a display name that is none", "a field without a value", "flags that are none",
+         "a header that is none", "followers below zero", "a time that is none", "too long", "text", "nothing"],
 )  # fmt: skip
 def test_what_is_no_card_is_refused(facts):
     with pytest.raises(RookeryError):
@@ -197,9 +203,15 @@ def test_cards_never_take_more_bytes_than_they_may():
 # ---- what shards tell each other ------------------------------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True)
+def unshown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No shape shows accounts, as before there was one."""
+    monkeypatch.delitem(shape_table.SHAPES, MASTODON)
+
+
 @pytest.fixture
-def shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is a shape that shows accounts."""
+def shown(unshown: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is a shape that shows accounts, and no other."""
     monkeypatch.setitem(shape_table.SHAPES, SHAPE, ShapeRow(SHAPE, "statuses", StatusRenderer))
 
 
@@ -228,7 +240,7 @@ class Told(Shards):
     def card(self, shard: int) -> Account | None:
         cards = self.replicas[shard].state.cards
         facts = None if cards is None else cards.get(self.far)
-        return read_card(self.far, facts) if facts else None
+        return read_card(self.far, facts)[0] if facts else None
 
 
 def profile_of(world: Told) -> tuple[str, int, dict[str, str]]:
@@ -302,7 +314,7 @@ def test_a_shard_answers_for_its_own_accounts_and_says_which_are_none():
     here, nobody = world.account_on(0), world.account_on(1, 5)
     position, found = world.replicas[1].read("accounts", [[world.far, nobody, here]])
     assert position == world.replicas[1].state.position
-    assert read_card(world.far, found[0]).username == f"user{world.far}"
+    assert read_card(world.far, found[0])[0].username == f"user{world.far}"
     assert found[1:] == [None, False]
     world.replicas[0].shaped(SHAPE)
     state = world.replicas[0].state

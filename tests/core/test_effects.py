@@ -14,8 +14,11 @@ from actors.core.cards import Cards, pack_card
 from actors.core.errors import MalformedError
 from actors.core.facts import Facts, pack_facts
 from actors.core.features import EFFECTS
+from actors.core.features.conversations import CONVERSATION_FACTS
 from actors.core.features.likes import LIKER
+from actors.core.features.polls import POLL
 from actors.core.messages import FORMS, require_fitting
+from actors.core.stores.notice_words import notice_of
 from actors.core.stores.people import Account
 from actors.core.terms import Owner
 from actors.core.verify import check, digest
@@ -36,7 +39,7 @@ class World:
         self.shards = Shards(3)
         self.here, self.there = self.shards.account_on(0), {n: self.shards.account_on(n) for n in SOURCES}
         self.shards.register(self.here, *self.there.values())
-        self.tweet_id = self.shards.post(self.here)
+        self.tweet_id = self.shards.post(self.here, facts=[[11, [["a", "b"], False, False, 600_000]]])
         self.state = self.shards.replicas[0].state
         self.state.cards = Cards(100, self.state.people.changed)
 
@@ -47,7 +50,9 @@ class World:
         fresh = self.shards.account_on(0, source)
         form = {
             "actor": actor, "account": self.here, "author": actor, "reader": self.here, "tweet": self.tweet_id,
-            "repost": theirs, "reply": theirs, "step": 1, "on": True, "settled": True, "at_ms": now_ms, "number": 1,
+            "repost": theirs, "reply": theirs, "quote": theirs,
+            "conversation": theirs, "tag": 1 << 62, "step": 1, "on": True, "settled": True, "at_ms": now_ms,
+            "number": 1, "choices": 2, "since_ms": 0, "answered": 0, "born_day": 1,
             "above": 0, "name": f"user{fresh}", "kind": LIKER.number, "actors": packed(actor),
             "accounts": packed(self.here), "authors": packed(self.here), "floors": packed(-1),
             "actor_list": [self.here], "account_list": [actor], "tweets": [self.tweet_id],
@@ -81,9 +86,15 @@ class World:
         assert cards.check() == []
         kinds = [kind for kind in shelves.kinds.values() if kind.owner in owners]
         return {
+            "tallies": self.state.papers.get(POLL, self.tweet_id),
+            "conversations": {
+                root: self.state.papers.get(CONVERSATION_FACTS, self.here, root)
+                for root in self.state.papers.keys(CONVERSATION_FACTS, self.here)
+            },
             "counts": entry and (entry.likes, entry.reposts, entry.replies),
             "shelves": {kind.name: sorted(shelves.view(kind, owners[kind.owner])[0].tolist()) for kind in kinds},
             "accounts": sorted(self.state.people.row_of),
+            "notices": sorted(notice_of(*words)[1:] for words in self.state.notices.view(self.here).tolist()),
             "cards": [cards.get(account_id) for account_id in self.there.values()],
             "followers": sorted(self.shards.read("followers", self.here, self.here, 0, 100)[0]),
             "following": sorted(self.shards.read("following", self.here, self.here, 0, 100)[0]),

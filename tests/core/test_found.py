@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from actors.core.facts import read_facts
 from actors.core.postings.found import FoundTweets, Viewer, Weights, account_rows
+from actors.core.stores.account_flags import UNINDEXED
+from actors.core.verify import check
 from tests.core.harness import Shards
 
 HOUR_MS = 3_600_000
@@ -96,6 +98,54 @@ def test_the_authors_shard_knows_of_a_block_by_a_reader_whose_list_is_old(world)
     tweet, before = world.shards.post(author), world.viewer(reader)
     world.shards.do("block", reader, author)
     assert world.seen([tweet], before) == []
+
+
+def say_indexed(world: World, account_id: int, on: bool) -> None:
+    world.shards.do("update_profile", account_id, {"flags": [UNINDEXED, 0 if on else UNINDEXED]})
+
+
+@pytest.mark.parametrize("has_places", [False, True])
+def test_what_is_said_by_who_wants_to_be_in_no_search_only_its_author_finds_and_pages_of_hashtags_show(
+    world, has_places
+):
+    author, follower, stranger = world.here[:3]
+    world.shards.do("follow", follower, author)
+    own, other = world.shards.post(author), world.shards.post(stranger)
+    number_of = world.found[0].lookups.state.arrivals.number_of
+    arrivals = [number_of[tweet_id] for tweet_id in (own, other)] if has_places else None
+
+    def found(viewer: Viewer, is_page: bool = False) -> list[int]:
+        rows = world.found[0].rows([own, other], viewer, 2, None, arrivals, is_page)
+        return [tweet_id for _, tweet_id, _ in rows]
+
+    assert found(NOBODY) == [own, other]
+    say_indexed(world, author, False)
+    for viewer in (NOBODY, world.viewer(follower), world.viewer(stranger)):
+        assert (found(viewer), found(viewer, is_page=True)) == ([other], [own, other])
+    assert found(world.viewer(author)) == [own, other]
+    say_indexed(world, author, True)
+    assert found(NOBODY) == [own, other]
+
+
+def test_reposts_of_what_is_in_no_search_are_in_none_either(world):
+    author, other = world.here[:2]
+    tweet = world.shards.post(author)
+    repost = world.shards.repost(other, tweet)
+    say_indexed(world, author, False)
+    assert world.seen([repost], NOBODY) == []
+    assert world.seen([repost], world.viewer(author)) == [repost]
+    say_indexed(world, author, True)
+    say_indexed(world, other, False)
+    assert world.seen([repost], NOBODY) == []
+
+
+def test_each_shard_says_of_its_own_accounts_which_may_be_found(world):
+    say_indexed(world, world.here[0], False)
+    asked = [*world.here, *world.there, 5_000_000]
+    answers = [replica.read("indexed", [asked]) for replica in world.shards.replicas]
+    assert answers == [world.here[1:], world.there]
+    for replica in world.shards.replicas:
+        assert check(replica.state) == []
 
 
 def test_what_is_gone_or_was_never_here_is_not_shown(world):

@@ -11,13 +11,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from actors.core import ids
-from actors.core.entries import pack
-from actors.core.errors import InvalidError, MovedError, RookeryError, UnauthorizedError
+from actors.core.entries import Entry, pack, unpack
+from actors.core.errors import InvalidError, RookeryError, UnauthorizedError
 from actors.core.features import READS, WRITES
+from actors.core.features.addresses import ADDRESS, thing_of_address
+from actors.core.features.apps import APP as APP_KIND
+from actors.core.features.reactions import thing_of_announcement
+from actors.core.renderers.mastodon import MastodonRenderer
 from actors.core.replica import Replica
+from actors.core.stores.account_flags import LOCKED
 from actors.core.stores.people import token_id
 from actors.core.verify import check, digest
-from tests.core.harness import NOW_MS, Shards, memory_store, packed_original
+from tests.core import hostile_mail
+from tests.core.harness import NOW_MS, SAID_BESIDE, Shards, memory_store, packed_original
 
 BASE = Shards()
 HERE = [BASE.account_on(0, i) for i in range(3)]
@@ -31,9 +37,19 @@ BASE.home(HERE[0])
 BASE.home(THERE[0])
 TWEETS = [BASE.post(HERE[0]), BASE.post(HERE[1], visibility=1), BASE.post(HERE[1], visibility=2, mentions=[THERE[0]])]
 TWEETS += [BASE.post(THERE[0]), BASE.repost(HERE[2], TWEETS[0])]
+POLL_MORE = [*SAID_BESIDE, [12, TWEETS[0]]]
+TWEETS += [BASE.post(shard[0], facts=POLL_MORE) for shard in (HERE, THERE)]
+BASE.do("vote", HERE[1], TWEETS[5], HERE[0], 1, NOW_MS + 600_000)
 BASE.do("block", HERE[2], THERE[1])
 BASE.do("like", HERE[0], TWEETS[3])
 BASE.do("pin", HERE[1], TWEETS[1])
+BASE.do("mute_conversation", HERE[0], [TWEETS[3]])
+BASE.do("endorse", HERE[0], HERE[1])
+BASE.do("set_notification_policy", HERE[1], [1, 0, 0, 0, 0])
+BASE.do("unfollow", HERE[1], THERE[0])
+BASE.post(THERE[0], mentions=HERE[:2])
+NOTICED = BASE.read("notices", HERE[0], 1023, 2, [], 0, 0, 0, 1)[0][0][0]
+NOTICE = st.sampled_from([NOTICED, 7])
 GONE = BASE.post(HERE[0])
 BASE.do("delete", GONE, HERE[0])
 DUE_MS = NOW_MS + 1_000_000
@@ -47,8 +63,36 @@ APP, APP_THERE = map(ids.thing_of_name, CLIENTS)
 CODE = 1 << 40
 BASE.do("authorize", HERE[0], CODE, APP, b"uri", 8, b"challenge")
 BASE.do("create_app", APP, CLIENTS[0], b"secret", "Client", "", ["urn:x"], 8)
+BASE.do("make_app_token", APP, b"own", 8)
+MAIL_HASH, MAIL_HASH_THERE = (
+    next(h for h in (bytes([n]) * 32 for n in range(99)) if BASE.shard_for("app", [thing_of_address(h)]) == shard)
+    for shard in (0, 1)
+)
+MAIL, MAIL_THERE = map(thing_of_address, (MAIL_HASH, MAIL_HASH_THERE))
+TOLD_ON = {BASE.shard_for("app", [thing_of_announcement(n)]): n for n in range(1, 99)}
+NUMBERS, (TOLD, TOLD_THERE) = (TOLD_ON[0], TOLD_ON[1]), (thing_of_announcement(TOLD_ON[n]) for n in (0, 1))
+BASE.do("react", TOLD, NUMBERS[0], "x", HERE[0], True)
+BASE.do("await_approval", HERE[1], "hash", b"t", "Client", 8, APP, "why")
+OF_THINGS = {APP_KIND.number: "app", ADDRESS.number: "address"}
+BASE.do("claim_address", MAIL, MAIL_HASH, HERE[0])
+hostile_mail.prepare(BASE, HERE)
+LOCKED_ONE, ASKED = BASE.account_on(0, 3), BASE.account_on(1, 2)
+BASE.register(LOCKED_ONE, ASKED)
+BASE.do("update_profile", LOCKED_ONE, {"flags": [LOCKED, LOCKED]})
+BASE.do("request_follow", HERE[1], LOCKED_ONE, False, None, None)
+FILTER_ID, *_, FILTER_WORDS, FILTER_MARKS = BASE.do(
+    "change_filter", HERE[0], 0, {"title": "x", "contexts": 1, "words": [[0, "x", True]], "statuses": [TWEETS[0]]}
+)
+HEARD = BASE.post(THERE[0], visibility=2, mentions=[HERE[0]])
+LIST_ID = BASE.do("put_list", HERE[0], 0, "x", 0, False)[0]
+BASE.do("set_members", HERE[0], LIST_ID, [THERE[0]], True)
+BASE.do("follow_tag", HERE[0], "tag", "Tag", True)
+BASE.do("feature_tag", HERE[0], "tag", "Tag", True)
+WEBHOOK_ID = BASE.do("make_webhook", HERE[0], "https://example.org/hook", 1023, b"s" * 32)[0]
+BASE.do("test_webhook", HERE[0], WEBHOOK_ID)
 DIGESTS = BASE.digests()
 
+MASTODON = MastodonRenderer("https://rookery.example")
 EDGES = [-(1 << 63), -1, 0, 1, 2, 63, 800, 801, 1 << 31, 1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1]
 EXTENSIONS = st.sampled_from([msgpack.Timestamp(1, 2), msgpack.ExtType(5, b"x")])
 SCALARS = (
@@ -61,13 +105,18 @@ ANYTHING = st.recursive(
 )
 
 ACCOUNT = st.sampled_from([*HERE, *THERE, 399])
-TWEET = st.sampled_from([*TWEETS, GONE])
+TWEET = st.sampled_from([*TWEETS, GONE, HEARD])
+TOLD_OF = st.sampled_from([TOLD, TOLD_THERE, APP])
 COUNT, KEY = st.integers(0, 801), st.none() | st.binary(max_size=70)
 NAME = st.sampled_from([BASE.name_on(0), BASE.name_on(1), f"user{HERE[0]}", ""])
 IDS = st.binary(max_size=17) | st.lists(ACCOUNT, max_size=3).map(lambda a: b"".join(x.to_bytes(8, "little") for x in a))
 ENTITIES = st.just(b"") | ANYTHING.map(pack) | st.fixed_dictionaries({"mentions": ANYTHING}).map(pack)
 ACCOUNTS, WORDS = st.lists(ACCOUNT, max_size=3), st.text(max_size=5)
-PROFILE = st.dictionaries(st.sampled_from(["bio", "url", "avatar", "fields", "x"]), ANYTHING, max_size=3)
+PROFILE = st.dictionaries(
+    st.sampled_from(["bio", "url", "avatar", "fields", "flags", "privacy", "language", "header", "x"]),
+    ANYTHING,
+    max_size=3,
+)
 ENTRY = st.one_of(
     st.sampled_from([packed_original(HERE[0], TWEETS[0]), packed_original(THERE[0], TWEETS[3])]),
     st.just(packed_original(HERE[0], GONE)),
@@ -79,9 +128,10 @@ ENTRY = st.one_of(
 ORIGINAL = packed_original(THERE[0], TWEETS[3])
 EXAMPLES_CUT = 1 if settings.default.max_examples >= 1_000 else 4  # each replays a shard: `make fuzz` has all of them
 REGISTRATION = st.tuples(NAME, ACCOUNT, WORDS, WORDS, st.none() | WORDS, st.lists(st.binary(max_size=3), max_size=2))
-POST = st.tuples(
-    ACCOUNT, WORDS, st.integers(-1, 3), TWEET | st.just(0), ACCOUNT | st.just(0), ENTITIES, ACCOUNTS, ACCOUNTS, KEY
-)
+PAIRS = st.sampled_from(POLL_MORE) | st.tuples(st.sampled_from([*range(6, 14)]), ANYTHING).map(list)
+MORE = st.none() | st.lists(PAIRS, max_size=3)
+NEW = (ACCOUNT, WORDS, st.integers(-1, 4), TWEET | st.just(0), ACCOUNT | st.just(0), ENTITIES, ACCOUNTS, ACCOUNTS, KEY)
+POST = st.tuples(*NEW) | st.tuples(*NEW, MORE)
 
 
 def assert_short(error: RookeryError) -> None:
@@ -110,6 +160,14 @@ AT_MS = st.integers(0, 1 << 42) | st.integers(NOW_MS, NOW_MS + 1_000_000)
 TOKEN_ID = st.sampled_from([token_id(b"x")])
 FACTS = st.none() | st.tuples(IDS, IDS).map(list)
 SHORT = st.binary(max_size=3)
+FILTER_PART = st.sampled_from([0, 7, FILTER_WORDS[0][0], FILTER_MARKS[0][0]])
+FILTER_CHANGES = st.fixed_dictionaries({"title": WORDS, "contexts": COUNT}, optional={
+    "action": ANYTHING, "expires_in_s": COUNT, "statuses": st.lists(TWEET, max_size=2),
+    "words": st.lists(st.tuples(FILTER_PART, WORDS, st.booleans()).map(list)), "drop": st.lists(FILTER_PART) | ANYTHING,
+})  # fmt: skip
+OWN_TAG = st.tuples(ACCOUNT, st.sampled_from(["tag", "other"]), WORDS, st.booleans())
+OWN_LIST = st.sampled_from([LIST_ID, 7])
+LIST_PAGE = st.tuples(ACCOUNT, OWN_LIST, COUNT, COUNT)
 LISTED = st.tuples(TWEET, ACCOUNT, COUNT, COUNT, FACTS)
 PAGE = (st.integers(0, 1 << 63), st.integers(0, 3), st.integers(0, 3))
 FITTING = {
@@ -130,27 +188,43 @@ FITTING = {
     "seen": st.tuples(TWEET, ACCOUNT, FACTS), "lineage": st.tuples(TWEET, ACCOUNT, COUNT, FACTS),
     "tweets": st.tuples(st.lists(TWEET, max_size=3), ACCOUNT | st.just(0), FACTS),
     "user_timeline": st.tuples(ACCOUNT, ACCOUNT, *PAGE, COUNT, COUNT, FACTS),
-    "pull": st.tuples(ACCOUNT, IDS, TWEET, COUNT), "pull_after": st.tuples(ACCOUNT, IDS, TWEET, COUNT),
+    "pull": st.tuples(ACCOUNT, IDS, TWEET, COUNT, IDS), "pull_after": st.tuples(ACCOUNT, IDS, TWEET, COUNT, IDS),
     "account": st.tuples(ACCOUNT), "accounts": st.tuples(ACCOUNTS),
     "cards": st.tuples(ACCOUNTS, ACCOUNT | st.just(0)), "blocked_among": st.tuples(ACCOUNT, IDS),
     "names": st.tuples(st.lists(NAME, max_size=3)), "credentials": st.tuples(ACCOUNT),
     "reader": st.tuples(ACCOUNT),
     "likes": st.tuples(ACCOUNT, COUNT, COUNT), "bookmarks": st.tuples(ACCOUNT, COUNT, COUNT),
-    "viewer_flags": st.tuples(ACCOUNT, IDS, IDS, IDS), "answered": st.tuples(ACCOUNT, SHORT, SHORT),
+    "viewer_flags": st.tuples(ACCOUNT, IDS, IDS, IDS, IDS), "answered": st.tuples(ACCOUNT, SHORT, SHORT),
     "keyed": st.tuples(ACCOUNT, SHORT, SHORT, st.sampled_from(sorted(WRITES)), ANYTHING),
+    "keep_answer": st.tuples(ACCOUNT, SHORT),
     "if_seen": st.tuples(ACCOUNT, TWEET, st.sampled_from(["like", "bookmark", "repost"]))
     | st.tuples(ACCOUNT, TWEET, st.sampled_from(sorted(WRITES)), ANYTHING),
-    "likers": LISTED, "reposters": LISTED, "replies": LISTED,
-    "edit": st.tuples(TWEET, ACCOUNT, WORDS, ENTITIES, ACCOUNTS, FACTS), "history": st.tuples(TWEET, ACCOUNT, FACTS),
+    "likers": LISTED, "reposters": LISTED, "replies": LISTED, "quotes": LISTED,
+    "edit": st.tuples(TWEET, ACCOUNT, WORDS, ENTITIES, ACCOUNTS, FACTS, MORE),
+    "history": st.tuples(TWEET, ACCOUNT, FACTS),
     "schedule": st.tuples(
-        ACCOUNT, AT_MS, WORDS, st.integers(-1, 3), TWEET | st.just(0), ACCOUNT | st.just(0), ENTITIES, ACCOUNTS,
-        ACCOUNTS,
+        ACCOUNT, AT_MS, WORDS, st.integers(-1, 4), TWEET | st.just(0), ACCOUNT | st.just(0), ENTITIES, ACCOUNTS,
+        ACCOUNTS, MORE,
     ),
+    "schedule_status": st.tuples(ACCOUNT, AT_MS, WORDS, COUNT, TWEET, ACCOUNT, ENTITIES, ACCOUNTS, ACCOUNTS, MORE),
+    "vote": st.tuples(ACCOUNT, TWEET, ACCOUNT, st.integers(0, 9), AT_MS, st.integers(-1, 2)),
+    "indexed": st.tuples(ACCOUNTS),
+    "polls": st.tuples(st.lists(TWEET, max_size=3)), "votes": st.tuples(ACCOUNT, st.lists(TWEET, max_size=3)),
+    "children": st.tuples(st.lists(TWEET, max_size=3), COUNT), "source": st.tuples(TWEET, ACCOUNT, FACTS),
+    "versions": st.tuples(TWEET, ACCOUNT, FACTS), "scheduled_statuses": st.tuples(ACCOUNT, *PAGE, COUNT),
+    "scheduled_status": st.tuples(ACCOUNT, SCHEDULED_ID),
     "reschedule": st.tuples(ACCOUNT, SCHEDULED_ID, AT_MS), "unschedule": st.tuples(ACCOUNT, SCHEDULED_ID),
     "scheduled": st.tuples(ACCOUNT, COUNT, COUNT), "scheduled_one": st.tuples(ACCOUNT, SCHEDULED_ID),
     "bookmark": st.tuples(ACCOUNT, TWEET), "unbookmark": st.tuples(ACCOUNT, TWEET),
     "pin": st.tuples(ACCOUNT, TWEET), "unpin": st.tuples(ACCOUNT, TWEET),
-    "pins": st.tuples(ACCOUNT, ACCOUNT | st.just(0)),
+    "pins": st.tuples(ACCOUNT, ACCOUNT | st.just(0)), "settings": st.tuples(ACCOUNT), "usage": st.tuples(),
+    "own_account": st.tuples(ACCOUNT),
+    "directory": st.tuples(st.sampled_from([0, 1, 2]), COUNT), "dismissed": st.tuples(ACCOUNT),
+    "dismiss_suggestion": st.tuples(ACCOUNT, ACCOUNT), "read_announcement": st.tuples(ACCOUNT, COUNT),
+    "report": st.tuples(
+        ACCOUNT, ACCOUNT, st.sampled_from(["spam", "other", "x"]), WORDS, st.lists(TWEET), st.lists(COUNT)
+    ),
+    "reports": st.tuples(COUNT, COUNT),
     "create_app": st.tuples(
         st.sampled_from([APP, APP_THERE, TWEETS[0]]), st.sampled_from([*CLIENTS, ""]), SHORT, WORDS, WORDS,
         st.lists(WORDS, max_size=2), COUNT,
@@ -162,9 +236,62 @@ FITTING = {
         WORDS,
     ),
     "app": st.tuples(st.sampled_from([APP, APP_THERE, TWEETS[0]])),
+    "await_approval": st.tuples(ACCOUNT, WORDS, SHORT, WORDS, COUNT, COUNT, WORDS), "approve": st.tuples(ACCOUNT),
+    "waiting": st.tuples(COUNT),
+    "claim_address": st.tuples(
+        st.sampled_from([MAIL, APP_THERE, TWEETS[0]]), st.sampled_from([MAIL_HASH, b"x"]), ACCOUNT, ACCOUNT | COUNT
+    ),
+    "react": st.tuples(TOLD_OF, st.sampled_from([*NUMBERS, 0]), st.sampled_from(["", "x"]), ACCOUNT, st.booleans()),
+    "reactions": st.tuples(TOLD_OF, ACCOUNT | st.just(0)),
+    "activity": st.tuples(COUNT, COUNT, COUNT), "direct_tweets": st.tuples(ACCOUNT, *PAGE, COUNT),
+    "address": st.tuples(st.sampled_from([MAIL, APP_THERE, TWEETS[0]])),
+    "make_app_token": st.tuples(st.sampled_from([APP, APP_THERE, TWEETS[0]]), SHORT, COUNT),
+    "end_app_token": st.tuples(st.sampled_from([APP, APP_THERE, TWEETS[0]]), SHORT),
+    "app_token": st.tuples(st.sampled_from([APP, APP_THERE, TWEETS[0]]), SHORT),
     "token_scopes": st.tuples(ACCOUNT, st.sampled_from([b"x", b"y"])),
-    "token": st.tuples(ACCOUNT, st.binary()), "token_owner": st.tuples(st.binary()), "export": st.tuples(COUNT, COUNT),
-    "referred": st.tuples(COUNT, COUNT),
+    "token": st.tuples(ACCOUNT, st.binary()), "token_owner": st.tuples(st.binary()),
+    "export": st.tuples(COUNT, COUNT, st.booleans()), "referred": st.tuples(COUNT, COUNT),
+    "set_markers": st.tuples(ACCOUNT, TWEET | st.just(0), TWEET | st.just(0)), "markers": st.tuples(ACCOUNT),
+    "set_notification_policy": st.tuples(ACCOUNT, st.lists(st.none() | COUNT, max_size=7)),
+    "notification_policy": st.tuples(ACCOUNT),
+    "filters": st.tuples(ACCOUNT), "flags_and_filters": st.tuples(ACCOUNT, IDS, IDS, IDS),
+    "change_filter": st.tuples(ACCOUNT, st.sampled_from([0, FILTER_ID, 7]), FILTER_CHANGES),
+    "drop_filter": st.tuples(ACCOUNT, st.sampled_from([FILTER_ID, 7])),
+    "follow_tag": OWN_TAG, "feature_tag": OWN_TAG, "used_tags": st.tuples(ACCOUNT, ACCOUNT),
+    "tags_of": st.tuples(ACCOUNT, st.lists(TWEET, max_size=2)), "featured_tags": st.tuples(ACCOUNT, ACCOUNT),
+    "public_tweets": st.tuples(ACCOUNT | st.just(0), *PAGE, COUNT),
+    "put_list": st.tuples(ACCOUNT, OWN_LIST | st.just(0), WORDS, st.integers(0, 3), st.just(False)),
+    "drop_list": st.tuples(ACCOUNT, OWN_LIST), "lists": st.tuples(ACCOUNT), "lists_with": st.tuples(ACCOUNT, ACCOUNT),
+    "set_members": st.tuples(ACCOUNT, OWN_LIST, ACCOUNTS, st.booleans()), "members": LIST_PAGE,
+}  # fmt: skip
+STAMPS = (st.integers(0, 1 << 63), st.integers(0, 3), st.integers(0, 3), COUNT)
+SWITCH, LANGUAGES = st.none() | st.booleans(), st.none() | st.lists(st.sampled_from(["en", "de", ""]), max_size=3)
+EDGE, TWEETS_OF = st.tuples(ACCOUNT, ACCOUNT), st.tuples(ACCOUNT, st.lists(TWEET, max_size=3))
+OF_TWEET, READ_OF = st.tuples(ACCOUNT, TWEET), st.tuples(TWEET, ACCOUNT, FACTS)
+FOLLOW_AS = st.tuples(ACCOUNT, ACCOUNT, SWITCH, SWITCH, LANGUAGES)
+OF_NOTICE, SENDERS_OF = st.tuples(ACCOUNT, NOTICE), st.tuples(ACCOUNT, ACCOUNTS, st.booleans())
+NOTICES_OF = st.tuples(ACCOUNT, st.lists(NOTICE, max_size=2))
+FITTING |= {
+    "shelf": st.tuples(ACCOUNT, st.integers(0, 33), *STAMPS), "boost": st.tuples(ACCOUNT, ENTRY, st.integers(-1, 4)),
+    "shelf_of_tweet": st.tuples(TWEET, ACCOUNT | st.just(0), st.integers(0, 33), *STAMPS, FACTS),
+    "mute_conversation": TWEETS_OF, "unmute_conversation": TWEETS_OF, "request_follow": FOLLOW_AS,
+    "follow_as": FOLLOW_AS, "withdraw_request": EDGE, "remove_follower": EDGE, "endorse": EDGE, "unendorse": EDGE,
+    "answer_request": st.tuples(ACCOUNT, ACCOUNT, st.booleans()), "note": st.tuples(ACCOUNT, ACCOUNT, WORDS),
+    "mute_as": st.tuples(ACCOUNT, ACCOUNT, st.booleans(), COUNT), "relations": st.tuples(ACCOUNT, ACCOUNTS),
+    "followers_among": st.tuples(ACCOUNT, ACCOUNT | st.just(0), IDS, COUNT), "conversation_of": READ_OF,
+    "conversations": st.tuples(ACCOUNT, *STAMPS), "read_conversation": OF_TWEET, "drop_conversation": OF_TWEET,
+    "notices": st.tuples(ACCOUNT, COUNT, COUNT, ACCOUNTS, *STAMPS), "notice": OF_NOTICE, "drop_notices": NOTICES_OF,
+    "notice_groups": st.tuples(ACCOUNT, COUNT, COUNT, COUNT, ACCOUNTS, *STAMPS), "answer_senders": SENDERS_OF,
+    "notice_group": st.tuples(ACCOUNT, st.integers(0, 10), TWEET, COUNT),
+    "unread_notices": st.tuples(ACCOUNT, COUNT, ACCOUNTS, COUNT),
+    "notice_requests": st.tuples(ACCOUNT, ACCOUNTS, *STAMPS),
+}  # fmt: skip
+FITTING |= hostile_mail.fitting(ACCOUNT, WORDS, COUNT, st.sampled_from([MAIL, APP_THERE, TWEETS[0]]))
+OWN_WEBHOOK = st.tuples(ACCOUNT, st.sampled_from([WEBHOOK_ID, 7]))
+FITTING |= {
+    "make_webhook": st.tuples(ACCOUNT, st.sampled_from(["https://example.org/hook", "http://x", ""]), COUNT, SHORT),
+    "rotate_webhook": st.tuples(ACCOUNT, st.sampled_from([WEBHOOK_ID, 7]), SHORT), "webhooks": st.tuples(ACCOUNT),
+    "drop_webhook": OWN_WEBHOOK, "test_webhook": OWN_WEBHOOK, "webhook": OWN_WEBHOOK,
 }  # fmt: skip
 for name in ("follow", "unfollow", "block", "unblock", "mute", "unmute", "profile"):
     FITTING[name] = st.tuples(ACCOUNT, ACCOUNT)
@@ -179,24 +306,54 @@ TYPICAL = {
     "end_token": [HERE[0], token_id(b"x")], "delete_account": [HERE[0], "old hash"],
     "revoke_tokens": [HERE[0], [b"kept"]],
     "change_password": [HERE[0], "old hash", "new hash", [b"kept"], b"fresh", "x"],
-    "update_profile": [HERE[0], {"bio": "x", "fields": [["a", "b"]]}], "delete": [TWEETS[0], HERE[0], [b"", b""]],
-    "post": [HERE[0], "x", 0, TWEETS[0], HERE[0], b"", [1], [THERE[0]], b"key"], "like": [HERE[0], TWEETS[1]],
+    "update_profile": [HERE[0], {"bio": "x", "fields": [["a", "b"]], "flags": [3, 1]}],
+    "delete": [TWEETS[0], HERE[0], [b"", b""]],
+    "post": [HERE[0], "x", 3, TWEETS[0], HERE[0], b"", [1], [THERE[0]], b"key", POLL_MORE],
+    "like": [HERE[0], TWEETS[1]],
     "post_many": [[[HERE[0], "x", 0, TWEETS[0], HERE[0], b"", [1], [THERE[0]], b"key"]]],
     "unlike": [HERE[0], TWEETS[3]], "repost": [HERE[0], ORIGINAL], "unrepost": [HERE[2], TWEETS[0]],
     "follow": [HERE[0], 399], "unfollow": [HERE[0], THERE[0]],
     "follow_many": [HERE[0].to_bytes(8, "little"), HERE[1].to_bytes(8, "little")],
     "block": [HERE[0], THERE[0]], "unblock": [HERE[2], THERE[1]], "mute": [HERE[0], THERE[0]],
-    "edit": [TWEETS[0], HERE[0], "y", b"", [THERE[0]], [b"", b""]],
-    "schedule": [HERE[0], DUE_MS, "x", 0, TWEETS[0], HERE[0], b"", [1], [THERE[0]]],
+    "edit": [TWEETS[0], HERE[0], "y", b"", [THERE[0]], [b"", b""], [*POLL_MORE[:3], POLL_MORE[4]]],
+    "schedule": [HERE[0], DUE_MS, "x", 3, TWEETS[0], HERE[0], b"", [1], [THERE[0]], POLL_MORE],
+    "schedule_status": [HERE[0], DUE_MS, "x", 3, TWEETS[0], HERE[0], b"", [1], [THERE[0]], POLL_MORE],
+    "vote": [HERE[0], TWEETS[6], THERE[0], 2, NOW_MS + 600_000, 1],
     "reschedule": [HERE[0], SCHEDULED, DUE_MS], "unschedule": [HERE[0], SCHEDULED],
     "unmute": [HERE[0], THERE[0]], "bookmark": [HERE[0], TWEETS[1]],
     "if_seen": [HERE[0], TWEETS[0], "repost", [HERE[0], ORIGINAL]],
     "create_app": [APP, CLIENTS[0], b"secret", "Client", "", ["urn:x"], 8], "use_app": [APP],
+    "make_app_token": [APP, b"other", 8], "end_app_token": [APP, b"own"],
+    "claim_address": [MAIL, MAIL_HASH, HERE[1], HERE[0]], "react": [TOLD, NUMBERS[0], "y", HERE[0], True],
+    "await_approval": [HERE[2], "hash", b"t", "Client", 8, APP, "why"], "approve": [HERE[1]],
     "authorize": [HERE[0], 7, APP, b"uri", 8, b"challenge"],
     "redeem": [HERE[0], CODE, APP, b"uri", b"challenge", b"new", "Client"],
+    "keep_answer": [HERE[0], b"{}"],
     "keyed": [HERE[0], b"key", b"print", "like", [HERE[0], TWEETS[1]]], "unbookmark": [HERE[0], TWEETS[3]],
     "pin": [HERE[0], TWEETS[0]], "unpin": [HERE[1], TWEETS[1]],
+    "dismiss_suggestion": [HERE[0], THERE[0]], "read_announcement": [HERE[0], 3],
+    "report": [HERE[0], THERE[0], "spam", "look", [TWEETS[0]], [1]],
+    "set_notification_policy": [HERE[0], [1, None, 2, None, 0]],
+    "set_markers": [HERE[0], TWEETS[0], 7], "drop_list": [HERE[0], LIST_ID],
+    "follow_tag": [HERE[0], "tag", "Tag", False], "feature_tag": [HERE[0], "other", "Other", True],
+    "put_list": [HERE[0], LIST_ID, "y", 1, False], "set_members": [HERE[0], LIST_ID, [HERE[0], HERE[1]], True],
+    "change_filter": [HERE[0], FILTER_ID, {"title": "y"}], "drop_filter": [HERE[0], FILTER_ID],
 }  # fmt: skip
+TYPICAL |= {
+    "boost": [HERE[0], ORIGINAL, 1], "mute_conversation": [HERE[0], TWEETS[:2]],
+    "unmute_conversation": [HERE[0], [TWEETS[3]]], "remove_follower": [HERE[0], THERE[0]],
+    "request_follow": [HERE[0], ASKED, False, True, ["en"]], "withdraw_request": [HERE[1], LOCKED_ONE],
+    "answer_request": [LOCKED_ONE, HERE[1], True], "endorse": [HERE[0], THERE[0]], "unendorse": [HERE[0], HERE[1]],
+    "note": [HERE[0], THERE[0], "met at a fair"], "follow_as": [HERE[0], THERE[1], False, True, ["en", "de"]],
+    "mute_as": [HERE[0], THERE[0], False, 60_000], "read_conversation": [HERE[0], HEARD],
+    "drop_conversation": [HERE[0], HEARD], "drop_notices": [HERE[0], [NOTICED]],
+    "answer_senders": [HERE[1], [THERE[0]], True],
+}  # fmt: skip
+TYPICAL |= {
+    "make_webhook": [HERE[1], "https://example.org/hook", 1023, b"s" * 32], "drop_webhook": [HERE[0], WEBHOOK_ID],
+    "rotate_webhook": [HERE[0], WEBHOOK_ID, b"t" * 32], "test_webhook": [HERE[0], WEBHOOK_ID],
+}  # fmt: skip
+TYPICAL |= hostile_mail.typical(HERE, MAIL)
 NASTY = [
     None, True, False, *EDGES, float(HERE[0]), 1.5, float("nan"), float("inf"), 1e300, "", "x", str(HERE[0]), b"",
     b"x" * 65, b"x" * 8, [], [[]], [[None] * 9], [1, 2], [None], ["x"], [1.5], [True], [1 << 63], [-1], [b"x"], {},
@@ -262,15 +419,29 @@ def read_everything(replica: Replica) -> None:
             replica.home.page(replica.state.people.row_of[account_id], query)
             replica.try_home(query)
         replica.read("user_timeline", [account_id, account_id, 0, 0, 0, 100])
-        replica.read("profile", [account_id, 0])
-        replica.read("pins", [account_id, 0])
-        replica.read("scheduled", [account_id, 0, 100])
+        for op, *args in (
+            ("profile", 0), ("pins", 0), ("scheduled", 0, 100), ("scheduled_statuses", 0, 0, 0, 100), ("votes", TWEETS),
+            ("notices", 1023, 2, [], 0, 0, 0, 9), ("notice_groups", 1023, 1023, 2, [], 0, 0, 0, 9),
+            ("notice_requests", [], 0, 0, 0, 9), ("webhooks",), ("mailbox",),
+            ("featured_tags", 0), ("used_tags", 0), ("markers",), ("filters",), ("conversations", 0, 0, 0, 9),
+            ("direct_tweets", 0, 0, 0, 9),
+            *(("members", list_id, 0, 100) for list_id, *_ in replica.read("lists", [account_id])),
+        ):  # fmt: skip
+            replica.read(op, [account_id, *args])
     for tweet_id, author in ((TWEETS[0], HERE[0]), (TWEETS[1], HERE[1])):
         if tweet_id in replica.state.tweets and author not in replica.state.people.leaving:
             replica.read("history", [tweet_id, author])
+            replica.read("versions", [tweet_id, author])
+    for tweet_id in replica.state.tweets.slot_of:
+        entry = replica.state.tweets.get(tweet_id)
+        MASTODON.piece(entry if entry.orig is None else Entry(*unpack(entry.orig)))
+    replica.read("polls", [[tweet_id for tweet_id in TWEETS if replica.state.shard_of_tweet(tweet_id) == 0]])
     replica.read("cards", [HERE])
-    for app_id in replica.state.things.kind_of:
-        replica.read("app", [app_id])
+    for op, args in (("reactions", [TOLD, HERE[0]]), ("activity", [0, 0, 12])):
+        replica.read(op, args)
+    for thing_id, kind in replica.state.things.kind_of.items():
+        if kind in OF_THINGS:
+            replica.read(OF_THINGS[kind], [thing_id])
     for account_id in HERE[: HERE[0] in replica.state.people.row_of]:
         replica.read("tokens", [account_id])
 
@@ -421,37 +592,3 @@ def test_a_refusal_does_not_repeat_a_huge_argument(size):
         with pytest.raises(RookeryError) as caught:
             BASE.replicas[0].query(args * 5)
         assert len(caught.value.message) < 1_000
-
-
-MISPLACED = {
-    "like": [THERE[0], TWEETS[0]], "follow": [THERE[0], HERE[0]], "post": [THERE[0], "x", 0, 0, 0, b"", [], [], None],
-    "delete": [TWEETS[3], THERE[0]], "register": [BASE.name_on(1), 7, "", "", None, []],
-    "login_token": [THERE[0], b"x"], "revoke_tokens": [THERE[0], []],
-    "authorize": [THERE[0], 7, APP, b"uri", 8, b""], "redeem": [THERE[0], 7, APP, b"uri", b"", b"new"],
-    "change_password": [THERE[0], "old", "new", None, None], "update_profile": [THERE[0], {}],
-    "repost": [THERE[0], ORIGINAL],
-    "account": [THERE[0]], "tweet": [TWEETS[3], 0], "seen": [TWEETS[3], 0], "lineage": [TWEETS[3], 0, 1],
-    "tweets": [[TWEETS[3], TWEETS[0]], 0], "token": [THERE[0], b"x"], "token_scopes": [THERE[0], b"x"],
-    "profile": [THERE[0], 0],
-    "reader": [THERE[0]], "blocked_among": [THERE[0], b""], "user_timeline": [THERE[0], 0, 0, 0, 0, 20],
-    "followers": [THERE[0], 0, 0, 20], "app": [APP_THERE], "use_app": [APP_THERE],
-    "create_app": [APP_THERE, CLIENTS[1], b"secret", "Client", "", ["urn:x"], 8],
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("op", MISPLACED)
-def test_a_request_for_a_bucket_of_another_shard_is_answered_with_moved(op):
-    replica = BASE.replicas[0]
-    with pytest.raises(MovedError):
-        replica.read(op, MISPLACED[op]) if op in READS else replica.write(op, MISPLACED[op], NOW_MS)
-
-
-def test_a_home_timeline_of_another_shard_is_answered_with_moved():
-    with pytest.raises(MovedError):
-        BASE.replicas[0].query([THERE[0], 0, 0, 0, 20])
-
-
-def test_ids_outside_64_bits_are_refused():
-    for wrong in (0, -1, ids.ID_MAX + 1):
-        with pytest.raises(RookeryError):
-            BASE.replicas[0].read("account", [wrong])

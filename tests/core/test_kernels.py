@@ -14,6 +14,7 @@ from actors.core.timelines.arrivals import Arrivals
 from tests.core.twins import Tweet, home, is_candidate, newest_of_logs, oldest_of_logs
 
 AUTHORS = st.integers(1, 5)
+HIDDEN = AUTHORS | AUTHORS.map(int.__neg__)  # whose tweets, and whose reposts
 TWEETS = st.lists(st.tuples(AUTHORS, st.sampled_from([0, 0, 0, 1, 2, 2, 16]), AUTHORS, st.integers(1, 4)), max_size=25)
 START = st.sampled_from([0, (1 << 32) - 16, (1 << 31) - 16])
 
@@ -40,7 +41,7 @@ def filled(tweets: list[Tweet], capacity: int, first_n: int) -> tuple[Arrivals, 
 
 
 @given(
-    drawn=TWEETS, me=AUTHORS, following=st.lists(AUTHORS, unique=True), hidden=st.lists(AUTHORS, unique=True),
+    drawn=TWEETS, me=AUTHORS, following=st.lists(AUTHORS, unique=True), hidden=st.lists(HIDDEN, unique=True),
     capacity=st.sampled_from([8, 16, 32]), floor=st.sampled_from([0, 0, 5, 55, 120]), count=st.integers(1, 30),
     max_id=st.sampled_from([ids.ID_MAX, ids.ID_MAX, 95, 150]), since_id=st.sampled_from([0, 0, 35, 100]),
     window=st.sampled_from([40, 3]), first_n=START,
@@ -77,7 +78,7 @@ def home_within(tweets, me, following, hidden, window) -> list[int]:
     ]
 
 
-@given(st.tuples(AUTHORS, st.integers(0, 31), AUTHORS, AUTHORS), AUTHORS, st.lists(AUTHORS), st.lists(AUTHORS))
+@given(st.tuples(AUTHORS, st.integers(0, 31), AUTHORS, AUTHORS), AUTHORS, st.lists(AUTHORS), st.lists(HIDDEN))
 def test_the_rules_for_one_tweet_are_those_of_the_definition(drawn, me, following, hidden):
     author, flags, reply_author, orig_author = drawn
     got = kernels.is_candidate(
@@ -102,3 +103,23 @@ def test_the_newest_and_the_oldest_of_many_logs_are_found(logs, bounds, count):
     assert out[:found].tolist() == newest_of_logs(held, *bounds, count)
     found = kernels.oldest_of_logs(arena.data, arena.start, arena.length, rows, bounds[0], count, out)
     assert out[:found].tolist() == oldest_of_logs(held, bounds[0], count)
+
+
+@given(keys=st.lists(st.integers(1, 30), unique=True), following=st.lists(st.integers(1, 30), unique=True), me=AUTHORS)
+def test_members_of_a_list_count_while_they_are_followed(keys, following, me):
+    members, is_followed = np.array(sorted(keys), np.int64), np.zeros(len(keys), np.bool_)
+    kernels.note_followed(members, np.array(following, np.int64), me, is_followed)
+    assert members[is_followed].tolist() == sorted(set(keys) & {*following, me})
+
+
+@given(drawn=TWEETS, authors=st.lists(AUTHORS, unique=True), capacity=st.sampled_from([8, 16, 32]), first_n=START)
+def test_entries_of_a_lists_members_are_those_above_what_is_lost(drawn, authors, capacity, first_n):
+    tweets = tweets_of(drawn)
+    a, ns = filled(tweets, capacity, first_n)
+    above, floor_wanted = a.above_lost(ns, 5)
+    out = np.empty_like(ns)
+    count, floor = kernels.entries_of_authors(
+        ns, a.tweet_id, a.author_id, a.next_n, a.capacity, a.lost_max_id, 5, np.array(sorted(authors), np.int64), out
+    )
+    of_authors = [int(n) for n in above if int(a.author_id[int(n) & a.mask]) in authors]
+    assert (out[len(out) - count :].tolist(), floor) == (of_authors, floor_wanted)

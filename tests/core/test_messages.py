@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from actors.core import limits
@@ -285,6 +286,19 @@ def test_own_tweets_and_pulled_ones_merge_into_pages_without_gap_or_double(celeb
     tweets = [celebrity.post(author) for _ in range(15) for author in (celebrity.ada, celebrity.joe)][::-1]
     assert celebrity.home(celebrity.joe, count=30) == tweets
     assert celebrity.home(celebrity.joe, count=5, max_id=tweets[9]) == tweets[10:15]
+
+
+def test_who_follows_himself_is_shown_his_tweets_once_at_every_depth_and_after_a_wake(shards):
+    edges = [np.array(each, "<i8").tobytes() for each in ([shards.eve, shards.eve], [shards.eve, shards.joe])]
+    shards.write_on(0, "follow_many", edges)
+    shards.exchange()
+    tweets = [shards.post(author) for _ in range(10) for author in (shards.eve, shards.joe)][::-1]
+    assert shards.home(shards.eve, count=30) == tweets
+    assert shards.home(shards.eve, count=4, max_id=tweets[11]) == tweets[12:16]
+    assert shards.home(shards.eve, count=4, min_id=tweets[15]) == tweets[11:15]
+    shards.now_ms += 100 * DAY
+    shards.run(0, ["tick", shards.now_ms])
+    assert shards.home(shards.eve, count=30) == tweets
 
 
 def test_a_direct_tweet_of_a_pull_author_reaches_only_whom_it_mentions(celebrity):

@@ -6,7 +6,9 @@ Faults are the simulation's part (tests/sim); here are the contents of parts, re
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import msgpack
 import pytest
@@ -23,7 +25,7 @@ from actors.core.verify import check, digest
 from cluster.placement import rebalancing
 from cluster.placement.rebalancing import AskLeaders, Install, MoveFailedError
 from cluster.placement.shard_map import ShardMap
-from tests.core.harness import SMALL, Shards
+from tests.core.harness import SMALL, Shards, memory_store
 from tests.core.test_hostile_arguments import ANYTHING
 
 
@@ -57,6 +59,17 @@ class Moving(Shards):
                 if command is not None:
                     self.run(shard, command)
 
+    def check_whole(self):
+        """What has moved away is forgotten; a replay, and a recovery from what is sealed, give the same state."""
+        self.sweep()
+        self.check()
+        for shard in range(len(self.replicas)):
+            before = digest(self.replicas[shard].state)
+            assert digest(self.replayed(shard).state) == before
+            store = memory_store()
+            self.seal_into(shard, store)
+            assert digest(self.restore_from(shard, store).state) == before
+
     def carry_out(self, steps):
         answer = None
         while True:
@@ -78,6 +91,25 @@ class Moving(Shards):
     def move(self, target, *accounts):
         buckets = sorted({ids.bucket_of_account(account) for account in accounts})
         self.carry_out(rebalancing.move(self.shard_of(accounts[0]), target, buckets, self.now))
+
+
+def three_people() -> Iterator[Any]:
+    """Yield a cluster with ada on one shard, bob and eve on the other; at the end what was done replays and restores.
+
+    A fixture of whoever imports it: `world = pytest.fixture(three_people)`.
+    """
+    made: Any = Moving()
+    made.ada, made.bob, made.eve = made.account_on(0), made.account_on(1), made.account_on(1, 1)
+    made.register(made.ada, made.bob, made.eve)
+    yield made
+    made.sweep()
+    made.check()
+    for shard, replica in enumerate(made.replicas):
+        before = digest(replica.state)
+        assert digest(made.replayed(shard).state) == before
+        store = memory_store()
+        made.seal_into(shard, store)
+        assert digest(made.restore_from(shard, store).state) == before
 
 
 def facts_of(shards, account_id):

@@ -10,20 +10,25 @@ import numpy as np
 import pytest
 
 from actors.core import features
+from actors.core.facts import QUOTE
 from actors.core.features import EFFECTS
-from actors.core.features.likes import LIKED, LIKER
-from actors.core.features.replies import REPLY
-from actors.core.features.reposts import REPOSTER
+from actors.core.features.likes import LIKED
 from actors.core.notifying import require_notifiable
-from actors.core.terms import Effect, Notified, Notifies
+from actors.core.stores.notice_words import notice_of
+from actors.core.terms import NOTIFICATION_TYPES, Effect, Notified, Notifies
+from actors.core.verify import check
 from tests.core.harness import Shards
 from tests.core.test_effects import World
 
-NOTIFYING = {name: effect.notifies for name, effect in sorted(EFFECTS.items()) if effect.notifies is not None}
+ROWS = {name: effect.notifies for name, effect in sorted(EFFECTS.items()) if effect.notifies is not None}
+NOTIFYING = {name: row for name, row in ROWS.items() if row.to is not Notified.REPOSTERS}
+WHOM = {
+    Notified.AUTHOR: "the tweet's author", Notified.ACCOUNT: "the account", Notified.REPOSTERS: "who reposts the tweet",
+}  # fmt: skip
 Notice = tuple[int, str, int, int]  # who is notified, of what type, who did it, what it is about
 
 
-class Notices:
+class Rows:
     """Whom the rows have notified of what, by the effects that came."""
 
     def __init__(self) -> None:
@@ -35,10 +40,16 @@ class Notices:
         for doing, notifies in NOTIFYING.items():
             if name in notifies.also:
                 self.now = {n for n in self.now if n[1] != notifies.type or n[3] != said["tweet"]}
+            elif name == doing and notifies.unless and not said.get(notifies.unless):
+                continue
             elif name in (doing, EFFECTS[doing].undone_by):
                 is_done = said[notifies.step] > 0 if notifies.step else name == doing
                 notices = self._notices(notifies, said)
                 self.now = self.now | notices if is_done else self.now - notices
+
+    def standing(self) -> set[Notice]:
+        """Who answers somebody, and mentions him in it, notifies him once."""
+        return {n for n in self.now if n[1] != "mention" or (n[0], "reply", n[2], n[3]) not in self.now}
 
     def _notices(self, notifies: Notifies, said: dict[str, Any]) -> set[Notice]:
         def column(field: str) -> list[int]:
@@ -52,19 +63,14 @@ class Notices:
         return {(recipient, notifies.type, actor, about) for recipient, actor, about in rows}
 
 
-def known(state: Any, author_of: dict[int, int]) -> set[Notice]:
-    """Return what a shard's facts say that its accounts were to be notified of."""
+def kept(state: Any) -> set[Notice]:
+    """Return what a shard's accounts were notified of, and still are."""
     found: set[Notice] = set()
-    for tweet_id in state.tweets.slot_of:
-        author = author_of[tweet_id]
-        for kind, type_ in ((LIKER, "favourite"), (REPOSTER, "reblog")):
-            actors = state.shelves.view(kind, tweet_id)[0].tolist()
-            found |= {(author, type_, actor, tweet_id) for actor in actors}
-        replies = state.shelves.view(REPLY, tweet_id)[0].tolist()
-        found |= {(author, "mention", author_of[reply_id], reply_id) for reply_id in replies}
-    for account_id, row in state.people.row_of.items():
-        followers = state.graph.followers.view(row).tolist()
-        found |= {(account_id, "follow", follower, follower) for follower in followers}
+    for row, view in state.notices.all():
+        account_id = state.people.accounts[row].account_id
+        for notice in (notice_of(*words) for words in view.tolist()):
+            type_ = NOTIFICATION_TYPES[notice.type_number]
+            found.add((account_id, type_, notice.actor, notice.tweet_id or notice.actor))
     return found
 
 
@@ -72,9 +78,9 @@ def known(state: Any, author_of: dict[int, int]) -> set[Notice]:
 @pytest.mark.parametrize("order", [(1, 1, 2), (1, 2, 1), (2, 1, 1)], ids=["undone, done", "between", "done, undone"])
 @pytest.mark.parametrize("name", NOTIFYING)
 def test_done_by_one_and_undone_by_another_in_any_order_notifies_of_what_stands(name, order, times):
-    world, notices = World(), Notices()
+    world, rows = World(), Rows()
     theirs = {world.facts("replied", source)[3]: actor for source, actor in world.there.items()}
-    notices.author_of = {world.tweet_id: world.here, **theirs}
+    rows.author_of = {world.tweet_id: world.here, **theirs}
     effect, step = EFFECTS[name], NOTIFYING[name].step
     off = {step: -1 if step == "step" else False, "step": -1}
     told = {1: iter([(name, {}), (effect.undone_by, off)]), 2: iter([(name, {})])}
@@ -82,17 +88,18 @@ def test_done_by_one_and_undone_by_another_in_any_order_notifies_of_what_stands(
         each, said = next(told[source])
         facts = world.deliver(source, each, times, **said)
         for _ in range(times):
-            notices.come(each, facts)
-    assert notices.now == known(world.state, notices.author_of)
-    assert {notice[2] for notice in notices.now} == {world.there[2]}
+            rows.come(each, facts)
+    assert rows.now == kept(world.state)
+    assert {notice[2] for notice in rows.now} == {world.there[2]}
+    assert check(world.state) == []
 
 
-def test_what_the_rows_say_is_what_the_shards_know_after_each_of_many_actions(monkeypatch):
-    shards, notices = Shards(), Notices()
+def test_what_the_rows_say_is_what_accounts_are_told_after_each_of_many_actions(monkeypatch):
+    shards, rows = Shards(), Rows()
     for name, handle in list(features.MESSAGES.items()):
 
         def seen(state: Any, source: int, *facts: Any, name: str = name, handle: Any = handle) -> None:
-            notices.come(name, list(facts))
+            rows.come(name, list(facts))
             handle(state, source, *facts)
 
         monkeypatch.setitem(features.MESSAGES, name, seen)
@@ -103,13 +110,13 @@ def test_what_the_rows_say_is_what_the_shards_know_after_each_of_many_actions(mo
     def agree() -> None:
         for replica in shards.replicas:
             for tweet_id in replica.state.tweets.slot_of:
-                notices.author_of[tweet_id] = replica.state.tweets.get(tweet_id).author_id
-        facts = [known(replica.state, notices.author_of) for replica in shards.replicas]
-        assert notices.now == set().union(*facts)
-        met.update(notice[1] for notice in notices.now)
+                rows.author_of[tweet_id] = replica.state.tweets.get(tweet_id).author_id
+            assert check(replica.state) == []
+        assert rows.standing() == set().union(*(kept(replica.state) for replica in shards.replicas))
+        met.update(notice[1] for notice in rows.standing())
 
     first, second = (shards.post(ada) for _ in range(2))
-    notices.author_of |= {first: ada, second: ada}
+    rows.author_of |= {first: ada, second: ada}
     for actor in (bob, cid, bob):
         for op, *args in (("like", actor, first), ("like", actor, second), ("follow", actor, ada)):
             shards.do(op, *args)
@@ -118,20 +125,25 @@ def test_what_the_rows_say_is_what_the_shards_know_after_each_of_many_actions(mo
         agree()
         reply = shards.post(actor, in_reply_to=second, reply_author=ada)
         agree()
+        naming = shards.post(actor, in_reply_to=second, reply_author=ada, mentions=[ada, bob, cid])
+        agree()
         hidden = shards.post(actor, visibility=2, in_reply_to=second, reply_author=ada, mentions=[ada])
+        agree()
+        quote = shards.post(actor, facts=[[QUOTE, second]])
         agree()
         shards.do("unlike", actor, second)
         agree()
         shards.do("unrepost", actor, first)
         shards.repost(actor, first)
         agree()
-        shards.do("delete", reply, actor)
-        shards.do("delete", hidden, actor)
-        agree()
+        for tweet_id in (reply, naming, hidden, quote):
+            shards.do("delete", tweet_id, actor)
+            agree()
         shards.do("unfollow", actor, ada)
         agree()
         shards.do("follow", actor, ada)
     shards.do("block", ada, cid)
+    rows.now = {notice for notice in rows.now if {ada, cid} != {notice[0], notice[2]}}
     agree()
     shards.do("delete", first, ada)
     agree()
@@ -140,7 +152,7 @@ def test_what_the_rows_say_is_what_the_shards_know_after_each_of_many_actions(mo
         shards.exchange()
         agree()
     assert met == {notifies.type for notifies in NOTIFYING.values()}
-    assert notices.now == set()
+    assert rows.now == set()
 
 
 def changed(notifies: Notifies, **effect: Any) -> dict[str, Effect]:
@@ -176,9 +188,10 @@ def test_a_row_that_cannot_notify_is_refused_by_its_name(effects, problem):
 def test_the_table_in_the_documents_is_what_the_rows_say():
     text = (Path(features.__file__).parents[1] / "DESIGN.md").read_text()
     lines = []
-    for name, notifies in NOTIFYING.items():
-        who = "the tweet's author" if notifies.to is Notified.AUTHOR else "the account"
-        undone = f"`{EFFECTS[name].undone_by}`" + (f" with `{notifies.step}` off" if notifies.step else "")
+    for name, notifies in ROWS.items():
+        who, undone_by = WHOM[notifies.to], EFFECTS[name].undone_by
+        undone = f"`{undone_by}`" + (f" with `{notifies.step}` off" if notifies.step else "")
+        undone = undone if undone_by else "the repost's end"
         also = "".join(f", `{each}`" for each in notifies.also)
         lines.append(f"| `{name}` | {notifies.type} | {who} | `{notifies.about}` | {undone}{also} |\n")
     head = "| message | notifies of | whom | about | taken back by |\n| --- | --- | --- | --- | --- |\n"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from actors.core import limits
 from actors.core.errors import ForbiddenError, InvalidError, MovedError, NotFoundError, OverloadedError
 from actors.core.features.pins import PIN
-from actors.core.features.viewer_flags import PINNED
+from actors.core.features.viewer_flags import PINNABLE, PINNED
 from actors.core.levels import LEVEL
 from actors.core.moves import moving
 from actors.core.verify import digest
@@ -141,7 +141,7 @@ def test_the_readers_flags_tell_what_he_has_pinned(world):
     tweets = [world.post(world.ada), world.post(world.ada)]
     pin(world, world.ada, tweets[0])
     ids, authors = (b"".join(each.to_bytes(8, "little") for each in column) for column in (tweets, [world.ada] * 2))
-    for reader, expected in ((world.ada, [PINNED, 0]), (world.eve, [0, 0])):
+    for reader, expected in ((world.ada, [PINNED | PINNABLE, PINNABLE]), (world.eve, [0, 0])):
         assert list(world.read("viewer_flags", reader, ids, ids, authors)) == expected
 
 

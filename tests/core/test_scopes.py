@@ -45,7 +45,7 @@ def test_nothing_asks_for_reading_and_everything_covers_all():
     assert scopes.covers(scopes.EVERYTHING, scopes.KNOWN)
     assert scopes.covers(scopes.EVERYTHING, scopes.EVERYTHING)
     assert not scopes.covers(scopes.KNOWN, scopes.EVERYTHING), "tokens of an app aren't those of our own API"
-    assert scopes.spell(scopes.EVERYTHING) == "profile push follow read write"
+    assert scopes.spell(scopes.EVERYTHING) == "read write follow push profile"
 
 
 def test_all_parts_of_reading_are_not_reading():

@@ -16,13 +16,14 @@ from actors.core.cards import pack_card
 from actors.core.entries import Entry, pack, unpack, visibility_of
 from actors.core.facts import read_facts
 from actors.core.features.cards import learn_accounts
-from actors.core.features.viewer_flags import BOOKMARKED, LIKED, MUTED, PINNED, REPOSTED
+from actors.core.features.viewer_flags import BOOKMARKED, LIKED, MUTED, PINNABLE, PINNED, REPOSTED
 from actors.core.joining import TweetPieces, flagged, join_tweets
 from actors.core.limits import Tuning
 from actors.core.pieces import MAPPED_BYTES, ORDERED_BYTES, PIECE_BYTES, AccountPieces
 from actors.core.render import created_at
+from actors.core.shape_table import MASTODON_FROM_LEVEL
 from actors.core.shaped_reads import AskAccounts, ShapedReads
-from actors.core.stores.people import Account, People
+from actors.core.stores.people import NO_COUNTS, Account, AccountCounts, People
 from actors.core.timelines.home import Ask, Wake
 from tests.core.harness import SMALL, Shards
 
@@ -32,7 +33,7 @@ MARKS: Final = {
 SAYINGS: Final = [
     b"".join(b',"%b":%b' % (name.encode(), b"true" if flags & flag else b"false") for name, flag in MARKS.items())
     + b"}"
-    for flags in range(1 << len(MARKS))
+    for flags in range(256)
 ]
 ROOMY: Final = replace(SMALL, timeline_length=40, pieces_bytes_max=1 << 20)
 COUNTS: Final = b',"replies_count":%d,"reblogs_count":%d,"favourites_count":%d'
@@ -45,7 +46,7 @@ class StatusRenderer:
     ends: Final = [b',"reblog":null' + said for said in SAYINGS]
     opening, closings = b',"reblog":', SAYINGS
 
-    def __init__(self) -> None:
+    def __init__(self, tuning: Tuning = SMALL) -> None:
         self.pieces: list[int] = []
         self.accounts: list[int] = []
 
@@ -60,17 +61,20 @@ class StatusRenderer:
     def recount(self, piece: bytes, replies: int, reposts: int, likes: int) -> bytes:
         return piece[: piece.rindex(COUNTS_BEGIN)] + COUNTS % (replies, reposts, likes)
 
-    def account(self, account: Account) -> bytes:
+    def account(self, account: Account, counts: AccountCounts = NO_COUNTS) -> bytes:
         self.accounts.append(account.account_id)
         shown = {"id": str(account.account_id), "acct": account.username, "display_name": account.display_name}
         return b',"account":' + orjson.dumps(shown | {"avatar": account.avatar or "/missing.png"})
 
 
 class World(Shards):
-    """Two shards that are asked in two shapes: an author, an author elsewhere, two readers who follow both."""
+    """Two shards that are asked in two shapes: an author, an author elsewhere, two readers who follow both.
 
-    def __init__(self, tuning: Tuning = ROOMY) -> None:
-        super().__init__(2, tuning)
+    Nobody is told of profiles: the cluster's level is below that of the first shape that shows accounts.
+    """
+
+    def __init__(self, tuning: Tuning = ROOMY, level: int = MASTODON_FROM_LEVEL - 1) -> None:
+        super().__init__(2, tuning, level)
         self.asked: list[dict[int, list[int]]] = []  # about which accounts other shards were asked
         self.silent: set[int] = set()
         self.renderers = [StatusRenderer() for _ in self.replicas]
@@ -308,6 +312,7 @@ def test_flags_of_tweets_are_what_the_reader_has_done(acts, asked):
     columns = [b"".join(i.to_bytes(8, "little") for i in column) for column in (ids, ids, by)]
     assert list(world.read("viewer_flags", world.reader, *columns)) == [
         sum(MARKS[n] for n in MARKS if (author_id if n == "muted" else tweet_id) in done[n])
+        + PINNABLE * (author_id == world.reader)
         for tweet_id, author_id in zip(ids, by, strict=True)
     ]
 

@@ -147,7 +147,7 @@ def is_candidate(tweet: Tweet, me: int, following: list[int], hidden: list[int])
         return False
     if tweet.author != me and tweet.author in hidden:
         return False
-    if tweet.flags & REPOST and tweet.orig_author in hidden:
+    if tweet.flags & REPOST and (tweet.orig_author in hidden or (tweet.author != me and -tweet.author in hidden)):
         return False
     if tweet.flags & REPLY and tweet.author != me:
         return tweet.reply_author in (me, tweet.author) or tweet.reply_author in following

@@ -111,7 +111,7 @@ def _account(replicas: Sequence[Replica], account_id: int) -> dict[str, Any]:
         "followers": replica.read("followers", [account_id, account_id, 0, PAGE_COUNT])[0],
         "following_bytes": following.hex(),
         "hidden_bytes": hidden.hex(),
-        "relations": [sorted(kind.get(row, ())) for kind in state.graph.relations],
+        "relations": [sorted(kind.get(row, ())) for kind in state.graph.relations[:3]],
         "likes": state.shelves.view(LIKE, account_id)[0].tolist(),
         "reposts": sorted(map(list, state.reposts.get(row, {}).items())),
         "keys": sorted([key.hex(), tweet] for (owner, key), tweet in state.idempotency.items() if owner == account_id),

@@ -40,8 +40,9 @@ from actors.search.trends import ShardTrends
 from actors.text import query, text
 from actors.text.corrections import Vocabulary
 from actors.text.highlight import highlights
-from api import fields, links, params, positions
+from api import fields, filter_sets, links, params, positions
 from api.access import auth
+from api.access.mail_addresses import hash_of_address, is_address
 from api.access.passwords import prepare_password
 from api.app import create_app
 from api.http import body
@@ -53,13 +54,19 @@ from api.http.proxies import is_host
 from api.http.request_log import RequestLog
 from api.limits import HOST_BYTES_MAX, QUERY_BYTES_MAX, SEARCH_QUERY_CHARS_MAX, TAG_CHARS_MAX
 from api.links import cached_origin
+from api.mastodon import fast_home
+from api.mastodon.filtering import text_of
 from api.metrics import Metrics
 from api.native.hot import FAST_HOME
 from api.native.routes import search as search_routes
 from api.native.routes import wrk2
-from api.native.routes.tweets import idempotency_key
+from api.oauth.codes import challenge_of, parse_code, read_challenge
+from api.oauth.redirects import check_redirect, with_answer
+from api.oauth.sessions import cookies_of
+from api.outgoing_keys import account_of_link, hash_of_code
+from api.posting import idempotency_key
 from api.search import cursor as search_cursor
-from api.search import fast_read
+from api.search import fast_read, hashtags
 from api.search import reads as search_reads
 from api.settings import ApiSettings
 from api.text.entities import find_entities, find_mentions, pack_entities
@@ -68,6 +75,7 @@ from api.times import clean_time
 from cluster.lane.protocol import DECODE_ERRORS, FrameDecoder, check_request, pack
 from commands import input_files
 from tests.api.fake_cluster import FakeCluster
+from tests.fuzz.stream_bytes import as_a_stream
 
 NOW_MS = 1_790_000_000_000
 TWEET_ID = NOW_MS << 16
@@ -134,6 +142,15 @@ world = functools.cache(_World)
 # ---- the HTTP API ------------------------------------------------------------------------------------------------
 
 
+def _signing_in(given: str) -> None:
+    is_address(given), hash_of_address(given), parse_code(given), challenge_of(given)
+    hash_of_code(given), account_of_link(given)
+    read_challenge(given, "S256"), with_answer(given, state=given)
+    cookies_of([(b"cookie", given.encode("latin-1", "replace"))])
+    with suppress(RookeryError):
+        check_redirect(given)
+
+
 def _time(given: str) -> None:
     with suppress(RookeryError):
         clean_time({"scheduled_at": given}, "scheduled_at")
@@ -195,6 +212,8 @@ def _query_string(given: str) -> None:
         lambda: fast_read._PLAIN_WORDS.fullmatch(raw),
         lambda: fast_read._read_words(world().services, b"query=" + raw),
         lambda: FAST_HOME.plain.fullmatch(raw),
+        lambda: fast_home.FAST_HOME.plain.fullmatch(raw),
+        lambda: fast_home._LIST_ID.fullmatch(raw),
         lambda: params.split_pairs(raw, "the form"),
     ):
         with suppress(RookeryError):
@@ -487,11 +506,20 @@ def _files(given: str) -> None:
             read(path)
 
 
+def _filtered(text: str) -> None:
+    """Look for words of filters in what a status says, of which the text has many beginnings."""
+    said = filter_sets.fold(text_of(f"<p>{text}</p>"))
+    for word in (filter_sets.fold(text[:8]), "a", filter_sets.fold(text[:40])):
+        if word.strip():
+            filter_sets.occurs(word, said, True)
+
+
 ROWS = [
-    Row("a hashtag that is asked for", lambda given: search_routes._tag(given, "hashtag"), "search: _FITS_TAG",
+    Row("a hashtag that is asked for", lambda given: hashtags.folded_tag(given, "hashtag"), "hashtags: _FITS_TAG",
         "is_word, fold", TAG_CHARS_MAX),
     Row("a query string", _query_string,
-        "links: _PLAIN; fast_read: FAST_SEARCH _PLAIN_WORDS; hot: FAST_HOME",
+        "links: _PLAIN; fast_read: FAST_SEARCH _PLAIN_WORDS; hot: FAST_HOME; "
+        "fast_home: FAST_HOME _LIST_ID",
         "parameters, percent codes, hashtags with commas", QUERY_BYTES_MAX // 4),
     Row("a time", _time, "times: _OWN _RFC_3339"),
     Row("single values", _fields,
@@ -499,14 +527,18 @@ ROWS = [
         "cursor: _OLD_FORM; addresses: _BRACKETED _IPV4_WITH_PORT",
         "lists with commas, tokens, numbers, cursors"),
     Row("a status", _tweet, "entities: _HASHTAG _HASHTAG_LETTER _MENTION; wrk2: _URL", "what overlaps a link"),
+    Row("what signing in reads", _signing_in,
+        "redirects: _ALLOWED _SCHEME; codes: _CHALLENGE; mail_addresses: _LOCAL _HOST", "cookies", weight=2),
     Row("links", find_urls,
-        "text_urls: _HOST_RUN _MAY_PRECEDE _BEGINNING _PROTOCOL _REST _ASCII_CHAIN _ANY_DOT _PUNYCODE _LETTERS "
-        "_NO_TLD_BEFORE", "runs, labels, dots, names"),
+        "text_urls: _HOST_RUN _MAY_PRECEDE _BEGINNING _PROTOCOL _REST _ASCII_CHAIN _ANY_DOT _TCO_URL _PUNYCODE "
+        "_LETTERS _NO_TLD_BEFORE", "runs, labels, dots, names"),
     Row("normal forms", lambda given: normal_form.normalize("NFKC", given), "normal_form: long_runs"),
     Row("a head's lines", _head,
         "request_log: _FIT_REQUEST_ID; positions: _FORM; edge: allowed_methods; proxies: _HOST _PAIR _BETWEEN; "
         "heads: _AUTHORITY",
         "forwarded addresses, the router's patterns"),
+    Row("streams", as_a_stream, "handshake: _TOKEN; opening: _NATIVE; cursors: _PLAIN", "frames, keys, channels"),
+    Row("statuses and filters", _filtered, "", "words of filters in what statuses say, HTML as it is read"),
     Row("bodies", _bodies, "", "JSON, forms, parts and their headers, lists of one name", weight=2),
     Row("requests: paths", _paths, "", "the HTTP parser, the router", weight=4),
     Row("requests: queries", _queries, "", "FastAPI's own reading of them", weight=3),
@@ -514,7 +546,7 @@ ROWS = [
     Row("requests: headers", _headers, "", "the HTTP parser, FastAPI", weight=3),
     Row("requests in pieces", _pieces, "", "heads and bodies byte by byte", weight=32),
     Row("words", text.words,
-        "text: _MARKUP _DROPPED _STRAY_JOINER _SCAN _PLAIN _PLAIN_WORD _EXPANDING _ASCII_APOSTROPHE",
+        "text: _MARKUP _SCAN _PLAIN_WORD _ASCII_APOSTROPHE; folding: _DROPPED _STRAY_JOINER _PLAIN _EXPANDING",
         "folding until nothing changes"),
     Row("words with offsets", text.tokens, "text: _CLUSTER", "cluster by cluster", weight=4),
     Row("a name or tag", text.fold),
@@ -541,7 +573,15 @@ ROWS = [
 # Patterns that no user's byte reaches.
 NOT_FED = {
     "hopeless: _DECORATION": "of passwords and names, which have 256 bytes at most",
-    "metrics: _UNFIT": "names of figures, which shards report",
-    "text: _is_plain": "single characters, when the module is loaded",
+    "folding: _is_plain": "single characters, when the module is loaded",
     "text_urls: _names_of": "the library's own patterns",
+    "credentials: _LANGUAGE": "of a language, which has 16 characters at most",
+    "description: _IN_PATH": "paths of rows, when the description is made",
+    "entities: _CHOICE": "types of entities, when schemas are made",
+    "instance_folder: _NUMBER": "names of an operator's files",
+    "instance_folder: _SHORTCODE": "names of an operator's files",
+    "statuses: _PARENT": "the first 200 bytes of a status that we have made",
+    "statuses: _PARENT_AUTHOR": "the first 200 bytes of a status that we have made",
+    "mastodon_reading: _TAG": "statuses that we have made, in which whatever isn't our own markup has no <",
+    "http_api: _LINK": "headers of the server that a command talks to, of 64 KiB at most",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -145,8 +146,11 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed_under_writes(own
 
     writer = threading.Thread(target=write)
     writer.start()
+    acknowledged = 0
     for _ in range(3):
-        time.sleep(0.15)
+        deadline = time.monotonic() + 60
+        while reported[-1] <= acknowledged and time.monotonic() < deadline:
+            time.sleep(0.01)
         own.kill()
         acknowledged = reported[-1]
         time.sleep(0.1)
@@ -222,16 +226,17 @@ def test_a_checkpoint_that_went_back_takes_no_more_changes(shared):
     assert ids_in(RedisCheckpointStore(server, namespace, 0, [ROWS])) == [1]
 
 
-def test_a_checkpoint_lost_before_it_settled_is_written_again(shared):
+def test_a_checkpoint_lost_before_it_settled_is_written_again(shared, monkeypatch):
     server, namespace = shared
-    store = RedisCheckpointStore(server, namespace, 0, [ROWS], settle_s=0.2)
+    store = RedisCheckpointStore(server, namespace, 0, [ROWS], settle_s=0.01)
     store.write(1, 1, [rows(1)])
     key = f"{{rookery:{namespace}:0}}:checkpoint"
     before = server.client.hgetall(key)
-    crash = threading.Timer(0.1, lambda: server.client.hset(key, mapping=before))
-    crash.start()
-    with pytest.raises(CheckpointFailedError, match="in a crash"):
-        store.write(2, 1, [rows(2)])
+    with monkeypatch.context() as patched:
+        crash = SimpleNamespace(sleep=lambda settle_s: server.client.hset(key, mapping=before))
+        patched.setattr(redis_manifest, "time", crash)
+        with pytest.raises(CheckpointFailedError, match="in a crash"):
+            store.write(2, 1, [rows(2)])
     store.write(2, 1, [rows(2)])
     assert ids_in(store) == [1, 2]
 
@@ -294,7 +299,10 @@ def test_writes_wait_while_the_server_refuses_them_and_go_on_by_themselves(own, 
     commit = GroupCommit(journal, lambda _: durable.set(), failures.append, on_unavailable=states.append)
     journal.append(b"b")
     commit.notify()
-    assert not durable.wait(0.2)
+    deadline = time.monotonic() + 60
+    while not states and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not durable.wait(0.1)
     assert {reason in state.reason for state in states} == {True}
     with pytest.raises(CheckpointFailedError, match=reason):
         store.write(1, 1, [rows(1)])

@@ -4,25 +4,42 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import httpx
 
+from actors.core.ids import bucket_of_name
+from cluster.placement.shard_map import even_buckets
 from tests.serving import ServedCluster
 
-PAUSE_S = 0.05  # between a client's requests: the machine has other things to do, too
+SHARDS = 2  # of every cluster here
+WORKER_ENDS = "this worker ends"
+PAUSE_S = 0.1  # between a client's requests: six of them at twice the pace took a whole processor
+
+
+def names_of_all_shards(begin: str, count: int, buckets: Sequence[int] | None = None) -> list[str]:
+    """Return so many user names of each shard; an account is made where its name lies.
+
+    buckets: which shard owns which, where they aren't any more as they were at the start.
+    """
+    buckets = buckets or even_buckets(SHARDS)
+    names = [f"{begin}_{n}" for n in range(100)]
+    theirs = [[name for name in names if buckets[bucket_of_name(name)] == shard] for shard in range(SHARDS)]
+    return [name for of_shard in theirs for name in of_shard[:count]]
 
 
 class Client(threading.Thread):
     """Tweets and reads in turn until told to stop; remembers what it was told.
 
     A connection that a worker has closed between two requests is dialled again, as HTTP asks of clients: the tweet's
-    key makes that safe.
+    key makes that safe. asks_again: whether it answers a worker's refusal because it ends in the same way. Those
+    of the archived tree refuse a request whose head has come and whose body hasn't; today's wait for it.
     """
 
-    def __init__(self, cluster: ServedCluster, name: str) -> None:
+    def __init__(self, cluster: ServedCluster, name: str, asks_again: bool = False) -> None:
         super().__init__()
+        self.asks_again = asks_again
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{cluster.port}/api/v1", timeout=60)
         made = self.http.post("/users", json={"username": name, "password": "a long password"})
         assert made.status_code == 201, made.text
@@ -36,10 +53,13 @@ class Client(threading.Thread):
 
     def _ask(self, method: str, path: str, **arguments: object) -> httpx.Response:
         try:
-            return self.http.request(method, path, **arguments)
+            answer = self.http.request(method, path, **arguments)
+            if not (self.asks_again and answer.status_code == 503 and WORKER_ENDS in answer.text):
+                return answer
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-            self.dialled_again += 1
-            return self.http.request(method, path, **arguments)
+            pass
+        self.dialled_again += 1
+        return self.http.request(method, path, **arguments)
 
     def run(self) -> None:
         number = 0
@@ -68,9 +88,9 @@ class Client(threading.Thread):
 
 
 @contextmanager
-def at_work(cluster: ServedCluster, prefix: str, count: int) -> Iterator[list[Client]]:
+def at_work(cluster: ServedCluster, prefix: str, count: int, asks_again: bool = False) -> Iterator[list[Client]]:
     """Let so many clients write and read while the block runs."""
-    clients = [Client(cluster, f"{prefix}_{number}") for number in range(count)]
+    clients = [Client(cluster, f"{prefix}_{number}", asks_again) for number in range(count)]
     for client in clients:
         client.start()
     try:

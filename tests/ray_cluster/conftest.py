@@ -6,6 +6,7 @@ The order of the files is in tests/conftest.py. To start a cluster takes 10 to 1
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -14,22 +15,27 @@ from bench.processes import REPOSITORY, free_port
 from tests.persistence.redis_processes import RedisProcess
 from tests.ray_cluster.ray_nodes import ADDRESSES, RayNodes
 from tests.serving import LONG_DEADLINE, PATIENT, ServedCluster, served
+from tests.stopping import MARK
 
 REPLICAS = 3
+# No checkpoint and no new segment while it serves.
+JOURNALS_STAY = (
+    "checkpoint.interval_s=3600", "storage.segment_records_max=1000000", "storage.segment_bytes_max=1000000000",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session")
 def watched() -> Iterator[ServedCluster]:
     """Yield a cluster with all that can hang, started by somebody whose umask lets everybody read.
 
-    Search and trends don't make tests wait, and who is calling is asked.
+    Search and trends don't make tests wait, and who is calling is asked. It is ended by a test.
     """
     umask = os.umask(0o022)
     try:
-        environ = {"PYTHONPATH": str(REPOSITORY / "tests" / "hang")}
+        environ = {"PYTHONPATH": str(REPOSITORY / "tests" / "hang"), MARK: uuid.uuid4().hex}
         with served(
             "search.enabled=true", "search.cache_ms=0", "search.trend_interval_ms=300", "cluster.workers=2",
-            "auth.mode=token", "server.wrk2_api=false", environ=environ,
+            "auth.mode=token", "server.wrk2_api=false", environ=environ, own_group=True,
         ) as made:  # fmt: skip
             yield made
     finally:
@@ -38,8 +44,8 @@ def watched() -> Iterator[ServedCluster]:
 
 @pytest.fixture(scope="session")
 def plain() -> Iterator[ServedCluster]:
-    """Yield a cluster as settings are by default, with a spare; whoever restarts it comes first (tests/conftest.py)."""
-    with served("cluster.spares=1") as made:
+    """Yield a cluster as settings are by default, with a spare, and webhooks; first restarted, last ended by tests."""
+    with served("cluster.spares=1", "outgoing.webhooks=true", "outgoing.allow_networks=127.0.0.0/8") as made:
         yield made
 
 

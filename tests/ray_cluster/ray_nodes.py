@@ -36,6 +36,7 @@ from tests.serving import COMMAND_TIMEOUT_S, ServedCluster, command, wait_for
 HEAD, SECOND, THIRD = ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 OBJECT_STORE_BYTES = 80_000_000
 PEOPLE_PER_NODE = 2
+PAUSE_S = 0.2  # of each who reads or tweets: a dozen of them at twice the pace take a whole processor
 CPU_COUNT = 2  # to Ray; the actors ask for 0.75 in all
 # What docs/deployment.md tells to start nodes with, without spares; and a health check that finds a dead node in 4 s,
 # not in 15, and doesn't take one for dead whose machine does something else for a while.
@@ -95,7 +96,7 @@ class ManyNodes(ServedCluster):
         self.nodes = nodes
 
     def start(self) -> None:
-        self._close_console()
+        self.close_console()
         values = ("server.host=node", "metrics.http=shared", f"cluster.ray_node_ip={SECOND}",
                   "cluster.code_on_nodes=true", "cluster.spares=0", "cluster.require_ray_token=false",
                   "limits.enabled=false", "auth.argon2_memory_kib=8", "auth.argon2_time_cost=1",
@@ -117,7 +118,7 @@ class ManyNodes(ServedCluster):
 
     def close(self) -> None:
         """End `serve`."""
-        self._close_console()
+        self.close_console()
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(COMMAND_TIMEOUT_S)
@@ -142,9 +143,10 @@ class ManyNodes(ServedCluster):
         return shard_map.primary_of(shard_map.shard_of_bucket(bucket_of_account(account_id)))
 
     def record_count(self) -> int:
-        """Return how many journal records the shards have, as the second node's API worker sees it."""
-        text = httpx.get(f"http://{SECOND}:{self.port}/metrics", timeout=ANSWER_S).text
-        return sum(int(float(n)) for n in re.findall(r"^rookery_shard_position\{.*\} (\S+)$", text, re.MULTILINE))
+        """Return how many journal records the replicas have; each node tells of its own."""
+        texts = [httpx.get(f"http://{address}:{self.port}/metrics", timeout=ANSWER_S).text for address in ADDRESSES]
+        found = re.findall(r"^rookery_journal_position\{.*\} (\S+)$", "\n".join(texts), re.MULTILINE)
+        return sum(int(float(number)) for number in found)
 
 
 def nodes_of(role: str, report: dict[str, Any]) -> list[str]:
@@ -176,6 +178,7 @@ class Person:
         self.id = int(answer.json()["user_id"])
         self._headers = {"Authorization": f"Bearer {answer.json()['auth_token']}"}
         self.acknowledged: list[str] = []
+        self.refusals: set[str] = set()  # what tweets were answered instead
 
     @staticmethod
     def _client(address: str, port: int) -> httpx.Client:
@@ -186,6 +189,8 @@ class Person:
         answer = self._ask("POST", address, "/api/v1/tweet", json={"status": text})
         if answer is not None and answer.status_code == 201:
             self.acknowledged.append(answer.json()["tweet_id"])
+        elif answer is not None:
+            self.refusals.add(answer.text)
         return 0 if answer is None else answer.status_code
 
     def follow(self, address: str, other: Person) -> int:
@@ -247,7 +252,7 @@ class Load:
         self, person: Person, owner: str, act: Callable[[Person, str, str, int], None], on: tuple[str, ...]
     ) -> None:
         number = 0
-        while not self._stop.wait(0.1):
+        while not self._stop.wait(PAUSE_S):
             act(person, owner, on[number % len(on)], number)
             number += 1
 

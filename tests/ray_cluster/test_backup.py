@@ -1,5 +1,8 @@
 """A cluster that is backed up while clients write, killed, and restored elsewhere: nothing acknowledged before is lost,
 nothing is there twice, and the shards are what a replay of the old journals up to the cut gives.
+
+The cluster has a life behind it (test_whole_cluster.py, test_overload.py); this ends it. The restored one is told twice
+to stop, in the middle of a bulk load.
 """
 
 from __future__ import annotations
@@ -9,7 +12,9 @@ import signal
 import subprocess
 import threading
 import time
+import uuid
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -25,12 +30,17 @@ from cluster.placement.shard_map import even_buckets
 from commands.restore import check_backup
 from configs.settings import load_settings
 from persistence.backup_format import load_manifest
-from tests.serving import COMMAND_TIMEOUT_S, REPOSITORY, ServedCluster, command, served, wait_for
+from tests.ray_cluster.conftest import JOURNALS_STAY
+from tests.ray_cluster.endings import require_a_good_end
+from tests.serving import COMMAND_TIMEOUT_S, REPOSITORY, ServedCluster, command, wait_for
+from tests.stopping import MARK, Stopping, Way
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.xdist_group("plain"),
+]  # fmt: skip
 
 SHARDS, USERS, WRITERS, TWEETS_FIRST = 2, 6, 3, 100
-PAUSE_S = 0.01  # of a writer between two tweets
+PAUSE_S = 0.03  # of a writer between two tweets
 
 
 class Clients:
@@ -38,7 +48,7 @@ class Clients:
 
     def __init__(self, port: int) -> None:
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
-        names = [f"user_{n}" for n in range(USERS)]
+        names = [f"backed_up_{n}" for n in range(USERS)]
         users = [self.http.post("/api/v1/users", json={"username": name, "password": "long enough"}) for name in names]
         assert {answer.status_code for answer in users} == {201}, users[0].text
         self.accounts = [answer.json()["user_id"] for answer in users]
@@ -131,39 +141,59 @@ def digests_at(data_dir: Path, cut: list[int]) -> list[str]:
     return found
 
 
-def test_a_backup_under_writes_holds_all_that_was_acknowledged_before_it_and_nothing_twice():
-    # The checkpoint stays behind the cut, so that the old journals can be replayed up to it.
-    with served(
-        "checkpoint.interval_s=3600", "storage.segment_records_max=1000000", "storage.segment_bytes_max=1000000000"
-    ) as cluster:
-        clients = Clients(cluster.port)
-        for number in range(TWEETS_FIRST):
-            clients.tweet(number)
-        cluster.run("status")  # the first command takes longer than all others
-        clients.begin()
-        try:
-            time.sleep(0.5)
-            before, folder = list(clients.acknowledged), cluster.data.with_name("backup")
-            done = cluster.run("backup", str(folder))
-            during = len(clients.acknowledged) - len(before)
-        finally:
-            clients.end()
-        assert (done["source"], during > 0) == ("serving", True)
-        kill_everything(cluster)
-        cut = [facts.cut_position for facts in load_manifest(folder).shards]
-        assert done["positions"] == cut
-        expected = digests_at(cluster.data, cut)
+@pytest.fixture(scope="module")
+def cluster(plain: ServedCluster) -> ServedCluster:
+    """Return a cluster whose checkpoints stay behind the cut, so that the old journals can be replayed up to it."""
+    if not set(JOURNALS_STAY) <= set(plain.sets):  # test_whole_cluster.py, which starts it anew, hasn't been here
+        plain.stop()
+        plain.sets += JOURNALS_STAY
+        plain.start()
+    return plain
 
-        restored = ServedCluster(cluster.data.with_name("restored"))
-        checked = check_backup(folder, load_settings("test", environ={}), Console(quiet=True))
-        assert (checked.problems, list(checked.digests.values())) == ([], expected)
-        run("restore", str(folder), "--data", str(restored.data), "--profile", "test")
-        found = restored.run("check", "--oracle")
-        assert (found["problem_count"], list(found["digests"].values())) == (0, expected)
-        try:
-            restored.start()
-            shown = clients.shown_on(restored.port)
-            assert set(shown.values()) == {1}
-            assert set(before) <= set(shown) <= set(clients.acknowledged)
-        finally:
-            restored.end()
+
+@pytest.fixture(scope="module")
+def restored(plain: ServedCluster) -> Iterator[ServedCluster]:
+    folder = plain.data.with_name("restored")
+    folder.mkdir()
+    made = ServedCluster(folder / "data", environ={MARK: uuid.uuid4().hex}, own_group=True)
+    yield made
+    made.end()
+
+
+def test_a_backup_under_writes_holds_all_that_was_acknowledged_before_it_and_nothing_twice(cluster, restored):
+    clients = Clients(cluster.port)
+    for number in range(TWEETS_FIRST):
+        clients.tweet(number)
+    cluster.run("status")  # the first command takes longer than all others
+    clients.begin()
+    try:
+        time.sleep(0.5)
+        before, folder = list(clients.acknowledged), cluster.data.with_name("backup")
+        done = cluster.run("backup", str(folder))
+        during = len(clients.acknowledged) - len(before)
+    finally:
+        clients.end()
+    assert (done["source"], during > 0) == ("serving", True)
+    cluster.close_console()
+    kill_everything(cluster)
+    cut = [facts.cut_position for facts in load_manifest(folder).shards]
+    assert done["positions"] == cut
+    expected = digests_at(cluster.data, cut)
+
+    checked = check_backup(folder, load_settings("test", environ={}), Console(quiet=True))
+    assert (checked.problems, list(checked.digests.values())) == ([], expected)
+    run("restore", str(folder), "--data", str(restored.data), "--profile", "test")
+    found = restored.run("check", "--oracle")
+    assert (found["problem_count"], list(found["digests"].values())) == (0, expected)
+    restored.start()
+    shown = clients.shown_on(restored.port)
+    assert set(shown.values()) == {1}
+    assert set(before) <= set(shown) <= set(clients.acknowledged)
+
+
+def test_told_twice_to_stop_in_the_middle_of_a_load_it_ends_in_time_and_whole(restored):
+    if restored.process is None:
+        restored.start()  # empty
+    way, stopping = Way(signal.SIGTERM, "group", "loading", 2), Stopping(restored.data.parent)
+    require_a_good_end(way, stopping.stop_served(restored, way))
+    assert stopping.check() == 0

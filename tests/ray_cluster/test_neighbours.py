@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -42,9 +41,8 @@ for top in sys.argv[1:]:
 
 
 @pytest.fixture(scope="module")
-def cluster(watched: ServedCluster) -> Iterator[ServedCluster]:
-    yield watched
-    watched.end()  # nobody uses it after this file, and the session goes on for minutes
+def cluster(watched: ServedCluster) -> ServedCluster:
+    return watched
 
 
 def folders_of(cluster: ServedCluster) -> list[str]:

@@ -6,7 +6,6 @@ How soon, `bench overload` measures: here counts decide, as they are the same on
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -31,15 +30,14 @@ PASSES_S = 60.0  # a deadline, for a machine that does something else, too
 
 
 @pytest.fixture(scope="module")
-def cluster(plain: ServedCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedCluster]:
+def cluster(plain: ServedCluster, tmp_path_factory: pytest.TempPathFactory) -> ServedCluster:
     folder = tmp_path_factory.mktemp("network")
     graph, tweets = folder / "graph.txt", folder / "tweets.txt"
     follows = [(u, USERS[(u + n) % len(USERS)]) for u in USERS for n in range(FOLLOWEES)]
     graph.write_text("".join(f"{u} {v}\n" for u, v in follows))
     tweets.write_text("".join(f"tweet {n}\n" for n in range(1_000)))
     plain.run("load", "--graph", str(graph), "--tweets", str(tweets))
-    yield plain
-    plain.end()  # nobody uses it after this file, and the session goes on for minutes
+    return plain
 
 
 def requests_of(kind: str, folder: Path) -> Path:

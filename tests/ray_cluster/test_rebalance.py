@@ -17,21 +17,24 @@ import pytest
 from bench.processes import REPOSITORY
 from tests.chaos.copies import map_on_disk
 from tests.ray_cluster.clients import Client, at_work
-from tests.serving import COMMAND_TIMEOUT_S, ServedCluster, command, served, wait_for
+from tests.ray_cluster.rounds_under_kills import wait_until_all_are_in_sync
+from tests.serving import COMMAND_TIMEOUT_S, ServedCluster, command, wait_for
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.xdist_group("three_replicas"),
+]  # fmt: skip
 
 ACCOUNTS = 150
 KILLS_AFTER_S = (1.0, 1.5, 1.5)
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[ServedCluster]:
-    with served("cluster.replicas=2", "durability.ack=replica") as made:
-        graph = made.data.parent / "graph.txt"
-        graph.write_text("".join(f"{u} {u * k % ACCOUNTS + 1}\n" for u in range(1, ACCOUNTS + 1) for k in (7, 11, 13)))
-        made.run("load", "--graph", str(graph))
-        yield made
+def cluster(three_replicas: ServedCluster) -> ServedCluster:
+    graph = three_replicas.data.parent / "graph.txt"
+    graph.write_text("".join(f"{u} {u * k % ACCOUNTS + 1}\n" for u in range(1, ACCOUNTS + 1) for k in (7, 11, 13)))
+    three_replicas.run("load", "--graph", str(graph))
+    wait_until_all_are_in_sync(three_replicas)
+    return three_replicas
 
 
 @contextmanager

@@ -14,20 +14,19 @@ from pathlib import Path
 import httpx
 import pytest
 
-from actors.core.ids import bucket_of_name
 from actors.shard.places import JOURNAL_DIRECTORY, shard_directory
-from cluster.placement.shard_map import even_buckets
 from tests.chaos.copies import digests_on_disk, map_on_disk
 from tests.chaos.damage import flip_at, flip_byte
+from tests.ray_cluster.clients import SHARDS, names_of_all_shards
 from tests.ray_cluster.conftest import REPLICAS
+from tests.ray_cluster.rounds_under_kills import wait_until_all_are_in_sync
 from tests.serving import START_TIMEOUT_S, ServedCluster, wait_for
 
 pytestmark = [
     pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.xdist_group("three_replicas"),
 ]  # fmt: skip
 
-SHARDS = 2
-PAUSE_S = 0.01  # of a writer between two tweets
+PAUSE_S = 0.03  # of a writer between two tweets
 
 
 @pytest.fixture(scope="module")
@@ -35,19 +34,9 @@ def cluster(three_replicas: ServedCluster) -> ServedCluster:
     return three_replicas
 
 
-def wait_until_all_are_in_sync(cluster: ServedCluster) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while not all(replica.in_sync for replica in map_on_disk(cluster.data).replicas):
-        assert time.monotonic() < deadline, map_on_disk(cluster.data)
-        time.sleep(0.1)
-
-
-def names_of_all_shards(begin: str, count: int) -> list[str]:
-    """Return so many user names of each shard; an account is made where its name lies."""
-    buckets = even_buckets(SHARDS)
-    names = [f"{begin}_{n}" for n in range(100)]
-    theirs = [[name for name in names if buckets[bucket_of_name(name)] == shard] for shard in range(SHARDS)]
-    return [name for of_shard in theirs for name in of_shard[:count]]
+def names_now(cluster: ServedCluster, begin: str, count: int) -> list[str]:
+    """Return so many user names of each shard, wherever test_rebalance.py has left the buckets."""
+    return names_of_all_shards(begin, count, map_on_disk(cluster.data).buckets)
 
 
 class Writer(threading.Thread):
@@ -88,7 +77,7 @@ class Writer(threading.Thread):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_writes_go_on_with_another_leader_and_nothing_is_lost_or_doubled(cluster, number):
     wait_until_all_are_in_sync(cluster)
-    writers = [Writer(cluster, name) for name in names_of_all_shards(f"writer_{number}", 2)]
+    writers = [Writer(cluster, name) for name in names_now(cluster, f"writer_{number}", 2)]
     for writer in writers:
         writer.start()
     try:
@@ -119,7 +108,7 @@ def test_writes_go_on_with_another_leader_and_nothing_is_lost_or_doubled(cluster
 
 def test_tokens_that_were_taken_back_stay_so_under_another_leader(cluster):
     wait_until_all_are_in_sync(cluster)
-    name = names_of_all_shards("robbed", 1)[0]
+    name = names_now(cluster, "robbed", 1)[0]
     old, new = "a long password", "another long password"
     with httpx.Client(base_url=f"http://127.0.0.1:{cluster.port}", timeout=60) as http:
         user = http.post("/api/v1/users", json={"username": name, "password": old}).json()
@@ -150,7 +139,7 @@ def test_tokens_that_were_taken_back_stay_so_under_another_leader(cluster):
 @pytest.mark.parametrize("leads", [False, True])
 def test_a_replica_whose_journal_goes_bad_while_it_serves_is_filled_anew(cluster, leads):
     wait_until_all_are_in_sync(cluster)
-    names = names_of_all_shards(f"before_{leads}", 1)
+    names = names_now(cluster, f"before_{leads}", 1)
     writers = [Writer(cluster, name) for name in names]
     for writer in writers:
         writer.start()
@@ -176,7 +165,7 @@ def test_a_replica_whose_journal_goes_bad_while_it_serves_is_filled_anew(cluster
 
 def test_a_leader_that_can_not_read_what_a_follower_lacks_ends_and_is_filled_anew(cluster):
     wait_until_all_are_in_sync(cluster)
-    writer = Writer(cluster, names_of_all_shards("rotten", 1)[0])
+    writer = Writer(cluster, names_now(cluster, "rotten", 1)[0])
     writer.start()
     try:
         leader = map_on_disk(cluster.data).primary_of(0)

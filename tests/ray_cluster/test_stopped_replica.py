@@ -18,7 +18,8 @@ import httpx
 import pytest
 
 from tests.chaos.copies import map_on_disk
-from tests.ray_cluster.test_replicas import names_of_all_shards, wait_until_all_are_in_sync
+from tests.ray_cluster.clients import names_of_all_shards
+from tests.ray_cluster.rounds_under_kills import wait_until_all_are_in_sync
 from tests.serving import ServedCluster
 
 pytestmark = [
@@ -70,11 +71,12 @@ def read_a_window(cluster: ServedCluster, user_id: str) -> None:
 
 
 def figure(cluster: ServedCluster, name: str) -> float:
-    """Return a figure of the API worker; they are made once a second."""
+    """Return a figure of the API workers; they are made once a second."""
     time.sleep(FIGURES_S)
     text = httpx.get(f"http://127.0.0.1:{cluster.port}/metrics", timeout=60).text
-    [value] = re.findall(rf"^rookery_http_{name}(?:_total)?{{.*}} (\S+)$", text, re.MULTILINE)
-    return float(value)
+    values = re.findall(rf"^rookery_{name}{{.*}} (\S+)$", text, re.MULTILINE)
+    assert values
+    return sum(map(float, values))
 
 
 @pytest.mark.parametrize("leads", [False, True])
@@ -82,11 +84,11 @@ def test_reads_do_not_wait_for_a_stopped_replica_one_by_one(cluster, reader, lea
     read_a_window(cluster, reader)  # lanes are dialled, and what they cost is known
     wait_until_all_are_in_sync(cluster)
     victim = next(r for r in map_on_disk(cluster.data).replicas_of(0) if r.primary == leads)
-    before = figure(cluster, "hedges_sent")
+    before = figure(cluster, "hedges_total")
     os.kill(victim.pid, signal.SIGSTOP)
     try:
         read_a_window(cluster, reader)
-        hedges = figure(cluster, "hedges_sent") - before
+        hedges = figure(cluster, "hedges_total") - before
     finally:
         os.kill(victim.pid, signal.SIGCONT)
     assert hedges <= WINDOW_READS * MET_SHARE_MAX

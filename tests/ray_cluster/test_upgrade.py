@@ -103,7 +103,7 @@ def test_a_cluster_of_the_commit_before_is_rolled_to_this_one_while_clients_writ
     watch = Watch(old_cluster)
     watch.start()
     try:
-        with at_work(old_cluster, "client", CLIENTS) as clients:
+        with at_work(old_cluster, "client", CLIENTS, asks_again=True) as clients:
             write_on(clients)
             watch.note("clients write; the code is replaced")
             upgrade_in_place(old_cluster.repository)

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import itertools
 import random
+import shutil
 import subprocess
+import time
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+from actors.shard.places import failure_file, shard_directory
 from cluster.router.files import AUTHORITY_NAME, load_state
 from persistence.segment_format import FRAME_HEADER_BYTES
 from persistence.segment_format import SEGMENT_HEADER_BYTES as FIRST_FRAME_AT
+from tests.chaos.copies import map_on_disk
+from tests.ray_cluster.conftest import JOURNALS_STAY
+from tests.ray_cluster.hooks import receiving
+from tests.ray_cluster.votes import AUTHORS_SHARD, Votes
 from tests.serving import ServedCluster, command, wait_for
 
 pytestmark = [
@@ -53,7 +62,7 @@ def test_a_network_goes_in_and_every_timeline_is_as_defined(cluster, files):
 
 def test_status_names_every_process(cluster, files):
     report = cluster.run("status")
-    assert sorted(p["role"] for p in report["processes"]) == ["api", "router", "shard", "shard"]
+    assert sorted(p["role"] for p in report["processes"]) == ["api", "dispatcher", "router", "shard", "shard"]
     assert all(p["pid"] and p["rss_bytes"] > 1e6 for p in report["processes"])
     assert report["memory"]["edge_bytes_per_follow_edge"] > 0
     assert sum(shard["buckets"] for shard in report["shards"]) == 1024
@@ -78,7 +87,13 @@ def test_a_killed_shard_comes_back_in_a_worker_that_was_waiting(cluster, files):
         return found[0] if len(found) == 2 else None
 
     def waiting(shard: psutil.Process) -> list[int]:
-        return [p.pid for p in shard.parent().children() if p.cmdline()[:1] == ["ray::IDLE"]]
+        """Return the idle workers once they have loaded all, before which they are called idle, too."""
+        idle = [p for p in shard.parent().children() if p.cmdline()[:1] == ["ray::IDLE"]]
+        for _ in range(20):
+            if any(p.status() != psutil.STATUS_SLEEPING for p in idle):
+                return []
+            time.sleep(0.05)
+        return [p.pid for p in idle]
 
     before = cluster.run("check")["digests"]
     shard = psutil.Process(pid_of_shard())
@@ -87,6 +102,26 @@ def test_a_killed_shard_comes_back_in_a_worker_that_was_waiting(cluster, files):
     taken = wait_for(lambda: pid if (pid := pid_of_shard()) not in (None, shard.pid) else None)
     assert taken in spares
     assert wait_for(lambda: waiting(psutil.Process(taken))) != spares, "it asked for another one"
+    assert cluster.run("check")["digests"] == before
+
+
+def test_a_shard_that_cannot_listen_says_why_and_is_tried_again_until_it_can(cluster):
+    """That a start ends with what shards have said, a journal that was damaged shows below."""
+
+    def pid_of_shard() -> int | None:
+        found = [p["pid"] for p in cluster.run("status")["processes"] if p["name"] == "rookery:shard-00:replica-0"]
+        return found[0] if found else None
+
+    before = cluster.run("check")["digests"]
+    in_the_way, word = shard_directory(cluster.data, 0) / "lane.sock", failure_file(cluster.data, 0)
+    assert not word.exists()
+    in_the_way.unlink()
+    (in_the_way / "not empty").mkdir(parents=True)
+    killed = psutil.Process(pid_of_shard())
+    killed.kill()
+    assert "lane.sock exists and is not a socket" in wait_for(lambda: word.exists() and word.read_text())
+    shutil.rmtree(in_the_way)
+    wait_for(lambda: pid_of_shard() not in (None, 0, killed.pid))
     assert cluster.run("check")["digests"] == before
 
 
@@ -143,6 +178,47 @@ def test_accounts_that_are_deleted_are_gone_whatever_is_killed_meanwhile(cluster
     assert httpx.post(f"{url}/api/v1/users", json=body, timeout=30).status_code == 409
 
 
+def test_webhooks_are_told_of_everything_whatever_is_killed_meanwhile(cluster):
+    def kill(role: str) -> None:
+        for process in cluster.run("status")["processes"]:
+            if process["role"] == role and process["pid"]:
+                with suppress(psutil.NoSuchProcess):  # it may have ended since
+                    psutil.Process(process["pid"]).kill()
+
+    url = f"http://127.0.0.1:{cluster.port}"
+    with receiving() as hook, httpx.Client(base_url=url, timeout=60) as http:
+        ada, bob = (
+            http.post("/api/v1/users", json={"username": name, "password": "correct horse battery"}).json()["user_id"]
+            for name in ("hooked", "liker")
+        )
+        wanted = {"user_id": ada, "url": hook.url, "types": ["like"]}
+        assert http.post(f"/{ada}/webhooks", json=wanted).status_code == 201
+        tweets = [
+            http.post("/api/v1/tweet", json={"user_id": ada, "status": f"n {n}"}).json()["tweet_id"] for n in range(9)
+        ]
+        for n, tweet_id in enumerate(tweets):
+            if n in (3, 6):
+                kill("dispatcher" if n == 3 else "shard")
+            like = partial(http.post, f"/api/v1/tweet/{tweet_id}/like", json={"user_id": bob})
+            wait_for(lambda: like().status_code == 200)  # noqa: B023  called at once
+        wait_for(lambda: {message.said["tweet"]["tweet_id"] for message in hook.messages} >= set(tweets))
+        told = http.get(f"/{ada}/notifications", params={"user_id": ada, "types": "like"}).json()["notifications"]
+    ids_told = {message.said["notification_id"]: message.message_id for message in hook.messages}
+    assert ids_told.keys() == {each["notification_id"] for each in told}
+    assert len({message.message_id for message in hook.messages}) == len(tweets), "one id each, however often it comes"
+
+
+@pytest.fixture(scope="module")
+def votes(cluster) -> Votes:
+    return Votes(cluster, "voter")
+
+
+def test_votes_of_all_shards_are_counted_once_when_the_shard_of_their_polls_is_killed_meanwhile(cluster, votes):
+    votes.cast(lambda: psutil.Process(map_on_disk(cluster.data).primary_of(AUTHORS_SHARD).pid).kill())
+    votes.check()
+    assert cluster.run("check", "--oracle")["problem_count"] == 0
+
+
 def shards_of(cluster: ServedCluster) -> list[int]:
     return [p["pid"] for p in cluster.run("status")["processes"] if p["role"] == "shard"]
 
@@ -161,7 +237,7 @@ def stopped(cluster) -> list[str]:
 
     url = f"http://127.0.0.1:{cluster.port}/api/v1"
     digests = wait_for(write_and_check)
-    cluster.stop()
+    cluster.stop_by_command()
     return digests
 
 
@@ -187,13 +263,19 @@ def test_a_cluster_whose_journal_was_damaged_refuses_to_start_and_names_file_and
         segment.write_bytes(whole)
     assert cluster.process.wait() == 1
     assert f"{segment}: byte {FIRST_FRAME_AT}: " in str(refused.value)
-    assert "shard-00:replica-0: " not in str(refused.value), "the other shard is sound"
+    assert "shards [1] can't start" in str(refused.value), "the other shard is sound"
+    assert "shard-00:replica-0: " not in str(refused.value)
 
 
 def test_the_next_start_holds_the_same(cluster, stopped):
+    cluster.sets += JOURNALS_STAY  # for test_backup.py, which replays what is written from now on
     cluster.start()
     assert cluster.run("check")["digests"] == stopped
     assert cluster.run("check", "--oracle")["problem_count"] == 0
+
+
+def test_votes_are_the_same_after_the_next_start(votes):
+    votes.check()
 
 
 def test_a_second_serve_of_the_same_folder_is_refused(cluster):

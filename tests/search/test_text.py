@@ -12,6 +12,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.core import folding
 from actors.text import text as text_module
 from actors.text.text import (
     MARKUP_CHARS_MAX,
@@ -204,9 +205,9 @@ def test_every_character_folds_to_what_stays_as_it_is():
 
 
 def test_every_plain_character_is_a_word_by_re_exactly_if_it_is_by_regex():
-    for code in itertools.chain(*text_module._PLAIN_RANGES):
+    for code in itertools.chain(*folding._PLAIN_RANGES):
         char = chr(code)
-        if text_module._PLAIN.fullmatch(char) and char:
+        if folding._PLAIN.fullmatch(char) and char:
             assert bool(text_module._PLAIN_WORD.fullmatch(char)) == bool(text_module._SCAN.fullmatch(char)), hex(code)
 
 
@@ -227,15 +228,15 @@ def test_what_stands_for_many_characters_has_words_unless_a_text_is_full_of_it()
 
 def test_every_character_that_stands_for_many_is_known():
     composed = [char for char in map(chr, range(sys.maxunicode + 1)) if unicodedata.decomposition(char)]
-    many = [char for char in composed if len(text_module._fold_once(char)) >= text_module.EXPANDING_CHARS_MIN]
-    assert [char for char in many if not text_module._EXPANDING.fullmatch(char)] == []
+    many = [char for char in composed if len(folding.fold_once(char)) >= folding.EXPANDING_CHARS_MIN]
+    assert [char for char in many if not folding._EXPANDING.fullmatch(char)] == []
 
 
 @given(
     st.text(st.sampled_from("é\u0316\u05b0\u0591\u0f73\uff9eא\u200d\u00ad\U0001e94a👩日"), min_size=20, max_size=200)
 )
 def test_many_marks_fold_as_few_do(text):
-    assert text_module._fold_once(text, text_module._normalize_for(text)) == text_module._fold_once(text)
+    assert folding.fold_once(text, folding.normalize_for(text)) == folding.fold_once(text)
 
 
 @pytest.mark.parametrize(("name", "expected"), FOLDED)

@@ -13,17 +13,15 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from actors.core import ids, limits
-from actors.core.entries import unpack
 from actors.core.errors import FrozenError, MovedError, RookeryError
 from actors.core.replica import home_reply
 from actors.core.replication import Candidate, Member, elect
 from actors.core.timelines.home import Ask, HomeQuery, Wake
 from actors.core.verify import check, digest
 from cluster.placement.shard_map import ShardMap
-from commands.oracle import Fact, NetworkFacts
+from commands.exported import add_rows
+from commands.oracle import NetworkFacts
 from tests.core.harness import stale_pieces
 from tests.sim.levels import SimLevels
 from tests.sim.moves import SimMoves
@@ -389,11 +387,8 @@ class SimCluster:
         """Read the plain facts out of every shard."""
         facts = NetworkFacts()
         for shard in self.shards:
-            _, rows = shard.replica.read("export", [0, 1 << 30])
-            for account_id, following, tweets, hidden in rows:
-                facts.following[account_id] = set(np.frombuffer(following, dtype="<i8").tolist())
-                facts.hidden[account_id] = set(np.frombuffer(hidden, dtype="<i8").tolist())
-                facts.add_tweets(Fact(*fields[:6], tuple(fields[6])) for fields in unpack(tweets))
+            _, rows = shard.replica.read("export", [0, 1 << 30, shard.replica.state.level >= 3])
+            add_rows(facts, rows)
         return facts
 
     def check(self) -> None:

@@ -12,16 +12,23 @@ from actors.core.entries import Entry, pack, unpack
 from actors.core.errors import NotFoundError, RookeryError
 from actors.core.facts import read_facts
 from actors.core.features.likes import LIKE
+from actors.core.features.polls import VOTER
 from actors.core.flags import BLOCK
+from actors.core.folding import fold
 from actors.core.levels import LEVEL
+from actors.core.shape_table import MASTODON_FROM_LEVEL
 from actors.core.stores.people import NO_LONGER
 from actors.core.terms import FULL_FROM_LEVEL, Owner
 from cluster.placement import rebalancing
 from tests.sim.cluster import SimCluster
+from tests.sim.notices import check_notices
+from tests.sim.outgoing import Outside
+from tests.sim.polls import Polling
 
 SEEDS = int(os.environ.get("ROOKERY_SIM_SEEDS", "40"))
 FIRST = int(os.environ.get("ROOKERY_SIM_FIRST", "0"))
 RARE_ORDERS = [668, 783, 791, 1247, 2678, 22289]  # of events, that showed bugs once; nothing new may change them
+TAGS = ("Cats", "cats", "DOGS", "Caf\u00e9")  # of which two are the same
 FOUND_BUGS = [] if "ROOKERY_SIM_SEEDS" in os.environ else RARE_ORDERS
 
 
@@ -36,6 +43,14 @@ def levels_of(seed: int) -> tuple[int, int]:
 def deletes_accounts(seed: int) -> bool:
     """Return whether accounts are deleted in a simulation."""
     return seed not in RARE_ORDERS and random.Random(seed ^ 0xDE1E7E).random() < 0.5
+
+
+def follows_tags(seed: int) -> bool:
+    """Return whether accounts want more or less of home than whom they follow: hashtags, exclusive lists, languages.
+
+    A quarter of the seeds, none of which a mutant begins with (`test_mutants.py`): those stay what they were.
+    """
+    return seed not in RARE_ORDERS and seed % 12 in (3, 5, 11)
 
 
 class Workload:
@@ -71,7 +86,14 @@ class Workload:
         self.deleting = deletes_accounts(seed)
         self.gone: list[int] = []  # accounts that were deleted
         self.busy_accounts: set[int] = set()
+        self.ever_apart: set[frozenset[int]] = set()  # pairs of whom one has blocked or muted the other, once
+        self.batched: set[int] = set()  # tweets of batches
         self.key = 0
+        self.tagging = follows_tags(seed)
+        self.lists: dict[int, int] = {}
+        self.outside = Outside(self, random.Random(seed ^ 0x007))
+        self.tags = random.Random(seed ^ 0x7A6)  # of its own, as simulations without hashtags stay what they were
+        self.polling = Polling(self, seed)
 
     def register(self) -> None:
         for account_id in self.accounts:
@@ -90,6 +112,14 @@ class Workload:
             sim.step()
             return
         me, other = rng.choice(idle), rng.choice([*self.accounts, *self.gone])
+        if self.tagging and self.tags.random() < 0.1:
+            self.do_wish(me)
+            return
+        if self.tagging and self.tags.random() < 0.15 and self.sim.router.map.level >= MASTODON_FROM_LEVEL:
+            self.outside.act(me)
+            return
+        if self.polling.act(me):
+            return
         kind = rng.choices(
             ["post", "reply", "batch", "repost", "unrepost", "delete", "follow", "unfollow", "block", "unblock", "mute",
              "unmute", "like", "unlike", "read", "crash", "stall", "depose", "router", "seal", "tick", "counts",
@@ -110,8 +140,47 @@ class Workload:
         self.sim.write(ids.bucket_of_account(me), op, args, done)
 
     def do_relation(self, kind: str, me: int, other: int) -> None:
-        if me != other:
+        if me == other:
+            return
+        if kind in ("block", "mute"):
+            self.ever_apart.add(frozenset((me, other)))
+        if kind == "follow" and self.is_new and self.sim.router.map.level >= MASTODON_FROM_LEVEL:
+            wants_reposts = (None, False, True, False)[self.acts % 4]  # drawn from nothing, as above
+            self.call(me, "follow_as", [me, other, wants_reposts, bool(self.acts % 3), None])
+        else:
             self.call(me, kind, [me, other])
+
+    def do_wish(self, me: int) -> None:
+        """Want something else of home: a hashtag, an exclusive list, some languages of a followee."""
+        if self.sim.router.map.level < MASTODON_FROM_LEVEL:
+            return
+        tags, other = self.tags, self.tags.choice(self.accounts)
+        kind = tags.choices(["tag", "list", "members", "languages"], [6, 1, 2, 2])[0]
+        known = self.lists.get(me)
+        if kind == "tag":
+            name = tags.choice(TAGS)
+            self.call(me, "follow_tag", [me, fold(name), name, tags.random() < 0.7])
+        elif kind == "languages" and me != other:
+            said = tags.choice([[], ["en"], ["en", "de"]])
+            self.call(me, "follow_as", [me, other, None, None, said])
+        elif kind == "list":
+            self.call(me, "put_list", [me, known or 0, f"list {me}", 0, tags.random() < 0.7], self.learn_list(me))
+        elif kind == "members" and known:
+            self.call(me, "set_members", [me, known, [other], tags.random() < 0.8])
+
+    def learn_list(self, me: int):
+        return lambda body: self.lists.update({me: body[0]})
+
+    def more(self) -> list:
+        """Return what a tweet says of its language, for the end of its arguments."""
+        code = self.tags.choice(["en", "de", ""]) if self.tagging else ""
+        return [[[8, code]]] if code and self.sim.router.map.level >= MASTODON_FROM_LEVEL else []
+
+    def entities(self) -> bytes:
+        """Return what a text says beside itself: some hashtags."""
+        if not self.tagging or self.tags.random() < 0.5:
+            return b""
+        return pack({"hashtags": [[name, 0, 1] for name in self.tags.choices(TAGS, k=self.tags.randrange(1, 3))]})
 
     def do_leave(self, kind: str, me: int, other: int) -> None:
         """Delete an account, once, however often it is asked for; some stay, so that there is something to see.
@@ -134,21 +203,21 @@ class Workload:
         self.key += 1
         visibility = self.rng.choices([0, 1, 2], [8, 1, 1])[0]
         key = self.key.to_bytes(8, "big")
-        args = [me, f"tweet {self.key}", visibility, in_reply_to, reply_author, b"", [], [other], key]
+        said = [me, f"tweet {self.key}", visibility, in_reply_to, reply_author, self.entities(), [], [other], key]
 
         def posted(body: bytes) -> None:
             tweet_id = int(body.split(b'"tweet_id":"')[1].split(b'"')[0])
             assert tweet_id not in self.acked_posts, "two posts got one id"
             self.acked_posts[tweet_id] = me
 
-        self.call(me, "post", args, posted)
+        self.call(me, "post", [*said, *self.more()], posted)
 
     def do_schedule(self, kind: str, me: int, other: int) -> None:
         """Schedule a tweet under a key: a client that isn't answered tries again."""
         self.key += 1
         key, text = self.key.to_bytes(8, "big"), f"scheduled {self.key}"
         at_ms = self.sim.now + limits.SCHEDULED_LEAD_MS + self.rng.randrange(400, 4_000)
-        args = [me, at_ms, text, self.rng.choice([0, 0, 0, 1, 2]), 0, 0, b"", [], [other]]
+        args = [me, at_ms, text, self.rng.choice([0, 0, 0, 1, 2]), 0, 0, self.entities(), [], [other]]
 
         def answered(body: bytes) -> None:
             self.scheduled[int(body.split(b'"scheduled_id":"')[1].split(b'"')[0])] = me, text
@@ -184,10 +253,13 @@ class Workload:
             self.key += 1
             visibility = self.rng.choices([0, 1, 2], [16, 2, self.rng.choice([0, 0, 0, 1])])[0]
             key = self.key.to_bytes(8, "big")
-            rows.append([self.rng.choice(here), f"tweet {self.key}", visibility, 0, 0, b"", [], [other], key])
+            rows.append(
+                [self.rng.choice(here), f"tweet {self.key}", visibility, 0, 0, self.entities(), [], [other], key]
+            )
 
         def posted(tweet_ids: list[int]) -> None:
             assert not self.acked_posts.keys() & set(tweet_ids), "two posts got one id"
+            self.batched.update(tweet_ids)
             self.acked_posts |= {t: row[0] for t, row in zip(tweet_ids, rows, strict=True)}
 
         self.call(me, "post_many", [rows], posted)
@@ -232,7 +304,7 @@ class Workload:
         if mine:
             self.key += 1
             tweet_id, text = self.rng.choice(mine[-5:]), f"edit {self.key}"
-            args = [tweet_id, me, text, b"", [other]]
+            args = [tweet_id, me, text, self.entities(), [other]]
             self.call(me, "edit", args, lambda _: self.edited.update({tweet_id: text}))
 
     def do_read(self, kind: str, me: int, other: int) -> None:
@@ -375,7 +447,7 @@ def check_nothing_is_left(work: Workload) -> None:
             places, keys, _ = state.shelves.marks.dump(kind.number)
             if kind.owner is Owner.ACCOUNT:
                 referred |= set(state.shelves.owners_of(kind, places).tolist())
-            if kind.key is Owner.ACCOUNT:
+            if kind.key is Owner.ACCOUNT and kind.number != VOTER.number:  # votes stay, and that he has voted
                 referred |= set(keys.tolist())
         for account_id in work.gone:
             assert account_id not in referred, f"shard {shard.number} has still something of {account_id}"
@@ -511,6 +583,9 @@ def test_home_timelines_meet_their_definition_whatever_happens(seed: int) -> Non
         verify(work)
         check_counts(work)
         check_edits(work)
+        work.polling.check()
+        check_notices(work)
+        work.outside.end()
         check_visible(work)
         check_nothing_is_left(work)
         work.sim.check()

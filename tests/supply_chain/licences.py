@@ -5,7 +5,8 @@ which is made from both.
     python -m tests.supply_chain.licences --notice   writes NOTICE
 
 A licence is an SPDX expression. It comes from the metadata's License-Expression, else from the classifier or the
-License field, where these are plain; else a person has read the text and written it down in licences.toml.
+License field, where these are plain; else a person has read the text and written it down in licences.toml. Packages of
+npm say theirs in package-lock.json.
 A data file is whatever people don't write by hand: licences.toml says whose it is.
 """
 
@@ -23,13 +24,14 @@ from typing import Any
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
+from tests.supply_chain.npm_pins import NpmPin, read_npm_pins
 from tests.supply_chain.pins import CONSTRAINTS, ROOT, SECTIONS, Pin, read_pins
 
 POLICY = Path(__file__).parent / "licences.toml"
 NOTICE = ROOT / "NOTICE"
 
 # What people write here: source, text, settings. Everything else is data.
-WRITTEN_SUFFIXES = {".dockerignore", ".env", ".lua", ".md", ".py", ".sh", ".toml", ".yaml", ".yml"}
+WRITTEN_SUFFIXES = {".dockerignore", ".env", ".lua", ".md", ".mjs", ".py", ".sh", ".toml", ".yaml", ".yml"}
 WRITTEN_NAMES = {".gitignore", "Dockerfile", "LICENSE", "Makefile", "NOTICE", "run"}
 
 # Words of metadata that mean one licence and no other.
@@ -159,6 +161,14 @@ def problems(pins: list[Pin], policy: Policy) -> list[str]:
     return found
 
 
+def npm_problems(pins: Iterable[NpmPin], policy: Policy) -> list[str]:
+    """Return those of npm's packages whose licence is unknown or not allowed, a line each."""
+    return [
+        f"{pin.name}: its licence, {pin.licence or 'which it does not state'}, is not allowed; replace it"
+        for pin in pins if not pin.licence or not satisfied(pin.licence, policy.allowed)
+    ]  # fmt: skip
+
+
 def tracked_files(root: Path = ROOT) -> list[str]:
     """Return what this repository holds, and what is about to be added to it."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
@@ -175,7 +185,7 @@ def data_problems(files: Iterable[str], policy: Policy) -> list[str]:
     return sorted(found)
 
 
-def notice(pins: list[Pin], policy: Policy) -> str:
+def notice(pins: list[Pin], policy: Policy, npm_pins: Iterable[NpmPin] = ()) -> str:
     """Return the text of NOTICE."""
     parts = [
         "Rookery\nCopyright 2026 the authors of Rookery\n\n"
@@ -202,20 +212,30 @@ def notice(pins: list[Pin], policy: Policy) -> str:
         for pin in pins:
             if pin.section == section:
                 by_licence.setdefault(licence_of(pin.name, policy), []).append(pin.name)
-        parts.append(f"\n{title}\n{'-' * len(title)}\n")
-        for licence, names in sorted(by_licence.items()):
-            parts.append(f"\n{licence}\n" + "".join(f"    {name}\n" for name in sorted(names)))
+        parts.append(_section(title, by_licence))
+    of_npm: dict[str, list[str]] = {}
+    for npm_pin in npm_pins:
+        of_npm.setdefault(npm_pin.licence, []).append(npm_pin.name)
+    parts.append(_section("To develop only, from npm", of_npm))
     return "".join(parts)
+
+
+def _section(title: str, by_licence: dict[str, list[str]]) -> str:
+    lines = [f"\n{title}\n{'-' * len(title)}\n"]
+    for licence, names in sorted(by_licence.items()):
+        lines.append(f"\n{licence}\n" + "".join(f"    {name}\n" for name in sorted(names)))
+    return "".join(lines)
 
 
 def main() -> int:
     """Check, or write NOTICE; returns the exit status."""
     pins, policy = read_pins(CONSTRAINTS.read_text(encoding="utf-8")), Policy.load()
-    found = problems(pins, policy) + data_problems(tracked_files(), policy)
+    npm_pins = read_npm_pins()
+    found = problems(pins, policy) + npm_problems(npm_pins, policy) + data_problems(tracked_files(), policy)
     for line in found:
         print(line, file=sys.stderr)
     if not found and sys.argv[1:] == ["--notice"]:
-        NOTICE.write_text(notice(pins, policy), encoding="utf-8")
+        NOTICE.write_text(notice(pins, policy, npm_pins), encoding="utf-8")
     return 1 if found else 0
 
 

@@ -21,6 +21,7 @@ from tests.supply_chain.licences import (
     stated_licence,
     tracked_files,
 )
+from tests.supply_chain.npm_pins import read_npm_pins
 from tests.supply_chain.pins import CONSTRAINTS, ROOT, Pin, read_pins
 
 PINS = read_pins(CONSTRAINTS.read_text(encoding="utf-8"))
@@ -97,7 +98,7 @@ def test_what_the_policy_read_for_itself_the_metadata_still_does_not_say():
 
 
 def test_notice_is_up_to_date():
-    assert NOTICE.read_text(encoding="utf-8") == notice(PINS, POLICY), "make notice"
+    assert NOTICE.read_text(encoding="utf-8") == notice(PINS, POLICY, read_npm_pins()), "make notice"
 
 
 def test_notice_names_every_pin_and_what_packages_carry():

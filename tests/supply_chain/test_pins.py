@@ -1,4 +1,5 @@
-"""constraints.txt is exact, hashed, closed and without addresses, and the Makefile installs nothing else."""
+"""constraints.txt is exact, hashed, closed and without addresses, and the Makefile installs nothing else
+(but for npm's packages: test_npm_pins.py)."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,15 @@ def test_what_pyproject_wants_is_pinned_where_it_is_installed(section):
         assert wanted.specifier.contains(pin.version, prereleases=True), wanted
 
 
+@cache
+def requirements_of(name: str) -> list[Requirement] | None:
+    """What an installed package requires; None if it isn't installed. They are read once: 2 s for all platforms."""
+    try:
+        return list(map(Requirement, importlib.metadata.requires(name) or []))
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def closure(wanted: list[Requirement], environment: dict[str, str]) -> set[str]:
     """Every package that some requirements bring on one platform, by the metadata of what is installed here."""
     todo = [(canonicalize_name(line.name), frozenset(line.extras)) for line in wanted]
@@ -90,12 +101,11 @@ def closure(wanted: list[Requirement], environment: dict[str, str]) -> set[str]:
         if (name, extras) in done:
             continue
         done.add((name, extras))
-        try:
-            lines = importlib.metadata.requires(name) or []
-        except importlib.metadata.PackageNotFoundError:
+        lines = requirements_of(name)
+        if lines is None:
             assert BY_NAME[name].marker or BY_NAME[name].section == SECTIONS[-1], f"{name} is pinned but not installed"
             continue
-        for line in map(Requirement, lines):
+        for line in lines:
             if line.marker and not any(line.marker.evaluate({**environment, "extra": e}) for e in extras or {""}):
                 continue
             pinned = BY_NAME.get(canonicalize_name(line.name))
