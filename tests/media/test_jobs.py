@@ -49,6 +49,15 @@ def refusal(jobs, source, purpose="attachment", timeout_s=600.0) -> str:
     return caught.value.message
 
 
+def outcome(jobs, source) -> tuple[dict, str]:
+    """Return the shapes of what was made, and why nothing was."""
+    try:
+        with jobs.run(source, "attachment") as done:
+            return shapes(done), ""
+    except InvalidError as error:
+        return {}, error.message
+
+
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
 
@@ -108,7 +117,7 @@ def test_odd_sizes_and_apngs(jobs, files, tmp_path):
 @needs_ffmpeg
 def test_an_animated_webp_moves_still(jobs, moving):
     with jobs.run(moving / "moving.webp", "attachment") as done:
-        assert shapes(done) == {"original": ("webp", 64, 48), "small": ("jpg", 64, 48)}
+        assert shapes(done) == {"original": ("webp", 64, 48), "small": ("webp", 64, 48)}
         assert b"ANMF" in done.pieces[0].path.read_bytes()
 
 
@@ -207,10 +216,8 @@ def test_a_video_that_says_it_is_huge_is_refused(jobs, moving, tmp_path):
     at = body.index(b"avc1", body.index(b"stsd"))
     huge = body[: at + 28] + b"\x75\x30\x75\x30" + body[at + 32 :]
     (tmp_path / "huge.mp4").write_bytes(huge)
-    with pytest.raises(InvalidError) as caught, jobs.run(tmp_path / "huge.mp4", "attachment") as done:
-        assert shapes(done)["original"] == ("mp4", 160, 120), "or it is as large as its pictures really are"
-        raise InvalidError("its pictures are what counts")
-    assert caught.value.message
+    made, refused = outcome(jobs, tmp_path / "huge.mp4")
+    assert refused or made["original"] == ("mp4", 160, 120), "it may be as large as its pictures really are"
 
 
 def test_files_that_end_too_soon_are_refused(jobs, files, tmp_path):
@@ -328,8 +335,5 @@ def test_damaged_video_and_sound_are_refused_or_made_whole(jobs, moving, tmp_pat
         for _ in range(dice.choice((1, 5, 50))):
             changed[dice.randrange(min(len(changed), 4_000))] = dice.randrange(256)
         (tmp_path / name).write_bytes(changed)
-        try:
-            with jobs.run(tmp_path / name, "attachment") as done:
-                assert done.kind in ("video", "audio"), seed
-        except InvalidError as error:
-            assert error.message, seed
+        made, refused = outcome(jobs, tmp_path / name)
+        assert bool(made) != bool(refused), seed
