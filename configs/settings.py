@@ -96,6 +96,7 @@ class Settings(BaseSettings):
     instance: sections.InstanceSection = sections.InstanceSection()
     outgoing: sections.OutgoingSection = sections.OutgoingSection()
     mail: sections.MailSection = sections.MailSection()
+    media: sections.MediaSection = sections.MediaSection()
     lane: sections.LaneSection = sections.LaneSection()
     checkpoint: sections.CheckpointSection = sections.CheckpointSection()
     log: sections.LogSection = sections.LogSection()
