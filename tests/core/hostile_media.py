@@ -1,4 +1,4 @@
-"""Uploads for tests of the core, and their arguments for `test_hostile_arguments.py`: what fits, and what is typical."""
+"""Uploads for tests of the core, and arguments for `test_hostile_arguments.py`: what fits, and what is typical."""
 
 from __future__ import annotations
 

@@ -200,9 +200,7 @@ def test_a_video_shows_how_long_it_is_and_sound_has_no_sides(world):
     assert shown["meta"]["original"] == {"frame_rate": "29970/1000", "duration": 2.5, "bitrate": 800_000}
 
 
-@pytest.mark.parametrize(
-    "kinds", [("image", "video"), ("video", "video"), ("audio", "image"), ("audio", "audio")]
-)
+@pytest.mark.parametrize("kinds", [("image", "video"), ("video", "video"), ("audio", "image"), ("audio", "audio")])
 def test_a_video_or_sound_stands_alone(world, kinds):
     chosen = [upload(world, world.ada, kind) for kind in kinds]
     with pytest.raises(InvalidError, match="together"):
@@ -213,7 +211,11 @@ def test_a_video_or_sound_stands_alone(world, kinds):
 
 
 def test_what_is_no_upload_of_ones_own_that_is_ready_and_free_is_refused_by_its_id(world):
-    taken, others, avatar = upload(world, world.ada), upload(world, world.bob), upload(world, world.ada, purpose="avatar")
+    taken, others, avatar = (
+        upload(world, world.ada),
+        upload(world, world.bob),
+        upload(world, world.ada, purpose="avatar"),
+    )
     processing = world.do("media_begin", world.ada, "attachment", "", 0, 0)
     world.post(world.ada, facts=with_media(taken))
     before = world.digests()
