@@ -42,7 +42,7 @@ async def update_credentials(call: Call) -> Answer:
     """Change what an account says of itself, and what its posts are as a rule."""
     changes = _changes(call.params)
     if changes:
-        await call.services.settle_account(call.viewer, "update_profile", changes)
+        await call.settle("update_profile", changes)
     return answer(await credential_account(call))
 
 
@@ -57,7 +57,7 @@ async def drop_header(call: Call) -> Answer:
 
 
 async def _drop(call: Call, picture: str) -> Answer:
-    await call.services.settle_account(call.viewer, "update_profile", {picture: ""})
+    await call.settle("update_profile", {picture: ""})
     return answer(await credential_account(call))
 
 
