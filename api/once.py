@@ -63,7 +63,7 @@ class Repeatable(NamedTuple):
         return await services.ask_bucket(bucket, op, args)
 
     def part(self, name: str) -> Repeatable:
-        """Return one of several writes of the request, with a key of its own where there is one. Raises InvalidError."""
+        """Return one of several writes of the request, with a key of its own if it has one. Raises InvalidError."""
         if self.key is None:
             return self
         require_key(self.key)

@@ -98,7 +98,8 @@ class Write:
     """A write operation. prepare: (lookups, now_ms, *arguments) -> Prepared.
 
     hides: less is shown afterwards, or other words, so what API workers keep of earlier answers is dropped; or what
-    tells of its arguments, as somebody gave them, whether that is so. keyed: its answer may be kept for a repetition; False where it belongs to a secret that nobody keeps, or to nobody special.
+    tells of its arguments, as somebody gave them, whether that is so. keyed: its answer may be kept for a repetition;
+    False where it belongs to a secret that nobody keeps, or to nobody special.
     asks: (lookups, *arguments) -> Inquiries that end with the arguments for `prepare`; None if it never asks. of_tweet:
     (lookups, account, tweet) -> Inquiries that end with this write's arguments, if the account may see the tweet, for
     `if_seen`; None if it isn't about a tweet.

@@ -67,7 +67,8 @@ def test_a_write_that_shows_less_is_told_with_a_key_too():
 def test_a_changed_profile_drops_searches_only_where_it_says_who_is_indexed():
     changes = [
         ({"bio": "hello"}, False), ({"flags": [LOCKED, LOCKED]}, False), ({"flags": [UNINDEXED | LOCKED, 0]}, True),
-        ({"flags": [UNINDEXED, UNINDEXED], "bio": ""}, True), ({"flags": "x"}, False), ({"flags": []}, False), (7, False),
+        ({"flags": [UNINDEXED, UNINDEXED], "bio": ""}, True), ({"flags": "x"}, False), ({"flags": []}, False),
+        (7, False),
     ]  # fmt: skip
     for values, hidden in changes:
         assert hides("update_profile", [1, values]) is hidden

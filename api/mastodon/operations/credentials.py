@@ -85,7 +85,7 @@ def _changes(params: Params) -> dict[str, Any]:
         changes["flags"] = [mask | SENSITIVE, bits | (SENSITIVE if source.flag("sensitive") else 0)]
     if "privacy" in source:
         changes["privacy"] = _privacy(source.text("privacy"))
-    if "language" in source:
+    if "language" in source.values:  # null: none from now on
         changes["language"] = _language(source.text("language"))
     return changes
 

@@ -60,7 +60,9 @@ def test_fields_come_in_forms_and_multipart_too(ada):
 def test_defaults_of_posts_are_the_account_s_own(ada):
     source = ada.patch(PATH, source={"privacy": "private", "sensitive": True, "language": "pt-BR"})["source"]
     assert (source["privacy"], source["sensitive"], source["language"]) == ("private", True, "pt-BR")
-    assert ada.patch(PATH, source={"language": ""})["source"]["language"] is None
+    for none in ("", None):
+        assert ada.patch(PATH, source={"language": "de"})["source"]["language"] == "de"
+        assert ada.patch(PATH, source={"language": none})["source"]["language"] is None
 
 
 @pytest.mark.parametrize("wrong", [

@@ -208,7 +208,7 @@ class TestRevoking:
         token = client.token("password", username=ada.username, password=PASSWORD)
         for each in (token, ada.token):
             assert refusal(self.revoke(other, each)) == (403, "unauthorized_client")
-        assert refusal(self.revoke(client, token, client_secret="x")) == (401, "invalid_client")
+        assert refusal(self.revoke(client, token, client_secret="x")) == (403, "unauthorized_client")
         assert client.get("/api/v1/timelines/home", token).status_code == 200
         assert ada.get("/api/v1/timelines/home") == []
 
