@@ -57,7 +57,7 @@ async def instance_v2(call: Call) -> Answer:
         },
         "registrations": {
             "enabled": _is_open(call), "approval_required": _needs_approval(call),
-            "reason_required": _needs_approval(call), "message": None,
+            "reason_required": False, "message": None,
             "url": None, "min_age": None,
         },
         "api_versions": {"mastodon": API_VERSION},

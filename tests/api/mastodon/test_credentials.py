@@ -88,7 +88,7 @@ def test_what_can_not_be_read_is_refused(ada, wrong):
 def test_pictures_are_refused_until_there_is_room_for_them(ada):
     reply = ada.http.patch(PATH, files={"avatar": ("me.png", b"\x89PNG\r\n", "image/png")})
     assert reply.status_code == 422
-    assert reply.json() == {"error": "Validation failed: uploads are not available yet"}
+    assert reply.json()["error"] == "Validation failed: uploads are not available yet"
 
 
 def test_a_picture_is_taken_off(ada):
