@@ -213,5 +213,5 @@ def account_rows(lookups: Lookups, account_ids: list[int], viewer: Viewer) -> li
         row = lookups.state.people.row_of.get(account_id)
         if row is None or is_hidden(facts, account_id):
             continue
-        found.append((account_id, render_card(lookups.state.people.accounts[row])))
+        found.append((account_id, render_card(lookups.state.people.accounts[row], lookups.state.tuning.media_base)))
     return found
