@@ -78,7 +78,7 @@ class Ready:
 
     def __init__(self) -> None:
         pem = a_key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        self.cluster, self.outgoing_keys = self, OutgoingKeys(b"c" * 32, b"l" * 32, pem)
+        self.cluster, self.outgoing_keys = self, OutgoingKeys(b"c" * 32, b"l" * 32, b"s" * 32, pem)
 
     def shard_of(self, bucket: int) -> int:
         """Return where a bucket is."""

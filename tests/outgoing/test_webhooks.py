@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import socket
+import tracemalloc
 
 import pytest
 
@@ -19,7 +20,7 @@ from actors.outgoing.channel import OutgoingItem
 from actors.outgoing.dispatcher import Dispatcher
 from actors.outgoing.posting import GuardedResolver, Posting, retry_after_s
 from actors.outgoing.webhooks import Webhooks, signature_headers
-from tests.outgoing.receivers import HUGE, listening
+from tests.outgoing.receivers import ENDLESS, HUGE, listening
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 DONE, LATER, GONE, DROPPED = SendVerdict
@@ -138,6 +139,21 @@ async def test_of_a_huge_answer_little_is_read(receiver, posting):
     assert receiver.read_bytes < len(HUGE) - 65_536
 
 
+@pytest.mark.parametrize("path", sorted(ENDLESS))
+async def test_a_head_without_end_is_given_up(receiver, posting, path):
+    outcome = await brought(posting, receiver.url(path))
+    assert outcome.verdict is LATER
+    assert receiver.read_bytes < 64 << 20
+
+
+async def test_nothing_is_unpacked(receiver, posting):
+    tracemalloc.start()
+    outcome = await brought(posting, receiver.url("/bomb"))
+    (_, peak), _ = tracemalloc.get_traced_memory(), tracemalloc.stop()
+    assert outcome.verdict is DONE
+    assert peak < 12 << 20  # the ten megabytes that the receiver packs
+
+
 async def test_nobody_who_listens_is_later(posting):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -170,7 +186,9 @@ async def test_a_host_that_hangs_holds_nobody_else_back(receiver, posting):
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:{}/ok", "https://127.0.0.1:{}/ok", "http://localhost:{}/ok",
                                  "https://localhost:{}/ok", "http://[::ffff:127.0.0.1]:{}/ok", "http://127.1:{}/ok",
-                                 "http://2130706433:{}/ok"])  # fmt: skip
+                                 "http://2130706433:{}/ok", "http://0177.0.0.1:{}/ok", "http://0x7f.0.0.1:{}/ok",
+                                 "https://8.8.8.8@127.0.0.1:{}/ok", "https://[::ffff:7f00:1]:{}/ok",
+                                 "https://[64:ff9b::7f00:1]:{}/ok", "https://0:{}/ok"])  # fmt: skip
 async def test_nothing_goes_to_addresses_of_ones_own(receiver, url):
     posting = Posting((), 8, 5.0)
     outcome = await brought(posting, url.format(receiver.port))
