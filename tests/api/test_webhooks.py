@@ -50,6 +50,8 @@ def test_an_address_has_one_webhook(register):
         "https://127.0.0.1/", "https://[::1]/", "https://10.0.0.1:8443/", "https://169.254.169.254/latest",
         "https://user:password@example.org/", "https://example.org:99999/", "https://example.org\\@127.0.0.1/",
         "https://exa mple.org/", "https://exämple.org/", 7, None, ["https://example.org/"], "https://[64:ff9b::1]/",
+        "https://example.org:0/", "https://example.org/\r\nX-Injected: 1", "https://[fe80::1%25eth0]/",
+        "https://example.org/\x00", "https://[::ffff:127.0.0.1]/", "https://" + "a" * 2_100 + ".example/",
     ],
 )  # fmt: skip
 def test_an_address_to_which_nothing_would_be_sent_is_refused(register, url):

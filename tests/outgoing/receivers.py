@@ -7,6 +7,7 @@ import gzip
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import NamedTuple
 
 HUGE = b"x" * (4 << 20)
@@ -18,6 +19,7 @@ PLAIN = {
     "/missing": b"404 Not Found\r\nContent-Length: 0\r\n\r\n",
     "/slower": b"429 Too Many Requests\r\nRetry-After: 120\r\nContent-Length: 0\r\n\r\n",
     "/away": b"503 Service Unavailable\r\nRetry-After: Fri, 31 Dec 9999 23:59:59 GMT\r\nContent-Length: 0\r\n\r\n",
+    "/switch": b"101 Switching Protocols\r\nUpgrade: anything\r\nConnection: upgrade\r\n\r\n",
     "/nonsense": b"\x00\x01\x02 nothing that anybody could read\r\n\r\n",
 }
 
@@ -26,6 +28,11 @@ ENDLESS = {
     "/line": b"HTTP/1.1 200 " + b"x" * 65_536,
     "/continue": b"HTTP/1.1 100 Continue\r\n\r\n" * 100,
 }
+
+
+@cache
+def bomb() -> bytes:
+    return gzip.compress(bytes(10 << 20))
 
 
 class Received(NamedTuple):
@@ -94,9 +101,8 @@ class Receiver:
                 await writer.drain()
                 self.read_bytes = begin
         elif path == "/bomb":  # ten megabytes of nothing in ten kilobytes
-            body = gzip.compress(bytes(10 << 20))
             head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
-            writer.write(head % len(body) + body)
+            writer.write(head % len(bomb()) + bomb())
         elif path in ENDLESS:
             writer.write(b"HTTP/1.1 200 OK\r\n" if path == "/headers" else b"")
             while not self.let_go.is_set():

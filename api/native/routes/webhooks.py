@@ -154,10 +154,10 @@ def address(value: Any, settings: ApiSettings) -> str:
     schemes = ("https", "http") if networks else ("https",)
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port
     except ValueError as error:
         raise InvalidError(f"url can't be read: {error}", "url") from error
-    if parts.scheme not in schemes or not host or not url.isascii() or not url.isprintable() or " " in url:
+    if parts.scheme not in schemes or not host or port == 0 or not url.isascii() or not url.isprintable() or " " in url:
         raise InvalidError(f"url must be an address such as https://example.org/hook, not {shown(url)}", "url")
     if "@" in parts.netloc or "\\" in url:
         raise InvalidError("url must not name a user", "url")
