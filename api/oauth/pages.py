@@ -24,12 +24,6 @@ from api.http.file_bodies import body_bytes_max_of
 from api.mastodon.inputs import Params, nested
 from api.oauth.authorizing import AUTHORIZE, SHOWN, SIGN_IN, allow, ask, deny, show_code
 from api.oauth.mail_pages import (
-    CONFIRMATION,
-    EDIT_PASSWORD,
-    FORGOTTEN,
-    MAIL,
-    MAIL_ADDRESS,
-    UNSUBSCRIBE,
     show_confirmation,
     show_edit_password,
     show_forgotten,
@@ -42,6 +36,7 @@ from api.oauth.mail_pages import (
     take_password,
     unsubscribe,
 )
+from api.oauth.mail_paths import CONFIRMATION, EDIT_PASSWORD, FORGOTTEN, MAIL, MAIL_ADDRESS, UNSUBSCRIBE
 from api.oauth.portability_pages import (
     ARCHIVE,
     EXPORT,
