@@ -66,6 +66,7 @@ class GapFilling:
         self._hub.counts["streams_filled"] += 1
         kept = hearer.kept.pop(shard, [])
         del hearer.waiting[shard]
+        events = [event for event in events if hearer.was_read.isdisjoint(keys_of(event, hearer.topics))]
         was_read = frozenset(key for event in events for key in keys_of(event, hearer.topics))
         hearer.was_read |= was_read  # beside what was read of another shard
         asyncio.get_running_loop().call_later(READ_KEPT_S, hearer.forget_read, was_read)

@@ -54,7 +54,7 @@ class GapReader:
         events = await self._of_tweets(gap, topics_of) if topics_of else []
         if any(map(is_told, gap.topics)):
             events += await self._public(gap)
-        if self._is_own(gap) and gap.notice_id:
+        if self._is_own(gap) and gap.notice_id >= 0:
             events += await self._notices(gap)
         events.sort(key=lambda event: event.tweet_id if event.notice is None else event.notice[0])
         events += await self._changed(gap)

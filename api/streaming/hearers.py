@@ -9,7 +9,6 @@ Rules of this file
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final, NamedTuple
@@ -25,8 +24,8 @@ from api.streaming.lines import AskedOf, Line
 from api.streaming.told import OF_TWEETS, Record, ToldLately, record_of, version_of
 
 Key = tuple[str, int, str, bytes]  # kind, tweet or notice, topic, version
-BEFORE_MS: Final = 2_000  # by so much clocks may differ
 LATE_MS: Final = 600_000  # by so much a tweet may come late
+NEVER: Final = -1
 _MS_BITS: Final = 16  # below the milliseconds of an id
 OWN_MAX: Final = 100  # events that one listener was told alone, and that are remembered
 TOPICS_MAX: Final = 32  # of one listener
@@ -41,7 +40,7 @@ class Gap(NamedTuple):
     """What is to be read for a listener: what came to a shard, and what has become of what it knows.
 
     newest_id: of the tweets that the shard had told of; since_id: nothing older is told as new, as it was told, or is
-    from before it listened; notice_id: 0 where none are wanted; known: what it was told lately.
+    from before it listened; notice_id: -1 where none are wanted; known: what it was told lately.
     """
 
     account_id: int
@@ -86,7 +85,7 @@ class Hearer:
         self.was_read: frozenset[Key] = frozenset()
         self.own: deque[Record] | None = None
         self.untold: frozenset[int] = frozenset()
-        self.began = self.since_id = 0
+        self.began, self.since_id = NEVER, 0
 
     def forget_read(self, was_read: frozenset[Key]) -> None:
         """Forget some of what was read."""
@@ -109,10 +108,9 @@ class Hearer:
         self.kept.clear()
 
     def begin(self, told: ToldLately) -> None:
-        """Hear from now on: what is some seconds older was not missed, whatever clocks say."""
-        self.began = told.number
-        now = max(int(time.time() * 1_000) << _MS_BITS, told.newest_id)
-        self.since_id = max(now - (BEFORE_MS << _MS_BITS), 0)
+        """Hear a shard from now on: nothing that is older was missed."""
+        self.began = told.number if self.began == NEVER else self.began
+        self.since_id = max(self.since_id, told.newest_id)
 
     def await_new(self, line: Line) -> None:
         """Wait at a shard that there was not, for all that it has told since there is one."""
@@ -127,7 +125,7 @@ class Hearer:
 
     def gap(self, shard: int, waits: LostAt, told: ToldLately) -> Gap:
         """Return what is to be read for what was missed of a shard."""
-        notice_id = self.notice_id if {"user", "user:notification"} & self.topics else 0
+        notice_id = self.notice_id if {"user", "user:notification"} & self.topics else -1
         known = told.known(self.account_id, self.topics, self.began, self.own or ())
         not_told = self.not_told()
         known = {key: version for key, version in known.items() if key[0] not in not_told}

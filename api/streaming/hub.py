@@ -71,8 +71,6 @@ class StreamHub:
         is_first = not hearer.topics
         public = self._audience.add(hearer, topics)
         hearer.knows_cursors = hearer.knows_cursors or cursor is not None
-        if is_first:
-            hearer.begin(self.told)
         if hearer.account_id:
             self._want_account(hearer.account_id)
         for shard in range(self._cluster.shard_count) if public else ():
@@ -214,6 +212,8 @@ class StreamHub:
         hearer.live.add(shard)
         if shard in hearer.waiting:
             line.resume(hearer)
+        else:
+            hearer.begin(self.told)
 
     def _is_told(self, line: Line, hearer: Hearer) -> bool:
         if hearer.account_id and hearer.account_id in line.accounts and hearer.account_id not in line.heard:

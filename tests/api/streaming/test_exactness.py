@@ -220,7 +220,9 @@ def test_the_window_is_bounded_and_says_what_it_has_lost(monkeypatch):
     monkeypatch.setattr(told, "ACCOUNTS_MAX", 8)
     window = told.ToldLately()
     for item in range(1, 11):
-        window.note(Event(UPDATE, frozenset(("user",)), tweet_id=item), ADA.to_bytes(8, "little") * (1 + item // 10 * 4))
+        window.note(
+            Event(UPDATE, frozenset(("user",)), tweet_id=item), ADA.to_bytes(8, "little") * (1 + item // 10 * 4)
+        )
     assert window.lost_max_id == 6
     assert set(window.known(ADA, ["user"], 0)) == {(item, "user") for item in (7, 8, 9, 10)}
     assert window.known(ADA + 1, ["user"], 0) == {}
