@@ -111,6 +111,11 @@ MEDIA: Final = PaperKind(
 )  # fmt: skip
 
 
+def attachment_of(medium: Medium) -> Attachment:
+    """Return what a tweet would have of an upload that is ready."""
+    return attachments_of([_unfrozen(medium.attachment)])[0]
+
+
 def _put(state: ShardState, account_id: int, media_id: int, medium: Medium) -> bool:
     return state.papers.put(MEDIA, account_id, media_id, list(medium))
 
@@ -260,7 +265,7 @@ def _uploaded(shard: Lookups, account_id: int, media_id: int, purpose: int = 0) 
         raise InvalidError(f"medium {media_id} has not finished processing; try again in a moment", "media_ids")
     if medium.state == FAILED:
         raise InvalidError(f"medium {media_id} could not be processed: {medium.reason}", "media_ids")
-    return attachments_of([_unfrozen(medium.attachment)])[0]
+    return attachment_of(medium)
 
 
 def _unfrozen(attachment: Sequence[Any]) -> list[Any]:
@@ -369,7 +374,7 @@ def _rendition_from(media_id: int, row: Any) -> list[Any]:
 
 
 def _same_objects(medium: Medium, attachment: Attachment) -> bool:
-    known = attachments_of([_unfrozen(medium.attachment)])[0]
+    known = attachment_of(medium)
     return known._replace(description="", focus_x=0, focus_y=0) == attachment._replace(
         description="", focus_x=0, focus_y=0
     )
@@ -406,7 +411,7 @@ def prepare_media_describe(
 
 
 def _described_attachment(media_id: int, medium: Medium, thumbnail: Any) -> list[Any]:
-    known = attachments_of([_unfrozen(medium.attachment)])[0]
+    known = attachment_of(medium)
     renditions = list(known.renditions)
     if thumbnail is not None:
         row = _rendition_from(media_id, thumbnail)
@@ -466,7 +471,7 @@ STATES: Final = ("processing", "ready", "failed")
 
 def _shown(shard: Lookups, media_id: int, medium: Medium) -> list[Any]:
     if medium.attachment:
-        shown = media_attachment(attachments_of([medium.attachment])[0], shard.state.tuning.media_base)
+        shown = media_attachment(attachment_of(medium), shard.state.tuning.media_base)
     else:
         shown = unready_attachment(media_id, "", medium.description, (medium.focus_x, medium.focus_y))
     named: Mapping[str, Any] = {"id": shown["id"], "media_id": shown["id"], **shown}
