@@ -112,7 +112,7 @@ class DispatchActor:
 
 def create_dispatch_actors(settings: Settings) -> list[Any]:
     """Create (or find) the cluster's dispatchers, none if no channel is configured; returns their handles."""
-    if not settings.channels:
+    if not settings.dispatched:
         return []
     handles = []
     for index in range(settings.outgoing.dispatchers):

@@ -221,6 +221,9 @@ class CoreCluster(TrendsAndSends):
             return self._home(args)
         if op == "shaped":
             return self._shaped(replica, *args)
+        if op == "home_ids":
+            query = replica.query([*args[:2], 0, 0, args[2]])
+            return [item[0] for item in self._driven(replica.home_steps(query), replica, args[0])]
         if op in READS:
             return replica.read(op, args)
         if op in ASKING and self.inquires:
