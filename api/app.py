@@ -101,7 +101,7 @@ def create_app(
         tags.append({"name": "wrk2", "description": "The paths of DeathStarBench's social network"})
         thin_reads.update(wrk2.THIN_READS)
     services = Services(cluster, settings, clock, worker, frozenset(thin_reads))
-    services.hub.read_gap = GapReader(services).read
+    services.hub.filling.read_gap = GapReader(services).read
     services.streams = Streams(services, services.hub)
     mastodon, pages = MastodonApi(services), WebPages(services)
     app = FastAPIOffline(
