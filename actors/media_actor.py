@@ -9,7 +9,7 @@ Rules of this file
 - A refusal crosses Ray as plain values: `["refused", error]`; Ray's own wrapping of exceptions loses their fields.
 - What nobody has touched for an hour in `incoming/` is removed; so is what writers of the store that died have left.
 
-Cost: 60 MB; what its jobs cost (`actors/media/`).
+Cost: 145 MB resident, nearly all of it what any process of Ray shares with others; what its jobs cost (`actors/media/`).
 """
 
 from __future__ import annotations

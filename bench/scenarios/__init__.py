@@ -123,6 +123,7 @@ SCENARIOS = {
         Scenario(
             "stream", "Live updates to 10,000 followers, beside uvicorn + Redis pub/sub.", "bench.scenarios.stream"
         ),
+        Scenario("media", "Thumbnails out of the page cache, beside nginx.", "bench.scenarios.media"),
         Scenario("search", "Two-word searches, beside PostgreSQL's and SQLite's.", "bench.scenarios.search"),
         Scenario("memory", "Bytes of accounts, follows and home timelines, beside Redis's.", "bench.scenarios.memory"),
     )

@@ -46,7 +46,7 @@ class Kind:
 # peers, and hardly ever looks for words that `memory` has written; `scale` goes on to a single shard.
 ORDER = (
     "memory", "search", "read", "write", "mastodon", "overload", "strangers", "load", "fanout", "celebrity", "recovery",
-    "stream", "scale", "lane", "mixed",
+    "stream", "media", "scale", "lane", "mixed",
 )  # fmt: skip
 
 
