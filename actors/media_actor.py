@@ -9,7 +9,7 @@ Rules of this file
 - A refusal crosses Ray as plain values: `["refused", error]`; Ray's own wrapping of exceptions loses their fields.
 - What nobody has touched for an hour in `incoming/` is removed; so is what writers of the store that died have left.
 
-Cost: 145 MB resident, nearly all of it what any process of Ray shares with others; what its jobs cost (`actors/media/`).
+Cost: 145 MB resident, most of it what all processes of Ray have; what its jobs cost (`actors/media/`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from actors.core.levels import LEVEL
 from actors.core.media_names import prefix_of
 from actors.log_bound import LogBound
 from actors.media.jobs import IMAGE_S, VIDEO_S, Bounds, Done, Jobs, Piece, clear, has_ffmpeg
-from actors.media.processed import CONTENT_TYPES, PURPOSES, Processed, Purpose, Rendition
+from actors.media.processed import CONTENT_TYPES, PURPOSES, Processed, Purpose, StoredRendition
 from actors.media.sniff import GIF, HEAD_BYTES, Format, format_of
 from cluster.life.code_on_disk import require_current
 from cluster.life.liveness import take_part
@@ -90,12 +90,12 @@ class Processing:
             done.kind, tuple(renditions), done.blurhash, done.duration_ms, done.frame_rate, done.bitrate
         )  # fmt: skip
 
-    async def _keep(self, piece: Piece, media_id: int) -> Rendition:
+    async def _keep(self, piece: Piece, media_id: int) -> StoredRendition:
         size, hashed = await asyncio.to_thread(_size_and_hash, piece.path)
         name = f"{prefix_of(media_id)}{hashed}-{piece.rendition}.{piece.extension}"
         content_type = CONTENT_TYPES[piece.extension]
         await self._store.put_new(name, piece.path, content_type)
-        return Rendition(piece.rendition, name, piece.width, piece.height, size, content_type)
+        return StoredRendition(piece.rendition, name, piece.width, piece.height, size, content_type)
 
 
 def _may_move(source: Path) -> bool:

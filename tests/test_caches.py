@@ -57,7 +57,7 @@ NOT_CACHES = {
         cluster/router/elections: _locks _tried _leading _failures; cluster/placement/rebalancer: _phases;
         cluster/client/replica_lanes: _lanes _dials _dialled_at; cluster/router/router: running _watches;
         cluster/router_actor: _handles; cluster/router/lanes: _lanes _dials; cluster/life/watchdog: _silences;
-        commands/api_workers: _starts; actors/shard/exchange: _peers _send_soon;
+        commands/api_workers: _starts _media; actors/shard/exchange: _peers _send_soon;
         actors/shard/follower_records: _holds _recent; actors/shard/searching: facts; actors/trends_actor: _heard
         _lists; actors/core/replication: acked _unwanted; actors/core/replica: touched _shaped;
         actors/shard/account_questions: _lines;

@@ -19,13 +19,13 @@ import json
 import os
 import platform
 import resource
-import signal
 import struct
 import sys
 from pathlib import Path
 from typing import Any, Final
 
 from actors.core.errors import InvalidError, TooLargeError
+from actors.media.orphans import end_with_parent
 from actors.media.sniff import GIF, Format, sniff
 
 MIB: Final = 1 << 20
@@ -34,7 +34,6 @@ VIDEO_MEMORY_BYTES: Final = 3072 * MIB  # ffmpeg with x264 at 1080p takes 0.4 GB
 IMAGE_CPU_S: Final = 40
 VIDEO_CPU_S: Final = 1_800
 OPEN_FILES_MAX: Final = 64
-_PR_SET_PDEATHSIG: Final = 1
 _PR_SET_SECCOMP: Final = 22
 _PR_SET_NO_NEW_PRIVS: Final = 38
 # By the processor's make: its number for seccomp, then those of socket, socketpair, io_uring_setup and ptrace.
@@ -58,12 +57,6 @@ def enter(memory_bytes: int, cpu_s: int, output_bytes: int, idle: bool) -> None:
         resource.setrlimit(limit, (value, value))
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
         _forbid_sockets(libc)
-
-
-def end_with_parent(libc: Any = None) -> None:
-    """Have the kernel end this process when the one that has started it ends."""
-    if sys.platform == "linux":
-        (libc or ctypes.CDLL(None)).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _forbid_sockets(libc: Any) -> bool:

@@ -26,7 +26,7 @@ class Made(NamedTuple):
     height: int
 
 
-class Rendition(NamedTuple):
+class StoredRendition(NamedTuple):
     """One object of a medium. `rendition`: original, small or static; sizes in pixels, 0 for sound."""
 
     rendition: str
@@ -42,7 +42,7 @@ class Processed:
     """A medium whose objects are in the store, synced."""
 
     kind: Kind
-    renditions: tuple[Rendition, ...]
+    renditions: tuple[StoredRendition, ...]
     blurhash: str = ""
     duration_ms: int = 0
     frame_rate: float = 0.0
@@ -61,4 +61,4 @@ class Processed:
     def from_wire(cls, values: list[Any]) -> Processed:
         """Rebuild what `to_wire` described."""
         kind, rows, *rest = values
-        return cls(kind, tuple(Rendition(*row) for row in rows), *rest)
+        return cls(kind, tuple(StoredRendition(*row) for row in rows), *rest)

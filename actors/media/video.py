@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from actors.core.errors import InvalidError
+from actors.media.orphans import end_with_parent
 from actors.media.processed import Made
 from actors.media.sniff import GIF, Format
 
@@ -182,8 +183,6 @@ def _ffmpeg(*arguments: str) -> None:
 
 
 def _run(program: str, *arguments: str) -> bytes:
-    from actors.media.cage import end_with_parent
-
     done = subprocess.run(
         [program, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False,
         preexec_fn=end_with_parent,

@@ -160,8 +160,7 @@ class BoundedHttpProtocol(PatientConnection):
             return False
         self.url = data[4 : -len(self._known_head)]
         try:
-            exchange: DirectExchange | None = FastExchange.of(self, services, FAST_READS, True)
-            exchange = exchange or MediaExchange.of(self, services, True)
+            exchange = FastExchange.of(self, services, FAST_READS, True) or MediaExchange.of(self, services, True)
         except Exception as error:  # noqa: BLE001 - as in on_headers_complete
             log_unexpected(error, "")
             exchange = None

@@ -1,4 +1,4 @@
-"""The media actor's two queues, without Ray: what comes of a file lies in the store; who is too many is told to wait."""
+"""The media actor's two queues, without Ray: what is made lies in the store; who is too many is told to wait."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from actors.media.processed import Processed
 from actors.media_actor import Processing
 from actors.node_media import NodeMedia
 from persistence.objects import LocalStore
+from tests.serving import wait_for
 
 MEDIA_ID = 987654321
 
@@ -72,8 +73,7 @@ async def test_what_is_made_lies_in_the_store_under_a_name_of_its_own(processing
 async def test_more_than_may_wait_are_told_to_come_back(processing, jobs, tmp_path):
     source = upload(tmp_path)
     waiting = [asyncio.create_task(processing.process(source, "attachment", MEDIA_ID)) for _ in range(3)]
-    while processing.waiting[False] < 3:
-        await asyncio.sleep(0)
+    await asyncio.to_thread(wait_for, lambda: processing.waiting[False] == 3)
     with pytest.raises(OverloadedError, match="2 files wait"):
         await processing.process(source, "attachment", MEDIA_ID)
     jobs.may_go.set()
