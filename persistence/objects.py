@@ -350,6 +350,11 @@ def object_folder(folder: str, data_dir: Path) -> Path:
     return Path(folder) if folder else data_dir / "media" / "objects"
 
 
+def incoming_folder(data_dir: Path) -> Path:
+    """Return where a node's API workers write uploads, before they are objects."""
+    return data_dir / "media" / "incoming"
+
+
 def _credentials() -> dict[str, Any]:
     """Return what the environment says of who we are; obstore reads the machine's own service if it says nothing.
 

@@ -22,10 +22,7 @@ def encode(pixels: bytes, width: int, height: int) -> str:
     linear = [_LINEAR[value] for value in pixels]
     rows = [linear[y * width * 3 : (y + 1) * width * 3] for y in range(height)]
     channels = [[row[channel::3] for row in rows] for channel in range(3)]
-    sums = [
-        [[_product(row, wave) for row in channel] for wave in row_waves]
-        for channel in channels
-    ]
+    sums = [[[_product(row, wave) for row in channel] for wave in row_waves] for channel in channels]
     factors: list[_Colour] = []
     for j in range(down):
         wave = [math.cos(math.pi * j * (y + 0.5) / height) for y in range(height)]

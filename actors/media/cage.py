@@ -25,7 +25,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from actors.core.errors import InvalidError
+from actors.core.errors import InvalidError, TooLargeError
 from actors.media.sniff import GIF, Format, sniff
 
 MIB: Final = 1 << 20
@@ -91,7 +91,7 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
     found = sniff(source, takes_moving=job["ffmpeg"] and purpose == "attachment")
     size_max = job["image_bytes_max"] if found.is_image else job["video_bytes_max"]
     if (size := source.stat().st_size) > size_max:
-        raise InvalidError(f"the {found.name} has {size} bytes, and at most {size_max} are taken", "file")
+        raise TooLargeError(f"the {found.name} has {size} bytes, and at most {size_max} are taken", "file")
     moves = not found.is_image
     enter(
         VIDEO_MEMORY_BYTES if moves else IMAGE_MEMORY_BYTES, VIDEO_CPU_S if moves else IMAGE_CPU_S,
@@ -135,6 +135,8 @@ def main() -> None:
         told = run_job(job)
     except InvalidError as error:
         told = {"refused": error.message}
+    except TooLargeError as error:
+        told = {"refused": error.message, "too_large": True}
     except MemoryError:
         told = {"refused": "the file takes more memory to read than this server gives it; make it smaller"}
     print(json.dumps(told))

@@ -22,8 +22,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from actors.core.errors import InvalidError
-from actors.media.processed import CONTENT_TYPES, KINDS, Purpose
+from actors.core.errors import InvalidError, TooLargeError
+from actors.media.processed import CONTENT_TYPES, KINDS, Kind, Purpose
 
 IMAGE_S: Final = 120.0  # that a picture may take on a machine that is busy
 VIDEO_S: Final = 2_400.0  # well below the hour after which an upload is given up
@@ -33,6 +33,11 @@ SIDE_MAX: Final = 65_535
 _FILE: Final = re.compile(r"(original|small|static)\.([a-z0-9]{3,4})", re.ASCII)
 _BLURHASH: Final = re.compile(r"[0-9A-Za-z#$%*+,\-.:;=?@\[\]^_{|}~]{0,40}", re.ASCII)
 _ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+def has_ffmpeg() -> bool:
+    """Whether this machine has ffmpeg. 50 us."""
+    return shutil.which("ffmpeg") is not None and shutil.which("ffprobe") is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ class Piece:
 class Done:
     """What a job has made."""
 
-    kind: str
+    kind: Kind
     pieces: tuple[Piece, ...]
     blurhash: str
     duration_ms: int
@@ -93,7 +98,12 @@ class Jobs:
             sys.executable, "-I", "-S", "-c", "import sys; sys.path[:0] = sys.argv[2:]\n"
             "from actors.media.cage import main; main()", json.dumps(job), str(_ROOT), *packages,
         ]  # fmt: skip
-        environment = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "VIPS_WARNING": "0", "TMPDIR": str(folder)}
+        environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "LANG": "C.UTF-8",
+            "VIPS_WARNING": "0",
+            "TMPDIR": str(folder),
+        }
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=folder,
             env=environment, start_new_session=True,
@@ -101,7 +111,9 @@ class Jobs:
         try:
             said, _ = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
-            raise InvalidError(f"the file took more than {timeout_s:.0f} s to process; make it smaller", "file") from None
+            raise InvalidError(
+                f"the file took more than {timeout_s:.0f} s to process; make it smaller", "file"
+            ) from None
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -117,7 +129,9 @@ class Jobs:
 def _broken(code: int) -> InvalidError:
     """Return what people are told whose file has ended its process."""
     if code == -signal.SIGXCPU or code == -signal.SIGKILL:
-        return InvalidError("the file takes more time or memory to process than this server gives it; make it smaller", "file")
+        return InvalidError(
+            "the file takes more time or memory to process than this server gives it; make it smaller", "file"
+        )
     return InvalidError("the file can't be processed: it is damaged, or made to do harm", "file")
 
 
@@ -126,7 +140,7 @@ def _looked_at(told: Any, folder: Path) -> Done:
     if not isinstance(told, dict):
         raise _broken(0)
     if isinstance(told.get("refused"), str):
-        raise InvalidError(told["refused"][:500], "file")
+        raise (TooLargeError if told.get("too_large") else InvalidError)(told["refused"][:500], "file")
     pieces = tuple(_piece(row, folder) for row in told.get("made", ())[: RENDITIONS_MAX + 1])
     kind, blurhash = told.get("kind"), told.get("blurhash", "")
     names = {piece.rendition for piece in pieces}
@@ -137,7 +151,9 @@ def _looked_at(told: Any, folder: Path) -> Done:
     rate = told.get("frame_rate", 0.0)
     if type(rate) not in (int, float) or not 0 <= rate <= 1000:
         raise _broken(0)
-    return Done(kind, pieces, blurhash, _number(told.get("duration_ms", 0)), float(rate), _number(told.get("bitrate", 0)))
+    return Done(
+        kind, pieces, blurhash, _number(told.get("duration_ms", 0)), float(rate), _number(told.get("bitrate", 0))
+    )
 
 
 def _piece(row: Any, folder: Path) -> Piece:
@@ -146,7 +162,13 @@ def _piece(row: Any, folder: Path) -> Piece:
     rendition, file, width, height = row
     named = _FILE.fullmatch(file)
     path = folder / file
-    if named is None or named[1] != rendition or named[2] not in CONTENT_TYPES or path.is_symlink() or not path.is_file():
+    if (
+        named is None
+        or named[1] != rendition
+        or named[2] not in CONTENT_TYPES
+        or path.is_symlink()
+        or not path.is_file()
+    ):
         raise _broken(0)
     return Piece(rendition, path, named[2], _number(width, SIDE_MAX), _number(height, SIDE_MAX))
 
@@ -166,4 +188,3 @@ def clear(folder: Path, older_than_s: float, now_s: float) -> int:
                 shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
                 count += 1
     return count
-

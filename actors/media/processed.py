@@ -17,6 +17,15 @@ CONTENT_TYPES: Final = {
 """The closed list: what objects' names end with, and as what they are served. Nothing else is ever written."""
 
 
+class Made(NamedTuple):
+    """One rendition as a file of a job's folder."""
+
+    rendition: str
+    file: str
+    width: int
+    height: int
+
+
 class Rendition(NamedTuple):
     """One object of a medium. `rendition`: original, small or static; sizes in pixels, 0 for sound."""
 

@@ -16,13 +16,12 @@ Cost: a copied file 0.3 s; 1080p that is encoded about as long as it plays, on o
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from actors.core.errors import InvalidError
-from actors.media.images import Made
+from actors.media.processed import Made
 from actors.media.sniff import GIF, Format
 
 SIDE_MAX: Final = 1920  # of what is written, and 1920 x 1080 pixels, whichever way it stands
@@ -46,11 +45,6 @@ class Converted(NamedTuple):
     still: Path | None
 
 
-def is_there() -> bool:
-    """Whether this machine has ffmpeg. 50 us."""
-    return shutil.which("ffmpeg") is not None and shutil.which("ffprobe") is not None
-
-
 def convert(source: Path, found: Format, folder: Path, pixels_max: int) -> Converted:
     """Write the renditions of video, sound or an animated GIF into a folder. Raises InvalidError."""
     demuxer = "gif" if found == GIF else found.decoder
@@ -59,7 +53,9 @@ def convert(source: Path, found: Format, folder: Path, pixels_max: int) -> Conve
     moving = [stream for stream in pictures if not stream.get("disposition", {}).get("attached_pic")]
     sounds = [stream for stream in streams if stream.get("codec_type") == "audio"]
     if duration_s > DURATION_S_MAX:
-        raise InvalidError(f"the {found.name} plays {duration_s:.0f} s, and at most {DURATION_S_MAX:.0f} are taken", "file")
+        raise InvalidError(
+            f"the {found.name} plays {duration_s:.0f} s, and at most {DURATION_S_MAX:.0f} are taken", "file"
+        )
     if moving:
         return _video(source, demuxer, folder, moving[0], sounds, found == GIF, pixels_max)
     if sounds:
@@ -74,7 +70,8 @@ def _video(
     width, height = _whole(stream.get("width")), _whole(stream.get("height"))
     if not (0 < width <= READ_SIDE_MAX and 0 < height <= READ_SIDE_MAX and width * height <= pixels_max):
         raise InvalidError(
-            f"the video has {width} x {height} pixels; at most {READ_SIDE_MAX} a side and {pixels_max} in all are taken",
+            f"the video has {width} x {height} pixels; at most {READ_SIDE_MAX} a side and {pixels_max} in all are "
+            "taken",
             "file",
         )  # fmt: skip
     out = folder / "original.mp4"
@@ -99,7 +96,9 @@ def _video(
     written, duration_s = _probe(out, "mov")
     shown = next((one for one in written if one.get("codec_type") == "video"), None)
     still = folder / "still.png"
-    _ffmpeg("-f", "mov", "-i", str(out), "-frames:v", "1", "-map_metadata", "-1", "-f", "image2", "-c:v", "png", str(still))
+    _ffmpeg(
+        "-f", "mov", "-i", str(out), "-frames:v", "1", "-map_metadata", "-1", "-f", "image2", "-c:v", "png", str(still)
+    )
     if shown is None or not still.exists():
         raise InvalidError("the video holds no picture that can be shown: it is damaged", "file")
     width, height = _whole(shown.get("width")), _whole(shown.get("height"))
@@ -120,8 +119,12 @@ def _sound(
     extension = "mp3" if codec == "mp3" else "m4a"
     out = folder / f"original.{extension}"
     kept = ["-c:a", "copy"] if codec in ("mp3", "aac") else ["-c:a", "aac", "-b:a", "160k", "-ac", "2"]
-    container = ["-id3v2_version", "0", "-f", "mp3"] if extension == "mp3" else ["-movflags", "+faststart", "-f", "ipod"]
-    _ffmpeg("-f", demuxer, "-i", str(source), "-map", f"0:{stream['index']}", "-vn", *kept, *_BARE, *container, str(out))
+    container = (
+        ["-id3v2_version", "0", "-f", "mp3"] if extension == "mp3" else ["-movflags", "+faststart", "-f", "ipod"]
+    )
+    _ffmpeg(
+        "-f", demuxer, "-i", str(source), "-map", f"0:{stream['index']}", "-vn", *kept, *_BARE, *container, str(out)
+    )
     streams, duration_s = _probe(out, "mp3" if extension == "mp3" else "mov")
     if not streams or duration_s <= 0:
         raise InvalidError("the file holds no sound: it plays 0 seconds", "file")
@@ -134,7 +137,9 @@ def _sound(
             "aformat=channel_layouts=mono,showwavespic=s=640x200:colors=0x6364ff,format=rgb24", "-frames:v", "1",
             "-f", "image2", "-c:v", "png", str(still),
         )  # fmt: skip
-    return Converted(_facts("audio", Made("original", out.name, 0, 0), duration_s, out), still if still.exists() else None)
+    return Converted(
+        _facts("audio", Made("original", out.name, 0, 0), duration_s, out), still if still.exists() else None
+    )
 
 
 def _cover(source: Path, demuxer: str, cover: dict[str, Any], still: Path) -> None:
@@ -189,7 +194,9 @@ def _run(program: str, *arguments: str) -> bytes:
 
 
 def _not_converted() -> InvalidError:
-    return InvalidError("the file can't be converted: it is damaged, or of a kind that this server's ffmpeg can't read", "file")
+    return InvalidError(
+        "the file can't be converted: it is damaged, or of a kind that this server's ffmpeg can't read", "file"
+    )
 
 
 def _whole(value: Any) -> int:
