@@ -65,6 +65,8 @@ class ClusterInfo:
     auth_mode: str
     storage_backend: str = "duckdb"
     redis_url: str = ""  # only if it holds no password
+    media_store_url: str = ""
+    media_folder: str = ""
 
     def save(self, data_dir: Path) -> None:
         """Write `cluster.json` atomically."""

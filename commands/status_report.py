@@ -155,6 +155,7 @@ def _totals(shards: list[dict[str, Any]]) -> dict[str, int]:
     names = (
         "accounts", "tweets", "edges", "awake", "waking", "deliveries", "outbox_depth", "outbox_bytes", "journal_lag",
         "checkpoint_lag", "rss_bytes", "edge_bytes", "ring_bytes", "tweet_bytes", "arrival_bytes",
+        "uploads", "media_to_remove",
     )  # fmt: skip
     return {name: sum(int(shard.get(name, 0)) for shard in shards) for name in names}
 

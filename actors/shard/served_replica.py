@@ -348,6 +348,8 @@ class ServedReplica:
             "search": self.search.figures(),
             "outgoing": self.outgoing.figures(),
             **self.replica.lookups.facts(),
+            "uploads": self.state.papers.count(MEDIA),
+            "media_to_remove": self.state.papers.count(BLOB),
             **self.homes.accounts.figures(),
             **self.listening.figures(),
             **self.commits.figures(),

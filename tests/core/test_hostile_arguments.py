@@ -310,7 +310,7 @@ TYPICAL = {
     "revoke_tokens": [HERE[0], [b"kept"]],
     "change_password": [HERE[0], "old hash", "new hash", [b"kept"], b"fresh", "x"],
     "update_profile": [HERE[0], {"bio": "x", "fields": [["a", "b"]], "flags": [3, 1]}],
-    "delete": [TWEETS[0], HERE[0], [b"", b""]],
+    "delete": [TWEETS[0], HERE[0], [b"", b""], True],
     "post": [HERE[0], "x", 3, TWEETS[0], HERE[0], b"", [1], [THERE[0]], b"key", POLL_MORE],
     "like": [HERE[0], TWEETS[1]],
     "post_many": [[[HERE[0], "x", 0, TWEETS[0], HERE[0], b"", [1], [THERE[0]], b"key"]]],

@@ -123,9 +123,10 @@ def samples(texts: Iterable[str], seed: int) -> list[Sample]:
         is_repost = rng.random() < 0.1
         likes = 0 if rng.random() < 0.5 else int(rng.paretovariate(0.7))
         tweet_id = at_ms << 16 | rng.randrange(1 << 16)
+        media = rng.choice(MEDIA) if rng.random() < 0.1 else ""
         found.append(
             make_sample(
-                tweet_id, author, text, 0 if is_repost else reply_author, (rng.random() < 0.1) * rng.choice(MEDIA), is_repost,
+                tweet_id, author, text, 0 if is_repost else reply_author, media, is_repost,
                 min(likes, 100_000), rng.randrange(3), rng.randrange(3),
             )
         )  # fmt: skip
