@@ -25,6 +25,7 @@ from api.http.probes import PROBE_PATHS, Probes
 from api.http.readiness import ReadinessJudge
 from api.http.refusal_pace import RefusalPace
 from api.http.request_log import RequestLog
+from api.http.uploads import Uploads
 from api.instance_folder import read_folder
 from api.links import Origins
 from api.metrics import Metrics
@@ -83,6 +84,7 @@ class Services:
         self.refusals = RefusalPace(clock)
         self.turns = FairTurns(2 * settings.in_flight_count_max)
         self.connections = Connections(settings.connection_count_max, settings.address_connection_count_max)
+        self.uploads = Uploads()
         self.bodies = Bodies(settings.connection_count_max, settings.body_bytes_max)
         self.token_paths: Sequence[re.Pattern[str]] = ()  # of routes that take a token
         self.streams: Any = None  # `api/streaming/streams.py`, which knows this class: `app.py` puts it there

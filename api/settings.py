@@ -75,6 +75,7 @@ class ApiSettings:
     home_count_default: int = 20
     home_count_max: int = 200
     body_bytes_max: int = 64 * 1024
+    upload_bytes_max: int = 99 * 1024 * 1024  # of one file, whichever kind it will turn out to be
     request_timeout_s: float = 10.0
     in_flight_count_max: int = 1_000
     connection_count_max: int = 8_192  # open connections; with no more open files than that, fewer

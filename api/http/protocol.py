@@ -43,6 +43,7 @@ from api.http.fast_exchange import FastExchange
 from api.http.file_bodies import body_bytes_max_of, too_large
 from api.http.patient_connection import PatientConnection
 from api.http.probe_exchange import ProbeExchange
+from api.http.uploads import UPLOAD, discard_upload, upload_of
 from api.limits import HEAD_BYTES_MAX, HEADER_COUNT_MAX
 from api.media_files import MediaExchange
 from api.services import TOO_MUCH, Services
@@ -216,6 +217,9 @@ class BoundedHttpProtocol(PatientConnection):
                 raise MalformedError("this server speaks HTTP/1.1: a request with a body can't ask for more")
             if self.is_too_much:
                 self.scope["state"][TOO_MUCH] = True
+            upload = upload_of(services, self.scope)  # type: ignore[arg-type]
+            if upload is not None:
+                self.scope["state"][UPLOAD] = upload
             super().on_headers_complete()  # raises if the URL is none
             self._end_head()
             return
@@ -264,6 +268,9 @@ class BoundedHttpProtocol(PatientConnection):
         cycle = self.cycle
         if cycle.response_complete:
             return
+        if (upload := cycle.scope["state"].get(UPLOAD)) is not None:  # type: ignore[typeddict-item]
+            upload.feed(body)
+            return
         cycle.body += body
         self._body_bytes += len(body)
         most = self._services.settings.body_bytes_max
@@ -276,6 +283,9 @@ class BoundedHttpProtocol(PatientConnection):
         if self._read_timer is not None:
             self._cancel_read_timer()
         super().on_message_complete()
+        upload = self.cycle.scope["state"].get(UPLOAD)  # type: ignore[typeddict-item]
+        if upload is not None and not self.cycle.response_complete:
+            upload.finish()
         if self._incomplete is not None:
             (cycle, app), self._incomplete = self._incomplete, None
             self._end_wait()
@@ -322,8 +332,8 @@ class BoundedHttpProtocol(PatientConnection):
         closing: whether the connection ends then, as it does after some errors anyway.
         """
         under_way, incomplete = self._under_way, self._incomplete
-        self._incomplete = None
         self._give_up_waiting()
+        self._incomplete = None
         if incomplete is not None:
             exchange = BodyRefusal(self, self._services, error, incomplete[0], closing)
             self.cycle = self._under_way = exchange  # type: ignore[assignment]
@@ -340,6 +350,8 @@ class BoundedHttpProtocol(PatientConnection):
     def _give_up_waiting(self) -> None:
         if self._wait is not None:
             self._end_wait()
+        for cycle, _ in (*self.pipeline, *([] if self._incomplete is None else [self._incomplete])):
+            discard_upload(cycle.scope)  # type: ignore[arg-type]
         self.pipeline.clear()
         self._body_bytes = 0
         if self._holds_body:
