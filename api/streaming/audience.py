@@ -64,6 +64,10 @@ class Audience:
             if account_id in self.by_account:
                 self.hidden[account_id] = hidden
 
+    def public(self) -> list[Hearer]:
+        """Return the listeners of topics that all shards tell."""
+        return list({hearer: None for hearers in self.by_topic.values() for hearer in hearers})
+
     def of(self, each: Addressed) -> list[Hearer]:
         """Return the listeners that something is addressed to."""
         if each.accounts:

@@ -7,8 +7,9 @@ Rules of this file
 - A listener hears a shard once it is *live* there. While it waits there (`Hearer.waiting`) for what it has missed, what
   the shard pushes is passed over, as the answer holds all of it: nothing twice, and nothing out of order.
 - A shard that was lost is listened to anew, wherever it is, and each listener that was live there waits at the place
-  where it was. If the shard can't say what was missed, whoever knows cursors is told so (`recovered`), and for the
-  others it is read (`gaps.py`), while what is pushed is kept for afterwards.
+  where it was; at a shard that is new, where nobody has been. If the shard can't say what was missed, whoever knows
+  cursors is told so (`recovered`), and for the others it is read (`gaps.py`), without what they were told (`told.py`);
+  what is pushed meanwhile is kept for afterwards.
 - What an account hides is asked of its own shard, and taken out of public topics here.
 - The lines to the shards, and their pace, are `lines.py`'s; what a push says, `pushed.py`'s.
 
@@ -34,6 +35,7 @@ from api.streaming.hearers import Hearer, LostAt, check_topics, is_told, wanted_
 from api.streaming.lines import Line
 from api.streaming.pushed import Addressed, hidden_in, read_push
 from api.streaming.token_doubts import TokenDoubts
+from api.streaming.told import ToldLately
 
 PUBLIC_TOPICS_MAX: Final = 2_000  # of all listeners together
 KEPT_MAX: Final = 256  # events that are kept while a gap is read; more, and the listener is let go
@@ -53,6 +55,8 @@ class StreamHub:
         self.texts = CursorTexts(self._line)
         self._doubts = TokenDoubts(self.revoked)
         self._filling = GapFilling(self)
+        self.told = ToldLately()
+        self._shard_count = cluster.shard_count
         self._ticking: asyncio.TimerHandle | None = None
         self.counts = dict.fromkeys(COUNTED, 0)
 
@@ -147,6 +151,7 @@ class StreamHub:
         line = self._lines.get(shard)
         if line is None:
             line = self._lines[shard] = Line(self, self._cluster, shard)
+            line.newest_id = self.told.newest_id
         return line
 
     def _shard_of(self, account_id: int) -> int:
@@ -170,14 +175,21 @@ class StreamHub:
     def _tick(self) -> None:
         """Follow the number of shards."""
         self._ticking = None
-        count = self._cluster.shard_count
+        before, count = self._shard_count, self._cluster.shard_count
+        self._shard_count = count
         for shard in range(count) if self._audience.by_topic else ():
             line = self._line(shard)
             for topic in self._audience.by_topic:
                 line.want_topic(topic)
+            for hearer in self._audience.public() if shard >= before else ():
+                hearer.await_new(line)
+                self._join(line, hearer)
         for shard in [shard for shard in self._lines if shard >= count]:
             self._lines.pop(shard).close()
             self.texts.moved_on()
+            for hearer in list(self._audience.by_listener.values()):
+                if hearer.leave(shard):
+                    self.let_go(hearer, "a shard is gone before it could say what was missed")
         if self._audience.by_listener:
             self._ticking = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
@@ -200,6 +212,8 @@ class StreamHub:
         hearer.live.add(shard)
         if shard in hearer.waiting:
             line.resume(hearer)
+        else:
+            hearer.begin(self.told)
 
     def _is_told(self, line: Line, hearer: Hearer) -> bool:
         if hearer.account_id and hearer.account_id in line.accounts and hearer.account_id not in line.heard:
@@ -260,10 +274,12 @@ class StreamHub:
             return
         self.counts["streams_resumed"] += 1
         del hearer.waiting[line.shard]
+        hearer.kept.pop(line.shard, None)  # the answer holds all of it
         for push in pushes:
             for each in read_push([line.shard, *push]):
                 if self._audience.may_hear(hearer, each):
                     at = line.shard, Position(incarnation, each.event.number)
+                    hearer.note_own(each.event)
                     self.hear(
                         hearer,
                         each.event,
@@ -314,8 +330,10 @@ class StreamHub:
             if each.hidden is not None:
                 self._audience.hides(each.accounts, each.hidden)
                 continue
+            self.told.note(each.event, each.packed)
             for hearer in self._audience.of(each):
-                if line.shard in hearer.live and self._audience.may_hear(hearer, each):
+                is_here = line.shard in hearer.live or line.shard in hearer.kept
+                if is_here and self._audience.may_hear(hearer, each):
                     self._pass(line.shard, hearer, each)
 
     def _pass(self, shard: int, hearer: Hearer, each: Addressed) -> None:

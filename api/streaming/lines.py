@@ -226,6 +226,7 @@ class Line:
             self.position = position
             self._hub.texts.moved_on()
         self.newest_id = max(self.newest_id, newest_id)
+        self._hub.told.newest_id = max(self._hub.told.newest_id, newest_id)
 
     def _resume_some(self) -> None:
         while self._resumes and self._resuming < RESUMES_MAX:

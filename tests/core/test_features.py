@@ -21,6 +21,7 @@ from actors.core.features import (
     hides,
 )
 from actors.core.features import _by_name as by_name
+from actors.core.stores.account_flags import LOCKED, UNINDEXED
 from actors.core.terms import Key
 
 ROWS = [pytest.param(row, id=row.name) for feature in FEATURES for row in (*feature.writes, *feature.reads)]
@@ -64,6 +65,20 @@ def test_a_write_that_shows_less_is_told_with_a_key_too():
     for op, hidden in (("delete", True), ("edit", True), ("like", False)):
         assert hides(op, [1, 2]) is hidden
         assert hides("keyed", [1, b"key", b"print", op, [1, 2]]) is hidden
+
+
+def test_a_changed_profile_drops_searches_only_where_it_says_who_is_indexed():
+    changes = [
+        ({"bio": "hello"}, False), ({"flags": [LOCKED, LOCKED]}, False), ({"flags": [UNINDEXED | LOCKED, 0]}, True),
+        ({"flags": [UNINDEXED, UNINDEXED], "bio": ""}, True), ({"flags": "x"}, False), ({"flags": []}, False),
+        (7, False),
+    ]  # fmt: skip
+    for values, hidden in changes:
+        assert hides("update_profile", [1, values]) is hidden
+        assert hides("keyed", [1, b"key", b"print", "update_profile", [1, values]]) is hidden
+    for args in ([], [1], [1, None]):  # as somebody gave them: it was refused
+        assert hides("update_profile", args) is False
+        assert hides("keyed", args) is False
 
 
 def test_what_has_many_keys_is_asked_by_shard():

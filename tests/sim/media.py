@@ -114,8 +114,9 @@ class Uploading:
         self.store.discard(media_id)
 
     def _held(self) -> list[list[Any]]:
-        states = [shard.replica for shard in self.work.sim.shards]
-        return [row for replica in states for row in replica.read("media_held", [0, 0, 1_000])[2]]
+        replicas = [shard.replica for shard in self.work.sim.shards]
+        risen = [replica for replica in replicas if replica.state.level >= MASTODON_FROM_LEVEL]
+        return [row for replica in risen for row in replica.read("media_held", [0, 0, 1_000])[2]]
 
     def expire(self) -> None:
         """Have the time pass after which no upload waits any more."""

@@ -186,4 +186,9 @@ SHARD_WIDE: Final = frozenset(name for rows in (WRITES, READS) for name, row in 
 
 def hides(op: str, args: list[Any]) -> bool:
     """Whether less is shown, or something else, after a write that was carried out; also if it carried a key."""
-    return (args[3] if op == "keyed" else op) in HIDING
+    if op == "keyed":
+        op, args = args[3:5] if len(args) > 4 else ("", [])  # refused, if there are less
+    if type(op) is not str or op not in HIDING:
+        return False
+    said = WRITES[op].hides
+    return said if isinstance(said, bool) else said(args)

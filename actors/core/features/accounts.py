@@ -22,7 +22,7 @@ from actors.core.features.cards import tell_card
 from actors.core.features.media import PICTURE_FIELDS, change_picture, picture_from
 from actors.core.render import render_profile
 from actors.core.shape_table import are_accounts_shown
-from actors.core.stores.account_flags import LOCKED
+from actors.core.stores.account_flags import LOCKED, UNINDEXED
 from actors.core.stores.people import PROFILE_FIELDS, SETTING_FIELDS, Account, TokenFacts
 from actors.core.terms import FULL_FROM_LEVEL, Effect, Feature, Key, Prepared, Read, To, Write, same
 from actors.core.visibility import reader_facts
@@ -166,6 +166,12 @@ def prepare_update_profile(shard: Lookups, now_ms: int, account_id: int, values:
     return Prepared(command, lambda _: answer_profile(shard, account_id, account_id))
 
 
+def _says_who_is_indexed(args: list[Any]) -> bool:
+    """Whether a change of a profile says if its account's words are found; args: of `update_profile`."""
+    flags = args[1].get("flags") if len(args) > 1 and isinstance(args[1], dict) else None
+    return isinstance(flags, (list, tuple)) and bool(flags) and type(flags[0]) is int and bool(flags[0] & UNINDEXED)
+
+
 def answer_account(shard: Lookups, account_id: int) -> list[Any]:
     """Who an account is: `[account_id, username, display_name]`."""
     found = shard.state.people.accounts[shard.row(account_id)]
@@ -241,7 +247,7 @@ FEATURE = Feature(
     writes=(
         Write("register", prepare_register, Key.NAME, keyed=False),
         Write("register_many", prepare_register_many, Key.SHARD, keyed=False),
-        Write("update_profile", prepare_update_profile, hides=True),
+        Write("update_profile", prepare_update_profile, hides=_says_who_is_indexed),
     ),
     reads=(
         Read("account", answer_account),
