@@ -28,6 +28,7 @@ from api.http.request_log import RequestLog
 from api.http.uploads import Uploads
 from api.instance_folder import read_folder
 from api.links import Origins
+from api.media import Processing
 from api.metrics import Metrics
 from api.outgoing_keys import OutgoingKeys
 from api.portability.long_work import LongWork
@@ -70,7 +71,7 @@ class Services:
         self.renewals = Renewals(self.passwords, self.ask_account)
         self.usage, self.instance = UsageFigures(cluster, clock), read_folder(settings.instance.folder)
         self.activity = WeeklyActivity(cluster, clock, time.time)
-        self.long_work = LongWork()
+        self.long_work, self.processing = LongWork(), Processing()
         self.origins = Origins(settings.public_url, self.limiter.proxies)
         self.metrics = Metrics(worker)
         self.requests = RequestLog(settings, self.metrics, clock)
@@ -163,6 +164,7 @@ class Services:
         self.hub.close()
         self.activity.close()
         self.afterwards.close()
+        self.processing.close()
         self.renewals.close()
         self.passwords.close()
 

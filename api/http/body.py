@@ -15,8 +15,8 @@ Rules of this file
 
 Pictures and films come another way (`uploads.py`): then the texts beside them are all that is read here.
 
-Other files are taken only by the calls that say so (`files_max`): as a part of a form, or a whole body of text/csv, which is
-the part `data`; UTF-8 both. Elsewhere a multipart part with a file name is refused (400).
+Other files are taken only by the calls that say so (`files_max`): as a part of a form, or a whole body of text/csv,
+which is the part `data`; UTF-8 both. Elsewhere a multipart part with a file name is refused (400).
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ class BodyWait:
     def _look(self) -> None:
         """Refuse what is too slow."""
         loop = self._protocol.loop
-        upload = self._cycle.scope["state"].get(UPLOAD)  # type: ignore[typeddict-item]
+        upload = self._cycle.scope["state"].get(UPLOAD)
         took_s = (
             len(self._cycle.body) / BYTES_PER_S_LEAST if upload is None else upload.received / FILE_BYTES_PER_S_LEAST
         )

@@ -26,7 +26,7 @@ def body_bytes_max_of(scope: MutableMapping[str, Any], usual_bytes_max: int) -> 
     """Return how many bytes the body of a request may have. usual_bytes_max: as the settings say."""
     upload = scope["state"].get(UPLOAD)
     if upload is not None:
-        return max(usual_bytes_max, upload.bytes_max)
+        return max(usual_bytes_max, int(upload.bytes_max))
     path = str(scope["path"]).removesuffix("/")
     if scope["method"] != "POST" or not path.endswith((IMPORT_END, *PAGES)):
         return usual_bytes_max

@@ -268,7 +268,7 @@ class BoundedHttpProtocol(PatientConnection):
         cycle = self.cycle
         if cycle.response_complete:
             return
-        if (upload := cycle.scope["state"].get(UPLOAD)) is not None:  # type: ignore[typeddict-item]
+        if (upload := cycle.scope["state"].get(UPLOAD)) is not None:
             upload.feed(body)
             return
         cycle.body += body
@@ -283,7 +283,7 @@ class BoundedHttpProtocol(PatientConnection):
         if self._read_timer is not None:
             self._cancel_read_timer()
         super().on_message_complete()
-        upload = self.cycle.scope["state"].get(UPLOAD)  # type: ignore[typeddict-item]
+        upload = self.cycle.scope["state"].get(UPLOAD)
         if upload is not None and not self.cycle.response_complete:
             upload.finish()
         if self._incomplete is not None:

@@ -108,7 +108,7 @@ class Upload:
         self._parts = 0
         self._is_whole = self._is_over = False
         try:
-            self._parser = MultipartParser(boundary, {
+            self._parser: MultipartParser | None = MultipartParser(boundary, {
                 "on_part_begin": self._part_begins, "on_part_data": self._part_data, "on_part_end": self._part_ends,
                 "on_header_field": self._header_field, "on_header_value": self._header_value,
                 "on_header_end": self._header_ends, "on_headers_finished": self._headers_end, "on_end": self._ends,
@@ -122,6 +122,7 @@ class Upload:
         self.received += len(data)
         if self.received > self.bytes_max:
             raise TooLargeError(f"a file may have {self._file_bytes_max} bytes; more have come")
+        assert self._parser is not None, "the body was whole"
         try:
             self._parser.write(data)
         except FormParserError as error:
@@ -136,6 +137,7 @@ class Upload:
         """The body is whole. Raises MalformedError if the form isn't."""
         if not self._is_whole:
             raise MalformedError("the multipart form can't be read: it ends before its last boundary")
+        self._parser = None
 
     def file(self, field: str) -> UploadedFile | None:
         """Return the file of a part, None if none has come; it stays the upload's."""
@@ -162,6 +164,11 @@ class Upload:
             with contextlib.suppress(OSError):  # the node's media actor removes what is old
                 file.path.unlink(missing_ok=True)
         self._files.clear()
+
+    def __del__(self) -> None:
+        """Nobody has waited for the end of this request: its connection was lost before its turn."""
+        if not getattr(self, "_is_over", True):
+            self.discard()
 
     # ---- what the parser says ---------------------------------------------------------------------------------------
 
@@ -264,7 +271,7 @@ def upload_of(services: Services, scope: MutableMapping[str, Any]) -> Upload | N
         return None
     settings = services.settings
     return Upload(
-        services.uploads, token, services.cluster.media.incoming, boundary, settings.upload_bytes_max,
+        services.uploads, token, services.cluster.media.incoming, boundary, settings.media.bytes_max,
         settings.body_bytes_max,
     )  # fmt: skip
 

@@ -176,7 +176,7 @@ ERROR: Final = "Error"
 _ERROR: Final = "error:text error_description~:text details~:object"
 
 _SIMPLE: Final[dict[str, dict[str, Any]]] = {
-    "text": {"type": "string"}, "flag": {"type": "boolean"}, "whole": {"type": "integer"},
+    "text": {"type": "string"}, "file": {"type": "string", "format": "binary"}, "flag": {"type": "boolean"}, "whole": {"type": "integer"},
     "number": {"type": "number"}, "object": {"type": "object"}, "any": {},
     "id": {"type": "string", "pattern": "^[0-9]+$"},
     "time": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"},
