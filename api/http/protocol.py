@@ -217,10 +217,10 @@ class BoundedHttpProtocol(PatientConnection):
                 raise MalformedError("this server speaks HTTP/1.1: a request with a body can't ask for more")
             if self.is_too_much:
                 self.scope["state"][TOO_MUCH] = True
+            super().on_headers_complete()  # raises if the URL is none
             upload = upload_of(services, self.scope)  # type: ignore[arg-type]
             if upload is not None:
                 self.scope["state"][UPLOAD] = upload
-            super().on_headers_complete()  # raises if the URL is none
             self._end_head()
             return
         self._end_head()
