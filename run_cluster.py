@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import sys
 
+from actors.garbage import seldom
 from commands.signals import end_at_once_when_told
 
-if __name__ == "__main__" and sys.argv[1:2] == ["serve"]:  # before half a second of imports
-    end_at_once_when_told()
+if __name__ == "__main__":  # before half a second of imports, of which nothing is garbage
+    seldom()
+    if sys.argv[1:2] == ["serve"]:
+        end_at_once_when_told()
 
 import asyncio
 import json

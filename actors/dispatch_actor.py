@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 import structlog
@@ -22,7 +22,6 @@ from actors.core.errors import OverloadedError
 from actors.core.ids import bucket_of_account
 from actors.core.levels import LEVEL
 from actors.log_bound import LogBound
-from actors.outgoing.dispatcher import Dispatcher
 from actors.outgoing.keys import outgoing_keys
 from cluster.client.cluster_client import ClusterClient
 from cluster.client.connect import open_client
@@ -31,6 +30,9 @@ from cluster.life.liveness import take_part
 from cluster.ray_options import DISPATCH_METHODS, DISPATCH_OPTIONS, as_actor, dispatch_actor_name
 from configs.logging import configure_logging
 from configs.settings import Settings
+
+if TYPE_CHECKING:
+    from actors.outgoing.dispatcher import Dispatcher
 
 RETRY_S: Final = 0.5  # between attempts to join the cluster
 ASK_S: Final = 5.0  # that a shard may take to say what a message shows
@@ -56,7 +58,10 @@ class DispatchActor:
     """Begins to join its cluster on construction, because Ray runs nothing else when it restarts an actor."""
 
     def __init__(self, name: str, settings: dict[str, Any]) -> None:
+        from actors.outgoing.dispatcher import Dispatcher  # a second of the processor, which its creator can spare
+
         require_current()
+        self._dispatcher_class = Dispatcher
         self._settings = Settings.from_dict(settings)
         configure_logging(self._settings.log.format, self._settings.log.level, component=name, bound=LogBound())
         self._log = structlog.get_logger()
@@ -76,7 +81,7 @@ class DispatchActor:
             except OverloadedError as error:
                 self._log.warning("the dispatcher waits for the cluster", reason=error.message)
                 await asyncio.sleep(RETRY_S)
-        self._dispatcher = Dispatcher.of(self._settings, AskingShards(self._client))
+        self._dispatcher = self._dispatcher_class.of(self._settings, AskingShards(self._client))
 
     def _end_if_failed(self, joining: asyncio.Task[None]) -> None:
         """A dispatcher that can't begin is a fault of ours, or of the settings; Ray starts this process anew."""

@@ -103,7 +103,7 @@ def create_app(
         tags.append({"name": "wrk2", "description": "The paths of DeathStarBench's social network"})
         thin_reads.update(wrk2.THIN_READS)
     services = Services(cluster, settings, clock, worker, frozenset(thin_reads))
-    services.hub.read_gap = GapReader(services).read
+    services.hub.filling.read_gap = GapReader(services).read
     services.streams = Streams(services, services.hub)
     faces: Any = {
         "second_face": MastodonApi(services), "pages": WebPages(services), "files": MediaFiles(services),

@@ -41,7 +41,7 @@ from persistence.private import make_private
 if TYPE_CHECKING:
     from commands.api_workers import ApiWorkers
 
-SHARD_FACTORY = "actors.shard_actor:make_shard"
+SHARD_FACTORY = "actors.shard_stand_in:make_shard"
 READY_POLL_S = 0.1  # between looks at the router and at what failed shards have left word of
 KILLED_PATIENCE_S = 6.0  # processes of a cluster whose `serve` was killed are gone by then
 FAILURE_PATIENCE_S = 6.0  # Ray and the router try a shard again within this time
@@ -184,7 +184,6 @@ def start_actors(settings: Settings, api_workers: ApiWorkers, timeout_s: float) 
     else has the API's port on this node.
     """
     from actors.dispatch_actor import create_dispatch_actors
-    from actors.trends_actor import create_trends_actor
     from cluster.router_actor import start_router
     from commands.api_workers import serving_nodes
 
@@ -208,6 +207,8 @@ def start_actors(settings: Settings, api_workers: ApiWorkers, timeout_s: float) 
     api_workers.look()  # their processes load what they need while the shards recover
     _wait_until_ready(router, settings, timeout_s)
     if settings.search.enabled:
+        from actors.trends_actor import create_trends_actor
+
         create_trends_actor(settings)
     create_dispatch_actors(settings)
     port, host = api_workers.start(timeout_s), settings.server.host

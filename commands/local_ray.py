@@ -118,7 +118,7 @@ def start_ray(settings: Settings, environment: dict[str, str]) -> Any:
         port = first_free_port(c.dashboard_host, c.dashboard_port) if c.dashboard else c.dashboard_port
         try:
             without = contextlib.nullcontext() if c.dashboard else _without_api_server()
-            with _own_process_groups(), _without_autoscaler(), without:
+            with _own_process_groups(), _without_autoscaler(), _complete(), without:
                 return ray.init(
                     address="local", namespace=c.namespace, num_cpus=c.ray_num_cpus or None, log_to_driver=True,
                     include_dashboard=c.dashboard, dashboard_host=c.dashboard_host, dashboard_port=port,
@@ -194,6 +194,21 @@ def _without_autoscaler() -> Iterator[None]:
         yield
     finally:
         parameter.RayParams = made
+
+
+@contextlib.contextmanager
+def _complete() -> Iterator[None]:
+    """Spare Ray the import of all that its agent needs, by which it finds out whether that is installed: it is.
+
+    0.3 s of the processor.
+    """
+    utils = ray._private.utils
+    asked = utils.get_dashboard_dependency_error
+    utils.get_dashboard_dependency_error = lambda: None
+    try:
+        yield
+    finally:
+        utils.get_dashboard_dependency_error = asked
 
 
 @contextlib.contextmanager

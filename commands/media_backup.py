@@ -47,7 +47,14 @@ class MediaBackup:
         self._store, self._directory = store, directory
         self._beside = directory.with_name(directory.name + BESIDE)
         self.is_finished = False
-        self.summary: dict[str, int] = {}  # of what was copied, for `--json`
+        self._object_count = self._byte_count = 0
+
+    @property
+    def summary(self) -> dict[str, int]:
+        """What was copied, for `--json`; nothing of a backup without media."""
+        if self._store is None:
+            return {}
+        return {"media_objects": self._object_count, "media_bytes": self._byte_count}
 
     async def copy(self, on_bytes: OnBytes) -> None:
         """Copy what the store has and this backup hasn't. Raises BackupError, OverloadedError if the store is away."""
@@ -83,7 +90,7 @@ class MediaBackup:
         for name, path in _objects(self._beside):
             lines.append(f"{_sha256(path)}  {name}\n")
             size += path.stat().st_size
-        self.summary = {"media_objects": len(lines), "media_bytes": size}
+        self._object_count, self._byte_count = len(lines), size
         with (self._beside / SUMS).open("w", encoding="ascii") as file:
             file.writelines(sorted(lines, key=lambda line: line.partition("  ")[2]))
             file.flush()

@@ -18,3 +18,6 @@ def needs(found: object, component: str) -> pytest.MarkDecorator:
 def needs_program(name: str) -> pytest.MarkDecorator:
     """As `needs`, for a program on the path."""
     return needs(shutil.which(name), name)
+
+
+needs_ffmpeg = needs(shutil.which("ffmpeg"), "ffmpeg")

@@ -6,7 +6,8 @@
 Rules of this file
 - A tweet is heard by whom its home timeline shows it: the same code decides (`HomeTimelines.shows`), as of now.
 - Public topics are heard at the author's shard alone, so each tweet once; home and lists at the listener's.
-- Of a deletion hears whoever the tweet was in reach of, and whom it mentions. Of an edit likewise, and whoever a repost of it reaches.
+- Of a deletion hears whoever the tweet was in reach of, and whom it mentions. Of an edit whoever it is in reach of, or
+  a repost of it.
 - Whoever asks again for what he has missed is told by the same rules (`missed`).
 
 Costs: for a tweet 1.5 us for each who hears, 90 us for 48 among 10,000 followers; of a repost or an answer 3 to 10 us
@@ -409,8 +410,11 @@ def public_topics(ears: Ears, entry: Entry) -> list[str]:
 def _topics_of_account(kind: int, mask: int) -> list[str]:
     if kind == NOTICE:
         return [topic for topic, bit in (("user", USER), ("user:notification", NOTIFICATIONS)) if mask & bit]
-    needed, topic = {CONVERSATION: (DIRECT, "direct"), FILTERS: (USER, "user"), RELATIONS: (RELATED, "related")}[kind]
-    return [topic] if mask & needed else []
+    needed = {
+        CONVERSATION: ((DIRECT, "direct"),), FILTERS: ((USER, "user"), (RELATED, "related")),
+        RELATIONS: ((RELATED, "related"),),
+    }[kind]  # fmt: skip
+    return [topic for bit, topic in needed if mask & bit]
 
 
 def _packed(accounts: Sequence[int]) -> bytes:

@@ -45,6 +45,13 @@ _HAPPENED: Final = {
     "quote": "quoted your tweet", "poll": "ended a poll that you voted in",
 }  # fmt: skip
 
+# As wide as a phone, in the colours that its reader has chosen; nothing that has no blanks makes it wider.
+_HTML_HEAD: Final = (
+    '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    '<meta name="color-scheme" content="light dark"></head>'
+)
+_STYLE: Final = "margin:1em;font:16px/1.5 sans-serif;max-width:36em;overflow-wrap:anywhere"
+
 
 class Letter(NamedTuple):
     """What a mail says. paragraphs: of plain text; links: (words, address) below them; ends: whether its reader may end
@@ -169,7 +176,7 @@ def message_of(
 def _html(paragraphs: Sequence[str], links: Sequence[tuple[str, str]]) -> str:
     said = "".join(f"<p>{escape(_clean(each)).replace(chr(10), '<br>')}</p>\n" for each in paragraphs)
     linked = "".join(f'<p><a href="{escape(address)}">{escape(words)}</a></p>\n' for words, address in links)
-    return f'<!DOCTYPE html>\n<html lang="en"><body>\n{said}{linked}</body></html>\n'
+    return f'{_HTML_HEAD}<body style="{_STYLE}">\n{said}{linked}</body></html>\n'
 
 
 def _clean(text: str) -> str:

@@ -183,8 +183,8 @@ def _session(
         keepalive_timeout=IDLE_S, ssl=trust,
     )  # fmt: skip
     return aiohttp.ClientSession(
-        connector=connector, timeout=timeout, response_class=OneAnswer, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False,
-        auto_decompress=False, headers={"User-Agent": "Rookery"}, raise_for_status=False,
+        connector=connector, timeout=timeout, response_class=OneAnswer, cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False, auto_decompress=False, headers={"User-Agent": "Rookery"}, raise_for_status=False,
     )  # fmt: skip
 
 

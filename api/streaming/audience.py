@@ -64,6 +64,16 @@ class Audience:
             if account_id in self.by_account:
                 self.hidden[account_id] = hidden
 
+    def leave(self, shard: int) -> list[Hearer]:
+        """Hear a shard no more that is gone; return who waits for what it would have said."""
+        return [hearer for hearer in self.by_listener.values() if hearer.leave(shard)]
+
+    def refilter(self, account_ids: Iterable[int]) -> None:
+        """Have all listeners of accounts ask for their filters anew, those of other topics than `user`, too."""
+        for account_id in account_ids:
+            for hearer in self.by_account.get(account_id, ()):
+                hearer.listener.refilter()
+
     def public(self) -> list[Hearer]:
         """Return the listeners of topics that all shards tell."""
         return list({hearer: None for hearers in self.by_topic.values() for hearer in hearers})

@@ -3,6 +3,7 @@
 Rules of this file
 - Listeners of one shard have one text, those of public topics another one, until a shard is heard further.
 - Who waits somewhere has a text of its own: there it is where it was.
+- Who doesn't hear a shard yet at which its account is has none: how far that was heard says nothing of it.
 
 Cost: 0.2 us; 1 us a shard for who has one of its own.
 """
@@ -31,6 +32,8 @@ class CursorTexts:
 
     def of(self, hearer: Hearer, shards: Iterable[int], at: tuple[int, Position] | None = None) -> str:
         """Return the cursor of a listener of some shards. at: one of which it has heard just that far."""
+        if not hearer.live.issuperset(shards):
+            return ""
         if hearer.waiting or at is not None:
             held = {shard: waits.position for shard, waits in hearer.waiting.items()}
             if at is not None:

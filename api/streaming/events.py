@@ -6,8 +6,8 @@ Rules of this file
 - Types alone; the hub is `hub.py`, listeners are whatever writes frames.
 - One `Event` object is given to every listener of a push. Frames are made once a form and kept in `event.frames`,
   under a key of the listeners' own (which has the cursor in it, where the frame has one); they go with the event.
-- `hear`, `recovered`, `revoked` and `close` are called on the loop's thread, must not block, and must not raise. They
-  may call `unlisten` of their own listener at any time, and `listen` for another one.
+- `hear`, `recovered`, `refilter`, `revoked` and `close` are called on the loop's thread, must not block, and must not
+  raise. They may call `unlisten` of their own listener at any time, and `listen` for another one.
 - Topics are named as Mastodon's streams: `user`, `user:notification`, `direct`, `list:ID`, `public`, `public:local`,
   `public:remote`, `public:media`, `public:local:media`, `public:remote:media`, `hashtag:NAME`, `hashtag:local:NAME`.
   NAME is folded as `actors/core/hashtags.py` does it. Nobody is remote here: those topics are taken and stay quiet.
@@ -83,6 +83,10 @@ class Listener(Protocol):
         tell the client `recovered: false`. Called only of listeners that gave a cursor to `listen`; for each shard that
         can't say, once it tells of all that comes and before whatever is heard of it next.
         """
+        ...
+
+    def refilter(self) -> None:
+        """The account's filters have changed, or may have: ask for them before the next status is shown."""
         ...
 
     def revoked(self, secret_hash: bytes | None) -> None:

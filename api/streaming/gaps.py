@@ -34,6 +34,7 @@ from api.streaming.told import GONE, version_of
 
 READ_MAX: Final = 200
 CONVERSATIONS_MAX: Final = 40
+CHANGED_MAX: Final = 200  # tweets that are looked at anew, the newest that were told
 
 _LIST: Final = "list:"
 
@@ -119,7 +120,7 @@ class GapReader:
                 topics_of.setdefault(tweet_id, set()).add(topic)
         if not topics_of:
             return []
-        ids = sorted(topics_of)
+        ids = sorted(topics_of)[-CHANGED_MAX:]
         pieces = {tweet.tweet_id: tweet for tweet in await seen_pieces(self._services, ids, gap.account_id)}
         edited = {
             tweet_id: tweet for tweet_id, tweet in pieces.items()

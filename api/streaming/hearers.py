@@ -187,9 +187,10 @@ class Hearer:
     def heard(self) -> AskedOf:
         """What it wants of its account's shard."""
         mask = sum(_MASKS.get(topic, 0) for topic in self.topics)
-        if self.account_id and self.public:
+        lists = tuple(sorted(int(topic[len(_LIST) :]) for topic in self.topics if topic.startswith(_LIST)))
+        if self.account_id and (self.public or lists):
             mask |= RELATED
-        return AskedOf(mask, tuple(sorted(int(topic[5:]) for topic in self.topics if topic.startswith(_LIST))))
+        return AskedOf(mask, lists)
 
 
 def keys_of(event: Event, topics: set[str]) -> list[Key]:

@@ -29,8 +29,8 @@ from api.ports import Cluster
 from api.streaming.audience import Audience
 from api.streaming.cursor_texts import CursorTexts
 from api.streaming.cursors import NOWHERE, Cursor, Position, read_cursor
-from api.streaming.events import NOTIFICATION, Event, Listener
-from api.streaming.filling import GapFilling, ReadGap
+from api.streaming.events import FILTERS_CHANGED, NOTIFICATION, Event, Listener
+from api.streaming.filling import GapFilling
 from api.streaming.hearers import Hearer, LostAt, check_topics, is_told, wanted_of
 from api.streaming.lines import Line
 from api.streaming.pushed import Addressed, hidden_in, read_push
@@ -54,7 +54,7 @@ class StreamHub:
         self._audience = Audience()
         self.texts = CursorTexts(self._line)
         self._doubts = TokenDoubts(self.revoked)
-        self._filling = GapFilling(self)
+        self.filling = GapFilling(self)
         self.told = ToldLately()
         self._shard_count = cluster.shard_count
         self._ticking: asyncio.TimerHandle | None = None
@@ -99,18 +99,7 @@ class StreamHub:
     def cursor(self, listener: Listener) -> str:
         """As `events.Hub.cursor`."""
         hearer = self._audience.by_listener.get(listener)
-        if hearer is None or not hearer.live.issuperset(self._sources(hearer)):
-            return ""
-        return self.texts.of(hearer, self._sources(hearer))
-
-    @property
-    def read_gap(self) -> ReadGap | None:
-        """What reads gaps, if anything does."""
-        return self._filling.read_gap
-
-    @read_gap.setter
-    def read_gap(self, read_gap: ReadGap) -> None:
-        self._filling.read_gap = read_gap
+        return "" if hearer is None else self.texts.of(hearer, self._sources(hearer))
 
     def revoked(self, account_id: int, secret_hash: bytes | None) -> None:
         """Pass a `revoked` push on."""
@@ -131,7 +120,7 @@ class StreamHub:
         """Let everybody go."""
         for line in self._lines.values():
             line.close()
-        self._filling.close()
+        self.filling.close()
         if self._ticking is not None:
             self._ticking.cancel()
         for hearer in list(self._audience.by_listener.values()):
@@ -187,9 +176,8 @@ class StreamHub:
         for shard in [shard for shard in self._lines if shard >= count]:
             self._lines.pop(shard).close()
             self.texts.moved_on()
-            for hearer in list(self._audience.by_listener.values()):
-                if hearer.leave(shard):
-                    self.let_go(hearer, "a shard is gone before it could say what was missed")
+            for hearer in self._audience.leave(shard):
+                self.let_go(hearer, "a shard is gone before it could say what was missed")
         if self._audience.by_listener:
             self._ticking = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
@@ -211,6 +199,7 @@ class StreamHub:
             return
         hearer.live.add(shard)
         if shard in hearer.waiting:
+            hearer.listener.refilter()
             line.resume(hearer)
         else:
             hearer.begin(self.told)
@@ -280,15 +269,11 @@ class StreamHub:
                 if self._audience.may_hear(hearer, each):
                     at = line.shard, Position(incarnation, each.event.number)
                     hearer.note_own(each.event)
-                    self.hear(
-                        hearer,
-                        each.event,
-                        each.flags_of(hearer.account_id),
-                        self.texts.of(hearer, self._sources(hearer), at),
-                    )
+                    cursor = self.texts.of(hearer, self._sources(hearer), at)
+                    self.hear(hearer, each.event, each.flags_of(hearer.account_id), cursor)
 
     def _cannot_resume(self, line: Line, hearer: Hearer, waits: LostAt) -> None:
-        if hearer.knows_cursors or not self._filling.begin(line.shard, hearer, waits):
+        if hearer.knows_cursors or not self.filling.begin(line.shard, hearer, waits):
             del hearer.waiting[line.shard]
             self._tell_lost(hearer)
 
@@ -331,6 +316,8 @@ class StreamHub:
                 self._audience.hides(each.accounts, each.hidden)
                 continue
             self.told.note(each.event, each.packed)
+            if each.event.kind == FILTERS_CHANGED:
+                self._audience.refilter(each.accounts)
             for hearer in self._audience.of(each):
                 is_here = line.shard in hearer.live or line.shard in hearer.kept
                 if is_here and self._audience.may_hear(hearer, each):

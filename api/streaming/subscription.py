@@ -83,6 +83,11 @@ class Subscription:
         else:
             self._wait(_Heard(None, None, ""))
 
+    def refilter(self) -> None:
+        """The account's filters have changed, or may have."""
+        if self.account_id:
+            self._connection.viewer.stamp = None
+
     def revoked(self, secret_hash: bytes | None) -> None:
         """A token of the account is void, or may be."""
         self._connection.revoked(secret_hash)

@@ -386,7 +386,7 @@ class TestSettings:
         sets = ["mail.host=mail.example", "mail.sender=a@b.example", "mail.username=u", "mail.password=secret-one"]
         settings = load_settings("test", sets, environ={})
         assert "secret-one" not in settings.describe()
-        assert settings.channels == {"mail"}
+        assert settings.dispatched == {"mail"}
 
     def test_it_is_off_by_default(self):
         assert "mail" not in load_settings("test", environ={}).channels

@@ -249,4 +249,4 @@ class TestAnswers:
 def test_it_is_off_until_it_is_configured():
     sets = ["outgoing.push=true", f"outgoing.push_contact={CONTACT}"]
     assert PushChannel.open(load_settings("test", environ={}), None) is None
-    assert load_settings("test", sets, environ={}).channels == {"push"}
+    assert load_settings("test", sets, environ={}).dispatched == {"push"}

@@ -292,9 +292,11 @@ FITTING |= hostile_mail.fitting(ACCOUNT, WORDS, COUNT, st.sampled_from([MAIL, AP
 FITTING |= hostile_media.fitting(ACCOUNT, WORDS, MEDIA)
 OWN_WEBHOOK = st.tuples(ACCOUNT, st.sampled_from([WEBHOOK_ID, 7]))
 FITTING |= {
-    "make_webhook": st.tuples(ACCOUNT, st.sampled_from(["https://example.org/hook", "http://x", ""]), COUNT, SHORT, SHORT,
-                              SHORT),
-    "rotate_webhook": st.tuples(ACCOUNT, st.sampled_from([WEBHOOK_ID, 7]), SHORT, SHORT), "webhooks": st.tuples(ACCOUNT),
+    "make_webhook": st.tuples(
+        ACCOUNT, st.sampled_from(["https://example.org/hook", "http://x", ""]), COUNT, SHORT, SHORT, SHORT
+    ),
+    "rotate_webhook": st.tuples(ACCOUNT, st.sampled_from([WEBHOOK_ID, 7]), SHORT, SHORT),
+    "webhooks": st.tuples(ACCOUNT),
     "drop_webhook": OWN_WEBHOOK, "test_webhook": OWN_WEBHOOK, "webhook": OWN_WEBHOOK,
 }  # fmt: skip
 for name in ("follow", "unfollow", "block", "unblock", "mute", "unmute", "profile"):
@@ -355,7 +357,8 @@ TYPICAL |= {
 }  # fmt: skip
 TYPICAL |= {
     "make_webhook": [HERE[1], "https://example.org/hook", 1023, b"s" * 32, b"n", b""],
-    "drop_webhook": [HERE[0], WEBHOOK_ID], "rotate_webhook": [HERE[0], WEBHOOK_ID, b"t" * 32, b"n"], "test_webhook": [HERE[0], WEBHOOK_ID],
+    "drop_webhook": [HERE[0], WEBHOOK_ID], "rotate_webhook": [HERE[0], WEBHOOK_ID, b"t" * 32, b"n"],
+    "test_webhook": [HERE[0], WEBHOOK_ID],
 }  # fmt: skip
 TYPICAL |= hostile_mail.typical(HERE, MAIL) | hostile_media.typical(HERE, MEDIA)
 TYPICAL["schedule_status"][-1] = [*POLL_MORE, [14, [[MEDIA[1], "a cat", [1, 2]]]]]

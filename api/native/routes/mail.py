@@ -24,8 +24,9 @@ from api.native.mail_models import (
     PasswordReset,
     ResetRequest,
 )
-from api.native.openapi import errors, operation, path_id
+from api.native.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
 from api.native.routes.answers import json_value
+from api.once import write_once
 from api.outgoing_keys import CODE_GIVEN_CHARS_MAX
 
 router = APIRouter(tags=["accounts"])
@@ -52,17 +53,20 @@ async def read_mail(request: Request) -> Response:
     "/{user_id}/mail",
     response_model=MailSettings,
     summary="Choose what is mailed",
-    responses=errors(401, 403, 404, body=True),
-    openapi_extra=operation(_USER_ID, model=MailRequest, token="required"),
+    responses=errors(401, 403, 404, 409, body=True),
+    openapi_extra=operation(_USER_ID, IDEMPOTENCY_KEY, model=MailRequest, token="required"),
 )
 async def choose_mail(request: Request) -> Response:
     """Choose which notifications are mailed at once, and whether the others are, once a day. What isn't given stays."""
     inputs = await Inputs.read(request)
     account_id = await inputs.actor(inputs.path_id("user_id"))
     require_mail(inputs.services)
-    _, _, types, _ = await inputs.services.ask_account(account_id, "mailbox")
-    chosen = choices_of(inputs.body, types)
-    return json_value(mail_settings(await inputs.services.ask_account(account_id, "set_mail", *chosen)))
+
+    async def chosen() -> list[Any]:
+        _, _, types, _ = await inputs.services.ask_account(account_id, "mailbox")
+        return [account_id, *choices_of(inputs.body, types)]
+
+    return json_value(mail_settings(await write_once(inputs, account_id, "set_mail", chosen)))
 
 
 @router.post(

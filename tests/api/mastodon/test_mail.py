@@ -145,6 +145,14 @@ class TestAddresses:
     def test_what_there_isnt_cant_be_chosen(self, confirmed, wrong, status):
         assert_error(confirmed.http.put(f"/{confirmed.id}/mail", json={"notify": wrong}), status)
 
+    def test_the_same_key_gets_the_same_answer(self, confirmed):
+        key = {"Idempotency-Key": "choosing"}
+        where, wanted = f"/{confirmed.id}/mail", {"notify": {"mention": True}}
+        first = confirmed.http.put(where, json=wanted, headers=key).json()
+        confirmed.http.put(where, json={"notify": {"mention": False}})
+        assert confirmed.http.put(where, json=wanted, headers=key).json() == first
+        assert not confirmed.get(where)["notify"]["mention"]
+
     def test_without_an_address_nothing_can_be_chosen(self, ada):
         assert_error(ada.http.put(f"/{ada.id}/mail", json={"digest": True}), 422, "email")
 

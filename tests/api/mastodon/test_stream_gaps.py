@@ -36,6 +36,11 @@ def gap(server: LiveServer) -> Iterator[None]:
         listened.take = server.worker.take_push
         for push in held:
             listened.take(*push)
+        hub = server.worker._services.hub  # type: ignore[union-attr]
+        waits = True
+        while waits:  # until nobody waits for what was missed
+            await asyncio.sleep(0.001)
+            waits = any(hearer.waiting for hearer in hub._audience.by_listener.values())
 
     asyncio.run_coroutine_threadsafe(lose(), server.loop).result(60)
     yield

@@ -49,7 +49,7 @@ def lose(world: World, shard: int) -> None:
 def test_what_one_shard_told_is_not_read_of_another_one_that_its_author_has_moved_to():
     async def work(world: World) -> None:
         there, anybody = Timelines("public"), Client()
-        world.hub.read_gap = there.read
+        world.hub.filling.read_gap = there.read
         world.hub.listen(anybody, ["public"])
         await world.settle()
         first, second, missed, last = ids(4)
@@ -69,7 +69,7 @@ def test_what_one_shard_told_is_not_read_of_another_one_that_its_author_has_move
 def test_a_tweet_that_comes_late_has_a_lower_id_and_is_no_older_for_that(topic, address):
     async def work(world: World) -> None:
         there, ada = Timelines(topic), Client(ADA)
-        world.hub.read_gap = there.read
+        world.hub.filling.read_gap = there.read
         world.hub.listen(ada, [topic])
         await world.settle()
         first, late, told_id = ids(3)
@@ -86,7 +86,7 @@ def test_a_tweet_that_comes_late_has_a_lower_id_and_is_no_older_for_that(topic, 
 def test_what_was_read_once_is_not_read_again_however_late(monkeypatch):
     async def work(world: World) -> None:
         there, ada = Timelines("user"), Client(ADA)
-        world.hub.read_gap = there.read
+        world.hub.filling.read_gap = there.read
         world.hub.listen(ada, ["user"])
         await world.settle()
         first, second = ids(2)
@@ -107,7 +107,7 @@ def test_what_was_read_once_is_not_read_again_however_late(monkeypatch):
 def test_what_a_resume_told_is_not_read_again():
     async def work(world: World) -> None:
         there, ada = Timelines("user"), Client(ADA)
-        world.hub.read_gap = there.read
+        world.hub.filling.read_gap = there.read
         world.hub.listen(ada, ["user"])
         await world.settle()
         first, second, third = ids(3)
@@ -139,7 +139,7 @@ def test_what_was_kept_while_a_gap_was_read_that_was_lost_again_is_read():
                 return []
             return await there.read(gap)
 
-        world.hub.read_gap = read
+        world.hub.filling.read_gap = read
         world.hub.listen(ada, ["user"])
         await world.settle()
         world.happens(0, TWEET, first, 7, to_accounts(ADA))
@@ -154,7 +154,7 @@ def test_what_was_kept_while_a_gap_was_read_that_was_lost_again_is_read():
 def test_of_a_shard_that_there_was_not_is_read_what_it_has_told_before_anybody_listened():
     async def work(world: World) -> None:
         there, anybody, knows = Timelines("public"), Client(), Client(ADA)
-        world.hub.read_gap = there.read
+        world.hub.filling.read_gap = there.read
         world.hub.listen(anybody, ["public"])
         world.hub.listen(knows, ["public"], "")
         await world.settle()

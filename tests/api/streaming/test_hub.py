@@ -142,6 +142,7 @@ class Client:
         self.heard: list[Any] = []
         self.cursor = ""
         self.closed = ""
+        self.refilters = 0
 
     def hear(self, event: Event, flags: bytes | None, cursor: str) -> None:
         self.heard.append(event.notice[0] if event.notice else event.tweet_id)
@@ -149,6 +150,9 @@ class Client:
 
     def recovered(self) -> None:
         self.heard.append("recovered")
+
+    def refilter(self) -> None:
+        self.refilters += 1
 
     def revoked(self, secret_hash: bytes | None) -> None:
         self.heard.append(("revoked", secret_hash))
@@ -324,7 +328,7 @@ def test_a_shard_that_begins_anew_is_said_to_who_knows_cursors_and_read_for_the_
             await asyncio.sleep(0)
             return [Event(UPDATE, frozenset(("user",)), tweet_id=item) for item in (12, 13)]
 
-        world.hub.read_gap = read
+        world.hub.filling.read_gap = read
         world.hub.listen(ada, ["user"])
         world.hub.listen(knows, ["user"], "")
         await world.settle()
@@ -361,7 +365,7 @@ def test_what_was_read_of_two_shards_is_told_again_by_neither():
         async def read(gap: Gap) -> list[Event]:
             return [Event(UPDATE, frozenset(("public",)), tweet_id=item) for item in (20 + gap.shard,)]
 
-        world.hub.read_gap = read
+        world.hub.filling.read_gap = read
         world.hub.listen(anybody, ["public"])
         await world.settle()
         for shard in world.shards:
@@ -465,7 +469,7 @@ def test_a_notification_that_was_heard_is_where_a_gap_begins():
             gaps.append(gap)
             return [Event(NOTIFICATION, frozenset(("user",)), notice=[64, 1, False, 7, 0])]
 
-        world.hub.read_gap = read
+        world.hub.filling.read_gap = read
         ada = Client(ADA)
         world.hub.listen(ada, ["user"])
         await world.settle()
