@@ -192,6 +192,35 @@ def test_the_deletion_of_a_direct_tweet_is_heard_by_those_alone_whom_it_mentions
     assert accounts_that_hear(world, DELETE, tweet_id) == sorted([world.ada, world.cyd])
 
 
+def test_a_deletion_is_heard_once_by_whom_the_tweet_mentions_wherever_it_has_arrived_and_by_nobody_who_has_blocked(
+    world,
+):
+    followers = {world.ada: {world.bob, world.cyd}, world.dee: set()}
+    for author in (world.ada, world.dee):
+        for mentioned in ([world.dee, world.bob], [world.ada, world.cyd], world.accounts):
+            tweet_id = world.tell(author, mentions=[each for each in mentioned if each != author])
+            world.heard()
+            world.do("delete", tweet_id, author)
+            expected = {author, *mentioned, *followers[author]}
+            assert accounts_that_hear(world, DELETE, tweet_id) == sorted(expected)
+    tweet_id = world.tell(world.dee, mentions=[world.bob, world.cyd])
+    world.do("block", world.bob, world.dee)
+    world.heard()
+    world.do("delete", tweet_id, world.dee)
+    assert accounts_that_hear(world, DELETE, tweet_id) == sorted([world.dee, world.cyd])
+
+
+def test_of_whom_a_tweet_mentions_no_more_so_many_are_remembered(world, monkeypatch):
+    monkeypatch.setattr("actors.core.heard.UNMENTIONED_MAX", 3)
+    heard = world.state_of(world.ada).heard
+    for item in range(1, 6):
+        heard.unmentions(item, world.dee, world.ada)
+        heard.unmentions(item, world.dee, world.bob)
+    assert {item: entry.mention_ids for item, entry in heard._unmentioned.items()} == {
+        item: [world.ada, world.bob] for item in (3, 4, 5)
+    }
+
+
 def test_an_edit_is_heard_by_followers_of_those_who_have_reposted_the_tweet_too(world):
     tweet_id = world.tell(world.ada)
     world.do("follow", world.dee, world.bob)
