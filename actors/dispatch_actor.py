@@ -5,8 +5,9 @@ Rules of this file
 - Shards call `dispatch`; which of several dispatchers a shard calls follows from its number alone.
 - Its way to the shards is for what messages show; who has none yet takes no items.
 
-Cost: 160 MB: Ray's own 120, aiohttp 8, cryptography 7, our core and settings 20; no web server, no numba
-(`tests/outgoing/test_process.py`). What its channels cost: `actors/outgoing/`.
+Costs: what this module loads is 114 MB, most of it Ray and numpy; no web server, no numba
+(`tests/outgoing/test_process.py`). But Ray gives it a spare worker (`cluster/life/spare_workers.py`), which has loaded
+all that a shard needs: then it has 160 MB of its own. What its channels cost: `actors/outgoing/`.
 """
 
 from __future__ import annotations

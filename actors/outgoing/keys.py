@@ -8,4 +8,5 @@ from cluster.lane.handshake import LaneKeys, key_for
 
 def outgoing_keys(keys: LaneKeys) -> OutgoingKeys:
     """Return them: the same in every process."""
-    return OutgoingKeys(*(key_for(keys.secret, purpose) for purpose in (CODES, LINKS, SECRETS)), keys.vapid)
+    codes, links, secrets = (key_for(keys.secret, purpose) for purpose in (CODES, LINKS, SECRETS))
+    return OutgoingKeys(codes, links, secrets, keys.vapid)

@@ -139,12 +139,13 @@ def test_a_full_shelf_refuses_or_lets_the_oldest_go(monkeypatch):
     for account in world.people[1:4]:
         world.like(account, tweets[0])
     assert world.likers(tweets[0]) == world.people[3:1:-1]
-    monkeypatch.setattr("actors.core.features.bookmarks.BOOKMARK", replace(BOOKMARK, limit=1))
-    assert world.do("bookmark", world.here[1], tweets[0]) is True
-    assert world.do("bookmark", world.here[1], tweets[0]) is False
-    with pytest.raises(InvalidError, match="an account may have 1 bookmarks; take some back"):
-        world.do("bookmark", world.here[1], tweets[1])
-    assert world.do("unbookmark", world.here[1], tweets[0]) is True
+    monkeypatch.setattr(likes, "LIKE", replace(LIKE, limit=1))
+    other = world.people[0]
+    assert world.do("like", other, tweets[0]) is True
+    assert world.do("like", other, tweets[0]) is False
+    with pytest.raises(InvalidError, match="an account may have 1 likes; take some back"):
+        world.do("like", other, tweets[1])
+    assert world.do("unlike", other, tweets[0]) is True
 
 
 def test_a_shard_that_holds_all_the_marks_it_may_refuses_new_ones():
