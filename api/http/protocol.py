@@ -43,7 +43,7 @@ from api.http.fast_exchange import FastExchange
 from api.http.file_bodies import body_bytes_max_of, too_large
 from api.http.patient_connection import PatientConnection
 from api.http.probe_exchange import ProbeExchange
-from api.http.uploads import UPLOAD, discard_upload, upload_of
+from api.http.uploads import Upload, begin_upload, discard_uploads
 from api.limits import HEAD_BYTES_MAX, HEADER_COUNT_MAX
 from api.media_files import MediaExchange
 from api.services import TOO_MUCH, Services
@@ -65,6 +65,7 @@ class BoundedHttpProtocol(PatientConnection):
         self._under_way: RequestResponseCycle | DirectExchange | None = None  # later ones wait
         self._incomplete: tuple[RequestResponseCycle, Any] | None = None  # the app's next, but for its body
         self._wait: BodyWait | None = None  # for that body
+        self._upload: Upload | None = None  # of the request whose body comes
         self._body_bytes = 0  # of bodies that the app wasn't given yet
         self._is_behind = False  # the request that begins has waited for another one's answer
         self._holds_body = False  # whether `Bodies` knows of some
@@ -218,9 +219,7 @@ class BoundedHttpProtocol(PatientConnection):
             if self.is_too_much:
                 self.scope["state"][TOO_MUCH] = True
             super().on_headers_complete()  # raises if the URL is none
-            upload = upload_of(services, self.scope)  # type: ignore[arg-type]
-            if upload is not None:
-                self.scope["state"][UPLOAD] = upload
+            self._upload = begin_upload(services, self.scope)  # type: ignore[arg-type]
             self._end_head()
             return
         self._end_head()
@@ -268,8 +267,8 @@ class BoundedHttpProtocol(PatientConnection):
         cycle = self.cycle
         if cycle.response_complete:
             return
-        if (upload := cycle.scope["state"].get(UPLOAD)) is not None:
-            upload.feed(body)
+        if self._upload is not None:
+            self._upload.feed(body)
             return
         cycle.body += body
         self._body_bytes += len(body)
@@ -283,7 +282,7 @@ class BoundedHttpProtocol(PatientConnection):
         if self._read_timer is not None:
             self._cancel_read_timer()
         super().on_message_complete()
-        upload = self.cycle.scope["state"].get(UPLOAD)
+        upload, self._upload = self._upload, None
         if upload is not None and not self.cycle.response_complete:
             upload.finish()
         if self._incomplete is not None:
@@ -350,8 +349,7 @@ class BoundedHttpProtocol(PatientConnection):
     def _give_up_waiting(self) -> None:
         if self._wait is not None:
             self._end_wait()
-        for cycle, _ in (*self.pipeline, *([] if self._incomplete is None else [self._incomplete])):
-            discard_upload(cycle.scope)  # type: ignore[arg-type]
+        discard_uploads((*self.pipeline, self._incomplete))
         self.pipeline.clear()
         self._body_bytes = 0
         if self._holds_body:

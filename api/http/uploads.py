@@ -20,7 +20,7 @@ import errno
 import logging
 import os
 import secrets
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -253,8 +253,8 @@ def takes_files(method: str, path: str) -> bool:
     return path.startswith(_MEDIA_PATHS) or path in _PROFILE_PATHS or path.endswith(_PICTURE_ENDS)
 
 
-def upload_of(services: Services, scope: MutableMapping[str, Any]) -> Upload | None:
-    """Return what takes the body of a request that may bring files, None of any other.
+def begin_upload(services: Services, scope: MutableMapping[str, Any]) -> Upload | None:
+    """Return what takes the body of a request that may bring files, from now on in its state; None of any other.
 
     Raises OverloadedError, RateLimitedError, MalformedError.
     """
@@ -270,10 +270,12 @@ def upload_of(services: Services, scope: MutableMapping[str, Any]) -> Upload | N
     if not boundary:
         return None
     settings = services.settings
-    return Upload(
+    upload = Upload(
         services.uploads, token, services.cluster.media.incoming, boundary, settings.media.bytes_max,
         settings.body_bytes_max,
     )  # fmt: skip
+    scope["state"][UPLOAD] = upload
+    return upload
 
 
 def discard_upload(scope: MutableMapping[str, Any]) -> None:
@@ -281,6 +283,13 @@ def discard_upload(scope: MutableMapping[str, Any]) -> None:
     upload = scope["state"].pop(UPLOAD, None)
     if upload is not None:
         upload.discard()
+
+
+def discard_uploads(requests: Iterable[tuple[Any, Any] | None]) -> None:
+    """Let go of the files of requests that no app has got. requests: cycles of uvicorn's, each with its app."""
+    for request in requests:
+        if request is not None:
+            discard_upload(request[0].scope)
 
 
 def _utf8(raw: bytes, what: str) -> str:
