@@ -32,7 +32,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from actors.core.errors import MalformedError, OverloadedError, RookeryError, TooLargeError
-from api.errors import HeadTooLargeError, log_unexpected
+from api.errors import log_unexpected
 from api.fast_reads import FAST_READS
 from api.http import heads
 from api.http.body_wait import BodyWait
@@ -44,7 +44,7 @@ from api.http.file_bodies import body_bytes_max_of, too_large
 from api.http.patient_connection import PatientConnection
 from api.http.probe_exchange import ProbeExchange
 from api.http.uploads import Upload, begin_upload, discard_uploads
-from api.limits import HEAD_BYTES_MAX, HEADER_COUNT_MAX
+from api.limits import HEAD_BYTES_MAX
 from api.media_files import MediaExchange
 from api.services import TOO_MUCH, Services
 from api.streaming.opening import StreamOpening
@@ -186,13 +186,6 @@ class BoundedHttpProtocol(PatientConnection):
         if not self._head_bytes:  # behind another request in the same slice
             self._head_bytes = self._slice_bytes
         super().on_message_begin()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header, but no trailer; too many are no valid request."""
-        if self._head_open:
-            if len(self.headers) >= HEADER_COUNT_MAX:
-                raise HeadTooLargeError(f"the request has more than {HEADER_COUNT_MAX} headers")
-            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The head is complete: its clock stops, and it is looked at. Raising ends the parsing of this slice."""
