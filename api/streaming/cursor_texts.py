@@ -41,6 +41,10 @@ class CursorTexts:
                 self._of_all = self._write(shards, {})
             return self._of_all
         (shard,) = shards or (0,)
+        return self.of_shard(shard)
+
+    def of_shard(self, shard: int) -> str:
+        """Return the cursor of all who hear that shard alone, and wait for nothing."""
         text = self._of_one.get(shard)
         if text is None:
             text = self._of_one[shard] = self._write((shard,), {})

@@ -49,7 +49,7 @@ class GapFilling:
         """Read what a listener has missed of a shard, and let it hear that; False: nobody is there who reads."""
         if self.read_gap is None:
             return False
-        hearer.kept[shard] = []
+        hearer.keep(shard)
         task = asyncio.get_running_loop().create_task(self._fill(self.read_gap, shard, hearer, waits))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -57,7 +57,7 @@ class GapFilling:
 
     async def _fill(self, read_gap: ReadGap, shard: int, hearer: Hearer, waits: LostAt) -> None:
         notice_id = hearer.notice_id if {"user", "user:notification"} & hearer.topics else 0
-        gap = Gap(hearer.account_id, frozenset(hearer.topics), shard, waits.newest_id, notice_id)
+        gap = Gap(hearer.account_id, hearer.topics, shard, waits.newest_id, notice_id)
         async with self._places:
             events = await self._read(read_gap, gap)
         if hearer.waiting.get(shard) is not waits:
@@ -66,8 +66,8 @@ class GapFilling:
             self._hub.let_go(hearer, "what was missed can't be read")
             return
         self._hub.counts["streams_filled"] += 1
-        kept = hearer.kept.pop(shard, [])
-        del hearer.waiting[shard]
+        kept = hearer.taken_out(shard) or []
+        hearer.wait_no_more(shard)
         was_read = frozenset(key for event in events for key in keys_of(event, hearer.topics))
         hearer.was_read |= was_read  # beside what was read of another shard
         asyncio.get_running_loop().call_later(READ_KEPT_S, hearer.forget_read, was_read)
