@@ -265,12 +265,8 @@ class StreamHub:
             for each in read_push([line.shard, *push]):
                 if self._audience.may_hear(hearer, each):
                     at = line.shard, Position(incarnation, each.event.number)
-                    self.hear(
-                        hearer,
-                        each.event,
-                        each.flags_of(hearer.account_id),
-                        self.texts.of(hearer, self._sources(hearer), at),
-                    )
+                    cursor = self.texts.of(hearer, self._sources(hearer), at)
+                    self.hear(hearer, each.event, each.flags_of(hearer.account_id), cursor)
 
     def _cannot_resume(self, line: Line, hearer: Hearer, waits: LostAt) -> None:
         if hearer.knows_cursors or not self._filling.begin(line.shard, hearer, waits):
@@ -332,9 +328,8 @@ class StreamHub:
     def _pass(self, shard: int, hearer: Hearer, each: Addressed) -> None:
         """Let a listener hear a push, unless what it waits for holds that, or comes first."""
         if shard not in hearer.waiting:
-            self.hear(
-                hearer, each.event, each.flags_of(hearer.account_id), self.texts.of(hearer, self._sources(hearer))
-            )
+            cursor = self.texts.of(hearer, self._sources(hearer))
+            self.hear(hearer, each.event, each.flags_of(hearer.account_id), cursor)
         elif shard in hearer.kept:
             kept = hearer.kept[shard]
             kept.append((each.event, each.flags_of(hearer.account_id), ""))
