@@ -311,6 +311,13 @@ def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
         out.print("nothing was new: the cluster had it all")
 
 
+def media_store(directory: Path) -> Any:
+    """Return the store of a cluster's media."""
+    from commands.media_checking import store_of
+
+    return store_of(directory)
+
+
 def _report(outcome: Any, as_json: bool) -> None:
     """Print what a check found; end with status 1 if that is a problem."""
     from commands import bulk
@@ -337,7 +344,10 @@ def check(
     tokens: Annotated[Path | None, typer.Option(help="Accounts file whose tokens --http and --mastodon use.")] = None,
     homes: Annotated[int, typer.Option(min=0, help="Homes of so many accounts, evenly spread; 0: of all.")] = 0,
     search: Annotated[bool, typer.Option(help="Compare every search index with its shard's memory.")] = False,
-    repair: Annotated[bool, typer.Option(help="With --search: feed the index what differs.")] = False,
+    media: Annotated[bool, typer.Option(help="Compare the store of media with what is shown of it.")] = False,
+    repair: Annotated[
+        bool, typer.Option(help="With --search: feed the index what differs; with --media: remove orphans.")
+    ] = False,
     data: DataOption = None,
     address: AddressOption = None,
     as_json: JsonOption = False,
@@ -350,23 +360,24 @@ def check(
 
     with reporting():
         given = bulk.read_input(graph, tweets, None, seed, settings_of("laptop", None).tweet.max_chars, err)
-        if repair and not search:
-            raise typer.BadParameter("it belongs to --search", param_hint="--repair")
+        if repair and not (search or media):
+            raise typer.BadParameter("it belongs to --search and --media", param_hint="--repair")
         if mastodon and tokens is None:
             raise typer.BadParameter("it needs --tokens FILE, with one of each account", param_hint="--mastodon")
+        store = media_store(directory) if media else None
         if address is None and not serving_pid(directory):
             if search or mastodon:
                 hint = "--search" if search else "--mastodon"
                 raise typer.BadParameter("it needs a cluster that serves; none does here", param_hint=hint)
             from commands.offline import check_stopped
 
-            outcome = check_stopped(directory, ClusterInfo.load(directory), oracle, err)
+            outcome = check_stopped(directory, ClusterInfo.load(directory), oracle, err, store, repair)
         else:
             cluster = joined(data, address)
             page = bulk.http_page(cluster.url, tokens) if http or (tokens and not mastodon) else None
             read = bulk.mastodon_read(cluster.url, tokens) if mastodon and tokens else None
             files, folder = given if graph or tweets else None, directory if address is None else None
-            options = bulk.CheckOptions(oracle, files, extra_ok, page, search, repair, folder, read, homes)
+            options = bulk.CheckOptions(oracle, files, extra_ok, page, search, repair, folder, read, homes, store)
             outcome = asyncio.run(bulk.check_running(cluster.namespace, cluster.length, options, err))
     _report(outcome, as_json)
 
@@ -374,6 +385,7 @@ def check(
 @app.command()
 def backup(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="New or empty folder for the backup.")],
+    media: Annotated[bool, typer.Option(help="Copy the files of media, too.")] = False,
     data: DataOption = None,
     address: AddressOption = None,
     as_json: JsonOption = False,
@@ -385,11 +397,12 @@ def backup(
     from commands.launch import serving_pid
 
     with reporting():
+        store = media_store(data_dir) if media else None
         if address is None and not serving_pid(data_dir):
-            done = backups.backup_stopped(data_dir, directory.resolve(), err)
+            done = backups.backup_stopped(data_dir, directory.resolve(), err, store)
         else:
             cluster = joined(data, address)
-            work = backups.backup_serving(cluster.namespace, cluster.length, directory.resolve(), err)
+            work = backups.backup_serving(cluster.namespace, cluster.length, directory.resolve(), err, store)
             done = asyncio.run(work)
     if as_json:
         print_json(done)
@@ -405,6 +418,7 @@ def restore(
     data: DataOption = None,
     replicas: Annotated[int | None, typer.Option(help="Copies of each shard.", show_default="1")] = None,
     only_check: Annotated[bool, typer.Option("--check", help="Only look whether the backup is good.")] = False,
+    media: Annotated[bool, typer.Option(help="Put back the files of media that it has.")] = True,
     sets: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -416,7 +430,7 @@ def restore(
         if only_check:
             outcome = restores.check_backup(directory.resolve(), settings, err)
         else:
-            done = restores.restore(directory.resolve(), settings, err)
+            done = restores.restore(directory.resolve(), settings, err, media)
     if only_check:
         _report(outcome, as_json)
     elif as_json:

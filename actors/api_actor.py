@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ from actors.metrics.process import ProcessFigures
 from actors.metrics.process_rows import PROCESS_FIGURES
 from actors.metrics.ray_export import RayExporter, export_for_ever
 from actors.node_figures import NodeFigures
+from actors.node_media import NodeMedia
 from actors.outgoing.keys import outgoing_keys
 from api.positions import positions_of_request
 from cluster.client.cluster_client import CALL_TIMEOUT_S, ClusterClient
@@ -42,11 +43,12 @@ from cluster.lane.client import Done
 from cluster.life.code_on_disk import require_current
 from cluster.life.heartbeat import all_hangs
 from cluster.life.liveness import take_part
-from cluster.ray_options import API_METHODS, API_OPTIONS, TRENDS_NAME, api_actor_name, as_actor
+from cluster.ray_options import API_METHODS, API_OPTIONS, TRENDS_NAME, api_actor_name, as_actor, media_actor_name
 from configs.checks import is_loopback
 from configs.logging import configure_logging
 from configs.sections import NODE_ADDRESS
 from configs.settings import Settings
+from persistence.objects import LocalStore, incoming_folder, object_folder, open_store
 
 if TYPE_CHECKING:
     from api.worker import ApiWorker
@@ -143,19 +145,24 @@ class ApiCluster:
         has_trends: bool = True,
         process: ProcessFigures | None = None,
         node: NodeFigures | None = None,
+        media: NodeMedia | None = None,
     ) -> None:
         """machine: where the heartbeats of this machine's processes lie; has_trends: somebody is to count them;
-        process: what this one measures of itself; node: what others of the node do, None if there is only this one."""
+        process: what this one measures of itself; node: what others of the node do, None if there is only this one;
+        media: None for none."""
         self._process, self._node = process, node
         self.client, self._machine, self._has_trends = client, machine, has_trends
         self.send = client.send  # for home reads that carry no positions
-        self.figures = client.figures
+        self.media = media or NodeMedia(LocalStore(machine), machine, self._call_nobody, "", False)
         self.share_places = client.share_places
         self.shard_of = client.shard_of
         self.close = client.close
         self._namespace = namespace
         self._actors = NamedActors(namespace)
         self.outgoing_keys = outgoing_keys(client.keys)
+
+    async def _call_nobody(self, *call: Any) -> Any:
+        raise ValueError(call[0])
 
     @property
     def shard_count(self) -> int:
@@ -166,6 +173,10 @@ class ApiCluster:
     def level(self) -> int:
         """What is new up to this level may be asked for (actors/core/levels.py)."""
         return self.client.level
+
+    def figures(self) -> dict[str, float]:
+        """As in `ports.Cluster`."""
+        return {**self.client.figures(), **self.media.figures()}
 
     async def call(self, bucket: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
         """Ask the shard that owns a bucket."""
@@ -268,11 +279,15 @@ class ApiActor:
         path = self._heartbeat.folder / f"{POSITIONS_FILE}-{local_node_id()}"
         positions = shared_positions(path, self._index, cluster.workers)
         client = await open_client(namespace, pushes_to(self._worker, drop_token), positions)
+        actors = NamedActors(namespace)
         node = NodeFigures(
-            NamedActors(namespace).call, local_node_id(), lambda: client.shard_map.replicas, self._name,
+            actors.call, local_node_id(), lambda: client.shard_map.replicas, self._name,
             siblings_of(self._name, cluster.workers),
         )  # fmt: skip
-        return ApiCluster(client, namespace, self._heartbeat.folder, self._settings.search.enabled, self._process, node)
+        media = node_media(self._settings, actors.call, local_node_id())
+        return ApiCluster(
+            client, namespace, self._heartbeat.folder, self._settings.search.enabled, self._process, node, media
+        )
 
     async def _start(self) -> int:
         while True:
@@ -334,6 +349,13 @@ class ApiActor:
             self._exporting.cancel()
         await self._worker.stop()
         self._heartbeat.close()
+
+
+def node_media(settings: Settings, call: Callable[..., Awaitable[Any]], node_id: str) -> NodeMedia:
+    """Return a worker's way to media. call: of `NamedActors`."""
+    media, data_dir = settings.media, settings.storage.data_dir
+    store = open_store(media.store_url, object_folder(media.folder, data_dir))
+    return NodeMedia(store, incoming_folder(data_dir), call, media_actor_name(node_id), media.enabled)
 
 
 def siblings_of(name: str, count: int) -> list[str]:

@@ -29,6 +29,7 @@ from actors.core.levels import LEVEL
 from actors.garbage import collect_seldom
 from actors.log_bound import LogBound
 from actors.metrics import Histogram
+from actors.outgoing.blobs import LocalRemoval
 from actors.shard.due_times import DueTimes
 from actors.shard.inquiring_writes import QuestionsBound
 from actors.shard.lane_listening import listen
@@ -139,7 +140,7 @@ class ShardActor(ServedReplica):
         due_times = DueTimes(self.commits, lambda: self.replication.leads)
         running = (self._tick, self._flush_counts, self._export, self.figures.measure_disk, due_times.run,
                    self.outgoing.run)  # fmt: skip
-        self.outgoing.connect(self._dispatch)
+        self.outgoing.connect(LocalRemoval.around(self.settings, self._dispatch))
         self._tasks += [asyncio.create_task(run()) for run in running]
         wire = await self._call_router("register_replica", self.shard, self.index, self._endpoints)
         self.replication.learn(ShardMap.from_wire(wire))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -20,6 +21,7 @@ from api.http.edge import Edge, allowed_methods, options_response
 from api.mastodon.app import MastodonApi
 from api.mastodon.errors import NO_SUCH_PATH, sentence_of
 from api.mastodon.version import VERSION
+from api.media_files import MediaFiles
 from api.native.hot import HOME_READS
 from api.native.openapi import install_openapi
 from api.native.routes import (
@@ -103,7 +105,9 @@ def create_app(
     services = Services(cluster, settings, clock, worker, frozenset(thin_reads))
     services.hub.read_gap = GapReader(services).read
     services.streams = Streams(services, services.hub)
-    mastodon, pages = MastodonApi(services), WebPages(services)
+    faces: Any = {
+        "second_face": MastodonApi(services), "pages": WebPages(services), "files": MediaFiles(services),
+    }  # fmt: skip
     app = FastAPIOffline(
         title="Rookery",
         version=VERSION,
@@ -114,7 +118,7 @@ def create_app(
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # 4 us a request; spans would show query strings
         generate_unique_id_function=lambda route: route.name,
-        middleware=[Middleware(Edge, services=services, thin_reads=thin_reads, second_face=mastodon, pages=pages)],
+        middleware=[Middleware(Edge, services=services, thin_reads=thin_reads, **faces)],
     )
     app.state.services = services
     app.state.drop_token = services.auth.drop_token

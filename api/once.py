@@ -62,6 +62,13 @@ class Repeatable(NamedTuple):
             return await services.cluster.settled(bucket, op, args, services.settings.request_timeout_s)
         return await services.ask_bucket(bucket, op, args)
 
+    def part(self, name: str) -> Repeatable:
+        """Return one of several writes of the request, with a key of its own if it has one. Raises InvalidError."""
+        if self.key is None:
+            return self
+        require_key(self.key)
+        return self._replace(key=hashlib.sha256(f"{name}:{self.key}".encode()).hexdigest())
+
     def fingerprint(self) -> bytes:
         """Return what tells a request from others with the same key."""
         said = {name: value for name, value in self.said.items() if name not in _TOKENS}
@@ -79,10 +86,15 @@ def repeatable_of(inputs: Inputs) -> Repeatable:
 
 def key_of(header: str, account_id: int) -> bytes:
     """Return the 16 bytes that a shard remembers of a client's key: hashed with the account. Raises InvalidError."""
+    require_key(header)
+    return hashlib.sha256(f"{account_id}:{header}".encode()).digest()[:KEY_BYTES]
+
+
+def require_key(header: str) -> None:
+    """Refuse what can't be a key. Raises InvalidError."""
     if not (1 <= len(header) <= limits.IDEMPOTENCY_KEY_CHARS_MAX and header.isascii() and header.isprintable()):
         bounds = f"1 to {limits.IDEMPOTENCY_KEY_CHARS_MAX} printable ASCII characters"
         raise InvalidError(f"Idempotency-Key must have {bounds}", "Idempotency-Key")
-    return hashlib.sha256(f"{account_id}:{header}".encode()).digest()[:KEY_BYTES]
 
 
 async def answered_before(request: Repeatable, actor: int) -> list[Any]:

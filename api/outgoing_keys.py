@@ -1,6 +1,7 @@
 """The keys of what leaves the cluster: codes that are mailed, links that need no sign-in, signatures of push messages.
 
     code   = 80 bits of HMAC-SHA256(key of codes, what it is for, account, 16 random bytes)    16 letters, 4 by 4
+    secret = HMAC-SHA256(key of secrets, account, 16 random bytes)                             32 bytes, of a webhook
     link   = account, 16 bytes of HMAC-SHA256(key of links, what it is for, account, address)    base64url
     vapid  = the cluster's key of P-256 (`vapid.pem`), by which push services know who sends (RFC 8292)
 
@@ -26,6 +27,7 @@ from actors.core.mailbox import NONCE_BYTES
 
 CODES: Final = b"codes in mails"  # purposes of keys (`cluster.lane.handshake.key_for`)
 LINKS: Final = b"links in mails"
+SECRETS: Final = b"secrets of webhooks"
 CODE_CHARS: Final = 16
 CODE_GIVEN_CHARS_MAX: Final = 64  # of what somebody types
 LINK_CHARS: Final = 32
@@ -38,10 +40,11 @@ _PROOF_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class OutgoingKeys:
-    """The keys of one cluster. codes, links: 32 bytes each; vapid: PEM, empty from an older router."""
+    """The keys of one cluster. codes, links, secrets: 32 bytes each; vapid: PEM, empty from an older router."""
 
     codes: bytes = field(repr=False)
     links: bytes = field(repr=False)
+    secrets: bytes = field(repr=False)
     vapid: bytes = field(default=b"", repr=False)
 
     def code(self, what: str, account_id: int, nonce: bytes) -> str:
@@ -59,6 +62,10 @@ class OutgoingKeys:
     def is_link(self, text: str, what: str, account_id: int, address: str) -> bool:
         """Whether a text is what `link` returns."""
         return hmac.compare_digest(text.encode(errors="surrogatepass"), self.link(what, account_id, address).encode())
+
+    def webhook_secret(self, account_id: int, nonce: bytes) -> bytes:
+        """Return the secret of an account's webhook that a random number stands for."""
+        return hmac.digest(self.secrets, account_id.to_bytes(_ID_BYTES, "big") + nonce, hashlib.sha256)
 
     def _proof(self, what: str, account_id: int, address: str) -> bytes:
         said = f"{what}\0{account_id}\0{address.lower()}".encode(errors="surrogatepass")
@@ -82,4 +89,4 @@ def account_of_link(text: str) -> int:
     return account_id if 1 <= account_id <= ID_MAX else 0
 
 
-__all__ = ["CODES", "LINKS", "NONCE_BYTES", "OutgoingKeys", "account_of_link", "hash_of_code"]
+__all__ = ["CODES", "LINKS", "NONCE_BYTES", "SECRETS", "OutgoingKeys", "account_of_link", "hash_of_code"]

@@ -6,9 +6,11 @@ The operations, their arguments and their bodies are those of docs/lane.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
+from actors.media.processed import Kind, Processed, Purpose
 from actors.metrics.figure import Told
 from api.outgoing_keys import OutgoingKeys
 
@@ -51,8 +53,48 @@ class Bound(Protocol):
     count_bound: int
 
 
+class Media(Protocol):
+    """The object store, and what makes objects of uploads. Without media (`media.enabled`) it takes no kind."""
+
+    @property
+    def incoming(self) -> Path:
+        """Folder that uploads are written to, for their owner alone; it may have to be made. What is older than an
+        hour there is removed by the node's media actor."""
+        ...
+
+    def is_open(self, kind: Kind) -> bool:
+        """Whether this installation takes files of a kind; without ffmpeg these are images alone."""
+        ...
+
+    async def process(self, source: Path, purpose: Purpose, media_id: int) -> Processed:
+        """Look at a file below `incoming`, make renditions and put them into the store; the file is the caller's still.
+
+        Raises InvalidError with a sentence for a file that is refused, TooLargeError for one above the bound of its
+        kind, OverloadedError if the queue is full, nobody processes, or the store is away. Takes seconds, of video
+        minutes.
+        """
+        ...
+
+    async def head(self, name: str) -> int | None:
+        """Return an object's size in bytes, None if there is none. Raises OverloadedError if the store is away."""
+        ...
+
+    def read(self, name: str, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Give bytes start..stop - 1 of an object in pieces. Raises FileNotFoundError, OverloadedError."""
+        ...
+
+    def read_cached(self, name: str) -> bytes | None:
+        """Return a small object whole if that takes no wait, None for "ask `head` and `read`"."""
+        ...
+
+
 class Cluster(Protocol):
     """The way to the shards."""
+
+    @property
+    def media(self) -> Media:
+        """The object store and the node's media actor."""
+        ...
 
     @property
     def outgoing_keys(self) -> OutgoingKeys:

@@ -39,6 +39,8 @@ from api.usage import UsageFigures
 PROBE_COUNT_MAX = 64  # health checks and scrapes under way; they are let in whatever else there is
 ADDRESS_COUNTED = "address_counted"  # in a scope's state: its address's rate was taken from already
 TOO_MUCH = "too_much"  # in a scope's state: its turn has come while too many waited (`fair_turns.py`)
+FILES_PATH = "/media/"  # what paths of media begin with
+FILES_COUNT_MAX = 256  # of those that are sent in pieces, which takes as long as a client takes; 256 KiB each
 _READ_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
@@ -75,7 +77,7 @@ class Services:
         self.writes = Gate(-(-settings.in_flight_count_max // 2))  # when the disk is slow, half stays for reads
         cluster.share_places(self.reads, self.writes)
         self.search.queue.share_places(self.reads)
-        self.probe_gate = Gate(PROBE_COUNT_MAX)
+        self.probe_gate, self.files_gate = Gate(PROBE_COUNT_MAX), Gate(FILES_COUNT_MAX)
         self.probes = Probes(self, clock)
         self._in_flight_count_max = settings.in_flight_count_max
         self.refusals = RefusalPace(clock)
@@ -99,6 +101,8 @@ class Services:
         """Return what a request counts in."""
         if path in PROBE_PATHS:
             return self.probe_gate
+        if method in ("GET", "HEAD") and path.startswith(FILES_PATH):
+            return self.files_gate
         return self.reads if method in _READ_METHODS else self.writes
 
     def any_full(self) -> bool:

@@ -3,8 +3,8 @@
 Rules of this file
 - Actor classes are plain; they become Ray actors only through `as_actor` and the tables here.
 - num_cpus is explicit and small: it only steers placement (the work is memory-bound and mostly asleep), and 8 shards,
-  the router, the trends, a dispatcher and an API worker must fit on a laptop's 2 cores: 8 x 0.15 + 0.05 + 0.02 + 0.02
-  + 0.1 = 1.39.
+  the router, the trends, a dispatcher, a media actor and an API worker must fit on a laptop's 2 cores: 8 x 0.15 + 0.05
+  + 3 x 0.02 + 0.1 = 1.41.
 - Methods that are called all the time leave no task events: those go through Ray's control store (Ray issue 42076).
 
 Verified on Ray 2.60 (tests/cluster/test_real_ray.py and experiments): an async actor's constructor runs on its running
@@ -26,7 +26,8 @@ from cluster.placement.shard_map import SHARD_PREFIX, shard_actor_name
 
 __all__ = [
     "API_PREFIX", "DEFAULT_NAMESPACE", "ROUTER_NAME", "SHARD_PREFIX", "TRENDS_NAME", "api_actor_name",
-    "api_name_prefix", "as_actor", "dispatch_actor_name", "in_placement_group", "remove_placement_group",
+    "api_name_prefix", "as_actor", "dispatch_actor_name", "in_placement_group", "media_actor_name",
+    "remove_placement_group",
     "shard_actor_name",
 ]  # fmt: skip
 
@@ -35,6 +36,7 @@ ROUTER_NAME = "rookery:router"
 TRENDS_NAME = "rookery:trends"
 API_PREFIX = "rookery:api-"
 DISPATCH_PREFIX = "rookery:dispatch-"
+MEDIA_PREFIX = "rookery:media-"
 NODE_ID_DIGITS = 12  # of 56: enough to tell nodes apart, short enough for a label of metrics
 
 # max_concurrency counts waiting coroutines of methods without a group of their own; max_pending_calls counts, per
@@ -59,6 +61,11 @@ DISPATCH_OPTIONS: dict[str, Any] = {
     **_COMMON, "num_cpus": 0.02, "max_concurrency": 512, "max_pending_calls": 1024,
     "concurrency_groups": {"health": 4},
 }  # fmt: skip
+# Files that wait are calls that wait; `media.queue_max` is the bound that callers meet.
+MEDIA_OPTIONS: dict[str, Any] = {
+    **_COMMON, "num_cpus": 0.02, "max_concurrency": 1_024, "max_pending_calls": 1_024,
+    "concurrency_groups": {"health": 4},
+}  # fmt: skip
 
 # method -> ray.method options; a class that doesn't have the method is left as it is
 _QUIET: dict[str, Any] = {"enable_task_events": False}
@@ -80,6 +87,8 @@ API_METHODS: dict[str, dict[str, Any]] = {"ping": {**_QUIET, "concurrency_group"
 TRENDS_METHODS: dict[str, dict[str, Any]] = {"get": _QUIET, "ping": {**_QUIET, "concurrency_group": "health"}}
 DISPATCH_METHODS: dict[str, dict[str, Any]] = {"dispatch": _QUIET, "ping": {**_QUIET, "concurrency_group": "health"}}
 
+MEDIA_METHODS: dict[str, dict[str, Any]] = {"process": _QUIET, "ping": {**_QUIET, "concurrency_group": "health"}}
+
 
 def api_actor_name(node_id: str, index: int) -> str:
     """Return the name of an API worker's actor: of which node, and which of its workers, `rookery:api-3f2a91c0d1e5-0`.
@@ -97,6 +106,11 @@ def api_name_prefix(node_id: str) -> str:
 def dispatch_actor_name(index: int) -> str:
     """Return the name of one of the cluster's dispatchers."""
     return f"{DISPATCH_PREFIX}{index}"
+
+
+def media_actor_name(node_id: str) -> str:
+    """Return the name of a node's media actor."""
+    return f"{MEDIA_PREFIX}{node_id[:NODE_ID_DIGITS]}"
 
 
 def placement_group_name(namespace: str, shard: int) -> str:

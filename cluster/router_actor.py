@@ -39,7 +39,7 @@ from actors.metrics.process import ProcessFigures
 from actors.metrics.process_rows import PROCESS_FIGURES
 from actors.metrics.ray_export import RayExporter, export_for_ever
 from actors.metrics.router_rows import ROUTER_FIGURES
-from cluster.client.connect import api_and_trends_names, api_names, living_nodes, local_node_id
+from cluster.client.connect import api_and_trends_names, api_names, living_nodes, local_node_id, media_names
 from cluster.life.code_on_disk import require_current
 from cluster.life.liveness import HANG_S_DEFAULT, take_part
 from cluster.placement.shard_map import ReplicaPlace
@@ -53,6 +53,7 @@ from cluster.ray_options import (
     api_name_prefix,
     as_actor,
     in_placement_group,
+    media_actor_name,
     remove_placement_group,
 )
 from cluster.router.draining import Node
@@ -151,10 +152,13 @@ class RayReplicaActors:
         self._handles.pop(actor_name, None)
 
     async def stop_api_workers(self, node_ids: list[str]) -> int:
-        """End the API workers of some nodes for good, once their requests have been answered."""
+        """End the API workers of some nodes for good, once their requests have been answered; then the media actors."""
         prefixes = tuple(map(api_name_prefix, node_ids))
         names = [name for name in await asyncio.to_thread(api_names, self._namespace) if name.startswith(prefixes)]
         await asyncio.gather(*map(self._end, names))
+        wanted = set(map(media_actor_name, node_ids))
+        media = wanted.intersection(await asyncio.to_thread(media_names, self._namespace))
+        await asyncio.gather(*map(self._end, media))
         return len(names)
 
     async def levels_of_others(self) -> dict[str, int]:

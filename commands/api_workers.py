@@ -1,6 +1,7 @@
 """Seeing to it that every node that lives has its API workers: what `serve` does while it waits.
 
     ray.nodes() --> nodes that live and take actors --> find or create each one's workers --> does it listen?
+                                                        and its media actor, once
                                                                                                 |
                                      end it, and create it at the next look  <-- no: port taken-+
 
@@ -26,6 +27,7 @@ from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayError
 
 from actors.api_actor import create_api_actor
 from actors.core.errors import OverloadedError
+from actors.media_actor import create_media_actor
 from cluster.client.connect import living_nodes, local_node_id, router_handle
 from cluster.ray_options import api_actor_name
 from configs.settings import Settings
@@ -47,6 +49,7 @@ class ApiWorkers:
         self._settings = settings
         self._log = structlog.get_logger()
         self._starts: dict[str, tuple[Any, Any]] = {}  # name -> (actor, its port, once it listens)
+        self._media: set[str] = set()  # nodes whose media actor was created or found
         self._drained: frozenset[str] = frozenset()  # node ids, as the router said last
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="api-workers", daemon=True)
@@ -71,9 +74,10 @@ class ApiWorkers:
 
     def look(self) -> None:
         """Find or create each node's workers; end those that could not listen. Raises RayError when Ray is away."""
+        nodes = self._nodes()
         wanted = {
             api_actor_name(node, index): (node, index)
-            for node in self._nodes()
+            for node in nodes
             for index in range(self._settings.cluster.workers)
         }
         for name in self._starts.keys() - wanted.keys():
@@ -85,6 +89,15 @@ class ApiWorkers:
                 self._starts[name] = actor, actor.port.remote()
             elif self._has_failed(name):
                 del self._starts[name]
+        self._look_at_media(nodes)
+
+    def _look_at_media(self, nodes: list[str]) -> None:
+        """Find or create each node's media actor. Its constructor doesn't fail, and Ray restarts it when it ends."""
+        self._media.intersection_update(nodes)
+        for node in nodes if self._settings.media.enabled else []:
+            if node not in self._media:
+                create_media_actor(node, self._settings)
+                self._media.add(node)
 
     def _nodes(self) -> list[str]:
         """Return the nodes that are to have workers. Which are drained is the router's to say, also for later."""

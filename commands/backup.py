@@ -43,6 +43,7 @@ from cluster.ray_options import ROUTER_NAME
 from cluster.router.files import load_state
 from cluster.router.lanes import RouterLanes
 from commands.launch import ClusterInfo, serving_lock
+from commands.media_backup import media_of
 from commands.offline import stopped_settings
 from commands.progress import Bars
 from configs.settings import Settings
@@ -55,6 +56,7 @@ from persistence.backup_format import (
     ShardFacts,
 )
 from persistence.backup_shard import ShardReader, describe
+from persistence.objects import ObjectStore
 
 REQUEST_TIMEOUT_S = 30.0  # for a part: a disk under load, and a follower that catches up
 CUT_TIMEOUT_S = 10.0  # for one round of questions: a journal's sync
@@ -228,8 +230,12 @@ class _LiveSource:
         await self._peers.ask(self._replica, "backup_close", [self._token])
 
 
-async def backup_serving(namespace: str, length: int, directory: Path, console: Console) -> dict[str, Any]:
+async def backup_serving(
+    namespace: str, length: int, directory: Path, console: Console, store: ObjectStore | None = None
+) -> dict[str, Any]:
     """Back a serving cluster up. length: entries of a home timeline. Returns what was done, for `--json`.
+
+    store: of media that are to be copied, too.
 
     Raises BackupError, OverloadedError if a shard can't be reached, or what a shard refuses with; no backup then.
     """
@@ -239,7 +245,12 @@ async def backup_serving(namespace: str, length: int, directory: Path, console: 
     joined = await actors.call(ROUTER_NAME, "join")
     peers = _Peers(actors, LaneKeys.from_join(joined))
     try:
-        with BackupWriter(directory) as writer, _counting(console) as on_bytes:
+        with (
+            media_of(store, directory) as media,
+            BackupWriter(directory) as writer,
+            _counting(console) as on_bytes,
+        ):
+            await media.copy(on_bytes)
             begun_at, shard_map = _now(), ShardMap.from_wire(joined["map"])
             sources: list[_LiveSource] = await _all(
                 [_LiveSource.open(peers, shard_map, shard) for shard in range(shard_map.shard_count)]
@@ -249,10 +260,12 @@ async def backup_serving(namespace: str, length: int, directory: Path, console: 
             shards = await write_shards(writer, dict(enumerate(sources)), dict(enumerate(cut)), on_bytes)
             await _all([source.close() for source in sources])
             manifest = _manifest("serving", joined["cluster_id"], shard_map, length, (begun_at, cut_at), shards)
+            await media.copy(on_bytes)
             await asyncio.to_thread(writer.finish, manifest)
+            await asyncio.to_thread(media.finish)
     finally:
         peers.close()
-    return summary_of(directory, manifest, time.monotonic() - begun)
+    return summary_of(directory, manifest, time.monotonic() - begun) | media.summary
 
 
 async def _cut(actors: NamedActors, peers: _Peers) -> tuple[list[int], ShardMap]:
@@ -289,8 +302,12 @@ class _StoppedSource:
         return await asyncio.to_thread(self._reader.rows, offset)
 
 
-def backup_stopped(data_dir: Path, directory: Path, console: Console) -> dict[str, Any]:
+def backup_stopped(
+    data_dir: Path, directory: Path, console: Console, store: ObjectStore | None = None
+) -> dict[str, Any]:
     """Back a stopped cluster up from its data folder. Returns what was done, for `--json`.
+
+    store: of media that are to be copied, too.
 
     Opening a journal cuts off a torn tail, as any start would; in Redis it makes this process the owner. Raises
     NotFoundError if there is no cluster, ConflictError if it is served, BackupError, or a StorageError that names what
@@ -302,14 +319,21 @@ def backup_stopped(data_dir: Path, directory: Path, console: Console) -> dict[st
         raise NotFoundError(f"{data_dir} holds no cluster: it was never served")
     cluster_id, shard_map = state
     settings = stopped_settings(data_dir, ClusterInfo.load(data_dir), shard_map.shard_count)
-    with serving_lock(data_dir), BackupWriter(directory) as writer, _counting(console) as on_bytes:
+    with (
+        serving_lock(data_dir),
+        media_of(store, directory) as media,
+        BackupWriter(directory) as writer,
+        _counting(console) as on_bytes,
+    ):
         shards: list[ShardFacts] = []
         for shard in range(shard_map.shard_count):
             shards.append(_write_stopped(writer, settings, shard_map.primary_of(shard), on_bytes))
         times = begun_at, _now()
         manifest = _manifest("stopped", cluster_id, shard_map, settings.timeline.length, times, shards)
+        asyncio.run(media.copy(on_bytes))
         writer.finish(manifest)
-    return summary_of(directory, manifest, time.monotonic() - begun)
+        media.finish()
+    return summary_of(directory, manifest, time.monotonic() - begun) | media.summary
 
 
 def _write_stopped(writer: BackupWriter, settings: Settings, leader: ReplicaPlace, on_bytes: OnBytes) -> ShardFacts:

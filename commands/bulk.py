@@ -54,10 +54,12 @@ from commands.input_files import Edges, ImportedAccount, TextLine, read_accounts
 from commands.loading import AccountRow, BulkLoader, Loaded, OnCount, Post, draw_authors, idempotency_key
 from commands.mastodon_checking import MastodonCheck
 from commands.mastodon_reading import Read, read_over_http
+from commands.media_checking import check_media
 from commands.progress import Bars
 from commands.search_checking import ask_by_actor, check_search, has_search
 from commands.storm import Storm, kill_in_turn
 from configs.settings import Settings
+from persistence.objects import ObjectStore
 from persistence.private import open_folders
 
 T = TypeVar("T")
@@ -215,6 +217,7 @@ class CheckOptions:
 
     search: compare search indexes with memory; repair: and feed what differs; folder: of the data, if it is here.
     mastodon: compare what Mastodon's API serves, read by this; homes: of so many accounts alone, 0 for all.
+    media: compare this store with what is shown of it; with repair what nobody shows is removed.
     """
 
     oracle: bool = False
@@ -226,6 +229,7 @@ class CheckOptions:
     folder: Path | None = None
     mastodon: Read | None = None
     homes: int = 0
+    media: ObjectStore | None = None
 
 
 async def check_running(namespace: str, length: int, options: CheckOptions, console: Console) -> Outcome:
@@ -260,6 +264,8 @@ async def check_running(namespace: str, length: int, options: CheckOptions, cons
                 await note_writes(loader, statuses, outcome)
         if options.search:
             await check_search(client.shard_map, ask_by_actor(namespace), options.repair, outcome)
+        if options.media is not None:
+            await check_media(client.call_shard, client.shard_count, options.media, outcome, options.repair)
         return outcome
     finally:
         client.close()

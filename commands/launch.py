@@ -30,7 +30,7 @@ from ray.exceptions import RayError
 
 from actors.core.errors import ConflictError, OverloadedError
 from actors.shard.places import failure_file
-from cluster.client.connect import api_names, dispatch_names, local_node_id, shard_names
+from cluster.client.connect import api_names, dispatch_names, local_node_id, media_names, shard_names
 from cluster.placement.shard_map import shard_of_actor
 from cluster.ray_options import ROUTER_NAME, TRENDS_NAME, remove_placement_group, shard_actor_name
 from cluster.router.files import load_state
@@ -65,6 +65,8 @@ class ClusterInfo:
     auth_mode: str
     storage_backend: str = "duckdb"
     redis_url: str = ""  # only if it holds no password
+    media_store_url: str = ""
+    media_folder: str = ""
 
     def save(self, data_dir: Path) -> None:
         """Write `cluster.json` atomically."""
@@ -252,7 +254,7 @@ def stop_actors(namespace: str, patience_s: float = STOP_TIMEOUT_S) -> dict[int,
     journal has everything, and the next start replays it.
     """
     deadline = time.monotonic() + patience_s
-    names = [*api_names(namespace), TRENDS_NAME, *dispatch_names(namespace)]
+    names = [*api_names(namespace), TRENDS_NAME, *dispatch_names(namespace), *media_names(namespace)]
     ended = [handle for name in names if (handle := _find(name, namespace)) is not None]
     router = _find(ROUTER_NAME, namespace)
     positions: dict[int, int] = {}

@@ -23,7 +23,7 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from actors.core.errors import ConflictError, OverloadedError, RookeryError
 from actors.core.levels import LEVEL
-from cluster.client.connect import api_names, dispatch_names, router_handle
+from cluster.client.connect import api_names, dispatch_names, media_names, router_handle
 from cluster.lane.handshake import LaneKeys
 from cluster.placement.shard_map import ShardMap
 from cluster.ray_options import ROUTER_NAME, TRENDS_NAME, api_name_prefix
@@ -208,8 +208,10 @@ class _Rolling:
         self._restart_holding_nothing(TRENDS_NAME)
 
     def restart_dispatchers(self) -> None:
-        """Restart the dispatchers, if there are any. What they had under way is sent again."""
-        for name in dispatch_names(self.cluster.namespace):
+        """Restart dispatchers and media actors, if there are any. What dispatchers had under way is sent again; files
+        that were being processed have to be uploaded again."""
+        namespace = self.cluster.namespace
+        for name in [*dispatch_names(namespace), *media_names(namespace)]:
             self._restart_holding_nothing(name)
 
     def _restart_holding_nothing(self, name: str) -> None:

@@ -10,6 +10,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,11 @@ from commands.checking import Outcome, explain
 from commands.exported import add_rows
 from commands.launch import ClusterInfo, serving_lock
 from commands.loading import OnCount, message_numbers
+from commands.media_checking import check_media
 from commands.oracle import NetworkFacts
 from commands.progress import Bars
 from configs.settings import Settings, load_settings
+from persistence.objects import ObjectStore
 from persistence.private import open_folders
 
 EXPORT_ACCOUNT_COUNT = 10_000
@@ -73,6 +76,10 @@ class StoppedCluster:
                         command = ["receive", source.state.shard, first, b"".join(messages)]
                         _, seq = self.replicas[dst].command(command)
                         source.command(["acked", dst, seq])
+
+    async def ask(self, shard: int, op: str, args: list[Any]) -> Any:
+        """Answer a read of a shard."""
+        return self.replicas[shard].read(op, args)
 
     def facts(self) -> NetworkFacts:
         """Read the plain facts out of every shard."""
@@ -121,8 +128,14 @@ def stopped_settings(data_dir: Path, info: ClusterInfo | None, shard_count: int)
     return load_settings("laptop", [], overrides)
 
 
-def check_stopped(data_dir: Path, info: ClusterInfo | None, oracle: bool, console: Console) -> Outcome:
-    """Check the shards of a stopped cluster. Raises NotFoundError when the folder holds none."""
+def check_stopped(
+    data_dir: Path, info: ClusterInfo | None, oracle: bool, console: Console, media: ObjectStore | None = None,
+    repair: bool = False,
+) -> Outcome:  # fmt: skip
+    """Check the shards of a stopped cluster. media: compare this store, too; with repair what nobody shows is removed.
+
+    Raises NotFoundError when the folder holds none.
+    """
     state = load_state(data_dir) if data_dir.exists() else None
     if state is None:
         raise NotFoundError(f"{data_dir} holds no cluster: it was never served")
@@ -137,6 +150,8 @@ def check_stopped(data_dir: Path, info: ClusterInfo | None, oracle: bool, consol
         console.print(f"recovered in {time.perf_counter() - begin:.1f} s", highlight=False)
         try:
             _check(cluster, length, oracle, outcome, console)
+            if media is not None:
+                asyncio.run(check_media(cluster.ask, len(cluster.replicas), media, outcome, repair))
         finally:
             cluster.close()
     return outcome

@@ -13,6 +13,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import time
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ from commands.backup import misfits, summary_of
 from commands.checking import Outcome
 from commands.launch import LOCK_FILE, ClusterInfo, require_unserved, serving_lock
 from commands.loading import OnCount
+from commands.media_backup import has_media, restore_media, verify_media
 from commands.offline import note_totals
 from commands.progress import Bars
 from configs.explain import mask_url
@@ -45,6 +47,7 @@ from configs.settings import Settings
 from persistence.backup_format import MANIFEST_NAME, BackupError, Manifest, load_manifest, verify
 from persistence.backup_shard import BackupTables, checkpoint_of, records_of, write_shard
 from persistence.disk import sync_directory
+from persistence.objects import object_folder, open_store
 from persistence.redis_restore import begin_restore, end_restore, key_in_the_way
 from persistence.redis_server import RedisServer, wait_until_open
 
@@ -72,8 +75,10 @@ def _tables_of(directory: Path, manifest: Manifest) -> BackupTables:
 # ---- restoring --------------------------------------------------------------------------------------------------
 
 
-def restore(directory: Path, settings: Settings, console: Console) -> dict[str, Any]:
+def restore(directory: Path, settings: Settings, console: Console, with_media: bool = True) -> dict[str, Any]:
     """Make the cluster of a backup in the data folder (and the Redis) of the settings; not started yet.
+
+    with_media: put the objects that the backup has into the store of the settings, too.
 
     Its name is `cluster.namespace`, the number of its replicas `cluster.replicas`; its shards are the backup's. Returns
     what was done, for `--json`.
@@ -82,6 +87,10 @@ def restore(directory: Path, settings: Settings, console: Console) -> dict[str, 
     """
     begin = time.monotonic()
     manifest = open_backup(directory, console)
+    with_media = with_media and has_media(directory)
+    if with_media:
+        _verify_media(directory, console)
+    object_count = 0
     data_dir, count = settings.storage.data_dir, len(manifest.shards)
     require_unserved(data_dir)
     _require_empty(data_dir)
@@ -98,6 +107,9 @@ def restore(directory: Path, settings: Settings, console: Console) -> dict[str, 
                 _begin_in_redis(server, settings, count)
             with Bars(console) as bars:
                 _write_shards(directory, manifest, settings, bars.start("restored", manifest.size))
+            if with_media:
+                store = open_store(settings.media.store_url, object_folder(settings.media.folder, data_dir))
+                object_count = asyncio.run(restore_media(directory, store))
             first = ShardMap.even(settings.cluster.namespace, count, settings.cluster.replicas, LEVEL)
             shard_map = replace(first, epoch=manifest.map_epoch + 1, buckets=bytes(manifest.buckets))
             load_or_create_secret(data_dir, create=True)
@@ -110,7 +122,12 @@ def restore(directory: Path, settings: Settings, console: Console) -> dict[str, 
     finally:
         if server is not None:
             server.close()
-    return summary_of(directory, manifest, time.monotonic() - begin)
+    return summary_of(directory, manifest, time.monotonic() - begin) | {"media_objects": object_count}
+
+
+def _verify_media(directory: Path, console: Console) -> int:
+    with console.status("comparing media with their checksums"):
+        return verify_media(directory)
 
 
 def _info(settings: Settings, manifest: Manifest) -> ClusterInfo:
@@ -120,6 +137,7 @@ def _info(settings: Settings, manifest: Manifest) -> ClusterInfo:
         pid=0, ray_address="", namespace=settings.cluster.namespace, url="", dashboard_url="",
         shards=len(manifest.shards), timeline_length=manifest.timeline_length, auth_mode=settings.auth.mode,
         storage_backend=settings.storage.backend, redis_url=url if mask_url(url) == url else "",
+        media_store_url=settings.media.store_url, media_folder=settings.media.folder,
     )  # fmt: skip
 
 
@@ -213,6 +231,8 @@ def check_backup(directory: Path, settings: Settings, console: Console) -> Outco
     manifest = open_backup(directory, console)
     settings = _with(settings, "timeline", length=manifest.timeline_length)
     outcome, statuses, moments = Outcome(), [], []
+    if has_media(directory):
+        outcome.figures["media_objects"] = _verify_media(directory, console)
     with Bars(console) as bars:
         on_count = bars.start("shards", len(manifest.shards))
         for facts in manifest.shards:

@@ -159,7 +159,7 @@ def _save_info(settings: Settings, context: Any, url: str) -> ClusterInfo:
     info = ClusterInfo(
         os.getpid(), context.address_info["address"], settings.cluster.namespace, url, dashboard,
         settings.cluster.shards, settings.timeline.length, settings.auth.mode, storage.backend,
-        open_url if storage.backend == "redis" else "",
+        open_url if storage.backend == "redis" else "", settings.media.store_url, settings.media.folder,
     )  # fmt: skip
     info.save(settings.storage.data_dir)
     return info

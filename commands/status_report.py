@@ -21,7 +21,7 @@ from rich.table import Table
 from actors.core.errors import RookeryError
 from actors.core.levels import LEVEL
 from cluster.client.cluster_client import ClusterClient
-from cluster.client.connect import api_names, dispatch_names, local_node_id, router_handle
+from cluster.client.connect import api_names, dispatch_names, local_node_id, media_names, router_handle
 from cluster.life.heartbeat import NO_HANGS
 from cluster.ray_options import ROUTER_NAME, TRENDS_NAME
 
@@ -57,6 +57,8 @@ async def collect_status(client: ClusterClient, namespace: str) -> dict[str, Any
     processes += await _trends(namespace)
     for name in await asyncio.to_thread(dispatch_names, namespace):
         processes += await _alone("dispatcher", name, namespace)
+    for name in await asyncio.to_thread(media_names, namespace):
+        processes += await _alone("media", name, namespace)
     processes += await _api_workers(namespace)
     return {
         "cluster": router["cluster"], "cluster_id": router["cluster_id"], "epoch": router["epoch"],
@@ -153,6 +155,7 @@ def _totals(shards: list[dict[str, Any]]) -> dict[str, int]:
     names = (
         "accounts", "tweets", "edges", "awake", "waking", "deliveries", "outbox_depth", "outbox_bytes", "journal_lag",
         "checkpoint_lag", "rss_bytes", "edge_bytes", "ring_bytes", "tweet_bytes", "arrival_bytes",
+        "uploads", "media_to_remove",
     )  # fmt: skip
     return {name: sum(int(shard.get(name, 0)) for shard in shards) for name in names}
 

@@ -417,6 +417,32 @@ class MailSection(Section):
     connections: int = Field(4, ge=1, le=64, description="connections at once that a dispatcher has to that server")
 
 
+class MediaSection(Section):
+    """Pictures, video and sound."""
+
+    enabled: bool = Field(True, description="people may upload pictures, video and sound, on or off")
+    store_url: str = Field(
+        "", max_length=1_000, pattern=r"^(s3://[A-Za-z0-9._\-]+(/[A-Za-z0-9._/\-]*)?(\?[^\s@#]*)?)?$",
+        description="bucket for their files, with credentials from the environment; empty: a folder",
+        json_schema_extra={"expected": "s3://BUCKET[/PREFIX][?endpoint=https://HOST:PORT&region=REGION], or nothing"},
+    )  # fmt: skip
+    folder: Folder = Field(
+        "", description="folder for their files, the same on all nodes; empty: media/objects in storage.data_dir"
+    )
+    public_url: PublicUrl = Field(
+        "", max_length=PUBLIC_URL_CHARS_MAX,
+        description="where people read the files, a CDN or another host; empty: /media of server.public_url",
+    )  # fmt: skip
+    image_bytes_max: int = Field(16 * MIB, ge=64 * KIB, le=GIB, description="size of an uploaded picture")
+    video_bytes_max: int = Field(99 * MIB, ge=64 * KIB, le=16 * GIB, description="size of uploaded video or sound")
+    attachments_max: int = Field(4, ge=1, le=16, description="pictures of one tweet")
+    # Decoding one row after another, 33 million take 60 MiB; with interlaced files all of them are in memory at once.
+    pixels_max: int = Field(33_000_000, ge=1_000_000, le=100_000_000, description="pixels of an uploaded picture")
+    queue_max: int = Field(32, ge=1, le=1_000, description="files that wait to be processed on one node")
+    uploads_per_hour: int = Field(120, ge=1, le=100_000, description="files that one account may upload in an hour")
+    previews: bool = Field(False, description="fetch the first link of a tweet to show a preview of it, on or off")
+
+
 class LaneSection(Section):
     """The request channel between API workers and shards."""
 

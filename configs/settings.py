@@ -96,6 +96,7 @@ class Settings(BaseSettings):
     instance: sections.InstanceSection = sections.InstanceSection()
     outgoing: sections.OutgoingSection = sections.OutgoingSection()
     mail: sections.MailSection = sections.MailSection()
+    media: sections.MediaSection = sections.MediaSection()
     lane: sections.LaneSection = sections.LaneSection()
     checkpoint: sections.CheckpointSection = sections.CheckpointSection()
     log: sections.LogSection = sections.LogSection()
@@ -106,7 +107,17 @@ class Settings(BaseSettings):
     @property
     def channels(self) -> frozenset[str]:
         """Which ways out of the cluster are configured, by their names."""
-        return self.outgoing.channels | ({"mail"} if self.mail.host else frozenset())
+        return self.dispatched | ({"blob"} if self.media.enabled else frozenset())
+
+    @property
+    def dispatched(self) -> frozenset[str]:
+        """Those of `channels` that need a dispatcher: objects in a folder are removed without one."""
+        others = ({"mail"} if self.mail.host else set()) | ({"blob"} if self._has_bucket else set())
+        return self.outgoing.channels | others
+
+    @property
+    def _has_bucket(self) -> bool:
+        return self.media.enabled and bool(self.media.store_url)
 
     @classmethod
     def settings_customise_sources(

@@ -8,6 +8,7 @@
     11 poll [[option, ...], multiple, hide_totals, ends_ms], with since_ms at its end if an edit began it
     12 quote (tweet id)
     13 kept for link
+    14 media [attachment, ...] (`attachments.py`)
 
 Rules of this file
 - One reader, one writer. Numbers are never used again for something else; a number that this code doesn't know is kept
@@ -29,13 +30,15 @@ from typing import Any, Final, NamedTuple
 import msgpack
 
 from actors.core import limits
+from actors.core.attachments import Attachment, attachments_of, is_attachments
 from actors.core.errors import InvalidError
 from actors.core.ids import ID_MAX
 
 TEXT, USERNAME, IN_REPLY_TO, MEDIA_IDS, ENTITIES, EDITED_MS = range(6)
 SPOILER, SENSITIVE, LANGUAGE, APPLICATION, CONVERSATION, POLL, QUOTE = range(6, 13)
-RICH_FACTS: Final = frozenset((POLL, QUOTE))  # of tweets that are published with FLAG_RICH
-EDITABLE: Final = frozenset((SPOILER, SENSITIVE, LANGUAGE, POLL))
+ATTACHMENTS: Final = 14
+RICH_FACTS: Final = frozenset((POLL, QUOTE, ATTACHMENTS))  # of tweets that are published with FLAG_RICH
+EDITABLE: Final = frozenset((SPOILER, SENSITIVE, LANGUAGE, POLL, ATTACHMENTS))
 MORE_FROM_LEVEL: Final = 3  # of the cluster: from there on these are written
 NUMBER_BYTES_MAX: Final = 9  # of one packed number, for what has to bound a body
 VERSION_MAP: Final = 1
@@ -108,6 +111,12 @@ class Facts(NamedTuple):
     def quote(self) -> int:
         """Which tweet it quotes, 0 for none."""
         return self.more.get(QUOTE, 0)  # type: ignore[no-any-return]
+
+    @property
+    def attachments(self) -> list[Attachment]:
+        """Its pictures, video or sound, in their order."""
+        found = self.more.get(ATTACHMENTS)
+        return [] if found is None else attachments_of(found)
 
 
 def read_facts(body: bytes) -> Facts:
@@ -194,12 +203,12 @@ def _is_poll(value: Any) -> bool:
 
 _NAMES: Final = {
     SPOILER: "spoiler", SENSITIVE: "sensitive", LANGUAGE: "language", APPLICATION: "application", POLL: "poll",
-    QUOTE: "quote", CONVERSATION: "conversation",
+    QUOTE: "quote", CONVERSATION: "conversation", ATTACHMENTS: "media",
 }  # fmt: skip
 _CHECKS: Final[Mapping[int, Callable[[Any], bool]]] = {
     SPOILER: lambda value: _is_text(value, limits.TEXT_BYTES_MAX), SENSITIVE: lambda value: type(value) is bool,
     LANGUAGE: _is_language, APPLICATION: _is_application, POLL: _is_poll,
-    QUOTE: _is_id, CONVERSATION: _is_id,
+    QUOTE: _is_id, CONVERSATION: _is_id, ATTACHMENTS: is_attachments,
 }  # fmt: skip
 NAMED: Final = frozenset(_CHECKS)
 """Numbers of what `more` may hold that this version knows."""

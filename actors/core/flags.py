@@ -10,7 +10,9 @@ FLAG_DIRECT = 8  # for those mentioned only
 FLAG_DELETED = 16
 FLAG_UNCOUNTED = 32  # a reply that isn't public, and isn't counted where strangers would see it
 FLAG_UNLISTED = 64  # for everybody who asks for it or follows, on no page where strangers come across it
-FLAG_RICH = 128  # published with a poll or a quote: part of what is shown of it changes with time, or isn't its own
+FLAG_RICH = (
+    128  # published with a poll, a quote or media: part of what is shown of it changes with time, or isn't its own
+)
 
 FLAGS_PRIVATE = FLAG_FOLLOWERS | FLAG_DIRECT
 FLAGS_HIDDEN = FLAGS_PRIVATE | FLAG_UNLISTED  # what strangers don't come across: public pages, hashtags, search

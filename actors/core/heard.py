@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from actors.core.timelines.arrivals import Arrivals
 
 LOG_COUNT_MAX: Final = 262_144  # events that can be resumed from: a minute of a shard that takes 4,000 tweets a second
+UNMENTIONED_MAX: Final = 4_096
 PENDING_COUNT_MAX: Final = LOG_COUNT_MAX  # events that aren't committed yet; with more the log is of no use any more
 
 # Kinds, as they are on the lane (docs/lane.md).
@@ -66,6 +67,7 @@ class HeardLog:
         self._arrivals = arrivals
         self._pending: deque[tuple[int, int, int, int, Entry | None, bool]] = deque()
         self._leaving: dict[int, Entry] = {}  # own tweets that are being deleted, until everybody is told
+        self._unmentioned: dict[int, Entry] = {}  # of others, that mention accounts here no more: UNMENTIONED_MAX
         self._kinds = np.zeros(count_max, dtype=np.uint8)
         self._items = np.zeros(count_max, dtype=np.int64)
         self._whos = np.zeros(count_max, dtype=np.int64)
@@ -91,13 +93,29 @@ class HeardLog:
         """Remember an own tweet that is being deleted, until `gone`."""
         self._leaving[entry.tweet_id] = entry
 
+    def unmentions(self, tweet_id: int, author_id: int, account_id: int) -> None:
+        """Remember that a tweet, which may not be here, mentions an account no more: if it is deleted, that is told."""
+        known = self._unmentioned.pop(tweet_id, None)
+        mentioned = [account_id] if known is None else [*known.mention_ids, account_id]
+        entry = Entry(tweet_id, author_id, 0, 0, tweet_id, author_id, 0, 0, 0, b"", mentioned, None)
+        self._unmentioned[tweet_id] = entry
+        if len(self._unmentioned) > UNMENTIONED_MAX:
+            del self._unmentioned[next(iter(self._unmentioned))]
+
     def gone(self, position: int, tweet_id: int, author_id: int) -> None:
-        """Note that a tweet is deleted, before the arrivals forget it. Of one that isn't here nobody heard."""
-        entry = self._leaving.pop(tweet_id, None)
+        """Note that a tweet is deleted, before the arrivals forget it.
+
+        Of one that isn't here nobody heard but whom it mentions.
+        """
+        entry, unmentioned = self._leaving.pop(tweet_id, None), self._unmentioned.pop(tweet_id, None)
         is_own = entry is not None
         n = self._arrivals.number_of.get(tweet_id)
         if entry is None and n is not None:
             entry = self._arrivals.entry(n)
+        if entry is None or unmentioned is None:
+            entry = entry or unmentioned
+        else:  # whom it mentions is known of those alone that are here
+            entry = entry._replace(mention_ids=sorted({*entry.mention_ids, *unmentioned.mention_ids}))
         if entry is not None:
             self.note(position, DELETE, tweet_id, author_id or entry.author_id, entry, is_own)
 
@@ -129,12 +147,12 @@ class HeardLog:
     def since(self, number: int, until: int, whos: np.ndarray | None = None) -> list[Happening]:
         """Return what came after a number that is held, up to another one, in order.
 
-        whos: ascending accounts; tweets of, and what concerns, nobody else are left out, but for edits.
+        whos: ascending accounts; tweets of, and what concerns, nobody else are left out, but for edits and deletions.
         """
         numbers = np.arange(number + 1, until + 1)
         slots = numbers % self.count_max
         if whos is not None:
-            keep = np.isin(self._whos[slots], whos) | (self._kinds[slots] & _KIND == EDIT)
+            keep = np.isin(self._whos[slots], whos) | np.isin(self._kinds[slots] & _KIND, (EDIT, DELETE))
             numbers, slots = numbers[keep], slots[keep]
         columns = (numbers, self._kinds[slots], self._items[slots], self._whos[slots])
         rows = zip(*(column.tolist() for column in columns), strict=True)

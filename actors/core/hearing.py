@@ -6,7 +6,7 @@
 Rules of this file
 - A tweet is heard by whom its home timeline shows it: the same code decides (`HomeTimelines.shows`), as of now.
 - Public topics are heard at the author's shard alone, so each tweet once; home and lists at the listener's.
-- Of a deletion hears whoever the tweet was in reach of. Of an edit likewise, and whoever a repost of it reaches.
+- Of a deletion hears whoever the tweet was in reach of, and whom it mentions. Of an edit likewise, and whoever a repost of it reaches.
 - Whoever asks again for what he has missed is told by the same rules (`missed`).
 
 Costs: for a tweet 1.5 us for each who hears, 90 us for 48 among 10,000 followers; of a repost or an answer 3 to 10 us
@@ -52,6 +52,7 @@ from actors.core.shapes import JoinedShape
 from actors.core.stores.public_tweets import ELSEWHERE
 from actors.core.timelines.home import HomeTimelines
 from actors.core.timelines.list_timelines import ListQuery, ListTimelines
+from actors.core.visibility import is_for
 
 if TYPE_CHECKING:
     from actors.core.heard import HeardLog
@@ -222,7 +223,19 @@ class Hearing:
                     if row not in known and self._wants(self._home, ears, row, repost):  # type: ignore[arg-type]
                         known.add(row)
                         rows.append(row)
+        if what.kind == DELETE and entry.mention_ids and not entry.flags & FLAG_DIRECT:
+            rows += [row for row in self._mentioned(ears, entry) if row not in rows]
         return rows
+
+    def _mentioned(self, ears: Ears, entry: Entry) -> list[int]:
+        """Return the listening rows of those whom a tweet mentions, unless they don't see its author."""
+        wants = [each for account_id in entry.mention_ids if (each := ears.by_account.get(account_id)) is not None]
+        return [
+            each.row for each in wants
+            if each.mask & USER and self._is_here(each.row, each.account_id)
+            and is_for(each.account_id, entry.author_id, entry.flags, entry.mention_ids)
+            and entry.author_id not in self.state.graph.unshown(each.row)
+        ]  # fmt: skip
 
     def _in_reach(self, ears: Ears, entry: Entry) -> list[int]:
         """Return the listening rows that follow an author, are him, or follow a hashtag of the tweet; each once."""

@@ -43,7 +43,7 @@ BRINGS: Final[dict[int, str]] = {
     " `tag_wanted`, `tag_filled`, tags of `pull`, `pull_after`, more of `export`;"
     " exclusive lists, languages of a follow applied;"
     " polls that an edit changes, `indexed`, `keep_answer`; `outcome`, webhooks; mailboxes, push subscriptions;"
-    " the lane's `listen`, `unlisten` and `missed`",
+    " the lane's `listen`, `unlisten` and `missed`; media: uploads, what tweets and profiles have of them",
 }
 
 

@@ -24,6 +24,15 @@ TOKEN_NAME_BYTES_MAX = 256  # what a client calls a login: 64 characters over HT
 TOKEN_USED_EVERY_MS = 3600 * 1000  # the last use of a token is told no more often: a journal record each
 MENTIONS_COUNT_MAX = 64  # per tweet: more than 280 characters can hold
 MEDIA_COUNT_MAX = 5  # per tweet: the HTTP API allows 4, the scripts of DeathStarBench send up to 5
+ATTACHMENTS_COUNT_MAX = 16  # of one tweet: the HTTP API's setting is 4
+RENDITIONS_COUNT_MAX = 4  # of one medium: original, thumbnail, a still
+MEDIA_DESCRIPTION_BYTES_MAX = 6_000  # 1,500 characters, as many as Mastodon allows
+BLURHASH_BYTES_MAX = 128  # of 9 x 9 components
+MEDIA_WAITING_COUNT_MAX = 100  # of one account, that no tweet has: 40 KB, and their objects for a day
+MEDIA_PROCESSING_MS = 3600 * 1000  # after which a job has died: jobs are ended sooner than that
+MEDIA_WAITING_MS = 24 * 3600 * 1000  # that a medium waits for a tweet
+MEDIA_REASON_BYTES_MAX = 2_000  # why a medium couldn't be processed: a sentence
+MEDIA_LISTED_COUNT_MAX = 10_000  # tweets that one look at a shard's media reads: 15 ms
 TEXT_BYTES_MAX = 64 * 1024  # a tweet's text on the lane: the API's limit in characters is far below
 PROFILE_BYTES_MAX = 16 * 1024  # one account's free-form profile, packed
 PAPER_BYTES_MAX = 64 * 1024  # one document of `papers.py`, packed: what a change of it may have to pack and move
@@ -77,6 +86,7 @@ OUTBOUND_PER_ACCOUNT_MAX = 400  # items of one channel that wait for one account
 OUTBOUND_PER_SHARD_MAX = 200_000  # of all channels and accounts: 70 MB; a notice more is told in the list alone
 OUTBOUND_PAYLOAD_BYTES_MAX = 8_192  # of an item: facts of a notice, or what a mail says that is nowhere else
 OUTBOUND_ATTEMPTS_MAX = 16  # of an item: with doubled pauses 48 h are 11
+OUTBOUND_KEPT_ATTEMPTS_MAX = 8  # that are counted of what is tried for ever: pauses of 2 h
 OUTBOUND_LIVES_MS = 48 * 3600 * 1000  # that an item is tried again; of push PUSH_LIVES_MS
 PUSH_LIVES_MS = 3600 * 1000  # after which a push message tells nobody anything
 WEBHOOKS_COUNT_MAX = 10  # of one account: each is an item for every notice
@@ -155,6 +165,7 @@ class Tuning:
     marks_max: marks on all shelves of a shard, 18 bytes each: likes, likers, replies, bookmarks.
     papers_bytes_max: bytes of all documents of a shard with what they cost beside: scheduled tweets, earlier versions.
     public_url: address by which clients know the API, in what is rendered for them.
+    media_url: what addresses of media begin with, such as "https://cdn.example/media"; "" for public_url's /media.
     tidy_from: elements in unused blocks above which an arena is tidied.
     """
 
@@ -174,6 +185,12 @@ class Tuning:
     deliver_at_once_max: int = 8_192
     tidy_from: int = 1 << 18
     public_url: str = "http://127.0.0.1:8000"
+    media_url: str = ""
+
+    @property
+    def media_base(self) -> str:
+        """What addresses of media begin with, without a slash at its end."""
+        return self.media_url.rstrip("/") or f"{self.public_url.rstrip('/')}/media"
 
     def __post_init__(self) -> None:
         if self.arrivals_max & (self.arrivals_max - 1) or self.arrivals_max < 8:

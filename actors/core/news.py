@@ -4,6 +4,7 @@
 
 Rules of this file
 - Keys only; whoever takes them reads the rows from the state, as they are then.
+- The newest that came or were edited are remembered after they are taken, too: what the copy may not show yet.
 - Bounded: beyond KEYS_COUNT_MAX keys nothing is kept but that everything has to be compared.
 - No part of the state: a replica whose copy nobody keeps has none (`ShardState.news` is None).
 
@@ -12,11 +13,15 @@ Costs: 60 ns a key.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any, NamedTuple
 
 KEYS_COUNT_MAX = 500_000  # 40 MB; about what a copy takes in within half a minute
+
+RECENT_COUNT_MAX = 256  # tweets
+RECENT_MS = 5_000  # older than the newest of them: a copy shows these
 
 
 class Taken(NamedTuple):
@@ -35,13 +40,15 @@ class Taken(NamedTuple):
 class News:
     """Changed tweets and accounts."""
 
-    __slots__ = ("_accounts", "_edited", "_everything", "_tweets")
+    __slots__ = ("_accounts", "_edited", "_everything", "_recent", "_recently_edited", "_tweets")
 
     def __init__(self) -> None:
         self._tweets: dict[int, bool] = {}
         self._accounts: dict[int, None] = {}
         self._edited: set[int] = set()
         self._everything = False
+        self._recent: deque[int] = deque(maxlen=RECENT_COUNT_MAX)
+        self._recently_edited: deque[int] = deque(maxlen=RECENT_COUNT_MAX)
 
     def __bool__(self) -> bool:
         return bool(self._tweets or self._accounts or self._everything)
@@ -53,18 +60,23 @@ class News:
     def tweet(self, tweet_id: int, is_new: bool) -> None:
         """Note that a tweet has come (is_new), gone, or changed its counts."""
         self._tweets[tweet_id] = is_new or self._tweets.get(tweet_id, False)
+        if is_new:
+            self._recent.append(tweet_id)
         if len(self._tweets) > KEYS_COUNT_MAX:
             self.all()
 
     def tweets(self, tweet_ids: Iterable[int]) -> None:
         """As `tweet`, for many new ones."""
-        self._tweets.update(dict.fromkeys(tweet_ids, True))
+        new = dict.fromkeys(tweet_ids, True)
+        self._tweets.update(new)
+        self._recent.extend(new)
         if len(self._tweets) > KEYS_COUNT_MAX:
             self.all()
 
     def edited(self, tweet_id: int) -> None:
         """Note that a tweet says something else."""
         self._edited.add(tweet_id)
+        self._recently_edited.append(tweet_id)
         self.tweet(tweet_id, False)
 
     def account(self, account_id: int) -> None:
@@ -79,6 +91,11 @@ class News:
         self._accounts.clear()
         self._edited.clear()
         self._everything = True
+
+    def recent(self) -> set[int]:
+        """Return tweets that came last, or were edited last: at most RECENT_COUNT_MAX of each. 10 us."""
+        since = (max(self._recent, default=0) >> 16) - RECENT_MS << 16
+        return {*(tweet_id for tweet_id in self._recent if tweet_id > since), *self._recently_edited}
 
     def take(self, count_max: int) -> Taken:
         """Return and forget up to count_max keys of each kind, the oldest first."""

@@ -72,6 +72,8 @@ class OutboundChannel:
     facts(lookups, now_ms, account, item's id, item) -> what the dispatcher has to know to send it, as msgpack carries
     it; None if it isn't to be sent any more. Asked at the leader, of what is committed; changes nothing; may raise
     RookeryError, by which the item is dropped.
+    is_kept: an item is tried until it is done, for ever; such items are things (`features/blobs.py`), and what is an
+    account's id above is theirs.
     """
 
     name: str
@@ -80,6 +82,7 @@ class OutboundChannel:
     wants: Callable[[ShardState, int, int], Iterable[int]]
     end: Callable[[ShardState, int, int], None]
     facts: Callable[[Lookups, int, int, int, Outbound], Any]
+    is_kept: bool = False
 
 
 def read_outbound(document: Any) -> Outbound:
@@ -183,12 +186,14 @@ def settle_item(
     item = read_outbound(document)
     if verdict == SendVerdict.LATER:
         attempts = item.attempts + 1
+        if channel.is_kept:
+            attempts = min(attempts, limits.OUTBOUND_KEPT_ATTEMPTS_MAX)
         due_ms = now_ms + max(after_ms, retry_ms(item_id, attempts))
         if due_ms < item.made_ms + channel.lives_ms and attempts < limits.OUTBOUND_ATTEMPTS_MAX:
             later = item._replace(due_ms=due_ms, attempts=attempts)
             state.papers.put(channel.kind, account_id, item_id, list(later))
             return
-    state.papers.drop(channel.kind, account_id, item_id)
+    state.shelves.drop_paper(channel.kind, account_id, item_id)
     if verdict == SendVerdict.GONE:
         end_subscription(state, channel, account_id, item.subscription)
 

@@ -16,6 +16,8 @@ from actors.core import ids
 from actors.core.dates import civil
 from actors.core.entries import Entry, unpack, visibility_of
 from actors.core.facts import Facts, check_more, read_facts
+from actors.core.media_names import picture_url
+from actors.core.renderers.media import native_media
 from actors.core.stores.people import Account
 
 _DAYS = ("Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed")
@@ -58,8 +60,8 @@ def render_entities(packed: bytes) -> bytes:
     )
 
 
-def render_scheduled(scheduled_id: int, author_id: int, due_ms: int, flags: int, body: bytes) -> bytes:
-    """Return a tweet that is still to be published as a JSON object."""
+def render_scheduled(scheduled_id: int, author_id: int, due_ms: int, flags: int, body: bytes, media_base: str) -> bytes:
+    """Return a tweet that is still to be published as a JSON object. media_base: what addresses of media begin with."""
     facts = read_facts(body)
     return b"".join(
         (
@@ -67,7 +69,7 @@ def render_scheduled(scheduled_id: int, author_id: int, due_ms: int, flags: int,
             b'","status":', orjson.dumps(facts.text),
             b',"user_id":"%d","username":' % author_id, orjson.dumps(facts.username),
             b',"in_reply_to":', b'"%d"' % facts.in_reply_to if facts.in_reply_to else b"null",
-            b',"media":', orjson.dumps([{"media_id": str(m)} for m in facts.media_ids]),
+            b',"media":', _render_media(facts, media_base),
             b',"visibility":"', _VISIBILITY[visibility_of(flags)].encode(),
             b'","entities":', render_entities(facts.entities),
             _render_more(facts) if facts.more else b"",
@@ -77,11 +79,14 @@ def render_scheduled(scheduled_id: int, author_id: int, due_ms: int, flags: int,
 
 
 class NativeRenderer:
-    """The native JSON of tweets, as pieces (`shapes.Renderer`)."""
+    """The native JSON of tweets, as pieces (`shapes.Renderer`). media_base: what addresses of media begin with."""
+
+    def __init__(self, media_base: str = "") -> None:
+        self.media_base = media_base
 
     def piece(self, entry: Entry) -> bytes:
         """Return one tweet as a JSON object, without what it reposts."""
-        return _render(entry)
+        return _render(entry, self.media_base)
 
     def recount(self, piece: bytes, replies: int, reposts: int, likes: int) -> bytes:
         """Return the same tweet with other counts."""
@@ -95,13 +100,13 @@ class NativeRenderer:
 NATIVE = NativeRenderer()
 
 
-def render_tweet(entry: Entry, original: bytes | None = None) -> bytes:
+def render_tweet(entry: Entry, original: bytes | None = None, media_base: str = "") -> bytes:
     """Return one tweet as a JSON object. original: for a repost, the rendering of what it reposts."""
-    piece = _render(entry)
+    piece = _render(entry, media_base)
     return piece if original is None else NATIVE.join(piece, original)
 
 
-def _render(entry: Entry) -> bytes:
+def _render(entry: Entry, media_base: str) -> bytes:
     facts = read_facts(entry.body)
     in_reply_to = facts.in_reply_to
     return b"".join(
@@ -111,7 +116,7 @@ def _render(entry: Entry) -> bytes:
             b',"tweet_id":"%d","user_id":"%d"' % (entry.tweet_id, entry.author_id),
             b',"username":', orjson.dumps(facts.username),
             b',"in_reply_to":', b'"%d"' % in_reply_to if in_reply_to else b"null",
-            b',"media":', orjson.dumps([{"media_id": str(m)} for m in facts.media_ids]),
+            b',"media":', _render_media(facts, media_base),
             b',"visibility":"', _VISIBILITY[visibility_of(entry.flags)].encode(),
             b'","entities":', render_entities(facts.entities),
             b',"edited_at":"%s"' % created_at(facts.edited_ms).encode() if facts.edited_ms else b"",
@@ -119,6 +124,13 @@ def _render(entry: Entry) -> bytes:
             _COUNTS % (entry.replies, entry.reposts, entry.likes),
         )
     )  # fmt: skip
+
+
+def _render_media(facts: Facts, media_base: str) -> bytes:
+    """Return the media of a tweet: what is known of each, or of one that nobody has uploaded here its id alone."""
+    if facts.media_ids or not facts.more:
+        return orjson.dumps([{"media_id": str(m)} for m in facts.media_ids])
+    return orjson.dumps(native_media(facts.attachments, media_base))
 
 
 def _render_more(facts: Facts) -> bytes:
@@ -152,26 +164,26 @@ def render_history(tweet_id: int, versions: Iterable[tuple[int, str, bytes]]) ->
     return b'{"tweet_id":"%d","versions":[%s]}' % (tweet_id, b",".join(shown))
 
 
-def card_of(account: Account) -> dict[str, object]:
-    """Return what a list of users shows of one."""
+def card_of(account: Account, media_base: str) -> dict[str, object]:
+    """Return what a list of users shows of one. media_base: what addresses of media begin with."""
     return {
         "user_id": str(account.account_id),
         "username": account.username,
         "display_name": account.display_name,
         "bio": account.bio,
-        "avatar": account.avatar,
+        "avatar": picture_url(media_base, account.avatar),
     }
 
 
-def render_card(account: Account) -> bytes:
+def render_card(account: Account, media_base: str) -> bytes:
     """Return one account of a list as a JSON object."""
-    return orjson.dumps(card_of(account))
+    return orjson.dumps(card_of(account, media_base))
 
 
-def render_profile(account: Account, followers: int, following: int, tweets: int) -> bytes:
+def render_profile(account: Account, followers: int, following: int, tweets: int, media_base: str) -> bytes:
     """Return a profile as a JSON object, with exact totals."""
     return orjson.dumps(
-        card_of(account)
+        card_of(account, media_base)
         | {
             "location": account.location,
             "url": account.url,

@@ -27,7 +27,7 @@ from actors.core.lookups import Lookups
 from actors.core.moves import mover
 from actors.core.moves.mover import Mover
 from actors.core.moves.moving import WHILE_FROZEN
-from actors.core.render import NATIVE
+from actors.core.render import NativeRenderer
 from actors.core.scopes import EVERYTHING
 from actors.core.shape_table import shape_row
 from actors.core.shaped_reads import ShapedReads
@@ -49,7 +49,7 @@ class Replica:
         self.state = ShardState(shard, owner_of_bucket, tuning)
         self.state.shelves.declare(KINDS.values())
         self.state.papers.declare(PAPER_KINDS.values())
-        self.home = HomeTimelines(self.state, WholeShape(self.state, NATIVE))
+        self.home = HomeTimelines(self.state, WholeShape(self.state, NativeRenderer(tuning.media_base)))
         self.lookups = Lookups(self.state, self.home, WRITES, READS)
         self.sealer = Sealer(self.state)
         self.mover = Mover(self.state)

@@ -43,7 +43,9 @@ class ShapeRow:
 
 SHAPES: Final[dict[int, ShapeRow]] = {row.number: row for row in (
     ShapeRow(NATIVE, "native", None),
-    ShapeRow(MASTODON, "mastodon", lambda tuning: MastodonRenderer(tuning.public_url), MASTODON_FROM_LEVEL),
+    ShapeRow(
+        MASTODON, "mastodon", lambda tuning: MastodonRenderer(tuning.public_url, tuning.media_base), MASTODON_FROM_LEVEL
+    ),
 )}  # fmt: skip
 
 

@@ -126,6 +126,7 @@ class WholeShape(Shape):
     def __init__(self, state: ShardState, renderer: Renderer) -> None:
         super().__init__(state, renderer)
         self._renderer, self._kept = renderer, self.pieces.kept
+        self._media_base = state.tuning.media_base
 
     def ready(self, slots: Sequence[int]) -> tuple[bytes, ...] | None:
         found: tuple[bytes | None, ...] = itemgetter(*slots)(self._kept)
@@ -179,7 +180,7 @@ class WholeShape(Shape):
         return array_of([*map(self.tweet, entries)]) if entries else b"[]"
 
     def account(self, account: Account) -> bytes:
-        return render_card(account)
+        return render_card(account, self._media_base)
 
     def _shown(self, entry: Entry, piece: bytes) -> bytes:
         return piece if entry.orig is None else self._renderer.join(piece, self._original(entry.orig_id, entry.orig))

@@ -97,8 +97,9 @@ def refused(error: RookeryError) -> Prepared:
 class Write:
     """A write operation. prepare: (lookups, now_ms, *arguments) -> Prepared.
 
-    hides: less is shown afterwards, or other words, so what API workers keep of earlier answers is dropped. keyed: its
-    answer may be kept for a repetition; False where it belongs to a secret that nobody keeps, or to nobody special.
+    hides: less is shown afterwards, or other words, so what API workers keep of earlier answers is dropped; or what
+    tells of its arguments, as somebody gave them, whether that is so. keyed: its answer may be kept for a repetition;
+    False where it belongs to a secret that nobody keeps, or to nobody special.
     asks: (lookups, *arguments) -> Inquiries that end with the arguments for `prepare`; None if it never asks. of_tweet:
     (lookups, account, tweet) -> Inquiries that end with this write's arguments, if the account may see the tweet, for
     `if_seen`; None if it isn't about a tweet.
@@ -107,7 +108,7 @@ class Write:
     name: str
     prepare: Callable[..., Prepared]
     key: Key = Key.ACCOUNT
-    hides: bool = False
+    hides: bool | Callable[[list[Any]], bool] = False
     keyed: bool = True
     asks: Callable[..., Inquiries] | None = None
     of_tweet: Callable[..., Inquiries] | None = None

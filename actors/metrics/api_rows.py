@@ -183,4 +183,25 @@ API_FIGURES: Final[tuple[Figure, ...]] = (
         name="shard_refusals_total", proven=ROWS, held={"shard_refusals": ()},
         text="requests refused because their shard doesn't answer, or too many wait for it",
     ),
+    # ---- pictures, video and sound ---------------------------------------------------------------------------------
+    _gauge(
+        name="media_waiting", proven=ROWS, held={"media_waiting": ()},
+        text="uploads that wait for the node's media actor, or are processed by it",
+    ),
+    _counter(
+        name="media_processed_total", proven=ROWS, labels=("kind",), text="uploads that became objects",
+        held={f"media_processed_{kind}": (kind,) for kind in ("image", "gifv", "video", "audio")},
+    ),
+    _counter(
+        name="media_refused_total", proven=ROWS, labels=("reason",), text="uploads that did not",
+        held={f"media_refused_{reason}": (reason,) for reason in ("invalid", "too_large", "unavailable", "other")},
+    ),
+    Figure(
+        name="media_process_seconds_total", kind="counter", unit="seconds", source="api", proven=ROWS,
+        held={"media_seconds": ()}, text="time from an upload's last byte to its objects, waiting included",
+    ),
+    Figure(
+        name="media_written_bytes_total", kind="counter", unit="bytes", source="api", proven=ROWS,
+        held={"media_bytes": ()}, text="bytes of objects that were made of uploads",
+    ),
 )  # fmt: skip

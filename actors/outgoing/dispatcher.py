@@ -22,6 +22,7 @@ from typing import Any, Final
 
 import structlog
 
+from actors.outgoing.blobs import NAME, Blobs
 from actors.outgoing.channel import SEND_S, OutgoingChannel, OutgoingItem, SendOutcome, SendVerdict
 from actors.outgoing.mail import MailChannel
 from actors.outgoing.push import PushChannel
@@ -32,7 +33,9 @@ from configs.settings import Settings
 Opener = Callable[[Settings, Asking], OutgoingChannel | None]
 """Makes a channel of the settings on the running event loop; None if they don't configure it."""
 
-OPENERS: Final[Mapping[str, Opener]] = {"webhooks": Webhooks.open, "mail": MailChannel.open, "push": PushChannel.open}
+OPENERS: Final[Mapping[str, Opener]] = {
+    "webhooks": Webhooks.open, "mail": MailChannel.open, "push": PushChannel.open, NAME: Blobs.open,
+}  # fmt: skip
 _NO_CHANNEL: Final = SendOutcome(SendVerdict.LATER, "not configured")
 _FAILED: Final = SendOutcome(SendVerdict.LATER, "failed")
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from api.outgoing_keys import CODES, LINKS, OutgoingKeys
+from api.outgoing_keys import CODES, LINKS, SECRETS, OutgoingKeys
 from cluster.lane.handshake import LaneKeys, key_for
 
 
 def outgoing_keys(keys: LaneKeys) -> OutgoingKeys:
     """Return them: the same in every process."""
-    return OutgoingKeys(key_for(keys.secret, CODES), key_for(keys.secret, LINKS), keys.vapid)
+    return OutgoingKeys(*(key_for(keys.secret, purpose) for purpose in (CODES, LINKS, SECRETS)), keys.vapid)

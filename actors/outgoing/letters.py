@@ -33,7 +33,7 @@ from actors.core.features.mail import (
     TEST,
 )
 from api.access.mail_addresses import is_address
-from api.oauth.mail_pages import CONFIRMATION, EDIT_PASSWORD, FORGOTTEN, MAIL, UNSUBSCRIBE
+from api.oauth.mail_paths import CONFIRMATION, EDIT_PASSWORD, FORGOTTEN, MAIL, UNSUBSCRIBE
 
 LINE_CHARS_MAX: Final = 900  # of a header: a link that is folded is none (RFC 5322 allows 998)
 SUBJECT_CHARS_MAX: Final = 120

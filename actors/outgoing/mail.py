@@ -42,7 +42,7 @@ from actors.outgoing.letters import (
     told,
 )
 from api.native.notification_json import notifications_by_id
-from api.oauth.mail_pages import END_MAIL
+from api.oauth.mail_paths import END_MAIL
 from api.ports import Asking
 from configs.sections import MailSection
 from configs.settings import Settings

@@ -23,11 +23,12 @@ import ssl
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import aiohttp
 import structlog
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.connector import Connection
 from yarl import URL
 
 from actors.outgoing.channel import SendOutcome, SendVerdict
@@ -35,6 +36,7 @@ from actors.outgoing.hosts import HostBusyError, Hosts
 from api.reach import ForbiddenAddressError, Reach
 
 RESPONSE_BYTES_MAX: Final = 1_024
+INFORMATIONAL_MAX: Final = 8  # answers 1xx before the one that counts
 RETRY_AFTER_S_MAX: Final = 12 * 3600.0  # a receiver that says longer is asked by then
 CONNECTIONS_MAX: Final = 512  # open at once, of all hosts
 IDLE_S: Final = 15.0  # after which a connection that nobody uses is closed
@@ -90,13 +92,14 @@ class Posting:
 
     def __init__(
         self, allow_networks: tuple[str, ...], host_requests_max: int, timeout_s: float,
-        resolver: type[GuardedResolver] = GuardedResolver,
+        resolver: type[GuardedResolver] = GuardedResolver, believed: ssl.SSLContext | None = None,
     ) -> None:  # fmt: skip
-        """allow_networks: private ones that may be reached, also by http; resolver: another one in tests."""
+        """allow_networks: private ones that may be reached, also by http; resolver, believed: others in tests."""
+        trust = believed or ssl.create_default_context()
         self._hosts = Hosts(host_requests_max, time.monotonic)
         timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._sessions = {
-            scheme: _session(Reach(allow_networks, only_those=scheme == "http"), timeout, resolver)
+            scheme: _session(Reach(allow_networks, only_those=scheme == "http"), timeout, resolver, trust)
             for scheme in ("https", "http")
         }
 
@@ -109,8 +112,10 @@ class Posting:
         except TimeoutError:
             return SendOutcome(SendVerdict.LATER, "timeout")
         except (aiohttp.ClientError, OSError, ValueError, ssl.CertificateError) as error:
-            _log.debug("a request was not answered", host=host_of(url), reason=repr(error)[:200])
-            return SendOutcome(SendVerdict.LATER, reason_of(error))
+            reason = reason_of(error)
+            # no more than the error's name: what it says of itself has the address, whose path may be a secret
+            _log.debug("a request was not answered", host=host_of(url), reason=reason, error=type(error).__name__)
+            return SendOutcome(SendVerdict.LATER, reason)
         return outcome_of(answer)
 
     async def _answer(self, url: URL, headers: Mapping[str, str], body: bytes) -> ReceiverAnswer:
@@ -135,7 +140,35 @@ class Posting:
             await session.close()
 
 
-def _session(reach: Reach, timeout: aiohttp.ClientTimeout, resolver: type[GuardedResolver]) -> aiohttp.ClientSession:
+class OneAnswer(aiohttp.ClientResponse):
+    """An answer before which a server says INFORMATIONAL_MAX times at most that it will come: without a bound a server
+    that says nothing else keeps us reading for all of a request's time."""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        """Read an answer's head. Raises ClientResponseError, which closes the connection."""
+        protocol, count = connection.protocol, 0
+        assert protocol is not None
+        read = protocol.read
+
+        async def read_some() -> Any:
+            nonlocal count
+            message, payload = await read()
+            if 100 <= message.code < 200:
+                count += 1
+                if count > INFORMATIONAL_MAX:
+                    raise aiohttp.ClientPayloadError("it says that it will answer, and never does")
+            return message, payload
+
+        protocol.read = read_some  # type: ignore[method-assign]
+        try:
+            return await super().start(connection)
+        finally:
+            del protocol.read
+
+
+def _session(
+    reach: Reach, timeout: aiohttp.ClientTimeout, resolver: type[GuardedResolver], trust: ssl.SSLContext
+) -> aiohttp.ClientSession:
     def make_socket(info: aiohttp.AddrInfoType) -> socket.socket:
         """Make the socket that is about to connect to that address, and to no other."""
         family, kind, proto, _, address = info
@@ -147,10 +180,10 @@ def _session(reach: Reach, timeout: aiohttp.ClientTimeout, resolver: type[Guarde
 
     connector = aiohttp.TCPConnector(
         resolver=resolver(reach), socket_factory=make_socket, limit=CONNECTIONS_MAX, ttl_dns_cache=DNS_CACHE_S,
-        keepalive_timeout=IDLE_S,
+        keepalive_timeout=IDLE_S, ssl=trust,
     )  # fmt: skip
     return aiohttp.ClientSession(
-        connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False,
+        connector=connector, timeout=timeout, response_class=OneAnswer, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False,
         auto_decompress=False, headers={"User-Agent": "Rookery"}, raise_for_status=False,
     )  # fmt: skip
 
@@ -204,8 +237,10 @@ def reason_of(error: Exception) -> str:
         if isinstance(seen, ForbiddenAddressError):
             return "forbidden address"
         seen = getattr(seen, "os_error", None) or seen.__cause__
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError | ssl.CertificateError):
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.CertificateError):
         return "certificate"
+    if isinstance(error, aiohttp.ClientSSLError):  # http, or a version that nobody should speak any more
+        return "no tls"
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL | ValueError):
         return "no connection"
     return "broken off"

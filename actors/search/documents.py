@@ -24,6 +24,7 @@ import msgpack
 
 from actors.core import flags as bits
 from actors.core.arguments import COUNT_MAX, an_id, an_id_or_zero, whole
+from actors.core.attachments import AUDIO, GIFV, IMAGE, VIDEO, Attachment
 from actors.core.errors import MalformedError, RookeryError
 from actors.core.facts import read_facts
 from actors.text import text
@@ -86,11 +87,13 @@ def _read_tweet(row: Any) -> TweetFacts:
     facts = msgpack.unpackb(said.entities, raw=False, strict_map_key=False) if said.entities else {}
     lang = text.language_of(content)
     words = text.words(content)
+    attached = said.attachments
     links = [str.strip(span[0]) for span in facts.get("urls", ())]  # of anything but a text it raises TypeError
     marks = [
         mark
         for mark, holds in (
-            ("media", said.media_ids), ("links", links), ("reply", flags & bits.FLAG_REPLY), ("repost", is_repost)
+            ("media", said.media_ids or attached), ("links", links), ("reply", flags & bits.FLAG_REPLY),
+            ("repost", is_repost), *media_marks(attached),
         )
         if holds
     ]  # fmt: skip
@@ -102,6 +105,15 @@ def _read_tweet(row: Any) -> TweetFacts:
         links, lang, marks, likes,
         engagement_of(replies, reposts, likes), news,
     )  # fmt: skip
+
+
+def media_marks(attached: list[Attachment]) -> list[tuple[str, bool]]:
+    """Return what is marked of a tweet's media, and whether it is so: a moving picture is a video, too."""
+    kinds = {medium.kind for medium in attached}
+    return [
+        ("image", not kinds.isdisjoint((IMAGE, GIFV))), ("video", not kinds.isdisjoint((VIDEO, GIFV))),
+        ("audio", AUDIO in kinds), ("alt", any(medium.description for medium in attached)),
+    ]  # fmt: skip
 
 
 def band_of(followers: int) -> int:

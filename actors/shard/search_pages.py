@@ -3,6 +3,7 @@
 Rules of this file
 - What finds may be behind, and knows nobody's rights: only what memory shows is taken of it, and if that is too little
   it is asked for more. A page of which hardly anything may be shown ends after some rounds, and says so.
+- A page of a hashtag has what the index lacks as well: whoever posts finds it there at once.
 - A class each, as functions that call themselves would be garbage that only a collection finds.
 """
 
@@ -12,6 +13,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from actors.core.hashtags import tag_id_of
+from actors.core.ids import ID_MAX
 from actors.core.postings.found import Found, Viewer
 from actors.shard.search_postings import Matches
 from actors.text.query import has_follows
@@ -88,7 +91,13 @@ class PageSearch:
         """Ask posting lists, or else the engine; take(matches, how many were asked for)."""
         if self.tags is not None:
             wanted = self._wanted(SPARE_COUNT)
-            self._ask_engine("tag", [*self.tags, max_id, min_id, wanted], wanted, take)
+            args = [*self.tags, max_id, min_id, wanted]
+
+            def take_all(ids: list[int]) -> None:
+                whole = with_recent(ids, self._recent(), max_id, min_id, len(ids) == wanted)
+                take(Matches(whole, None), wanted + len(whole) - len(ids))
+
+            self.requests.ask(self.request, "tag", args, take_all)
             return
         listed_count = self._wanted(LISTED_SPARE_COUNT)
 
@@ -105,6 +114,16 @@ class PageSearch:
     def _ask_engine(self, op: str, args: list[Any], wanted: int, take: Callable[[Matches, int], None]) -> None:
         self.requests.ask(self.request, op, args, lambda ids: take(Matches(ids, None), wanted))
 
+    def _recent(self) -> list[int]:
+        """Return the tweets with the page's hashtags that the index may not have yet."""
+        assert self.tags is not None
+        any_of, all_of, none_of = (set(map(tag_id_of, tags)) for tags in self.tags)
+        return [
+            tweet_id
+            for tweet_id, tags in self.requests.found.recently_tagged()
+            if not any_of.isdisjoint(tags) and all_of <= tags and none_of.isdisjoint(tags)
+        ]
+
     def _wanted(self, spare_count: int) -> int:
         """Return how many ids to ask for: twice as many each round, as it seems that few may be shown."""
         return min((self.count + 1 - len(self.rows) + spare_count) << self._rounds, ROUND_COUNT_MAX)
@@ -112,6 +131,21 @@ class PageSearch:
     def _reply(self, edge: int) -> None:
         """edge: how far was looked, 0 if to the end."""
         self.requests.reply_page(self.request, self.tree, self.rows, edge, self.highlight)
+
+
+def with_recent(ids: list[int], recent: list[int], max_id: int, min_id: int, is_full: bool) -> list[int]:
+    """Return a page of an index with the recent tweets that it lacks, newest first.
+
+    ids: older than max_id (0: the newest), or, with a min_id, the oldest of those newer than that; is_full: there may
+    be more, of which the recent ones are for the next page.
+    """
+    newest, oldest = max_id or ID_MAX, min_id
+    if is_full and min_id:
+        newest = min(newest, ids[0])
+    elif is_full:
+        oldest = max(oldest, ids[-1])
+    missing = {tweet_id for tweet_id in recent if oldest < tweet_id < newest}.difference(ids)
+    return sorted([*ids, *missing], reverse=True) if missing else ids
 
 
 class TopPage:

@@ -20,7 +20,9 @@ from typing import Any
 from actors.core import limits
 from actors.core.errors import FrozenError, InvalidError, MovedError, OverloadedError, RookeryError
 from actors.core.features import ASKING, READS, WRITES, hides
+from actors.core.features.blobs import BLOB
 from actors.core.features.cards import tend_cards
+from actors.core.features.media import MEDIA
 from actors.core.verify import check, digest
 from actors.core.visibility import is_question
 from actors.metrics import ShardMetrics
@@ -348,6 +350,8 @@ class ServedReplica:
             "search": self.search.figures(),
             "outgoing": self.outgoing.figures(),
             **self.replica.lookups.facts(),
+            "uploads": self.state.papers.count(MEDIA),
+            "media_to_remove": self.state.papers.count(BLOB),
             **self.homes.accounts.figures(),
             **self.listening.figures(),
             **self.commits.figures(),

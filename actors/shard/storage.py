@@ -47,6 +47,7 @@ def tuning_of(settings: Settings) -> limits.Tuning:
         outbox_messages_max=settings.limits.outbox_messages_max,
         outbox_bytes_max=settings.limits.outbox_bytes_max,
         public_url=settings.server.address,
+        media_url=settings.media.public_url,
     )
 
 

@@ -297,11 +297,14 @@ def _named(kind: str) -> tuple[_Make, str]:
     return make, f"a user name (1 to {NAME_CHARS_MAX} of a-z, 0-9, _)"
 
 
+HAS: Final = ("media", "image", "video", "audio", "alt", "links")
+
+
 def _chosen(kind: str, *choices: str) -> tuple[_Make, str]:
     def make(value: str) -> Node | None:
         return [kind, value.lower()] if value.lower() in choices else None
 
-    return make, " or ".join(choices)
+    return make, f"{', '.join(choices[:-1])} or {choices[-1]}"
 
 
 def _midnight_ms(value: str) -> int | None:
@@ -337,7 +340,7 @@ _OPERATORS: Final[dict[str, tuple[_Make, str]]] = {  # with what a value is
     "lang": (lambda v: ["lang", v.lower()] if _LANG.fullmatch(v) else None, "a code of 2 or 3 letters, as en"),
     "since": (_since, _A_DAY),
     "until": (_until, _A_DAY),
-    "has": _chosen("has", "media", "links"),
+    "has": _chosen("has", *HAS),
     "is": _chosen("is", "reply", "repost"),
     "min_likes": (_min_likes, f"a whole number from 0 to {LIKES_MAX}"),
     "filter": (lambda v: ["follows"] if v.lower() == "follows" else None, "follows"),
@@ -545,7 +548,7 @@ _LEAVES: Final[dict[str, _Leaf]] = {
     "to": ((_are_accounts,), None),
     "lang": ((_matching("[a-z]{2,3}"),), lambda code: f"lang:{code}"),
     "ids": ((lambda low: _is_int(low, 0, ID_MAX), lambda high: _is_int(high, 0, ID_MAX)), None),  # _ids_text
-    "has": ((_matching("media|links"),), lambda what: f"has:{what}"),
+    "has": ((_matching("|".join(HAS)),), lambda what: f"has:{what}"),
     "is": ((_matching("reply|repost"),), lambda what: f"is:{what}"),
     "likes": ((lambda value: _is_int(value, 0, LIKES_MAX),), lambda count: f"min_likes:{count}"),
     "follows": ((), lambda: "filter:follows"),

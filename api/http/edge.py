@@ -54,6 +54,7 @@ class SecondFace(Protocol):
 
 ThinRead = Callable[[Services, MutableMapping[str, Any]], Awaitable[tuple[Headers, bytes]]]
 UNMATCHED = "unmatched"
+IS_HEAD = "is_head"  # in a scope's state: of the answer only the head is sent
 HOLD = "hold"  # in a scope's state: what makes its connection pause
 HOLD_COST = 4  # of a refusal that comes out of here, in those of direct_exchange.py
 APP_HOLD_COST = 20  # of one that the app has made, or of a client's mistake: 110 to 500 us
@@ -99,10 +100,11 @@ class Edge:
 
     def __init__(
         self, app: ASGIApp, services: Services, thin_reads: Mapping[str, ThinRead], second_face: SecondFace,
-        pages: SecondFace,
+        pages: SecondFace, files: SecondFace,
     ) -> None:  # fmt: skip
-        """thin_reads: by path, the GETs that are answered here, without routing; pages: what is shown cookies."""
-        self._app, self._second_face, self._pages = app, second_face, pages
+        """thin_reads: by path, the GETs that are answered here, without routing; pages: what is shown cookies; files:
+        what has as long as its client takes."""
+        self._app, self._second_face, self._pages, self._files = app, second_face, pages, files
         self._thin_reads = thin_reads
         self._services = services
 
@@ -117,7 +119,9 @@ class Edge:
         scope.setdefault("state", {})["request_id"] = request_id
         answer = EdgeAnswer(scope, send, request_id.encode())
         method = scope["method"]
-        inner = {**scope, "method": "GET"} if method == "HEAD" else scope
+        inner = scope
+        if method == "HEAD":
+            inner, scope["state"][IS_HEAD] = {**scope, "method": "GET"}, True
         gate = services.gate_of(method, scope["path"])
         gate.count += 1
         hold_cost = HOLD_COST
@@ -137,7 +141,7 @@ class Edge:
             gate.count -= 1
             now_s = time.perf_counter()
             seconds = now_s - started_s
-            if 200 <= answer.status < 300:
+            if 200 <= answer.status < 300 and gate is not services.files_gate:
                 gate.note(seconds, now_s)
             elif is_held_after(answer.status) and HOLD in scope["state"]:
                 scope["state"][HOLD](hold_cost)
@@ -156,6 +160,9 @@ class Edge:
             await answer.send({"type": "http.response.body", "body": body})
             return
         check_query_size(scope["query_string"])
+        if self._files.methods_of(path):
+            await self._files.serve(scope, receive, answer.send)
+            return
         if self._pages.methods_of(path):
             await self._pages.serve(scope, receive, answer.send)
             return

@@ -44,12 +44,14 @@ from api.http.file_bodies import body_bytes_max_of, too_large
 from api.http.patient_connection import PatientConnection
 from api.http.probe_exchange import ProbeExchange
 from api.limits import HEAD_BYTES_MAX, HEADER_COUNT_MAX
+from api.media_files import MediaExchange
 from api.services import TOO_MUCH, Services
 from api.streaming.opening import StreamOpening
 
 SLICE_BYTES = 16 * 1024  # that the parser is given at once: so exactly is known how much of a head has come
 PIPELINE_COUNT_MAX = 64
 KNOWN_HEAD_BYTES_MAX = 4 * 1024
+LEARNT_FROM = (FastExchange, MediaExchange)  # whose heads are looked at as bytes the next time
 _BODY_HEADERS = (b"content-length", b"transfer-encoding")
 
 
@@ -116,7 +118,7 @@ class BoundedHttpProtocol(PatientConnection):
         if self._head_open and self._head_bytes and self._read_timer is None:
             self._arm_read_timer()
         begun: object = self.cycle
-        if is_first and begun is not before and isinstance(begun, FastExchange) and len(data) <= KNOWN_HEAD_BYTES_MAX:
+        if is_first and begun is not before and len(data) <= KNOWN_HEAD_BYTES_MAX and isinstance(begun, LEARNT_FROM):
             self._learn(data)
 
     def _feed(self, data: bytes) -> None:
@@ -158,7 +160,8 @@ class BoundedHttpProtocol(PatientConnection):
             return False
         self.url = data[4 : -len(self._known_head)]
         try:
-            exchange = FastExchange.of(self, services, FAST_READS, True)
+            exchange: DirectExchange | None = FastExchange.of(self, services, FAST_READS, True)
+            exchange = exchange or MediaExchange.of(self, services, True)
         except Exception as error:  # noqa: BLE001 - as in on_headers_complete
             log_unexpected(error, "")
             exchange = None
@@ -233,6 +236,7 @@ class BoundedHttpProtocol(PatientConnection):
             return None
         return (
             FastExchange.of(self, services, FAST_READS)
+            or MediaExchange.of(self, services)
             or ProbeExchange.of(self, services)
             or StreamOpening.of(self, services)
         )

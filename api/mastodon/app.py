@@ -89,11 +89,11 @@ class MastodonApi:
 
     async def _run(self, found: Matched, scope: Scope, receive: Receive, send: Send) -> None:
         call = await Call.read(self._services, scope, receive, found)
-        repetition = Repetition(call, found.operation)
-        known = await repetition.known()
+        repetition = Repetition(call, found.operation) if found.operation.is_write else None
+        known = None if repetition is None else await repetition.known()
         made = await found.operation.run(call) if known is None else Answer(known)
         (body,) = await completed(self._services, [made.body], call.viewer)
-        if known is None:
+        if repetition is not None and known is None:
             await repetition.keep(made.status, body)
         length = (b"content-length", b"%d" % len(body))
         headers = [made.kind, length, ORIGIN, EXPOSED, *made.headers]

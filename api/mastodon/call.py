@@ -26,7 +26,7 @@ from api.mastodon.headers import JSON
 from api.mastodon.inputs import Params, nested
 from api.mastodon.pages import Window, link_of, window_of
 from api.mastodon.table import Caller, Matched, Operation
-from api.once import Repeatable
+from api.once import Repeatable, carry_out
 from api.params import shown, split_pairs
 from api.services import Services
 
@@ -50,6 +50,7 @@ class Call:
         self.services, self.scope, self.params, self.viewer, self.grant = services, scope, params, viewer, grant
         self.token = token
         self._names = found.names
+        self._settled: list[str] = []  # writes with a key so far
 
     @classmethod
     async def read(cls, services: Services, scope: Scope, receive: Receive, found: Matched) -> Call:
@@ -92,6 +93,18 @@ class Call:
         """The request as one that may be repeated by its Idempotency-Key (`api/once.py`); its write is settled."""
         key, said = self.header(b"idempotency-key"), self.params.values
         return Repeatable(self.services, self.scope["method"], self.scope["path"], key, said, is_settled=True)
+
+    async def settle(self, op: str, *args: Any) -> Any:
+        """Carry out a write of who asks, by its own shard, and wait until all shards concerned have it.
+
+        With an Idempotency-Key once, also where a worker dies before the call's whole answer is kept: the repetition is
+        told what the write was answered, and reads the rest anew. A call may have several writes, each with its key.
+        """
+        request = self.repeatable
+        if request.key is None:
+            return await self.services.settle_account(self.viewer, op, *args)
+        self._settled.append(op)
+        return await carry_out(request.part(f"{op} {self._settled.count(op)}"), self.viewer, op, [self.viewer, *args])
 
     def window(self, default: int = 20, most: int = 40) -> Window:
         """Return which entries of a list are wanted."""

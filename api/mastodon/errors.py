@@ -3,6 +3,7 @@
 Rules of this file
 - The status is our own error's. What clients compare word by word is said in those words: `Record not found`, `The
   access token is invalid`.
+- 422 has `details` by field: of a form as many as there are (`FieldsError`), else at most the one that is refused.
 - OAuth's endpoints refuse in RFC 6749's form: `{"error": "invalid_grant", "error_description": "a sentence"}`.
 - 429 and 503 say `Retry-After`, as everywhere (`api/errors.py`).
 """
@@ -10,6 +11,7 @@ Rules of this file
 from __future__ import annotations
 
 import math
+from typing import Any, Final
 
 import orjson
 from starlette.responses import Response
@@ -19,6 +21,7 @@ from api.errors import RETRY_AFTER_DEFAULT_S, NotConfiguredError, log_unexpected
 from api.mastodon.headers import EXPOSED, ORIGIN
 
 _JSON = "application/json; charset=utf-8"
+_INVALID: Final = "ERR_INVALID"
 NO_SUCH_PATH = "Not found"
 RECORD_NOT_FOUND = "Record not found"
 TOKEN_INVALID = "The access token is invalid"
@@ -67,6 +70,7 @@ def refusal_of(error: RookeryError) -> Response:
         return readable(Response(orjson.dumps(whole), error.status, media_type=_JSON))
     if isinstance(error, NobodyError):
         return sentence_of(error.status, sentence)
+    field = error.field or ""
     if isinstance(error, NotConfiguredError):
         sentence = NOT_AVAILABLE
     elif isinstance(error, NotFoundError):
@@ -75,7 +79,7 @@ def refusal_of(error: RookeryError) -> Response:
         sentence = TOKEN_INVALID
     elif error.status == 422:
         sentence = f"Validation failed: {error.message}"
-    return sentence_of(error.status, sentence, error.retry_after_s)
+    return sentence_of(error.status, sentence, error.retry_after_s, field)
 
 
 def _oauth_refusal(error: OAuthError) -> Response:
@@ -86,14 +90,17 @@ def _oauth_refusal(error: OAuthError) -> Response:
     return readable(Response(orjson.dumps(body), error.status, headers, media_type=_JSON))
 
 
-def sentence_of(status: int, sentence: str, retry_after_s: float | None = None) -> Response:
-    """Return an error of a status that says one sentence."""
+def sentence_of(status: int, sentence: str, retry_after_s: float | None = None, field: str = "") -> Response:
+    """Return an error of a status that says one sentence; field: what it is about, if that is known."""
     headers = {}
     if status in (429, 503):
         headers["retry-after"] = str(max(1, math.ceil(retry_after_s or RETRY_AFTER_DEFAULT_S)))
     if status == 401:
         headers["www-authenticate"] = 'Bearer realm="Rookery", error="invalid_token"'
-    return readable(Response(orjson.dumps({"error": sentence}), status, headers, media_type=_JSON))
+    body: dict[str, Any] = {"error": sentence}
+    if status == 422:  # which the public description promises with details
+        body["details"] = {field: [{"error": _INVALID, "description": sentence}]} if field else {}
+    return readable(Response(orjson.dumps(body), status, headers, media_type=_JSON))
 
 
 def readable(response: Response) -> Response:

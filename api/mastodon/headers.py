@@ -12,6 +12,7 @@ JSON: Final = (b"content-type", b"application/json; charset=utf-8")
 ORIGIN: Final = (b"access-control-allow-origin", b"*")
 EXPOSED: Final = (b"access-control-expose-headers", b"Link, X-Request-Id, Retry-After, Rookery-Position")
 PREFLIGHT: Final = (
-    (b"access-control-allow-headers", b"Authorization, Content-Type, Idempotency-Key, Rookery-Position"),
+    # The star is for all others, but not for Authorization, which has to be named.
+    (b"access-control-allow-headers", b"Authorization, Content-Type, Idempotency-Key, Rookery-Position, *"),
     (b"access-control-max-age", b"86400"),
 )

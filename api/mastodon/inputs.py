@@ -30,6 +30,7 @@ FIELD_COUNT_MAX: Final = 1_000
 _TRUE = frozenset(("true", "1", "on", "t", "yes"))
 _FALSE = frozenset(("false", "0", "off", "f", "no", ""))
 _NOTHING: Final[dict[str, Any]] = {}
+_A_LIST: Final = [""]  # what stands in the brackets of `a[]`
 
 
 def nested(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
@@ -38,13 +39,21 @@ def nested(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     for count, (name, value) in enumerate(pairs):
         if count >= FIELD_COUNT_MAX:
             raise MalformedError(f"a request may have {FIELD_COUNT_MAX} parameters")
+        if "[" not in name and name not in root:  # as most are: the same as below
+            root[name] = value
+            continue
         first, keys = _split(name)
+        if keys is _A_LIST and type(held := root.setdefault(first, [])) is list:
+            held.append(value)
+            continue
         _put(root, first, keys, value, first)
-    return {name: _lists(value) for name, value in root.items()}
+    return {name: value if type(value) is str else _lists(value) for name, value in root.items()}
 
 
 def _split(name: str) -> tuple[str, list[str]]:
     """Return `a` and `["", "b"]` for `a[][b]`. What has no such form is a name as it is."""
+    if name[-2:] == "[]" and name.find("[") == len(name) - 2 > 0:
+        return name[:-2], _A_LIST
     first, bracket, rest = name.partition("[")
     if not bracket or not first or not rest.endswith("]"):
         return name, []
@@ -92,7 +101,7 @@ def _put(into: dict[str, Any], name: str, keys: list[str], value: str, field: st
 def _lists(value: Any) -> Any:
     """Return a value with its objects of numbered members as lists, in the order of the numbers."""
     if isinstance(value, list):
-        return [_lists(item) for item in value]
+        return [item if type(item) is str else _lists(item) for item in value]
     if not isinstance(value, dict):
         return value
     inside = {name: _lists(item) for name, item in value.items()}

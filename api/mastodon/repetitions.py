@@ -5,8 +5,9 @@
 
 Rules of this file
 - It holds for every write of an account but one: to post knows its key by itself, and answers the status as it is now.
-- key' is made of the client's key, since some operations keep what their shard said under the key itself
-  (`api/once.py`): these do nothing twice, also where this worker dies before the answer is kept.
+- key' is made of the client's key, since operations keep what their shard said under keys of their writes
+  (`api/once.py`, `Call.settle`): nothing is done twice, also where this worker dies before the answer is kept. Then the
+  repetition is told what each write was answered, and reads the rest as it is now.
 - A refusal isn't kept, nor an answer that is too large: then the repetition is carried out like any request.
 - An answer that can't be kept is given all the same: what it tells of has been done.
 

@@ -80,6 +80,7 @@ class Operations:
         """Raises ValueError when two rows are one."""
         self.rows = tuple(rows)
         self._root: dict[str, Any] = {}
+        self._plain: dict[str, dict[str, Any]] = {}  # the methods of paths in which nothing is named
         for row in self.rows:
             at, names = self._root, []
             for segment in row.path.strip("/").split("/"):
@@ -95,6 +96,7 @@ class Operations:
             change = at.get("PUT") or at.get("PATCH")
             if change is not None:
                 at.update({method: change for method in _CHANGES if method not in at})
+        self._plain = {row.path: found[0] for row in self.rows if "{" not in row.path and (found := self._at(row.path))}
 
     def methods_of(self, path: str) -> list[str]:
         """Return the methods that a path takes, sorted; none if there is no such path."""
@@ -115,6 +117,9 @@ class Operations:
             yield from self._ends(below) if segment else (below,)
 
     def _at(self, path: str) -> tuple[dict[str, Any], list[str]] | None:
+        methods = self._plain.get(path)
+        if methods is not None:
+            return methods, []
         at: dict[str, Any] | None = self._root
         values: list[str] = []
         for segment in path.strip("/").split("/"):

@@ -15,7 +15,7 @@ reader does.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.core.errors import NotFoundError
 from actors.core.ids import bucket_of_account, bucket_of_tweet
@@ -23,7 +23,9 @@ from actors.core.shape_table import NATIVE
 from actors.core.terms import FULL_FROM_LEVEL
 from actors.core.visibility import is_question
 from api.ports import Asking
-from api.services import Services
+
+if TYPE_CHECKING:  # a dispatcher asks too, and has no use for all of an API worker
+    from api.services import Services
 
 ROUNDS_MAX = 64  # questions for one page; each asks about more accounts than the last, so some ten cover a long log
 

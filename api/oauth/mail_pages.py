@@ -25,18 +25,20 @@ from api.fields import chosen_password, tried_password
 from api.limits import TOKEN_CHARS_MAX
 from api.mail_choices import WORDS, mail_settings
 from api.oauth.authorizing import SIGN_IN
+from api.oauth.mail_paths import (
+    CONFIRMATION,
+    EDIT_PASSWORD,
+    END_MAIL,
+    FORGOTTEN,
+    MAIL,
+    MAIL_ADDRESS,
+    UNSUBSCRIBE,
+)
 from api.oauth.sessions import Visit
 from api.oauth.templating import page, redirect
 from api.outgoing_keys import CODE_GIVEN_CHARS_MAX, LINK_CHARS, account_of_link
 
-FORGOTTEN: Final = "/auth/password/new"
-EDIT_PASSWORD: Final = "/auth/password/edit"
-CONFIRMATION: Final = "/auth/confirmation"
-MAIL: Final = "/settings/mail"
-MAIL_ADDRESS: Final = "/settings/mail/address"
-UNSUBSCRIBE: Final = "/unsubscribe"
 MAIL_NEXT: Final = frozenset((MAIL, CONFIRMATION))  # to which who has signed in may be sent back
-END_MAIL: Final = "end mail"  # what a link of UNSUBSCRIBE is for
 _SENT: Final = (
     "If an account here has confirmed that address, a code is on its way to it. It is good for ten minutes, and once."
 )

@@ -24,12 +24,6 @@ from api.http.file_bodies import body_bytes_max_of
 from api.mastodon.inputs import Params, nested
 from api.oauth.authorizing import AUTHORIZE, SHOWN, SIGN_IN, allow, ask, deny, show_code
 from api.oauth.mail_pages import (
-    CONFIRMATION,
-    EDIT_PASSWORD,
-    FORGOTTEN,
-    MAIL,
-    MAIL_ADDRESS,
-    UNSUBSCRIBE,
     show_confirmation,
     show_edit_password,
     show_forgotten,
@@ -42,6 +36,7 @@ from api.oauth.mail_pages import (
     take_password,
     unsubscribe,
 )
+from api.oauth.mail_paths import CONFIRMATION, EDIT_PASSWORD, FORGOTTEN, MAIL, MAIL_ADDRESS, UNSUBSCRIBE
 from api.oauth.portability_pages import (
     ARCHIVE,
     EXPORT,
@@ -53,6 +48,7 @@ from api.oauth.portability_pages import (
     show_import,
     take_import,
 )
+from api.oauth.public_pages import public_page
 from api.oauth.sessions import Visit
 from api.oauth.signing_in import (
     SIGN_OUT,
@@ -102,16 +98,16 @@ class WebPages:
 
     def methods_of(self, path: str) -> list[str]:
         """Return the methods that a path takes here; none if it isn't a page."""
-        return sorted(PAGES.get(_plain(path), ()))
+        return sorted(_found(path)[1])
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request for a page."""
-        path, method = _plain(scope["path"]), scope["method"]
-        scope["route"] = PageRoute(path)
-        handler = PAGES[path].get(method)
+        method, (route, handlers) = scope["method"], _found(scope["path"])
+        scope["route"] = PageRoute(route)
+        handler = handlers.get(method)
         if handler is None:
             response = Response(status_code=204 if method == "OPTIONS" else 405)
-            response.headers["allow"] = ", ".join([*self.methods_of(path), "OPTIONS"])
+            response.headers["allow"] = ", ".join([*sorted(handlers), "OPTIONS"])
             await response(scope, receive, send)
             return
         try:
@@ -133,9 +129,17 @@ class WebPages:
         return Params({**query, **(body if isinstance(body, dict) else nested(body))})
 
 
-def _plain(path: str) -> str:
-    """Return a path without a slash at its end."""
-    return path.removesuffix("/")
+def _found(path: str) -> tuple[str, dict[str, Handler]]:
+    """Return what the log calls a page, and what makes it, by method; none of it for what is no page.
+
+    A slash at the end changes nothing.
+    """
+    path = path.removesuffix("/")
+    known = PAGES.get(path)
+    if known is not None:
+        return path, known
+    public = public_page(path)
+    return (path, {}) if public is None else (public[0], {"GET": public[1]})
 
 
 def _trouble(status: int, sentence: str, retry_after_s: float | None) -> Response:

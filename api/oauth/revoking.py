@@ -14,7 +14,10 @@ from api.oauth.grants import required
 
 async def revoke(call: Call) -> Answer:
     """End a token of the client's. One that has ended, or never was, is as good as revoked."""
-    client = await proven_client(call)
+    try:
+        client = await proven_client(call)
+    except OAuthError as error:
+        raise _foreign() if error.status == 401 else error from error
     token = required(call, "token")
     services = call.services
     try:
@@ -22,7 +25,7 @@ async def revoke(call: Call) -> Answer:
     except UnauthorizedError:
         return _DONE
     if grant.app_id != client.app_id:
-        raise OAuthError("unauthorized_client", "You are not authorized to revoke this token", 403)
+        raise _foreign()
     app_token = parse_app_token(token)
     if app_token is not None:
         await services.ask_bucket(bucket_of_thing(client.app_id), "end_app_token", [*app_token])
@@ -32,6 +35,11 @@ async def revoke(call: Call) -> Answer:
     await services.ask_account(grant.account_id, "revoke_token", secret_hash)
     services.auth.drop_token(grant.account_id, secret_hash)
     return _DONE
+
+
+def _foreign() -> OAuthError:
+    """Return the refusal of a client that can't be the token's, whoever it is: as Mastodon words it."""
+    return OAuthError("unauthorized_client", "You are not authorized to revoke this token", 403)
 
 
 _DONE = Answer(b"{}", headers=(PRIVATE,))

@@ -119,6 +119,10 @@ class Audience:
             else:
                 self.hidden.pop(account_id, None)
 
+    def public(self) -> list[Hearer]:
+        """Return the listeners of topics that all shards tell."""
+        return list({hearer: None for hearers in self.by_topic.values() for hearer in hearers})
+
     def of(self, each: Addressed) -> list[Hearer]:
         """Return the listeners that something is addressed to."""
         if not each.accounts:

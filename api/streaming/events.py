@@ -41,7 +41,8 @@ class Event:
     `status.update`, with the counts of that moment, a repost with its original inside.
     tweet_id: what it is about, 0 if that is no tweet; author_id: its author, 0 where nobody says (delete of what is
     forgotten). notice: [id, type number, is kept apart, actor, tweet id or 0]. root: of a conversation.
-    shard, number: where it happened, and its place there; (0, 0) if it was read to fill a gap.
+    shard, number: where it happened, and its place there; (0, 0) if it was read to fill a gap, for one listener alone:
+    own_flags are that one's then, as `hear` has them.
     frames: what listeners have made of it, see the module header.
     """
 
@@ -56,6 +57,7 @@ class Event:
     shard: int = 0
     number: int = 0
     frames: dict[Hashable, bytes] = field(default_factory=dict)
+    own_flags: bytes | None = None
 
 
 class Listener(Protocol):

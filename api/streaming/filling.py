@@ -15,7 +15,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
-from actors.core.errors import RookeryError
+from actors.core.errors import RookeryError, TooLargeError
 from api.streaming.events import Event
 from api.streaming.hearers import Gap, Hearer, LostAt, keys_of
 
@@ -49,38 +49,41 @@ class GapFilling:
         """Read what a listener has missed of a shard, and let it hear that; False: nobody is there who reads."""
         if self.read_gap is None:
             return False
-        hearer.keep(shard)
+        hearer.begin_keeping(shard)
         task = asyncio.get_running_loop().create_task(self._fill(self.read_gap, shard, hearer, waits))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return True
 
     async def _fill(self, read_gap: ReadGap, shard: int, hearer: Hearer, waits: LostAt) -> None:
-        notice_id = hearer.notice_id if {"user", "user:notification"} & hearer.topics else 0
-        gap = Gap(hearer.account_id, hearer.topics, shard, waits.newest_id, notice_id)
         async with self._places:
-            events = await self._read(read_gap, gap)
+            events = await self._read(read_gap, shard, hearer, waits)
         if hearer.waiting.get(shard) is not waits:
             return  # it has gone, or has lost the shard anew
         if events is None:
             self._hub.let_go(hearer, "what was missed can't be read")
             return
         self._hub.counts["streams_filled"] += 1
-        kept = hearer.taken_out(shard) or []
+        kept = hearer.taken_out(shard)
         hearer.wait_no_more(shard)
+        events = [event for event in events if hearer.was_read.isdisjoint(keys_of(event, hearer.topics))]
         was_read = frozenset(key for event in events for key in keys_of(event, hearer.topics))
         hearer.was_read |= was_read  # beside what was read of another shard
         asyncio.get_running_loop().call_later(READ_KEPT_S, hearer.forget_read, was_read)
         for event in events:
-            self._hub.hear(hearer, event, None, "")
+            hearer.note_own(event)
+            hearer.untold -= {event.tweet_id}
+            self._hub.hear(hearer, event, event.own_flags, "")
         for event, flags, cursor in kept:
             if hearer.was_read.isdisjoint(keys_of(event, hearer.topics)):
                 self._hub.hear(hearer, event, flags, cursor)
 
-    async def _read(self, read_gap: ReadGap, gap: Gap) -> list[Event] | None:
+    async def _read(self, read_gap: ReadGap, shard: int, hearer: Hearer, waits: LostAt) -> list[Event] | None:
         for attempt in range(ATTEMPTS):
             try:
-                return await read_gap(gap)
+                return await read_gap(hearer.gap(shard, waits, self._hub.told))
+            except TooLargeError:
+                return None
             except RookeryError:
                 await asyncio.sleep(RETRY_S * 2**attempt)
             except Exception:

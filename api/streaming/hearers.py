@@ -13,6 +13,7 @@ Cost: 0.1 KB a listener of one plain topic.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Set
 from typing import Any, Final, NamedTuple
 
@@ -21,11 +22,16 @@ from actors.core.heard import DIRECT, EVERYTHING, MEDIA_TOPICS, NOTIFICATIONS, P
 from actors.core.ids import ID_MAX
 from actors.core.limits import LISTS_COUNT_MAX, TAG_BYTES_MAX
 from actors.core.numbers import whole_number
-from api.streaming.cursors import NOWHERE, Position
-from api.streaming.events import NOTIFICATION, UPDATE, Event, Listener
+from api.streaming.cursors import NOWHERE, Cursor, Position
+from api.streaming.events import NOTIFICATION, STATUS_UPDATE, Event, Listener
 from api.streaming.lines import AskedOf, Line
+from api.streaming.told import OF_TWEETS, Record, ToldLately, record_of, version_of
 
-Key = tuple[str, int, str]  # kind, tweet or notice, topic
+Key = tuple[str, int, str, bytes]  # kind, tweet or notice, topic, version
+LATE_MS: Final = 600_000  # by so much a tweet may come late
+NEVER: Final = -1
+_MS_BITS: Final = 16  # below the milliseconds of an id
+OWN_MAX: Final = 100  # events that one listener was told alone, and that are remembered
 TOPICS_MAX: Final = 32  # of one listener
 TOPIC_BYTES_MAX: Final = TAG_BYTES_MAX  # with what stands before a hashtag's name
 _MASKS: Final = {"user": USER, "user:notification": NOTIFICATIONS, "direct": DIRECT}
@@ -33,6 +39,7 @@ _QUIET: Final = ("public:remote", "public:remote:media")
 _LIST: Final = "list:"
 _HASHTAG: Final = "hashtag:"
 _NO_TOPICS: Final[frozenset[str]] = frozenset()
+_NO_TWEETS: Final[frozenset[int]] = frozenset()
 _NOTHING_READ: Final[frozenset[Key]] = frozenset()
 _NONE: Final[Mapping[int, Any]] = {}  # that anything waits for
 _ALONE: Final = {each: frozenset((each,)) for each in (*_MASKS, *_QUIET, *PUBLIC_TOPICS, *MEDIA_TOPICS)}
@@ -40,13 +47,19 @@ _OF_MASK: Final = [AskedOf(mask, ()) for mask in range(EVERYTHING + 1)]
 
 
 class Gap(NamedTuple):
-    """What is to be read for a listener: what came to a shard after some ids. notice_id: 0 where none are wanted."""
+    """What is to be read for a listener: what came to a shard, and what has become of what it knows.
+
+    newest_id: of the tweets that the shard had told of; since_id: nothing older is told as new, as it was told, or is
+    from before it listened; notice_id: -1 where none are wanted; known: what it was told lately.
+    """
 
     account_id: int
     topics: frozenset[str]
     shard: int
     newest_id: int
     notice_id: int
+    since_id: int = 0
+    known: Mapping[tuple[int, str], bytes] = {}
 
 
 class LostAt(NamedTuple):
@@ -59,13 +72,15 @@ class LostAt(NamedTuple):
 class Hearer:
     """What one listener listens to. live: shards at which it is, as bits; waiting: those of which it lacks something.
 
-    knows_cursors: it is told that something was missed, and reads it itself. kept: events that have come while a gap
-    is read, by shard; was_read: what was read for it lately, which isn't told again.
+    knows_cursors: it is told that something was missed, and reads it itself. Of the others: kept: events that have come
+    while they wait, by shard; was_read: what was read for it lately, which isn't told again; own: what it was told
+    alone, the newest first; untold: tweets whose events were kept, and never told; began, since_id: the newest push
+    and tweet when it began.
     """
 
     __slots__ = (
-        "account_id", "kept", "knows_cursors", "listener", "live", "notice_id", "public", "topics", "waiting",
-        "was_read",
+        "account_id", "began", "kept", "knows_cursors", "listener", "live", "notice_id", "own", "public", "since_id",
+        "topics", "untold", "waiting", "was_read",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
@@ -78,6 +93,9 @@ class Hearer:
         self.knows_cursors = False
         self.notice_id = 0
         self.was_read = _NOTHING_READ
+        self.own: deque[Record] | None = None
+        self.untold = _NO_TWEETS
+        self.began, self.since_id = NEVER, 0
 
     def forget_read(self, was_read: frozenset[Key]) -> None:
         """Forget some of what was read."""
@@ -112,6 +130,11 @@ class Hearer:
         """Be told by a shard no more."""
         self.live &= ~(1 << shard)
 
+    def resume_from(self, cursor: Cursor | None, shards: Iterable[int]) -> None:
+        """Wait at shards for what came since a cursor. Of what it lacks they say that nobody knows it."""
+        newest_id, sources = cursor or (0, {})
+        self.waiting = {shard: LostAt(sources.get(shard, NOWHERE), newest_id) for shard in shards}
+
     def wait(self, shard: int, at: LostAt) -> None:
         """Lack at a shard what has come since."""
         self.waiting = {**self.waiting, shard: at}
@@ -120,24 +143,80 @@ class Hearer:
         """Lack nothing of a shard."""
         self.waiting = _without(self.waiting, shard)
 
-    def keep(self, shard: int) -> None:
-        """Have what comes from a shard kept from now on."""
-        self.kept = {**self.kept, shard: []}
-
-    def taken_out(self, shard: int) -> list[tuple[Event, bytes | None, str]] | None:
-        """Return what was kept of a shard, and keep nothing more; None if nothing was to be."""
-        found = self.kept.get(shard)
+    def taken_out(self, shard: int) -> list[tuple[Event, bytes | None, str]]:
+        """Return what was kept of a shard, and keep nothing more."""
+        found = self.kept.get(shard, [])
         self.kept = _without(self.kept, shard)
         return found
+
+    def begin(self, told: ToldLately) -> None:
+        """Hear a shard from now on: nothing that is older was missed."""
+        self.began = told.number if self.began == NEVER else self.began
+        self.since_id = max(self.since_id, told.newest_id)
+
+    def await_new(self, line: Line) -> None:
+        """Wait at a shard that there was not, for all that it has told since there is one."""
+        if line.shard not in self.waiting:
+            self.wait(line.shard, LostAt(NOWHERE, line.newest_id))
+        self.begin_keeping(line.shard)
+
+    def lose_for_good(self, shard: int) -> bool:
+        """Hear a shard no more, as it is gone; True: it hasn't said yet what was missed."""
+        self.leave(shard)
+        self._drop_kept(shard)
+        waited = shard in self.waiting
+        self.wait_no_more(shard)
+        return waited
+
+    def gap(self, shard: int, waits: LostAt, told: ToldLately) -> Gap:
+        """Return what is to be read for what was missed of a shard."""
+        notice_id = self.notice_id if {"user", "user:notification"} & self.topics else -1
+        known = told.known(self.account_id, self.topics, self.began, self.own or ())
+        not_told = self.not_told()
+        known = {key: version for key, version in known.items() if key[0] not in not_told}
+        # Above the shard's own newest everything is read, and below it as far back as is known what was told.
+        since_id = min(waits.newest_id, max(told.lost_max_id, waits.newest_id - (LATE_MS << _MS_BITS)))
+        return Gap(
+            self.account_id, self.topics, shard, waits.newest_id, notice_id, max(since_id, self.since_id),
+            known,
+        )  # fmt: skip
+
+    def note_own(self, event: Event) -> None:
+        """Remember something that it is told alone. Of what is forgotten nothing older is read any more."""
+        if event.kind not in OF_TWEETS or self.knows_cursors:
+            return
+        if self.own is None:
+            self.own = deque()
+        self.own.appendleft(record_of(event, None, 0))
+        if len(self.own) > OWN_MAX:
+            self.since_id = max(self.since_id, self.own.pop().tweet_id)
+
+    def begin_keeping(self, shard: int) -> None:
+        """Keep what a shard pushes while this waits there; who knows cursors is told that it missed something."""
+        if not self.knows_cursors and shard not in self.kept:
+            self.kept = {**self.kept, shard: []}
+
+    def not_told(self) -> set[int]:
+        """Return tweets of which pushes have come that it was never told."""
+        return {event.tweet_id for kept in self.kept.values() for event, *_ in kept}.union(self.untold)
+
+    def _drop_kept(self, shard: int) -> bool:
+        if shard not in self.kept:
+            return False
+        kept = self.taken_out(shard)
+        if kept:
+            self.untold |= {event.tweet_id for event, *_ in kept}
+        return True
 
     def lose(self, line: Line) -> None:
         """Wait at the place up to which a shard was heard. What is read of it now is read for nothing."""
         shard = line.shard
         self.leave(shard)
-        if self.taken_out(shard) is not None:
+        if self._drop_kept(shard):
             self.wait(shard, LostAt(*self.waiting[shard]))
         if shard not in self.waiting:
             self.wait(shard, LostAt(line.position, line.newest_id))
+        self.begin_keeping(shard)
 
     def move(self, line: Line, to: int) -> None:
         """Wait at another shard, which can't say what the account has missed meanwhile; if it was heard before."""
@@ -147,8 +226,10 @@ class Hearer:
         if not self.public:
             self.leave(line.shard)
             self.wait_no_more(line.shard)
+            self._drop_kept(line.shard)
         self.leave(to)
-        self.taken_out(to)
+        self._drop_kept(to)
+        self.begin_keeping(to)
         self.wait(to, LostAt(NOWHERE if to != line.shard else waits.position, waits.newest_id))
 
     @property
@@ -164,11 +245,12 @@ def _without(every: Mapping[int, Any], shard: int) -> Mapping[int, Any]:
 
 
 def keys_of(event: Event, topics: Set[str]) -> list[Key]:
-    """Return what tells a new tweet or a notification from others, on each of some topics; nothing of other events."""
-    if event.kind not in (UPDATE, NOTIFICATION):
+    """Return what tells a notification, or what becomes of a tweet, from others, on each of some topics."""
+    if event.kind != NOTIFICATION and event.kind not in OF_TWEETS:
         return []
     item = event.notice[0] if event.notice else event.tweet_id
-    return [(event.kind, item, topic) for topic in topics & event.topics]
+    version = version_of(event.tweet) if event.kind == STATUS_UPDATE else b""
+    return [(event.kind, item, topic, version) for topic in topics & event.topics]
 
 
 def is_told(topic: str) -> bool:

@@ -7,8 +7,9 @@ Rules of this file
 - A listener hears a shard once it is *live* there. While it waits there (`Hearer.waiting`) for what it has missed, what
   the shard pushes is passed over, as the answer holds all of it: nothing twice, and nothing out of order.
 - A shard that was lost is listened to anew, wherever it is, and each listener that was live there waits at the place
-  where it was. If the shard can't say what was missed, whoever knows cursors is told so (`recovered`), and for the
-  others it is read (`gaps.py`), while what is pushed is kept for afterwards.
+  where it was; at a shard that is new, where nobody has been. If the shard can't say what was missed, whoever knows
+  cursors is told so (`recovered`), and for the others it is read (`gaps.py`), without what they were told (`told.py`);
+  what is pushed meanwhile is kept for afterwards.
 - What an account hides is asked of its own shard, and taken out of public topics here.
 - The lines to the shards, and their pace, are `lines.py`'s; what a push says, `pushed.py`'s.
 
@@ -27,13 +28,14 @@ from actors.core.ids import bucket_of_account
 from api.ports import Cluster
 from api.streaming.audience import Audience
 from api.streaming.cursor_texts import CursorTexts
-from api.streaming.cursors import NOWHERE, Cursor, Position, read_cursor
+from api.streaming.cursors import Position, read_cursor
 from api.streaming.events import NOTIFICATION, Event, Listener
 from api.streaming.filling import GapFilling, ReadGap
 from api.streaming.hearers import Hearer, LostAt, check_topics, is_told
 from api.streaming.lines import Line
 from api.streaming.pushed import Addressed, hidden_in, read_push
 from api.streaming.token_doubts import TokenDoubts
+from api.streaming.told import ToldLately
 
 PUBLIC_TOPICS_MAX: Final = 2_000  # of all listeners together
 KEPT_MAX: Final = 256  # events that are kept while a gap is read; more, and the listener is let go
@@ -53,6 +55,8 @@ class StreamHub:
         self.texts = CursorTexts(self._line)
         self._doubts = TokenDoubts(self.revoked)
         self._filling = GapFilling(self)
+        self.told = ToldLately()
+        self._shard_count = cluster.shard_count
         self._ticking: asyncio.TimerHandle | None = None
         self.counts = dict.fromkeys(COUNTED, 0)
 
@@ -74,7 +78,7 @@ class StreamHub:
             for topic in public:
                 self._line(shard).want_topic(topic)
         if cursor and is_first:
-            self._resume_from(hearer, cursor)
+            hearer.resume_from(read_cursor(cursor), self._sources(hearer))
         elif cursor:
             self._tell_lost(hearer)
         for shard in self._sources(hearer):
@@ -148,6 +152,7 @@ class StreamHub:
         line = self._lines.get(shard)
         if line is None:
             line = self._lines[shard] = Line(self, self._cluster, shard)
+            line.newest_id = self.told.newest_id
         return line
 
     def _shard_of(self, account_id: int) -> int:
@@ -170,42 +175,36 @@ class StreamHub:
 
     def _tick(self) -> None:
         """Follow the number of shards."""
-        self._ticking = None
-        count = self._cluster.shard_count
+        self._ticking, before = None, self._shard_count
+        count = self._shard_count = self._cluster.shard_count
         for shard in range(count) if self._audience.by_topic else ():
             line = self._line(shard)
             for topic in self._audience.by_topic:
                 line.want_topic(topic)
+            for hearer in self._audience.public() if shard >= before else ():
+                hearer.await_new(line)
+                self._join(line, hearer)
         for shard in [shard for shard in self._lines if shard >= count]:
             self._lines.pop(shard).close()
             self.texts.moved_on()
+            for hearer in list(self._audience.by_listener.values()):
+                if hearer.lose_for_good(shard):
+                    self.let_go(hearer, "a shard is gone before it could say what was missed")
         if self._audience.by_listener:
             self._ticking = asyncio.get_running_loop().call_later(TICK_S, self._tick)
-
-    # ---- cursors ------------------------------------------------------------------------------------------------
-
-    def _resume_from(self, hearer: Hearer, text: str) -> None:
-        """Have a listener wait at each shard for what came since its cursor."""
-        cursor = read_cursor(text) or Cursor(0, {})
-        for shard in self._sources(hearer):
-            # Of one that it lacks, a shard says that nobody knows it; and not before all that comes is told.
-            hearer.wait(shard, LostAt(cursor.sources.get(shard, NOWHERE), cursor.newest_id))
 
     # ---- what lines tell ----------------------------------------------------------------------------------------
 
     def _join(self, line: Line, hearer: Hearer) -> None:
         """Make a listener live at a shard that tells of all that it listens to."""
         shard = line.shard
-        if hearer.is_live(shard) or not self._is_told(line, hearer):
+        if hearer.is_live(shard) or not line.tells(hearer.account_id, hearer.public):
             return
         hearer.go_live(shard)
         if shard in hearer.waiting:
             line.resume(hearer)
-
-    def _is_told(self, line: Line, hearer: Hearer) -> bool:
-        if hearer.account_id and hearer.account_id in line.accounts and hearer.account_id not in line.heard:
-            return False
-        return line.heard_topics.issuperset(hearer.public)
+        else:
+            hearer.begin(self.told)
 
     def listened(self, line: Line, found: list[list[Any]], topics: list[str]) -> None:
         """A shard tells of some accounts, [[account, newest notice, whom it hides], ...], and topics from now on."""
@@ -261,10 +260,12 @@ class StreamHub:
             return
         self.counts["streams_resumed"] += 1
         hearer.wait_no_more(line.shard)
+        hearer.taken_out(line.shard)  # the answer holds all of it
         for push in pushes:
             for each in read_push([line.shard, *push]):
                 if self._audience.may_hear(hearer, each):
                     at = line.shard, Position(incarnation, each.event.number)
+                    hearer.note_own(each.event)
                     cursor = self.texts.of(hearer, self._sources(hearer), at)
                     self.hear(hearer, each.event, each.flags_of(hearer.account_id), cursor)
 
@@ -311,6 +312,7 @@ class StreamHub:
             if each.hidden is not None:
                 self._audience.hides(each.accounts, each.hidden)
                 continue
+            self.told.note(each.event, each.packed)
             self._tell(line.shard, each)
 
     def _tell(self, shard: int, each: Addressed) -> None:
@@ -318,7 +320,7 @@ class StreamHub:
         here, flags, text = 1 << shard, each.flags, self.texts.of_shard(shard)
         may_hear, event, get_flags = self._audience.may_hear, each.event, flags.get
         for hearer in self._audience.of(each):
-            if not hearer.live & here or not may_hear(hearer, each):
+            if not (hearer.live & here or shard in hearer.kept) or not may_hear(hearer, each):
                 continue
             if hearer.public or hearer.waiting:
                 self._pass(shard, hearer, each)

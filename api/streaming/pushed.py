@@ -40,6 +40,7 @@ class Addressed(NamedTuple):
     flags: Mapping[int, bytes]
     hidden: frozenset[int] | None = None
     without: frozenset[int] = frozenset()
+    packed: bytes | None = None  # accounts, as they came
 
     def flags_of(self, account_id: int) -> bytes | None:
         """Return what an account has done about the event's tweet, None for nothing."""
@@ -67,7 +68,8 @@ def read_push(value: list[Any]) -> list[Addressed]:
             continue
         accounts = np.frombuffer(packed, dtype="<i8").tolist()
         flags = {} if given is None else _flags_by_account(accounts, given)
-        found.append(Addressed(event, accounts, flags, hidden_in(more) if kind == RELATIONS else None))
+        hides = hidden_in(more) if kind == RELATIONS else None
+        found.append(Addressed(event, accounts, flags, hides, packed=packed))
     return found
 
 

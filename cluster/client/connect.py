@@ -24,7 +24,15 @@ from cluster.lane.client import PushCallback
 from cluster.lane.handshake import LaneKeys
 from cluster.lane.protocol import REPLY_ERROR, error_from_reply
 from cluster.placement.shard_map import ShardMap
-from cluster.ray_options import API_PREFIX, DEFAULT_NAMESPACE, DISPATCH_PREFIX, ROUTER_NAME, SHARD_PREFIX, TRENDS_NAME
+from cluster.ray_options import (
+    API_PREFIX,
+    DEFAULT_NAMESPACE,
+    DISPATCH_PREFIX,
+    MEDIA_PREFIX,
+    ROUTER_NAME,
+    SHARD_PREFIX,
+    TRENDS_NAME,
+)
 
 JOIN_TIMEOUT_S = 30.0  # a router that restarts is back within seconds
 JOIN_FIRST_S = 1.0  # for one that is there; then shards are asked, which know what it says
@@ -78,13 +86,20 @@ def api_names(namespace: str) -> list[str]:
 
 
 def api_and_trends_names(namespace: str) -> list[str]:
-    """Return the names of what isn't in the shard map but takes part: API workers, the trends, dispatchers."""
-    return [*api_names(namespace), *_names(namespace, TRENDS_NAME), *dispatch_names(namespace)]
+    """Return the names of what isn't in the shard map but takes part: API workers, trends, dispatchers, media."""
+    return [
+        *api_names(namespace), *_names(namespace, TRENDS_NAME), *dispatch_names(namespace), *media_names(namespace),
+    ]  # fmt: skip
 
 
 def dispatch_names(namespace: str) -> list[str]:
     """Return the names of the dispatchers, ascending."""
     return _names(namespace, DISPATCH_PREFIX)
+
+
+def media_names(namespace: str) -> list[str]:
+    """Return the names of the media actors of all nodes, ascending."""
+    return _names(namespace, MEDIA_PREFIX)
 
 
 def shard_names(namespace: str) -> list[str]:

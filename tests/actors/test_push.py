@@ -13,6 +13,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from actors.core.limits import PUSH_LIVES_MS
 from actors.core.outbound import SendVerdict
@@ -21,7 +22,7 @@ from actors.outgoing.channel import OutgoingItem
 from actors.outgoing.posting import Posting
 from actors.outgoing.push import PushChannel
 from actors.outgoing.web_push import PAYLOAD_BYTES_MAX, encrypted
-from api.vapid import raw_public_key, vapid_of
+from api.vapid import EXPIRES_S, Vapid, raw_public_key, vapid_of
 from configs.settings import load_settings
 from tests.actors.push_decryption import decrypted, needs_http_ece
 from tests.actors.test_mail import World
@@ -172,6 +173,36 @@ class TestMessages:
             encrypted(b"x" * (PAYLOAD_BYTES_MAX + 1), b"\x04" * 65, b"a" * 16)
         with pytest.raises(ValueError):
             encrypted(b"x", b"\x04" * 65, b"a" * 16)
+
+
+class TestTokensOfServices:
+    def vapid(self):
+        key = ec.generate_private_key(ec.SECP256R1())
+        return Vapid(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+    def test_one_is_used_again_for_its_service_until_half_of_its_time_is_over(self):
+        vapid = self.vapid()
+        first = vapid.token("https://push.example/a", CONTACT, 1_000)
+        assert vapid.token("https://push.example/b", CONTACT, 1_000 + EXPIRES_S // 2) == first
+        assert vapid.token("https://push.example/b", CONTACT, 1_001 + EXPIRES_S // 2) != first
+
+    def test_a_clock_that_was_put_back_gets_no_token_of_the_future(self):
+        vapid = self.vapid()
+        ahead = vapid.token("https://push.example/a", CONTACT, 10 * EXPIRES_S)
+        assert vapid.token("https://push.example/a", CONTACT, 1_000) != ahead
+
+    def test_another_service_port_or_contact_has_one_of_its_own(self):
+        vapid = self.vapid()
+        places = ("https://a.example/", "https://b.example/", "https://a.example:444/", "http://a.example/")
+        tokens = {vapid.token(each, contact, 1_000) for each in places for contact in (CONTACT, "https://ops.example")}
+        assert len(tokens) == 8
+
+    def test_no_more_are_kept_than_so_many(self, monkeypatch):
+        monkeypatch.setattr("api.vapid.AUDIENCES_MAX", 2)
+        vapid = self.vapid()
+        for host in "abca":
+            vapid.token(f"https://{host}.example/", CONTACT, 1_000)
+        assert [audience for audience, _ in vapid._tokens] == ["https://c.example", "https://a.example"]
 
 
 def read(text):

@@ -116,7 +116,7 @@ class CoreCluster(TrendsAndSends):
     def __init__(self, shard_count: int = 2, has_search: bool = True, tuning: limits.Tuning = TUNING) -> None:
         self.sim = SimCluster(1, shard_count, tuning, faults=False, level=LEVEL)
         self.on_revoked: Any = None
-        self.outgoing_keys = OutgoingKeys(b"c" * 32, b"l" * 32, VAPID)
+        self.outgoing_keys = OutgoingKeys(b"c" * 32, b"l" * 32, b"s" * 32, VAPID)
         self.listened = ListenedShards(self.sim)
         self.has_search = has_search
         self.down: set[int] = set()  # shards that answer no search
@@ -221,6 +221,9 @@ class CoreCluster(TrendsAndSends):
             return self._home(args)
         if op == "shaped":
             return self._shaped(replica, *args)
+        if op == "home_ids":
+            query = replica.query([*args[:2], 0, 0, args[2]])
+            return [item[0] for item in self._driven(replica.home_steps(query), replica, args[0])]
         if op in READS:
             return replica.read(op, args)
         if op in ASKING and self.inquires:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from actors.media.processed import KINDS
 from actors.metrics.api_rows import API_FIGURES
 from actors.metrics.figure import Told
 from tests.api.conftest import ServerThread
@@ -87,6 +88,14 @@ def test_every_number_of_a_worker_is_at_its_place_in_the_table(monkeypatch):
         "shards_failing_fast": "shards_failing_fast",
         "shard_probes_total": "shard_probes",
         "shard_refusals_total": "shard_refusals",
+        "media_waiting": "media_waiting",
+        **{f"media_processed_total{{{kind}}}": f"media_processed_{kind}" for kind in KINDS},
+        **{
+            f"media_refused_total{{{reason}}}": f"media_refused_{reason}"
+            for reason in ("invalid", "too_large", "unavailable", "other")
+        },
+        "media_process_seconds_total": "media_seconds",
+        "media_written_bytes_total": "media_bytes",
     }
     with ServerThread() as live:
         services = live.worker._services

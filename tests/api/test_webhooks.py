@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from api.native.notification_json import TYPE_NAMES
-from tests.api.conftest import ServerThread, open_http
+from tests.api.conftest import PASSWORD, ServerThread, open_http
 
 URL = "https://example.org/hook"
 
@@ -50,6 +50,8 @@ def test_an_address_has_one_webhook(register):
         "https://127.0.0.1/", "https://[::1]/", "https://10.0.0.1:8443/", "https://169.254.169.254/latest",
         "https://user:password@example.org/", "https://example.org:99999/", "https://example.org\\@127.0.0.1/",
         "https://exa mple.org/", "https://exämple.org/", 7, None, ["https://example.org/"], "https://[64:ff9b::1]/",
+        "https://example.org:0/", "https://example.org/\r\nX-Injected: 1", "https://[fe80::1%25eth0]/",
+        "https://example.org/\x00", "https://[::ffff:127.0.0.1]/", "https://" + "a" * 2_100 + ".example/",
     ],
 )  # fmt: skip
 def test_an_address_to_which_nothing_would_be_sent_is_refused(register, url):
@@ -80,6 +82,40 @@ def test_a_test_waits_to_be_sent_and_a_new_secret_is_another(register):
     rotated = ada.http.post(f"{where}/secret").json()
     assert rotated["secret"] != made["secret"]
     assert rotated["rotated_at"] == listed(ada)[0]["rotated_at"] is not None
+
+
+def test_the_same_key_gets_the_same_webhook_with_the_same_secret(register):
+    ada, key = register(), {"Idempotency-Key": "make"}
+    first, again = (ada.http.post(f"/{ada.user_id}/webhooks", json={"url": URL}, headers=key) for _ in range(2))
+    assert first.status_code == again.status_code == 201
+    assert first.json() == again.json()
+    assert ada.http.post(f"/{ada.user_id}/webhooks", json={"url": URL + "/2"}, headers=key).status_code == 409
+    where, key = f"/{ada.user_id}/webhooks/{first.json()['webhook_id']}/secret", {"Idempotency-Key": "rotate"}
+    rotated, repeated = (ada.http.post(where, headers=key).json() for _ in range(2))
+    assert rotated == repeated
+    other = ada.http.post(where, headers={"Idempotency-Key": "other"}).json()
+    assert ada.http.post(where, headers=key).json() == rotated  # what was answered then
+    assert len({first.json()["secret"], rotated["secret"], other["secret"]}) == 3
+
+
+def test_no_answer_that_is_kept_has_a_secret(register, fake):
+    ada = register()
+    made = ada.http.post(f"/{ada.user_id}/webhooks", json={"url": URL}, headers={"Idempotency-Key": "make"}).json()
+    secret = base64.b64decode(made["secret"].removeprefix("whsec_"))
+    known = [each for shard in fake.sim.shards for each in shard.replica.state.idempotency.values()]
+    kept = [each for each in known if isinstance(each, bytes)]
+    assert kept
+    assert not [answer for answer in kept if secret in answer or made["secret"].encode() in answer]
+
+
+def test_a_webhook_of_an_accounts_own_stays_when_tokens_end_and_the_password_changes(register):
+    ada = register()
+    make(ada)
+    body = {"password": PASSWORD, "new_password": f"{PASSWORD} and another"}
+    changed = ada.http.post(f"/{ada.user_id}/password", json=body)
+    assert changed.status_code == 200, changed.text
+    headers = {"authorization": f"Bearer {changed.json()['auth_token']}"}
+    assert len(ada.http.get(f"/{ada.user_id}/webhooks", headers=headers).json()) == 1
 
 
 def test_a_webhook_that_is_ended_is_there_no_more(register):

@@ -17,7 +17,7 @@ import psutil
 
 from tests.chaos.copies import map_on_disk
 
-CLASSES = {"shard": "ShardActor", "api": "ApiActor", "router": "RouterActor"}
+CLASSES = {"shard": "ShardActor", "api": "ApiActor", "router": "RouterActor", "dispatcher": "DispatchActor"}
 NAMED = re.compile(r"shard-(\d+):replica-(\d+):")
 LOCK = "journal/journal.lock"
 

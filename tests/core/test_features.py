@@ -21,6 +21,7 @@ from actors.core.features import (
     hides,
 )
 from actors.core.features import _by_name as by_name
+from actors.core.stores.account_flags import LOCKED, UNINDEXED
 from actors.core.terms import Key
 
 ROWS = [pytest.param(row, id=row.name) for feature in FEATURES for row in (*feature.writes, *feature.reads)]
@@ -50,10 +51,13 @@ def test_a_name_is_a_write_or_a_read_and_a_file_has_one_feature():
 
 def test_what_decides_about_access_is_asked_fresh_and_what_shows_less_is_told():
     of_tokens = {"token", "tokens", "token_owner", "token_scopes", "app_token"}
-    assert of_tokens | {"credentials", "names", "answered", "app", "address", "mailbox"} == FRESH_READS
+    assert (
+        of_tokens | {"credentials", "names", "answered", "app", "address", "mailbox", "media", "media_many"}
+        == FRESH_READS
+    )
     of_tweets, of_accounts = {"delete", "edit", "unrepost"}, {"block", "mute", "mute_as", "delete_account"}
     assert of_tweets | of_accounts | {"update_profile"} == HIDING
-    assert READS.keys() - FOLLOWER_READS == {"activity", "export", "referred", "waiting"}
+    assert READS.keys() - FOLLOWER_READS == {"activity", "export", "media_held", "referred", "waiting"}
     assert FRESH_READS <= FOLLOWER_READS
 
 
@@ -61,6 +65,20 @@ def test_a_write_that_shows_less_is_told_with_a_key_too():
     for op, hidden in (("delete", True), ("edit", True), ("like", False)):
         assert hides(op, [1, 2]) is hidden
         assert hides("keyed", [1, b"key", b"print", op, [1, 2]]) is hidden
+
+
+def test_a_changed_profile_drops_searches_only_where_it_says_who_is_indexed():
+    changes = [
+        ({"bio": "hello"}, False), ({"flags": [LOCKED, LOCKED]}, False), ({"flags": [UNINDEXED | LOCKED, 0]}, True),
+        ({"flags": [UNINDEXED, UNINDEXED], "bio": ""}, True), ({"flags": "x"}, False), ({"flags": []}, False),
+        (7, False),
+    ]  # fmt: skip
+    for values, hidden in changes:
+        assert hides("update_profile", [1, values]) is hidden
+        assert hides("keyed", [1, b"key", b"print", "update_profile", [1, values]]) is hidden
+    for args in ([], [1], [1, None]):  # as somebody gave them: it was refused
+        assert hides("update_profile", args) is False
+        assert hides("keyed", args) is False
 
 
 def test_what_has_many_keys_is_asked_by_shard():

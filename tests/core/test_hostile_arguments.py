@@ -22,7 +22,7 @@ from actors.core.replica import Replica
 from actors.core.stores.account_flags import LOCKED
 from actors.core.stores.people import token_id
 from actors.core.verify import check, digest
-from tests.core import hostile_mail
+from tests.core import hostile_mail, hostile_media
 from tests.core.harness import NOW_MS, SAID_BESIDE, Shards, memory_store, packed_original
 
 BASE = Shards()
@@ -90,6 +90,7 @@ BASE.do("follow_tag", HERE[0], "tag", "Tag", True)
 BASE.do("feature_tag", HERE[0], "tag", "Tag", True)
 WEBHOOK_ID = BASE.do("make_webhook", HERE[0], "https://example.org/hook", 1023, b"s" * 32)[0]
 BASE.do("test_webhook", HERE[0], WEBHOOK_ID)
+MEDIA = hostile_media.prepare(BASE, HERE)
 DIGESTS = BASE.digests()
 
 MASTODON = MastodonRenderer("https://rookery.example")
@@ -128,7 +129,8 @@ ENTRY = st.one_of(
 ORIGINAL = packed_original(THERE[0], TWEETS[3])
 EXAMPLES_CUT = 1 if settings.default.max_examples >= 1_000 else 4  # each replays a shard: `make fuzz` has all of them
 REGISTRATION = st.tuples(NAME, ACCOUNT, WORDS, WORDS, st.none() | WORDS, st.lists(st.binary(max_size=3), max_size=2))
-PAIRS = st.sampled_from(POLL_MORE) | st.tuples(st.sampled_from([*range(6, 14)]), ANYTHING).map(list)
+PAIRS = st.sampled_from(POLL_MORE) | st.tuples(st.sampled_from([*range(6, 15)]), ANYTHING).map(list)
+PAIRS |= st.tuples(st.just(14), st.lists(st.sampled_from(MEDIA), max_size=2)).map(list)
 MORE = st.none() | st.lists(PAIRS, max_size=3)
 NEW = (ACCOUNT, WORDS, st.integers(-1, 4), TWEET | st.just(0), ACCOUNT | st.just(0), ENTITIES, ACCOUNTS, ACCOUNTS, KEY)
 POST = st.tuples(*NEW) | st.tuples(*NEW, MORE)
@@ -287,10 +289,12 @@ FITTING |= {
     "notice_requests": st.tuples(ACCOUNT, ACCOUNTS, *STAMPS),
 }  # fmt: skip
 FITTING |= hostile_mail.fitting(ACCOUNT, WORDS, COUNT, st.sampled_from([MAIL, APP_THERE, TWEETS[0]]))
+FITTING |= hostile_media.fitting(ACCOUNT, WORDS, MEDIA)
 OWN_WEBHOOK = st.tuples(ACCOUNT, st.sampled_from([WEBHOOK_ID, 7]))
 FITTING |= {
-    "make_webhook": st.tuples(ACCOUNT, st.sampled_from(["https://example.org/hook", "http://x", ""]), COUNT, SHORT),
-    "rotate_webhook": st.tuples(ACCOUNT, st.sampled_from([WEBHOOK_ID, 7]), SHORT), "webhooks": st.tuples(ACCOUNT),
+    "make_webhook": st.tuples(ACCOUNT, st.sampled_from(["https://example.org/hook", "http://x", ""]), COUNT, SHORT, SHORT,
+                              SHORT),
+    "rotate_webhook": st.tuples(ACCOUNT, st.sampled_from([WEBHOOK_ID, 7]), SHORT, SHORT), "webhooks": st.tuples(ACCOUNT),
     "drop_webhook": OWN_WEBHOOK, "test_webhook": OWN_WEBHOOK, "webhook": OWN_WEBHOOK,
 }  # fmt: skip
 for name in ("follow", "unfollow", "block", "unblock", "mute", "unmute", "profile"):
@@ -307,7 +311,7 @@ TYPICAL = {
     "revoke_tokens": [HERE[0], [b"kept"]],
     "change_password": [HERE[0], "old hash", "new hash", [b"kept"], b"fresh", "x"],
     "update_profile": [HERE[0], {"bio": "x", "fields": [["a", "b"]], "flags": [3, 1]}],
-    "delete": [TWEETS[0], HERE[0], [b"", b""]],
+    "delete": [TWEETS[0], HERE[0], [b"", b""], True],
     "post": [HERE[0], "x", 3, TWEETS[0], HERE[0], b"", [1], [THERE[0]], b"key", POLL_MORE],
     "like": [HERE[0], TWEETS[1]],
     "post_many": [[[HERE[0], "x", 0, TWEETS[0], HERE[0], b"", [1], [THERE[0]], b"key"]]],
@@ -350,10 +354,11 @@ TYPICAL |= {
     "answer_senders": [HERE[1], [THERE[0]], True],
 }  # fmt: skip
 TYPICAL |= {
-    "make_webhook": [HERE[1], "https://example.org/hook", 1023, b"s" * 32], "drop_webhook": [HERE[0], WEBHOOK_ID],
-    "rotate_webhook": [HERE[0], WEBHOOK_ID, b"t" * 32], "test_webhook": [HERE[0], WEBHOOK_ID],
+    "make_webhook": [HERE[1], "https://example.org/hook", 1023, b"s" * 32, b"n", b""],
+    "drop_webhook": [HERE[0], WEBHOOK_ID], "rotate_webhook": [HERE[0], WEBHOOK_ID, b"t" * 32, b"n"], "test_webhook": [HERE[0], WEBHOOK_ID],
 }  # fmt: skip
-TYPICAL |= hostile_mail.typical(HERE, MAIL)
+TYPICAL |= hostile_mail.typical(HERE, MAIL) | hostile_media.typical(HERE, MEDIA)
+TYPICAL["schedule_status"][-1] = [*POLL_MORE, [14, [[MEDIA[1], "a cat", [1, 2]]]]]
 NASTY = [
     None, True, False, *EDGES, float(HERE[0]), 1.5, float("nan"), float("inf"), 1e300, "", "x", str(HERE[0]), b"",
     b"x" * 65, b"x" * 8, [], [[]], [[None] * 9], [1, 2], [None], ["x"], [1.5], [True], [1 << 63], [-1], [b"x"], {},
@@ -422,7 +427,7 @@ def read_everything(replica: Replica) -> None:
         for op, *args in (
             ("profile", 0), ("pins", 0), ("scheduled", 0, 100), ("scheduled_statuses", 0, 0, 0, 100), ("votes", TWEETS),
             ("notices", 1023, 2, [], 0, 0, 0, 9), ("notice_groups", 1023, 1023, 2, [], 0, 0, 0, 9),
-            ("notice_requests", [], 0, 0, 0, 9), ("webhooks",), ("mailbox",),
+            ("notice_requests", [], 0, 0, 0, 9), ("webhooks",), ("mailbox",), ("media_many", list(MEDIA)),
             ("featured_tags", 0), ("used_tags", 0), ("markers",), ("filters",), ("conversations", 0, 0, 0, 9),
             ("direct_tweets", 0, 0, 0, 9),
             *(("members", list_id, 0, 100) for list_id, *_ in replica.read("lists", [account_id])),
@@ -437,6 +442,7 @@ def read_everything(replica: Replica) -> None:
         MASTODON.piece(entry if entry.orig is None else Entry(*unpack(entry.orig)))
     replica.read("polls", [[tweet_id for tweet_id in TWEETS if replica.state.shard_of_tweet(tweet_id) == 0]])
     replica.read("cards", [HERE])
+    replica.read("media_held", [0, 0, 100])
     for op, args in (("reactions", [TOLD, HERE[0]]), ("activity", [0, 0, 12])):
         replica.read(op, args)
     for thing_id, kind in replica.state.things.kind_of.items():

@@ -49,3 +49,17 @@ def test_what_was_edited_is_said_of_the_tweets_that_are_taken_and_once():
     news.edited(5)
     news.all()
     assert news.take(3) == Taken({}, [], True)
+
+
+def test_what_came_or_was_edited_last_is_remembered_after_it_was_taken():
+    kept, second = News(), 1_000 << 16
+    assert kept.recent() == set()
+    for n in range(1, 10):
+        kept.tweet(n * second, n != 9)
+    kept.edited(1)
+    kept.tweets([9 * second + 1, 9 * second + 2])
+    kept.take(100)
+    newest = {n * second for n in range(5, 9)}
+    assert kept.recent() == {1, *newest, 9 * second + 1, 9 * second + 2}
+    kept.tweets(range(20 * second, 20 * second + news.RECENT_COUNT_MAX + 50))
+    assert len(kept.recent()) == news.RECENT_COUNT_MAX + 1

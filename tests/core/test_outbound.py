@@ -11,6 +11,8 @@ from actors.core.errors import ConflictError, InvalidError, NotFoundError, Overl
 from actors.core.features.webhooks import CHANNEL, TEST, TYPES_ALL
 from actors.core.outbound import SendVerdict
 from actors.core.replica import Replica
+from actors.core.scopes import EVERYTHING
+from actors.core.stores.people import token_id
 from actors.core.terms import NOTIFICATION_TYPE_OF
 from actors.core.verify import check, digest
 from cluster.placement import rebalancing
@@ -249,8 +251,9 @@ def test_below_its_level_there_are_no_webhooks():
 def test_an_account_has_so_many_webhooks_and_one_for_an_address(world):
     for n in range(limits.WEBHOOKS_COUNT_MAX):
         hook(world, world.ada, url=f"{URL}/{n}")
-    with pytest.raises(ConflictError):
-        hook(world, world.ada, url=f"{URL}/0")
+    for types, secret in ((TYPES_ALL, b"t" * 32), (1, SECRET)):
+        with pytest.raises(ConflictError):
+            world.do("make_webhook", world.ada, f"{URL}/0", types, secret)
     with pytest.raises(InvalidError):
         hook(world, world.ada, url=f"{URL}/more")
 
@@ -269,6 +272,66 @@ def test_a_webhook_that_is_ended_takes_what_waits_for_it_along(one):
     assert one.read("webhooks", one.ada) == []
     with pytest.raises(NotFoundError):
         one.do("test_webhook", one.ada, one.webhook_id)
+
+
+def test_a_request_that_comes_again_makes_and_changes_nothing(one):
+    before = one.read("webhooks", one.ada)
+    again = one.do("make_webhook", one.ada, URL, TYPES_ALL, SECRET, b"nonce")
+    assert again == [*before[0], b"nonce"]
+    rotated = one.do("rotate_webhook", one.ada, one.webhook_id, b"t" * 32, b"n")
+    one.now_ms += 1
+    assert one.do("rotate_webhook", one.ada, one.webhook_id, b"t" * 32, b"n") == rotated
+    (item_id,) = waiting(one, one.ada)
+    assert facts(one, one.ada, item_id)[1] == [b"t" * 32, SECRET]
+
+
+class TestWhoseAWebhookIs:
+    """What a token of an app has made ends with it, whatever ends it; what is the account's own stays."""
+
+    APP, OWN = b"a" * 32, b"o" * 32
+
+    @pytest.fixture
+    def made(self, world):
+        shards = world
+        shards.do("login_token", shards.ada, self.APP, None, "app", EVERYTHING, 99)
+        shards.do("login_token", shards.ada, self.OWN)
+        for token in (self.APP, self.OWN):
+            name = token[:1].decode()
+            webhook_id = shards.do("make_webhook", shards.ada, f"{URL}/{name}", TYPES_ALL, SECRET, b"", token)[0]
+            shards.do("test_webhook", shards.ada, webhook_id)
+        assert len(waiting(shards, shards.ada)) == 2
+        return shards
+
+    @pytest.mark.parametrize(
+        "ending",
+        [
+            ("revoke_token", APP), ("end_token", token_id(APP)), ("revoke_tokens", []), ("revoke_tokens", [OWN]),
+        ],
+    )  # fmt: skip
+    def test_it_ends_with_the_apps_token(self, made, ending):
+        op, *args = ending
+        made.do(op, made.ada, *args)
+        assert [row[1] for row in made.read("webhooks", made.ada)] == [f"{URL}/o"]
+        assert len(waiting(made, made.ada)) == 1
+
+    def test_it_ends_with_a_password_by_which_all_tokens_end(self, made):
+        made.run(made.shard_of(made.ada), ["change_password", made.ada, "another", [], None])
+        assert [row[1] for row in made.read("webhooks", made.ada)] == [f"{URL}/o"]
+
+    def test_it_ends_when_newer_tokens_take_its_place(self, made):
+        for n in range(limits.TOKENS_PER_ACCOUNT_MAX):
+            made.do("login_token", made.ada, n.to_bytes(32, "big"))
+        assert [row[1] for row in made.read("webhooks", made.ada)] == [f"{URL}/o"]
+
+    def test_it_stays_while_other_tokens_end(self, made):
+        made.do("revoke_token", made.ada, self.OWN)
+        made.do("revoke_tokens", made.ada, [self.APP])
+        assert len(made.read("webhooks", made.ada)) == 2
+
+    def test_none_is_made_by_a_token_that_has_ended(self, made):
+        made.do("revoke_token", made.ada, self.APP)
+        with pytest.raises(NotFoundError, match="token"):
+            made.do("make_webhook", made.ada, f"{URL}/late", TYPES_ALL, SECRET, b"", self.APP)
 
 
 def test_a_test_says_that_it_is_one(one):

@@ -3,15 +3,16 @@ against what was written (model.py).
 
     python -m tests.live.soak --minutes 30 --people 8 --seed 7        make soak-streams ARGS="--minutes 30"
 
-    people -----> API workers, shards <---- kill -9 of shards, workers, the router; shards added and given up
+    people -----> API workers, shards <---- kill -9 of shards, workers, router, dispatcher; shards added and given up
       |                |
       v                v
-    ledger        listeners (SSE and WebSocket, with cursors and without) ---> records ---> problems
+    ledger        listeners (SSE and WebSocket, with cursors and without), webhooks ---> records ---> problems
 
 Rules of this file
 - Nothing is killed before every listener has begun, nor after the last kill until everybody has heard a last status.
 - What is found wrong is returned, never raised; what ends a writer early is raised.
 - One token is taken back in the middle: its listener must be cut off, and hear nothing more.
+- Where the cluster has webhooks, each person has one, and must be told there of every notification at least once.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import contextlib
 import itertools
 import json
 import random
+import subprocess
 import sys
 import threading
 import time
@@ -37,17 +39,21 @@ import httpx
 import psutil
 
 from tests.chaos.processes import Processes
+from tests.console import ConsoleError
 from tests.live.listeners import Listener, is_open
 from tests.live.model import FOREVER, Ledger, Record, history, problems
 from tests.live.people import PASSWORD, Person
 from tests.live.writers import TAG, Writer, settle_graph
+from tests.ray_cluster.hooks import HookServer
 from tests.serving import LONG_DEADLINE, PATIENT, ServedCluster, served, wait_for
 
-ROLES, SHARES = ("shard", "api", "router"), (6, 3, 1)
+ROLES, SHARES = ("shard", "api", "router", "dispatcher"), (6, 3, 1, 2)
+HOOKED = {"favourite": "like", "mention": "mention"}  # our names of what writers note
+REBALANCE_WITHIN_S = 600.0  # the router may have been killed just now
 TOPICS = ("user", "user", "public", f"hashtag:{TAG}")  # whose listeners each person has one of, in turn
 HEARD_WITHIN_S = 90.0  # after the last kill: a shard whose constructor failed is tried every 30 s
 LOOK_S = 0.3
-REBALANCE_EVERY = 8  # kills
+REBALANCE_EVERY = 4  # kills
 PROBLEMS_MAX = 50  # of a report
 Loop = asyncio.AbstractEventLoop
 
@@ -65,6 +71,7 @@ class Done:
     connections: int = 0
     resumed: int = 0
     recovered: int = 0
+    hooked: int = 0  # messages that webhooks were sent
     events: dict[str, int] = field(default_factory=dict)
     problem_count: int = 0
     problems: list[str] = field(default_factory=list)
@@ -80,6 +87,7 @@ class Plan:
     roles: tuple[str, ...] | None = None
     seed: int = 0
     moves_buckets: bool = False
+    has_webhooks: bool = False
 
 
 @contextmanager
@@ -138,6 +146,10 @@ class Soak:
         with ThreadPoolExecutor(plan.people) as pool:
             self._people = list(pool.map(lambda n: Person(base, f"{prefix}_{n}"), range(plan.people)))
         settle_graph(self._people, self._ledger)
+        self._hook = HookServer() if plan.has_webhooks else None
+        for person in self._people if self._hook is not None else ():
+            wanted = {"user_id": person.id, "url": f"{self._hook.url}{person.id}"}  # type: ignore[union-attr]
+            person.http.post(f"/{person.id}/webhooks", json=wanted).raise_for_status()
         self._writers = [
             Writer(self._people, number, self._ledger, plan.seed + number) for number in range(plan.people)
         ]
@@ -162,6 +174,8 @@ class Soak:
         begin = time.monotonic()
         everybody = [*self._listeners, self._revoked]
         self._in_loop(self._begin(everybody))
+        if self._hook is not None:
+            threading.Thread(target=self._hook.serve_forever, daemon=True).start()
         try:
             self._wait_until_all_listen(everybody)
             for writer in self._writers:
@@ -179,6 +193,9 @@ class Soak:
             self._wait_until_all_is_heard()
         finally:
             self._in_loop(self._end(everybody))
+            if self._hook is not None:
+                self._hook.shutdown()
+                self._hook.server_close()
             for person in self._people:
                 person.close()
         self._report(everybody, time.monotonic() - begin)
@@ -226,8 +243,23 @@ class Soak:
             self._kill(self._dice.choices(ROLES, SHARES)[0] if roles is None else roles[number])
             if self._plan.moves_buckets and number % REBALANCE_EVERY == REBALANCE_EVERY - 1:
                 shards = 3 if self.done.rebalances % 2 == 0 else 2
-                self._cluster.run("rebalance", "--shards", str(shards), "--at-once", "32")
-                self.done.rebalances += 1
+                self._rebalance(shards)
+
+    def _rebalance(self, shards: int) -> None:
+        """Have so many shards; said again while the router, which may have been killed just now, doesn't answer."""
+        self._events.append(f"{time.monotonic():.3f} rebalance to {shards}")
+        deadline = time.monotonic() + REBALANCE_WITHIN_S
+        while True:
+            try:
+                status, *said = self._cluster.tell("rebalance", "--shards", str(shards), "--at-once", "32")
+            except (ConsoleError, subprocess.TimeoutExpired) as error:
+                status, said = 1, [str(error)]
+            if status == 0:
+                break
+            assert time.monotonic() < deadline, said
+            time.sleep(LOOK_S)
+        self._events.append(f"{time.monotonic():.3f} rebalanced")
+        self.done.rebalances += 1
 
     def _wait_until_all_write(self) -> None:
         before = [writer.actions for writer in self._writers]
@@ -271,7 +303,24 @@ class Soak:
 
     def _found(self) -> list[str]:
         every = [*self._listeners, self._revoked]
-        return [problem for listener in every for problem in problems(self._ledger, listener.record)]
+        return [
+            *(problem for listener in every for problem in problems(self._ledger, listener.record)), *self._not_hooked()
+        ]  # fmt: skip
+
+    def _not_hooked(self) -> list[str]:
+        """Return the notifications that no webhook was told of."""
+        if self._hook is None:
+            return []
+        told = {
+            (said["type"], said["user"]["user_id"], said["tweet"]["tweet_id"])
+            for _, said in list(self._hook.messages) if said.get("tweet") and said.get("user")
+        }  # fmt: skip
+        return [
+            f"no webhook was told of {notice.kind} by {notice.by} of {notice.status}, sent at {notice.sent:.3f}"
+            for notice in self._ledger.notices
+            if (HOOKED[notice.kind], notice.by, notice.status) not in told
+            and self._ledger.statuses[notice.status].delete_sent == FOREVER
+        ]
 
     def _report(self, everybody: list[Listener], seconds: float) -> None:
         done, records = self.done, [each.record for each in everybody]
@@ -282,6 +331,7 @@ class Soak:
         done.statuses, done.listeners, done.connections = len(self._ledger.statuses), len(records), len(connections)
         done.resumed = sum(connection.resumed for connection in connections)
         done.recovered = sum(len(record.recovered) for record in records)
+        done.hooked = 0 if self._hook is None else len(self._hook.messages)
         done.events = dict(Counter(heard.event for connection in connections for heard in connection.heard))
         done.problem_count, done.problems = len(found), found[:PROBLEMS_MAX]
         if found:
@@ -304,10 +354,11 @@ def main() -> int:
     given = parser.parse_args()
     settings = (
         f"cluster.workers={given.workers}", "cluster.spares=1", "auth.mode=token", "server.wrk2_api=false",
-        "search.enabled=true", LONG_DEADLINE, PATIENT,
+        "search.enabled=true", "outgoing.webhooks=true", "outgoing.allow_networks=127.0.0.0/8", LONG_DEADLINE, PATIENT,
     )  # fmt: skip
     with served(*settings) as cluster:
-        done = soak(cluster, Plan(given.people, 60 * given.minutes, None, given.seed, moves_buckets=True))
+        plan = Plan(given.people, 60 * given.minutes, None, given.seed, moves_buckets=True, has_webhooks=True)
+        done = soak(cluster, plan)
     print(json.dumps(asdict(done), indent=2))
     return 1 if done.problem_count else 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
@@ -18,12 +18,14 @@ class Message(NamedTuple):
 
 
 class HookServer(ThreadingHTTPServer):
-    """A server on a free port of loopback."""
+    """A server on a free port of loopback. answers: while it isn't set nothing is answered."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
+        self.answers = threading.Event()
+        self.answers.set()
         super().__init__(("127.0.0.1", 0), _Handler)
 
     @property
@@ -37,8 +39,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         self.server.messages.append(Message(self.headers["webhook-id"], json.loads(body)))
-        self.send_response(204)
-        self.end_headers()
+        self.server.answers.wait()
+        with suppress(ConnectionError):  # who has sent it isn't there any more
+            self.send_response(204)
+            self.end_headers()
 
     def log_message(self, *args: Any) -> None:
         """Say nothing."""
@@ -52,6 +56,7 @@ def receiving() -> Iterator[HookServer]:
     try:
         yield server
     finally:
+        server.answers.set()
         server.shutdown()
         server.server_close()
         thread.join(60)

@@ -32,6 +32,7 @@ from configs.settings import load_settings
 from persistence.backup_format import load_manifest
 from tests.ray_cluster.conftest import JOURNALS_STAY
 from tests.ray_cluster.endings import require_a_good_end
+from tests.ray_cluster.hooks import HookServer, receiving
 from tests.serving import COMMAND_TIMEOUT_S, REPOSITORY, ServedCluster, command, wait_for
 from tests.stopping import MARK, Stopping, Way
 
@@ -40,6 +41,7 @@ pytestmark = [
 ]  # fmt: skip
 
 SHARDS, USERS, WRITERS, TWEETS_FIRST = 2, 6, 3, 100
+OUTGOING = ("outgoing.webhooks=true", "outgoing.allow_networks=127.0.0.0/8")
 PAUSE_S = 0.03  # of a writer between two tweets
 
 
@@ -160,8 +162,28 @@ def restored(plain: ServedCluster) -> Iterator[ServedCluster]:
     made.end()
 
 
-def test_a_backup_under_writes_holds_all_that_was_acknowledged_before_it_and_nothing_twice(cluster, restored):
+@pytest.fixture
+def hooks() -> Iterator[HookServer]:
+    with receiving() as server:
+        yield server
+
+
+def begin_to_send(clients: Clients, hooks: HookServer) -> str:
+    """Have a message be under way to somebody who doesn't answer; return its id."""
+    hooks.answers.clear()
+    account = clients.accounts[0]
+    made = clients.http.post(f"/{account}/webhooks", json={"url": hooks.url, "types": "poll"})
+    assert made.status_code == 201, made.text
+    tested = clients.http.post(f"/{account}/webhooks/{made.json()['webhook_id']}/test")
+    assert tested.status_code == 202, tested.text
+    message_id: str = tested.json()["message_id"]
+    wait_for(lambda: message_id in [message.message_id for message in hooks.messages])
+    return message_id
+
+
+def test_a_backup_under_writes_holds_all_that_was_acknowledged_before_it_and_nothing_twice(cluster, restored, hooks):
     clients = Clients(cluster.port)
+    waiting_id = begin_to_send(clients, hooks)
     for number in range(TWEETS_FIRST):
         clients.tweet(number)
     cluster.run("status")  # the first command takes longer than all others
@@ -185,10 +207,15 @@ def test_a_backup_under_writes_holds_all_that_was_acknowledged_before_it_and_not
     run("restore", str(folder), "--data", str(restored.data), "--profile", "test")
     found = restored.run("check", "--oracle")
     assert (found["problem_count"], list(found["digests"].values())) == (0, expected)
+    hooks.messages.clear()
+    hooks.answers.set()
+    restored.sets += OUTGOING
     restored.start()
     shown = clients.shown_on(restored.port)
     assert set(shown.values()) == {1}
     assert set(before) <= set(shown) <= set(clients.acknowledged)
+    wait_for(lambda: hooks.messages)  # with the id that it had; a minute later, if the first attempt was given up
+    assert {message.message_id for message in hooks.messages} == {waiting_id}
 
 
 def test_told_twice_to_stop_in_the_middle_of_a_load_it_ends_in_time_and_whole(restored):

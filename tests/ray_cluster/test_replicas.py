@@ -163,6 +163,14 @@ def test_a_replica_whose_journal_goes_bad_while_it_serves_is_filled_anew(cluster
         assert sorted(writer.served_ids()) == sorted(tweet_id for _, tweet_id in writer.acknowledged)
 
 
+def grown_segment(journal: Path) -> tuple[Path, int] | None:
+    """Return the newest segment once it has grown, and the bytes that it had; None if the next one is begun first."""
+    newest = max(journal.glob("*.seg"))
+    size = newest.stat().st_size
+    wait_for(lambda: newest.stat().st_size > size + 2_000 or max(journal.glob("*.seg")) != newest)
+    return (newest, size) if newest.stat().st_size > size + 2_000 else None
+
+
 def test_a_leader_that_can_not_read_what_a_follower_lacks_ends_and_is_filled_anew(cluster):
     wait_until_all_are_in_sync(cluster)
     writer = Writer(cluster, names_now(cluster, "rotten", 1)[0])
@@ -172,10 +180,8 @@ def test_a_leader_that_can_not_read_what_a_follower_lacks_ends_and_is_filled_ane
         follower = next(r for r in map_on_disk(cluster.data).replicas_of(0) if not r.primary)
         journal = shard_directory(cluster.data, 0, leader.index) / JOURNAL_DIRECTORY
         os.kill(follower.pid, signal.SIGSTOP)  # it takes in nothing more, and doesn't come back before it is killed
-        newest = max(journal.glob("*.seg"))
-        size = newest.stat().st_size
-        wait_for(lambda: newest.stat().st_size > size + 2_000 or max(journal.glob("*.seg")) != newest)
-        flip_at(newest, min(size + 1_000, newest.stat().st_size - 1))
+        newest, size = wait_for(lambda: grown_segment(journal))
+        flip_at(newest, size + 1_000)
         os.kill(follower.pid, signal.SIGKILL)
         wait_for(lambda: map_on_disk(cluster.data).primary_of(0).pid != leader.pid)
         wait_until_all_are_in_sync(cluster)

@@ -224,21 +224,22 @@ def shards_of(cluster: ServedCluster) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def stopped(cluster) -> list[str]:
-    """Stop the cluster, with a record in the newest segment of shard 1's journal; return the digests that it had."""
-    names = (f"last_{n}" for n in itertools.count())
+def stopped(cluster) -> dict[str, str]:
+    """Stop the cluster, with a record in the newest segment of shard 1's journal; return the digests that it had.
 
-    def write_and_check() -> list[str] | None:
+    A segment may be begun at any moment, the last one included: then the cluster is started again, and written to.
+    """
+    names = (f"last_{n}" for n in itertools.count())
+    while True:
+        url = f"http://127.0.0.1:{cluster.port}/api/v1"
         for name in itertools.islice(names, 8):  # on both shards
             answer = httpx.post(f"{url}/users", json={"username": name, "password": "long enough"}, timeout=60)
             assert answer.status_code == 201, answer.text
-        digests = cluster.run("check")["digests"]  # meanwhile a new segment may have been begun
-        return digests if newest_segment(cluster).stat().st_size > FIRST_FRAME_AT + FRAME_HEADER_BYTES + 3 else None
-
-    url = f"http://127.0.0.1:{cluster.port}/api/v1"
-    digests = wait_for(write_and_check)
-    cluster.stop_by_command()
-    return digests
+        digests = cluster.run("check")["digests"]
+        cluster.stop_by_command()
+        if newest_segment(cluster).stat().st_size > FIRST_FRAME_AT + FRAME_HEADER_BYTES + 3:
+            return digests
+        cluster.start()
 
 
 def newest_segment(cluster: ServedCluster) -> Path:

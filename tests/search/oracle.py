@@ -29,7 +29,7 @@ class OracleTweet:
     reply_author: int = 0  # the account that it answers, 0: none
     text: str = ""
     hashtags: list[str] = field(default_factory=list)
-    media: bool = False
+    media: str = ""  # of what kinds: image, video, audio; with "alt" beside if one is described; "old": nobody knows
     links: bool = False
     is_repost: bool = False
     likes: int = 0
@@ -123,7 +123,7 @@ LEAVES: dict[str, Callable[..., bool]] = {
     "to": lambda tweet, ids: tweet.reply_author in ids,
     "lang": lambda tweet, code: tweet.lang == code,
     "ids": in_range,
-    "has": lambda tweet, what: tweet.media if what == "media" else tweet.links,
+    "has": lambda tweet, what: {"media": bool(tweet.media), "links": tweet.links}.get(what, what in tweet.media),
     "is": lambda tweet, what: tweet.is_repost if what == "repost" else tweet.reply_author != 0,
     "likes": lambda tweet, count: tweet.likes >= count,
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from actors.text.query import HAS
+
 
 def leaves():
     words = ["love", "whale", "whales", "the", "a", "running", "cafe", "stars", "dont", "haus", "hauser", "👍", "2026"]
@@ -28,7 +30,7 @@ def leaves():
             lambda low, high: ["ids", low, high],
             *[st.sampled_from([0, *((1_767_225_600 + n * 20_000) * 1000 << 16 for n in range(10))])] * 2,
         ),
-        st.sampled_from([["has", "media"], ["has", "links"], ["is", "reply"], ["is", "repost"], ["follows"]]),
+        st.sampled_from([*(["has", what] for what in HAS), ["is", "reply"], ["is", "repost"], ["follows"]]),
         st.builds(lambda count: ["likes", count], st.sampled_from([0, 1, 2, 10, 1_000])),
     )  # fmt: skip
 

@@ -16,12 +16,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from actors.core.arrays import kernels
-from actors.core.facts import Facts, pack_facts
+from actors.core.facts import ATTACHMENTS, Facts, pack_facts
 from actors.search.documents import NEW
 from actors.text.text import language_of
 from api.text.entities import find_entities, pack_entities
 from tests.search.oracle import OracleTweet
 
+MEDIA = ("image", "image alt", "image video", "image video alt", "video", "audio alt", "old")
 START_MS = 1_767_225_600_000  # 2026-01-01
 AUTHORS = {"ada": 7, "bob": 8, "carol": 9, "dave": 10, "erin": 11, "nobody": None}
 AUTHOR_IDS = [account_id for account_id in AUTHORS.values() if account_id]
@@ -122,17 +123,28 @@ def samples(texts: Iterable[str], seed: int) -> list[Sample]:
         is_repost = rng.random() < 0.1
         likes = 0 if rng.random() < 0.5 else int(rng.paretovariate(0.7))
         tweet_id = at_ms << 16 | rng.randrange(1 << 16)
+        media = rng.choice(MEDIA) if rng.random() < 0.1 else ""
         found.append(
             make_sample(
-                tweet_id, author, text, 0 if is_repost else reply_author, rng.random() < 0.1, is_repost,
+                tweet_id, author, text, 0 if is_repost else reply_author, media, is_repost,
                 min(likes, 100_000), rng.randrange(3), rng.randrange(3),
             )
         )  # fmt: skip
     return found
 
 
+def attachments_for(media: str) -> dict[int, list[list[Any]]]:
+    """Return the fact of media of such kinds."""
+    kinds = {"image video": 1, "image": 0, "video": 2, "audio": 3}
+    kind = next((number for words, number in kinds.items() if media.startswith(words)), None)
+    if kind is None:
+        return {}
+    words = "said" if media.endswith("alt") else ""
+    return {ATTACHMENTS: [[5, kind, words, 0, 0, "", 0, 0, 0, [["0123456789abcdef-original.png", 1, 1, 1]]]]}
+
+
 def make_sample(
-    tweet_id: int, author: int, text: str, reply_author: int = 0, media: bool = False, is_repost: bool = False,
+    tweet_id: int, author: int, text: str, reply_author: int = 0, media: str = "", is_repost: bool = False,
     likes: int = 0, replies: int = 0, reposts: int = 0,
 ) -> Sample:  # fmt: skip
     """Return one tweet."""
@@ -142,8 +154,9 @@ def make_sample(
         is_repost, likes, language_of(text),
     )  # fmt: skip
     packed = pack_entities(entities, {}) if entities.hashtags or entities.urls else b""
+    older, attached = [5] if media == "old" else [], attachments_for(media)
     body = pack_facts(
-        Facts(text, f"user{author}", tweet_id - 1 if reply_author else 0, [5] if media else [], packed), True
+        Facts(text, f"user{author}", tweet_id - 1 if reply_author else 0, older, packed, 0, attached), True
     )
     flags = (kernels.FLAG_REPLY if reply_author else 0) | (kernels.FLAG_REPOST if is_repost else 0)
     if is_repost:

@@ -16,7 +16,7 @@ TWEET = OracleTweet(
     reply_author=8,
     text="The <b>runners</b> don't stop: 東京マラソン with @Ada, $TSLA up 3% #Tōkyō 👍🏽",
     hashtags=["Tōkyō"],
-    media=True,
+    media="image",
     likes=10,
 )
 IDS = {"bob": 7, "carol": 8, "dave": 9}

@@ -9,9 +9,11 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from actors.core.errors import RookeryError
-from actors.core.features.webhooks import CHANNEL, TYPES_ALL, WEBHOOK
+from actors.core.features.blobs import CHANNEL as REMOVAL
+from actors.core.features.outbound import CHANNEL_OF
+from actors.core.features.webhooks import TYPES_ALL, WEBHOOK
 from actors.core.ids import bucket_of_account
-from actors.core.outbound import SendVerdict, read_facts_of, read_outbound
+from actors.core.outbound import OutboundChannel, SendVerdict, read_facts_of, read_outbound
 from actors.core.stores.notice_words import notice_of
 
 if TYPE_CHECKING:
@@ -54,8 +56,9 @@ class Outside:
                 continue
             rows = []
             for item in state.papers.outbound.first(due_ms, ITEMS):
-                document = read_outbound(state.papers.get(CHANNEL.kind, item.owner, item.key))
-                came = self._send(shard.replica.lookups, item.owner, item.key, document, verdict)
+                channel = CHANNEL_OF[item.kind]
+                document = read_outbound(state.papers.get(channel.kind, item.owner, item.key))
+                came = self._send(shard.replica.lookups, channel, item, document, verdict)
                 count += 1
                 if came is not None:
                     rows.append([item.kind, item.owner, item.key, document.attempts, int(came), 0])
@@ -63,13 +66,17 @@ class Outside:
                 shard.run(["outcome", self._work.sim.now, rows])
         return count
 
-    def _send(self, lookups: Any, account_id: int, item_id: int, document: Any, verdict: Any) -> Any:
+    def _send(self, lookups: Any, channel: OutboundChannel, item: Any, document: Any, verdict: Any) -> Any:
+        account_id, item_id = item.owner, item.key
         try:
-            facts = CHANNEL.facts(lookups, self._work.sim.now, account_id, item_id, document)
+            facts = channel.facts(lookups, self._work.sim.now, account_id, item_id, document)
         except RookeryError:
             facts = None
         if facts is None:
             return SendVerdict.DROPPED
+        if channel is REMOVAL:
+            self._work.uploading.remove(account_id)
+            return verdict()
         said = read_facts_of(document)
         assert self.told.setdefault((account_id, item_id), said) == said, "an id that means two things"
         return verdict()
@@ -80,6 +87,7 @@ class Outside:
         sim.drain()
         while self.bring_out(FOR_EVER_MS, lambda: SendVerdict.DONE):
             sim.drain()
+        self._work.uploading.check()
         assert not any(len(shard.replica.state.papers.outbound) for shard in sim.shards)
         said = {(account_id, facts[0]) for (account_id, _), facts in self.told.items()}
         for shard in sim.shards:

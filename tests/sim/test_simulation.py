@@ -21,6 +21,7 @@ from actors.core.stores.people import NO_LONGER
 from actors.core.terms import FULL_FROM_LEVEL, Owner
 from cluster.placement import rebalancing
 from tests.sim.cluster import SimCluster
+from tests.sim.media import Uploading
 from tests.sim.notices import check_notices
 from tests.sim.outgoing import Outside
 from tests.sim.polls import Polling
@@ -93,7 +94,7 @@ class Workload:
         self.lists: dict[int, int] = {}
         self.outside = Outside(self, random.Random(seed ^ 0x007))
         self.tags = random.Random(seed ^ 0x7A6)  # of its own, as simulations without hashtags stay what they were
-        self.polling = Polling(self, seed)
+        self.polling, self.uploading = Polling(self, seed), Uploading(self, seed)
 
     def register(self) -> None:
         for account_id in self.accounts:
@@ -118,7 +119,7 @@ class Workload:
         if self.tagging and self.tags.random() < 0.15 and self.sim.router.map.level >= MASTODON_FROM_LEVEL:
             self.outside.act(me)
             return
-        if self.polling.act(me):
+        if self.polling.act(me) or self.uploading.act(me):
             return
         kind = rng.choices(
             ["post", "reply", "batch", "repost", "unrepost", "delete", "follow", "unfollow", "block", "unblock", "mute",
@@ -397,6 +398,7 @@ def run(seed: int, steps: int) -> Workload:
         work.do_due("", 0, 0)
         work.do_counts("", 0, 0)
         work.sim.drain()
+    work.uploading.expire()
     return work
 
 

@@ -18,6 +18,7 @@ from actors.core.features import (
     app_tokens,
     approvals,
     apps,
+    blobs,
     blocks,
     bookmarks,
     boosts,
@@ -45,6 +46,8 @@ from actors.core.features import (
     mail,
     mailboxes,
     markers,
+    media,
+    media_held,
     notes,
     notification_groups,
     notification_policies,
@@ -118,6 +121,9 @@ FEATURES: Final[tuple[Feature, ...]] = (
     status_sources.FEATURE,
     deletion.FEATURE,
     operators.FEATURE,
+    blobs.FEATURE,
+    media.FEATURE,
+    media_held.FEATURE,
     outbound.FEATURE,
     webhooks.FEATURE,
     mail.FEATURE,
@@ -180,4 +186,9 @@ SHARD_WIDE: Final = frozenset(name for rows in (WRITES, READS) for name, row in 
 
 def hides(op: str, args: list[Any]) -> bool:
     """Whether less is shown, or something else, after a write that was carried out; also if it carried a key."""
-    return (args[3] if op == "keyed" else op) in HIDING
+    if op == "keyed":
+        op, args = args[3:5] if len(args) > 4 else ("", [])  # refused, if there are less
+    if type(op) is not str or op not in HIDING:
+        return False
+    said = WRITES[op].hides
+    return said if isinstance(said, bool) else said(args)

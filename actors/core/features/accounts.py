@@ -19,9 +19,10 @@ from actors.core import arguments, ids, limits
 from actors.core.errors import ConflictError, MovedError, OverloadedError
 from actors.core.features.asked_follows import FOLLOW_REQUEST, admit_newest
 from actors.core.features.cards import tell_card
+from actors.core.features.media import PICTURE_FIELDS, change_picture, picture_from
 from actors.core.render import render_profile
 from actors.core.shape_table import are_accounts_shown
-from actors.core.stores.account_flags import LOCKED
+from actors.core.stores.account_flags import LOCKED, UNINDEXED
 from actors.core.stores.people import PROFILE_FIELDS, SETTING_FIELDS, Account, TokenFacts
 from actors.core.terms import FULL_FROM_LEVEL, Effect, Feature, Key, Prepared, Read, To, Write, same
 from actors.core.visibility import reader_facts
@@ -92,6 +93,9 @@ def update_profile(state: ShardState, account_id: int, values: dict[str, Any], a
     row = state.people.row_of[account_id]
     account = state.people.accounts[row]
     was_locked = account.flags & LOCKED
+    for name in PICTURE_FIELDS:
+        if name in values:
+            change_picture(state, account_id, getattr(account, name), values[name], at_ms)
     for name, value in values.items():
         if name == "flags":
             mask, bits = value
@@ -144,15 +148,28 @@ def _check_registration(shard: Lookups, row: list[Any]) -> list[Any]:
 def prepare_update_profile(shard: Lookups, now_ms: int, account_id: int, values: dict[str, Any]) -> Prepared:
     """Replace the profile fields and settings that are given; the reply is the profile as its owner sees it.
 
-    Raises OverloadedError for settings below their level.
+    An avatar or header is an address, or `media:<id>` of an upload that was made for it. Raises OverloadedError for
+    settings below their level.
     """
-    shard.row(account_id)
+    row = shard.row(account_id)
     if not arguments.account_changes(values).keys() <= set(PROFILE_FIELDS):
         shard.require_level(SETTINGS_FROM_LEVEL)
-    command = ["update_profile", account_id, values]
+    account = shard.state.people.accounts[row]
+    pictures: dict[str, Any] = {
+        name: picture_from(shard, account_id, name, values[name], getattr(account, name))
+        for name in PICTURE_FIELDS
+        if name in values
+    }
+    command = ["update_profile", account_id, {**values, **pictures}]
     if are_accounts_shown(shard.state.level):
         command.append(now_ms)
     return Prepared(command, lambda _: answer_profile(shard, account_id, account_id))
+
+
+def _says_who_is_indexed(args: list[Any]) -> bool:
+    """Whether a change of a profile says if its account's words are found; args: of `update_profile`."""
+    flags = args[1].get("flags") if len(args) > 1 and isinstance(args[1], dict) else None
+    return isinstance(flags, (list, tuple)) and bool(flags) and type(flags[0]) is int and bool(flags[0] & UNINDEXED)
 
 
 def answer_account(shard: Lookups, account_id: int) -> list[Any]:
@@ -218,7 +235,7 @@ def answer_profile(shard: Lookups, account_id: int, viewer: int) -> bytes:
     return render_profile(
         shard.state.people.accounts[row],
         int(graph.followers.length[row]), int(graph.following.length[row]),
-        shard.visibility.tweet_count(viewer, row),
+        shard.visibility.tweet_count(viewer, row), shard.state.tuning.media_base,
     )  # fmt: skip
 
 
@@ -230,7 +247,7 @@ FEATURE = Feature(
     writes=(
         Write("register", prepare_register, Key.NAME, keyed=False),
         Write("register_many", prepare_register_many, Key.SHARD, keyed=False),
-        Write("update_profile", prepare_update_profile, hides=True),
+        Write("update_profile", prepare_update_profile, hides=_says_who_is_indexed),
     ),
     reads=(
         Read("account", answer_account),

@@ -122,6 +122,8 @@ def on_mentioned(
 
     Of others (root 0) only notices are made: see `noticing.py`.
     """
+    if not on and state.heard is not None:
+        state.heard.unmentions(tweet_id, actor, account_id)
     if not root:
         return
     row = state.people.row_of.get(account_id)

@@ -23,7 +23,9 @@ from typing import TYPE_CHECKING
 from actors.core import ids
 from actors.core.features.blocks import forget_relations
 from actors.core.features.logins import check_password
+from actors.core.features.media import leave_media
 from actors.core.features.reactions import forget_reactions
+from actors.core.features.scheduled import leave_scheduled
 from actors.core.stores.people import NO_LONGER, PROFILE_FIELDS, SETTING_FIELDS, Account
 from actors.core.terms import FULL_FROM_LEVEL, Effect, Feature, Owner, Prepared, To, Write, nothing, same
 
@@ -36,6 +38,8 @@ def delete_account(state: ShardState, account_id: int, at_ms: int) -> bool:
     """Have nobody find an account any more, and forget what only it has; the rest goes in pieces."""
     people, row = state.people, state.people.row_of[account_id]
     account = people.accounts[row]
+    leave_media(state, account_id, account, at_ms)
+    leave_scheduled(state, account_id, at_ms)
     blank = Account(account_id, account.username, account.created_ms)
     for name in (*PROFILE_FIELDS, *SETTING_FIELDS, "password_hash"):
         setattr(account, name, getattr(blank, name))

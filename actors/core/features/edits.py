@@ -14,14 +14,26 @@ Cost: 10 us, and what `edited_copies.py` costs on each shard.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.core import arguments, ids, limits
-from actors.core.entries import Entry, visibility_of
+from actors.core.entries import Entry, pack, visibility_of
 from actors.core.errors import ForbiddenError, InvalidError, TooLargeError
-from actors.core.facts import EDITABLE, LANGUAGE, MORE_FROM_LEVEL, POLL, Facts, check_more, pack_facts, read_facts
+from actors.core.facts import (
+    ATTACHMENTS,
+    EDITABLE,
+    LANGUAGE,
+    MORE_FROM_LEVEL,
+    POLL,
+    Facts,
+    check_more,
+    pack_facts,
+    read_facts,
+)
 from actors.core.features.conversations import tell_mentioned
 from actors.core.features.edited_copies import EDITED
+from actors.core.features.media import change_attachments, take_wanted, wanted_attachments
 from actors.core.features.polls import change_poll, edited_poll
 from actors.core.features.tag_readers import tell_new_tags
 from actors.core.render import render_entities, render_history
@@ -51,7 +63,9 @@ def check_history(document: Any) -> None:
         arguments.text(text, limits.TEXT_BYTES_MAX, "status")
         render_entities(arguments.blob(entities, 0, limits.TEXT_BYTES_MAX, "entities"))
         for further in arguments.listed(list(more), 1, "more"):
-            check_more(further)
+            check_more({number: value for number, value in further.items() if number != ATTACHMENTS})
+            media_ids = further.get(ATTACHMENTS, ())
+            arguments.id_list(list(media_ids), limits.ATTACHMENTS_COUNT_MAX, "media_ids")
 
 
 HISTORY: Final = PaperKind(7, "history", Owner.TWEET, 1, check_history)
@@ -64,6 +78,7 @@ def edit(state: ShardState, tweet_id: int, body: bytes, mention_ids: list[int], 
     if entry is None:
         return False
     change_poll(state, entry, body, at_ms)
+    change_attachments(state, entry.author_id, entry.body, body, at_ms)
     state.tweets.set_contents(tweet_id, body, mention_ids)
     state.papers.put_packed(HISTORY, tweet_id, 0, history)
     state.note_edit(tweet_id)
@@ -83,7 +98,7 @@ def prepare_edit(
     """Change what an own tweet says; the reply is its JSON. The same again changes nothing.
 
     more: what is to stand beside the text (`facts.EDITABLE`), [[number, value], ...], of a poll how long it is open
-    from now on; None leaves what does.
+    from now on, of media as `wanted_attachments` takes them; None leaves what does.
     Raises ForbiddenError for somebody else's tweet, and for a repost; InvalidError after EDITS_PER_TWEET_MAX edits, and
     for a direct tweet that would mention others.
     """
@@ -103,7 +118,7 @@ def prepare_edit(
     before = read_facts(entry.body)
     used_bytes = len(text.encode()) + len(entities)
     at_ms = max(now_ms, ids.ms_of_tweet(tweet_id) + 1, before.edited_ms + 1)  # clocks go back, versions don't
-    further = before.more if more is None else _with_editable(shard, before, more, used_bytes, at_ms)
+    further = before.more if more is None else _with_editable(shard, entry.author_id, before, more, used_bytes, at_ms)
     if (before.text, before.entities, before.more) == (text, entities, further):
         return nothing(shard.render(entry))
     body = pack_facts(before._replace(text=text, entities=entities, edited_ms=at_ms, more=further))
@@ -117,11 +132,14 @@ def prepare_edit(
     return Prepared(["edit", tweet_id, body, mentions, history, at_ms], finish)
 
 
-def _with_editable(shard: Lookups, before: Facts, more: Any, used_bytes: int, at_ms: int) -> dict[int, Any]:
-    """Return facts with others of those that an edit changes; a language stays until another one is said.
+def _with_editable(
+    shard: Lookups, author_id: int, before: Facts, more: Any, used_bytes: int, at_ms: int
+) -> dict[int, Any]:
+    """Return facts with others of those that an edit changes; a language and media stay until others are said.
 
     Raises InvalidError, OverloadedError.
     """
+    wanted, more = take_wanted(more)
     given = arguments.more(more, used_bytes)
     if fixed := given.keys() - EDITABLE:
         raise InvalidError(f"an edit doesn't change fact {min(fixed)} of a tweet", "more")
@@ -129,7 +147,11 @@ def _with_editable(shard: Lookups, before: Facts, more: Any, used_bytes: int, at
         shard.require_level(MORE_FROM_LEVEL)
     if POLL in given:
         given[POLL] = edited_poll(given[POLL], before.poll, at_ms)
-    goes = EDITABLE - {LANGUAGE}
+    if wanted:
+        shard.require_level(MORE_FROM_LEVEL)
+        used_bytes += len(pack(given))
+        given[ATTACHMENTS] = wanted_attachments(shard, author_id, wanted, used_bytes, before.attachments)
+    goes = EDITABLE - ({LANGUAGE, ATTACHMENTS} if wanted is None else {LANGUAGE})
     return {number: value for number, value in before.more.items() if number not in goes} | given
 
 
@@ -148,8 +170,10 @@ def _longer_history(shard: Lookups, tweet_id: int, before: Facts) -> bytes:
 
 
 def version_of(at_ms: int, facts: Facts) -> tuple[Any, ...]:
-    """Return what is kept of what a tweet says."""
+    """Return what is kept of what a tweet says: of media their ids, since what a tweet has no more is removed."""
     editable = {number: value for number, value in facts.more.items() if number in EDITABLE}
+    if ATTACHMENTS in editable:
+        editable[ATTACHMENTS] = [medium.media_id for medium in facts.attachments]
     return (at_ms, facts.text, facts.entities, *((editable,) if editable else ()))
 
 
@@ -157,7 +181,19 @@ def versions_of(shard: Lookups, entry: Entry) -> list[Any]:
     """Return every version of an own tweet, as `HISTORY` has them, the first one first, what it says now last."""
     now = read_facts(entry.body)
     at_ms = now.edited_ms or ids.ms_of_tweet(entry.tweet_id)
-    return [*(shard.state.papers.get(HISTORY, entry.tweet_id) or ()), version_of(at_ms, now)]
+    has = {medium.media_id: list(medium) for medium in now.attachments}
+    versions = [*(shard.state.papers.get(HISTORY, entry.tweet_id) or ()), version_of(at_ms, now)]
+    return [_with_media(version, has) for version in versions]
+
+
+def _with_media(version: Sequence[Any], has: Mapping[int, Any]) -> Sequence[Any]:
+    """Return a version with those of its media that the tweet still has, as they are now."""
+    *said, more = version
+    if not isinstance(more, Mapping) or ATTACHMENTS not in more:
+        return version
+    shown = [has[media_id] for media_id in more[ATTACHMENTS] if media_id in has]
+    rest = {number: value for number, value in more.items() if number != ATTACHMENTS}
+    return (*said, rest | ({ATTACHMENTS: shown} if shown else {}))
 
 
 def answer_history(shard: Lookups, tweet_id: int, viewer: int, facts: Any = None) -> bytes | list[Any]:

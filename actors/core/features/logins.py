@@ -10,6 +10,7 @@
 Rules of this file
 - A command says what holds afterwards, never what to do once more: applied twice it gives what it gives once. No token
   that was revoked comes back by one: `kept` only ever takes away.
+- What an app's token has made ends with it: its webhooks.
 - Every token that ends is announced in `state.revoked`, or an API worker believes it for seconds. Many at once are one
   announcement, with None for all tokens of the account: those that are left are looked up again.
 - Whether a password is still the one that a caller has looked at is checked before the command is made.
@@ -34,6 +35,7 @@ from typing import TYPE_CHECKING, Any
 from actors.core import arguments, limits
 from actors.core.errors import ConflictError, ForbiddenError, MovedError, NotFoundError, UnauthorizedError
 from actors.core.features.codes import drop_open_codes, open_codes
+from actors.core.features.webhooks import end_of_ended_tokens
 from actors.core.scopes import EVERYTHING, covers, spell
 from actors.core.stores.people import TOKEN_ID_BYTES, UNKNOWN, TokenFacts, token_id
 from actors.core.terms import FULL_FROM_LEVEL, THINGS_FROM_LEVEL, Feature, Key, Prepared, Read, Write, nothing, same
@@ -57,6 +59,8 @@ def login_token(
         account.token_facts[secret_hash] = TokenFacts(name, at_ms, 0, scopes, app_id)
     dropped = state.people.add_token(account, secret_hash)
     state.revoked += [(account_id, token) for token in dropped]
+    if dropped:
+        end_of_ended_tokens(state, account_id)
     state.changes.accounts.add(row)
     return True
 
@@ -66,6 +70,7 @@ def revoke_token(state: ShardState, account_id: int, secret_hash: bytes) -> bool
     row = state.people.row_of[account_id]
     if state.people.remove_token(state.people.accounts[row], secret_hash):
         state.changes.accounts.add(row)
+        end_of_ended_tokens(state, account_id)
     state.revoked.append((account_id, secret_hash))
     return True
 
@@ -78,6 +83,7 @@ def revoke_tokens(state: ShardState, account_id: int, kept: list[bytes]) -> int:
     ended = [token for token in account.tokens if token not in kept]
     for token in ended:
         state.people.remove_token(account, token)
+    end_of_ended_tokens(state, account_id)
     state.changes.accounts.add(row)
     state.revoked.append((account_id, None))
     return len(ended)

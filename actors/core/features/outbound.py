@@ -15,21 +15,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.core import outbound
-from actors.core.features import mail, push, webhooks
+from actors.core.features import blobs, mail, push, webhooks
 from actors.core.terms import Feature
 
 if TYPE_CHECKING:
     from actors.core.state import ShardState
     from actors.core.stores.notice_words import Notice
 
-CHANNELS: Final[tuple[outbound.OutboundChannel, ...]] = (webhooks.CHANNEL, mail.CHANNEL, push.CHANNEL)
+NOTICED: Final[tuple[outbound.OutboundChannel, ...]] = (webhooks.CHANNEL, mail.CHANNEL, push.CHANNEL)
+CHANNELS: Final[tuple[outbound.OutboundChannel, ...]] = (*NOTICED, blobs.CHANNEL)
 CHANNEL_OF: Final = {channel.kind.number: channel for channel in CHANNELS}
 CHANNEL_NAMED: Final = {channel.name: channel for channel in CHANNELS}
 
 
 def queue_notice(state: ShardState, account_id: int, notice: Notice, at_ms: int) -> None:
     """Have whoever wants to know outside be told of a new notice."""
-    outbound.put_notice(state, CHANNELS, account_id, notice, at_ms)
+    outbound.put_notice(state, NOTICED, account_id, notice, at_ms)
     mail.begin_digest(state, account_id, notice, at_ms)
 
 
@@ -38,7 +39,7 @@ def outcome(state: ShardState, now_ms: int, rows: list[list[Any]]) -> int:
     count = 0
     for number, account_id, item_id, attempts, verdict, after_ms in rows:
         channel = CHANNEL_OF.get(number)  # None: of a later version, which has been taken back
-        if channel is None or state.shard_of_account(account_id) != state.shard:
+        if channel is None or state.owner[channel.kind.owner.bucket_of(account_id)] != state.shard:
             continue
         document = state.papers.get(channel.kind, account_id, item_id)
         if document is None or outbound.read_outbound(document).attempts != attempts:

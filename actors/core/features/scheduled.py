@@ -6,6 +6,7 @@ Rules of this file
 - A scheduled id is drawn as a tweet's is, so no tweet has it; the tweet gets another one, because ids are times.
 - Everything is checked when it is scheduled, and stored as the facts of a post: nothing is looked up when it is
   published, and what was answered may be gone by then, as after any reply.
+- Its media are its own from then on, and go with it.
 - Nobody but its author is told of one, or shown it.
 - It is published once: it is taken away by the command that publishes it (`falling_due.py`).
 
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from actors.core import arguments, ids, limits
 from actors.core.entries import Entry
 from actors.core.errors import InvalidError, NotFoundError
+from actors.core.features.media import attach, bury_attachments
 from actors.core.features.polls import later_poll
 from actors.core.features.tweets import post, tweet_row
 from actors.core.flags import FLAG_RICH, FLAGS_STORED
@@ -72,12 +74,25 @@ SCHEDULED: Final = PaperKind(
 def schedule(state: ShardState, account_id: int, scheduled_id: int, packed: bytes) -> bool:
     """Keep a tweet for later, or change when that is."""
     state.clock.observe(scheduled_id)
-    return state.papers.put_packed(SCHEDULED, account_id, scheduled_id, packed)
+    is_changed = state.papers.put_packed(SCHEDULED, account_id, scheduled_id, packed)
+    document = state.papers.get(SCHEDULED, account_id, scheduled_id)
+    if document is not None and document[FLAGS] & FLAG_RICH:
+        attach(state, account_id, document[BODY])
+    return is_changed
 
 
-def unschedule(state: ShardState, account_id: int, scheduled_id: int) -> bool:
-    """Forget a scheduled tweet; returns whether there was one."""
+def unschedule(state: ShardState, account_id: int, scheduled_id: int, at_ms: int = 0) -> bool:
+    """Forget a scheduled tweet, with its media; returns whether there was one."""
+    document = state.papers.get(SCHEDULED, account_id, scheduled_id)
+    if document is not None and document[FLAGS] & FLAG_RICH:
+        bury_attachments(state, document[BODY], at_ms)
     return state.papers.drop(SCHEDULED, account_id, scheduled_id)
+
+
+def leave_scheduled(state: ShardState, account_id: int, at_ms: int) -> None:
+    """Forget all that an account has scheduled: it is deleted."""
+    for scheduled_id in state.papers.keys(SCHEDULED, account_id):
+        unschedule(state, account_id, scheduled_id, at_ms)
 
 
 def prepare_schedule(
@@ -102,7 +117,7 @@ def prepare_schedule(
     }  # fmt: skip
     packed = pack_document(document)
     _require_room(shard, account_id, len(packed))
-    rendered = _render(account_id, scheduled_id, document)
+    rendered = _render(shard, account_id, scheduled_id, document)
     return Prepared(["schedule", account_id, scheduled_id, packed], lambda _: rendered)
 
 
@@ -112,14 +127,16 @@ def prepare_reschedule(shard: Lookups, now_ms: int, account_id: int, scheduled_i
     _check_time(at_ms, now_ms)
     body = later_poll(before[BODY], at_ms - before[DUE_MS]) if before[FLAGS] & FLAG_RICH else before[BODY]
     document = {**before, DUE_MS: at_ms, BODY: body}
-    rendered, packed = _render(account_id, scheduled_id, document), pack_document(document)
+    rendered, packed = _render(shard, account_id, scheduled_id, document), pack_document(document)
     return Prepared(["schedule", account_id, scheduled_id, packed], lambda _: rendered)
 
 
 def prepare_unschedule(shard: Lookups, now_ms: int, account_id: int, scheduled_id: int) -> Prepared:
     """Cancel a scheduled tweet; the reply is the JSON of what it was. Raises NotFoundError."""
-    rendered = _render(account_id, scheduled_id, find_scheduled(shard, account_id, scheduled_id))
-    return Prepared(["unschedule", account_id, scheduled_id], lambda _: rendered)
+    document = find_scheduled(shard, account_id, scheduled_id)
+    rendered = _render(shard, account_id, scheduled_id, document)
+    at_ms = [now_ms] if document[FLAGS] & FLAG_RICH else []
+    return Prepared(["unschedule", account_id, scheduled_id, *at_ms], lambda _: rendered)
 
 
 def answer_scheduled(shard: Lookups, account_id: int, before: int, count: int) -> list[Any]:
@@ -131,13 +148,13 @@ def answer_scheduled(shard: Lookups, account_id: int, before: int, count: int) -
     before, count = arguments.an_id_or_zero(before, "before") or ids.ID_MAX, arguments.page_count(count)
     keys = [key for key in shard.state.papers.keys(SCHEDULED, account_id) if key < before]
     page = keys[: -count - 1 : -1]
-    shown = [_render(account_id, key, shard.state.papers.get(SCHEDULED, account_id, key)) for key in page]
+    shown = [_render(shard, account_id, key, shard.state.papers.get(SCHEDULED, account_id, key)) for key in page]
     return [shown, page[-1] if len(keys) > count else 0]
 
 
 def answer_scheduled_one(shard: Lookups, account_id: int, scheduled_id: int) -> bytes:
     """One scheduled tweet of an account, for the account itself alone. Raises NotFoundError."""
-    return _render(account_id, scheduled_id, find_scheduled(shard, account_id, scheduled_id))
+    return _render(shard, account_id, scheduled_id, find_scheduled(shard, account_id, scheduled_id))
 
 
 def find_scheduled(shard: Lookups, account_id: int, scheduled_id: int) -> Any:
@@ -169,8 +186,9 @@ def _shown_time(at_ms: int) -> str:
     return created_at(at_ms) if at_ms < limits.SHOWN_MS_MAX else f"{at_ms} ms after 1970"
 
 
-def _render(account_id: int, scheduled_id: int, document: Any) -> bytes:
-    return render_scheduled(scheduled_id, account_id, document[DUE_MS], document[FLAGS], document[BODY])
+def _render(shard: Lookups, account_id: int, scheduled_id: int, document: Any) -> bytes:
+    base = shard.state.tuning.media_base
+    return render_scheduled(scheduled_id, account_id, document[DUE_MS], document[FLAGS], document[BODY], base)
 
 
 FEATURE = Feature(

@@ -38,8 +38,8 @@ def answer_versions(shard: Lookups, tweet_id: int, viewer: int, facts: Any = Non
     entry, asked = shard.entry(tweet_id, viewer, facts)
     if asked is not None:
         return asked
-    base = shard.state.tuning.public_url.rstrip("/")
-    return [[entry.author_id], [render_edit(version, base) for version in versions_of(shard, entry)]]
+    base, media_base = shard.state.tuning.public_url.rstrip("/"), shard.state.tuning.media_base
+    return [[entry.author_id], [render_edit(version, base, media_base) for version in versions_of(shard, entry)]]
 
 
 def answer_scheduled_statuses(
@@ -61,13 +61,13 @@ def answer_scheduled_statuses(
     if not page:
         return [[], 0, 0, False]
     page.reverse()
-    shown = [_render(key, find_scheduled(shard, account_id, key)) for key in page]
+    shown = [_render(shard, key, find_scheduled(shard, account_id, key)) for key in page]
     return [shown, page[0], page[-1], every[0] < page[-1]]
 
 
 def answer_scheduled_status(shard: Lookups, account_id: int, scheduled_id: int) -> bytes:
     """One scheduled status of an account, for the account itself alone. Raises NotFoundError."""
-    return _render(scheduled_id, find_scheduled(shard, account_id, scheduled_id))
+    return _render(shard, scheduled_id, find_scheduled(shard, account_id, scheduled_id))
 
 
 def prepare_schedule_status(
@@ -84,12 +84,13 @@ def prepare_schedule_status(
     if prepared.command is None:
         return prepared
     _, _, scheduled_id, packed = prepared.command
-    rendered = _render(scheduled_id, unpack_frozen(packed))
+    rendered = _render(shard, scheduled_id, unpack_frozen(packed))
     return Prepared(prepared.command, lambda _: rendered)
 
 
-def _render(scheduled_id: int, document: Any) -> bytes:
-    return render_scheduled_status(scheduled_id, document[DUE_MS], document[FLAGS], document[BODY])
+def _render(shard: Lookups, scheduled_id: int, document: Any) -> bytes:
+    base = shard.state.tuning.media_base
+    return render_scheduled_status(scheduled_id, document[DUE_MS], document[FLAGS], document[BODY], base)
 
 
 FEATURE = Feature(

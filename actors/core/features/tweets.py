@@ -18,8 +18,9 @@ import numpy as np
 
 from actors.core import arguments, flags, ids, limits
 from actors.core.entries import VISIBILITY_FLAGS, Entry, TweetBatch, pack, visibility_of
-from actors.core.errors import ConflictError, ForbiddenError, MovedError, NotFoundError
+from actors.core.errors import ConflictError, ForbiddenError, InvalidError, MovedError, NotFoundError
 from actors.core.facts import (
+    ATTACHMENTS,
     CONVERSATION,
     MAP_FROM_LEVEL,
     MORE_FROM_LEVEL,
@@ -31,6 +32,7 @@ from actors.core.facts import (
 )
 from actors.core.features.answers import remember_key, remember_keys
 from actors.core.features.conversations import CONVERSATION_FACTS, DOCUMENT_BYTES_MAX, tell_mentioned
+from actors.core.features.media import attach, bury_attachments, detach, take_wanted, wanted_attachments
 from actors.core.features.pins import PIN
 from actors.core.features.polls import open_poll, poll_from, tell_poll_ended
 from actors.core.features.quotes import tell_quote
@@ -65,6 +67,7 @@ def post(state: ShardState, rows: list[list[Any]]) -> list[int]:
         publish(state, entry)
         if bits & flags.FLAG_RICH:
             open_poll(state, tweet_id, body)
+            attach(state, author_id, body)
             tell_quote(state, tweet_id, author_id, body, True, ids.ms_of_tweet(tweet_id))
         ring_bells(state, entry)
         if mention_ids or bits & flags.FLAG_DIRECT:
@@ -109,8 +112,8 @@ def _publish_batch(state: ShardState, rows: list[list[Any]]) -> None:
         remember_keys(state, made)
 
 
-def delete(state: ShardState, tweet_id: int, at_ms: int = 0) -> bool:
-    """Remove an own account's tweet or repost everywhere, and the reposts of it."""
+def delete(state: ShardState, tweet_id: int, at_ms: int = 0, keeps_media: bool = False) -> bool:
+    """Remove an own account's tweet or repost everywhere, and the reposts of it. keeps_media: as uploads, for a day."""
     entry = state.tweets.get(tweet_id)
     if entry is None:
         return False
@@ -126,6 +129,10 @@ def delete(state: ShardState, tweet_id: int, at_ms: int = 0) -> bool:
         take_back(state, entry.author_id, "update", entry.orig_author, entry.orig_id)
     else:
         state.notices.drop(entry.author_id, tweet_id=tweet_id)
+        if keeps_media:
+            detach(state, entry.author_id, entry.body, at_ms)
+        else:
+            bury_attachments(state, entry.body, at_ms)
     state.people.changed(entry.author_id)
     state.note_tweet(tweet_id, False)
     state.dirty_counts.pop(tweet_id, None)
@@ -219,6 +226,7 @@ def prepare_post_many(shard: Lookups, now_ms: int, rows: list[list[Any]]) -> Pre
     made: list[list[Any]] = []
     results: list[int] = []
     met: dict[tuple[int, bytes], int] = {}
+    taken: set[int] = set()
     kept = shard.state.idempotency
     for args in arguments.listed(rows, limits.POST_COUNT_MAX, "rows"):
         author_id, key = args[0], args[8]
@@ -229,11 +237,21 @@ def prepare_post_many(shard: Lookups, now_ms: int, rows: list[list[Any]]) -> Pre
             known = met.get(pair) or _made_by_key(kept.get(pair, 0))
         if not known:
             made.append(tweet_row(shard, now_ms, row, *args))
+            _check_taken(taken, made[-1])
             known = made[-1][0]
             if key is not None:
                 met[pair] = known
         results.append(known)
     return Prepared(["post", made], lambda _: results) if made else nothing(results)
+
+
+def _check_taken(taken: set[int], row: list[Any]) -> None:
+    """Refuse a tweet with a medium that another one of the same request has. taken: those so far."""
+    if row[2] & flags.FLAG_RICH:
+        for medium in read_facts(row[5]).attachments:
+            if medium.media_id in taken:
+                raise InvalidError(f"medium {medium.media_id} is in two tweets", "media_ids")
+            taken.add(medium.media_id)
 
 
 def _made_by_key(made: int | bytes) -> int:
@@ -256,8 +274,9 @@ def tweet_row(
 ) -> list[Any]:  # fmt: skip
     """Check the facts of a new tweet; returns its row of the command `post`. row: its author's.
 
-    more: what else it says, [[number, value], ...] by the numbers of `facts.py`, of a poll how long it is open;
-    begins_ms: when it is published, 0 for now.
+    more: what else it says, [[number, value], ...] by the numbers of `facts.py`, of a poll how long it is open, of
+    media as `wanted_attachments` takes them; media_ids: what bulk loads and older clients call media, which is shown as
+    it is and nothing else; begins_ms: when it is published, 0 for now.
     """
     shard.check_room()
     arguments.said(text, entities)
@@ -271,7 +290,12 @@ def tweet_row(
         bits |= flags.FLAG_REPLY | (flags.FLAG_UNCOUNTED if bits & flags.FLAGS_PRIVATE else 0)
     further: dict[int, Any] = {}
     if more is not None:
-        further = arguments.more(more, len(text.encode()) + len(entities))
+        wanted, more = take_wanted(more)
+        used_bytes = len(text.encode()) + len(entities)
+        further = arguments.more(more, used_bytes)
+        if wanted:
+            used_bytes += len(pack(further))
+            further[ATTACHMENTS] = wanted_attachments(shard, author_id, wanted, used_bytes)
         if not bits & flags.FLAG_DIRECT:
             further.pop(CONVERSATION, None)
         if POLL in further:
@@ -289,8 +313,13 @@ def tweet_row(
     return [tweet_id, author_id, bits, reply_author, in_reply_to, body, mentions, key]
 
 
-def prepare_delete(shard: Lookups, now_ms: int, tweet_id: int, actor: int, facts: Any = None) -> Prepared:
-    """Delete an own tweet. The answer is what it was, without an original that the actor may no longer see."""
+def prepare_delete(
+    shard: Lookups, now_ms: int, tweet_id: int, actor: int, facts: Any = None, keeps_media: bool = False
+) -> Prepared:
+    """Delete an own tweet. The answer is what it was, without an original that the actor may no longer see.
+
+    keeps_media: its media are uploads again for a day, for a tweet that is written anew.
+    """
     entry = shard.stored(tweet_id)
     if entry.author_id != arguments.an_id(actor, "actor"):
         _, asked = shard.entry(tweet_id, actor, facts)
@@ -299,7 +328,11 @@ def prepare_delete(shard: Lookups, now_ms: int, tweet_id: int, actor: int, facts
         raise ForbiddenError(f"tweet {tweet_id} is not yours to delete", "tweet_id")
     seen = shard.may_see(ReaderFacts(actor), entry)
     rendered = shard.render(entry) if seen else render_tweet(entry)
-    return Prepared(shard.timed(["delete", tweet_id], now_ms), lambda _: rendered)
+    command = shard.timed(["delete", tweet_id], now_ms)
+    if arguments.a_bool(keeps_media, "keeps_media"):
+        shard.require_level(MORE_FROM_LEVEL)
+        command.append(True)
+    return Prepared(command, lambda _: rendered)
 
 
 def answer_tweet(shard: Lookups, tweet_id: int, viewer: int, facts: Any = None) -> Any:

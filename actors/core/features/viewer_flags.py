@@ -75,8 +75,8 @@ def flags_of(
     if row is None:
         row = shard.row(account_id)  # says why not
     flags = state.shelves.flags(_SHELVES, account_id, row, tweet_ids)
-    pinned = state.shelves.view(PIN, account_id)[0]
-    if len(pinned):
+    if state.shelves.count(PIN, account_id):
+        pinned = state.shelves.view(PIN, account_id)[0]
         flags = _set(flags, tweet_ids.tolist(), set(pinned.tolist()), PINNED)
     reposts, muted = state.reposts.get(row), state.graph.relations[MUTE].get(row)
     if reposts:
@@ -86,9 +86,8 @@ def flags_of(
     if account_id in author_ids:
         pinnable = _pinnable(state, account_id, tweet_ids.tolist(), author_ids)
         flags = _set(flags, tweet_ids.tolist(), pinnable, PINNABLE)
-    lines = state.shelves.view(MUTED_CONVERSATION, account_id)[0]
-    if len(lines):
-        muted_ids = set(lines.tolist())
+    if state.shelves.count(MUTED_CONVERSATION, account_id):
+        muted_ids = set(state.shelves.view(MUTED_CONVERSATION, account_id)[0].tolist())
         parents = parent_ids or [0] * len(orig_ids)
         found = {i for i, parent in zip(orig_ids, parents, strict=True) if is_muted(state, muted_ids, i, parent)}
         flags = _set(flags, orig_ids, found, CONVERSATION_MUTED)

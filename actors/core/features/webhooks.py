@@ -6,7 +6,11 @@
 Rules of this file
 - The secret signs, so it is kept as it is; reads don't show it, and it is told once, by whoever has drawn it.
 - After a rotation the secret of before signs too for WEBHOOK_ROTATION_MS, so that a receiver can change over.
-- One address once an account: a request to make one that is repeated finds it there.
+- One address once an account.
+- A webhook is the account's: it stays when tokens end and the password changes, until somebody ends it. But what a
+  token of an app has made is that token's, as a push subscription is, and ends with it (`end_of_ended_tokens`).
+- `make_webhook` and `rotate_webhook` answer with the number from which their caller has made the secret: so that a
+  repetition, which is answered from what was kept, can be told the same secret, and none is kept with an answer.
 - Nothing is told of somebody whom the account has blocked or muted since.
 - A receiver that answers 410 has ended its webhook. What else is wrong with one never ends it.
 
@@ -33,7 +37,8 @@ from actors.core.outbound import (
     read_outbound,
 )
 from actors.core.stores.papers import pack_document
-from actors.core.terms import NOTIFICATION_TYPES, Feature, Owner, PaperKind, Prepared, Read, Write, same
+from actors.core.stores.people import UNKNOWN
+from actors.core.terms import NOTIFICATION_TYPES, Feature, Owner, PaperKind, Prepared, Read, Write, nothing, same
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +54,8 @@ class Webhook(NamedTuple):
     """The document of a webhook: its first facts in this order, for ever; later versions may add some at the end.
 
     url: where it is told; types: of which notices, bits by the number of a type; secret: of its signatures; made_ms;
-    rotated_ms: when the secret was changed last, 0 for never; old_secret: the one of before then, or none.
+    rotated_ms: when the secret was changed last, 0 for never; old_secret: the one of before then, or none; token: the
+    hash of the token of an app that has made it, none where it is the account's.
     """
 
     url: str
@@ -58,6 +64,7 @@ class Webhook(NamedTuple):
     made_ms: int
     rotated_ms: int = 0
     old_secret: bytes = b""
+    token: bytes = b""
 
 
 def read_webhook(document: Any) -> Webhook:
@@ -75,6 +82,7 @@ def check_webhook(document: Any) -> None:
     arguments.whole(webhook.made_ms, 0, ids.ID_MAX, "made_ms")
     arguments.whole(webhook.rotated_ms, 0, ids.ID_MAX, "rotated_ms")
     arguments.blob(webhook.old_secret, 0, limits.KEY_BYTES_MAX, "old_secret")
+    arguments.blob(webhook.token, 0, limits.KEY_BYTES_MAX, "token")
 
 
 WEBHOOK: Final = PaperKind(
@@ -134,6 +142,15 @@ def drop_webhook(state: ShardState, account_id: int, webhook_id: int) -> None:
     end_subscription(state, CHANNEL, account_id, webhook_id)
 
 
+def end_of_ended_tokens(state: ShardState, account_id: int) -> None:
+    """End the webhooks of an account that tokens of apps have made which it has no more. 1 us without any."""
+    account = state.people.get(account_id)
+    for webhook_id in state.papers.keys(WEBHOOK, account_id):
+        token = read_webhook(state.papers.get(WEBHOOK, account_id, webhook_id)).token
+        if token and (account is None or token not in account.tokens):
+            end_subscription(state, CHANNEL, account_id, webhook_id)
+
+
 def test_webhook(state: ShardState, account_id: int, webhook_id: int, item_id: int, at_ms: int) -> int:
     """Send a webhook a test; return the item's id, 0 if there was no room."""
     state.clock.observe(item_id)
@@ -144,35 +161,55 @@ def test_webhook(state: ShardState, account_id: int, webhook_id: int, item_id: i
 
 
 def prepare_make_webhook(
-    shard: Lookups, now_ms: int, account_id: int, url: str, types: int, secret: bytes
+    shard: Lookups, now_ms: int, account_id: int, url: str, types: int, secret: bytes, nonce: bytes = b"",
+    token: bytes = b"",
 ) -> Prepared:  # fmt: skip
-    """Make a webhook; the reply is its row of `webhooks`. types: bits; secret: which the caller has drawn.
+    """Make a webhook; the reply is its row of `webhooks`, and nonce. types: bits; secret: which the caller has made of
+    nonce; token: the hash of the one by which it is made.
 
-    Raises ConflictError if the account has one at that address, InvalidError when it has all that it may.
+    Raises ConflictError if the account has one at that address, with another secret; InvalidError when it has all that
+    it may, NotFoundError if the token has ended.
     """
     shard.require_level(WEBHOOK.from_level)
-    shard.row(account_id)
-    webhook = Webhook(url, types, secret, now_ms)
+    account = shard.state.people.accounts[shard.row(account_id)]
+    arguments.blob(nonce, 0, limits.KEY_BYTES_MAX, "nonce")
+    if token and arguments.secret(token) not in account.tokens:
+        raise NotFoundError("this token has ended", "token")
+    is_of_app = bool(token and account.token_facts.get(token, UNKNOWN).app_id)
+    webhook = Webhook(url, types, secret, now_ms, token=token if is_of_app else b"")
     check_webhook(list(webhook))
     arguments.whole(types, 1, TYPES_ALL, "types")
     papers = shard.state.papers
     for webhook_id in papers.keys(WEBHOOK, account_id):
-        if read_webhook(papers.get(WEBHOOK, account_id, webhook_id)).url == url:
+        known = read_webhook(papers.get(WEBHOOK, account_id, webhook_id))
+        if (known.url, known.types, known.secret) == (
+            url,
+            types,
+            secret,
+        ):  # the same request again, whose first answer was lost
+            return nothing([*_row(shard, account_id, webhook_id, known), nonce])
+        if known.url == url:
             raise ConflictError(f"webhook {webhook_id} has this address already", "url")
     packed = pack_document(list(webhook))
     papers.require_room(WEBHOOK, account_id, len(packed), True, "url")
     webhook_id = shard.next_thing_id(account_id, now_ms)
-    return Prepared(["put_webhook", account_id, webhook_id, packed], lambda _: [webhook_id, url, types, now_ms, 0, 0])
+    row = [webhook_id, url, types, now_ms, 0, 0, nonce]
+    return Prepared(["put_webhook", account_id, webhook_id, packed], lambda _: row)
 
 
-def prepare_rotate_webhook(shard: Lookups, now_ms: int, account_id: int, webhook_id: int, secret: bytes) -> Prepared:
-    """Change the secret of a webhook; the reply is its row of `webhooks`. Raises NotFoundError."""
+def prepare_rotate_webhook(
+    shard: Lookups, now_ms: int, account_id: int, webhook_id: int, secret: bytes, nonce: bytes = b""
+) -> Prepared:
+    """Change the secret of a webhook; the reply is as of `make_webhook`. Raises NotFoundError."""
     webhook = _found(shard, account_id, webhook_id)
+    arguments.blob(nonce, 0, limits.KEY_BYTES_MAX, "nonce")
+    if webhook.secret == secret:  # the same request again, whose first answer was lost
+        return nothing([*_row(shard, account_id, webhook_id, webhook), nonce])
     changed = webhook._replace(secret=secret, rotated_ms=now_ms, old_secret=webhook.secret)
     check_webhook(list(changed))
     packed = pack_document(list(changed))
     shard.state.papers.require_room(WEBHOOK, account_id, len(packed), False, "webhook_id")
-    row = _row(shard, account_id, webhook_id, changed)
+    row = [*_row(shard, account_id, webhook_id, changed), nonce]
     return Prepared(["put_webhook", account_id, webhook_id, packed], lambda _: row)
 
 
@@ -223,8 +260,8 @@ FEATURE = Feature(
     "webhooks",
     papers=(WEBHOOK,),
     writes=(
-        Write("make_webhook", prepare_make_webhook, keyed=False),
-        Write("rotate_webhook", prepare_rotate_webhook, keyed=False),
+        Write("make_webhook", prepare_make_webhook),
+        Write("rotate_webhook", prepare_rotate_webhook),
         Write("drop_webhook", prepare_drop_webhook),
         Write("test_webhook", prepare_test_webhook),
     ),

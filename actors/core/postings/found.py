@@ -18,7 +18,7 @@ Costs: 1 us a tweet with its JSON ready, 0.15 if it is known where; 0.7 us to ra
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import repeat
@@ -30,6 +30,7 @@ import numpy.typing as npt
 
 from actors.core.entries import unpack
 from actors.core.flags import FLAGS_HIDDEN
+from actors.core.hashtags import UNTAGGED, tags_in
 from actors.core.render import render_card
 from actors.core.visibility import ReaderFacts
 
@@ -87,6 +88,20 @@ class FoundTweets:
         """Return how many of some tweets are here."""
         slot_of = self._state.tweets.slot_of
         return sum(tweet_id in slot_of for tweet_id in tweet_ids)
+
+    def recently_tagged(self) -> Iterator[tuple[int, set[int]]]:
+        """Yield (tweet id, ids of its hashtags) of the tweets that have just come or been edited, if they have any.
+
+        0.5 us a tweet without a hashtag, 4 us with one.
+        """
+        tweets, news = self._state.tweets, self._state.news
+        for tweet_id in () if news is None else news.recent():
+            slot = tweets.slot_of.get(tweet_id)
+            if slot is not None and not tweets.columns["flags"].item(slot) & UNTAGGED:
+                entry = tweets.get(tweet_id)
+                tags = () if entry is None else tags_in(entry.flags, entry.body)
+                if tags:
+                    yield tweet_id, set(tags)
 
     def rows(
         self, tweet_ids: Sequence[int], viewer: Viewer, count: int, scores: Sequence[float] | None = None,
@@ -198,5 +213,5 @@ def account_rows(lookups: Lookups, account_ids: list[int], viewer: Viewer) -> li
         row = lookups.state.people.row_of.get(account_id)
         if row is None or is_hidden(facts, account_id):
             continue
-        found.append((account_id, render_card(lookups.state.people.accounts[row])))
+        found.append((account_id, render_card(lookups.state.people.accounts[row], lookups.state.tuning.media_base)))
     return found

@@ -25,9 +25,11 @@ import orjson
 from actors.core import ids
 from actors.core.entries import Entry, unpack, visibility_of
 from actors.core.facts import Facts, read_facts
+from actors.core.media_names import picture_url
 from actors.core.renderers.html import html_of, plain_html, profile_url, tag_url
 from actors.core.renderers.mastodon_marks import poll_mark, quote_mark
 from actors.core.renderers.mastodon_polls import poll_of
+from actors.core.renderers.media import media_attachments
 from actors.core.renderers.timestamps import date_of, day_stamp, timestamp
 from actors.core.stores.account_flags import BOT, HIDES_COLLECTIONS, LOCKED, UNINDEXED, UNLISTED
 from actors.core.stores.people import NO_COUNTS, Account, AccountCounts
@@ -40,7 +42,7 @@ _FLAGS: Final = (("favourited", 1), ("reblogged", 2), ("bookmarked", 4), ("muted
 _PINNED, _PINNABLE = 16, 32  # a bit more is for what the reader's shard may say some day: it says nothing here
 _NO_ENTITIES: Final[dict[str, Any]] = {}
 _EMPTY: Final[dict[str, Any]] = {  # of a status: what Rookery has nothing of yet
-    "media_attachments": [], "emojis": [], "card": None,
+    "emojis": [], "card": None,
 }  # fmt: skip
 
 
@@ -66,19 +68,23 @@ def beside_text(facts: Facts) -> dict[str, Any]:
 
 
 class MastodonRenderer:
-    """Statuses and accounts. base: the public address, `https://rookery.example`."""
+    """Statuses and accounts. base: the public address, `https://rookery.example`; media_base: what addresses of media
+    begin with, "" for those of the public address.
+    """
 
     ends: Sequence[bytes] = [b',"reblog":null' + end for end in FLAG_ENDS]
     opening: bytes = b',"reblog":'
     closings: Sequence[bytes] = REPOST_ENDS
 
-    def __init__(self, base: str) -> None:
+    def __init__(self, base: str, media_base: str = "") -> None:
         self.base = base.rstrip("/")
+        self.media_base = media_base or f"{self.base}/media"
 
     def piece(self, entry: Entry) -> bytes:
         """Return a status without author, flags and end. Of a repost: the wrapper, which says nothing itself."""
         facts = read_facts(entry.body)
-        shown = orjson.dumps(self._head(entry, facts) | self._said(entry, facts) | beside_text(facts) | _EMPTY)[:-1]
+        said = {**self._said(entry, facts), "media_attachments": media_attachments(facts.attachments, self.media_base)}
+        shown = orjson.dumps(self._head(entry, facts) | said | beside_text(facts) | _EMPTY)[:-1]
         asked = facts.poll
         if asked is not None:
             shown += poll_mark(orjson.dumps(poll_of(entry.tweet_id, asked)))
@@ -99,13 +105,18 @@ class MastodonRenderer:
         """Return an Account as Python values."""
         avatar, url = account.avatar or self.base + MISSING_AVATAR, profile_url(self.base, account.username)
         header, flags = account.header or self.base + MISSING_HEADER, account.flags
+        pictures = {
+            name + end: picture_url(self.media_base, value, still)
+            for name, value in (("avatar", avatar), ("header", header))
+            for end, still in (("", False), ("_static", True))
+        }
         return {
             "id": str(account.account_id), "username": account.username, "acct": account.username,
             "display_name": account.display_name, "locked": bool(flags & LOCKED), "bot": bool(flags & BOT),
             "discoverable": not flags & UNLISTED, "indexable": not flags & UNINDEXED, "group": False,
             "hide_collections": bool(flags & HIDES_COLLECTIONS), "created_at": day_stamp(account.created_ms),
             "note": plain_html(account.bio), "url": url, "uri": f"{self.base}/users/{account.username}",
-            "avatar": avatar, "avatar_static": avatar, "header": header, "header_static": header,
+            **pictures,
             "followers_count": counts.followers, "following_count": counts.following,
             "statuses_count": counts.statuses,
             "last_status_at": date_of(counts.last_ms) if counts.last_ms else None,

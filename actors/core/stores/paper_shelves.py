@@ -212,6 +212,10 @@ class PaperShelves:
         if self._papers.nbytes() + size > self._bytes_max:
             raise OverloadedError(f"this shard holds {self._bytes_max} bytes of papers, its limit")
 
+    def count(self, kind: PaperKind) -> int:
+        """Return how many documents of a kind there are, whoever has them."""
+        return self._papers.count(kind.number)
+
     def figures(self) -> dict[str, int]:
         """Return how many there are, and their bytes, for `status`."""
         return {

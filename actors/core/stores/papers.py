@@ -184,6 +184,10 @@ class Papers:
         """Return (owners, keys, packed documents) of all papers of a kind, ascending by owner and key. 0.2 us each."""
         return self._piles.get(kind, _EMPTY).dump()
 
+    def count(self, kind: int) -> int:
+        """Return how many papers of a kind there are."""
+        return sum(map(len, self._piles.get(kind, _EMPTY).folders))
+
     def nbytes(self) -> int:
         """Bytes held, about; those of documents that are kept unpacked are not counted (see LATELY_BYTES_MAX)."""
         folders = sum(len(pile.folders) for pile in self._piles.values())

@@ -81,7 +81,7 @@ def _picture(call: Call, name: str) -> dict[str, str]:
 
 async def dismiss(call: Call) -> Answer:
     """Note an announcement as read."""
-    await call.services.settle_account(call.viewer, "read_announcement", _number(call))
+    await call.settle("read_announcement", _number(call))
     return answer({})
 
 

@@ -34,7 +34,7 @@ async def every(call: Call) -> Answer:
 async def mark_read(call: Call) -> Answer:
     """Mark a conversation as read."""
     require_level(call.services, MASTODON_FROM_LEVEL)
-    row = await call.services.settle_account(call.viewer, "read_conversation", call.id())
+    row = await call.settle("read_conversation", call.id())
     ((conversation, _),) = await shown_conversations(call, [row])
     return Answer(conversation)
 
@@ -42,7 +42,7 @@ async def mark_read(call: Call) -> Answer:
 async def delete(call: Call) -> Answer:
     """Forget a conversation; its statuses stay, and the next one brings it back."""
     require_level(call.services, MASTODON_FROM_LEVEL)
-    await call.services.settle_account(call.viewer, "drop_conversation", call.id())
+    await call.settle("drop_conversation", call.id())
     return Answer(b"{}")
 
 

@@ -42,7 +42,7 @@ async def update_credentials(call: Call) -> Answer:
     """Change what an account says of itself, and what its posts are as a rule."""
     changes = _changes(call.params)
     if changes:
-        await call.services.settle_account(call.viewer, "update_profile", changes)
+        await call.settle("update_profile", changes)
     return answer(await credential_account(call))
 
 
@@ -57,7 +57,7 @@ async def drop_header(call: Call) -> Answer:
 
 
 async def _drop(call: Call, picture: str) -> Answer:
-    await call.services.settle_account(call.viewer, "update_profile", {picture: ""})
+    await call.settle("update_profile", {picture: ""})
     return answer(await credential_account(call))
 
 
@@ -85,7 +85,7 @@ def _changes(params: Params) -> dict[str, Any]:
         changes["flags"] = [mask | SENSITIVE, bits | (SENSITIVE if source.flag("sensitive") else 0)]
     if "privacy" in source:
         changes["privacy"] = _privacy(source.text("privacy"))
-    if "language" in source:
+    if "language" in source.values:  # null: none from now on
         changes["language"] = _language(source.text("language"))
     return changes
 

@@ -54,7 +54,7 @@ async def part_of(call: Call, place: int) -> tuple[list[Any], list[Any]]:
 async def change(call: Call, filter_id: int, **changes: Any) -> list[Any]:
     """Make (filter_id 0) or change a filter; return its row."""
     require_level(call.services, FROM_LEVEL)
-    row: list[Any] = await call.services.settle_account(call.viewer, "change_filter", filter_id, changes)
+    row: list[Any] = await call.settle("change_filter", filter_id, changes)
     return row
 
 

@@ -57,7 +57,7 @@ async def instance_v2(call: Call) -> Answer:
         },
         "registrations": {
             "enabled": _is_open(call), "approval_required": _needs_approval(call),
-            "reason_required": _needs_approval(call), "message": None,
+            "reason_required": False, "message": None,
             "url": None, "min_age": None,
         },
         "api_versions": {"mastodon": API_VERSION},
@@ -138,13 +138,16 @@ async def rules(call: Call) -> Answer:
 
 async def extended_description(call: Call) -> Answer:
     """What the operator tells of the server at length."""
-    page = call.services.instance.pages.get("about", Writing("", 0))
-    return answer({"updated_at": timestamp(page.changed_ms), "content": page.html})
+    return _written(call, "about")
 
 
 async def privacy_policy(call: Call) -> Answer:
     """What happens to what people write here."""
-    page = _page(call, "privacy")
+    return _written(call, "privacy")
+
+
+def _written(call: Call, name: str) -> Answer:
+    page = call.services.instance.pages.get(name, Writing("", 0))
     return answer({"updated_at": timestamp(page.changed_ms), "content": page.html})
 
 

@@ -72,7 +72,7 @@ async def _put(call: Call, known: list[Any]) -> Answer:
             )
         policy = POLICIES.index(said)
     exclusive = params.flag("exclusive", exclusive)
-    row = await call.services.settle_account(call.viewer, "put_list", list_id, title, policy, exclusive)
+    row = await call.settle("put_list", list_id, title, policy, exclusive)
     return answer(list_of(row))
 
 
@@ -109,7 +109,7 @@ async def remove_members(call: Call) -> Answer:
 async def _set_members(call: Call, on: bool) -> Answer:
     require_level(call.services, MASTODON_FROM_LEVEL)
     account_ids = call.params.ids("account_ids", limits.LIST_CHANGES_COUNT_MAX)
-    await call.services.settle_account(call.viewer, "set_members", call.id(), account_ids, on)
+    await call.settle("set_members", call.id(), account_ids, on)
     return Answer(b"{}")
 
 

@@ -31,7 +31,7 @@ async def set_markers(call: Call) -> Answer:
     """Say up to where you have read."""
     require_level(call.services, FROM_LEVEL)
     ids = {name: call.params.inside(name).id("last_read_id") for name in TIMELINES}
-    rows = await call.services.settle_account(call.viewer, "set_markers", ids["home"], ids["notifications"])
+    rows = await call.settle("set_markers", ids["home"], ids["notifications"])
     return _shown(rows, {TIMELINES[name] for name, last_read_id in ids.items() if last_read_id})
 
 

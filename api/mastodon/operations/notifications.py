@@ -174,7 +174,7 @@ async def _ask(call: Call, op: str, *args: Any) -> Any:
 
 async def _write(call: Call, op: str, *args: Any) -> Any:
     require_level(call.services, NOTICES_FROM_LEVEL)
-    return await call.services.settle_account(call.viewer, op, *args)
+    return await call.settle(op, *args)
 
 
 def _whose(call: Call) -> tuple[int, list[int]]:

@@ -59,7 +59,7 @@ async def suggested_accounts(call: Call) -> Answer:
 
 async def dismiss(call: Call) -> Answer:
     """Have an account be suggested no more."""
-    await call.services.settle_account(call.viewer, "dismiss_suggestion", call.id())
+    await call.settle("dismiss_suggestion", call.id())
     return answer({})
 
 

@@ -34,7 +34,7 @@ async def change_profile(call: Call) -> Answer:
     _refuse_unkept(call.params)
     changes = profile_changes(call.params)
     if changes:
-        await call.services.settle_account(call.viewer, "update_profile", changes)
+        await call.settle("update_profile", changes)
     return answer(await _profile(call))
 
 

@@ -6,7 +6,7 @@
 Rules of this file
 - There is one server, so everything is `local`, and `remote` is empty; so is `only_media`, until there are media.
 - A shard that doesn't answer is left out, as searches leave it out; only if none does it is a 503.
-- What the index hasn't been told of yet is on no hashtag's page: that takes a moment after a post.
+- What the index hasn't been told of yet is on a hashtag's page all the same: its shard has it (`search_pages.py`).
 
 Cost: one lane request a shard, and one for the reader's flags; of a hashtag as many again.
 """

@@ -53,7 +53,7 @@ async def follow(call: Call) -> Answer:
 async def unfollow(call: Call) -> Answer:
     """Follow an account no more, or no longer want to."""
     await require_account(call.services, call.id())
-    await call.services.settle_account(call.viewer, "withdraw_request", call.id())
+    await call.settle("withdraw_request", call.id())
     return await _act(call, "unfollow")
 
 
@@ -75,7 +75,7 @@ async def reject(call: Call) -> Answer:
 async def _answer_request(call: Call, on: bool) -> Answer:
     require_level(call.services, MASTODON_FROM_LEVEL)
     follower = call.id("account_id")
-    await call.services.settle_account(call.viewer, "answer_request", follower, on)
+    await call.settle("answer_request", follower, on)
     (found,) = await relationships_of(call.services, call.viewer, [follower])
     return answer(found)
 
@@ -128,7 +128,7 @@ async def _act(call: Call, op: str, *args: Any) -> Answer:
     """Carry out a write about another account, and answer the relationship as it is then."""
     target = call.id()
     await require_account(call.services, target)
-    await call.services.settle_account(call.viewer, op, target, *args)
+    await call.settle(op, target, *args)
     (found,) = await relationships_of(call.services, call.viewer, [target])
     return answer(found)
 

@@ -34,7 +34,7 @@ async def report(call: Call) -> Answer:
     comment = clean_text(params.text("comment"), "comment", COMMENT_CHARS_MAX, lines=True)
     tweet_ids, rule_ids = params.ids("status_ids", _REPORTED_MAX), params.ids("rule_ids", _REPORTED_MAX)
     args = [target, category, comment, tweet_ids, rule_ids]
-    report_id = await call.services.settle_account(call.viewer, "report", *args)
+    report_id = await call.settle("report", *args)
     return answer({
         "id": str(report_id), "action_taken": False, "action_taken_at": None, "category": category, "comment": comment,
         "forwarded": False, "created_at": timestamp(ms_of_tweet(report_id)), "target_account": shown,

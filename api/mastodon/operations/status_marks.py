@@ -68,14 +68,14 @@ async def reblog(call: Call) -> Answer:
     if said not in _VISIBILITIES:
         raise InvalidError(f"visibility must be public, unlisted or private, not {said[:40]!r}", "visibility")
     found = await _original(call)
-    repost = await call.services.settle_account(call.viewer, "boost", found.entry, _VISIBILITIES[said])
+    repost = await call.settle("boost", found.entry, _VISIBILITIES[said])
     return await _answer(call, repost)
 
 
 async def unreblog(call: Call) -> Answer:
     """Take a reblog back, given as itself or as what it reblogs; the answer is that."""
     found = await _original(call)
-    await call.services.settle_account(call.viewer, "unrepost", found.orig_id)
+    await call.settle("unrepost", found.orig_id)
     return await _answer(call, found.orig_id)
 
 
@@ -84,7 +84,7 @@ async def pin(call: Call) -> Answer:
     require_level(call.services, MASTODON_FROM_LEVEL)
     tweet = await pieces_of(call.services, call.id(), call.viewer)
     try:
-        await call.services.settle_account(call.viewer, "pin", call.id())
+        await call.settle("pin", call.id())
     except ForbiddenError as error:  # which Mastodon calls invalid
         raise InvalidError(error.message, "id") from error
     return await _answer_seen(call, tweet)
@@ -148,7 +148,7 @@ async def _seen(call: Call, status_id: int) -> TweetPieces:
 
 async def _mark(call: Call, op: str) -> Answer:
     tweet = await _seen(call, call.id())
-    await call.services.settle_account(call.viewer, op, tweet.orig_id)
+    await call.settle(op, tweet.orig_id)
     return await _answer_seen(call, tweet)
 
 
@@ -156,7 +156,7 @@ async def _unmark(call: Call, op: str) -> Answer:
     """As `_mark`; a reblog may also have a mark of its own, which it got by the other API."""
     tweet = await _seen(call, call.id())
     for tweet_id in dict.fromkeys((tweet.orig_id, call.id())):
-        await call.services.settle_account(call.viewer, op, tweet_id)
+        await call.settle(op, tweet_id)
     return await _answer_seen(call, tweet)
 
 
@@ -188,7 +188,7 @@ async def _mute(call: Call, op: str) -> Answer:
     if op == "unmute_conversation":
         line += await _muted_below(call, tweet.orig_id, line)
     for begin in range(0, len(line), LINEAGE_COUNT_MAX):
-        await call.services.settle_account(call.viewer, op, line[begin : begin + LINEAGE_COUNT_MAX])
+        await call.settle(op, line[begin : begin + LINEAGE_COUNT_MAX])
     return await _answer_seen(call, tweet)
 
 

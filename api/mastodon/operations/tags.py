@@ -61,7 +61,7 @@ async def unfeature(call: Call) -> Answer:
 async def _set(call: Call, op: str, part: str, on: bool) -> Answer:
     require_level(call.services, MASTODON_FROM_LEVEL)
     folded, name = _named(call, part)
-    await call.services.settle_account(call.viewer, op, folded, name, on)
+    await call.settle(op, folded, name, on)
     return answer(await _shown(call, folded, name))
 
 
@@ -137,7 +137,7 @@ async def add_featured(call: Call) -> Answer:
     require_level(call.services, MASTODON_FROM_LEVEL)
     given = call.params.text("name")
     folded = folded_tag(given, "name")
-    await call.services.settle_account(call.viewer, "feature_tag", folded, bare_tag(given), True)
+    await call.settle("feature_tag", folded, bare_tag(given), True)
     tag_id = tag_id_of(folded)
     return answer(next(row for row in await featured_tags_of(call, call.viewer) if row["id"] == str(tag_id)))
 
@@ -149,7 +149,7 @@ async def remove_featured(call: Call) -> Answer:
     ((name, _, is_featured),) = await call.services.ask_account(call.viewer, "tags_of", [tag_id])
     if not is_featured:
         raise NotFoundError(f"no hashtag {tag_id} is featured", "id")
-    await call.services.settle_account(call.viewer, "feature_tag", text.fold(name), name, False)
+    await call.settle("feature_tag", text.fold(name), name, False)
     return Answer(b"{}")
 
 

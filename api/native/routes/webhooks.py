@@ -1,10 +1,12 @@
 """Webhooks: addresses that are told of an account's notifications, for itself alone.
 
-    make, rotate --a secret, drawn here, told once--> the account's shard --notices--> its queue --> a dispatcher
+    make, rotate --a secret, made here, told once--> the account's shard --notices--> its queue --> a dispatcher
 
 Rules of this file
 - Addresses are https, without a user's name; http, and addresses that nobody else reaches, where the operator allows
   networks of his own. What a name means is looked at when a message is sent (`actors/outgoing/posting.py`).
+- A secret is made of a number that is drawn here and kept with the answer, by a key of the cluster's: a repetition of
+  the request is told the same one, and no answer that is kept has it.
 - A server on which they aren't configured has none: 404. Shards keep them from the cluster's level 3 on.
 
 Cost: one lane request.
@@ -27,6 +29,7 @@ from actors.core.limits import WEBHOOK_URL_BYTES_MAX
 from actors.core.outbound import FROM_LEVEL
 from actors.core.render import created_at
 from api import fields
+from api.access.auth import parse_token
 from api.inputs import Inputs
 from api.levels import require_level
 from api.native.models import OnlyToken
@@ -35,12 +38,12 @@ from api.native.openapi import IDEMPOTENCY_KEY, errors, operation, path_id
 from api.native.routes.answers import json_bytes, json_value
 from api.native.webhook_models import NewWebhook, OwnWebhook, WebhookRequest, WebhookTest
 from api.once import write_once
+from api.outgoing_keys import NONCE_BYTES
 from api.params import shown
 from api.reach import Reach
 from api.settings import ApiSettings
 
 router = APIRouter(tags=["notifications"])
-SECRET_BYTES: Final = 32  # the specification: 24 to 64
 SECRET_PREFIX: Final = "whsec_"
 _USER_ID = path_id("user_id", "Whose; must be the token's account")
 _WEBHOOK_ID = path_id("webhook_id", "Which")
@@ -66,33 +69,40 @@ async def webhooks(request: Request) -> Response:
     status_code=201,
     summary="Make a webhook",
     response_model=NewWebhook,
-    openapi_extra=operation(_USER_ID, model=WebhookRequest, token="required"),
+    openapi_extra=operation(_USER_ID, IDEMPOTENCY_KEY, model=WebhookRequest, token="required"),
     **_ACT,
 )
 async def make(request: Request) -> Response:
-    """Have an address be told of notifications from now on. The secret is told in this answer and nowhere else. An
-    address that has one already is 409."""
+    """Have an address be told of notifications from now on. The secret is told in this answer and nowhere else, but to
+    a repetition of the request by its key. An address that has one already is 409."""
     inputs, account_id = await _own(request)
-    url = address(fields.required(inputs.body, "url"), inputs.services.settings)
-    secret = secrets.token_bytes(SECRET_BYTES)
-    row = await inputs.services.ask_account(account_id, "make_webhook", url, _types(inputs.body.get("types")), secret)
-    return json_value({**_shown(row), "secret": _written(secret)}, 201)
+    url, types = (
+        address(fields.required(inputs.body, "url"), inputs.services.settings),
+        _types(inputs.body.get("types")),
+    )
+    secret, nonce = _drawn(inputs, account_id)
+    proven = None if inputs.services.auth.is_open else inputs.token  # an open server looks at none
+    token = b"" if proven is None else parse_token(proven).secret_hash
+    row = await write_once(inputs, account_id, "make_webhook", [account_id, url, types, secret, nonce, token])
+    return json_value(_with_secret(inputs, account_id, row), 201)
 
 
 @router.post(
     "/{user_id}/webhooks/{webhook_id}/secret",
     summary="Change a webhook's secret",
     response_model=NewWebhook,
-    openapi_extra=operation(_USER_ID, _WEBHOOK_ID, model=OnlyToken, token="required", body_required=False),
+    openapi_extra=operation(
+        _USER_ID, _WEBHOOK_ID, IDEMPOTENCY_KEY, model=OnlyToken, token="required", body_required=False
+    ),
     **_ACT,
 )
 async def rotate(request: Request) -> Response:
-    """Give a webhook another secret, told in this answer and nowhere else. The one of before signs too for 24 hours."""
+    """Give a webhook another secret, told in this answer and nowhere else, but to a repetition of the request by its
+    key. The one of before signs too for 24 hours."""
     inputs, account_id = await _own(request)
-    secret = secrets.token_bytes(SECRET_BYTES)
     webhook_id = inputs.path_id("webhook_id")
-    row = await inputs.services.ask_account(account_id, "rotate_webhook", webhook_id, secret)
-    return json_value({**_shown(row), "secret": _written(secret)})
+    row = await write_once(inputs, account_id, "rotate_webhook", [account_id, webhook_id, *_drawn(inputs, account_id)])
+    return json_value(_with_secret(inputs, account_id, row))
 
 
 @router.post(
@@ -144,10 +154,10 @@ def address(value: Any, settings: ApiSettings) -> str:
     schemes = ("https", "http") if networks else ("https",)
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port
     except ValueError as error:
         raise InvalidError(f"url can't be read: {error}", "url") from error
-    if parts.scheme not in schemes or not host or not url.isascii() or not url.isprintable() or " " in url:
+    if parts.scheme not in schemes or not host or port == 0 or not url.isascii() or not url.isprintable() or " " in url:
         raise InvalidError(f"url must be an address such as https://example.org/hook, not {shown(url)}", "url")
     if "@" in parts.netloc or "\\" in url:
         raise InvalidError("url must not name a user", "url")
@@ -176,8 +186,8 @@ def _types(value: Any) -> int:
 
 
 def _shown(row: list[Any]) -> dict[str, Any]:
-    """Return what is said of a webhook. row: of the lane's `webhooks`."""
-    webhook_id, url, types, made_ms, rotated_ms, waiting = row
+    """Return what is said of a webhook. row: of the lane's `webhooks`, perhaps with more."""
+    webhook_id, url, types, made_ms, rotated_ms, waiting = row[:6]
     return {
         "webhook_id": str(webhook_id), "url": url, "types": [name for name, bit in TYPE_BITS.items() if types & bit],
         "created_at": created_at(made_ms), "rotated_at": created_at(rotated_ms) if rotated_ms else None,
@@ -185,5 +195,13 @@ def _shown(row: list[Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _written(secret: bytes) -> str:
-    return SECRET_PREFIX + base64.b64encode(secret).decode()
+def _drawn(inputs: Inputs, account_id: int) -> tuple[bytes, bytes]:
+    """Return a fresh secret, and the number of which it is made."""
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return inputs.services.outgoing_keys.webhook_secret(account_id, nonce), nonce
+
+
+def _with_secret(inputs: Inputs, account_id: int, row: list[Any]) -> dict[str, Any]:
+    """Return what is said of a webhook to whoever has just made its secret. row: of the lane's `make_webhook`."""
+    secret = inputs.services.outgoing_keys.webhook_secret(account_id, row[6])
+    return {**_shown(row), "secret": SECRET_PREFIX + base64.b64encode(secret).decode()}

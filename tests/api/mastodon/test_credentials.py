@@ -60,7 +60,9 @@ def test_fields_come_in_forms_and_multipart_too(ada):
 def test_defaults_of_posts_are_the_account_s_own(ada):
     source = ada.patch(PATH, source={"privacy": "private", "sensitive": True, "language": "pt-BR"})["source"]
     assert (source["privacy"], source["sensitive"], source["language"]) == ("private", True, "pt-BR")
-    assert ada.patch(PATH, source={"language": ""})["source"]["language"] is None
+    for none in ("", None):
+        assert ada.patch(PATH, source={"language": "de"})["source"]["language"] == "de"
+        assert ada.patch(PATH, source={"language": none})["source"]["language"] is None
 
 
 @pytest.mark.parametrize("wrong", [
@@ -86,7 +88,7 @@ def test_what_can_not_be_read_is_refused(ada, wrong):
 def test_pictures_are_refused_until_there_is_room_for_them(ada):
     reply = ada.http.patch(PATH, files={"avatar": ("me.png", b"\x89PNG\r\n", "image/png")})
     assert reply.status_code == 422
-    assert reply.json() == {"error": "Validation failed: uploads are not available yet"}
+    assert reply.json()["error"] == "Validation failed: uploads are not available yet"
 
 
 def test_a_picture_is_taken_off(ada):

@@ -22,7 +22,7 @@ from api.mastodon.not_supported import NOT_SUPPORTED
 from api.mastodon.operations import OPERATIONS
 from api.mastodon.parameters import PARAMETERS, parameters_of
 from api.mastodon.table import Operation
-from api.mastodon.tables import renewed
+from api.mastodon.tables import DESCRIBED_COUNT, renewed
 from api.streaming.channels import NAME_AT
 from tests.api.conftest import PASSWORD, open_http
 from tests.api.mastodon.schemas import Noted, check_answer
@@ -195,6 +195,8 @@ def test_every_operation_is_there_or_said_not_to_be(theirs):
     assert said <= described.keys(), "what isn't there should at least be Mastodon's"
     missing = described.keys() - HERE.keys() - said - ELSEWHERE
     assert missing == set()
+    assert len(described) == DESCRIBED_COUNT
+    assert len(described.keys() & (HERE.keys() | ELSEWHERE)) == DESCRIBED_COUNT - len(NOT_SUPPORTED) >= 170
     written = {canonical(*name.split(" ")) for name in PARAMETERS}
     assert written - HERE.keys() == set(), "parameters of nothing"
 

@@ -20,7 +20,7 @@ def test_a_browser_may_ask_from_any_origin(stranger):
         reply = stranger.options(path, headers=asks)
         assert (path, reply.status_code, reply.content) == (path, 204, b"")
         assert reply.headers["access-control-allow-origin"] == "*"
-        assert "Authorization" in reply.headers["access-control-allow-headers"]
+        assert {"Authorization", "*"} <= set(reply.headers["access-control-allow-headers"].split(", "))
         allowed = reply.headers["access-control-allow-methods"].split(", ")
         assert set(OPERATIONS.methods_of(path)) < set(allowed)
         assert reply.headers["allow"].split(", ") == allowed
@@ -80,3 +80,15 @@ def test_a_path_that_is_nowhere_is_refused_in_their_form(stranger, path):
         reply = stranger.request(method, path, headers=FROM_ELSEWHERE)
         assert (reply.status_code, reply.json()) == (404, {"error": "Not found"})
         assert reply.headers["access-control-allow-origin"] == "*"
+
+
+def test_what_is_wrong_is_said_with_details_as_the_public_description_promises(ada, stranger):
+    reply = ada.http.post("/api/v1/lists", json={"title": ""})
+    assert reply.status_code == 422
+    assert reply.json()["details"] == {"title": [{"error": "ERR_INVALID", "description": reply.json()["error"]}]}
+    assert "details" not in ada.http.get("/api/v1/statuses/1").json()
+    app = stranger.post("/api/v1/apps", data={"client_name": "x", "redirect_uris": "urn:ietf:wg:oauth:2.0:oob"}).json()
+    wanted = {"grant_type": "client_credentials", **{name: app[name] for name in ("client_id", "client_secret")}}
+    token = stranger.post("/oauth/token", data=wanted).json()["access_token"]
+    nobody = stranger.get("/api/v1/timelines/home", headers={"authorization": f"Bearer {token}"})
+    assert (nobody.status_code, nobody.json()["details"]) == (422, {})

@@ -7,7 +7,7 @@ import pytest
 from actors.core import limits
 from actors.core.ids import bucket_of_account
 from api.access.afterwards import UNDER_WAY_MAX
-from api.oauth.mail_pages import END_MAIL
+from api.oauth.mail_paths import END_MAIL
 from api.outgoing_keys import account_of_link, hash_of_code
 from tests.api.conftest import PASSWORD, ServerThread, account_numbers, assert_error, open_http
 from tests.api.mailed import code_of, mails_of

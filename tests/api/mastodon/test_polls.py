@@ -37,7 +37,8 @@ def asks(person: Any, *options: str, **more: Any) -> dict[str, Any]:
 
 def votes(person: Any, poll_id: str, *choices: Any) -> tuple[int, Any]:
     reply = person.http.post(f"/api/v1/polls/{poll_id}/votes", json={"choices": list(choices)})
-    return reply.status_code, reply.json()
+    said = reply.json()
+    return reply.status_code, {"error": said["error"]} if "error" in said else said
 
 
 def counts(poll: dict[str, Any]) -> list[Any]:

@@ -112,3 +112,39 @@ def test_an_answer_that_cannot_be_kept_is_given_all_the_same(ada, server, monkey
     monkeypatch.setattr("api.mastodon.repetitions.KEPT_WHOLE_BYTES_MAX", 1)
     assert send(ada, "POST", f"{PREFIX}tags/dogs/follow", key).status_code == 200
     assert KEPT_WHOLE_BYTES_MAX > 1
+
+
+# What is done again by itself changes something: a list more, a filter more, a boost and a like that were taken back.
+LOST = [
+    ("POST", "v1/lists", {"title": "lost"}, None),
+    ("POST", "v2/filters", {"title": "lost", "context": ["home"]}, None),
+    ("POST", "v1/filters", {"phrase": "lost", "context": ["home"]}, None),
+    ("POST", "v1/reports", {"account_id": "{them}", "comment": "lost"}, None),
+    ("POST", "v1/statuses/{theirs}/favourite", {}, ("v1/statuses/{theirs}/unfavourite", "favourited")),
+    ("POST", "v1/statuses/{theirs}/bookmark", {}, ("v1/statuses/{theirs}/unbookmark", "bookmarked")),
+    ("POST", "v1/accounts/{them}/mute", {}, ("v1/accounts/{them}/unmute", "muting")),
+    ("POST", "v1/tags/lost/follow", {}, ("v1/tags/lost/unfollow", "following")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path", "said", "back"), LOST, ids=[path for _, path, _, _ in LOST])
+def test_a_write_whose_answer_was_lost_is_not_done_again(ada, bob, there, monkeypatch, method, path, said, back):
+    """A worker that dies between the write and its kept answer: the repetition does nothing, and says how it is now."""
+
+    async def lose(*_: Any) -> None:
+        return None
+
+    where, key = f"/api/{path.format(**there)}", fresh()
+    said = {name: value.format(**there) if type(value) is str else value for name, value in said.items()}
+    with monkeypatch.context() as patch:
+        patch.setattr("api.mastodon.repetitions.Repetition.keep", lose)
+        first = send(ada, method, where, key, **said)
+        assert first.status_code == 200, first.text
+    if back is not None:
+        ada.post(f"/api/{back[0].format(**there)}")
+    again = send(ada, method, where, key, **said)
+    assert again.status_code == 200, again.text
+    if back is None:
+        assert again.json()["id"] == first.json()["id"]
+    else:
+        assert (first.json()[back[1]], again.json()[back[1]]) == (True, False)

@@ -148,7 +148,7 @@ class WsClient(Socket):
         """See that the server has taken all that was sent: it answers a ping behind it."""
         self.send(PING, data)
         opcode, said = self.frame()
-        assert (opcode, said) == (PONG, data)
+        assert (opcode, said) == (PONG, data), said[:300]
 
     def closed(self) -> tuple[int, str]:
         """Return code and reason of the close that comes next; the connection ends behind it."""

@@ -1,0 +1,248 @@
+"""Gaps that are read for listeners without cursors: what they were told isn't told again, and nothing is left out.
+
+The reader answers with everything that a shard has, as shards do: authors move between them with all their tweets, and
+tweets come late, with ids below others.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from actors.core.heard import DELETE, TWEET
+from api.streaming import hearers, told
+from api.streaming.events import UPDATE, Event
+from api.streaming.gaps import new_to
+from api.streaming.hearers import Gap
+from tests.api.streaming.test_hub import ADA, Client, World, in_a_loop, quick, to_accounts, to_topics
+
+__all__ = ["quick"]  # a fixture of all tests here
+
+AHEAD_MS = 60_000  # so that what tests write is newer than whoever listens, on whatever machine
+
+
+def ids(count: int) -> list[int]:
+    """Return ids of tweets, ascending, newer than whoever has begun to listen by now."""
+    first = time.time_ns() // 1_000_000 + AHEAD_MS
+    return [first + n << 16 for n in range(count)]
+
+
+class Timelines:
+    """What shards have: reads gaps as `gaps.py` does. asked: the gaps."""
+
+    def __init__(self, topic: str) -> None:
+        self.topic, self.of_shard = topic, {0: set[int](), 1: set[int](), 2: set[int]()}
+        self.asked: list[Gap] = []
+
+    async def read(self, gap: Gap) -> list[Event]:
+        self.asked.append(gap)
+        found = new_to(gap, sorted(self.of_shard[gap.shard]), self.topic)
+        return [Event(UPDATE, frozenset((self.topic,)), tweet_id=item) for item in found]
+
+
+def lose(world: World, shard: int) -> None:
+    world.shards[shard].restart()
+    world.hub.take("unheard", [shard, None])
+
+
+def test_what_one_shard_told_is_not_read_of_another_one_that_its_author_has_moved_to():
+    async def work(world: World) -> None:
+        there, anybody = Timelines("public"), Client()
+        world.hub.read_gap = there.read
+        world.hub.listen(anybody, ["public"])
+        await world.settle()
+        first, second, missed, last = ids(4)
+        for item in (first, second):
+            world.happens(0, TWEET, item, 7, to_topics("public"))
+        there.of_shard[1] = {first, second, missed}  # the author has moved, and posted since
+        lose(world, 1)
+        await world.settle()
+        world.happens(1, TWEET, last, 7, to_topics("public"))
+        assert anybody.heard == [first, second, missed, last]
+        assert [gap.shard for gap in there.asked] == [1]
+
+    in_a_loop(work)
+
+
+@pytest.mark.parametrize(("topic", "address"), [("user", to_accounts(ADA)), ("public", to_topics("public"))])
+def test_a_tweet_that_comes_late_has_a_lower_id_and_is_no_older_for_that(topic, address):
+    async def work(world: World) -> None:
+        there, ada = Timelines(topic), Client(ADA)
+        world.hub.read_gap = there.read
+        world.hub.listen(ada, [topic])
+        await world.settle()
+        first, late, told_id = ids(3)
+        world.happens(0, TWEET, first, 7, address)
+        world.happens(0, TWEET, told_id, 8, address)
+        there.of_shard[0] = {first, late, told_id}
+        lose(world, 0)
+        await world.settle()
+        assert ada.heard == [first, told_id, late]
+
+    in_a_loop(work)
+
+
+def test_what_was_read_once_is_not_read_again_however_late(monkeypatch):
+    async def work(world: World) -> None:
+        there, ada = Timelines("user"), Client(ADA)
+        world.hub.read_gap = there.read
+        world.hub.listen(ada, ["user"])
+        await world.settle()
+        first, second = ids(2)
+        there.of_shard[0] = {first}
+        for _ in range(3):
+            lose(world, 0)
+            await world.settle()
+            for hearer in world.hub._audience.by_listener.values():
+                hearer.was_read = frozenset()  # as after some seconds
+        there.of_shard[0].add(second)
+        lose(world, 0)
+        await world.settle()
+        assert ada.heard == [first, second]
+
+    in_a_loop(work)
+
+
+def test_what_a_resume_told_is_not_read_again():
+    async def work(world: World) -> None:
+        there, ada = Timelines("user"), Client(ADA)
+        world.hub.read_gap = there.read
+        world.hub.listen(ada, ["user"])
+        await world.settle()
+        first, second, third = ids(3)
+        world.happens(0, TWEET, first, 7, to_accounts(ADA))
+        world.shards[0].cut()
+        world.happens(0, TWEET, second, 7, to_accounts(ADA))
+        world.hub.take("closed", 0)
+        await world.settle()
+        assert ada.heard == [first, second]
+        there.of_shard[0] = {first, second, third}
+        lose(world, 0)
+        await world.settle()
+        assert ada.heard == [first, second, third]
+
+    in_a_loop(work)
+
+
+def test_what_was_kept_while_a_gap_was_read_that_was_lost_again_is_read():
+    async def work(world: World) -> None:
+        there, ada = Timelines("user"), Client(ADA)
+        first, second = ids(2)
+
+        async def read(gap: Gap) -> list[Event]:
+            if not there.asked:  # the first one is lost while it is read
+                world.happens(0, TWEET, second, 7, to_accounts(ADA))
+                there.of_shard[0].add(second)
+                there.asked.append(gap)
+                lose(world, 0)
+                return []
+            return await there.read(gap)
+
+        world.hub.read_gap = read
+        world.hub.listen(ada, ["user"])
+        await world.settle()
+        world.happens(0, TWEET, first, 7, to_accounts(ADA))
+        there.of_shard[0].add(first)
+        lose(world, 0)
+        await world.settle()
+        assert ada.heard == [first, second]
+
+    in_a_loop(work)
+
+
+def test_of_a_shard_that_there_was_not_is_read_what_it_has_told_before_anybody_listened():
+    async def work(world: World) -> None:
+        there, anybody, knows = Timelines("public"), Client(), Client(ADA)
+        world.hub.read_gap = there.read
+        world.hub.listen(anybody, ["public"])
+        world.hub.listen(knows, ["public"], "")
+        await world.settle()
+        first, second, third = ids(3)
+        world.happens(0, TWEET, first, 7, to_topics("public"))
+        world.shards.append(type(world.shards[0])(2))
+        world.shard_count = 3
+        there.of_shard[2] = {first, second}
+        world.hub._tick()
+        await world.settle()
+        world.happens(2, TWEET, third, 7, to_topics("public"))
+        assert anybody.heard == [first, second, third]
+        assert knows.heard == [first, "recovered", third]
+        world.shard_count = 2
+        world.hub._tick()
+        world.shard_count = 3  # it comes back, as another one
+        lose(world, 2)
+        world.hub._tick()
+        await world.settle()
+        assert anybody.heard == [first, second, third]
+        assert knows.heard[3:] == ["recovered"]
+
+    in_a_loop(work)
+
+
+def test_who_waits_for_a_shard_that_is_given_up_is_let_go():
+    async def work(world: World) -> None:
+        anybody = Client()
+        world.hub.listen(anybody, ["public"])
+        await world.settle()
+        world.held = []
+        lose(world, 1)
+        world.shard_count = 1
+        world.hub._tick()
+        assert "shard is gone" in anybody.closed
+        assert world.hub.figures()["stream_listeners"] == 0
+
+    in_a_loop(work)
+
+
+def test_who_has_begun_since_has_not_heard_what_others_were_told():
+    async def work(world: World) -> None:
+        first, second = ids(2)
+        early, late = Client(ADA), Client(ADA)
+        world.hub.listen(early, ["user"])
+        await world.settle()
+        world.happens(0, TWEET, first, 7, to_accounts(ADA))
+        world.hub.listen(late, ["user"])
+        world.happens(0, TWEET, second, 7, to_accounts(ADA))
+        world.happens(0, DELETE, second, 7, to_accounts(ADA))
+        known = {
+            client: world.hub.told.known(ADA, ["user"], world.hub._audience.by_listener[client].began)
+            for client in (early, late)
+        }
+        assert known[early] == {(first, "user"): b"", (second, "user"): told.GONE}
+        assert known[late] == {(second, "user"): told.GONE}
+
+    in_a_loop(work)
+
+
+def test_the_window_is_bounded_and_says_what_it_has_lost(monkeypatch):
+    monkeypatch.setattr(told, "COUNT_MAX", 5)
+    monkeypatch.setattr(told, "ACCOUNTS_MAX", 8)
+    window = told.ToldLately()
+    for item in range(1, 11):
+        window.note(
+            Event(UPDATE, frozenset(("user",)), tweet_id=item), ADA.to_bytes(8, "little") * (1 + item // 10 * 4)
+        )
+    assert window.lost_max_id == 6
+    assert set(window.known(ADA, ["user"], 0)) == {(item, "user") for item in (7, 8, 9, 10)}
+    assert window.known(ADA + 1, ["user"], 0) == {}
+    assert window.known(ADA, ["public"], 0) == {}
+
+
+def test_an_account_is_found_among_others_at_its_own_place_alone():
+    window = told.ToldLately()
+    first, second = 0x0102030405060708, 0x1112131415161718
+    both = first.to_bytes(8, "little") + second.to_bytes(8, "little")
+    between = int.from_bytes(both[3:11], "little")
+    window.note(Event(UPDATE, frozenset(("user",)), tweet_id=5), both + between.to_bytes(8, "little") * 0)
+    assert window.known(between, ["user"], 0) == {}
+    assert window.known(second, ["user"], 0) == {(5, "user"): b""}
+
+
+def test_a_listener_remembers_so_much_of_what_it_was_told_alone(monkeypatch):
+    monkeypatch.setattr(hearers, "OWN_MAX", 3)
+    hearer = hearers.Hearer(Client(ADA))
+    for item in (1, 2, 3, 4, 5):
+        hearer.note_own(Event(UPDATE, frozenset(("user",)), tweet_id=item))
+    assert [record.tweet_id for record in hearer.own or ()] == [5, 4, 3]
+    assert hearer.since_id == 2
