@@ -160,7 +160,7 @@ class Services:
     def close(self) -> None:
         """End what goes on by itself."""
         if self.streams is not None:
-            self.streams.stop()
+            self.streams.close()
         self.hub.close()
         self.activity.close()
         self.afterwards.close()

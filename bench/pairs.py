@@ -8,7 +8,9 @@ Rules of this file
 
 from __future__ import annotations
 
+import math
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -47,14 +49,18 @@ class Turns(Generic[S]):
 
 
 def alternate(
-    contestants: Mapping[str, Callable[[int], S]], turns: int, before: Callable[[], None] = lambda: None
-) -> Turns[S]:
+    contestants: Mapping[str, Callable[[int], S]], turns: int, before: Callable[[], None] = lambda: None,
+    within_s: float = math.inf,
+) -> Turns[S]:  # fmt: skip
     """Let each contestant run once a turn, in alternating order. A contestant gets the turn's number.
 
-    before: called ahead of each turn.
+    before: called ahead of each turn. within_s: as many turns as fit, by what the first one took; one at least.
     """
     samples: dict[str, list[S]] = {name: [] for name in contestants}
+    begin_s = time.monotonic()
     for turn in range(turns):
+        if turn and (time.monotonic() - begin_s) * (turn + 1) / turn > within_s:
+            break
         before()
         names = list(contestants) if turn % 2 == 0 else list(reversed(contestants))
         for name in names:

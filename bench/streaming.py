@@ -97,16 +97,22 @@ class Audience:
     def __init__(self, crews: list[Crew], each: int) -> None:
         self._crews, self._each = crews, each
         self._at_work: list[Crew] = []
+        self._open_count = 0
 
     def open(self, port: int, requests: Sequence[bytes]) -> float:
-        """Open a stream for each request beside those that are open; returns the seconds that it took."""
+        """Open a stream for each request but the first ones, which are open; returns the seconds that it took."""
         begin = time.monotonic()
         parts = split(requests, len(self._crews), self._each)
         self._at_work = self._crews[: len(parts)]
-        for crew, part in zip(self._at_work, parts, strict=True):
-            crew.open(port, part)
-        for crew in self._at_work:
+        asked = []
+        for number, (crew, part) in enumerate(zip(self._at_work, parts, strict=True)):
+            there = min(len(part), max(0, self._open_count - number * self._each))
+            if there < len(part):
+                crew.open(port, part[there:])
+                asked.append(crew)
+        for crew in asked:
             crew.answer()
+        self._open_count = len(requests)
         return time.monotonic() - begin
 
     def wait_until_heard(self, tell: Callable[[], tuple[str, Callable[[], object]]]) -> None:
@@ -145,7 +151,7 @@ class Audience:
             crew.tell(do="close")
         for crew in self._at_work:
             crew.answer()
-        self._at_work = []
+        self._at_work, self._open_count = [], 0
 
 
 def split(requests: Sequence[bytes], crews: int, each: int) -> list[Sequence[bytes]]:

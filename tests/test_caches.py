@@ -36,13 +36,13 @@ NOT_CACHES = {
         _hedgeable _fresh _late; cluster/client/replica_load: waiting; actors/shard/backup_source: _serving;
         actors/shard/replication: _serving; actors/shard/inquiring_writes: _under_way;
         api/streaming/streams: _open _viewers _tasks; api/streaming/subscription: _waiting; api/streaming/wheel: _slow
-        _fresh; api/streaming/web_socket: _subscriptions _orders; api/streaming/places: _by_owner
+        _fresh; api/streaming/web_socket: _orders; api/streaming/places: _by_owner; api/streaming/polled: _polled
     """,
     "what streams listen to, whose number the connections' limits bound, and what they wait for": """
         actors/core/hearing: account_of by_account list_owners tags topics; actors/shard/listening: _answering _asleep
         _ears _queue; actors/core/heard: _entries _leaving _pending _unmentioned;
         api/streaming/audience: by_account by_listener by_topic hidden; api/streaming/filling: _tasks;
-        api/streaming/hearers: kept live own topics waiting; api/streaming/told: _records;
+        api/streaming/hearers: own; api/streaming/told: _records;
         api/streaming/lines: _dirty _dirty_topics _resumes _unwanted _unwanted_topics accounts heard heard_topics
         topics; api/streaming/token_doubts: _doubted
     """,
@@ -50,7 +50,7 @@ NOT_CACHES = {
         actors/core/facts: _NOTHING; actors/core/renderers/mastodon: _NO_ENTITIES; api/mastodon/inputs: _NOTHING;
         api/mastodon/table: _root; actors/core/checkpoints/upgrades: UPGRADES LAYOUTS; actors/core/stores/marks:
         _own; actors/core/stores/shelves: kinds _places; actors/core/stores/paper_shelves: kinds;
-        api/text/text_urls: _OTHER_TLDS; actors/search/engine: hangs
+        api/text/text_urls: _OTHER_TLDS; actors/search/engine: hangs; api/streaming/hearers: _NONE
     """,
     "keyed by shards, replicas, nodes, actors, or steps of ours": """
         api/streaming/cursor_texts: _of_one; api/streaming/hub: _lines;

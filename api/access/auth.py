@@ -145,7 +145,7 @@ class Authenticator:
         self._settings = settings
         self._clock = clock
         self._verified: OrderedDict[str, _Verified] = OrderedDict()
-        self._keys_of: dict[int, dict[bytes, str]] = {}  # owner -> hash -> token: the same, for drop
+        self._keys_of: dict[int, tuple[str, ...]] = {}  # owner -> tokens: the same, for drop; few have more than one
         self._drop_count = 0
         self.hit_count = 0
         self.miss_count = 0
@@ -305,14 +305,10 @@ class Authenticator:
     def drop_token(self, account_id: int, secret_hash: bytes | None) -> None:
         """Forget a token that was revoked, here or on another worker; None: all of the account's (or app's)."""
         self._drop_count += 1
-        keys = self._keys_of.get(account_id)
-        if keys is not None:
-            for known in list(keys) if secret_hash is None else [secret_hash]:
-                key = keys.pop(known, None)
-                if key is not None:
-                    del self._verified[key]
-            if not keys:
-                del self._keys_of[account_id]
+        for key in self._keys_of.get(account_id, ()):
+            if secret_hash is None or self._verified[key].secret_hash == secret_hash:
+                del self._verified[key]
+                self._forget_key(account_id, key)
 
     def drop_all(self) -> None:
         """Look every token up again: some may have been revoked without our being told."""
@@ -324,8 +320,9 @@ class Authenticator:
         """Assert the invariants: the cache is within its bound, and its two maps are each other's inverse."""
         assert len(self._verified) <= self._settings.token_cache_entries_max
         assert all(self._keys_of.values())
-        assert {key: (entry.owner_id, entry.secret_hash) for key, entry in self._verified.items()} == {
-            key: (owner_id, known) for owner_id, keys in self._keys_of.items() for known, key in keys.items()
+        assert len(self._verified) == sum(map(len, self._keys_of.values()))
+        assert {key: entry.owner_id for key, entry in self._verified.items()} == {
+            key: owner_id for owner_id, keys in self._keys_of.items() for key in keys
         }
 
     def _remember(
@@ -335,12 +332,20 @@ class Authenticator:
         if drops_before != self._drop_count:
             return
         until_s = self._clock() + self._settings.token_cache_s
+        before = self._verified.get(key)
+        if before is not None and before.owner_id != owner_id:
+            self._forget_key(before.owner_id, key)
+        if before is None or before.owner_id != owner_id:
+            self._keys_of[owner_id] = (*self._keys_of.get(owner_id, ()), key)
         self._verified[key] = _Verified(owner_id, secret_hash, until_s, grant or Grant(owner_id, EVERYTHING, 0))
         self._verified.move_to_end(key)
-        self._keys_of.setdefault(owner_id, {})[secret_hash] = key
         if len(self._verified) > self._settings.token_cache_entries_max:
-            _, oldest = self._verified.popitem(last=False)
-            keys = self._keys_of[oldest.owner_id]
-            del keys[oldest.secret_hash]
-            if not keys:
-                del self._keys_of[oldest.owner_id]
+            key, oldest = self._verified.popitem(last=False)
+            self._forget_key(oldest.owner_id, key)
+
+    def _forget_key(self, owner_id: int, key: str) -> None:
+        left = tuple(each for each in self._keys_of[owner_id] if each != key)
+        if left:
+            self._keys_of[owner_id] = left
+        else:
+            del self._keys_of[owner_id]

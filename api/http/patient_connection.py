@@ -67,6 +67,7 @@ class PatientConnection(BoundedConnection):
         self._give_up_waiting()
         self.transport.set_protocol(successor)
         self._break_circles()
+        self.parser = None  # type: ignore[assignment]  # it refers to this connection, too
         return early
 
     def _pass_over(self, data: bytes) -> None:

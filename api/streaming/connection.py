@@ -1,7 +1,8 @@
 """One open stream: a connection that was HTTP and is now a protocol of our own, of either kind.
 
 Rules of this file
-- uvicorn's objects are gone by now, and its time limits: a stream is open for as long as both sides want it.
+- uvicorn's objects are gone by now, its time limits, and the loop's transport (`polled.py`): a stream is open for as
+  long as both sides want it.
 - A client is told why it is cut off, if it reads: a close frame, or a comment. It has LINGER_S to do so.
 - What it hasn't read is bounded (`wheel.py`); the system's own buffer for it, too (SNDBUF_BYTES), and a peer that
   answers no packet any more is given up after USER_TIMEOUT_MS: else a network that went away would be written to for a
@@ -22,6 +23,7 @@ from websockets.frames import CloseCode
 
 from api.streaming.channels import StreamChannel
 from api.streaming.events import Event
+from api.streaming.polled import Polled
 from api.streaming.subscription import Subscription
 from api.streaming.wheel import UNREAD_BYTES_LAST, UNREAD_BYTES_MAX
 
@@ -54,14 +56,19 @@ class StreamConnection(asyncio.Protocol):
         self.slot, self.is_closing = 0, False
         self._transport: asyncio.Transport
 
-    def begin(self, transport: asyncio.Transport) -> None:
-        """Have a connection from now on. Whoever calls this has written the head of the answer."""
-        self._transport = transport
+    def begin(self, transport: asyncio.Transport, head: bytes) -> None:
+        """Have a connection from now on. head: of the answer."""
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SNDBUF_BYTES)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+        self._transport = self.streams.poll.adopt(transport, self, head)
         self.streams.enter(self)
+
+    def send_head(self) -> None:
+        """Have the client know that its stream is open: whoever knows it is told of what happens from then on."""
+        if isinstance(self._transport, Polled):  # another one writes when this turn of the loop ends
+            self._transport.send_head()
 
     # -- frames --------------------------------------------------------------------------------------------------------
 

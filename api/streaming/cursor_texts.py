@@ -32,7 +32,7 @@ class CursorTexts:
 
     def of(self, hearer: Hearer, shards: Iterable[int], at: tuple[int, Position] | None = None) -> str:
         """Return the cursor of a listener of some shards. at: one of which it has heard just that far."""
-        if not hearer.live.issuperset(shards):
+        if not all(map(hearer.is_live, shards)):
             return ""
         if hearer.waiting or at is not None:
             held = {shard: waits.position for shard, waits in hearer.waiting.items()}
@@ -44,6 +44,10 @@ class CursorTexts:
                 self._of_all = self._write(shards, {})
             return self._of_all
         (shard,) = shards or (0,)
+        return self.of_shard(shard)
+
+    def of_shard(self, shard: int) -> str:
+        """Return the cursor of all who hear that shard alone, and wait for nothing."""
         text = self._of_one.get(shard)
         if text is None:
             text = self._of_one[shard] = self._write((shard,), {})

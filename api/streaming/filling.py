@@ -64,8 +64,8 @@ class GapFilling:
             self._hub.let_go(hearer, "what was missed can't be read")
             return
         self._hub.counts["streams_filled"] += 1
-        kept = hearer.kept.pop(shard, [])
-        del hearer.waiting[shard]
+        kept = hearer.taken_out(shard)
+        hearer.wait_no_more(shard)
         events = [event for event in events if hearer.was_read.isdisjoint(keys_of(event, hearer.topics))]
         was_read = frozenset(key for event in events for key in keys_of(event, hearer.topics))
         hearer.was_read |= was_read  # beside what was read of another shard

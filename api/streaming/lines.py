@@ -120,6 +120,12 @@ class Line:
             self._unwanted.pop(account_id, None)
             self.accounts.pop(account_id, None)
 
+    def tells(self, account_id: int, topics: Iterable[str]) -> bool:
+        """Whether the shard has said that it tells of an account (0: none; or one that isn't its) and of topics."""
+        if account_id and account_id in self.accounts and account_id not in self.heard:
+            return False
+        return self.heard_topics.issuperset(topics)
+
     def look(self) -> None:
         """See whether the shard still listens on the same connection."""
         if self.accounts or self.topics:

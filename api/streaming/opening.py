@@ -242,12 +242,12 @@ class StreamOpening(DirectExchange):
         connection.owner = streams.places.take(self._sort, grant.account_id, address)
         self.response_complete = True
         transport, early = protocol.transport, bytes(self._early)
-        transport.write(self._head(wanted))
         early += protocol.hand_over(connection)
-        connection.begin(transport)
+        connection.begin(transport, self._head(wanted))
         self._note(101 if self._sort == "websocket" else 200)
         if channel is not None:
             self._listen(connection, channel, wanted)
+        connection.send_head()
         if early and not connection.is_closing:
             connection.data_received(early)
 

@@ -26,6 +26,9 @@ _KINDS: Final[Mapping[int, str]] = {
 }  # fmt: skip
 
 
+NONE: Final[frozenset[int]] = frozenset()
+
+
 class Addressed(NamedTuple):
     """An event and whom it is for. accounts: none where it is for whoever listens to its topics; flags: by account.
 
@@ -46,7 +49,7 @@ class Addressed(NamedTuple):
 
 def hidden_in(packed: bytes) -> frozenset[int]:
     """Return accounts out of int64 bytes."""
-    return frozenset(np.frombuffer(packed, dtype="<i8").tolist())
+    return NONE if not packed else frozenset(np.frombuffer(packed, dtype="<i8").tolist())
 
 
 def read_push(value: list[Any]) -> list[Addressed]:

@@ -20,6 +20,7 @@ from api.streaming.channels import StreamChannel
 from api.streaming.connection import REVOKED, StreamConnection
 from api.streaming.events import Hub
 from api.streaming.places import SHED_SHARE, StreamPlaces
+from api.streaming.polled import StreamPoll
 from api.streaming.rendering import MastodonRendering, NativeRendering, StreamViewer, stamp_of
 from api.streaming.wheel import Wheel
 
@@ -37,7 +38,7 @@ class Streams:
         self.places = StreamPlaces(
             settings.stream_count_max, settings.account_stream_count_max, settings.address_stream_count_max
         )
-        self.wheel = Wheel()
+        self.wheel, self.poll = Wheel(), StreamPoll()
         self.asking = asyncio.Semaphore(ASKING_COUNT_MAX)
         self.mastodon, self.native = MastodonRendering(services), NativeRendering(services)
         self.is_stopping = False
@@ -89,6 +90,11 @@ class Streams:
             connection.stop()
         for task in self._tasks:
             task.cancel()
+
+    def close(self) -> None:
+        """Close all streams, whatever they haven't read."""
+        self.stop()
+        self.poll.close()
 
     # -- what streams ask ----------------------------------------------------------------------------------------------
 

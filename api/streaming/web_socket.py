@@ -61,7 +61,7 @@ class WebSocketConnection(StreamConnection):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._subscriptions: dict[bytes, Subscription] = {}  # by label
+        self._subscriptions: tuple[Subscription, ...] = ()  # one a label; nearly all have one
         self._incoming: ClientBytes | None = None  # while a frame or message is incomplete
         self._orders: deque[dict[str, Any]] | None = None  # what the client wants and waits
         self._working: asyncio.Task[None] | None = None
@@ -88,7 +88,7 @@ class WebSocketConnection(StreamConnection):
 
     def subscriptions(self) -> Iterable[Subscription]:
         """See `StreamConnection`."""
-        return self._subscriptions.values()
+        return self._subscriptions
 
     def farewell(self, code: int, reason: str) -> bytes:
         """See `StreamConnection`."""
@@ -96,7 +96,7 @@ class WebSocketConnection(StreamConnection):
 
     def _end_listening(self) -> None:
         super()._end_listening()
-        self._subscriptions.clear()
+        self._subscriptions = ()
         self._orders = self._incoming = None
         if self._working is not None:
             self._working.cancel()
@@ -158,7 +158,7 @@ class WebSocketConnection(StreamConnection):
             if wanted == "subscribe":
                 channel = channel_of(order.get("stream"), order)
                 channel.check(self.viewer.account_id, self.scopes, bool(self.secret_hash))
-                if channel.list_id and channel.label not in self._subscriptions:
+                if channel.list_id and self._heard(channel) is None:
                     return channel
                 self._subscribe(channel, order)
             elif wanted == "unsubscribe":
@@ -200,21 +200,25 @@ class WebSocketConnection(StreamConnection):
 
         Raises RookeryError.
         """
-        if channel.label in self._subscriptions:
+        if self._heard(channel) is not None:
             return
         if len(self._subscriptions) >= SUBSCRIPTIONS_MAX:
             raise RateLimitedError(f"{SUBSCRIPTIONS_MAX} streams are subscribed to already")
         self.streams.check_rate(self.viewer.account_id)
         subscription = Subscription(self, channel, knows_cursors)
         self.streams.hub.listen(subscription, (channel.topic,), since)
-        self._subscriptions[channel.label] = subscription
+        self._subscriptions = (*self._subscriptions, subscription)
         if knows_cursors:
             self.streams.wheel.expect_cursor(self)
 
     def _unsubscribe(self, channel: StreamChannel) -> None:
-        subscription = self._subscriptions.pop(channel.label, None)
+        subscription = self._heard(channel)
         if subscription is not None:
+            self._subscriptions = tuple(each for each in self._subscriptions if each is not subscription)
             subscription.end()
+
+    def _heard(self, channel: StreamChannel) -> Subscription | None:
+        return next((each for each in self._subscriptions if each.channel.label == channel.label), None)
 
     def _refuse(self, error: RookeryError) -> None:
         self.send(text_frame(orjson.dumps({"error": error.message, "status": error.status})))
@@ -238,11 +242,11 @@ class WebSocketConnection(StreamConnection):
     def _show_cursors(self) -> bool:
         """Send heartbeats of all streams whose client knows cursors; returns whether all have one."""
         are_all_known = True
-        for label, subscription in self._subscriptions.items():
+        for subscription in self._subscriptions:
             if subscription.knows_cursors:
                 cursor = subscription.cursor()
                 are_all_known = are_all_known and bool(cursor)
-                self.send(_heartbeat(label, cursor) if cursor else text_frame(HEARTBEAT))
+                self.send(_heartbeat(subscription.channel.label, cursor) if cursor else text_frame(HEARTBEAT))
         return are_all_known
 
 

@@ -12,6 +12,8 @@ Rules of this file
 - Deliveries a CPU second are of what the workers themselves have used, posts included; the processor time of shards or
   Redis, and of the clients, stands beside it.
 - Each turn opens its streams anew and closes them: no contestant holds connections while another one is measured.
+- The whole of it takes 300 s at most: each part has as many turns as fit into its seconds, one at least; how many they
+  were, says each case.
 """
 
 from __future__ import annotations
@@ -35,11 +37,15 @@ from bench.stream_stage import OURS, OURS_SSE, PEER, Server, Stage, favourites_o
 from bench.streaming import Audience, audience, connections_each, cpu_s_of, resident_of
 
 FOLLOWERS, FOLLOWERS_QUICK = (100, 1_000, 10_000), (50, 300)  # who are connected
+FOLLOWERS_OF_MORE = (1_000, 10_000)  # with more than one worker
 IDLE, IDLE_QUICK = (10_000, 30_000, 50_000), (300,)
 WORKERS, WORKERS_QUICK = (1, 3), (1,)
 POSTS, POSTS_QUICK = 10, 3  # of a turn
 BESIDE, BESIDE_QUICK = 10_000, 300  # idle streams beside home reads
 FAVOURITES, FAVOURITES_QUICK = 100, 10  # of a turn
+WITHIN_S: Final = 40.0  # all turns with most followers
+WITHIN_S_OF_FEWER: Final = 10.0
+BESIDE_WITHIN_S: Final = 30.0
 READERS: Final = 500
 CLIENTS: Final = 32
 SETTLE_S: Final = 1.0  # before memory is looked at
@@ -70,7 +76,7 @@ def run(options: Options, progress: Progress) -> Result:
         ):
             if is_last:  # first, while the workers' memory is as they started with it
                 measure_idle(progress, result, plots.memory, stage, clients, idle)
-            for number in followers:
+            for number in followers if count == 1 or options.quick else FOLLOWERS_OF_MORE:
                 progress(f"{count} workers, {number:,} followers")
                 measure_deliveries(options, result, plots, stage, clients, number, busy)
             if count == 1:
@@ -159,9 +165,12 @@ def measure_deliveries(
         name: (lambda _, server=server: deliver(stage, server, clients, count, posts))
         for name, server in stage.servers.items()
     }
-    turns = alternate(contestants, options.pairs, lambda: busy.append(busy_percent()))
+    most = max(FOLLOWERS_QUICK if options.quick else FOLLOWERS)
+    within_s = WITHIN_S if count == most else WITHIN_S_OF_FEWER
+    turns = alternate(contestants, options.pairs, lambda: busy.append(busy_percent()), within_s)
     workers = len(stage.servers[OURS].workers)
     case = f"{count:,} followers, {workers} worker{'s' * (workers > 1)}"
+    result.facts[f"turns, {case}"] = len(turns.samples[OURS])
     result.keep(case, turns)
     for name in turns.samples:
         for label, unit, figure in FIGURES:
@@ -172,7 +181,7 @@ def measure_deliveries(
         line = name if workers == 1 else f"{name}, {workers} workers"
         plots.latency.add(line, count, turns.spread(name, lambda d: max(d.p99_ms, 0.01)))
         plots.rate.add(line, count, turns.spread(name, lambda d: d.a_cpu_second))
-    if count == max(FOLLOWERS_QUICK if options.quick else FOLLOWERS):
+    if count == most:
         result.claims += delivery_claims(turns, case)
 
 
@@ -226,19 +235,22 @@ def _marked(post: Callable[[str], object]) -> tuple[str, Callable[[], object]]:
 def measure_idle(
     progress: Progress, result: Result, plot: Plot, stage: Stage, clients: Audience, counts: tuple[int, ...]
 ) -> None:
-    """Open more and more WebSockets that hear nothing, and look at what the workers have grown by since they began."""
+    """Open more and more WebSockets that hear nothing, and look at what the workers have grown by since they began.
+
+    The peer's are the fewest alone: more of them take it minutes, and are no smaller.
+    """
     for name in (OURS, PEER):
         server = stage.servers[name]
-        before, seconds = resident_of(server.workers), 0.0
-        for count in counts:
+        before, before_count = resident_of(server.workers), 0
+        for count in counts if name == OURS else counts[:1]:
             progress(f"{name}: {count:,} idle connections")
-            clients.close()
-            seconds = clients.open(server.port, stage.requests(server, count))
+            opened, seconds = count - before_count, clients.open(server.port, stage.requests(server, count))
+            before_count = count
             time.sleep(SETTLE_S)
             each = (resident_of(server.workers) - before) / count
             workers = len(server.workers)
             case = f"{count:,} idle, {workers} worker{'s' * (workers > 1)}"
-            for label, unit, value in (("resident a connection", "B", each), ("opened", "/s", count / seconds)):
+            for label, unit, value in (("resident a connection", "B", each), ("opened", "/s", opened / seconds)):
                 if value > 0:
                     result.rows.append(Row(case, name, label, unit, Spread.of([value])))
             if each > 0:
@@ -275,7 +287,7 @@ def measure_home_reads(options: Options, result: Result, stage: Stage, clients: 
     options.warm_up([load], WARM_UP_S)
     turns = alternate(
         {OURS: lambda _: load(options.seconds), beside: load_beside}, options.pairs,
-        lambda: busy.append(busy_percent()),
+        lambda: busy.append(busy_percent()), BESIDE_WITHIN_S,
     )  # fmt: skip
     case = f"home reads, {CLIENTS} clients"
     result.keep(case, turns)

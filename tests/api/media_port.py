@@ -14,7 +14,7 @@ from pathlib import Path
 
 from actors.core.errors import InvalidError, OverloadedError
 from actors.core.media_names import prefix_of
-from actors.media.processed import Kind, Processed, Purpose, Rendition
+from actors.media.processed import Kind, Processed, Purpose, StoredRendition
 
 IMAGE, MOVING, VIDEO, AUDIO = b"image:", b"gifv:", b"video:", b"audio:"
 _KINDS: dict[bytes, tuple[Kind, str, str]] = {
@@ -66,12 +66,12 @@ class MemoryMedia:
         seconds = 0 if kind == "image" else 1_500
         return Processed(kind, tuple(renditions), blurhash, seconds, 25.0 if kind in ("video", "gifv") else 0.0, 1_000)
 
-    def _put(self, media_id: int, rendition: str, extension: str, content_type: str, data: bytes) -> Rendition:
+    def _put(self, media_id: int, rendition: str, extension: str, content_type: str, data: bytes) -> StoredRendition:
         digest = hashlib.blake2b(data, digest_size=8).hexdigest()
         name = f"{prefix_of(media_id)}{digest}-{rendition}.{extension}"
         self.objects[name] = data
         side = 0 if extension == "mp3" else 8
-        return Rendition(rendition, name, side, side, len(data), content_type)
+        return StoredRendition(rendition, name, side, side, len(data), content_type)
 
     async def head(self, name: str) -> int | None:
         data = self.objects.get(name)
