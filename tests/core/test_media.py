@@ -182,8 +182,8 @@ def test_a_tweet_takes_uploads_in_their_order_and_shows_them_in_both_apis(world)
         "duration_ms": None,
     }  # fmt: skip
     assert world.home(world.bob) == [tweet_id]
-    shaped = world.replicas[world.shard_of(world.ada)].shaped(MASTODON)
-    status = TweetPieces.of(shaped.read("tweet", [tweet_id, 0])).piece
+    replica = world.replicas[world.shard_of(world.ada)]
+    status = TweetPieces.of(replica.read("tweet", [tweet_id, 0], replica.shaped(MASTODON).lookups)).piece
     attached = orjson.loads(status[: status.index(b',"poll"')] + b"}")["media_attachments"]
     assert [medium["id"] for medium in attached] == [str(second), str(first)]
     assert (uploads(world, world.ada), buried(world)) == ([], {})
@@ -338,9 +338,8 @@ def test_a_profile_takes_an_upload_and_gives_up_the_one_before(world):
     assert orjson.loads(world.read("profile", world.ada, 0))["avatar"] == url
     assert orjson.loads(world.replicas[world.shard_of(world.ada)].read("cards", [[world.ada]])[0])["avatar"] == url
     assert picture_url(BASE, account.avatar, still=True).endswith("-static.png")
-    before = world.digests()
     world.do("update_profile", world.ada, {"avatar": account.avatar})
-    assert world.digests()[1] == before[1]
+    assert buried(world) == {}
     world.do("update_profile", world.ada, {"avatar": f"media:{second}"})
     assert list(buried(world)) == [first]
     world.do("update_profile", world.ada, {"avatar": "https://example.org/me.png"})

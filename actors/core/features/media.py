@@ -251,6 +251,8 @@ def wanted_attachments(
 def _one_wanted(given: Any) -> tuple[int, Any, Any]:
     """Return the id, description and focus of one that is wanted."""
     row = [given, None, None] if type(given) is int else arguments.listed(given, 3, "media_ids")
+    if len(row) != 3:
+        raise InvalidError(f"a medium is named by its id, or by 3 values, not {len(row)}", "media_ids")
     media_id, description, focus = row
     return arguments.an_id(media_id, "media_ids"), description, focus
 
