@@ -105,6 +105,10 @@ def api_settings(settings: Settings) -> dict[str, Any]:
             "trusted_proxies": list(settings.server.trusted_proxies),
             "proxy_header": settings.server.proxy_header,
         },
+        "media": {
+            name: getattr(settings.media, name)
+            for name in ("image_bytes_max", "video_bytes_max", "pixels_max", "attachments_max", "uploads_per_hour")
+        },
         "instance": {name: getattr(settings.instance, name) for name in type(settings.instance).model_fields},
         "passwords": {
             "time_cost": auth.argon2_time_cost,

@@ -166,8 +166,7 @@ def clean_medium(value: Any) -> int:
     if number is None and not isinstance(value, str):
         raise MalformedError(f"media_ids must be a list of ids, not of {shown(value)}", "media_ids")
     if number is None or not 1 <= number <= ID_MAX:
-        trouble = f"there is no medium {shown(value)}: none can be uploaded yet, so leave media_ids out"
-        raise InvalidError(trouble, "media_ids")
+        raise InvalidError(f"there is no medium {shown(value)} of yours: upload it first", "media_ids")
     return number
 
 

@@ -25,8 +25,10 @@ from api.http.probes import PROBE_PATHS, Probes
 from api.http.readiness import ReadinessJudge
 from api.http.refusal_pace import RefusalPace
 from api.http.request_log import RequestLog
+from api.http.uploads import Uploads
 from api.instance_folder import read_folder
 from api.links import Origins
+from api.media import Processing
 from api.metrics import Metrics
 from api.outgoing_keys import OutgoingKeys
 from api.portability.long_work import LongWork
@@ -69,7 +71,7 @@ class Services:
         self.renewals = Renewals(self.passwords, self.ask_account)
         self.usage, self.instance = UsageFigures(cluster, clock), read_folder(settings.instance.folder)
         self.activity = WeeklyActivity(cluster, clock, time.time)
-        self.long_work = LongWork()
+        self.long_work, self.processing = LongWork(), Processing()
         self.origins = Origins(settings.public_url, self.limiter.proxies)
         self.metrics = Metrics(worker)
         self.requests = RequestLog(settings, self.metrics, clock)
@@ -83,6 +85,7 @@ class Services:
         self.refusals = RefusalPace(clock)
         self.turns = FairTurns(2 * settings.in_flight_count_max)
         self.connections = Connections(settings.connection_count_max, settings.address_connection_count_max)
+        self.uploads = Uploads()
         self.bodies = Bodies(settings.connection_count_max, settings.body_bytes_max)
         self.token_paths: Sequence[re.Pattern[str]] = ()  # of routes that take a token
         self.streams: Any = None  # `api/streaming/streams.py`, which knows this class: `app.py` puts it there
@@ -161,6 +164,7 @@ class Services:
         self.hub.close()
         self.activity.close()
         self.afterwards.close()
+        self.processing.close()
         self.renewals.close()
         self.passwords.close()
 

@@ -54,6 +54,22 @@ class PasswordSettings:
 
 
 @dataclass(frozen=True)
+class MediaSettings:
+    """What may be uploaded. Bytes of a picture, and of video or sound; pixels of a picture."""
+
+    image_bytes_max: int = 16 * 1024 * 1024
+    video_bytes_max: int = 99 * 1024 * 1024
+    pixels_max: int = 33_000_000
+    attachments_max: int = 4
+    uploads_per_hour: int = 120
+
+    @property
+    def bytes_max(self) -> int:
+        """Bytes of one file, whichever kind it will turn out to be."""
+        return max(self.image_bytes_max, self.video_bytes_max)
+
+
+@dataclass(frozen=True)
 class InstanceSettings:
     """What the server says of itself to Mastodon's clients. folder: see api/instance_folder.py, "" for none."""
 
@@ -103,6 +119,7 @@ class ApiSettings:
     rate_limits: RateLimitSettings = field(default_factory=RateLimitSettings)
     passwords: PasswordSettings = field(default_factory=PasswordSettings)
     instance: InstanceSettings = field(default_factory=InstanceSettings)
+    media: MediaSettings = field(default_factory=MediaSettings)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> ApiSettings:
@@ -117,6 +134,8 @@ class ApiSettings:
             plain["rate_limits"] = _build(RateLimitSettings, {k: _rate_or_plain(v) for k, v in limits.items()})
         if isinstance(passwords := plain.get("passwords"), Mapping):
             plain["passwords"] = _build(PasswordSettings, passwords)
+        if isinstance(media := plain.get("media"), Mapping):
+            plain["media"] = _build(MediaSettings, media)
         if isinstance(instance := plain.get("instance"), Mapping):
             languages = tuple(instance.get("languages", InstanceSettings.languages))
             plain["instance"] = _build(InstanceSettings, {**instance, "languages": languages})

@@ -52,6 +52,11 @@ class RateLimiter:
             if account_id:
                 self._take(("search", account_id), settings.account_search, f"searches of account {account_id}", units)
 
+    def check_upload(self, account_id: int, per_hour: int) -> None:
+        """Count one upload of an account, of which as many as in an hour may come at once. Raises RateLimitedError."""
+        if self.enabled:
+            self._take(("upload", account_id), Rate(per_hour / 3600, per_hour), f"uploads of account {account_id}")
+
     def check_register(self, scope: MutableMapping[str, Any]) -> None:
         """Count one registration of an address. Raises RateLimitedError."""
         if self.enabled:

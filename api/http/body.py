@@ -13,8 +13,10 @@ Rules of this file
 - JSON is strict (orjson): no NaN, no lone surrogates, no nesting beyond 1,024; of a key given twice the last counts.
 - In forms a name given twice, or one that ends in `[]`, makes a list.
 
-Files are taken only by the calls that say so (`files_max`): as a part of a form, or a whole body of text/csv, which is
-the part `data`; UTF-8 both. Elsewhere a multipart part with a file name is refused (400).
+Pictures and films come another way (`uploads.py`): then the texts beside them are all that is read here.
+
+Other files are taken only by the calls that say so (`files_max`): as a part of a form, or a whole body of text/csv,
+which is the part `data`; UTF-8 both. Elsewhere a multipart part with a file name is refused (400).
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from starlette.requests import Request
 from actors.core.errors import MalformedError, TooLargeError
 from api.errors import FilesError, UnsupportedMediaError
 from api.http.text_parts import parse_parts
+from api.http.uploads import UPLOAD
 from api.params import split_pairs
 
 FORM = "application/x-www-form-urlencoded"
@@ -48,6 +51,9 @@ async def read_pairs_or_json(
     request: Request, bytes_max: int, files_max: int = 0
 ) -> dict[str, Any] | list[tuple[str, str]]:  # fmt: skip
     """As `read_body`, but a form as the pairs that it is."""
+    upload = request.scope["state"].get(UPLOAD)
+    if upload is not None:
+        return list(upload.texts)
     raw = await _read_bytes(request, bytes_max)
     if not raw:
         return {}

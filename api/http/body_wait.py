@@ -5,7 +5,8 @@ Rules of this file
   that his address or account asks for too much (429), that the token of his header is none that anybody has (401). So
   a stranger's body is refused by its head, and who sends `Expect: 100-continue` is told to go on after that. Refusals
   are those that the route would have given; only they may come sooner than others, such as 404.
-- A body has GRACE_S, and a second more for each BYTES_PER_S_LEAST that have come of it: then 408.
+- A body has GRACE_S, and a second more for each BYTES_PER_S_LEAST that have come of it: then 408. Files have to come
+  four times as fast, and their token is asked about whatever the path.
 - A worker that ends waits AT_END_S for it, then refuses: 503.
 - The address's rate is taken from once: for the head, or, for requests that come in one piece, when they are complete.
 
@@ -21,6 +22,8 @@ from actors.core.errors import OverloadedError, RookeryError, TooLargeError, Una
 from api.access.auth import bearer_of
 from api.errors import TooSlowError, log_unexpected
 from api.http.file_bodies import body_bytes_max_of, too_large
+from api.http.uploads import BYTES_PER_S_LEAST as FILE_BYTES_PER_S_LEAST
+from api.http.uploads import UPLOAD
 from api.services import ADDRESS_COUNTED, TOO_MUCH, Services, overloaded
 
 if TYPE_CHECKING:
@@ -90,7 +93,8 @@ class BodyWait:
             services.limiter.check_address(scope, gate is services.writes)  # type: ignore[arg-type]
             scope["state"][ADDRESS_COUNTED] = True
         header = next((value for name, value in scope["headers"] if name == b"authorization"), None)
-        if header is None or services.auth.is_open or not services.takes_token(path):
+        asks = UPLOAD in scope["state"] or services.takes_token(path)
+        if header is None or services.auth.is_open or not asks:
             return None
         token = bearer_of(header.decode("latin-1"))
         account_id = services.auth.known_viewer(token)
@@ -127,7 +131,11 @@ class BodyWait:
     def _look(self) -> None:
         """Refuse what is too slow."""
         loop = self._protocol.loop
-        left_s = self._started_s + GRACE_S + len(self._cycle.body) / BYTES_PER_S_LEAST - loop.time()
+        upload = self._cycle.scope["state"].get(UPLOAD)
+        took_s = (
+            len(self._cycle.body) / BYTES_PER_S_LEAST if upload is None else upload.received / FILE_BYTES_PER_S_LEAST
+        )
+        left_s = self._started_s + GRACE_S + took_s - loop.time()
         if left_s > 0.0:
             self._timer = loop.call_later(left_s, self._look)
             return

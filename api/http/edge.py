@@ -34,6 +34,7 @@ from actors.core.errors import NotFoundError
 from api.errors import response_for
 from api.http.admission import Gate
 from api.http.caching import Headers, is_private, keep_private
+from api.http.uploads import discard_upload
 from api.params import check_query_size
 from api.portability.long_work import DEADLINE
 from api.positions import position_header, positions_of, positions_of_request
@@ -138,6 +139,7 @@ class Edge:
             if not answer.status:
                 await response(scope, receive, answer.send)
         finally:
+            discard_upload(scope)
             gate.count -= 1
             now_s = time.perf_counter()
             seconds = now_s - started_s

@@ -3,6 +3,7 @@
 Rules of this file
 - Larger ones are taken on the paths of imports alone, from who says by a header who he is: a token, which is looked at
   before the rest of the body comes (`body_wait.py`), or a browser's session.
+- Files of media are larger still, and go to disk as they come (`uploads.py`).
 - So all of them together stay within the bounds of `bodies.py`, and a stranger may send what he always may.
 
 Cost: nothing for a body that the settings allow: nobody asks then.
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Any, Final
 
+from api.http.uploads import UPLOAD
 from api.limits import HEAD_BYTES_MAX, IMPORT_BODY_BYTES_MAX
 
 IMPORT_END: Final = "/import"  # of /{user_id}/import
@@ -22,6 +24,9 @@ _AUTHORIZATION, _COOKIE = b"authorization", b"cookie"
 
 def body_bytes_max_of(scope: MutableMapping[str, Any], usual_bytes_max: int) -> int:
     """Return how many bytes the body of a request may have. usual_bytes_max: as the settings say."""
+    upload = scope["state"].get(UPLOAD)
+    if upload is not None:
+        return max(usual_bytes_max, int(upload.bytes_max))
     path = str(scope["path"]).removesuffix("/")
     if scope["method"] != "POST" or not path.endswith((IMPORT_END, *PAGES)):
         return usual_bytes_max

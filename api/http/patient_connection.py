@@ -20,10 +20,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from api.errors import log_unexpected
+from api.errors import HeadTooLargeError, log_unexpected
 from api.http import heads
 from api.http.connection import DISCARD_BYTES_MAX, BoundedConnection
 from api.http.file_bodies import framed_bytes_max
+from api.limits import HEADER_COUNT_MAX
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -126,6 +127,13 @@ class PatientConnection(BoundedConnection):
     def _end_head(self) -> None:
         self._head_open = False
         self._head_bytes = self._rest_bytes = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one header, but no trailer; too many are no valid request."""
+        if self._head_open:
+            if len(self.headers) >= HEADER_COUNT_MAX:
+                raise HeadTooLargeError(f"the request has more than {HEADER_COUNT_MAX} headers")
+            super().on_header(name, value)
 
     def _rest_bytes_max(self) -> int:
         if self.cycle.response_complete:

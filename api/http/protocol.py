@@ -32,7 +32,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from actors.core.errors import MalformedError, OverloadedError, RookeryError, TooLargeError
-from api.errors import HeadTooLargeError, log_unexpected
+from api.errors import log_unexpected
 from api.fast_reads import FAST_READS
 from api.http import heads
 from api.http.body_wait import BodyWait
@@ -43,7 +43,8 @@ from api.http.fast_exchange import FastExchange
 from api.http.file_bodies import body_bytes_max_of, too_large
 from api.http.patient_connection import PatientConnection
 from api.http.probe_exchange import ProbeExchange
-from api.limits import HEAD_BYTES_MAX, HEADER_COUNT_MAX
+from api.http.uploads import Upload, begin_upload, discard_uploads
+from api.limits import HEAD_BYTES_MAX
 from api.media_files import MediaExchange
 from api.services import TOO_MUCH, Services
 from api.streaming.opening import StreamOpening
@@ -64,6 +65,7 @@ class BoundedHttpProtocol(PatientConnection):
         self._under_way: RequestResponseCycle | DirectExchange | None = None  # later ones wait
         self._incomplete: tuple[RequestResponseCycle, Any] | None = None  # the app's next, but for its body
         self._wait: BodyWait | None = None  # for that body
+        self._upload: Upload | None = None  # of the request whose body comes
         self._body_bytes = 0  # of bodies that the app wasn't given yet
         self._is_behind = False  # the request that begins has waited for another one's answer
         self._holds_body = False  # whether `Bodies` knows of some
@@ -184,13 +186,6 @@ class BoundedHttpProtocol(PatientConnection):
             self._head_bytes = self._slice_bytes
         super().on_message_begin()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header, but no trailer; too many are no valid request."""
-        if self._head_open:
-            if len(self.headers) >= HEADER_COUNT_MAX:
-                raise HeadTooLargeError(f"the request has more than {HEADER_COUNT_MAX} headers")
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         """The head is complete: its clock stops, and it is looked at. Raising ends the parsing of this slice."""
         if self._read_timer is not None:
@@ -216,6 +211,7 @@ class BoundedHttpProtocol(PatientConnection):
             if self.is_too_much:
                 self.scope["state"][TOO_MUCH] = True
             super().on_headers_complete()  # raises if the URL is none
+            self._upload = begin_upload(services, self.scope)  # type: ignore[arg-type]
             self._end_head()
             return
         self._end_head()
@@ -263,6 +259,9 @@ class BoundedHttpProtocol(PatientConnection):
         cycle = self.cycle
         if cycle.response_complete:
             return
+        if self._upload is not None:
+            self._upload.feed(body)
+            return
         cycle.body += body
         self._body_bytes += len(body)
         most = self._services.settings.body_bytes_max
@@ -275,6 +274,9 @@ class BoundedHttpProtocol(PatientConnection):
         if self._read_timer is not None:
             self._cancel_read_timer()
         super().on_message_complete()
+        upload, self._upload = self._upload, None
+        if upload is not None and not self.cycle.response_complete:
+            upload.finish()
         if self._incomplete is not None:
             (cycle, app), self._incomplete = self._incomplete, None
             self._end_wait()
@@ -321,8 +323,8 @@ class BoundedHttpProtocol(PatientConnection):
         closing: whether the connection ends then, as it does after some errors anyway.
         """
         under_way, incomplete = self._under_way, self._incomplete
-        self._incomplete = None
         self._give_up_waiting()
+        self._incomplete = None
         if incomplete is not None:
             exchange = BodyRefusal(self, self._services, error, incomplete[0], closing)
             self.cycle = self._under_way = exchange  # type: ignore[assignment]
@@ -339,6 +341,7 @@ class BoundedHttpProtocol(PatientConnection):
     def _give_up_waiting(self) -> None:
         if self._wait is not None:
             self._end_wait()
+        discard_uploads((*self.pipeline, self._incomplete))
         self.pipeline.clear()
         self._body_bytes = 0
         if self._holds_body:

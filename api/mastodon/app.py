@@ -4,8 +4,7 @@ Rules of this file
 - A trailing slash is cut, never redirected. A path that is neither Mastodon's nor ours goes on to FastAPI.
 - Errors have Mastodon's form (`errors.py`), and every answer may be read by web clients of other origins: the API looks
   at no cookies, so an origin proves nothing, and a token is sent by hand.
-- What Mastodon's API has and Rookery hasn't is answered 404: `not available yet` where it will come (`NOT_YET`), else
-  with the reason (`not_supported.py`).
+- What Mastodon's API has and Rookery hasn't is answered 404, with the reason (`not_supported.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from actors.core.errors import NotFoundError
 from api.mastodon.call import Answer, Call
-from api.mastodon.errors import NOT_AVAILABLE, response_for, sentence_of
+from api.mastodon.errors import response_for, sentence_of
 from api.mastodon.headers import EXPOSED, ORIGIN, PREFLIGHT
 from api.mastodon.not_supported import NOT_SUPPORTED
 from api.mastodon.operations import OPERATIONS
@@ -27,9 +26,6 @@ from api.mastodon.repetitions import Repetition
 from api.mastodon.statuses import completed
 from api.mastodon.table import Matched, Operation, Operations
 from api.services import Services
-
-# Paths of Mastodon's API that come with issues of their own; what else begins as they do is nobody's.
-NOT_YET = ("/api/v1/media", "/api/v2/media")
 
 
 async def _nothing(call: Call) -> Answer:
@@ -50,8 +46,7 @@ class MastodonApi:
 
     def methods_of(self, path: str) -> list[str]:
         """Return the methods that a path takes here; none if it isn't Mastodon's."""
-        there = {*OPERATIONS.methods_of(path), *ABSENT.methods_of(path)}
-        return sorted(there) or (["GET", "POST"] if self._is_not_yet(path) else [])
+        return sorted({*OPERATIONS.methods_of(path), *ABSENT.methods_of(path)})
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request whose path is Mastodon's."""
@@ -65,7 +60,7 @@ class MastodonApi:
             return
         scope["route"] = found.operation  # for the log
         try:
-            async with asyncio.timeout(self._services.settings.request_timeout_s):
+            async with asyncio.timeout(max(self._services.settings.request_timeout_s, found.operation.takes_s)):
                 await self._run(found, scope, receive, send)
         except ClientDisconnect:
             raise
@@ -74,8 +69,6 @@ class MastodonApi:
 
     def _refusal(self, method: str, path: str) -> Response:
         """Return the answer to what isn't there."""
-        if self._is_not_yet(path):
-            return sentence_of(404, NOT_AVAILABLE)
         absent = ABSENT.find(method, path)
         if absent is not None:
             row = absent.operation
@@ -83,9 +76,6 @@ class MastodonApi:
         refusal = sentence_of(405, "Method not allowed")
         refusal.headers["allow"] = ", ".join(self.methods_of(path))
         return refusal
-
-    def _is_not_yet(self, path: str) -> bool:
-        return path.startswith(NOT_YET)
 
     async def _run(self, found: Matched, scope: Scope, receive: Receive, send: Send) -> None:
         call = await Call.read(self._services, scope, receive, found)

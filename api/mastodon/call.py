@@ -21,6 +21,7 @@ from api.access.auth import NOTHING, Grant, bearer_of
 from api.errors import FilesError
 from api.http.body import read_pairs_or_json
 from api.http.caching import ACCESS_TOKEN_NAME, note_body
+from api.http.uploads import UPLOAD, Upload
 from api.mastodon.errors import NOBODY, OUTSIDE_SCOPES, NobodyError
 from api.mastodon.headers import JSON
 from api.mastodon.inputs import Params, nested
@@ -84,6 +85,12 @@ class Call:
         return None if value is None else value.decode("latin-1")
 
     @property
+    def upload(self) -> Upload | None:
+        """The files that came with the request, None if none were taken."""
+        upload: Upload | None = self.scope["state"].get(UPLOAD)
+        return upload
+
+    @property
     def origin(self) -> str:
         """The scheme and host by which the client knows this API, without a slash; empty if it names no host."""
         return self.services.origins.base({**self.scope, "path": ""})
@@ -141,7 +148,7 @@ async def _read_params(services: Services, scope: Scope, receive: Receive) -> Pa
     try:
         body = await read_pairs_or_json(Request(scope, receive), services.settings.body_bytes_max)
     except FilesError as error:
-        raise InvalidError("uploads are not available yet") from error
+        raise InvalidError(f"No file is taken here: {error.message}") from error
     values = body if isinstance(body, dict) else nested(body)
     note_body(scope, values)
     return Params({**query, **values})

@@ -134,8 +134,8 @@ FORMS: Final = {
     " max_note_length:whole? max_display_name_length:whole? profile_field_name_limit:whole?"
     " profile_field_value_limit:whole?",
     "InstanceContact": "email:text account:Account?",
-    "InstanceMedia": "supported_mime_types:text[] image_size_limit:whole image_matrix_limit:whole"
-    " video_size_limit:whole video_frame_rate_limit:whole video_matrix_limit:whole",
+    "InstanceMedia": "supported_mime_types:text[] description_limit:whole image_size_limit:whole"
+    " image_matrix_limit:whole video_size_limit:whole video_frame_rate_limit:whole video_matrix_limit:whole",
     "InstancePolls": "max_options:whole max_characters_per_option:whole min_expiration:whole max_expiration:whole",
     "InstanceRegistrations": "enabled:flag approval_required:flag reason_required:flag? message:text? url:text?"
     " min_age:whole?",
@@ -149,6 +149,7 @@ FORMS: Final = {
     "InstanceUsers": "active_month:whole",
     "InstanceVapid": "public_key:text",
     "MediaAttachment": "id:id type:unknown|image|gifv|video|audio url:text? preview_url:text? remote_url:text?"
+    " preview_remote_url~:text? text_url~:text? media_id~:id"
     " meta:any description:text? blurhash:text?",
     "NotificationSummary": "pending_requests_count:whole pending_notifications_count:whole",
     "PollOption": "title:text votes_count:whole?",
@@ -176,7 +177,8 @@ ERROR: Final = "Error"
 _ERROR: Final = "error:text error_description~:text details~:object"
 
 _SIMPLE: Final[dict[str, dict[str, Any]]] = {
-    "text": {"type": "string"}, "flag": {"type": "boolean"}, "whole": {"type": "integer"},
+    "text": {"type": "string"}, "file": {"type": "string", "format": "binary"},
+    "flag": {"type": "boolean"}, "whole": {"type": "integer"},
     "number": {"type": "number"}, "object": {"type": "object"}, "any": {},
     "id": {"type": "string", "pattern": "^[0-9]+$"},
     "time": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"},

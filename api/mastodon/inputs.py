@@ -183,6 +183,14 @@ class Params:
             return []
         return [item for item in value if item is not None] if isinstance(value, list) else [value]
 
+    def objects(self, name: str) -> list[Params]:
+        """Return the objects in a list, one alone too. Raises MalformedError."""
+        found = self.listed(name)
+        for value in found:
+            if not isinstance(value, dict):
+                raise MalformedError(f"{name} must have members, such as {name}[][id], not {shown(value)}", name)
+        return [Params(value) for value in found]
+
     def inside(self, name: str) -> Params:
         """Return the parameters in an object, none if it isn't given. Raises MalformedError."""
         value = self.values.get(name)

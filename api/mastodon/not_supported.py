@@ -1,4 +1,4 @@
-"""What Mastodon's API has and Rookery hasn't, and why. It is answered 404, `not available yet` where it will come.
+"""What Mastodon's API has and Rookery hasn't, and why. It is answered 404, with that.
 
 By method and path as Mastodon's documentation writes them. What is in neither this table nor that of operations, a
 test finds (tests/api/mastodon/test_description.py).
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-_MEDIA: Final = "uploads come with a later version"
 _COLLECTIONS: Final = "collections are an experiment of Mastodon 4.6"
 _YEARS: Final = "reports of a year are made for whom Mastodon's own site chooses"
 _QUOTES: Final = "quotes with approval come with a later version"
@@ -33,9 +32,4 @@ NOT_SUPPORTED: Final = {
     "POST /api/v1/statuses/{id}/translate": "there is no translator",
     "POST /api/v1/statuses/{id}/quotes/{quoting_status_id}/revoke": _QUOTES,
     "PUT /api/v1/statuses/{id}/interaction_policy": _QUOTES,
-    "POST /api/v1/media": _MEDIA,
-    "POST /api/v2/media": _MEDIA,
-    "GET /api/v1/media/{id}": _MEDIA,
-    "PUT /api/v1/media/{id}": _MEDIA,
-    "DELETE /api/v1/media/{id}": _MEDIA,
 }

@@ -56,6 +56,9 @@ PARAMETERS: Final = {
     "GET /api/v1/streaming/list": "list:id last_event_id:text",
     "POST /api/v1/emails/confirmations": "email:text",
     # push
+    "POST /api/v1/media": "file:file thumbnail:file description:text focus:text",
+    "POST /api/v2/media": "file:file thumbnail:file description:text focus:text",
+    "PUT /api/v1/media/{id}": "thumbnail:file description:text focus:text",
     "POST /api/v1/push/subscription": "subscription:object data:object",
     "PUT /api/v1/push/subscription": "data:object",
     # apps and tokens

@@ -41,7 +41,10 @@ class Caller(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One row. run: answers a call of it. needed: made of scope and or_scope; a token must cover one of them."""
+    """One row. run: answers a call of it. needed: made of scope and or_scope; a token must cover one of them.
+
+    takes_s: that an answer may take, if that is more than others may.
+    """
 
     method: str
     path: str
@@ -50,6 +53,7 @@ class Operation:
     run: Run
     caller: Caller = Caller.PERSON
     or_scope: str = ""
+    takes_s: float = 0.0
     needed: tuple[int, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -13,11 +13,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from actors.core.errors import InvalidError
-from actors.core.facts import LANGUAGE, POLL, SENSITIVE, SPOILER
+from actors.core.facts import ATTACHMENTS, LANGUAGE, POLL, SENSITIVE, SPOILER
 from actors.core.stores.account_flags import SENSITIVE as SENSITIVE_ACCOUNT
 from api import fields
+from api.fields import clean_medium
 from api.mastodon.accounts import PRIVACIES, AccountSettings
 from api.mastodon.inputs import Params
+from api.media import clean_description, clean_focus
 from api.params import shown
 
 VISIBILITIES: Final = {name: number for number, name in enumerate(PRIVACIES)}
@@ -29,13 +31,13 @@ NOTHING_SET: Final = AccountSettings("", 0, 0, "", 0)
 _CODE_CHARS: Final = range(2, 4)  # of ISO 639-1 and 639-3
 
 
-def said_of(params: Params, chars_max: int) -> tuple[str, str]:
-    """Return the text of a status, and the spoiler before it. Raises RookeryError."""
+def said_of(params: Params, chars_max: int, has_media: bool = False) -> tuple[str, str]:
+    """Return the text of a status, and the spoiler before it. has_media: it may be empty. Raises RookeryError."""
     spoiler = fields.clean_text(params.text("spoiler_text"), "spoiler_text", chars_max, lines=True).strip()
     given = params.text("status")
-    if not given.strip() and spoiler:
+    if not given.strip() and spoiler and not has_media:
         given, spoiler = spoiler, ""
-    text = fields.clean_text(given, "status", chars_max, chars_min=1, lines=True)
+    text = fields.clean_text(given, "status", chars_max, chars_min=0 if has_media else 1, lines=True)
     if len(text) + len(spoiler) > chars_max:
         raise InvalidError(f"Text and spoiler_text may have {chars_max} characters together", "status")
     return text, spoiler
@@ -88,7 +90,26 @@ def poll_given(params: Params) -> list[list[Any]]:
     return [[POLL, [options, given.flag("multiple"), given.flag("hide_totals"), open_s * 1000]]]
 
 
-def refuse_unknown(params: Params) -> None:
-    """Refuse what a status can't have yet, rather than write it without. Raises InvalidError."""
-    if any(each not in _NOT_GIVEN for each in params.listed("media_ids")):
-        raise InvalidError("There is no such medium: none can be uploaded yet", "media_ids")
+def media_ids_given(params: Params, count_max: int) -> list[int]:
+    """Return the ids of a status' media. Raises InvalidError, MalformedError."""
+    ids = [clean_medium(each) for each in params.listed("media_ids") if each not in _NOT_GIVEN]
+    if len(ids) > count_max:
+        raise InvalidError(f"Status may have {count_max} media, not {len(ids)}", "media_ids")
+    return ids
+
+
+def media_changed(params: Params, media_ids: list[int]) -> list[list[Any]]:
+    """Return the fact of the media of a status that is edited: each its id, or `[id, description, focus]`.
+
+    media_ids: that it is to have. Raises InvalidError, MalformedError.
+    """
+    words = {clean_medium(each.text("id")): each for each in params.objects("media_attributes")}
+    return [[ATTACHMENTS, [_with_words(media_id, words.get(media_id)) for media_id in media_ids]]]
+
+
+def _with_words(media_id: int, said: Params | None) -> int | list[Any]:
+    if said is None:
+        return media_id
+    description = clean_description(said.text("description")) if "description" in said else None
+    focus = clean_focus(said.text("focus"))
+    return [media_id, description, None if focus is None else list(focus)]

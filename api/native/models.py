@@ -466,7 +466,7 @@ class TweetRequest(WithToken):
         examples=["hello world"],
     )
     media_ids: Annotated[list[IdIn], Field(max_length=limits.MEDIA_COUNT_MAX)] | str | None = Field(
-        default=None, description="A list, or in a text with commas between them; none can be uploaded yet"
+        default=None, description="Your uploads: a list, or in a text with commas between them"
     )
     in_reply_to: IdIn | None = None
     visibility: Literal["public", "followers", "direct"] | None = "public"

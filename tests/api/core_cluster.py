@@ -34,6 +34,7 @@ from actors.turns import Turns
 from api.outgoing_keys import OutgoingKeys
 from tests.api.listened import OPERATIONS as LISTENING
 from tests.api.listened import ListenedShards
+from tests.api.media_port import MemoryMedia
 from tests.search.in_process import InProcessEngine
 from tests.sim.cluster import SimCluster
 
@@ -117,6 +118,7 @@ class CoreCluster(TrendsAndSends):
         self.sim = SimCluster(1, shard_count, tuning, faults=False, level=LEVEL)
         self.on_revoked: Any = None
         self.outgoing_keys = OutgoingKeys(b"c" * 32, b"l" * 32, b"s" * 32, VAPID)
+        self.media = MemoryMedia()
         self.listened = ListenedShards(self.sim)
         self.has_search = has_search
         self.down: set[int] = set()  # shards that answer no search

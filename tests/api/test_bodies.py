@@ -16,6 +16,7 @@ from api.access.auth import parse_token
 from tests.api.conftest import PASSWORD, LiveServer, ServerThread, assert_error
 from tests.api.documents import document_of
 from tests.api.fake_cluster import FakeCluster
+from tests.api.media_port import IMAGE
 
 WRK2 = {"auth_mode": "open", "wrk2_api": True}
 LABELS = [
@@ -161,10 +162,14 @@ def test_a_medium_that_can_not_be_is_named(ada, benchmarked, media_ids):
     assert "there is no medium" in assert_error(benchmarked.post("/wrk2-api/post/compose", data=post), 422)["message"]
 
 
-@pytest.mark.parametrize("media_ids", ["7", 7, ["7"], [7], "7,8", ["7", 8]])
-def test_the_id_of_a_medium_may_come_alone_or_in_a_list(ada, media_ids):
-    found = ada.tweet("x", media_ids=media_ids)["media"]
-    assert [medium["media_id"] for medium in found] == ["7", "8"][: len(found)]
+@pytest.mark.parametrize(
+    "given", [lambda a, b: a, lambda a, b: int(a), lambda a, b: [a], lambda a, b: [int(a)], lambda a, b: f"{a},{b}",
+              lambda a, b: [a, int(b)]],
+)  # fmt: skip
+def test_the_id_of_a_medium_may_come_alone_or_in_a_list(ada, given):
+    uploads = [ada.http.post("/api/v2/media", files={"file": ("a", IMAGE + b"x")}).json()["media_id"] for _ in "ab"]
+    found = ada.tweet("x", media_ids=given(*uploads))["media"]
+    assert [medium["media_id"] for medium in found] == uploads[: len(found)]
 
 
 def test_a_form_whose_first_name_begins_with_a_brace_is_told_how_to_write_it(ada):

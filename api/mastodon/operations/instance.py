@@ -26,6 +26,7 @@ from api.mastodon.call import Answer, Call, answer
 from api.mastodon.table import Operation
 from api.mastodon.version import API_VERSION, MASTODON_VERSION
 from api.mastodon.writing import POLL_OPTION_CHARS_MAX, POLL_OPTIONS, POLL_S_MAX, POLL_S_MIN
+from api.media import DESCRIPTION_CHARS_MAX
 from api.params import shown
 from api.usage import USAGE_FROM_LEVEL, Usage
 from api.vapid import server_key
@@ -34,10 +35,12 @@ POLL_LIMITS: Final = {
     "max_options": POLL_OPTIONS.stop - 1, "max_characters_per_option": POLL_OPTION_CHARS_MAX,
     "min_expiration": POLL_S_MIN, "max_expiration": POLL_S_MAX,
 }  # fmt: skip
-_MEDIA: Final = {  # none can be uploaded yet
-    "supported_mime_types": [], "image_size_limit": 0, "image_matrix_limit": 0, "video_size_limit": 0,
-    "video_frame_rate_limit": 0, "video_matrix_limit": 0,
-}  # fmt: skip
+_IMAGE_TYPES: Final = ("image/jpeg", "image/png", "image/gif", "image/webp", "image/avif")
+_MOVING_TYPES: Final = (
+    "video/webm", "video/mp4", "video/quicktime", "audio/wave", "audio/wav", "audio/x-wav", "audio/ogg", "audio/mpeg",
+    "audio/mp3", "audio/webm", "audio/flac", "audio/aac", "audio/m4a", "audio/x-m4a", "audio/mp4",
+)  # fmt: skip
+_FRAME_RATE_MAX: Final = 120
 
 
 async def instance_v2(call: Call) -> Answer:
@@ -216,11 +219,26 @@ def _configuration(call: Call) -> dict[str, Any]:
             "profile_field_value_limit": limits.PROFILE_FIELD_VALUE_CHARS_MAX,
         },
         "statuses": {
-            "max_characters": settings.tweet_max_chars, "max_media_attachments": limits.MEDIA_COUNT_MAX,
+            "max_characters": settings.tweet_max_chars, "max_media_attachments": settings.media.attachments_max,
             "characters_reserved_per_url": limits.LINK_CHARS,
         },
-        "media_attachments": _MEDIA, "polls": POLL_LIMITS,
+        "media_attachments": _media(call), "polls": POLL_LIMITS,
     }  # fmt: skip
+
+
+def _media(call: Call) -> dict[str, Any]:
+    """Return what may be uploaded; without media all of it is nothing."""
+    port, most = call.services.cluster.media, call.services.settings.media
+    takes_images, takes_video = port.is_open("image"), port.is_open("video")
+    return {
+        "supported_mime_types": [*(_IMAGE_TYPES if takes_images else ()), *(_MOVING_TYPES if takes_video else ())],
+        "description_limit": DESCRIPTION_CHARS_MAX,
+        "image_size_limit": most.image_bytes_max if takes_images else 0,
+        "image_matrix_limit": most.pixels_max if takes_images else 0,
+        "video_size_limit": most.video_bytes_max if takes_video else 0,
+        "video_frame_rate_limit": _FRAME_RATE_MAX if takes_video else 0,
+        "video_matrix_limit": most.pixels_max if takes_video else 0,
+    }
 
 
 async def _contact(call: Call) -> Any:

@@ -16,7 +16,7 @@ import orjson
 
 from actors.core.entries import REPOSTED_VISIBILITIES
 from actors.core.errors import ForbiddenError, InvalidError, NotFoundError
-from actors.core.facts import APPLICATION, QUOTE
+from actors.core.facts import APPLICATION, ATTACHMENTS, QUOTE
 from actors.core.features.filters import THREAD
 from actors.core.ids import bucket_of_account, bucket_of_tweet
 from actors.core.shape_table import MASTODON_FROM_LEVEL
@@ -26,7 +26,7 @@ from api.mastodon.call import Answer, Call, answer
 from api.mastodon.context import ancestors_of, descendants_of
 from api.mastodon.statuses import pieces_of, show, status_of, statuses_of
 from api.mastodon.table import Operation
-from api.mastodon.writing import beside_text, poll_given, refuse_unknown, said_of, visibility_given
+from api.mastodon.writing import beside_text, media_changed, media_ids_given, poll_given, said_of, visibility_given
 from api.native.visible import ask_for_viewer, ask_tweet, find_original
 from api.oauth.clients import client_of_id
 from api.once import carry_out
@@ -51,10 +51,10 @@ async def create(call: Call) -> Answer:
     """Write a status, or with `scheduled_at` one to be published then."""
     services, params, viewer = call.services, call.params, call.viewer
     require_level(services, MASTODON_FROM_LEVEL)
-    text, spoiler = said_of(params, services.settings.tweet_max_chars)
+    media_ids = media_ids_given(params, services.settings.media.attachments_max)
+    text, spoiler = said_of(params, services.settings.tweet_max_chars, bool(media_ids))
     visibility, in_reply_to, poll = visibility_given(params), params.id("in_reply_to_id"), poll_given(params)
     at_ms = clean_time(params.values, "scheduled_at")
-    refuse_unknown(params)
     key = idempotency_key(call.header(b"idempotency-key"), viewer)
     settings, (entities, mention_ids), answered, quote, application = await asyncio.gather(
         settings_of(services, viewer),
@@ -64,6 +64,8 @@ async def create(call: Call) -> Answer:
         _application(call),
     )
     facts = [*beside_text(params, spoiler, settings), *application, *poll, *quote, *answered.facts]
+    if media_ids:
+        facts.append([ATTACHMENTS, media_ids])
     shown_to = settings.privacy if visibility is None else visibility
     args = [text, shown_to, in_reply_to, answered.author_id, entities, [], mention_ids]
     if at_ms:
@@ -106,9 +108,15 @@ async def edit(call: Call) -> Answer:
     services, tweet_id = call.services, call.id()
     require_level(services, MASTODON_FROM_LEVEL)
     _require_own_bucket(call, tweet_id)
-    text, spoiler = said_of(call.params, services.settings.tweet_max_chars)
+    media_ids = media_ids_given(call.params, services.settings.media.attachments_max)
+    says_media = "media_ids" in call.params
+    if not says_media and ("media_attributes" in call.params or not call.params.text("status").strip()):
+        media_ids = [int(each["id"]) for each in (await _own_status(call, tweet_id))["media_attachments"]]
+        says_media = "media_attributes" in call.params
+    text, spoiler = said_of(call.params, services.settings.tweet_max_chars, bool(media_ids))
     facts = [*beside_text(call.params, spoiler), *poll_given(call.params)]
-    refuse_unknown(call.params)
+    if says_media:
+        facts += media_changed(call.params, media_ids)
     entities, mention_ids = await resolve_text(services, text)
     args = [tweet_id, call.viewer, text, entities, mention_ids, None, facts]
     try:
@@ -116,6 +124,11 @@ async def edit(call: Call) -> Answer:
     except ForbiddenError as error:
         raise NotFoundError(error.message, "id") from error
     return Answer(await status_of(services, tweet_id, call.viewer))
+
+
+async def _own_status(call: Call, tweet_id: int) -> dict[str, Any]:
+    status: dict[str, Any] = orjson.loads(await status_of(call.services, tweet_id, call.viewer))
+    return status
 
 
 async def delete(call: Call) -> Answer:
@@ -130,7 +143,10 @@ async def delete(call: Call) -> Answer:
     status: dict[str, Any] = orjson.loads(shown)
     source = orjson.loads(await ask_tweet(services, tweet_id, "source", call.viewer))
     # With a key: the lane sends it again when a shard dies on it, and what is gone by then was deleted by this request.
-    await carry_out(call.repeatable, call.viewer, "delete", [tweet_id, call.viewer, [b"", b""]], always=True)
+    args = [tweet_id, call.viewer, [b"", b""]]
+    if status["media_attachments"] and not call.params.flag("delete_media"):
+        args.append(True)  # they are uploads again, for the status that is written in its place
+    await carry_out(call.repeatable, call.viewer, "delete", args, always=True)
     return answer({**status, "text": source["text"]})
 
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from actors.core.entries import REPOSTED_VISIBILITIES
 from actors.core.errors import ForbiddenError
+from actors.core.facts import ATTACHMENTS, MORE_FROM_LEVEL
 from actors.core.ids import bucket_of_account, bucket_of_tweet
 from actors.core.visibility import is_question
 from api import fields
@@ -64,19 +65,22 @@ async def post_tweet(request: Request) -> Response:
     services = inputs.services
     author_id = await inputs.actor()
     body = inputs.body
-    text = _clean_status(inputs)
-    visibility = fields.clean_visibility(body)
     media_ids = fields.clean_media_ids(body)
+    text = _clean_status(inputs, bool(media_ids))
+    visibility = fields.clean_visibility(body)
     in_reply_to = inputs.body_id("in_reply_to")
     at_ms = clean_time(body, "scheduled_at")
     if at_ms:
         require_level(services)
+    if media_ids:
+        require_level(services, MORE_FROM_LEVEL)
     key = idempotency_key(request.headers.get("idempotency-key"), author_id)
     (entities, mention_ids), answered = await asyncio.gather(
         resolve_text(services, text), find_answered(services, in_reply_to, author_id)
     )
-    args = [text, visibility, in_reply_to, answered.author_id, entities, media_ids, mention_ids]
-    more = [answered.facts] if answered.facts else []  # older shards take none
+    args = [text, visibility, in_reply_to, answered.author_id, entities, [], mention_ids]
+    facts = [*answered.facts, *([[ATTACHMENTS, media_ids]] if media_ids else [])]
+    more = [facts] if facts else []  # older shards take none
     if at_ms:
         written = await write_once(inputs, author_id, "schedule", [author_id, at_ms, *args, *more], always=True)
         return json_bytes(written, 201)
@@ -84,10 +88,10 @@ async def post_tweet(request: Request) -> Response:
     return json_bytes(posted, 201)
 
 
-def _clean_status(inputs: Inputs) -> str:
-    status = fields.required(inputs.body, "status")
+def _clean_status(inputs: Inputs, has_media: bool = False) -> str:
+    status = inputs.body.get("status", "") if has_media else fields.required(inputs.body, "status")
     chars_max = inputs.services.settings.tweet_max_chars
-    return fields.clean_text(status, "status", chars_max, chars_min=1, lines=True)
+    return fields.clean_text(status, "status", chars_max, chars_min=0 if has_media else 1, lines=True)
 
 
 @router.get(

@@ -66,16 +66,3 @@ def test_a_report_is_told_to_the_operator_and_answered_with_what_was_said(ada, b
 def test_a_report_that_is_none_is_refused(ada, bob, body, status):
     whole = body if "account_id" in body or not body else {"account_id": bob.id, **body}
     assert ada.http.post("/api/v1/reports", json=whole).status_code == status
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/api/v1/media",
-        "/api/v2/media",
-    ],
-)
-def test_what_comes_later_says_so(ada, path):
-    for method in ("GET", "POST"):
-        reply = ada.http.request(method, path)
-        assert (reply.status_code, reply.json()) == (404, {"error": "not available yet"})
