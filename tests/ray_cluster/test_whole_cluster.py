@@ -62,7 +62,7 @@ def test_a_network_goes_in_and_every_timeline_is_as_defined(cluster, files):
 
 def test_status_names_every_process(cluster, files):
     report = cluster.run("status")
-    assert sorted(p["role"] for p in report["processes"]) == ["api", "dispatcher", "router", "shard", "shard"]
+    assert sorted(p["role"] for p in report["processes"]) == ["api", "dispatcher", "media", "router", "shard", "shard"]
     assert all(p["pid"] and p["rss_bytes"] > 1e6 for p in report["processes"])
     assert report["memory"]["edge_bytes_per_follow_edge"] > 0
     assert sum(shard["buckets"] for shard in report["shards"]) == 1024
