@@ -496,8 +496,7 @@ def notify(
     else:
         words = ", ".join(f"{word} ({count})" for word, count in outcome.said.items()) or "nothing yet"
         out.print(f"{channel}: {outcome.sent} sent; the other side has said: {words}", highlight=False, markup=False)
-    if not outcome.is_done:
-        raise typer.Exit(1)
+    raise typer.Exit(0 if outcome.is_done else 1)
 
 
 @app.command()
@@ -582,8 +581,7 @@ def simulate(
 
     with reporting():
         failed = run_seeds(first, seeds, steps, out, err)
-    if failed:
-        raise typer.Exit(1)
+    raise typer.Exit(1 if failed else 0)
 
 
 @app.command(

@@ -108,6 +108,7 @@ def create_app(
     faces: Any = {
         "second_face": MastodonApi(services), "pages": WebPages(services), "files": MediaFiles(services),
     }  # fmt: skip
+    services.is_mastodons = faces["second_face"].methods_of
     app = FastAPIOffline(
         title="Rookery",
         version=VERSION,

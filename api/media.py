@@ -35,7 +35,7 @@ UNAVAILABLE: Final = "uploads are not available here"
 _log = structlog.get_logger("rookery.api")
 
 
-class Shown(NamedTuple):
+class ShownUpload(NamedTuple):
     """An upload as its account's shard tells of it. state: processing, ready or failed; json: a MediaAttachment."""
 
     state: str
@@ -44,14 +44,14 @@ class Shown(NamedTuple):
     json: bytes
 
 
-class Processing:
+class UploadsUnderWay:
     """What this worker has processed now."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[Shown]] = set()
+        self._tasks: set[asyncio.Task[ShownUpload]] = set()
 
     def begin(self, services: Services, account_id: int, file: UploadedFile, purpose: Purpose, media_id: int) -> (
-        asyncio.Task[Shown]
+        asyncio.Task[ShownUpload]
     ):  # fmt: skip
         """Have a file processed, which is this one's from now on."""
         work = _processed(services, account_id, file, purpose, media_id)
@@ -60,7 +60,7 @@ class Processing:
         task.add_done_callback(self._ended)
         return task
 
-    def _ended(self, task: asyncio.Task[Shown]) -> None:
+    def _ended(self, task: asyncio.Task[ShownUpload]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, RookeryError):
             _log.error("an upload has ended in an unexpected way", exc_info=error)
@@ -74,7 +74,7 @@ class Processing:
 async def begin_upload(
     services: Services, account_id: int, file: UploadedFile, purpose: Purpose, description: str = "",
     focus: tuple[int, int] = (0, 0),
-) -> tuple[int, asyncio.Task[Shown]]:  # fmt: skip
+) -> tuple[int, asyncio.Task[ShownUpload]]:  # fmt: skip
     """Begin to process a file; returns the id of the medium, and what waits for it.
 
     Raises InvalidError, RateLimitedError, OverloadedError; the file is still the caller's then.
@@ -86,7 +86,7 @@ async def begin_upload(
 
 async def _processed(
     services: Services, account_id: int, file: UploadedFile, purpose: Purpose, media_id: int
-) -> Shown:  # fmt: skip
+) -> ShownUpload:  # fmt: skip
     try:
         processed = await services.cluster.media.process(file.path, purpose, media_id)
     except (InvalidError, TooLargeError, OverloadedError) as error:
@@ -108,19 +108,19 @@ async def _fail(services: Services, account_id: int, media_id: int, reason: str)
         _log.warning("it can't be said that an upload failed; it fails by itself in an hour", reason=error.message)
 
 
-async def _write(services: Services, account_id: int, op: str, *args: Any) -> Shown:
-    return Shown(*await services.settle_account(account_id, op, *args))
+async def _write(services: Services, account_id: int, op: str, *args: Any) -> ShownUpload:
+    return ShownUpload(*await services.settle_account(account_id, op, *args))
 
 
-async def medium_of(services: Services, account_id: int, media_id: int) -> Shown:
+async def medium_of(services: Services, account_id: int, media_id: int) -> ShownUpload:
     """Return an upload of an account's that no tweet has. Raises NotFoundError."""
-    return Shown(*await services.ask_bucket(bucket_of_account(account_id), "media", [account_id, media_id]))
+    return ShownUpload(*await services.ask_bucket(bucket_of_account(account_id), "media", [account_id, media_id]))
 
 
 async def describe(
     services: Services, account_id: int, media_id: int, description: str | None, focus: tuple[int, int] | None,
     thumbnail: UploadedFile | None,
-) -> Shown:  # fmt: skip
+) -> ShownUpload:  # fmt: skip
     """Change what is said of an upload; None: as it is. Raises RookeryError."""
     row: list[Any] | None = None
     if thumbnail is not None:
@@ -166,13 +166,13 @@ def clean_focus(value: Any) -> tuple[int, int] | None:
     return round(x * 1000), round(y * 1000)
 
 
-def as_json(medium: Shown) -> bytes:
+def as_json(medium: ShownUpload) -> bytes:
     """Return what a client is shown of an upload. Raises InvalidError for one that failed."""
     if medium.state == "failed":
         raise InvalidError(f"the file could not be processed: {medium.reason}", "file")
     return medium.json
 
 
-def url_of(medium: Shown) -> Any:
+def url_of(medium: ShownUpload) -> Any:
     """Return the address of an upload, None until it is processed."""
     return orjson.loads(medium.json)["url"]

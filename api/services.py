@@ -28,7 +28,7 @@ from api.http.request_log import RequestLog
 from api.http.uploads import Uploads
 from api.instance_folder import read_folder
 from api.links import Origins
-from api.media import Processing
+from api.media import UploadsUnderWay
 from api.metrics import Metrics
 from api.outgoing_keys import OutgoingKeys
 from api.portability.long_work import LongWork
@@ -71,7 +71,7 @@ class Services:
         self.renewals = Renewals(self.passwords, self.ask_account)
         self.usage, self.instance = UsageFigures(cluster, clock), read_folder(settings.instance.folder)
         self.activity = WeeklyActivity(cluster, clock, time.time)
-        self.long_work, self.processing = LongWork(), Processing()
+        self.long_work, self.processing = LongWork(), UploadsUnderWay()
         self.origins = Origins(settings.public_url, self.limiter.proxies)
         self.metrics = Metrics(worker)
         self.requests = RequestLog(settings, self.metrics, clock)
@@ -88,6 +88,7 @@ class Services:
         self.uploads = Uploads()
         self.bodies = Bodies(settings.connection_count_max, settings.body_bytes_max)
         self.token_paths: Sequence[re.Pattern[str]] = ()  # of routes that take a token
+        self.is_mastodons: Callable[[str], object] = bool  # of a path; `app.py` says what is so
         self.streams: Any = None  # `api/streaming/streams.py`, which knows this class: `app.py` puts it there
 
     @property

@@ -36,7 +36,8 @@ NOT_CACHES = {
         _hedgeable _fresh _late; cluster/client/replica_load: waiting; actors/shard/backup_source: _serving;
         actors/shard/replication: _serving; actors/shard/inquiring_writes: _under_way;
         api/streaming/streams: _open _viewers _tasks; api/streaming/subscription: _waiting; api/streaming/wheel: _slow
-        _fresh; api/streaming/web_socket: _orders; api/streaming/places: _by_owner; api/streaming/polled: _polled
+        _fresh; api/streaming/web_socket: _orders; api/streaming/places: _by_owner; api/streaming/polled: _polled;
+        api/media: _tasks; api/http/uploads: _count_of
     """,
     "what streams listen to, whose number the connections' limits bound, and what they wait for": """
         actors/core/hearing: account_of by_account list_owners tags topics; actors/shard/listening: _answering _asleep
@@ -48,7 +49,7 @@ NOT_CACHES = {
     """,
     "made of constants": """
         actors/core/facts: _NOTHING; actors/core/renderers/mastodon: _NO_ENTITIES; api/mastodon/inputs: _NOTHING;
-        api/mastodon/table: _root; actors/core/checkpoints/upgrades: UPGRADES LAYOUTS; actors/core/stores/marks:
+        api/mastodon/table: _root _plain; actors/core/checkpoints/upgrades: UPGRADES LAYOUTS; actors/core/stores/marks:
         _own; actors/core/stores/shelves: kinds _places; actors/core/stores/paper_shelves: kinds;
         api/text/text_urls: _OTHER_TLDS; actors/search/engine: hangs; api/streaming/hearers: _NONE
     """,
@@ -72,7 +73,8 @@ NOT_CACHES = {
     "the data, bounded by the settings' limits of a shard, or on its way": """
         actors/core/stores/shelves: _holders;
         actors/core/timelines/arrivals: number_of mentions; actors/core/timelines/deliveries: backlog;
-        actors/core/stores/graph: author_row _hidden _unshown; actors/core/ids: last; actors/core/news: _tweets
+        actors/core/stores/graph: author_row _hidden _unshown; actors/core/ids: last; actors/core/news: _recent
+        _recently_edited _tweets;
         _accounts _edited; actors/core/outbox: waiting; actors/core/stores/people: row_of away leaving
         token_owner names unindexed; actors/core/timelines/pull_logs: logs; actors/core/timelines/tag_logs: tags_of;
         actors/core/stores/tag_index: _ids; actors/core/stores/graph: tag_readers tags_touched wishful;

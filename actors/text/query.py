@@ -564,8 +564,7 @@ def check_tree(tree: Any, resolved: bool = True) -> None:
 
     resolved: names must have become account ids. Nothing else is raised. Cost: 1.6 us a node.
     """
-    leaves = _LEAVES if resolved else _LEAVES | _NAMED_LEAVES
-    if not _checked(tree, leaves, _Counts(), 1):
+    if not _checked(tree, _LEAVES if resolved else _LEAVES | _NAMED_LEAVES, _Counts(), 1):
         raise QueryError("a tree must have something that finds, not only what to leave out")
 
 
@@ -596,7 +595,6 @@ def _checked(node: Any, leaves: dict[str, _Leaf], counts: _Counts, depth: int) -
     for check, argument in zip(checks, arguments, strict=True):
         if not check(argument):
             raise QueryError(f"an argument of the node {kind!r} is not what DESIGN.md says, or too large")
-    trouble = counts.add(node)
-    if trouble:
+    if trouble := counts.add(node):
         raise QueryError(trouble)
     return True

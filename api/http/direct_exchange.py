@@ -27,6 +27,7 @@ from actors.core.errors import RookeryError
 from api.errors import response_for
 from api.http.caching import Headers, has_token, keep_private
 from api.http.edge import UNMATCHED
+from api.mastodon.errors import refusal_of
 from api.services import Services, overloaded
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class Refusal(DirectExchange):
 class BodyRefusal(DirectExchange):
     """What a request gets in place of the app's answer, before all of its body has come."""
 
-    __slots__ = ("_error", "_method")
+    __slots__ = ("_error", "_method", "_path")
 
     def __init__(
         self, protocol: BoundedHttpProtocol, services: Services, error: RookeryError, replaced: RequestResponseCycle,
@@ -161,13 +162,15 @@ class BodyRefusal(DirectExchange):
     ) -> None:  # fmt: skip
         """replaced: what uvicorn has made for it, and the app was not given."""
         super().__init__(protocol, services)
-        self._error, self._method = error, replaced.scope["method"]
+        self._error, self._method, self._path = error, replaced.scope["method"], replaced.scope["path"]
         self.keep_alive = replaced.keep_alive and not closing
 
     def start(self) -> None:
-        """Refuse."""
+        """Refuse, in the form of the API whose path it is."""
         self.begin()
-        status, headers, body = self.fail(self._error)
+        is_mastodons = self._services.is_mastodons(self._path)
+        refusal = self.refusal(refusal_of(self._error)) if is_mastodons else self.fail(self._error)
+        status, headers, body = refusal
         self.answer(self._method, UNMATCHED, status, keep_private(headers), body)  # a token may be in what has come
 
 

@@ -88,7 +88,7 @@ class BoundedHttpProtocol(PatientConnection):
         scope: Any = self.scope
         if scope is not None:
             scope["state"].pop(HOLD, None)
-        self.cycle = self._under_way = self._incomplete = None  # type: ignore[assignment]
+        self.cycle = self._under_way = None  # type: ignore[assignment]
 
     def shutdown(self) -> None:
         """Close when what is under way has been answered; what a request lacks has to come soon."""
@@ -264,9 +264,7 @@ class BoundedHttpProtocol(PatientConnection):
             return
         cycle.body += body
         self._body_bytes += len(body)
-        most = self._services.settings.body_bytes_max
-        if len(cycle.body) > most and len(cycle.body) > (most := body_bytes_max_of(cycle.scope, most)):  # type: ignore[arg-type]
-            raise TooLargeError(too_large(cycle.scope, f"more than {most}", most))  # type: ignore[arg-type]
+        _check_size(cycle, self._services.settings.body_bytes_max)
 
     def on_message_complete(self) -> None:
         """The next byte belongs to another request's head."""
@@ -324,7 +322,6 @@ class BoundedHttpProtocol(PatientConnection):
         """
         under_way, incomplete = self._under_way, self._incomplete
         self._give_up_waiting()
-        self._incomplete = None
         if incomplete is not None:
             exchange = BodyRefusal(self, self._services, error, incomplete[0], closing)
             self.cycle = self._under_way = exchange  # type: ignore[assignment]
@@ -342,6 +339,7 @@ class BoundedHttpProtocol(PatientConnection):
         if self._wait is not None:
             self._end_wait()
         discard_uploads((*self.pipeline, self._incomplete))
+        self._incomplete = None
         self.pipeline.clear()
         self._body_bytes = 0
         if self._holds_body:
@@ -358,6 +356,13 @@ class BoundedHttpProtocol(PatientConnection):
             self.drop()
         else:
             self.turn_away(TooLargeError("the body takes too many bytes for what is in it"), closing=True)
+
+
+def _check_size(cycle: RequestResponseCycle, most: int) -> None:
+    """Raise TooLargeError if more of a body has come than a request may have. most: as the settings say."""
+    scope: Any = cycle.scope
+    if len(cycle.body) > most and len(cycle.body) > (most := body_bytes_max_of(scope, most)):
+        raise TooLargeError(too_large(scope, f"more than {most}", most))
 
 
 def _cause_of(error: httptools.HttpParserError) -> RookeryError:
