@@ -8,6 +8,7 @@ import os
 import pytest
 
 from actors.core.errors import ConflictError, InvalidError, OverloadedError
+from bench.processes import free_port
 from persistence import objects
 from persistence.objects import CACHED_BYTES_MAX, LocalStore, S3Store, open_store
 from tests.persistence.s3_server import CREDENTIALS, s3_server
@@ -166,8 +167,6 @@ def test_an_address_that_is_none_is_refused_without_repeating_it(url):
 
 
 async def test_a_store_that_is_away_is_told_as_a_wait_and_says_nothing_of_its_address(tmp_path, monkeypatch):
-    from tests.conftest import free_port
-
     secret = tmp_path / "secret"
     secret.write_text("file-secret\n")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
