@@ -74,7 +74,7 @@ NOT_CACHES = {
         actors/core/stores/shelves: _holders;
         actors/core/timelines/arrivals: number_of mentions; actors/core/timelines/deliveries: backlog;
         actors/core/stores/graph: author_row _hidden _unshown; actors/core/ids: last; actors/core/news: _recent
-        _recently_edited _tweets;
+        _recently_edited _tweets
         _accounts _edited; actors/core/outbox: waiting; actors/core/stores/people: row_of away leaving
         token_owner names unindexed; actors/core/timelines/pull_logs: logs; actors/core/timelines/tag_logs: tags_of;
         actors/core/stores/tag_index: _ids; actors/core/stores/graph: tag_readers tags_touched wishful;
