@@ -51,7 +51,7 @@ async def read_pairs_or_json(
     request: Request, bytes_max: int, files_max: int = 0
 ) -> dict[str, Any] | list[tuple[str, str]]:  # fmt: skip
     """As `read_body`, but a form as the pairs that it is."""
-    upload = request.scope["state"].get(UPLOAD)
+    upload = request.scope.get("state", {}).get(UPLOAD)
     if upload is not None:
         return list(upload.texts)
     raw = await _read_bytes(request, bytes_max)

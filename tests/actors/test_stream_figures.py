@@ -23,6 +23,9 @@ class Listens:
         self.heard.append(event.tweet_id)
         self.cursor = cursor
 
+    def refilter(self) -> None:
+        """It has no filters."""
+
     def recovered(self) -> None:
         self.heard.append(0)
 

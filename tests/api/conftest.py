@@ -22,6 +22,7 @@ import uvloop
 from api.worker import ApiWorker
 from tests.api.core_cluster import CoreCluster
 from tests.api.fake_cluster import FakeCluster
+from tests.api.media_port import IMAGE
 
 PASSWORD = "correct horse battery"
 CHEAP_PASSWORDS = {"time_cost": 1, "memory_kib": 8, "parallelism": 1}
@@ -51,6 +52,12 @@ class User:
         reply = self.http.post("/api/v1/tweet", json={"user_id": self.user_id, "status": status, **more})
         assert reply.status_code == 201, reply.text
         return reply.json()
+
+    def upload(self, data: bytes = IMAGE + b"of a kite") -> str:
+        """Bring a file; returns the id of the medium."""
+        reply = self.http.post("/api/v1/media", files={"file": ("a", data)})
+        assert reply.status_code == 200, reply.text
+        return str(reply.json()["media_id"])
 
     def home(self, **query: Any) -> list[dict[str, Any]]:
         reply = self.http.get("/api/v1/home_timeline", params={"user_id": self.user_id, **query})

@@ -16,7 +16,6 @@ from api.access.auth import parse_token
 from tests.api.conftest import PASSWORD, LiveServer, ServerThread, assert_error
 from tests.api.documents import document_of
 from tests.api.fake_cluster import FakeCluster
-from tests.api.media_port import IMAGE
 
 WRK2 = {"auth_mode": "open", "wrk2_api": True}
 LABELS = [
@@ -167,7 +166,7 @@ def test_a_medium_that_can_not_be_is_named(ada, benchmarked, media_ids):
               lambda a, b: [a, int(b)]],
 )  # fmt: skip
 def test_the_id_of_a_medium_may_come_alone_or_in_a_list(ada, given):
-    uploads = [ada.http.post("/api/v2/media", files={"file": ("a", IMAGE + b"x")}).json()["media_id"] for _ in "ab"]
+    uploads = [ada.upload(), ada.upload()]
     found = ada.tweet("x", media_ids=given(*uploads))["media"]
     assert [medium["media_id"] for medium in found] == uploads[: len(found)]
 

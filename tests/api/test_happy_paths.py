@@ -35,7 +35,7 @@ def test_login_gives_a_token_that_works_and_logout_ends_it(ada, anonymous):
 
 
 def test_a_tweet_has_the_shape_that_was_asked_for(ada):
-    tweet = ada.tweet("hello world", media_ids=["7", 8])
+    tweet = ada.tweet("hello world", media_ids=[ada.upload(), int(ada.upload())])
     assert re.fullmatch(r"[A-Z][a-z]{2} [A-Z][a-z]{2} \d\d \d\d:\d\d:\d\d \+0000 \d{4}", tweet["created_at"])
     assert tweet["status"] == "hello world"
     assert tweet["user_id"] == ada.user_id
@@ -62,7 +62,9 @@ def test_the_token_may_come_in_the_body_or_the_query(ada, anonymous):
 
 
 def test_form_media_ids_may_be_repeated_or_joined(ada):
-    for data in ({"media_ids[]": ["1", "2"]}, {"media_ids": ["1", "2"]}, {"media_ids": "1,2"}):
+    for name, is_joined in (("media_ids[]", False), ("media_ids", False), ("media_ids", True)):
+        ids = [ada.upload(), ada.upload()]
+        data = {name: ",".join(ids) if is_joined else ids}
         reply = ada.http.post("/tweet", data={"user_id": ada.user_id, "status": "x", **data})
         assert len(reply.json()["media"]) == 2
 

@@ -109,7 +109,7 @@ def test_every_operator_finds_what_the_documentation_says(ada, bob):
     first = ada.tweet(f"Blue WHALES are running past @{bob.username} #Ocean $TSLA café")["tweet_id"]
     second = bob.tweet("a whale and a dolphin, see https://example.org/x #ocean #Jazz")["tweet_id"]
     third = bob.tweet("@x a dolphin sings", in_reply_to=first)["tweet_id"]
-    media = ada.tweet("walrus portrait", media_ids=["7"])["tweet_id"]
+    media = ada.tweet("walrus portrait", media_ids=[ada.upload()])["tweet_id"]
     german = ada.tweet("Der Wal schwimmt heute wieder durch das große blaue Meer und singt dabei")["tweet_id"]
     mine = f"(from:{ada.username} OR from:{bob.username})"
     both = [second, first]

@@ -63,6 +63,7 @@ def test_the_operations_are_those_of_the_shard():
     assert {*READS, "home", "shaped", *SEARCH} - {
         "activity",
         "export",
+        "media_held",
         "referred",
         "search_check",
         "waiting",

@@ -39,6 +39,7 @@ class CountingRenderer(NativeRenderer):
     """The native JSON, and how often a tweet was rendered."""
 
     def __init__(self) -> None:
+        super().__init__("")
         self.rendered = 0
 
     def piece(self, entry: Entry) -> bytes:

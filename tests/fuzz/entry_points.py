@@ -40,7 +40,7 @@ from actors.search.trends import ShardTrends
 from actors.text import query, text
 from actors.text.corrections import Vocabulary
 from actors.text.highlight import highlights
-from api import fields, filter_sets, links, params, positions
+from api import fields, filter_sets, links, media_files, params, positions
 from api.access import auth
 from api.access.mail_addresses import hash_of_address, is_address
 from api.access.passwords import prepare_password
@@ -235,6 +235,11 @@ def _head(given: str) -> None:
     allowed_methods(world().app.routes, "/search/tags/" + given)
     with suppress(RookeryError):
         positions.positions_of([(b"rookery-position", raw)])
+
+
+def _media_file(given: str) -> None:
+    media_files._NAME.fullmatch(given.encode(errors="replace"))
+    media_files._RANGE.fullmatch(given.encode(errors="replace"))
 
 
 def _bodies(given: str) -> None:
@@ -539,6 +544,7 @@ ROWS = [
         "forwarded addresses, the router's patterns"),
     Row("streams", as_a_stream, "handshake: _TOKEN; opening: _NATIVE; cursors: _PLAIN", "frames, keys, channels"),
     Row("statuses and filters", _filtered, "", "words of filters in what statuses say, HTML as it is read"),
+    Row("files of media", _media_file, "media_files: _NAME _RANGE"),
     Row("bodies", _bodies, "", "JSON, forms, parts and their headers, lists of one name", weight=2),
     Row("requests: paths", _paths, "", "the HTTP parser, the router", weight=4),
     Row("requests: queries", _queries, "", "FastAPI's own reading of them", weight=3),

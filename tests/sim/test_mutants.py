@@ -270,7 +270,7 @@ MUTANTS = {
     rise_before_the_shards: 4, take_a_level_beside_the_journal: 4,
     tell_no_follower: 100, find_again_who_is_leaving: 28, let_in_who_comes_too_late: 102,
     leave_old_tags: 195, send_no_new_tags: 233, ask_only_followees_shards: 3, bring_no_old_tweets: 3,
-    show_listed_below_the_ring: 59, show_every_language: 95,
+    show_listed_below_the_ring: 173, show_every_language: 95,
     keep_old_voters: 9, count_votes_of_any_round: 9,
     take_no_notice_back: 0, tell_nobody_who_is_mentioned: 0, forget_notices_on_the_way: 0,
 }  # fmt: skip
