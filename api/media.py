@@ -84,6 +84,18 @@ async def begin_upload(
     return media_id, services.processing.begin(services, account_id, file, purpose, media_id)
 
 
+async def processed_picture(services: Services, account_id: int, file: UploadedFile) -> int:
+    """Process the picture of a profile; returns its id. The file goes, whatever comes of it. Raises RookeryError."""
+    purpose: Purpose = "header" if file.field == "header" else "avatar"
+    try:
+        media_id, task = await begin_upload(services, account_id, file, purpose)
+    except BaseException:
+        file.path.unlink(missing_ok=True)
+        raise
+    await asyncio.shield(task)
+    return media_id
+
+
 async def _processed(
     services: Services, account_id: int, file: UploadedFile, purpose: Purpose, media_id: int
 ) -> ShownUpload:  # fmt: skip

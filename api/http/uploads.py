@@ -44,7 +44,6 @@ BYTES_PER_S_LEAST: Final = 16 * 1024
 _MULTIPART: Final = b"multipart/form-data"
 _MEDIA_PATHS: Final = ("/api/v1/media", "/api/v2/media")
 _PROFILE_PATHS: Final = frozenset(("/api/v1/accounts/update_credentials", "/api/v1/profile"))
-_PICTURE_ENDS: Final = ("/avatar", "/header")  # of /{user_id}/...
 _METHODS: Final = frozenset(("POST", "PUT", "PATCH"))
 
 
@@ -250,7 +249,7 @@ def takes_files(method: str, path: str) -> bool:
     if method not in _METHODS:
         return False
     path = path.removesuffix("/")
-    return path.startswith(_MEDIA_PATHS) or path in _PROFILE_PATHS or path.endswith(_PICTURE_ENDS)
+    return path.startswith(_MEDIA_PATHS) or path in _PROFILE_PATHS
 
 
 def begin_upload(services: Services, scope: MutableMapping[str, Any]) -> Upload | None:

@@ -111,7 +111,7 @@ def test_an_account_shows_its_profile_as_html_and_its_counts():
     assert found["fields"] == [{"name": "site", "value": "https://x.example?a&amp;b", "verified_at": None}]
     assert (found["followers_count"], found["following_count"], found["statuses_count"]) == (3, 2, 1)
     assert found["created_at"] == "2020-09-13T00:00:00.000Z"
-    assert found["avatar"] == f"{BASE}/avatars/original/missing.png"
+    assert found["avatar"] == f"{BASE}/avatars/ada.png"
 
 
 @given(st.integers(0, 253_402_300_799_999))

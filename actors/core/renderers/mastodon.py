@@ -36,6 +36,7 @@ from actors.core.stores.people import NO_COUNTS, Account, AccountCounts
 
 VISIBILITIES: Final = ("public", "private", "direct", "unlisted")
 MISSING_AVATAR, MISSING_HEADER = "/avatars/original/missing.png", "/headers/original/missing.png"
+GENERATED_AVATAR = "/avatars/%s.png"  # of a user name
 _COUNTS: Final = b',"replies_count":%d,"reblogs_count":%d,"favourites_count":%d,"account":'
 _COUNTS_BEGIN: Final = _COUNTS[: _COUNTS.index(b"%")]  # in a text its quotation marks would be escaped
 _FLAGS: Final = (("favourited", 1), ("reblogged", 2), ("bookmarked", 4), ("muted", 64))  # of features/viewer_flags.py
@@ -103,7 +104,8 @@ class MastodonRenderer:
 
     def account_of(self, account: Account, counts: AccountCounts = NO_COUNTS) -> dict[str, Any]:
         """Return an Account as Python values."""
-        avatar, url = account.avatar or self.base + MISSING_AVATAR, profile_url(self.base, account.username)
+        avatar = account.avatar or self.base + GENERATED_AVATAR % account.username
+        url = profile_url(self.base, account.username)
         header, flags = account.header or self.base + MISSING_HEADER, account.flags
         pictures = {
             name + end: picture_url(self.media_base, value, still)

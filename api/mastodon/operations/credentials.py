@@ -3,7 +3,7 @@
 Rules of this file
 - What isn't given stays as it is. An empty text clears.
 - What is stored is what the native API stores, by the same rules: a `note` is the bio, `fields_attributes` the fields.
-- Pictures can't be uploaded yet, and are refused; one that is there can be taken off.
+- Pictures are files of a form, processed before anything changes: if one is refused, nothing has changed.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import orjson
 
 from actors.core.errors import InvalidError, MalformedError
 from actors.core.limits import LANGUAGE_BYTES_MAX
+from actors.core.media_names import PICTURE
 from actors.core.stores.account_flags import BOT, HIDES_COLLECTIONS, LOCKED, SENSITIVE, UNINDEXED, UNLISTED
 from api.fields import clean_bio, clean_display_name, clean_profile_fields
 from api.mastodon.accounts import PRIVACIES, own_account_of
 from api.mastodon.call import Answer, Call, answer
 from api.mastodon.inputs import Params
 from api.mastodon.table import Operation
+from api.media import processed_picture
 from api.params import shown
 
 # Switches of a client's: the bit, and whether it is set where the switch is on.
@@ -29,6 +31,7 @@ _SWITCHES: Final = {
     "hide_collections": (HIDES_COLLECTIONS, True),
 }  # fmt: skip
 _PICTURES: Final = ("avatar", "header")
+PICTURES_S: Final = 60.0  # that two of them may take
 _LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}")
 NO_ROLE: Final = {"id": "-99", "name": "", "permissions": "0", "color": "", "highlighted": False}
 
@@ -40,7 +43,7 @@ async def verify_credentials(call: Call) -> Answer:
 
 async def update_credentials(call: Call) -> Answer:
     """Change what an account says of itself, and what its posts are as a rule."""
-    changes = _changes(call.params)
+    changes = {**_changes(call.params), **await pictures_given(call)}
     if changes:
         await call.settle("update_profile", changes)
     return answer(await credential_account(call))
@@ -93,8 +96,10 @@ def _changes(params: Params) -> dict[str, Any]:
 def profile_changes(params: Params) -> dict[str, Any]:
     """Return what a change of a profile asks for. Raises MalformedError, InvalidError."""
     for picture in _PICTURES:
-        if picture in params:
-            raise InvalidError(f"{picture}: uploads are not available yet", picture)
+        if given := params.text(picture):
+            raise InvalidError(
+                f"{picture} must be a file of a form, with the token in the header, not {shown(given)}", picture
+            )
     changes: dict[str, Any] = {}
     if "display_name" in params:
         changes["display_name"] = clean_display_name(params.text("display_name"))
@@ -110,6 +115,15 @@ def profile_changes(params: Params) -> dict[str, Any]:
     if mask:
         changes["flags"] = [mask, bits]
     return changes
+
+
+async def pictures_given(call: Call) -> dict[str, str]:
+    """Return which pictures a profile is to have of those that came with the request. Raises RookeryError."""
+    found: dict[str, str] = {}
+    for name in _PICTURES:
+        if call.upload is not None and (file := call.upload.take(name)) is not None:
+            found[name] = f"{PICTURE}{await processed_picture(call.services, call.viewer, file)}"
+    return found
 
 
 def _fields(given: Any) -> list[list[str]]:
@@ -145,7 +159,12 @@ OPERATIONS: Final = (
         or_scope="profile",
     ),
     Operation(
-        "PATCH", "/api/v1/accounts/update_credentials", "write:accounts", "CredentialAccount", update_credentials
+        "PATCH",
+        "/api/v1/accounts/update_credentials",
+        "write:accounts",
+        "CredentialAccount",
+        update_credentials,
+        takes_s=PICTURES_S,
     ),
     Operation("DELETE", "/api/v1/profile/avatar", "write:accounts", "CredentialAccount", drop_avatar),
     Operation("DELETE", "/api/v1/profile/header", "write:accounts", "CredentialAccount", drop_header),

@@ -12,11 +12,13 @@ import orjson
 from actors.core.errors import MalformedError, NotFoundError
 from actors.core.renderers.html import profile_url
 from actors.core.renderers.mastodon import MISSING_AVATAR, MISSING_HEADER
+from api.generated_avatar import avatar_of
+from api.limits import USERNAME_CHARS_MAX
 from api.links import host_of
 from api.mastodon.accounts import account_of, id_of_name
 from api.mastodon.call import Answer, Call, answer
 from api.mastodon.operations.instance import picture, usage_of
-from api.mastodon.table import Operation
+from api.mastodon.table import Caller, Operation
 from api.mastodon.version import VERSION
 from api.params import shown
 
@@ -103,6 +105,14 @@ async def missing_avatar(call: Call) -> Answer:
     return Answer(_AVATAR, headers=_KEPT, kind=picture(b"image/png"))
 
 
+async def generated_avatar(call: Call) -> Answer:
+    """The picture of an account by its name, `ada.png`, that it has until it brings one; always the same."""
+    name, dot, end = call.name("name").rpartition(".")
+    if not dot or end != "png" or len(name) > USERNAME_CHARS_MAX:
+        raise NotFoundError("pictures are named after accounts, such as ada.png", "name")
+    return Answer(avatar_of(name), headers=_KEPT, kind=picture(b"image/png"))
+
+
 async def missing_header(call: Call) -> Answer:
     """The picture above the profile of who has none."""
     return Answer(_HEADER, headers=_KEPT, kind=picture(b"image/png"))
@@ -115,4 +125,5 @@ OPERATIONS: Final = (
     Operation("GET", "/health", "", "Text", health),
     Operation("GET", MISSING_AVATAR, "", "Picture", missing_avatar),
     Operation("GET", MISSING_HEADER, "", "Picture", missing_header),
+    Operation("GET", "/avatars/{name}", "", "Picture", generated_avatar, Caller.CLIENT),
 )

@@ -12,10 +12,10 @@ import asyncio
 from typing import Any, Final
 
 from actors.core.errors import InvalidError
-from actors.core.renderers.mastodon import MISSING_AVATAR, MISSING_HEADER
+from actors.core.renderers.mastodon import GENERATED_AVATAR, MISSING_HEADER
 from api.mastodon.call import Answer, Call, answer
 from api.mastodon.inputs import Params
-from api.mastodon.operations.credentials import credential_account, profile_changes
+from api.mastodon.operations.credentials import PICTURES_S, credential_account, pictures_given, profile_changes
 from api.mastodon.operations.tags import featured_tags_of
 from api.mastodon.table import Operation
 
@@ -32,7 +32,7 @@ async def profile(call: Call) -> Answer:
 async def change_profile(call: Call) -> Answer:
     """Change what you have written about yourself; what isn't given stays."""
     _refuse_unkept(call.params)
-    changes = profile_changes(call.params)
+    changes = {**profile_changes(call.params), **await pictures_given(call)}
     if changes:
         await call.settle("update_profile", changes)
     return answer(await _profile(call))
@@ -42,11 +42,12 @@ async def _profile(call: Call) -> dict[str, Any]:
     account, featured = await asyncio.gather(credential_account(call), featured_tags_of(call, call.viewer))
     source = account["source"]
     pictures = {
-        "avatar": _picture(account["avatar"], MISSING_AVATAR), "header": _picture(account["header"], MISSING_HEADER),
+        "avatar": _picture(account["avatar"], GENERATED_AVATAR % account["username"]),
+        "header": _picture(account["header"], MISSING_HEADER),
     }  # fmt: skip
     return {
         **{name: account[name] for name in _SAME}, "note": source["note"], "fields": source["fields"],
-        **pictures, **{f"{name}_static": url for name, url in pictures.items()},
+        **pictures, **{f"{name}_static": url and account[f"{name}_static"] for name, url in pictures.items()},
         **dict.fromkeys(_DESCRIBED, ""), **dict.fromkeys(_SHOWN, True),
         "attribution_domains": source["attribution_domains"], "featured_tags": featured,
     }  # fmt: skip
@@ -63,12 +64,12 @@ def _refuse_unkept(params: Params) -> None:
             raise InvalidError(f"{name} can't be switched off: profiles show all that they have", name)
     for name in _DESCRIBED:
         if params.text(name):
-            raise InvalidError(f"{name}: uploads are not available yet, so there is nothing to describe", name)
+            raise InvalidError(f"{name}: pictures of profiles have no descriptions", name)
     if any(params.texts("attribution_domains")):
         raise InvalidError("attribution_domains: links are shown without their authors", "attribution_domains")
 
 
 OPERATIONS: Final = (
     Operation("GET", "/api/v1/profile", "read:accounts", "Profile", profile, or_scope="profile"),
-    Operation("PATCH", "/api/v1/profile", "write:accounts", "Profile", change_profile),
+    Operation("PATCH", "/api/v1/profile", "write:accounts", "Profile", change_profile, takes_s=PICTURES_S),
 )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import pytest
+
+from tests.api.media_port import IMAGE, MOVING, VIDEO
 
 PATH = "/api/v1/accounts/update_credentials"
 
@@ -85,16 +89,45 @@ def test_what_can_not_be_read_is_refused(ada, wrong):
     assert next(iter(wrong)) in reply.json()["error"]
 
 
-def test_pictures_are_refused_until_there_is_room_for_them(ada):
-    reply = ada.http.patch(PATH, files={"avatar": ("me.png", b"\x89PNG\r\n", "image/png")})
-    assert reply.status_code == 422
-    assert reply.json()["error"] == "Validation failed: uploads are not available yet"
+@pytest.mark.parametrize("path", [PATH, "/api/v1/profile"])
+def test_pictures_are_files_of_the_form_and_others_see_them(ada, bob, path):
+    files = {"avatar": ("me.png", MOVING + b"me"), "header": ("h.png", IMAGE + b"above")}
+    reply = ada.http.patch(path, files=files, data={"note": "with pictures"})
+    assert reply.status_code == 200, reply.text
+    shown = bob.get(f"/api/v1/accounts/{ada.id}")
+    for name in ("avatar", "header", "avatar_static", "header_static"):
+        assert reply.json()[name] == shown[name]
+        assert bob.http.get(urlsplit(shown[name]).path).status_code == 200
+    assert shown["avatar"] != shown["avatar_static"]
+    assert shown["header"] == shown["header_static"]
+    assert "with pictures" in shown["note"]
+
+
+def test_a_picture_that_is_none_is_refused_and_nothing_changes(ada, server):
+    before = ada.get("/api/v1/accounts/verify_credentials")
+    for files in ({"avatar": ("me.png", b"nothing"), "header": ("h.png", IMAGE)}, {"header": ("h.mp4", VIDEO)}):
+        reply = ada.http.patch(PATH, files=files, data={"note": "other"})
+        assert reply.status_code == 422, reply.text
+    assert ada.http.patch(PATH, json={"avatar": "https://a.example/x.png"}).status_code == 422
+    assert ada.get("/api/v1/accounts/verify_credentials") == before
+    assert server.fake.media.waiting_files() == []
+
+
+def test_who_brought_no_picture_has_one_of_the_name(ada, anonymous):
+    url = ada.get("/api/v1/accounts/verify_credentials")["avatar"]
+    assert urlsplit(url).path == f"/avatars/{ada.username}.png"
+    first, second = (anonymous.get(f"/avatars/{name}.png") for name in (ada.username, ada.username.upper()))
+    assert first.content == second.content != anonymous.get("/avatars/bob.png").content
+    assert first.content.startswith(b"\x89PNG\r\n\x1a\n")
+    assert (first.headers["content-type"], first.headers["cache-control"]) == ("image/png", "public, max-age=86400")
+    for path in ("/avatars/ada.svg", "/avatars/ada", f"/avatars/{'x' * 40}.png"):
+        assert anonymous.get(path).status_code == 404
 
 
 def test_a_picture_is_taken_off(ada):
     ada.http.patch(f"/{ada.id}/profile", json={"avatar": "https://a.example/me.png"})
     assert ada.get("/api/v1/accounts/verify_credentials")["avatar"] == "https://a.example/me.png"
-    assert ada.delete("/api/v1/profile/avatar")["avatar"].endswith("/missing.png")
+    assert ada.delete("/api/v1/profile/avatar")["avatar"].endswith(f"/avatars/{ada.username}.png")
     assert ada.delete("/api/v1/profile/header")["header"].endswith("/missing.png")
 
 
