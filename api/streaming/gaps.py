@@ -130,17 +130,23 @@ class GapReader:
         native = await tweets_by_id(
             self._services, sorted({tweet.tweet_id for tweet in shown.values()}), gap.account_id
         ) if shown else {}  # fmt: skip
+        pages = await self._pages_of(gap, {topic for tweet_id in edited for topic in topics_of[tweet_id]})
         found: dict[tuple[int, str], Event] = {}
         for tweet_id in ids:
             for topic in sorted(topics_of[tweet_id]):
                 topics = frozenset((topic,))
                 if tweet_id not in pieces:
                     found[tweet_id, topic] = Event(DELETE, topics, tweet_id=tweet_id)
-                elif tweet_id in shown:
+                elif tweet_id in shown and (topic not in pages or tweet_id in pages[topic]):
                     found[shown[tweet_id].tweet_id, topic] = _update(
                         shown[tweet_id], topics, native.get(shown[tweet_id].tweet_id), STATUS_UPDATE
                     )
         return list(found.values())
+
+    async def _pages_of(self, gap: Gap, topics: set[str]) -> dict[str, set[int]]:
+        """Return what some topics hold now, of those that a follow decides about: what was told may be in none now."""
+        own = sorted(topic for topic in topics if topic == "user" or topic.startswith(_LIST))
+        return {topic: set(await self._ids_of(gap, topic)) for topic in own}
 
     async def _put_flags(self, gap: Gap, events: list[Event]) -> None:
         """Have each status say what the account has done about it."""
@@ -160,8 +166,9 @@ class GapReader:
     async def _conversations(self, gap: Gap) -> list[Event]:
         """Return those that have something new, the oldest first."""
         rows, *_ = await self._services.ask_account(gap.account_id, "conversations", 0, 0, 0, CONVERSATIONS_MAX)
-        roots = [row[0] for row in rows if row[1] > gap.newest_id]
-        return [Event(CONVERSATION, frozenset(("direct",)), root=root) for root in reversed(roots)]
+        direct = frozenset(("direct",))
+        new = [(row[0], row[1]) for row in rows if row[1] > gap.direct_id]
+        return [Event(CONVERSATION, direct, tweet_id=newest_id, root=root) for root, newest_id in reversed(new)]
 
     async def _notices(self, gap: Gap) -> list[Event]:
         asked: list[Any] = [TYPES_ALL, 0, [], 0, gap.notice_id, 0, READ_MAX]

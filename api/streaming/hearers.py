@@ -50,7 +50,8 @@ class Gap(NamedTuple):
     """What is to be read for a listener: what came to a shard, and what has become of what it knows.
 
     newest_id: of the tweets that the shard had told of; since_id: nothing older is told as new, as it was told, or is
-    from before it listened; notice_id: -1 where none are wanted; known: what it was told lately.
+    from before it listened; notice_id: -1 where none are wanted; known: what it was told lately; direct_id: of the
+    newest status of a conversation that it was told of, or from before the gap.
     """
 
     account_id: int
@@ -60,6 +61,7 @@ class Gap(NamedTuple):
     notice_id: int
     since_id: int = 0
     known: Mapping[tuple[int, str], bytes] = {}
+    direct_id: int = 0
 
 
 class LostAt(NamedTuple):
@@ -79,8 +81,8 @@ class Hearer:
     """
 
     __slots__ = (
-        "account_id", "began", "kept", "knows_cursors", "listener", "live", "notice_id", "own", "public", "since_id",
-        "topics", "untold", "waiting", "was_read",
+        "account_id", "began", "direct_id", "kept", "knows_cursors", "listener", "live", "notice_id", "own", "public",
+        "since_id", "topics", "untold", "waiting", "was_read",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
@@ -91,7 +93,7 @@ class Hearer:
         self.waiting: Mapping[int, LostAt] = _NONE
         self.kept: Mapping[int, list[tuple[Event, bytes | None, str]]] = _NONE
         self.knows_cursors = False
-        self.notice_id = 0
+        self.notice_id = self.direct_id = 0
         self.was_read = _NOTHING_READ
         self.own: deque[Record] | None = None
         self.untold = _NO_TWEETS
@@ -178,7 +180,7 @@ class Hearer:
         since_id = min(waits.newest_id, max(told.lost_max_id, waits.newest_id - (LATE_MS << _MS_BITS)))
         return Gap(
             self.account_id, self.topics, shard, waits.newest_id, notice_id, max(since_id, self.since_id),
-            known,
+            known, max(waits.newest_id, self.direct_id),
         )  # fmt: skip
 
     def note_own(self, event: Event) -> None:

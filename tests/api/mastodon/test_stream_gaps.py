@@ -172,6 +172,19 @@ def test_who_missed_more_than_can_be_read_is_let_go(server, ws, ada, bob, monkey
         assert "can't be read" in each.closed()[1]
 
 
+def test_in_a_gap_an_edit_is_not_told_to_who_follows_no_more(server, ws, new_person):
+    reader, author = new_person("reader"), new_person("author")
+    reader.post(f"/api/v1/accounts/{author.id}/follow")
+    client = ws(reader, "user")
+    status = author.post("/api/v1/statuses", status="as it was")
+    assert payload(client.told())["id"] == status["id"]
+    with gap(server):
+        reader.post(f"/api/v1/accounts/{author.id}/unfollow")
+        author.put(f"/api/v1/statuses/{status['id']}", status="as it is")
+    assert client.told()["event"] == "filters_changed"
+    client.ponged()
+
+
 @pytest.mark.parametrize("followed_first", [True, False])
 def test_an_edit_is_heard_by_whoever_follows_by_then(ws, new_person, followed_first):
     ada, bob = new_person("ada"), new_person("bob")
