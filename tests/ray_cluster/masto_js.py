@@ -22,10 +22,14 @@ def run_masto_js(url: str) -> dict[str, int]:
     """Run all tests against a cluster; returns how many passed, failed, were skipped. Prints what failed."""
     files = sorted(str(path) for path in TESTS.glob("*.test.mjs"))
     environ = {**os.environ, "ROOKERY_URL": url, "NPM_FOLDER": str(PACKAGES)}
-    done = subprocess.run(
-        ["node", "--test-reporter=tap", "--test", *files],
-        env=environ, capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            ["node", "--test-reporter=tap", "--test", *files],
+            env=environ, capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        print(error.stdout, error.stderr, file=sys.stderr)
+        raise
     if done.returncode:
         print(done.stdout, done.stderr, file=sys.stderr)
     counted = dict(re.findall(r"^# (pass|fail|skipped|cancelled) (\d+)$", done.stdout, re.MULTILINE))

@@ -38,31 +38,34 @@ for (const [way, more] of [["a subprotocol", {}], ["the query", { useInsecureAcc
       hashtag: listen(client.hashtag.subscribe({ tag })), list: listen(client.list.subscribe({ list: list.id })),
       direct: listen(client.direct.subscribe()), notification: listen(client.user.notification.subscribe()),
     };
-    const post = (status, visibility = "public") => writer.v1.statuses.create({ status, visibility });
-    const hello = async () => {
-      await post(`is anybody there? #${tag}`);
-      await post(`@${reader.username} are you?`, "direct");
-    };
-    for (let n = 0; Object.values(ears).some(({ heard }) => heard.length === 0); n++) {
-      assert.ok(n < HEARD_MS / 1_000, `silent: ${Object.keys(ears).filter((name) => !ears[name].heard.length)}`);
-      await hello();
-      await new Promise((resolve) => setTimeout(resolve, 1_000));
+    try {
+      const post = (status, visibility = "public") => writer.v1.statuses.create({ status, visibility });
+      const hello = async () => {
+        await post(`is anybody there? #${tag}`);
+        await post(`@${reader.username} are you?`, "direct");
+      };
+      for (let n = 0; Object.values(ears).some(({ heard }) => heard.length === 0); n++) {
+        assert.ok(n < HEARD_MS / 1_000, `silent: ${Object.keys(ears).filter((name) => !ears[name].heard.length)}`);
+        await hello();
+        await new Promise((resolve) => setTimeout(resolve, 1_000));
+      }
+      const made = [];
+      for (let n = 0; n < POSTS; n++) made.push((await post(`number ${n} #${tag}`)).id);
+      await writer.v1.statuses.$select(made[1]).update({ status: `another text #${tag}` });
+      await writer.v1.statuses.$select(made[0]).remove();
+      const direct = (await post(`@${reader.username} between us`, "direct")).id;
+      const expected = [...made.map((id) => ["update", id]), ["status.update", made[1]], ["delete", made[0]]];
+      for (const name of ["user", "public", "hashtag", "list"]) {
+        const { heard } = ears[name];
+        await until(`${name} hears the delete`, () => heard.some(([event, id]) => event === "delete" && id === made[0]));
+        assert.deepEqual(heard.filter(([, id]) => made.includes(id)), expected, name);
+      }
+      await until("the conversation", () => ears.direct.heard.some(([, id]) => id === direct));
+      assert.equal(ears.direct.heard.filter(([, id]) => id === direct).length, 1);
+      assert.ok(ears.notification.heard.every(([event]) => event === "notification"));
+    } finally { // else this process would never end
+      client.close();
     }
-    const made = [];
-    for (let n = 0; n < POSTS; n++) made.push((await post(`number ${n} #${tag}`)).id);
-    await writer.v1.statuses.$select(made[1]).update({ status: `another text #${tag}` });
-    await writer.v1.statuses.$select(made[0]).remove();
-    const direct = (await post(`@${reader.username} between us`, "direct")).id;
-    const expected = [...made.map((id) => ["update", id]), ["status.update", made[1]], ["delete", made[0]]];
-    for (const name of ["user", "public", "hashtag", "list"]) {
-      const { heard } = ears[name];
-      await until(`${name} hears the delete`, () => heard.some(([event, id]) => event === "delete" && id === made[0]));
-      assert.deepEqual(heard.filter(([, id]) => made.includes(id)), expected, name);
-    }
-    await until("the conversation", () => ears.direct.heard.some(([, id]) => id === direct));
-    assert.equal(ears.direct.heard.filter(([, id]) => id === direct).length, 1);
-    assert.ok(ears.notification.heard.every(([event]) => event === "notification"));
-    client.close();
     await Promise.allSettled(Object.values(ears).map(({ ended }) => ended));
   });
 }
