@@ -10,12 +10,15 @@ import html
 import itertools
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from mastodon import Mastodon
 from mastodon.errors import MastodonUnauthorizedError
 
+from tests.components import needs_ffmpeg
+from tests.media.samples import make_pictures, probed, with_exif
 from tests.ray_cluster.masto_js import TESTS as MASTO_JS_TESTS
 from tests.ray_cluster.masto_js import needs_masto_js, run_masto_js
 from tests.ray_cluster.rounds import Rounds
@@ -73,6 +76,34 @@ def test_what_a_client_writes_it_reads_back_at_once(people):
     rounds = Rounds(people)
     for number in range(ROUNDS):
         rounds.one(number)
+
+
+@needs_ffmpeg
+def test_a_picture_is_brought_shown_and_described_anew(people, tmp_path):
+    make_pictures(tmp_path, ["plain.jpg"])
+    brought = with_exif((tmp_path / "plain.jpg").read_bytes(), 6)
+    (tmp_path / "kite.jpg").write_bytes(brought)
+    media = people[0].media_post(tmp_path / "kite.jpg", description="a kite", focus=(0.5, -0.5), synchronous=True)
+    status = people[0].status_post("look", media_ids=[media])
+    (shown,) = people[1].status(status).media_attachments
+    assert (shown.type, shown.description, shown.meta.focus.x) == ("image", "a kite", 0.5)
+    for address in (shown.url, shown.preview_url):
+        _is_upright_and_says_nothing(address, tmp_path / "fetched.jpg", brought)
+    words = people[0].generate_media_edit_attributes(media, description="a red kite")
+    people[0].status_update(status, "look", media_attributes=[words])  # it fails on ids beside them
+    (shown,) = people[1].status(status).media_attachments
+    assert (shown.id, shown.description) == (media.id, "a red kite")
+
+
+def _is_upright_and_says_nothing(address: str, path: Path, brought: bytes) -> None:
+    answer = httpx.get(address, timeout=60)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+    for secret in (b"Exif", b"secret-place"):
+        assert secret in brought
+        assert secret not in answer.content
+    path.write_bytes(answer.content)
+    (stream,) = probed(path)["streams"]
+    assert stream["height"] > stream["width"] > 0
 
 
 def test_the_instance_says_what_there_is(base, people):

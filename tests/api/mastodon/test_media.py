@@ -191,3 +191,22 @@ def test_places_are_bounded_for_all_and_for_each_token():
     uploads.end(b"ada")
     uploads.begin(b"bob")
     assert uploads.count == COUNT_MAX
+
+
+@pytest.mark.parametrize("visibility", ["private", "direct"])
+def test_who_may_not_see_a_status_is_told_of_its_media_by_nothing(ada, bob, stranger, port, visibility):
+    medium = upload(ada, description="between us")
+    status = ada.post("/api/v1/statuses", status="shut", media_ids=[medium["id"]], visibility=visibility)
+    shown = ada.post("/api/v1/statuses", status="open", media_ids=[upload(ada)["id"]])
+    of_ada = f"/api/v1/accounts/{ada.id}/statuses"
+    lists = [of_ada, "/api/v1/timelines/public", "/api/v1/timelines/home"]
+    for path in lists[:2]:
+        found = bob.http.get(path).text
+        assert (shown["id"] in found, medium["id"] in found, status["id"] in found) == (True, False, False), path
+    pages = [httpx.URL(status["url"]).path, f"/@{ada.username}", f"/api/oembed?url={status['url']}"]
+    for path in (*lists, *pages, f"/api/v1/tweet/{status['id']}"):
+        for who in (bob.http, stranger):
+            assert medium["url"].rpartition("/")[2] not in who.get(path).text, path
+    for path in ("", "/source", "/history", "/context", "/card"):
+        assert bob.http.get(f"/api/v1/statuses/{status['id']}{path}").status_code in (404, 410), path
+    assert medium["url"] in ada.http.get(of_ada).text

@@ -8,11 +8,22 @@ import { everywhere, ids, pages, refused, signUp, twoFriends } from "./clients.m
 const HOUR_MS = 3_600_000;
 const DELIVERED_MS = 20_000; // what is delivered or indexed behind the answer has come by then
 const PAUSE_MS = 50;
+const PICTURE = // a PNG of one point
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
 describe("what masto.js writes it reads back at once", { concurrency: 4 }, () => {
   // All of these write at the same time: pages are as long as they can be, so that nothing falls off their ends.
   let ada, bob;
   before(async () => { [ada, bob] = await twoFriends(); });
+
+  test("a picture, and the status that shows it", async () => {
+    const file = new Blob([Buffer.from(PICTURE, "base64")], { type: "image/png" });
+    const media = await ada.v2.media.create({ file, description: "a dot" });
+    const made = await ada.v1.statuses.create({ status: "look", mediaIds: [media.id] });
+    await everywhere(() => bob.v1.statuses.$select(made.id).fetch(), ({ mediaAttachments }) => assert.deepEqual(
+      mediaAttachments.map(({ id, type, description }) => [id, type, description]), [[media.id, "image", "a dot"]]));
+    assert.equal((await fetch(made.mediaAttachments[0].url)).status, 200);
+  });
 
   test("a status, in every timeline that it belongs to", async () => {
     const made = await ada.v1.statuses.create({
