@@ -83,7 +83,8 @@ class StreamHub:
             self._tell_lost(hearer)
         for shard in self._sources(hearer):
             self._join(self._line(shard), hearer)
-        if self._ticking is None:
+        if self._ticking is None:  # nobody has listened while there were fewer shards, or more
+            self._shard_count = self._cluster.shard_count
             self._ticking = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
     def unlisten(self, listener: Listener, topics: Collection[str] | None = None) -> None:
@@ -171,8 +172,9 @@ class StreamHub:
             for topic in self._audience.by_topic:
                 line.want_topic(topic)
             for hearer in self._audience.public() if shard >= before else ():
-                hearer.await_new(line)
-                self._join(line, hearer)
+                if not hearer.is_live(shard):  # it began when the shard was there
+                    hearer.await_new(line)
+                    self._join(line, hearer)
         for shard in [shard for shard in self._lines if shard >= count]:
             self._lines.pop(shard).close()
             self.texts.moved_on()

@@ -180,6 +180,47 @@ def test_of_a_shard_that_there_was_not_is_read_what_it_has_told_before_anybody_l
     in_a_loop(work)
 
 
+def test_who_begins_after_a_shard_came_while_nobody_listened_hears_it_on():
+    async def work(world: World) -> None:
+        there, anybody = Timelines("public"), Client()
+        world.hub.filling.read_gap = there.read
+        world.shards.append(type(world.shards[0])(2))
+        world.shard_count = 3
+        world.hub.listen(anybody, ["public"])
+        await world.settle()
+        first, second = ids(2)
+        world.happens(2, TWEET, first, 7, to_topics("public"))
+        world.hub._tick()
+        await world.settle()
+        world.happens(2, TWEET, second, 7, to_topics("public"))
+        assert anybody.heard == [first, second]
+        assert there.asked == []
+
+    in_a_loop(work)
+
+
+def test_who_begins_when_a_shard_is_there_lacks_nothing_of_it():
+    async def work(world: World) -> None:
+        there, before, since = Timelines("public"), Client(), Client()
+        world.hub.filling.read_gap = there.read
+        world.hub.listen(before, ["public"])
+        await world.settle()
+        world.shards.append(type(world.shards[0])(2))
+        world.shard_count = 3
+        world.hub.listen(since, ["public"])
+        await world.settle()
+        first, second = ids(2)
+        world.happens(2, TWEET, first, 7, to_topics("public"))
+        there.of_shard[2] = {first}
+        world.hub._tick()
+        await world.settle()
+        world.happens(2, TWEET, second, 7, to_topics("public"))
+        assert since.heard == [first, second]
+        assert before.heard == [first, second]
+
+    in_a_loop(work)
+
+
 def test_who_waits_for_a_shard_that_is_given_up_is_let_go():
     async def work(world: World) -> None:
         anybody = Client()
