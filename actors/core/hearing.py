@@ -25,7 +25,7 @@ import numpy.typing as npt
 from actors.core import arguments, limits
 from actors.core.entries import Entry
 from actors.core.errors import InvalidError, NotFoundError
-from actors.core.facts import read_facts
+from actors.core.facts import Facts, read_facts
 from actors.core.features.lists import own_list
 from actors.core.features.viewer_flags import flags_of
 from actors.core.flags import BLOCK, FLAG_DIRECT, FLAG_REPLY, FLAG_REPOST, MUTE
@@ -399,12 +399,17 @@ def public_topics(ears: Ears, entry: Entry) -> list[str]:
     topics: list[str] = []
     if not entry.flags & ELSEWHERE:
         topics += PUBLIC_TOPICS
-        if not ears.topics.isdisjoint(MEDIA_TOPICS) and read_facts(entry.body).media_ids:
+        if not ears.topics.isdisjoint(MEDIA_TOPICS) and has_media(read_facts(entry.body)):
             topics += MEDIA_TOPICS
     topics = [topic for topic in topics if topic in ears.topics]
     for tag in tags_in(entry.flags, entry.body) if ears.tags else ():
         topics += sorted(ears.tags.get(tag, ()))
     return topics
+
+
+def has_media(facts: Facts) -> bool:
+    """Whether a tweet shows pictures, video or sound, by whichever API."""
+    return bool(facts.attachments or facts.media_ids)
 
 
 def _topics_of_account(kind: int, mask: int) -> list[str]:

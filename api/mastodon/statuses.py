@@ -39,12 +39,18 @@ NOT_SEEN: Final = b'{"state":"unauthorized","quoted_status":null}'
 ENDS = MastodonRenderer("")  # of which only the ends are used here
 _PARENT: Final = re.compile(rb'"in_reply_to_id":"(\d{1,19})"')
 _PARENT_AUTHOR: Final = re.compile(rb'"in_reply_to_account_id":"(\d{1,19})"')
+_NO_MEDIA: Final = b'"media_attachments":[]'  # quotes in what somebody wrote are escaped
 _HEAD_BYTES: Final = 200  # of a piece, in which that stands: before anything that somebody wrote
 
 
 def tags_of(tweet: TweetPieces) -> set[str]:
     """Return the hashtags of a status, without their #, in lower case. 10 us."""
     return {tag["name"] for tag in orjson.loads(unmarked(tweet.piece) + b"null}")["tags"]}
+
+
+def has_media(tweet: TweetPieces) -> bool:
+    """Whether a status shows pictures, video or sound of its own. 1 us."""
+    return _NO_MEDIA not in tweet.piece
 
 
 def answered_author(tweet: TweetPieces) -> int:

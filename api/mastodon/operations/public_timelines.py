@@ -4,7 +4,8 @@
     tag       the search index, by id, as the native API asks it --> statuses by their ids
 
 Rules of this file
-- There is one server, so everything is `local`, and `remote` is empty; so is `only_media`, until there are media.
+- There is one server, so everything is `local`, and `remote` is empty.
+- `only_media` looks at MEDIA_LOOKED_AT statuses of each shard for a page, and of a hashtag at one page of all.
 - A shard that doesn't answer is left out, as searches leave it out; only if none does it is a 503.
 - What the index hasn't been told of yet is on a hashtag's page all the same: its shard has it (`search_pages.py`).
 
@@ -29,30 +30,33 @@ from api.limits import TAGS_PER_REQUEST_MAX
 from api.mastodon.call import Answer, Call
 from api.mastodon.filtering import filtered
 from api.mastodon.pages import Window
-from api.mastodon.statuses import ENDS, completed, seen_by, statuses_of
+from api.mastodon.statuses import ENDS, completed, has_media, seen_by, statuses_of
 from api.mastodon.table import Operation
 from api.search.hashtags import folded_tag
 from api.search.scatter import fault_of
 
 EMPTY: Final = Answer(b"[]")
+MEDIA_LOOKED_AT: Final = 200  # statuses of each shard, of which those with media are shown
 
 
 async def public(call: Call) -> Answer:
     """The newest statuses that answer nobody, of everybody."""
     require_level(call.services, MASTODON_FROM_LEVEL)
-    if _is_none_of_ours(call):
+    if call.params.flag("remote"):
         return EMPTY
-    window = call.window()
-    tweets, stopped = merged(await _ask_all(call, window), window)
+    window, only_media = call.window(), call.params.flag("only_media")
+    looked_at = window._replace(limit=MEDIA_LOOKED_AT) if only_media else window
+    tweets, stopped = merged(await _ask_all(call, looked_at), looked_at)
     ids = [tweet.tweet_id for tweet in tweets] + [stopped] * bool(stopped)
     if not ids:
         return call.page([], 0, 0, False)
-    shown = await _show_unmuted(call, tweets)
-    return call.page(shown, max(ids), min(ids), bool(stopped) or len(tweets) == window.limit)
-
-
-def _is_none_of_ours(call: Call) -> bool:
-    return call.params.flag("remote") or call.params.flag("only_media")
+    newest, oldest, has_more = max(ids), min(ids), bool(stopped) or len(tweets) == looked_at.limit
+    if only_media:
+        tweets = list(filter(has_media, tweets))
+        if len(tweets) > window.limit:
+            tweets, has_more = tweets[-window.limit :] if window.min_id else tweets[: window.limit], True
+            newest, oldest = (tweets[0].tweet_id, oldest) if window.min_id else (newest, tweets[-1].tweet_id)
+    return call.page(await _show_unmuted(call, tweets), newest, oldest, has_more)
 
 
 async def _ask_all(call: Call, window: Window) -> list[list[Any]]:
@@ -100,13 +104,15 @@ async def tagged(call: Call) -> Answer:
     """The newest statuses with a hashtag; with `any`, `all` and `none` of others."""
     require_level(call.services, MASTODON_FROM_LEVEL)
     tags = _tags_of(call)
-    if _is_none_of_ours(call):
+    if call.params.flag("remote"):
         return EMPTY
     services, window = call.services, call.window()
     services.limiter.check_search(call.scope, call.viewer, TAG_UNITS * sum(map(len, tags)))
     found = await services.search.tagged(tags, *window, call.viewer)
     ids = [int(tweet["tweet_id"]) for tweet in orjson.loads(found.body)]
     statuses = await statuses_of(services, ids, call.viewer, PUBLIC)
+    if call.params.flag("only_media"):
+        statuses = [each for each in statuses if orjson.loads(each)["media_attachments"]]
     return call.page(statuses, found.newest_id, found.oldest_id, found.is_full)
 
 

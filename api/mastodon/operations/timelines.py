@@ -13,7 +13,7 @@ from api.levels import require_level
 from api.mastodon.call import Answer, Call
 from api.mastodon.fast_home import HOME_PATH
 from api.mastodon.pages import Window
-from api.mastodon.statuses import answered, answered_author, show, tags_of, timeline_of
+from api.mastodon.statuses import answered, answered_author, has_media, show, tags_of, timeline_of
 from api.mastodon.table import Operation
 from api.native.visible import ask_for_viewer
 from api.search.hashtags import bare_tag
@@ -45,8 +45,6 @@ async def of_account(call: Call) -> Answer:
     account_id, window = call.id(), call.window()
     if call.params.flag("pinned"):
         return await _pinned(call, account_id)
-    if call.params.flag("only_media"):  # there is none yet
-        return call.page([], 0, 0, False)
     found = await _chosen(call, account_id, window, _choice(call, account_id))
     return call.page(await show(call.services, found.tweets, call.viewer, ACCOUNT), *found[1:])
 
@@ -54,11 +52,13 @@ async def of_account(call: Call) -> Answer:
 def _choice(call: Call, account_id: int) -> Choice | None:
     """Return which statuses of an account a client wants, None for all. Raises MalformedError."""
     no_reblogs, no_replies = call.params.flag("exclude_reblogs"), call.params.flag("exclude_replies")
-    tag = bare_tag(call.params.text("tagged")).lower()
-    if not (no_reblogs or no_replies or tag):
+    tag, only_media = bare_tag(call.params.text("tagged")).lower(), call.params.flag("only_media")
+    if not (no_reblogs or no_replies or tag or only_media):
         return None
 
     def is_wanted(tweet: TweetPieces) -> bool:
+        if only_media and (tweet.original is not None or not has_media(tweet)):
+            return False
         if (no_reblogs and tweet.original is not None) or (tag and tag not in tags_of(tweet)):
             return False
         return not (no_replies and answered(tweet) and answered_author(tweet) != account_id)  # a thread is no answer

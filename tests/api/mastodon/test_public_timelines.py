@@ -10,6 +10,7 @@ import pytest
 from actors.core.joining import TweetPieces
 from api.mastodon.operations.public_timelines import merged
 from api.mastodon.pages import Window
+from tests.api.media_port import IMAGE
 
 PUBLIC = "/api/v1/timelines/public"
 
@@ -28,7 +29,28 @@ def test_everybody_sees_what_is_public_and_answers_nobody(ada, bob, stranger):
     for page in (stranger.get(PUBLIC).json(), ada.get(PUBLIC), ada.get(PUBLIC, local=True)):
         assert ids(page, ada, bob) == [second, first]
         assert ids(page) == sorted(ids(page), key=int, reverse=True)
-    assert ada.get(PUBLIC, remote=True) == ada.get(PUBLIC, only_media=True) == []
+    assert ada.get(PUBLIC, remote=True) == []
+
+
+def test_only_media_are_statuses_that_show_something(ada, bob, stranger):
+    word = tag("seen", ada)
+    said = []
+    for number in range(3):
+        medium = ada.http.post("/api/v1/media", files={"file": ("a", IMAGE + b"%d" % number)}).json()["id"]
+        said.append(ada.post("/api/v1/statuses", status=f"{number} #{word}", media_ids=[medium])["id"])
+        ada.says(f'nothing "media_attachments":[] {number} #{word}')
+    bob.post(f"/api/v1/statuses/{said[0]}/reblog")
+    path = f"/api/v1/accounts/{ada.id}/statuses"
+    for url in (PUBLIC, path, f"/api/v1/timelines/tag/{word}"):
+        assert ids(stranger.get(url, params={"only_media": True}).json(), ada) == said[::-1]
+        assert len(ids(stranger.get(url).json(), ada)) == 6
+    assert bob.get(f"/api/v1/accounts/{bob.id}/statuses", only_media=True) == []
+    for url in (PUBLIC, path):
+        first = stranger.get(url, params={"only_media": True, "limit": 2})
+        second = stranger.get(first.links["next"]["url"])
+        assert [*ids(first.json(), ada), *ids(second.json(), ada)][:3] == said[::-1]
+        above = stranger.get(url, params={"only_media": True, "limit": 2, "min_id": said[0]}).json()
+        assert ids(above, ada) == said[:0:-1]
 
 
 def test_pages_of_it_go_on_by_the_link(ada, bob, stranger):
@@ -70,7 +92,7 @@ def test_a_hashtag_has_a_timeline(ada, bob, stranger):
         assert ids(reader(**{"any[]": other})) == said[::-1]
         assert ids(reader(**{"all[]": [other]})) == [said[1]]
         assert ids(reader(**{"none[]": [f"#{other}"]})) == [said[0]]
-        assert reader(remote=True) == reader(only_media=True) == []
+        assert reader(remote=True) == []
     page = stranger.get(path, params={"limit": 1})
     assert ids(page.json()) == [said[1]]
     assert ids(stranger.get(page.links["next"]["url"]).json()) == [said[0]]
