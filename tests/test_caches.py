@@ -41,7 +41,7 @@ NOT_CACHES = {
     """,
     "what streams listen to, whose number the connections' limits bound, and what they wait for": """
         actors/core/hearing: account_of by_account list_owners tags topics; actors/shard/listening: _answering _asleep
-        _ears _queue; actors/core/heard: _entries _leaving _pending _unmentioned;
+        _ears _queue; actors/core/heard: _came _entries _leaving _pending _unmentioned;
         api/streaming/audience: by_account by_listener by_topic hidden; api/streaming/filling: _tasks;
         api/streaming/hearers: own; api/streaming/told: _records;
         api/streaming/lines: _dirty _dirty_topics _resumes _unwanted _unwanted_topics accounts heard heard_topics

@@ -72,6 +72,7 @@ class HeardLog:
         self._items = np.zeros(count_max, dtype=np.int64)
         self._whos = np.zeros(count_max, dtype=np.int64)
         self._entries: dict[int, Entry] = {}  # by number
+        self._came: dict[int, int] = {}  # bucket -> number from which on its accounts were heard here
 
     # ---- while commands are applied ------------------------------------------------------------------------------
 
@@ -83,6 +84,11 @@ class HeardLog:
             self.is_over = True
             return
         self._pending.append((position, kind, item, who, entry, is_own))
+
+    def came(self, position: int, buckets: list[int]) -> None:
+        """Note that buckets have come from other shards: what happened to their accounts before, those have heard."""
+        self.note(position, FILTERS, 0, 0)  # of nobody: what was heard up to then has a lower number than what follows
+        self._came.update(dict.fromkeys(buckets, self.number + len(self._pending)))
 
     def tweets(self, position: int, tweet_ids: list[int], author_ids: list[int], own: list[bool]) -> None:
         """Note tweets that have arrived. own: see `Happening.is_own`, of each."""
@@ -143,6 +149,10 @@ class HeardLog:
     def holds(self, incarnation: int, number: int) -> bool:
         """Whether everything after a number is still here."""
         return incarnation == self.incarnation and self._first - 1 <= number <= self.number
+
+    def holds_bucket(self, bucket: int, number: int) -> bool:
+        """Whether a bucket has been here since a number; else another shard may have heard what came after it."""
+        return number >= self._came.get(bucket, 0)
 
     def since(self, number: int, until: int, whos: np.ndarray | None = None) -> list[Happening]:
         """Return what came after a number that is held, up to another one, in order.

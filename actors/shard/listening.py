@@ -35,6 +35,7 @@ from actors.core.hearing import (
     Wants,
     check_topics,
 )
+from actors.core.ids import bucket_of_account
 from actors.core.joining import TweetPieces
 from actors.metrics import ShardMetrics
 from actors.shard.account_questions import AccountQuestions
@@ -161,7 +162,8 @@ class Listening:
             raise MovedError(f"account {arguments.shown(row[0])} is not on shard {self._shard}")
         since = arguments.whole(number, 0, ids.ID_MAX, "number")
         arguments.whole(incarnation, 0, ids.ID_MAX, "incarnation")
-        if not self._heard.holds(incarnation, since) or since > self._told:
+        is_here = wants is None or self._heard.holds_bucket(bucket_of_account(wants.account_id), since)
+        if not self._heard.holds(incarnation, since) or since > self._told or not is_here:
             self._metrics.streams_lost += 1
             request.reply([self._heard.incarnation, self._told, None])
             return

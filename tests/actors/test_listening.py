@@ -234,6 +234,23 @@ def test_accounts_that_have_moved_are_given_up_and_said_to_be_elsewhere():
     asyncio.run(run())
 
 
+def test_who_was_elsewhere_meanwhile_is_told_that_something_may_be_missed():
+    async def run() -> None:
+        world = World(Moving())
+        incarnation, number, *_ = await world.listen()
+        moving: Any = world.shards
+        for to in (1, 0):
+            moving.move(to, world.bob)
+            world.commits.commit()
+        row = [world.bob, EVERYTHING, []]
+        assert (await world.ask("missed", [row, [], incarnation, number]))[2] is None
+        assert (await world.ask("missed", [None, ["public"], incarnation, number]))[2] == []
+        incarnation, number, *_ = await world.listen()
+        assert (await world.ask("missed", [row, [], incarnation, number]))[2] == []
+
+    asyncio.run(run())
+
+
 def test_a_worker_that_has_gone_is_forgotten_and_nothing_is_noted_in_the_end(monkeypatch):
     monkeypatch.setattr(listening, "IDLE_S", 0.0)
 

@@ -104,6 +104,8 @@ def remap(state: ShardState, epoch: int, shard_count: int, owners: bytes) -> boo
         _mend_pull_logs(state)
         if state.news is not None:
             state.news.all()
+        if state.heard is not None:
+            state.heard.came(state.position, np.flatnonzero(moved & (new == state.shard)).tolist())
     return True
 
 
