@@ -18,10 +18,10 @@ from api.streaming.lines import Line
 
 
 class CursorTexts:
-    """Texts of one worker. line_of: the line to a shard."""
+    """Texts of one worker. line_of: the line to a shard; shard_of: where an account is."""
 
-    def __init__(self, line_of: Callable[[int], Line]) -> None:
-        self._line_of = line_of
+    def __init__(self, line_of: Callable[[int], Line], shard_of: Callable[[int], int]) -> None:
+        self._line_of, self._shard_of = line_of, shard_of
         self._of_all: str | None = None
         self._of_one: dict[int, str] = {}
 
@@ -32,8 +32,9 @@ class CursorTexts:
 
     def of(self, hearer: Hearer, shards: Iterable[int], at: tuple[int, Position] | None = None) -> str:
         """Return the cursor of a listener of some shards. at: one of which it has heard just that far."""
-        if not all(map(hearer.is_live, shards)):
-            return ""
+        own = self._shard_of(hearer.account_id) if hearer.account_id else -1
+        if own >= 0 and not hearer.is_live(own) and own not in hearer.waiting:
+            return ""  # the account is heard elsewhere still, and that place is none of this shard's
         if hearer.waiting or at is not None:
             held = {shard: waits.position for shard, waits in hearer.waiting.items()}
             if at is not None:

@@ -52,7 +52,7 @@ class StreamHub:
         self._cluster = cluster
         self._lines: dict[int, Line] = {}
         self._audience = Audience()
-        self.texts = CursorTexts(self._line)
+        self.texts = CursorTexts(self._line, self._shard_of)
         self._doubts = TokenDoubts(self.revoked)
         self.filling = GapFilling(self)
         self.told = ToldLately()
