@@ -74,11 +74,10 @@ class GapFilling:
             hearer.note_own(event)
             if event.kind == CONVERSATION:
                 hearer.direct_id = max(hearer.direct_id, event.tweet_id)
-            hearer.untold -= {event.tweet_id}
             self._hub.hear(hearer, event, event.own_flags, "")
-        for event, flags, cursor in kept:
+        for event, flags, _ in kept:
             if hearer.was_read.isdisjoint(keys_of(event, hearer.topics)):
-                self._hub.hear(hearer, event, flags, cursor)
+                self._hub.hear(hearer, event, flags, "")
 
     async def _read(self, read_gap: ReadGap, shard: int, hearer: Hearer, waits: LostAt) -> list[Event] | None:
         for attempt in range(ATTEMPTS):

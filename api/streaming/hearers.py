@@ -25,7 +25,7 @@ from actors.core.numbers import whole_number
 from api.streaming.cursors import NOWHERE, Cursor, Position
 from api.streaming.events import NOTIFICATION, STATUS_UPDATE, Event, Listener
 from api.streaming.lines import AskedOf, Line
-from api.streaming.told import OF_TWEETS, Record, ToldLately, record_of, version_of
+from api.streaming.told import COUNT_MAX, OF_TWEETS, Record, ToldLately, record_of, version_of
 
 Key = tuple[str, int, str, bytes]  # kind, tweet or notice, topic, version
 LATE_MS: Final = 600_000  # by so much a tweet may come late
@@ -39,7 +39,7 @@ _QUIET: Final = ("public:remote", "public:remote:media")
 _LIST: Final = "list:"
 _HASHTAG: Final = "hashtag:"
 _NO_TOPICS: Final[frozenset[str]] = frozenset()
-_NO_TWEETS: Final[frozenset[int]] = frozenset()
+_NO_PUSHES: Final[frozenset[int]] = frozenset()
 _NOTHING_READ: Final[frozenset[Key]] = frozenset()
 _NONE: Final[Mapping[int, Any]] = {}  # that anything waits for
 _ALONE: Final = {each: frozenset((each,)) for each in (*_MASKS, *_QUIET, *PUBLIC_TOPICS, *MEDIA_TOPICS)}
@@ -71,13 +71,21 @@ class LostAt(NamedTuple):
     newest_id: int
 
 
+class Kept(NamedTuple):
+    """An event that waits until a gap is read. flags: of the listener's account; number: of the push (`told.py`)."""
+
+    event: Event
+    flags: bytes | None
+    number: int
+
+
 class Hearer:
     """What one listener listens to. live: shards at which it is, as bits; waiting: those of which it lacks something.
 
     knows_cursors: it is told that something was missed, and reads it itself. Of the others: kept: events that have come
     while they wait, by shard; was_read: what was read for it lately, which isn't told again; own: what it was told
-    alone, the newest first; untold: tweets whose events were kept, and never told; began, since_id: the newest push
-    and tweet when it began.
+    alone, the newest first; untold: numbers (`told.py`) of pushes that were kept, and never told; began, since_id: the
+    newest push and tweet when it began.
     """
 
     __slots__ = (
@@ -91,12 +99,12 @@ class Hearer:
         self.public: tuple[str, ...] = ()  # of them those that all shards tell
         self.live = 0
         self.waiting: Mapping[int, LostAt] = _NONE
-        self.kept: Mapping[int, list[tuple[Event, bytes | None, str]]] = _NONE
+        self.kept: Mapping[int, list[Kept]] = _NONE
         self.knows_cursors = False
         self.notice_id = self.direct_id = 0
         self.was_read = _NOTHING_READ
         self.own: deque[Record] | None = None
-        self.untold = _NO_TWEETS
+        self.untold = _NO_PUSHES
         self.began, self.since_id = NEVER, 0
 
     def forget_read(self, was_read: frozenset[Key]) -> None:
@@ -145,7 +153,7 @@ class Hearer:
         """Lack nothing of a shard."""
         self.waiting = _without(self.waiting, shard)
 
-    def taken_out(self, shard: int) -> list[tuple[Event, bytes | None, str]]:
+    def taken_out(self, shard: int) -> list[Kept]:
         """Return what was kept of a shard, and keep nothing more."""
         found = self.kept.get(shard, [])
         self.kept = _without(self.kept, shard)
@@ -173,9 +181,7 @@ class Hearer:
     def gap(self, shard: int, waits: LostAt, told: ToldLately) -> Gap:
         """Return what is to be read for what was missed of a shard."""
         notice_id = self.notice_id if {"user", "user:notification"} & self.topics else -1
-        known = told.known(self.account_id, self.topics, self.began, self.own or ())
-        not_told = self.not_told()
-        known = {key: version for key, version in known.items() if key[0] not in not_told}
+        known = told.known(self.account_id, self.topics, self.began, self.own or (), self._untold_by_now())
         # Above the shard's own newest everything is read, and below it as far back as is known what was told.
         since_id = min(waits.newest_id, max(told.lost_max_id, waits.newest_id - (LATE_MS << _MS_BITS)))
         return Gap(
@@ -198,16 +204,15 @@ class Hearer:
         if not self.knows_cursors and shard not in self.kept:
             self.kept = {**self.kept, shard: []}
 
-    def not_told(self) -> set[int]:
-        """Return tweets of which pushes have come that it was never told."""
-        return {event.tweet_id for kept in self.kept.values() for event, *_ in kept}.union(self.untold)
+    def _untold_by_now(self) -> Set[int]:
+        return self.untold.union(each.number for kept in self.kept.values() for each in kept if each.number)
 
     def _drop_kept(self, shard: int) -> bool:
         if shard not in self.kept:
             return False
         kept = self.taken_out(shard)
         if kept:
-            self.untold |= {event.tweet_id for event, *_ in kept}
+            self.untold = frozenset(sorted(self.untold.union(each.number for each in kept if each.number))[-COUNT_MAX:])
         return True
 
     def lose(self, line: Line) -> None:

@@ -31,7 +31,7 @@ from api.streaming.cursor_texts import CursorTexts
 from api.streaming.cursors import Position, read_cursor
 from api.streaming.events import FILTERS_CHANGED, NOTIFICATION, Event, Listener
 from api.streaming.filling import GapFilling
-from api.streaming.hearers import Hearer, LostAt, check_topics, is_told
+from api.streaming.hearers import Hearer, Kept, LostAt, check_topics, is_told
 from api.streaming.lines import Line
 from api.streaming.pushed import Addressed, hidden_in, read_push
 from api.streaming.token_doubts import TokenDoubts
@@ -327,7 +327,7 @@ class StreamHub:
             self.hear(hearer, each.event, each.flags_of(hearer.account_id), cursor)
         elif shard in hearer.kept:
             kept = hearer.kept[shard]
-            kept.append((each.event, each.flags_of(hearer.account_id), ""))
+            kept.append(Kept(each.event, each.flags_of(hearer.account_id), self.told.number_of(each.event)))
             if len(kept) > KEPT_MAX:
                 self.let_go(hearer, "it takes too long to read what was missed")
 
