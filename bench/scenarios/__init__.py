@@ -56,8 +56,8 @@ class Options:
 
     folder: scratch space; quick: tiny data and short runs, to see that it works; accounts: instead of the scenario's
     own number; tweets, count, peers, shards: of `search`; parts: of `stream`. keep: takes what a long scenario has
-    found so far. clusters, first_account: for scenarios that share clusters, where no two have the same accounts; by default
-    each starts its own (tests/bench/sharing.py).
+    found so far. clusters, first_account: for scenarios that share clusters, where no two have the same accounts; by
+    default each starts its own (tests/bench/sharing.py).
     """
 
     folder: Path
