@@ -386,6 +386,24 @@ def check(
 
 
 @app.command()
+def explain(
+    account: Annotated[str, typer.Argument(help="Whose home timeline: @name, or an id.")],
+    tweet_id: Annotated[int, typer.Argument(min=1, help="The tweet.")],
+    data: DataOption = None,
+    address: AddressOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say why a tweet is, or isn't, in an account's home timeline: rule by rule, and where it is."""
+    cluster = joined(data, address)
+    from commands import explaining
+    from commands.bulk import with_client
+
+    with reporting():
+        told = asyncio.run(with_client(cluster.namespace, lambda c: explaining.explain(c, account, tweet_id)))
+    print_json(explaining.as_json(told)) if as_json else explaining.print_explanation(told, out)
+
+
+@app.command()
 def backup(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="New or empty folder for the backup.")],
     media: Annotated[bool, typer.Option(help="Copy the files of media, too.")] = False,

@@ -25,7 +25,8 @@ ROOT = Path(__file__).parent.parent
 SKIPPED_FOLDERS = {"data", "node_modules", "build", "dist"}
 METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
 ALIASES = {("POST", "/tweet"), ("GET", "/feed")}  # named beside the long path rather than under a heading of their own
-SHARD_OPERATIONS = {"home", "home_ids", "status", "check", "digest"}  # answered by the shell, not by the core's tables
+# Answered by the shell, not by the core's tables.
+SHARD_OPERATIONS = {"home", "home_ids", "explain", "status", "check", "digest"}
 
 
 def read(name: str) -> str:

@@ -34,6 +34,7 @@ from actors.core.shaped_reads import ShapedReads
 from actors.core.shapes import Item, WholeShape
 from actors.core.state import ShardState
 from actors.core.terms import Inquiries, Prepared
+from actors.core.timelines.explaining import Explaining, Explanation
 from actors.core.timelines.home import Ask, HomeQuery, HomeTimelines, Wake
 from actors.core.timelines.list_timelines import list_query
 from actors.core.visibility import is_question
@@ -234,6 +235,12 @@ class Replica:
     def home_steps(self, query: HomeQuery) -> Generator[Wake | Ask, Any, list[Item]]:
         """Produce a home timeline, yielding what is needed from elsewhere."""
         return self.home.steps(query)
+
+    def explain_steps(self, args: list[Any]) -> Generator[Ask, Any, Explanation]:
+        """Explain why a tweet is, or isn't, in a home timeline. args: [account_id, tweet_id]. Raises RookeryError."""
+        if type(args) is not list or len(args) != 2:
+            raise InvalidError("explain takes [account_id, tweet_id]")
+        return Explaining(self.state, self.home.shape).explain(self.lookups, *args)
 
 
 def _refuse(args: list[Any]) -> None:

@@ -36,6 +36,7 @@ FULL_FROM_LEVEL: Final = (
 THINGS_FROM_LEVEL: Final = 2  # from which there are things, and what belongs to them
 TAGS_FROM_LEVEL: Final = 3  # of the cluster, from which followed hashtags are in home timelines
 NOTICES_FROM_LEVEL: Final = 3  # of the cluster, from which accounts are notified, and effects say what that needs
+EXPLAIN_FROM_LEVEL: Final = 4  # of the cluster: shards know `explain`
 IF_SEEN_FROM_LEVEL: Final = 2  # of the cluster: shards know the write `if_seen`
 
 

@@ -22,6 +22,7 @@ from ray.exceptions import RayError
 from actors.core.errors import MovedError, OverloadedError, RookeryError
 from actors.core.replica import home_reply
 from actors.core.shaped_reads import AskAccounts, ShapedReads
+from actors.core.timelines.explaining import Explanation
 from actors.core.timelines.home import Ask, HomeQuery, Wake
 from actors.metrics import ShardMetrics
 from actors.shard.account_questions import AccountQuestions
@@ -53,6 +54,10 @@ class HomeRequests:
         """Set out to answer a request. Raises OverloadedError when too many are under way."""
         finish = _ids if ids_only else home_reply
         self._start(request, self._driven(self.replica.home_steps(query), None, query), finish)
+
+    def explain(self, request: Any, args: list[Any]) -> None:
+        """Set out to explain one pair of a home timeline. Raises RookeryError."""
+        self._start(request, self._driven(self.replica.explain_steps(args), None, None), Explanation.packed)
 
     def start_shaped(
         self, request: Any, shaped: ShapedReads, op: str, args: list[Any], require_lead: Callable[[], None]
@@ -122,8 +127,10 @@ class HomeRequests:
                 await self._wake(need)
             elif isinstance(need, AskAccounts):
                 await self.accounts.ask(need.questions)
-            elif query is not None and need is not None:
-                answer = await self._ask(need, query)
+            elif need is not None:
+                if query is not None:
+                    self._rewake(query)
+                answer = await self._ask(need)
             try:
                 need = steps.send(answer)
             except StopIteration as stop:
@@ -143,10 +150,9 @@ class HomeRequests:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             await waker
 
-    async def _ask(self, need: Ask, query: HomeQuery) -> dict[int, Any]:
+    async def _ask(self, need: Ask) -> dict[int, Any]:
         """Put a question to each shard; this one answers at once."""
         self.metrics.pulls += 1
-        self._rewake(query)
 
         async def one(shard: int, op: str, args: list[Any]) -> tuple[int, Any]:
             if shard == self.state.shard:

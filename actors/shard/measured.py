@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from actors.shard.served_replica import ServedReplica
     from cluster.lane.server import LaneRequest
 
-OTHER_READS: Final = SEARCH | {"home", "home_ids", "at", "shaped"}
+OTHER_READS: Final = SEARCH | {"home", "home_ids", "at", "shaped", "explain"}
 CARRIED_WRITES: Final = frozenset(("tracked", "settled"))
 DISK_S: Final = 10.0  # between two looks at how much the replica's files take
 # Of a replica's folder: what lies in it by its first part. Other replicas of the shard have theirs in replica 0's.

@@ -242,6 +242,9 @@ class ServedReplica:
             self._require_lead()
             account_id, max_id, count = request.args
             self.homes.start(request, self.replica.query([account_id, max_id, 0, 0, count]), ids_only=True)
+        elif op == "explain":
+            self._require_lead()
+            self.homes.explain(request, request.args)
         else:
             raise InvalidError(f"the lane has no operation {op!r}; see docs/lane.md")
 

@@ -114,6 +114,25 @@ class TweetHistory(Open):
     versions: list[TweetVersion]
 
 
+class ExplainedRule(Open):
+    """One rule of a home timeline, and what it saw."""
+
+    rule: Literal["exists", "reach", "visible", "wanted", "reply", "repost", "length"]
+    passed: bool
+    sentence: str = Field(examples=["@ada follows @bob"])
+
+
+class HomeExplanation(Open):
+    """Why a tweet is, or isn't, in a home timeline."""
+
+    tweet_id: IdOut
+    verdict: Literal["shown", "older", "left_out", "under_way"]
+    sentence: str = Field(examples=["It is in the home timeline."])
+    rules: list[ExplainedRule]
+    place: Literal["dormant", "ring", "pull_log", "tag_log", "below_floor", "nowhere"]
+    place_sentence: str = Field(examples=["number 3 in the ring"])
+
+
 class ScheduledTweet(Open):
     """A tweet that is still to be published. It gets a tweet id when it is."""
 

@@ -302,7 +302,7 @@ def test_a_reader_who_comes_back_has_his_timeline_rebuilt(world):
 
     async def pull() -> None:
         need = SimpleNamespace(questions={0: ("profile", [reader, 0])})
-        await served.homes._ask(need, served.replica.query([reader, 5, 0, 0, 20]))
+        await served.homes._ask(need)
 
     world.process._shards.run(pull())
     assert moved(before, world.figures())["pulls_total"] == 1

@@ -113,6 +113,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("DELETE", "/{user_id}/scheduled/{scheduled_id}"): Row(AS_ACCOUNT, uses_up=True),
     ("GET", "/feed"): Row(AS_ACCOUNT, query=_USER),
     ("GET", "/api/v1/home_timeline"): Row(AS_ACCOUNT, query=_USER),
+    ("GET", "/api/v1/home_timeline/explain"): Row(AS_ACCOUNT, query={**_USER, "tweet_id": "{tweet_id}"}),
     ("GET", "/api/v1/user_timeline"): Row(PUBLIC, query=_USER),
     ("GET", "/api/v1/search"): Row(PUBLIC_LIST, query=_QUERY),
     ("GET", "/api/v1/suggest"): Row(PUBLIC_LIST, query=_QUERY),

@@ -226,6 +226,8 @@ class CoreCluster(TrendsAndSends):
         if op == "home_ids":
             query = replica.query([*args[:2], 0, 0, args[2]])
             return [item[0] for item in self._driven(replica.home_steps(query), replica, args[0])]
+        if op == "explain":
+            return self._driven(replica.explain_steps(args), replica).packed()
         if op in READS:
             return replica.read(op, args)
         if op in ASKING and self.inquires:

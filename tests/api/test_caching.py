@@ -86,6 +86,7 @@ def test_no_cache_keeps_what_a_token_had_a_part_in(anonymous, ada, bob, method, 
     )  # fmt: skip
     right = {"/feed", "/api/v1/home_timeline", "/api/v1/user_timeline"}
     query = f"?user_id={ada.user_id}" if path in right else "?query=word" if "/search" in path else ""
+    query = f"?user_id={ada.user_id}&tweet_id={tweet_id}" if path.endswith("/explain") else query
     urls = (path + query, f"{path}?count=--5", path.replace(ada.user_id, "0"))
     for token, url in (*((ada.token, url) for url in urls), ("rk_nonsense", urls[0])):
         for sent in places(token, has_body):

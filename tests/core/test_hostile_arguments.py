@@ -252,6 +252,7 @@ FITTING = {
     "app_token": st.tuples(st.sampled_from([APP, APP_THERE, TWEETS[0]]), SHORT),
     "token_scopes": st.tuples(ACCOUNT, st.sampled_from([b"x", b"y"])),
     "token": st.tuples(ACCOUNT, st.binary()), "token_owner": st.tuples(st.binary()),
+    "tweet_facts": st.tuples(TWEET, ACCOUNT),
     "export": st.tuples(COUNT, COUNT, st.booleans()), "referred": st.tuples(COUNT, COUNT),
     "set_markers": st.tuples(ACCOUNT, TWEET | st.just(0), TWEET | st.just(0)), "markers": st.tuples(ACCOUNT),
     "set_notification_policy": st.tuples(ACCOUNT, st.lists(st.none() | COUNT, max_size=7)),

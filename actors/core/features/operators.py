@@ -97,6 +97,20 @@ def referred(shard: Lookups, first_bucket: int, count: int) -> bytes:
     return packed
 
 
+def tweet_facts(shard: Lookups, tweet_id: int, account_id: int) -> list[Any] | None:
+    """What a home timeline goes by of a tweet: `[packed entry, whether its author knows that account as a follower]`.
+
+    None if there is no such tweet, or its author is being deleted. From level 4 on.
+    """
+    arguments.an_id(tweet_id, "tweet_id")
+    arguments.an_id(account_id, "account_id")
+    entry = shard.state.tweets.get(tweet_id)
+    if entry is None or entry.author_id in shard.state.people.leaving:
+        return None
+    row = shard.state.people.row_of[entry.author_id]
+    return [pack(list(entry)), shard.state.graph.followers.contains(row, account_id)]
+
+
 def usage(shard: Lookups) -> list[int]:
     """How many accounts and tweets are here: `[accounts, tweets, accounts that have read in 30 days, in 180]`.
 
@@ -112,6 +126,7 @@ FEATURE = Feature(
     "operators",
     reads=(
         Read("usage", usage, Key.SHARD),
+        Read("tweet_facts", tweet_facts, Key.TWEET, fresh=True),
         Read("export", export, Key.SHARD, from_followers=False),
         Read("referred", referred, Key.SHARD, from_followers=False),
     ),

@@ -230,7 +230,10 @@ class HomeTimelines:
         return items
 
     def _before(self, row: int, query: HomeQuery) -> Generator[Ask, Any, list[Item]]:
-        """Collect a page from the authors' own logs, newest first, ids below query.max_id."""
+        return self.shape.pulled((yield from self.entries_below(row, query)))
+
+    def entries_below(self, row: int, query: HomeQuery) -> Generator[Ask, Any, list[Entry]]:
+        """Collect a page from the authors' own logs, newest first, ids below query.max_id. No ring is looked at."""
         candidates: list[Entry] = []
         cursor, exhausted = query.max_id, False
         want, wishes = query.count + limits.REPOST_WINDOW_COUNT, self._wishes(row)
@@ -246,7 +249,7 @@ class HomeTimelines:
             found.sort(key=lambda e: e.tweet_id, reverse=True)
             candidates += [e for e in found if self._is_candidate(row, query.account_id, wishes, e)]
             want *= 2
-        return self.shape.pulled(chosen)
+        return chosen
 
     def _after(self, row: int, query: HomeQuery) -> Generator[Ask, Any, list[Item]]:
         """Collect the entries right after query.min_id from the authors' own logs."""

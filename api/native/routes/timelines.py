@@ -1,18 +1,23 @@
-"""Timelines: home (served by `hot.py`) and one account's own."""
+"""Timelines: home (served by `hot.py`), why a tweet is or isn't in it, and one account's own."""
 
 from __future__ import annotations
 
+import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from actors.core.terms import EXPLAIN_FROM_LEVEL
+from actors.text.explanations import accounts_in, in_words
 from api.inputs import Inputs
+from api.levels import require_level
 from api.links import timeline_links
 from api.native.hot import read_home
-from api.native.models import Tweet
+from api.native.hydration import cards_by_id
+from api.native.models import HomeExplanation, Tweet
 from api.native.openapi import PAGE, errors, operation, query_id
 from api.native.routes.answers import json_bytes, thin_answer
 from api.native.viewer_flags import PARAMETER, for_viewer
-from api.native.visible import ask_user_timeline
+from api.native.visible import ask_user_timeline, require_seen
 from api.params import required_id
 
 router = APIRouter(tags=["timelines"])
@@ -39,6 +44,32 @@ _HOME = operation(
 async def home_timeline(request: Request) -> Response:
     """The newest tweets of yours and of those that you follow, newest first."""
     return await thin_answer(request, read_home)
+
+
+@router.get(
+    "/api/v1/home_timeline/explain",
+    response_model=HomeExplanation,
+    summary="Why a tweet is, or isn't, in your home timeline",
+    responses=errors(401, 403, 404),
+    openapi_extra=operation(
+        query_id("user_id", "Whose; must be the token's account", required=True),
+        query_id("tweet_id", "The tweet, which you may see", required=True), token="required",
+    ),
+)  # fmt: skip
+async def explain_home(request: Request) -> Response:
+    """The rules of a home timeline, one after the other, with what each of them saw, and where the tweet is now."""
+    inputs = await Inputs.read(request)
+    services = inputs.services
+    user_id, tweet_id = required_id(inputs.query, "user_id"), required_id(inputs.query, "tweet_id")
+    account_id = await inputs.actor(user_id)
+    require_level(services, EXPLAIN_FROM_LEVEL)
+    await require_seen(services, tweet_id, account_id)
+    packed = await services.ask_account(account_id, "explain", tweet_id)
+    cards = await cards_by_id(services, sorted(accounts_in(packed) | {account_id}), account_id)
+    names = {each: f"@{orjson.loads(card)['username']}" for each, card in cards.items()}
+    told = in_words(packed, names.get(account_id, "you"), lambda each: names.get(each, f"account {each}"))
+    rules = [rule._asdict() for rule in told.rules]
+    return json_bytes(orjson.dumps({"tweet_id": str(tweet_id), **told._asdict(), "rules": rules}))
 
 
 @router.get(
