@@ -4,6 +4,7 @@
 
 Rules of this file
 - While a gap is read, what the shard pushes is kept: KEPT_MAX events a listener (`hub.py`).
+- It is read of primaries: a follower that is behind would leave out what was missed.
 - What was read may be pushed after that, as it is read before its commit: it isn't told again for READ_KEPT_S.
 - A gap that can't be read ends the stream: its client comes back, and reads what it shows.
 """
@@ -16,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from actors.core.errors import RookeryError, TooLargeError
+from api.positions import reading_fresh
 from api.streaming.events import CONVERSATION, Event
 from api.streaming.hearers import Gap, Hearer, LostAt, keys_of
 
@@ -82,7 +84,8 @@ class GapFilling:
     async def _read(self, read_gap: ReadGap, shard: int, hearer: Hearer, waits: LostAt) -> list[Event] | None:
         for attempt in range(ATTEMPTS):
             try:
-                return await read_gap(hearer.gap(shard, waits, self._hub.told))
+                with reading_fresh():
+                    return await read_gap(hearer.gap(shard, waits, self._hub.told))
             except TooLargeError:
                 return None
             except RookeryError:

@@ -41,7 +41,7 @@ import psutil
 from tests.chaos.processes import Processes
 from tests.console import ConsoleError
 from tests.live.listeners import Listener, is_open
-from tests.live.model import FOREVER, Ledger, Record, history, problems
+from tests.live.model import FOREVER, Ledger, Record, final_problems, history, problems
 from tests.live.people import PASSWORD, Person
 from tests.live.writers import TAG, Writer, settle_graph
 from tests.ray_cluster.hooks import HookServer
@@ -287,7 +287,9 @@ class Soak:
     # ---- the end ----------------------------------------------------------------------------------------------------
 
     def _wait_until_all_is_heard(self) -> None:
-        """Have everybody awake, post a last status each, and wait until nothing is missed: or for long enough."""
+        """Have everybody awake, post a last status each, and wait until nothing is missed: or for long enough, or until
+        something is wrong that no waiting mends.
+        """
         for listener in self._listeners:
             self._loop.call_soon_threadsafe(listener.stay_awake)
         deadline = time.monotonic() + HEARD_WITHIN_S
@@ -295,7 +297,7 @@ class Soak:
             time.sleep(LOOK_S)
         for writer in self._writers:
             writer.post("public")
-        while time.monotonic() < deadline and self._found():
+        while time.monotonic() < deadline and self._found() and not self._found_for_good():
             self._raise_what_ended_a_listener()
             for listener in self._listeners:
                 self._in_loop(listener.read_anew())
@@ -306,6 +308,9 @@ class Soak:
         return [
             *(problem for listener in every for problem in problems(self._ledger, listener.record)), *self._not_hooked()
         ]  # fmt: skip
+
+    def _found_for_good(self) -> bool:
+        return any(final_problems(self._ledger, each.record) for each in [*self._listeners, self._revoked])
 
     def _not_hooked(self) -> list[str]:
         """Return the notifications that no webhook was told of."""

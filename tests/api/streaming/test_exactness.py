@@ -11,6 +11,7 @@ import time
 import pytest
 
 from actors.core.heard import DELETE, EDIT, TWEET
+from api.positions import must_read_fresh
 from api.streaming import hearers, told
 from api.streaming.events import UPDATE, Event
 from api.streaming.gaps import new_to
@@ -36,6 +37,7 @@ class Timelines:
         self.asked: list[Gap] = []
 
     async def read(self, gap: Gap) -> list[Event]:
+        assert must_read_fresh()
         self.asked.append(gap)
         found = new_to(gap, sorted(self.of_shard[gap.shard]), self.topic)
         return [Event(UPDATE, frozenset((self.topic,)), tweet_id=item) for item in found]
