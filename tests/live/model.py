@@ -205,6 +205,11 @@ def _doubled(ledger: Ledger, record: Record) -> Iterator[str]:
 
 
 def _out_of_order(ledger: Ledger, record: Record) -> Iterator[str]:
+    """Return what came after something newer of its author.
+
+    Who keeps no cursors is read what he missed out of his home, and that has what those wrote before whom he has begun
+    to follow since (docs/mastodon.md).
+    """
     for stream in record.streams():
         newest: dict[str, int] = {}
         gone: set[str] = set()
@@ -216,7 +221,8 @@ def _out_of_order(ledger: Ledger, record: Record) -> Iterator[str]:
                 yield f"{heard.event} of {heard.subject} came after it was deleted"
             if heard.event == "update" and status is not None:
                 before = newest.get(status.author, 0)
-                if int(heard.subject) < before:
+                has_followed_since = not record.keeps_cursors and (record.reader, status.author) in ledger.doubtful
+                if int(heard.subject) < before and not has_followed_since:
                     yield f"{heard.subject} of {status.author} came after {before}"
                 newest[status.author] = max(before, int(heard.subject))
 
