@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from actors.core.errors import RookeryError, TooLargeError
 from api.positions import reading_fresh
-from api.streaming.events import CONVERSATION, Event
+from api.streaming.events import Event
 from api.streaming.hearers import Gap, Hearer, LostAt, keys_of
 
 if TYPE_CHECKING:
@@ -74,8 +74,6 @@ class GapFilling:
         asyncio.get_running_loop().call_later(READ_KEPT_S, hearer.forget_read, was_read)
         for event in events:
             hearer.note_own(event)
-            if event.kind == CONVERSATION:
-                hearer.direct_id = max(hearer.direct_id, event.tweet_id)
             self._hub.hear(hearer, event, event.own_flags, "")
         for event, flags, _ in kept:
             if hearer.was_read.isdisjoint(keys_of(event, hearer.topics)):
