@@ -29,7 +29,7 @@ from api.ports import Cluster
 from api.streaming.audience import Audience
 from api.streaming.cursor_texts import CursorTexts
 from api.streaming.cursors import Position, read_cursor
-from api.streaming.events import FILTERS_CHANGED, NOTIFICATION, Event, Listener
+from api.streaming.events import CONVERSATION, FILTERS_CHANGED, NOTIFICATION, Event, Listener
 from api.streaming.filling import GapFilling
 from api.streaming.hearers import Hearer, Kept, LostAt, check_topics, is_told
 from api.streaming.lines import Line
@@ -337,4 +337,6 @@ class StreamHub:
             self.counts["stream_events"] += 1
             if event.kind == NOTIFICATION and event.notice:
                 hearer.notice_id = max(hearer.notice_id, event.notice[0])
+            elif event.kind == CONVERSATION:
+                hearer.note_talk(event)
             hearer.listener.hear(event, flags, cursor)

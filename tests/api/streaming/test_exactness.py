@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from actors.core.heard import DELETE, EDIT, TWEET
+from actors.core.heard import CONVERSATION, DELETE, EDIT, TWEET
+from api.positions import must_read_fresh
 from api.streaming import hearers, told
 from api.streaming.events import UPDATE, Event
 from api.streaming.gaps import new_to
@@ -36,6 +37,7 @@ class Timelines:
         self.asked: list[Gap] = []
 
     async def read(self, gap: Gap) -> list[Event]:
+        assert must_read_fresh()
         self.asked.append(gap)
         found = new_to(gap, sorted(self.of_shard[gap.shard]), self.topic)
         return [Event(UPDATE, frozenset((self.topic,)), tweet_id=item) for item in found]
@@ -287,6 +289,30 @@ def test_a_listener_remembers_so_much_of_what_it_was_told_alone(monkeypatch):
         hearer.note_own(Event(UPDATE, frozenset(("user",)), tweet_id=item))
     assert [record.tweet_id for record in hearer.own or ()] == [5, 4, 3]
     assert hearer.since_id == 2
+
+
+def test_a_conversation_that_was_read_and_is_pushed_meanwhile_is_told_once():
+    async def work(world: World) -> None:
+        ada, older = Client(ADA), Client(ADA)
+        (newest,) = ids(1)
+        to_ada = to_accounts(ADA, topic="direct")
+
+        async def read(gap: Gap) -> list[Event]:
+            world.happens(0, CONVERSATION, 55, ADA, to_ada, more=newest)
+            told = max(gap.talks_since_id, gap.talks.get(55, 0)) >= newest
+            return [] if told else [Event("conversation", frozenset(("direct",)), tweet_id=newest, root=55)]
+
+        world.hub.filling.read_gap = read
+        world.hub.listen(ada, ["direct"])
+        await world.settle()
+        lose(world, 0)
+        await world.settle()
+        assert ada.heard == [newest]
+        world.hub.listen(older, ["direct"])
+        world.happens(0, CONVERSATION, 56, ADA, to_ada)  # by an older shard
+        assert ada.heard == [newest, 0]
+
+    in_a_loop(work)
 
 
 def test_of_what_was_told_and_is_edited_while_a_gap_is_read_nothing_is_told_again():
