@@ -176,7 +176,9 @@ class StreamHub:
                     hearer.await_new(line)
                     self._join(line, hearer)
         for shard in [shard for shard in self._lines if shard >= count]:
-            self._lines.pop(shard).close()
+            line = self._lines.pop(shard)
+            self.elsewhere(line, list(line.accounts))  # it may have gone before it could say so
+            line.close()
             self.texts.moved_on()
             for hearer in self._audience.leave(shard):
                 self.let_go(hearer, "a shard is gone before it could say what was missed")

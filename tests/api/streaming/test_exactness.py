@@ -11,6 +11,7 @@ import time
 import pytest
 
 from actors.core.heard import CONVERSATION, DELETE, EDIT, TWEET
+from actors.core.ids import bucket_of_account
 from api.positions import must_read_fresh
 from api.streaming import hearers, told
 from api.streaming.events import UPDATE, Event
@@ -289,6 +290,31 @@ def test_a_listener_remembers_so_much_of_what_it_was_told_alone(monkeypatch):
         hearer.note_own(Event(UPDATE, frozenset(("user",)), tweet_id=item))
     assert [record.tweet_id for record in hearer.own or ()] == [5, 4, 3]
     assert hearer.since_id == 2
+
+
+def test_whose_shard_went_before_it_could_say_where_he_is_now_is_heard_there():
+    async def work(world: World) -> None:
+        there, ada, knows = Timelines("user"), Client(ADA), Client(ADA)
+        world.hub.filling.read_gap = there.read
+        world.shards.append(type(world.shards[0])(2))
+        world.shard_count, world.owner[bucket_of_account(ADA)] = 3, 2
+        world.hub.listen(ada, ["user"])
+        world.hub.listen(knows, ["user"], "")
+        await world.settle()
+        first, second, third = ids(3)
+        world.happens(2, TWEET, first, 7, to_accounts(ADA))
+        world.shards[2].cut()
+        world.shard_count = 2
+        world.owner.clear()
+        there.of_shard[0] = {first, second}
+        world.hub._tick()
+        await world.settle()
+        world.happens(0, TWEET, third, 7, to_accounts(ADA))
+        assert ada.heard == [first, second, third]
+        assert knows.heard == [first, "recovered", third]
+        assert (ada.closed, knows.closed) == ("", "")
+
+    in_a_loop(work)
 
 
 def test_a_conversation_that_was_read_and_is_pushed_meanwhile_is_told_once():
