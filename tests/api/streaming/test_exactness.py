@@ -97,7 +97,7 @@ def test_what_was_read_once_is_not_read_again_however_late(monkeypatch):
         for _ in range(3):
             lose(world, 0)
             await world.settle()
-            for hearer in world.hub._audience.by_listener.values():
+            for hearer in world.hub.audience.by_listener.values():
                 hearer.was_read = frozenset()  # as after some seconds
         there.of_shard[0].add(second)
         lose(world, 0)
@@ -250,7 +250,7 @@ def test_who_has_begun_since_has_not_heard_what_others_were_told():
         world.happens(0, TWEET, second, 7, to_accounts(ADA))
         world.happens(0, DELETE, second, 7, to_accounts(ADA))
         known = {
-            client: world.hub.told.known(ADA, ["user"], world.hub._audience.by_listener[client].began)
+            client: world.hub.told.known(ADA, ["user"], world.hub.audience.by_listener[client].began)
             for client in (early, late)
         }
         assert known[early] == {(first, "user"): b"", (second, "user"): told.GONE}
@@ -418,3 +418,52 @@ def test_a_lane_that_broke_is_noticed_while_something_else_of_its_only_account_i
         assert ada.heard == [first, second, third]
 
     in_a_loop(work)
+
+
+@pytest.mark.parametrize("how", ["lane", "moved", "new"])
+def test_while_nobody_says_whom_an_account_hides_it_hears_nothing_of_others_and_all_of_it_afterwards(how: str):
+    async def work(world: World) -> None:
+        told, blocked, fine, last = ids(4)
+        there, ada, knows, nobody = Timelines("public"), Client(ADA), Client(ADA), Client()
+        there.of_shard[1] = {told, fine}  # what ADA may see
+        world.hub.filling.read_gap = there.read
+        world.hub.listen(nobody, ["public"])
+        if how != "new":
+            world.hub.listen(ada, ["public"])
+            world.hub.listen(knows, ["public"], "")
+        await world.settle()
+        world.happens(1, TWEET, told, 7, to_topics("public"))
+        world.held = []
+        world.shards[0].hidden[ADA] = world.shards[1].hidden[ADA] = [8]  # since, and nobody was told
+        if how == "lane":
+            lose_lane(world, 0)
+        elif how == "moved":
+            world.owner[bucket_of_account(ADA)] = 1
+            world.hub.take("unheard", [0, [ADA]])
+        else:
+            world.hub.listen(ada, ["public"])
+            world.hub.listen(knows, ["public"], "")
+        await world.settle()
+        world.happens(1, TWEET, blocked, 8, to_topics("public"))
+        world.happens(1, TWEET, fine, 7, to_topics("public"))
+        assert nobody.heard == [told, blocked, fine]
+        before = [] if how == "new" else [told]
+        assert ada.heard == knows.heard == before
+        while world.held:
+            answers, world.held = world.held, []
+            for answer in answers:
+                answer()
+            await world.settle()
+        world.held = None
+        world.happens(1, TWEET, last, 7, to_topics("public"))
+        heard = [each for each in ada.heard if each != "recovered"]
+        assert heard == ([last] if how == "new" else [told, fine, last])
+        assert blocked not in knows.heard
+        assert knows.heard[-1] == last
+
+    in_a_loop(work)
+
+
+def lose_lane(world: World, shard: int) -> None:
+    world.shards[shard].cut()
+    world.hub.take("unheard", [shard, None])
