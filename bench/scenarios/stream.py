@@ -3,7 +3,7 @@
     deliveries   an author posts, 100 to 10,000 followers listen: until the last one has read it, by one worker and by
                  three, over WebSockets, server-sent events, and the peer's WebSockets
     idle         resident memory of the workers for each connection, up to 50,000 over three workers
-    home reads   at 32 clients, with 10,000 idle streams and without
+    reads        home timelines at 32 clients, with 10,000 idle streams and without
     favourites   from a favourite's request to the author's client having read the notification, one at a time
 
 Rules of this file
@@ -45,7 +45,6 @@ BESIDE, BESIDE_QUICK = 10_000, 300  # idle streams beside home reads
 FAVOURITES, FAVOURITES_QUICK = 100, 10  # of a turn
 WITHIN_S: Final = 40.0  # all turns with most followers
 WITHIN_S_OF_FEWER: Final = 10.0
-BESIDE_WITHIN_S: Final = 40.0
 READERS: Final = 500
 CLIENTS: Final = 32
 SETTLE_S: Final = 1.0  # before memory is looked at
@@ -291,9 +290,14 @@ class Reading:
     p99_us: float
     cpu_us: float
 
+    def mean(self, other: Reading) -> Reading:
+        """Return what is between two runs."""
+        pairs = ((self.per_second, other.per_second), (self.p99_us, other.p99_us), (self.cpu_us, other.cpu_us))
+        return Reading(*(sum(pair) / 2 for pair in pairs))
+
 
 def measure_home_reads(options: Options, result: Result, stage: Stage, clients: Audience, busy: list[float]) -> None:
-    """Read home timelines beside idle streams and without, in turn."""
+    """Read home timelines without idle streams, beside them, and without again."""
     server, streams = stage.servers[OURS], BESIDE_QUICK if options.quick else BESIDE
     beside = f"{OURS}, {streams:,} idle streams"
     asked = [get_request(HOME, [f"Authorization: Bearer {stage.tokens[fan]}"]) for fan in stage.fans[:READERS]]
@@ -307,18 +311,19 @@ def measure_home_reads(options: Options, result: Result, stage: Stage, clients: 
         cpu_us = (cpu_s_of(server.workers) - begin_s) / sample.requests * 1e6
         return Reading(sample.per_second, sample.p99_us, cpu_us)
 
-    def load_beside(_: int) -> Reading:
-        clients.open(server.port, stage.requests(server, streams))
-        try:
-            return load(options.seconds)
-        finally:
-            clients.close()
+    def loads() -> list[Reading]:
+        busy.append(busy_percent())
+        return [load(options.seconds) for _ in range(options.pairs)]
 
     options.warm_up([load], WARM_UP_S)
-    turns = alternate(
-        {OURS: lambda _: load(options.seconds), beside: load_beside}, options.pairs,
-        lambda: busy.append(busy_percent()), BESIDE_WITHIN_S,
-    )  # fmt: skip
+    before = loads()
+    clients.open(server.port, stage.requests(server, streams))
+    try:
+        with_streams = loads()
+    finally:
+        clients.close()
+    without = [one.mean(other) for one, other in zip(before, reversed(loads()), strict=True)]
+    turns = Turns({OURS: without, beside: with_streams})
     case = f"home reads, {CLIENTS} clients"
     result.keep(case, turns)
     figures = (("per_second", "rate", "/s"), ("p99_us", "p99", "us"), ("cpu_us", "worker's CPU", "us"))
