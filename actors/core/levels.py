@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from actors.core.state import ShardState
 
 VERSION: Final = "0.1.0"  # of Rookery, for people; what processes go by is the level
-LEVEL: Final = 3
+LEVEL: Final = 4
 BRINGS: Final[dict[int, str]] = {
     0: "what processes know that report no level, and journals, maps and checkpoints hold that name none",
     1: "the command `level`, maps that carry levels; facts as maps; who and when in commands and effects; shelves",
@@ -44,6 +44,7 @@ BRINGS: Final[dict[int, str]] = {
     " exclusive lists, languages of a follow applied;"
     " polls that an edit changes, `indexed`, `keep_answer`; `outcome`, webhooks; mailboxes, push subscriptions;"
     " the lane's `listen`, `unlisten` and `missed`; media: uploads, what tweets and profiles have of them",
+    4: "previews of links: the write `preview`, its command, `previewed` between shards",
 }
 
 
