@@ -54,7 +54,7 @@ def preview_card(preview: LinkPreview, base: str) -> dict[str, Any]:
         "url": preview.url, "title": preview.title, "description": preview.description, "type": "link",
         "author_name": preview.author, "author_url": "", "authors": authors, "provider_name": preview.site,
         "provider_url": "", "html": "", "width": width, "height": height, "image": preview.picture_url(base),
-        "image_description": "", "embed_url": "", "blurhash": preview.blurhash or None,
+        "embed_url": "", "blurhash": preview.blurhash or None,
         "published_at": timestamp(preview.published_ms) if preview.published_ms else None,
     }  # fmt: skip
 
