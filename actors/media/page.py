@@ -30,7 +30,7 @@ ADDRESS_CHARS_MAX: Final = 2_000
 _META_COUNT_MAX: Final = 500
 _CHARSET: Final = re.compile(rb"<meta[^>]{0,200}?charset\s{0,9}=\s{0,9}[\"']?\s{0,9}([A-Za-z0-9_.:\-]{1,40})", re.IGNORECASE)
 _DECLARED_BYTES: Final = 4_096  # of a page, in which it may say its charset
-_UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\s]+")
+_UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\s]+")
 _TITLES: Final = ("og:title", "twitter:title")
 _TEXTS: Final = ("og:description", "twitter:description", "description")
 _PICTURES: Final = ("og:image:secure_url", "og:image", "og:image:url", "twitter:image", "twitter:image:src")
@@ -140,6 +140,6 @@ def told_page(told: Any) -> Page:
     bounds = (TITLE_CHARS_MAX, TEXT_CHARS_MAX, NAME_CHARS_MAX, NAME_CHARS_MAX, 0, ADDRESS_CHARS_MAX)
     if isinstance(told, list) and len(told) == len(bounds) and type(told[4]) is int and 0 <= told[4] < 1 << 47:
         texts = [(told[place], bound) for place, bound in enumerate(bounds) if place != 4]
-        if told[0] and all(type(text) is str and len(text) <= bound and text.isprintable() for text, bound in texts):
+        if told[0] and all(type(text) is str and text == on_one_line(text, bound) for text, bound in texts):
             return Page(*told)
     raise InvalidError("the page can't be read: it is damaged, or made to do harm", "url")
