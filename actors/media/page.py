@@ -15,7 +15,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -28,9 +28,13 @@ TEXT_CHARS_MAX: Final = 400
 NAME_CHARS_MAX: Final = 80
 ADDRESS_CHARS_MAX: Final = 2_000
 _META_COUNT_MAX: Final = 500
-_CHARSET: Final = re.compile(rb"<meta[^>]{0,200}?charset\s{0,9}=\s{0,9}[\"']?\s{0,9}([A-Za-z0-9_.:\-]{1,40})", re.IGNORECASE)
+_CHARSET: Final = re.compile(
+    rb"<meta[^>]{0,200}?charset\s{0,9}=\s{0,9}[\"']?\s{0,9}([A-Za-z0-9_.:\-]{1,40})", re.IGNORECASE
+)
 _DECLARED_BYTES: Final = 4_096  # of a page, in which it may say its charset
-_UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\s]+")
+_UNSEEN: Final = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\s]+"
+)
 _TITLES: Final = ("og:title", "twitter:title")
 _TEXTS: Final = ("og:description", "twitter:description", "description")
 _PICTURES: Final = ("og:image:secure_url", "og:image", "og:image:url", "twitter:image", "twitter:image:src")
@@ -89,7 +93,7 @@ class _Head(HTMLParser):
 def read_page(source: Path, charset: str) -> Page:
     """Return what a page says of itself. charset: as the answer named it, "" for not. Raises InvalidError."""
     with open(source, "rb") as file:
-        head = _Head()
+        head: Any = _Head()  # the base class is typed for those who call it, not for its heirs
         head.feed(decoded(file.read(PAGE_BYTES_MAX), charset))
     first = lambda names: next((head.said[name] for name in names if name in head.said), "")  # noqa: E731
     title = on_one_line(first(_TITLES), TITLE_CHARS_MAX) or on_one_line("".join(head.title), TITLE_CHARS_MAX)
@@ -106,7 +110,11 @@ def read_page(source: Path, charset: str) -> Page:
 
 def decoded(body: bytes, charset: str) -> str:
     """Return a page as text: what can't be read in its charset is replaced."""
-    for mark, name in ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
+    for mark, name in (
+        (codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+    ):
         if body.startswith(mark):
             return body[len(mark) :].decode(name, "replace")
     declared = _CHARSET.search(body[:_DECLARED_BYTES])
@@ -129,7 +137,7 @@ def _published_ms(text: str) -> int:
     """Return what a date says, Unix ms, 0 for what is none, or before 1970."""
     try:
         found = datetime.fromisoformat(text.strip()[:40])
-        at = found if found.tzinfo else found.replace(tzinfo=timezone.utc)
+        at = found if found.tzinfo else found.replace(tzinfo=UTC)
         return max(int(at.timestamp() * 1000), 0)
     except (ValueError, OverflowError):
         return 0

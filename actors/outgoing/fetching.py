@@ -21,9 +21,8 @@ import asyncio
 import ssl
 import time
 import zlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Final, NamedTuple
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, NamedTuple, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -37,6 +36,7 @@ from api.reach import Reach
 
 REDIRECTS_MAX: Final = 3
 PICTURE_BYTES_MAX: Final = 8 << 20
+HOP_SHARE: Final = 0.8  # of a fetch's time, for one hop: so a host that drips is seen to be at fault
 PIECE_BYTES: Final = 16 << 10
 RAW_BYTES_MAX: Final = 1 << 20  # of a page as it is sent, packed
 PORT_MIN: Final = 1024
@@ -44,6 +44,7 @@ _OWN_PORTS: Final = frozenset((80, 443))
 _PAGES: Final = frozenset(("text/html", "application/xhtml+xml"))
 _MOVED: Final = frozenset((301, 302, 303, 307, 308))
 _PACKED: Final = {"gzip": 31, "x-gzip": 31, "deflate": 47}  # zlib's window bits
+T = TypeVar("T")
 USER_AGENT: Final = f"Rookery/{VERSION} (preview of a link; +%s)"
 
 
@@ -68,7 +69,7 @@ class Fetching:
         self._hosts = Hosts(host_requests_max, time.monotonic)
         self._timeout_s = timeout_s
         self._session = guarded_session(
-            Reach(allow_networks), aiohttp.ClientTimeout(total=timeout_s), resolver,
+            Reach(allow_networks), aiohttp.ClientTimeout(total=HOP_SHARE * timeout_s), resolver,
             believed or ssl.create_default_context(), USER_AGENT % origin,
         )  # fmt: skip
 
@@ -76,17 +77,19 @@ class Fetching:
         """Return a page. Raises InvalidError for what is none; OSError, aiohttp.ClientError, TimeoutError,
         HostBusyError, ValueError if it can't be had.
         """
-        async with asyncio.timeout(self._timeout_s), self._answer(url, "text/html,application/xhtml+xml") as response:
+
+        async def read(response: aiohttp.ClientResponse) -> FetchedPage:
             if response.content_type not in _PAGES:
                 raise InvalidError(f"the link leads to {response.content_type[:80]}, not to a page", "url")
             body = await _unpacked(response, PAGE_BYTES_MAX)
             return FetchedPage(str(response.url), body, (response.charset or "")[:40])
 
+        return await self._fetched(url, {"Accept": ",".join(sorted(_PAGES)), "Accept-Encoding": "gzip"}, read)
+
     async def picture(self, url: str) -> bytes:
         """Return a picture, as it is. Raises as `page`, InvalidError for one that is too large."""
-        async with asyncio.timeout(self._timeout_s), self._answer(url, "image/*") as response:
-            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-                raise InvalidError("the picture is packed", "url")
+
+        async def read(response: aiohttp.ClientResponse) -> bytes:
             body = bytearray()
             async for piece in response.content.iter_chunked(PIECE_BYTES):
                 body += piece
@@ -94,29 +97,41 @@ class Fetching:
                     raise InvalidError(f"the picture has more than {PICTURE_BYTES_MAX} bytes", "url")
             return bytes(body)
 
-    @asynccontextmanager
-    async def _answer(self, url: str, accept: str) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Give the answer at the end of what an address leads to, which is closed then. Raises as `page`."""
-        headers = {"Accept": accept, "Accept-Encoding": "gzip" if accept.startswith("text") else "identity"}
+        return await self._fetched(url, {"Accept": "image/*", "Accept-Encoding": "identity"}, read)
+
+    async def _fetched(
+        self, url: str, headers: Mapping[str, str], read: Callable[[aiohttp.ClientResponse], Awaitable[T]]
+    ) -> T:
+        """Return what is read at the end of what an address leads to. Raises as `page`."""
         at = URL(url)
-        for _ in range(REDIRECTS_MAX + 1):
-            _require_fetchable(at)
-            async with self._hosts.asked(f"{at.host}:{at.port}") as attempt:
-                response = await self._session.get(at, headers=headers, allow_redirects=False)
-                try:
-                    attempt.failed = response.status >= 500
-                    if response.status not in _MOVED:
-                        if response.status != 200:
-                            raise InvalidError(f"the link's server answers {response.status}", "url")
-                        yield response
-                        return
-                    location = response.headers.get("Location", "")
-                finally:
-                    response.close()
-            if not location or len(location) > ADDRESS_CHARS_MAX:
-                raise InvalidError("the link leads to no address", "url")
-            at = at.join(URL(location))
+        async with asyncio.timeout(self._timeout_s):
+            for _ in range(REDIRECTS_MAX + 1):
+                _require_fetchable(at)
+                found = await self._hop(at, headers, read)
+                if not isinstance(found, URL):
+                    return found
+                at = found
         raise InvalidError(f"the link leads elsewhere more than {REDIRECTS_MAX} times", "url")
+
+    async def _hop(
+        self, at: URL, headers: Mapping[str, str], read: Callable[[aiohttp.ClientResponse], Awaitable[T]]
+    ) -> T | URL:
+        """Return what is read at an address, or where it leads. What is no fault of its host is raised last."""
+        refused: InvalidError
+        async with self._hosts.asked(f"{at.host}:{at.port}") as attempt:
+            response = await self._session.get(at, headers=headers, allow_redirects=False)
+            try:
+                attempt.failed = response.status >= 500
+                if response.status in _MOVED:
+                    return _location(at, response.headers.get("Location", ""))
+                if response.status == 200:
+                    return await read(response)
+                refused = InvalidError(f"the link's server answers {response.status}", "url")
+            except InvalidError as error:
+                refused = error
+            finally:
+                response.close()
+        raise refused
 
     def figures(self) -> dict[str, int]:
         """Return figures of hosts."""
@@ -125,6 +140,12 @@ class Fetching:
     async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
+
+
+def _location(at: URL, location: str) -> URL:
+    if not location or len(location) > ADDRESS_CHARS_MAX:
+        raise InvalidError("the link leads to no address", "url")
+    return at.join(URL(location))
 
 
 def _require_fetchable(url: URL) -> None:

@@ -62,9 +62,7 @@ def wanted_link(entry: Entry | None) -> str:
     return "" if facts.preview is not None and facts.preview.url == url else url
 
 
-def prepare_preview(
-    shard: Lookups, now_ms: int, tweet_id: int, url: str, media_id: int, facts: list[Any]
-) -> Prepared:
+def prepare_preview(shard: Lookups, now_ms: int, tweet_id: int, url: str, media_id: int, facts: list[Any]) -> Prepared:
     """Give a tweet the preview of its first link; the reply is whether it has it now, by this request.
 
     media_id: of an upload of the author's that is being processed, 0 without a picture; facts: `[title, description,
@@ -101,7 +99,7 @@ def _preview_from(url: str, media_id: int, facts: Any) -> LinkPreview:
     rows = arguments.listed(facts, FACTS_COUNT, "facts")
     if len(rows) != FACTS_COUNT:
         raise InvalidError(f"facts of a page are {FACTS_COUNT}, not {len(rows)}", "facts")
-    *said, published_ms, blurhash, name, sizes = rows
+    title, description, site, author, published_ms, blurhash, name, sizes = rows
     picture: list[Any] = []
     if name != "":
         if type(name) is not str or media_id_of(name) != media_id or not media_id:
@@ -110,7 +108,8 @@ def _preview_from(url: str, media_id: int, facts: Any) -> LinkPreview:
         if rendition_of(tail) != ORIGINAL:
             raise InvalidError(f"a preview shows a rendition {ORIGINAL!r}, not {name}", "facts")
         picture = [tail, *arguments.listed(sizes, 3, "facts")]
-    found = LinkPreview(url, *said, published_ms, media_id if picture else 0, blurhash, picture)
+    with_picture = (media_id if picture else 0, blurhash, picture)
+    found = LinkPreview(url, title, description, site, author, published_ms, *with_picture)
     if not is_preview(list(found)):
         raise InvalidError("these are no facts of a page: see docs/lane.md", "facts")
     return found
