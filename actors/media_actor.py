@@ -32,7 +32,7 @@ from actors.core.levels import LEVEL
 from actors.core.media_names import prefix_of
 from actors.log_bound import LogBound
 from actors.media.jobs import IMAGE_S, VIDEO_S, Bounds, Done, Jobs, Piece, clear, has_ffmpeg
-from actors.media.page import Page
+from actors.media.page import PageFacts
 from actors.media.processed import CONTENT_TYPES, PURPOSES, Processed, Purpose, StoredRendition
 from actors.media.sniff import GIF, HEAD_BYTES, Format, format_of
 from cluster.life.code_on_disk import require_current
@@ -97,7 +97,7 @@ class Processing:
             done.kind, tuple(renditions), done.blurhash, done.duration_ms, done.frame_rate, done.bitrate
         )  # fmt: skip
 
-    async def page(self, source: Path, charset: str) -> Page:
+    async def page(self, source: Path, charset: str) -> PageFacts:
         """Return what a page says of itself: as `process`, with the pictures. Raises InvalidError, OverloadedError."""
         async with self._place(False):
             return await asyncio.to_thread(self._jobs.read_page, source, charset)
@@ -184,7 +184,7 @@ class MediaActor:
     async def look(self, what: str, source: str, charset: str) -> list[Any]:
         """Read what a link's page has: "page", its HTML, or "picture"; returns as `process`.
 
-        "done" with a `page.Page`, or with [extension, width, height, blurhash, bytes].
+        "done" with a `page.PageFacts`, or with [extension, width, height, blurhash, bytes].
         """
         processing = self.processing
         try:

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from actors.core.errors import InvalidError, TooLargeError
 from actors.media.cage import PAGE
-from actors.media.page import Page, told_page
+from actors.media.page import PageFacts, told_page
 from actors.media.processed import CONTENT_TYPES, KINDS, Kind, Purpose
 
 PAGE_S: Final = 30.0
@@ -91,7 +91,7 @@ class Jobs:
             told = self._told(source, purpose, Path(folder), timeout_s)
             yield _looked_at(told, Path(folder))
 
-    def read_page(self, source: Path, charset: str) -> Page:
+    def read_page(self, source: Path, charset: str) -> PageFacts:
         """Return what a page says of itself. charset: see `page.read_page`. Raises InvalidError with a sentence."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="job-", dir=self.folder) as folder:

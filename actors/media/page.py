@@ -1,6 +1,6 @@
 """What a page says of itself, read from its HTML in a cage: title, description, site, author, date, picture.
 
-    bytes --charset: of the answer, a byte order mark, the page, UTF-8--> text --html.parser--> meta, title --> Page
+    bytes --charset: of the answer, a byte order mark, the page, UTF-8--> text --html.parser--> meta, title
 
 Rules of this file
 - Only a caged process calls `read_page`: what it parses may be made to keep it busy for ever.
@@ -43,7 +43,7 @@ _DATES: Final = ("article:published_time", "datepublished", "date")
 _KEPT: Final = frozenset((*_TITLES, *_TEXTS, *_PICTURES, *_AUTHORS, *_DATES, "og:site_name"))
 
 
-class Page(NamedTuple):
+class PageFacts(NamedTuple):
     """What a page says. published_ms: 0 if it doesn't say; picture: an address as it stands there, "" for none."""
 
     title: str
@@ -90,7 +90,7 @@ class _Head(HTMLParser):
             self.title.append(data)
 
 
-def read_page(source: Path, charset: str) -> Page:
+def read_page(source: Path, charset: str) -> PageFacts:
     """Return what a page says of itself. charset: as the answer named it, "" for not. Raises InvalidError."""
     with open(source, "rb") as file:
         head: Any = _Head()  # the base class is typed for those who call it, not for its heirs
@@ -101,7 +101,7 @@ def read_page(source: Path, charset: str) -> Page:
         raise InvalidError("the page has no title", "url")
     author = on_one_line(first(_AUTHORS), NAME_CHARS_MAX)
     picture = first(_PICTURES).strip()
-    return Page(
+    return PageFacts(
         title, on_one_line(first(_TEXTS), TEXT_CHARS_MAX), on_one_line(first(("og:site_name",)), NAME_CHARS_MAX),
         "" if "://" in author else author, _published_ms(first(_DATES)),
         picture if len(picture) <= ADDRESS_CHARS_MAX and picture.isprintable() else "",
@@ -143,11 +143,11 @@ def _published_ms(text: str) -> int:
         return 0
 
 
-def told_page(told: Any) -> Page:
+def told_page(told: Any) -> PageFacts:
     """Return what a cage says of a page, if it can be true. Raises InvalidError."""
     bounds = (TITLE_CHARS_MAX, TEXT_CHARS_MAX, NAME_CHARS_MAX, NAME_CHARS_MAX, 0, ADDRESS_CHARS_MAX)
     if isinstance(told, list) and len(told) == len(bounds) and type(told[4]) is int and 0 <= told[4] < 1 << 47:
         texts = [(told[place], bound) for place, bound in enumerate(bounds) if place != 4]
         if told[0] and all(type(text) is str and text == on_one_line(text, bound) for text, bound in texts):
-            return Page(*told)
+            return PageFacts(*told)
     raise InvalidError("the page can't be read: it is damaged, or made to do harm", "url")

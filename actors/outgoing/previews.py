@@ -34,7 +34,7 @@ import structlog
 from actors.core.errors import InvalidError, OverloadedError, RookeryError, TooLargeError
 from actors.core.ids import bucket_of_tweet
 from actors.core.media_names import prefix_of
-from actors.media.page import ADDRESS_CHARS_MAX, NAME_CHARS_MAX, Page
+from actors.media.page import ADDRESS_CHARS_MAX, NAME_CHARS_MAX, PageFacts
 from actors.media.processed import CONTENT_TYPES
 from actors.outgoing.channel import OutgoingItem, SendOutcome, SendVerdict
 from actors.outgoing.fetching import Fetching
@@ -80,16 +80,16 @@ class Picture(NamedTuple):
 
 
 @dataclass(slots=True)
-class Seen:
+class LinkSeen:
     """What a link leads to. page: None if that is nothing to show, reason says why."""
 
-    page: Page | None
+    page: PageFacts | None
     picture: Picture | None
     reason: str
 
 
-class _Kept(NamedTuple):
-    task: asyncio.Task[Seen]
+class _KeptLink(NamedTuple):
+    task: asyncio.Task[LinkSeen]
     until_s: float
 
 
@@ -102,7 +102,7 @@ class Previews:
     ) -> None:  # fmt: skip
         self._shards, self._fetching, self._reading, self._store = shards, fetching, reading, store
         self._clock = clock
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._kept: OrderedDict[str, _KeptLink] = OrderedDict()
         self._places = asyncio.Semaphore(WORK_MAX)
         self._reasons: Counter[str] = Counter()
         self.fetched_count = 0
@@ -140,7 +140,7 @@ class Previews:
 
     # ---- what a link leads to -----------------------------------------------------------------------------------
 
-    def _seen(self, url: str) -> asyncio.Task[Seen]:
+    def _seen(self, url: str) -> asyncio.Task[LinkSeen]:
         """Return what looks at a link, or has."""
         kept, now_s = self._kept.pop(url, None), self._clock()
         if kept is not None and now_s >= kept.until_s:
@@ -148,19 +148,19 @@ class Previews:
         if kept is None:
             task = asyncio.get_running_loop().create_task(self._look(url))
             task.add_done_callback(lambda done: self._looked(url, done))
-            kept = _Kept(task, now_s + KEPT_S)
+            kept = _KeptLink(task, now_s + KEPT_S)
         self._kept[url] = kept
         self._make_room()
         return kept.task
 
-    def _looked(self, url: str, task: asyncio.Task[Seen]) -> None:
+    def _looked(self, url: str, task: asyncio.Task[LinkSeen]) -> None:
         kept = self._kept.get(url)
         if kept is None or kept.task is not task:
             return
         if task.cancelled() or task.exception() is not None:  # nobody's word on the page: look again
             del self._kept[url]
         elif task.result().page is None:
-            self._kept[url] = _Kept(task, self._clock() + FAILED_S)
+            self._kept[url] = _KeptLink(task, self._clock() + FAILED_S)
         self._make_room()
 
     def _make_room(self) -> None:
@@ -171,21 +171,21 @@ class Previews:
             if self._kept[url].task.done():
                 size -= _size_of(self._kept.pop(url).task)
 
-    async def _look(self, url: str) -> Seen:
+    async def _look(self, url: str) -> LinkSeen:
         async with self._places:
             self.fetched_count += 1
             try:
                 fetched = await self._fetching.page(url)
-                page = Page(*await self._read("page", fetched.body, fetched.charset))
+                page = PageFacts(*await self._read("page", fetched.body, fetched.charset))
             except (InvalidError, TooLargeError) as error:
                 self._log.debug("a link has no preview", reason=error.message)
-                return Seen(None, None, "no page")
+                return LinkSeen(None, None, "no page")
             except _FETCH_ERRORS as error:
                 self._log.debug("a link can't be fetched", error=type(error).__name__)
-                return Seen(None, None, "no answer")
+                return LinkSeen(None, None, "no answer")
             if not page.site:
                 page = page._replace(site=(urlsplit(fetched.url).hostname or "")[:NAME_CHARS_MAX])
-            return Seen(page, await self._picture(fetched.url, page.picture), "")
+            return LinkSeen(page, await self._picture(fetched.url, page.picture), "")
 
     async def _picture(self, page_url: str, address: str) -> Picture | None:
         """Return a page's picture, None for one that isn't to be had."""
@@ -214,7 +214,7 @@ class Previews:
     # ---- what a tweet shows -------------------------------------------------------------------------------------
 
     async def _show(
-        self, author_id: int, tweet_id: int, url: str, page: Page, picture: Picture | None
+        self, author_id: int, tweet_id: int, url: str, page: PageFacts, picture: Picture | None
     ) -> SendOutcome:  # fmt: skip
         media_id, name = (0, "") if picture is None else await self._kept_picture(author_id, picture)
         said = [page.title, page.description, page.site, page.author, page.published_ms]
@@ -256,7 +256,7 @@ class Previews:
         await self._fetching.close()
 
 
-def _size_of(task: asyncio.Task[Seen]) -> int:
+def _size_of(task: asyncio.Task[LinkSeen]) -> int:
     if not task.done() or task.cancelled() or task.exception() is not None:
         return 0
     picture = task.result().picture

@@ -90,8 +90,7 @@ BASE.do("follow_tag", HERE[0], "tag", "Tag", True)
 BASE.do("feature_tag", HERE[0], "tag", "Tag", True)
 WEBHOOK_ID = BASE.do("make_webhook", HERE[0], "https://example.org/hook", 1023, b"s" * 32)[0]
 BASE.do("test_webhook", HERE[0], WEBHOOK_ID)
-MEDIA = hostile_media.prepare(BASE, HERE)
-LINKED = hostile_previews.prepare(BASE, HERE[0])
+MEDIA, LINKED = hostile_media.prepare(BASE, HERE), hostile_previews.prepare(BASE, HERE[0])
 DIGESTS = BASE.digests()
 
 MASTODON = MastodonRenderer("https://rookery.example")
@@ -358,8 +357,7 @@ TYPICAL |= {
     "drop_webhook": [HERE[0], WEBHOOK_ID], "rotate_webhook": [HERE[0], WEBHOOK_ID, b"t" * 32, b"n"],
     "test_webhook": [HERE[0], WEBHOOK_ID],
 }  # fmt: skip
-TYPICAL |= hostile_mail.typical(HERE, MAIL) | hostile_media.typical(HERE, MEDIA)
-TYPICAL |= hostile_previews.typical(LINKED)
+TYPICAL |= hostile_mail.typical(HERE, MAIL) | hostile_media.typical(HERE, MEDIA) | hostile_previews.typical(LINKED)
 TYPICAL["schedule_status"][-1] = [*POLL_MORE, [14, [[MEDIA[1], "a cat", [1, 2]]]]]
 NASTY = [
     None, True, False, *EDGES, float(HERE[0]), 1.5, float("nan"), float("inf"), 1e300, "", "x", str(HERE[0]), b"",

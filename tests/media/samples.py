@@ -95,7 +95,20 @@ def probed(path: Path) -> dict:
 
 def middle_of(path: Path) -> tuple[int, ...]:
     """Return the colour in the middle of a video's first picture, as browsers show it: red, green, blue."""
-    command = ["ffmpeg", "-v", "error", "-i", str(path), "-frames:v", "1", "-vf", "crop=1:1,format=rgb24", "-f", "rawvideo", "-"]
+    command = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-i",
+        str(path),
+        "-frames:v",
+        "1",
+        "-vf",
+        "scale=1:1,format=rgb24",
+        "-f",
+        "rawvideo",
+        "-",
+    ]
     return tuple(subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL).stdout)
 
 

@@ -121,7 +121,9 @@ def test_an_animated_webp_moves_still(jobs, moving):
         assert b"ANMF" in done.pieces[0].path.read_bytes()
 
 
-@pytest.mark.parametrize(("size", "original", "small"), [((1, 1), (1, 1), (1, 1)), ((10_000, 1), (10_000, 1), (10_000, 1))])
+@pytest.mark.parametrize(
+    ("size", "original", "small"), [((1, 1), (1, 1), (1, 1)), ((10_000, 1), (10_000, 1), (10_000, 1))]
+)
 def test_pictures_of_the_oddest_sizes(jobs, tmp_path, size, original, small):
     for sides in (size, size[::-1]):
         samples.make_pictures(tmp_path, ["plain.png"], sides)
@@ -178,7 +180,7 @@ def test_a_portrait_video_that_is_encoded_anew_stands_upright(jobs, tmp_path):
 
 @needs_ffmpeg
 def test_video_for_brighter_screens_is_not_grey_on_others(jobs, tmp_path):
-    """White of HDR10, at 1,000 nits and 2020's colours: as it comes a grey of 190, mapped nearly white."""
+    """White of HDR10, at some 1,000 nits: as it comes a grey of 190, mapped nearly white."""
     hdr = tmp_path / "hdr.mp4"
     samples.ffmpeg(
         "-f", "lavfi", "-i", "color=white:s=64x48:d=0.2:r=5", "-vf", "format=yuv420p10le,eq=brightness=-0.25",
@@ -191,13 +193,14 @@ def test_video_for_brighter_screens_is_not_grey_on_others(jobs, tmp_path):
         path = next(piece.path for piece in done.pieces if piece.rendition == "original")
         (stream,) = samples.probed(path)["streams"]
         assert (stream["pix_fmt"], stream.get("color_transfer", "bt709")) == ("yuv420p", "bt709")
-        print(samples.middle_of(path))
+        assert min(samples.middle_of(path)) > 225
 
 
 @needs_ffmpeg
 @pytest.mark.parametrize(("size", "made"), [("1x1", (2, 2)), ("3x501", (2, 500))])
 def test_video_of_odd_sizes_becomes_even(jobs, tmp_path, size, made):
-    samples.ffmpeg("-f", "lavfi", "-i", f"color=red:s={size}:d=0.2:r=5", "-c:v", "png", str(tmp_path / "odd.mov"))
+    shape = ["-vf", f"scale={size.replace('x', ':')},format=rgb24"]
+    samples.ffmpeg("-f", "lavfi", "-i", "testsrc=s=64x48:d=0.2:r=5", *shape, "-c:v", "png", str(tmp_path / "odd.mov"))
     with jobs.run(tmp_path / "odd.mov", "attachment") as done:
         assert shapes(done)["original"] == ("mp4", *made)
 

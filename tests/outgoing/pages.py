@@ -23,7 +23,8 @@ PAGES = {
     "/broken": b"<meta charset=unheard-of><title>Caf\xe9 \xff\xfe</title>",
     "/zlib": b"<meta charset=zlib_codec><title>packed</title>",
     "/utf16": "\ufeff<title>Zw\u00f6lf</title>".encode("utf-16-le"),
-    "/script": b"<title>&lt;script&gt;alert(1)&lt;/script&gt;\x00\xe2\x80\xae</title><meta property=og:image content='javascript:1'>",
+    "/script": b"<title>&lt;script&gt;alert(1)&lt;/script&gt;\x00\xe2\x80\xae</title>"
+    b"<meta property=og:image content='javascript:1'>",
     "/nested": b"<div>" * 60_000 + b"<title>Deep down</title>",
     "/unclosed": b"<title>" + b"a" * 400_000,
     "/attributes": b"<title>Many</title><meta " + b"a=1 " * 100_000 + b">",

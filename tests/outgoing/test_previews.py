@@ -126,14 +126,15 @@ async def test_a_tweet_shows_what_the_page_says_with_its_picture_stripped_and_sm
     ("path", "title", "description"),
     [
         ("/plain", "Only a title", "and a few words"), ("/latin", "Café", ""), ("/utf16", "Zwölf", ""),
-        ("/broken", "Caf\ufffd \ufffd\ufffd", ""), ("/zlib", "packed", ""), ("/script", "<script>alert(1)</script> ", ""),
+        ("/broken", "Caf\ufffd \ufffd\ufffd", ""), ("/zlib", "packed", ""),
+        ("/script", "<script>alert(1)</script>", ""),
         ("/nested", "Deep down", ""), ("/attributes", "Many", ""), ("/bomb", "Bomb", ""), ("/endless", "Endless", ""),
     ],
 )  # fmt: skip
 async def test_pages_of_all_sorts_say_what_they_are(channel, site, tweet, path, title, description):
     assert await outcome(channel, site.url(path)) == (DONE, "shown")
     _, _, media_id, facts = tweet.shown()
-    assert (facts[0].strip(), facts[1], media_id) == (title.strip(), description, 0)
+    assert (facts[0], facts[1], media_id) == (title, description, 0)
     assert facts[2] == "127.0.0.1"
     assert site.sent < 9 << 20, "no more than the beginning is read"
 
@@ -162,7 +163,7 @@ async def test_what_is_no_page_and_what_leads_inside_gives_no_preview(channel, s
 async def test_nothing_is_fetched_of_ourselves_unless_an_operator_says_so(site, tweet, tmp_path):
     fetching = Fetching((), 8, 60.0, "https://rookery.example")
     channel = Previews(tweet, fetching, Reading(tmp_path / "incoming"), LocalStore(tmp_path / "objects"))
-    for host in ("127.0.0.1", "localhost", "[::1]", "0.0.0.0", "2130706433"):  # noqa: S104
+    for host in ("127.0.0.1", "localhost", "[::1]", "0.0.0.0", "2130706433"):
         assert await outcome(channel, f"http://{host}:{site.port}/page") == (DROPPED, "no answer"), host
     assert site.asked == []
     await channel.close()

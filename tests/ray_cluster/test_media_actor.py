@@ -1,4 +1,4 @@
-"""Media on a served cluster: an actor on each node, uploads that die at each step, a large one that takes no memory, and a
+"""Media on a served cluster: an actor on each node, uploads that die at each step, a large one that takes no memory, a
 video that a browser plays and seeks.
 """
 

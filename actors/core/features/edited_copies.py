@@ -1,8 +1,8 @@
 """Copies of a tweet that has changed: wherever one lies, it says what the tweet says.
 
-    edit (edits.py) --edited-->, preview (previews.py) --previewed--> all shards: arrivals of the tweet; packed copies of it in reposts, stored and arrived
-    a repost that carries an older text --count_ask--> the tweet's shard --edited, previewed--> whoever asked
-                                                                          (`counts.py`)
+    edit (edits.py) --edited--> all shards: arrivals of the tweet; packed copies of it in reposts, stored and arrived
+    preview (previews.py) --previewed--> all shards: the same
+    a repost that carries an older text --count_ask--> the tweet's shard --one of the two--> whoever asked (`counts.py`)
 
 Rules of this file
 - Copies of a tweet are told of an edit as of its counts, by its own shard, in order. A copy that came by another way,
