@@ -17,20 +17,23 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 import psutil
+import ray
 import structlog
 
 from actors.core.errors import OverloadedError
 from actors.core.ids import bucket_of_account
 from actors.core.levels import LEVEL
 from actors.log_bound import LogBound
+from actors.node_media import NodePages
 from actors.outgoing.keys import outgoing_keys
 from cluster.client.cluster_client import ClusterClient
-from cluster.client.connect import open_client
+from cluster.client.connect import NamedActors, open_client
 from cluster.life.code_on_disk import require_current
 from cluster.life.liveness import take_part
-from cluster.ray_options import DISPATCH_METHODS, DISPATCH_OPTIONS, as_actor, dispatch_actor_name
+from cluster.ray_options import DISPATCH_METHODS, DISPATCH_OPTIONS, as_actor, dispatch_actor_name, media_actor_name
 from configs.logging import configure_logging
 from configs.settings import Settings
+from persistence.objects import incoming_folder
 
 if TYPE_CHECKING:
     from actors.outgoing.dispatcher import Dispatcher
@@ -85,7 +88,10 @@ class DispatchActor:
             except OverloadedError as error:
                 self._log.warning("the dispatcher waits for the cluster", reason=error.message)
                 await asyncio.sleep(RETRY_S)
-        self._dispatcher = self._dispatcher_class.of(self._settings, AskingShards(self._client))
+        actors, node_id = NamedActors(self._settings.cluster.namespace), ray.get_runtime_context().get_node_id()
+        incoming = incoming_folder(self._settings.storage.data_dir)
+        reading = NodePages(incoming, actors.call, media_actor_name(node_id))
+        self._dispatcher = self._dispatcher_class.of(self._settings, AskingShards(self._client), reading)
 
     def _end_if_failed(self, joining: asyncio.Task[None]) -> None:
         """A dispatcher that can't begin is a fault of ours, or of the settings; Ray starts this process anew."""

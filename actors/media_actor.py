@@ -15,10 +15,11 @@ Cost: 145 MB resident, most of it what all processes of Ray have; what its jobs 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ from actors.core.levels import LEVEL
 from actors.core.media_names import prefix_of
 from actors.log_bound import LogBound
 from actors.media.jobs import IMAGE_S, VIDEO_S, Bounds, Done, Jobs, Piece, clear, has_ffmpeg
+from actors.media.page import PageFacts
 from actors.media.processed import CONTENT_TYPES, PURPOSES, Processed, Purpose, StoredRendition
 from actors.media.sniff import GIF, HEAD_BYTES, Format, format_of
 from cluster.life.code_on_disk import require_current
@@ -63,6 +65,12 @@ class Processing:
         if purpose not in PURPOSES:
             raise InvalidError(f"purpose must be one of {', '.join(PURPOSES)}, not {purpose!r:.80}", "purpose")
         moves = await asyncio.to_thread(_may_move, source)
+        async with self._place(moves):
+            return await self._run(source, purpose, media_id, VIDEO_S if moves else IMAGE_S)
+
+    @contextlib.asynccontextmanager
+    async def _place(self, moves: bool) -> AsyncIterator[None]:
+        """Wait for the turn of a job, and count what comes of it. Raises OverloadedError if too many wait already."""
         if self.waiting[moves] > self._queue_max:
             raise OverloadedError(
                 f"{self._queue_max} files wait to be processed already, and that is the bound", None, 10.0
@@ -70,14 +78,13 @@ class Processing:
         self.waiting[moves] += 1
         try:
             async with self._turns[moves]:
-                found = await self._run(source, purpose, media_id, VIDEO_S if moves else IMAGE_S)
+                yield
         except RookeryError:
             self.refused_count += 1
             raise
         finally:
             self.waiting[moves] -= 1
         self.done_count += 1
-        return found
 
     async def _run(self, source: Path, purpose: Purpose, media_id: int, timeout_s: float) -> Processed:
         running = self._jobs.run(source, purpose, timeout_s)
@@ -89,6 +96,21 @@ class Processing:
         return Processed(
             done.kind, tuple(renditions), done.blurhash, done.duration_ms, done.frame_rate, done.bitrate
         )  # fmt: skip
+
+    async def page(self, source: Path, charset: str) -> PageFacts:
+        """Return what a page says of itself: as `process`, with the pictures. Raises InvalidError, OverloadedError."""
+        async with self._place(False):
+            return await asyncio.to_thread(self._jobs.read_page, source, charset)
+
+    async def picture(self, source: Path) -> list[Any]:
+        """Return a page's picture: [extension, width, height, blurhash, bytes]. Raises as `page`."""
+        async with self._place(False):
+            return await asyncio.to_thread(self._picture, source)
+
+    def _picture(self, source: Path) -> list[Any]:
+        with self._jobs.run(source, "preview", IMAGE_S) as done:
+            (piece,) = done.pieces
+            return [piece.extension, piece.width, piece.height, done.blurhash, piece.path.read_bytes()]
 
     async def _keep(self, piece: Piece, media_id: int) -> StoredRendition:
         size, hashed = await asyncio.to_thread(_size_and_hash, piece.path)
@@ -158,6 +180,22 @@ class MediaActor:
             self._log.error("a file can't be processed", reason=error.strerror)
             return ["refused", OverloadedError("the file can't be processed now", None, 5.0).to_wire()]
         return ["done", found.to_wire()]
+
+    async def look(self, what: str, source: str, charset: str) -> list[Any]:
+        """Read what a link's page has: "page", its HTML, or "picture"; returns as `process`.
+
+        "done" with a `page.PageFacts`, or with [extension, width, height, blurhash, bytes].
+        """
+        processing = self.processing
+        try:
+            if what == "page":
+                return ["done", list(await processing.page(Path(source), charset))]
+            return ["done", await processing.picture(Path(source))]
+        except RookeryError as error:
+            return ["refused", error.to_wire()]
+        except OSError as error:
+            self._log.error("a page can't be read", reason=error.strerror)
+            return ["refused", OverloadedError("the page can't be read now", None, 5.0).to_wire()]
 
     async def ping(self) -> dict[str, Any]:
         """Return the actor's figures."""

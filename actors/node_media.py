@@ -81,3 +81,21 @@ class NodeMedia:
             **{f"media_processed_{kind}": count for kind, count in self.processed.items()},
             **{f"media_refused_{reason}": count for reason, count in self.refused.items()},
         }  # fmt: skip
+
+
+class NodePages:
+    """`actors.outgoing.previews.PageReading`: a dispatcher's way to the media actor of its node."""
+
+    def __init__(self, incoming: Path, call: Callable[..., Awaitable[Any]], actor_name: str) -> None:
+        """call: of `NamedActors`; actor_name: the node's media actor."""
+        self.incoming, self._call, self._actor_name = incoming, call, actor_name
+
+    async def look(self, what: str, source: Path, charset: str) -> list[Any]:
+        """As in `PageReading`."""
+        try:
+            outcome, told = await self._call(self._actor_name, "look", what, str(source), charset)
+        except (RayError, ValueError, AttributeError) as error:  # an older media actor looks at nothing
+            raise OverloadedError(f"pages can't be read now ({type(error).__name__})", None, 5.0) from error
+        if outcome == "refused":
+            raise from_wire(told)
+        return list(told)

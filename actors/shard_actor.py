@@ -139,7 +139,8 @@ class ShardActor(ServedReplica):
         self.search.start()
         due_times = DueTimes(self.commits, lambda: self.replication.leads)
         running = (self._tick, self._flush_counts, self._export, self.figures.measure_disk, due_times.run,
-                   self.outgoing.run)  # fmt: skip
+                   self.outgoing.run, self.previewing.run)  # fmt: skip
+        self.previewing.connect(self._dispatch)
         self.outgoing.connect(LocalRemoval.around(self.settings, self._dispatch))
         self._tasks += [asyncio.create_task(run()) for run in running]
         wire = await self._call_router("register_replica", self.shard, self.index, self._endpoints)
@@ -219,6 +220,7 @@ class ShardActor(ServedReplica):
         await self.search.stop()
         self.exchange.stop()
         self.outgoing.stop()
+        self.previewing.stop()
         self.settlements.give_up()
         if self._peers is not None:
             self._peers.close()

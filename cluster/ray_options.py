@@ -87,7 +87,9 @@ API_METHODS: dict[str, dict[str, Any]] = {"ping": {**_QUIET, "concurrency_group"
 TRENDS_METHODS: dict[str, dict[str, Any]] = {"get": _QUIET, "ping": {**_QUIET, "concurrency_group": "health"}}
 DISPATCH_METHODS: dict[str, dict[str, Any]] = {"dispatch": _QUIET, "ping": {**_QUIET, "concurrency_group": "health"}}
 
-MEDIA_METHODS: dict[str, dict[str, Any]] = {"process": _QUIET, "ping": {**_QUIET, "concurrency_group": "health"}}
+MEDIA_METHODS: dict[str, dict[str, Any]] = {
+    "process": _QUIET, "look": _QUIET, "ping": {**_QUIET, "concurrency_group": "health"},
+}  # fmt: skip
 
 
 def api_actor_name(node_id: str, index: int) -> str:

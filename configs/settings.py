@@ -113,7 +113,12 @@ class Settings(BaseSettings):
     def dispatched(self) -> frozenset[str]:
         """Those of `channels` that need a dispatcher: objects in a folder are removed without one."""
         others = ({"mail"} if self.mail.host else set()) | ({"blob"} if self._has_bucket else set())
-        return self.outgoing.channels | others
+        return self.outgoing.channels | others | ({"previews"} if self.previews else set())
+
+    @property
+    def previews(self) -> bool:
+        """Whether tweets show what their links lead to."""
+        return self.media.enabled and self.media.previews
 
     @property
     def _has_bucket(self) -> bool:

@@ -37,7 +37,7 @@ NOT_CACHES = {
         actors/shard/replication: _serving; actors/shard/inquiring_writes: _under_way;
         api/streaming/streams: _open _viewers _tasks; api/streaming/subscription: _waiting; api/streaming/wheel: _slow
         _fresh; api/streaming/web_socket: _orders; api/streaming/places: _by_owner; api/streaming/polled: _polled;
-        api/media: _tasks; api/http/uploads: _count_of
+        api/media: _tasks; api/http/uploads: _count_of; actors/media/page: said
     """,
     "what streams listen to, whose number the connections' limits bound, and what they wait for": """
         actors/core/hearing: account_of by_account list_owners tags topics; actors/shard/listening: _answering _asleep

@@ -7,7 +7,7 @@
     6 spoiler       7 sensitive    8 language      9 application [name, website]  10 conversation (root)
     11 poll [[option, ...], multiple, hide_totals, ends_ms], with since_ms at its end if an edit began it
     12 quote (tweet id)
-    13 kept for link
+    13 preview of its first link (`link_previews.py`)
     14 media [attachment, ...] (`attachments.py`)
 
 Rules of this file
@@ -33,9 +33,11 @@ from actors.core import limits
 from actors.core.attachments import Attachment, attachments_of, is_attachments
 from actors.core.errors import InvalidError
 from actors.core.ids import ID_MAX
+from actors.core.link_previews import LinkPreview, is_preview, preview_of
 
 TEXT, USERNAME, IN_REPLY_TO, MEDIA_IDS, ENTITIES, EDITED_MS = range(6)
 SPOILER, SENSITIVE, LANGUAGE, APPLICATION, CONVERSATION, POLL, QUOTE = range(6, 13)
+PREVIEW: Final = 13
 ATTACHMENTS: Final = 14
 RICH_FACTS: Final = frozenset((POLL, QUOTE, ATTACHMENTS))  # of tweets that are published with FLAG_RICH
 EDITABLE: Final = frozenset((SPOILER, SENSITIVE, LANGUAGE, POLL, ATTACHMENTS))
@@ -117,6 +119,19 @@ class Facts(NamedTuple):
         """Its pictures, video or sound, in their order."""
         found = self.more.get(ATTACHMENTS)
         return [] if found is None else attachments_of(found)
+
+    @property
+    def preview(self) -> LinkPreview | None:
+        """What is shown of the page that its first link leads to, None for nothing."""
+        found = self.more.get(PREVIEW)
+        return None if found is None else preview_of(found)
+
+    @property
+    def media_ids_held(self) -> list[int]:
+        """All media that are this tweet's, its preview's picture too."""
+        preview = self.preview
+        held = [medium.media_id for medium in self.attachments]
+        return held if preview is None or not preview.media_id else [*held, preview.media_id]
 
 
 def read_facts(body: bytes) -> Facts:
@@ -203,12 +218,12 @@ def _is_poll(value: Any) -> bool:
 
 _NAMES: Final = {
     SPOILER: "spoiler", SENSITIVE: "sensitive", LANGUAGE: "language", APPLICATION: "application", POLL: "poll",
-    QUOTE: "quote", CONVERSATION: "conversation", ATTACHMENTS: "media",
+    QUOTE: "quote", CONVERSATION: "conversation", ATTACHMENTS: "media", PREVIEW: "preview",
 }  # fmt: skip
 _CHECKS: Final[Mapping[int, Callable[[Any], bool]]] = {
     SPOILER: lambda value: _is_text(value, limits.TEXT_BYTES_MAX), SENSITIVE: lambda value: type(value) is bool,
     LANGUAGE: _is_language, APPLICATION: _is_application, POLL: _is_poll,
-    QUOTE: _is_id, CONVERSATION: _is_id, ATTACHMENTS: is_attachments,
+    QUOTE: _is_id, CONVERSATION: _is_id, ATTACHMENTS: is_attachments, PREVIEW: is_preview,
 }  # fmt: skip
-NAMED: Final = frozenset(_CHECKS)
-"""Numbers of what `more` may hold that this version knows."""
+NAMED: Final = frozenset(_CHECKS) - {PREVIEW}
+"""Numbers of what a request may say of a tweet: what a page says of itself, no client does."""

@@ -44,7 +44,8 @@ BRINGS: Final[dict[int, str]] = {
     " exclusive lists, languages of a follow applied;"
     " polls that an edit changes, `indexed`, `keep_answer`; `outcome`, webhooks; mailboxes, push subscriptions;"
     " the lane's `listen`, `unlisten` and `missed`; media: uploads, what tweets and profiles have of them",
-    4: "the lane's `explain` and `tweet_facts`",
+    4: "previews of links: the write `preview`, its command, `previewed` between shards; the lane's `explain` and"
+    " `tweet_facts`",
 }
 
 

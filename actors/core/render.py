@@ -17,7 +17,7 @@ from actors.core.dates import civil
 from actors.core.entries import Entry, unpack, visibility_of
 from actors.core.facts import Facts, check_more, read_facts
 from actors.core.media_names import picture_url
-from actors.core.renderers.media import native_media
+from actors.core.renderers.media import native_media, native_preview
 from actors.core.stores.people import Account
 
 _DAYS = ("Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed")
@@ -72,7 +72,7 @@ def render_scheduled(scheduled_id: int, author_id: int, due_ms: int, flags: int,
             b',"media":', _render_media(facts, media_base),
             b',"visibility":"', _VISIBILITY[visibility_of(flags)].encode(),
             b'","entities":', render_entities(facts.entities),
-            _render_more(facts) if facts.more else b"",
+            _render_more(facts, media_base) if facts.more else b"",
             b"}",
         )
     )  # fmt: skip
@@ -120,7 +120,7 @@ def _render(entry: Entry, media_base: str) -> bytes:
             b',"visibility":"', _VISIBILITY[visibility_of(entry.flags)].encode(),
             b'","entities":', render_entities(facts.entities),
             b',"edited_at":"%s"' % created_at(facts.edited_ms).encode() if facts.edited_ms else b"",
-            _render_more(facts) if facts.more else b"",
+            _render_more(facts, media_base) if facts.more else b"",
             _COUNTS % (entry.replies, entry.reposts, entry.likes),
         )
     )  # fmt: skip
@@ -133,7 +133,7 @@ def _render_media(facts: Facts, media_base: str) -> bytes:
     return orjson.dumps(native_media(facts.attachments, media_base))
 
 
-def _render_more(facts: Facts) -> bytes:
+def _render_more(facts: Facts, media_base: str) -> bytes:
     """Return the members of what only some tweets say, each with a comma before it. Raises InvalidError."""
     check_more(facts.more)
     shown: dict[str, object] = {}
@@ -151,6 +151,8 @@ def _render_more(facts: Facts) -> bytes:
         }  # fmt: skip
     if facts.quote:
         shown["quote"] = {"tweet_id": str(facts.quote)}
+    if (preview := facts.preview) is not None:
+        shown["preview"] = native_preview(preview, media_base)
     return b"," + orjson.dumps(shown)[1:-1] if shown else b""
 
 

@@ -26,6 +26,7 @@ from actors.core.cards import Cards
 from actors.core.checkpoints.changes import Changes
 from actors.core.entries import pack
 from actors.core.heard import HeardLog
+from actors.core.met_links import MetLinks
 from actors.core.moves.transfers import Giving, Incoming
 from actors.core.news import News
 from actors.core.outbox import Outbox
@@ -97,6 +98,7 @@ class ShardState:
         self.sent: Sent | None = None  # what a write tells others, while somebody wants to know; not part of the state
         self.news: News | None = None  # what has changed, for a copy that somebody keeps; not part of the state
         self.heard: HeardLog | None = None  # what has happened, for those who listen; not part of the state
+        self.met_links: MetLinks | None = None  # to be looked at, where previews are made; not part of the state
         self.cards: Cards | None = None  # of accounts elsewhere, once a shape shows them; not part of the state
         self._local: list[list[Any]] = []
 

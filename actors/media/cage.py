@@ -1,6 +1,6 @@
 """The process that a job runs in: `python -c ... actors.media.cage`, one file each, made to be broken and killed.
 
-    jobs.py --argv: one JSON object--> enter --> images.py | video.py --> ffmpeg (inherits the cage)
+    jobs.py --argv: one JSON object--> enter --> images.py | page.py | video.py --> ffmpeg (inherits the cage)
             <--stdout: one JSON object--         files in the job's folder
 
 Rules of this file
@@ -31,9 +31,12 @@ from actors.media.sniff import GIF, Format, sniff
 MIB: Final = 1 << 20
 IMAGE_MEMORY_BYTES: Final = 1024 * MIB  # of addresses, of which libvips' own code is 60 MB
 VIDEO_MEMORY_BYTES: Final = 3072 * MIB  # ffmpeg with x264 at 1080p takes 0.4 GB, and much is only reserved
+PAGE_MEMORY_BYTES: Final = 512 * MIB
+PAGE_CPU_S: Final = 10
 IMAGE_CPU_S: Final = 40
 VIDEO_CPU_S: Final = 1_800
 OPEN_FILES_MAX: Final = 64
+PAGE: Final = "page"  # in place of a purpose: the file is HTML, to be read and not to be shown
 _PR_SET_SECCOMP: Final = 22
 _PR_SET_NO_NEW_PRIVS: Final = 38
 # By the processor's make: its number for seccomp, then those of socket, socketpair, io_uring_setup and ptrace.
@@ -81,6 +84,8 @@ def _forbid_sockets(libc: Any) -> bool:
 def run_job(job: dict[str, Any]) -> dict[str, Any]:
     """Do what `jobs.py` asks: `source`, `folder`, `purpose`, `pixels_max`, `ffmpeg`. Raises InvalidError."""
     source, folder, purpose = Path(job["source"]), Path(job["folder"]), job["purpose"]
+    if purpose == PAGE:
+        return _page(source, job)
     found = sniff(source, takes_moving=job["ffmpeg"] and purpose == "attachment")
     size_max = job["image_bytes_max"] if found.is_image else job["video_bytes_max"]
     if (size := source.stat().st_size) > size_max:
@@ -91,6 +96,13 @@ def run_job(job: dict[str, Any]) -> dict[str, Any]:
         job["output_bytes_max"], moves and job["idle"],
     )  # fmt: skip
     return _moving(job, source, folder, found) if moves else _image(job, source, folder, found)
+
+
+def _page(source: Path, job: dict[str, Any]) -> dict[str, Any]:
+    from actors.media.page import read_page
+
+    enter(PAGE_MEMORY_BYTES, PAGE_CPU_S, MIB, False)
+    return {"page": list(read_page(source, job["charset"]))}
 
 
 def _image(job: dict[str, Any], source: Path, folder: Path, found: Format) -> dict[str, Any]:

@@ -6,6 +6,7 @@
        +--> small      640 x 360 pixels' worth; JPEG, WebP if it can be seen through
        +--> blurhash   of 32 x 32 pixels
     avatar 400 x 400, header 1500 x 500: cropped; `static` where it moves
+    preview, of a link's page: `original` alone, 960 x 540 pixels' worth
 
 Rules of this file
 - Nothing is decoded before the header has said how much that is.
@@ -32,6 +33,7 @@ FRAMES_MAX: Final = 1_000
 ANIMATED_PIXELS_FACTOR: Final = 8  # times pixels_max, of all frames together: 20 s of the processor
 ORIGINAL_PIXELS: Final = 3840 * 2160
 SMALL_PIXELS: Final = 640 * 360
+PREVIEW_PIXELS: Final = 960 * 540  # of what the page of a link shows of itself
 SIDE_MAX: Final = 16_383  # of what is written: WebP's bound
 CROPPED: Final[dict[Purpose, tuple[int, int]]] = {"avatar": (400, 400), "header": (1500, 500)}
 MAY_MOVE: Final = (GIF, WEBP)
@@ -88,6 +90,8 @@ def make_renditions(
             made = [_write("original", moving, source, folder, box, moves, crop=True)]
             if moves:
                 made.append(_write("static", still_extension, source, folder, box, crop=True))
+        elif purpose == "preview":
+            made = [_write("original", still_extension, source, folder, _box(header, PREVIEW_PIXELS))]
         else:
             made = [_write("original", extension, source, folder, _box(header, ORIGINAL_PIXELS), moves)]
             upright = source if moves else folder / made[0].file  # smaller to decode

@@ -23,8 +23,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from actors.core.errors import InvalidError, TooLargeError
+from actors.media.cage import PAGE
+from actors.media.page import PageFacts, told_page
 from actors.media.processed import CONTENT_TYPES, KINDS, Kind, Purpose
 
+PAGE_S: Final = 30.0
 IMAGE_S: Final = 120.0  # that a picture may take on a machine that is busy
 VIDEO_S: Final = 2_400.0  # well below the hour after which an upload is given up
 TOLD_BYTES_MAX: Final = 16_384
@@ -88,9 +91,18 @@ class Jobs:
             told = self._told(source, purpose, Path(folder), timeout_s)
             yield _looked_at(told, Path(folder))
 
-    def _told(self, source: Path, purpose: Purpose, folder: Path, timeout_s: float) -> Any:
+    def read_page(self, source: Path, charset: str) -> PageFacts:
+        """Return what a page says of itself. charset: see `page.read_page`. Raises InvalidError with a sentence."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="job-", dir=self.folder) as folder:
+            told = self._told(source, PAGE, Path(folder), PAGE_S, charset)
+        if isinstance(told, dict) and isinstance(told.get("refused"), str):
+            raise InvalidError(told["refused"][:500], "url")
+        return told_page(told.get("page") if isinstance(told, dict) else None)
+
+    def _told(self, source: Path, purpose: str, folder: Path, timeout_s: float, charset: str = "") -> Any:
         job = {
-            **asdict(self.bounds), "source": str(source), "folder": str(folder), "purpose": purpose,
+            **asdict(self.bounds), "source": str(source), "folder": str(folder), "purpose": purpose, "charset": charset,
             "output_bytes_max": 2 * max(self.bounds.image_bytes_max, self.bounds.video_bytes_max),
         }  # fmt: skip
         packages = [path for path in sys.path if path.endswith("-packages")]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 Kind = Literal["image", "gifv", "video", "audio"]
-Purpose = Literal["attachment", "avatar", "header"]
+Purpose = Literal["attachment", "avatar", "header", "preview"]
 KINDS: Final[tuple[Kind, ...]] = ("image", "gifv", "video", "audio")
-PURPOSES: Final[tuple[Purpose, ...]] = ("attachment", "avatar", "header")
+PURPOSES: Final[tuple[Purpose, ...]] = ("attachment", "avatar", "header")  # of uploads; a preview's picture is none
 
 CONTENT_TYPES: Final = {
     "jpg": "image/jpeg", "png": "image/png", "webp": "image/webp", "gif": "image/gif",

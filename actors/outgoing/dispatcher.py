@@ -25,6 +25,8 @@ import structlog
 from actors.outgoing.blobs import NAME, Blobs
 from actors.outgoing.channel import SEND_S, OutgoingChannel, OutgoingItem, SendOutcome, SendVerdict
 from actors.outgoing.mail import MailChannel
+from actors.outgoing.previews import NAME as PREVIEWS
+from actors.outgoing.previews import PageReading, Previews
 from actors.outgoing.push import PushChannel
 from actors.outgoing.webhooks import Webhooks
 from api.ports import Asking
@@ -50,9 +52,10 @@ class Dispatcher:
         self._log = structlog.get_logger()
 
     @classmethod
-    def of(cls, settings: Settings, asking: Asking) -> Dispatcher:
-        """Return one with what the settings configure. asking: the way to the shards."""
+    def of(cls, settings: Settings, asking: Asking, reading: PageReading) -> Dispatcher:
+        """Return one with what the settings configure. asking: the way to the shards; reading: to the node's media."""
         opened = {name: opener(settings, asking) for name, opener in OPENERS.items()}
+        opened[PREVIEWS] = Previews.open(settings, asking, reading)
         return cls({name: channel for name, channel in opened.items() if channel is not None})
 
     async def dispatch(self, rows: Sequence[Sequence[Any]]) -> list[list[int]]:

@@ -99,7 +99,7 @@ class Posting:
         self._hosts = Hosts(host_requests_max, time.monotonic)
         timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._sessions = {
-            scheme: _session(Reach(allow_networks, only_those=scheme == "http"), timeout, resolver, trust)
+            scheme: guarded_session(Reach(allow_networks, only_those=scheme == "http"), timeout, resolver, trust)
             for scheme in ("https", "http")
         }
 
@@ -166,9 +166,12 @@ class OneAnswer(aiohttp.ClientResponse):
             del protocol.read
 
 
-def _session(
-    reach: Reach, timeout: aiohttp.ClientTimeout, resolver: type[GuardedResolver], trust: ssl.SSLContext
-) -> aiohttp.ClientSession:
+def guarded_session(
+    reach: Reach, timeout: aiohttp.ClientTimeout, resolver: type[GuardedResolver], trust: ssl.SSLContext,
+    user_agent: str = "Rookery",
+) -> aiohttp.ClientSession:  # fmt: skip
+    """Return a session whose every connection goes where `reach` allows."""
+
     def make_socket(info: aiohttp.AddrInfoType) -> socket.socket:
         """Make the socket that is about to connect to that address, and to no other."""
         family, kind, proto, _, address = info
@@ -184,7 +187,7 @@ def _session(
     )  # fmt: skip
     return aiohttp.ClientSession(
         connector=connector, timeout=timeout, response_class=OneAnswer, cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False, auto_decompress=False, headers={"User-Agent": "Rookery"}, raise_for_status=False,
+        trust_env=False, auto_decompress=False, headers={"User-Agent": user_agent}, raise_for_status=False,
     )  # fmt: skip
 
 

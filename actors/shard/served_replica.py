@@ -42,6 +42,7 @@ from actors.shard.measured import OTHER_READS, OwnFigures, bounds_of, count_othe
 from actors.shard.moves import OPERATIONS as MOVES
 from actors.shard.moves import Moves
 from actors.shard.outgoing import OutgoingQueue
+from actors.shard.previewing import Previewing
 from actors.shard.replication import OPERATIONS as REPLICATION
 from actors.shard.replication import Replication
 from actors.shard.search_requests import OPERATIONS as SEARCH
@@ -91,6 +92,7 @@ class ServedReplica:
         self.outgoing = OutgoingQueue(
             self.commits, lambda: self.replication.leads, self.settings.channels
         )  # fmt: skip
+        self.previewing = Previewing(self.commits, lambda: self.replication.leads, self.settings.previews)
         self.homes = HomeRequests(self.commits, self.exchange, self.metrics)
         self.listening = Listening(
             self.commits, self.homes.accounts, self.metrics, lambda: self.replication.role == "primary"
@@ -352,6 +354,7 @@ class ServedReplica:
             "tidying": self._tidying,
             "search": self.search.figures(),
             "outgoing": self.outgoing.figures(),
+            "previews": self.previewing.figures(),
             **self.replica.lookups.facts(),
             "uploads": self.state.papers.count(MEDIA),
             "media_to_remove": self.state.papers.count(BLOB),

@@ -22,7 +22,7 @@ from actors.core.replica import Replica
 from actors.core.stores.account_flags import LOCKED
 from actors.core.stores.people import token_id
 from actors.core.verify import check, digest
-from tests.core import hostile_mail, hostile_media
+from tests.core import hostile_mail, hostile_media, hostile_previews
 from tests.core.harness import NOW_MS, SAID_BESIDE, Shards, memory_store, packed_original
 
 BASE = Shards()
@@ -90,7 +90,7 @@ BASE.do("follow_tag", HERE[0], "tag", "Tag", True)
 BASE.do("feature_tag", HERE[0], "tag", "Tag", True)
 WEBHOOK_ID = BASE.do("make_webhook", HERE[0], "https://example.org/hook", 1023, b"s" * 32)[0]
 BASE.do("test_webhook", HERE[0], WEBHOOK_ID)
-MEDIA = hostile_media.prepare(BASE, HERE)
+MEDIA, LINKED = hostile_media.prepare(BASE, HERE), hostile_previews.prepare(BASE, HERE[0])
 DIGESTS = BASE.digests()
 
 MASTODON = MastodonRenderer("https://rookery.example")
@@ -290,7 +290,7 @@ FITTING |= {
     "notice_requests": st.tuples(ACCOUNT, ACCOUNTS, *STAMPS),
 }  # fmt: skip
 FITTING |= hostile_mail.fitting(ACCOUNT, WORDS, COUNT, st.sampled_from([MAIL, APP_THERE, TWEETS[0]]))
-FITTING |= hostile_media.fitting(ACCOUNT, WORDS, MEDIA)
+FITTING |= hostile_media.fitting(ACCOUNT, WORDS, MEDIA) | hostile_previews.fitting(TWEET, LINKED)
 OWN_WEBHOOK = st.tuples(ACCOUNT, st.sampled_from([WEBHOOK_ID, 7]))
 FITTING |= {
     "make_webhook": st.tuples(ACCOUNT, st.sampled_from(["https://example.org/", "x", ""]), COUNT, SHORT, SHORT, SHORT),
@@ -358,7 +358,7 @@ TYPICAL |= {
     "drop_webhook": [HERE[0], WEBHOOK_ID], "rotate_webhook": [HERE[0], WEBHOOK_ID, b"t" * 32, b"n"],
     "test_webhook": [HERE[0], WEBHOOK_ID],
 }  # fmt: skip
-TYPICAL |= hostile_mail.typical(HERE, MAIL) | hostile_media.typical(HERE, MEDIA)
+TYPICAL |= hostile_mail.typical(HERE, MAIL) | hostile_media.typical(HERE, MEDIA) | hostile_previews.typical(LINKED)
 TYPICAL["schedule_status"][-1] = [*POLL_MORE, [14, [[MEDIA[1], "a cat", [1, 2]]]]]
 NASTY = [
     None, True, False, *EDGES, float(HERE[0]), 1.5, float("nan"), float("inf"), 1e300, "", "x", str(HERE[0]), b"",

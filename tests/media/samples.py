@@ -93,6 +93,25 @@ def probed(path: Path) -> dict:
     return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 
 
+def middle_of(path: Path) -> tuple[int, ...]:
+    """Return the colour in the middle of a video's first picture, as browsers show it: red, green, blue."""
+    command = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-i",
+        str(path),
+        "-frames:v",
+        "1",
+        "-vf",
+        "scale=1:1,format=rgb24",
+        "-f",
+        "rawvideo",
+        "-",
+    ]
+    return tuple(subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL).stdout)
+
+
 def with_exif(jpeg: bytes, orientation: int) -> bytes:
     """Return a JPEG with what phones write: which way it was held, and where (GPS), with a maker's note to look for."""
     place = b"secret-place\0"

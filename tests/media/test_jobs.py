@@ -121,6 +121,17 @@ def test_an_animated_webp_moves_still(jobs, moving):
         assert b"ANMF" in done.pieces[0].path.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("size", "original", "small"), [((1, 1), (1, 1), (1, 1)), ((10_000, 1), (10_000, 1), (10_000, 1))]
+)
+def test_pictures_of_the_oddest_sizes(jobs, tmp_path, size, original, small):
+    for sides in (size, size[::-1]):
+        samples.make_pictures(tmp_path, ["plain.png"], sides)
+        turn = 1 if sides == size else -1
+        with jobs.run(tmp_path / "plain.png", "attachment") as done:
+            assert shapes(done) == {"original": ("png", *original[::turn]), "small": ("jpg", *small[::turn])}
+
+
 def test_a_large_picture_is_made_smaller(jobs, tmp_path):
     samples.make_pictures(tmp_path, ["plain.jpg"], (4000, 3000))
     with jobs.run(tmp_path / "plain.jpg", "attachment") as done:
@@ -156,6 +167,42 @@ def test_a_portrait_video_stands_upright(jobs, moving, tmp_path):
     samples.ffmpeg("-i", str(moving / "plain.mp4"), "-c", "copy", "-metadata:s:v", "rotate=90", str(tmp_path / "p.mp4"))
     with jobs.run(tmp_path / "p.mp4", "attachment") as done:
         assert shapes(done) == {"original": ("mp4", 120, 160), "small": ("jpg", 120, 160)}
+
+
+@needs_ffmpeg
+def test_a_portrait_video_that_is_encoded_anew_stands_upright(jobs, tmp_path):
+    turned = tmp_path / "p.mov"
+    samples.ffmpeg("-f", "lavfi", "-i", "testsrc=s=161x91:d=0.2:r=5", "-c:v", "mjpeg", str(tmp_path / "wide.mov"))
+    samples.ffmpeg("-i", str(tmp_path / "wide.mov"), "-c", "copy", "-metadata:s:v", "rotate=270", str(turned))
+    with jobs.run(turned, "attachment") as done:
+        assert shapes(done) == {"original": ("mp4", 90, 160), "small": ("jpg", 90, 160)}
+
+
+@needs_ffmpeg
+def test_video_for_brighter_screens_is_not_grey_on_others(jobs, tmp_path):
+    """White of HDR10, at some 1,000 nits: as it comes a grey of 190, mapped nearly white."""
+    hdr = tmp_path / "hdr.mp4"
+    samples.ffmpeg(
+        "-f", "lavfi", "-i", "color=white:s=64x48:d=0.2:r=5", "-vf", "format=yuv420p10le,eq=brightness=-0.25",
+        "-c:v", "libx265", "-preset", "ultrafast", "-x265-params",
+        "log-level=none:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc", "-tag:v", "hvc1", str(hdr),
+    )  # fmt: skip
+    (stream,) = samples.probed(hdr)["streams"]
+    assert stream["color_transfer"] == "smpte2084"
+    with jobs.run(hdr, "attachment") as done:
+        path = next(piece.path for piece in done.pieces if piece.rendition == "original")
+        (stream,) = samples.probed(path)["streams"]
+        assert (stream["pix_fmt"], stream.get("color_transfer", "bt709")) == ("yuv420p", "bt709")
+        assert min(samples.middle_of(path)) > 225
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize(("size", "made"), [("1x1", (2, 2)), ("3x501", (2, 500))])
+def test_video_of_odd_sizes_becomes_even(jobs, tmp_path, size, made):
+    shape = ["-vf", f"scale={size.replace('x', ':')},format=rgb24"]
+    samples.ffmpeg("-f", "lavfi", "-i", "testsrc=s=64x48:d=0.2:r=5", *shape, "-c:v", "png", str(tmp_path / "odd.mov"))
+    with jobs.run(tmp_path / "odd.mov", "attachment") as done:
+        assert shapes(done)["original"] == ("mp4", *made)
 
 
 @needs_ffmpeg

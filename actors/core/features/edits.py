@@ -35,6 +35,7 @@ from actors.core.features.conversations import tell_mentioned
 from actors.core.features.edited_copies import EDITED
 from actors.core.features.media import change_attachments, take_wanted, wanted_attachments
 from actors.core.features.polls import change_poll, edited_poll
+from actors.core.features.previews import without_preview
 from actors.core.features.tag_readers import tell_new_tags
 from actors.core.render import render_entities, render_history
 from actors.core.stores.papers import pack_document
@@ -82,6 +83,8 @@ def edit(state: ShardState, tweet_id: int, body: bytes, mention_ids: list[int], 
     state.tweets.set_contents(tweet_id, body, mention_ids)
     state.papers.put_packed(HISTORY, tweet_id, 0, history)
     state.note_edit(tweet_id)
+    if state.met_links is not None:
+        state.met_links.met(tweet_id, body)
     state.tell_all(list(range(state.shard_count)), EDITED, tweet_id, entry.author_id, at_ms, body)
     tell_new_tags(state, tweet_id, entry)
     before, now = set(entry.mention_ids), set(mention_ids)
@@ -119,6 +122,7 @@ def prepare_edit(
     used_bytes = len(text.encode()) + len(entities)
     at_ms = max(now_ms, ids.ms_of_tweet(tweet_id) + 1, before.edited_ms + 1)  # clocks go back, versions don't
     further = before.more if more is None else _with_editable(shard, entry.author_id, before, more, used_bytes, at_ms)
+    further = without_preview(before._replace(entities=entities, more=further))
     if (before.text, before.entities, before.more) == (text, entities, further):
         return nothing(shard.render(entry))
     body = pack_facts(before._replace(text=text, entities=entities, edited_ms=at_ms, more=further))

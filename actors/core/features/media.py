@@ -168,22 +168,28 @@ def attach(state: ShardState, account_id: int, body: bytes) -> None:
 
 def change_attachments(state: ShardState, account_id: int, before: bytes, now: bytes, at_ms: int) -> None:
     """Take over what a tweet's new body has, and have removed what it has no more."""
-    kept = {medium.media_id for medium in read_facts(now).attachments}
+    kept = set(read_facts(now).media_ids_held)
     attach(state, account_id, now)
-    for medium in read_facts(before).attachments:
-        if medium.media_id not in kept:
-            bury(state, medium.media_id, at_ms)
+    for media_id in read_facts(before).media_ids_held:
+        if media_id not in kept:
+            bury(state, media_id, at_ms)
 
 
 def bury_attachments(state: ShardState, body: bytes, at_ms: int) -> None:
     """Have the media of a tweet removed that goes."""
-    for medium in read_facts(body).attachments:
-        bury(state, medium.media_id, at_ms)
+    for media_id in read_facts(body).media_ids_held:
+        bury(state, media_id, at_ms)
 
 
 def detach(state: ShardState, account_id: int, body: bytes, at_ms: int) -> None:
-    """Make uploads again of the media of a tweet that goes, for a day; without room for them they are removed."""
-    for medium in read_facts(body).attachments:
+    """Make uploads again of the media of a tweet that goes, for a day; without room for them they are removed.
+
+    Its preview's picture goes: the tweet that is written anew gets another one.
+    """
+    facts = read_facts(body)
+    if facts.preview is not None and facts.preview.media_id:
+        bury(state, facts.preview.media_id, at_ms)
+    for medium in facts.attachments:
         count = len(state.papers.keys(MEDIA, account_id))
         if at_ms and count < MEDIA.limit:
             described = medium.description, medium.focus_x, medium.focus_y

@@ -16,7 +16,7 @@ import numpy as np
 
 from actors.core import arguments, ids, limits
 from actors.core.attachments import Attachment
-from actors.core.facts import read_facts
+from actors.core.facts import Facts, read_facts
 from actors.core.features.blobs import BLOB
 from actors.core.features.media import FROM_LEVEL, MEDIA, PICTURE_FIELDS, PROCESSING, READY, attachment_of, read_medium
 from actors.core.features.scheduled import BODY, SCHEDULED
@@ -58,7 +58,7 @@ def media_held(shard: Lookups, first_row: int, after_tweet: int, count: int) -> 
         for tweet_id in tweet_ids:
             entry = state.tweets.get(tweet_id)
             if entry is not None:
-                found += [_held(medium) for medium in read_facts(entry.body).attachments]
+                found += _held_by(read_facts(entry.body))
         count -= len(tweet_ids)
         if count <= 0:
             return [row, tweet_ids[-1], found]
@@ -76,6 +76,14 @@ def _going(state: ShardState) -> list[int]:
     return own[:GOING_COUNT_MAX]
 
 
+def _held_by(facts: Facts) -> list[list[Any]]:
+    """Return the media of a tweet, the picture of its preview among them."""
+    held, preview = [_held(medium) for medium in facts.attachments], facts.preview
+    if preview is not None and preview.picture:
+        held.append([preview.media_id, HELD, [prefix_of(preview.media_id) + preview.picture[0]]])
+    return held
+
+
 def _held(medium: Attachment) -> list[Any]:
     return [medium.media_id, HELD, [prefix_of(medium.media_id) + row[0] for row in medium.renditions]]
 
@@ -90,7 +98,7 @@ def _beside_tweets(state: ShardState, account: Account) -> Iterator[list[Any]]:
             yield [media_id, WORKED_ON, []]
     for scheduled_id in state.papers.keys(SCHEDULED, account.account_id):
         body = state.papers.get(SCHEDULED, account.account_id, scheduled_id)[BODY]
-        yield from (_held(medium) for medium in read_facts(body).attachments)
+        yield from _held_by(read_facts(body))
     for name in PICTURE_FIELDS:
         names = picture_names(getattr(account, name))
         media_id = picture_media_id(getattr(account, name))

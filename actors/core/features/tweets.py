@@ -65,6 +65,8 @@ def post(state: ShardState, rows: list[list[Any]]) -> list[int]:
     for tweet_id, author_id, bits, reply_author, in_reply_to, body, mention_ids, key in rows:
         entry = Entry(tweet_id, author_id, bits, reply_author, tweet_id, author_id, 0, 0, 0, body, mention_ids, None)
         publish(state, entry)
+        if state.met_links is not None:
+            state.met_links.met(tweet_id, body)
         if bits & flags.FLAG_RICH:
             open_poll(state, tweet_id, body)
             attach(state, author_id, body)
@@ -93,6 +95,9 @@ def _publish_batch(state: ShardState, rows: list[list[Any]]) -> None:
     state.changes.tweets.update(batch.id_list)
     if state.news is not None:
         state.news.tweets(batch.id_list)
+    if state.met_links is not None:
+        for tweet_id, body in zip(tweet_ids, bodies, strict=True):
+            state.met_links.met(tweet_id, body)
     state.clock.observe_many(batch.id_list)
     deliver_batch(state, batch, state.graph.author_rows(batch.author_id), account_rows)
     ring_bells_of(state, batch)

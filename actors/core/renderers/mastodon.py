@@ -29,7 +29,7 @@ from actors.core.media_names import picture_url
 from actors.core.renderers.html import html_of, plain_html, profile_url, tag_url
 from actors.core.renderers.mastodon_marks import poll_mark, quote_mark
 from actors.core.renderers.mastodon_polls import poll_of
-from actors.core.renderers.media import media_attachments
+from actors.core.renderers.media import media_attachments, preview_card
 from actors.core.renderers.timestamps import date_of, day_stamp, timestamp
 from actors.core.stores.account_flags import BOT, HIDES_COLLECTIONS, LOCKED, UNINDEXED, UNLISTED
 from actors.core.stores.people import NO_COUNTS, Account, AccountCounts
@@ -43,7 +43,7 @@ _FLAGS: Final = (("favourited", 1), ("reblogged", 2), ("bookmarked", 4), ("muted
 _PINNED, _PINNABLE = 16, 32  # a bit more is for what the reader's shard may say some day: it says nothing here
 _NO_ENTITIES: Final[dict[str, Any]] = {}
 _EMPTY: Final[dict[str, Any]] = {  # of a status: what Rookery has nothing of yet
-    "emojis": [], "card": None,
+    "emojis": [],
 }  # fmt: skip
 
 
@@ -85,6 +85,7 @@ class MastodonRenderer:
         """Return a status without author, flags and end. Of a repost: the wrapper, which says nothing itself."""
         facts = read_facts(entry.body)
         said = {**self._said(entry, facts), "media_attachments": media_attachments(facts.attachments, self.media_base)}
+        said["card"] = preview_card(facts.preview, self.media_base) if facts.preview is not None else None
         shown = orjson.dumps(self._head(entry, facts) | said | beside_text(facts) | _EMPTY)[:-1]
         asked = facts.poll
         if asked is not None:

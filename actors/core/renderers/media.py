@@ -1,4 +1,5 @@
-"""A medium as clients are shown it: Mastodon's entity MediaAttachment, and the member `media` of the native tweet.
+"""A medium as clients are shown it: Mastodon's entity MediaAttachment, and the member `media` of the native tweet; and
+what a tweet shows of the page of its first link, Mastodon's PreviewCard and the native member `preview`.
 
 Rules of this file
 - Addresses are made of one base (`Tuning.media_base`), the same on every shard and worker, and of an object's name.
@@ -13,6 +14,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from actors.core.attachments import AUDIO, KINDS, ORIGINAL, SMALL, Attachment, Rendition
+from actors.core.link_previews import LinkPreview
+from actors.core.renderers.timestamps import timestamp
 
 _UNKNOWN: Final = "unknown"  # Mastodon's type of what isn't processed yet
 
@@ -40,6 +43,29 @@ def unready_attachment(media_id: int, kind: str, description: str, focus: tuple[
         "id": str(media_id), "type": kind or _UNKNOWN, "url": None, "preview_url": None, "remote_url": None,
         "preview_remote_url": None, "text_url": None, "meta": {"focus": _focus(*focus)},
         "description": description or None, "blurhash": None,
+    }  # fmt: skip
+
+
+def preview_card(preview: LinkPreview, base: str) -> dict[str, Any]:
+    """Return a PreviewCard: never with HTML of the page's."""
+    width, height = preview.picture[1:3] if preview.picture else (0, 0)
+    authors = [{"name": preview.author, "url": "", "account": None}] if preview.author else []
+    return {
+        "url": preview.url, "title": preview.title, "description": preview.description, "type": "link",
+        "author_name": preview.author, "author_url": "", "authors": authors, "provider_name": preview.site,
+        "provider_url": "", "html": "", "width": width, "height": height, "image": preview.picture_url(base),
+        "embed_url": "", "blurhash": preview.blurhash or None,
+        "published_at": timestamp(preview.published_ms) if preview.published_ms else None,
+    }  # fmt: skip
+
+
+def native_preview(preview: LinkPreview, base: str) -> dict[str, Any]:
+    """Return the member `preview` of a tweet, as docs/api.md has it."""
+    width, height = preview.picture[1:3] if preview.picture else (None, None)
+    return {
+        "url": preview.url, "title": preview.title, "description": preview.description or None,
+        "site": preview.site or None, "picture_url": preview.picture_url(base), "width": width, "height": height,
+        "blurhash": preview.blurhash or None,
     }  # fmt: skip
 
 

@@ -9,12 +9,14 @@ import time
 import httpx
 import pytest
 
+from actors.core.ids import bucket_of_tweet
 from api.http.uploads import COUNT_MAX, PER_TOKEN_MAX, Uploads
 from api.mastodon.operations import media as under_test
 from api.settings import MediaSettings
 from tests.api.media_port import AUDIO, IMAGE, VIDEO
 
 PICTURE = IMAGE + b"a picture"
+CREDENTIALS = "/api/v1/accounts/update_credentials"
 
 
 @pytest.fixture
@@ -210,3 +212,33 @@ def test_who_may_not_see_a_status_is_told_of_its_media_by_nothing(ada, bob, stra
     for path in ("", "/source", "/history", "/context", "/card"):
         assert bob.http.get(f"/api/v1/statuses/{status['id']}{path}").status_code in (404, 410), path
     assert medium["url"] in ada.http.get(of_ada).text
+
+
+def test_where_there_are_no_media_nothing_is_taken_and_all_else_goes_on(ada, port):
+    port.closed = True
+    for method, path in (("POST", "/api/v1/media"), ("POST", "/api/v2/media"), ("PATCH", CREDENTIALS)):
+        reply = ada.http.request(method, path, files={"avatar" if path == CREDENTIALS else "file": ("a", PICTURE)})
+        assert (reply.status_code, "No file is taken here" in reply.text) == (422, True), (path, reply.text)
+    assert ada.http.get("/api/v1/media/7").status_code == 404
+    assert ada.http.get("/api/v2/instance").json()["configuration"]["media_attachments"]["supported_mime_types"] == []
+    assert ada.post("/api/v1/statuses", status="words alone")["media_attachments"] == []
+
+
+def test_a_preview_is_the_card_of_a_status_and_of_its_reblogs_until_an_edit_takes_the_link_off(ada, bob, server):
+    status = ada.post("/api/v1/statuses", status="look https://example.com/a and https://example.org/")
+    assert status["card"] is None
+    tweet_id, url = int(status["id"]), "https://example.com/a"
+    reblog = bob.post(f"/api/v1/statuses/{status['id']}/reblog")
+    facts = ["<b>A title</b>", "About", "Site", "", 0, "", "", []]
+    assert server.fake.answer(bucket_of_tweet(tweet_id), "preview", [tweet_id, url, 0, facts]) is True
+    for shown in (bob.get(f"/api/v1/statuses/{tweet_id}"), bob.get(f"/api/v1/statuses/{reblog['id']}")["reblog"]):
+        assert shown["card"] == {
+            "url": url, "title": "<b>A title</b>", "description": "About", "type": "link", "author_name": "",
+            "author_url": "", "authors": [], "provider_name": "Site", "provider_url": "", "html": "", "width": 0,
+            "height": 0, "image": None, "embed_url": "", "blurhash": None, "published_at": None,
+        }  # fmt: skip
+        assert shown["edited_at"] is None
+    assert bob.get("/api/v1/timelines/public")[0]["card"]["url"] == url
+    kept = ada.http.put(f"/api/v1/statuses/{tweet_id}", json={"status": f"see {url}"}).json()
+    assert kept["card"]["title"] == "<b>A title</b>"
+    assert ada.http.put(f"/api/v1/statuses/{tweet_id}", json={"status": "no more"}).json()["card"] is None
