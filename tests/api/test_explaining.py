@@ -127,9 +127,9 @@ def test_the_command_takes_names_and_ids_and_tells_of_any_pair(core, ada, bob):
     ("packed", "verdict", "place"),
     [
         (["shown", 7, [], ["pull_log", 7]], "It is in the home timeline.", "in the log of @7"),
-        (["older", 7, [["length", False, "place", [801]]], ["below_floor", 0]], "further down", "below what the ring has"),
+        (["older", 7, [["length", False, "place", [801]]], ["below_floor", 0]], "further down", "it is asked of"),
         (["under_way", 7, [], ["nowhere", 0]], "under way", "not on the reader's shard"),
-        (["left_out", 7, [["wanted", False, "language de", [7]]], ["dormant", 0]], "@7 in other languages than de", "@u is"),
+        (["left_out", 7, [["wanted", False, "language de", [7]]], ["dormant", 0]], "other languages than de", "@u is"),
         (["left_out", 7, [["repost", False, "twin", [99]]], ["ring", 3]], "as 99", "number 3 in the ring"),
     ],
 )  # fmt: skip

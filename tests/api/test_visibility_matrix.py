@@ -25,6 +25,7 @@ from actors.core import ids, limits
 from tests.api.conftest import PASSWORD, ServerThread
 from tests.api.core_cluster import TUNING, CoreCluster
 from tests.api.documents import document_of
+from tests.api.visibility_exempt import EXEMPT
 from tests.api.visibility_notifications import read_notifications
 from tests.api.visibility_rules import ACCOUNTS, AUTHOR, NOBODY, READER, REPOSTER, Case, all_cases
 from tests.api.wire import Client
@@ -448,10 +449,13 @@ def edit(matrix: Matrix) -> None:
             assert status == (403 if is_seen else 404), (world.case, who, name)
 
 
-def read_history(matrix: Matrix) -> None:
-    for world, who, name, tweet_id, is_seen in acted(matrix):
-        status, _ = matrix.client.ask("GET", f"/api/v1/tweet/{tweet_id}/history", world.token[who])
-        assert status == (200 if is_seen else 404), (world.case, who, name)
+def told_who_sees(path: str) -> Callable[[Matrix], None]:
+    def ask(matrix: Matrix) -> None:
+        for world, who, name, tweet_id, is_seen in acted(matrix):
+            address = path.format(tweet_id=tweet_id, user_id=world.user_id[who])
+            assert matrix.client.ask("GET", address, world.token[who])[0] == (200 if is_seen else 404), (who, name)
+
+    return ask
 
 
 def reply(path: str) -> Callable[[Matrix], None]:
@@ -473,7 +477,7 @@ def reply(path: str) -> Callable[[Matrix], None]:
 
 # ---- all of them --------------------------------------------------------------------------------------------------
 
-TWEET = "/api/v1/tweet/{tweet_id}"
+TWEET, EXPLAINED = "/api/v1/tweet/{tweet_id}", "/api/v1/home_timeline/explain"
 SURFACES: dict[tuple[str, str], Callable[[Matrix], None]] = {
     ("get", TWEET): read_by_id,
     ("get", "/api/v1/user_timeline"): read_user_timeline,
@@ -507,37 +511,9 @@ SURFACES: dict[tuple[str, str], Callable[[Matrix], None]] = {
     ("post", "/tweet"): reply("/tweet"),
     ("delete", TWEET): delete,
     ("patch", TWEET): edit,
-    ("get", f"{TWEET}/history"): read_history,
+    ("get", f"{TWEET}/history"): told_who_sees(f"{TWEET}/history"),
+    ("get", EXPLAINED): told_who_sees(f"{EXPLAINED}?user_id={{user_id}}&tweet_id={{tweet_id}}"),
 }
-MAIL = (("get", ""), ("put", ""), ("post", "/address"), ("post", "/confirmation"))
-HOOK = "/{webhook_id}"
-WEBHOOK_ROUTES = ("get", ""), ("post", ""), ("delete", HOOK), ("post", f"{HOOK}/secret"), ("post", f"{HOOK}/test")
-EXEMPT = {
-    ("post", "/api/v1/users"): "one's own account, new",
-    ("post", "/api/v1/login"): "one's own account",
-    ("post", "/api/v1/logout"): "no account",
-    ("patch", "/{user_id}/profile"): "one's own profile",
-    ("post", "/{user_id}/password"): "one's own account",
-    **{(method, f"/{{user_id}}/mail{more}"): "one's own address and choices" for method, more in MAIL},
-    **{("post", f"/api/v1/password/{what}"): "the same for everybody" for what in ("forgotten", "reset")},
-    ("get", "/{user_id}/scheduled"): "one's own tweets, of which nobody else is told",
-    **{(method, "/{user_id}/scheduled/{scheduled_id}"): "one's own tweet" for method in ("get", "patch", "delete")},
-    ("get", "/{user_id}/export/{what}"): "names that one has followed, blocked, muted or listed oneself",
-    ("post", "/{user_id}/import"): "rows of one's own file",
-    ("get", "/{user_id}/stream"): "what happens on one's own timeline: tests/api/mastodon/test_streams.py",
-    **{(method, f"/{{user_id}}/notifications{which}"): "a number of one's own"
-       for method, which in (("post", "/read"), ("delete", ""), ("delete", "/{notification_id}"))},
-    **{(method, f"/{{user_id}}/webhooks{path}"): "addresses of one's own" for method, path in WEBHOOK_ROUTES},
-    ("get", "/{user_id}/tokens"): "one's own log-ins",
-    **{("delete", path): "one's own account"
-       for path in ("/{user_id}/tokens", "/{user_id}/tokens/{token_id}", "/api/v1/users/{user_id}")},
-    ("get", "/api/v1/trends"): "words of public tweets, counted by all shards; no tweet and no account",
-    **{("get", path): "for operators" for path in ("/healthz", "/readyz", "/metrics")},
-    **{(method, f"/{{user_id}}/{kind}/{{id}}"): "the two ids that were given, and a state"
-       for kind in ("follow", "block", "mute") for method in ("post", "delete")},
-    **{("post", f"/wrk2-api/{what}"): "a line of text"
-       for what in ("post/compose", "user/register", "user/follow", "user/unfollow")},
-}  # fmt: skip
 SHOWN = re.compile(r'"(?:Tweet|AccountCard|Profile|Wrk2Post)"')  # titles of what may not be shown to everybody
 
 PLACES = [
