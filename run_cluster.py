@@ -396,6 +396,7 @@ def backup(
     """Back a cluster up, serving or stopped: one consistent cut over all shards. A serving one goes on meanwhile."""
     data_dir = (data or Path("data")).resolve()
     use_ray_token(data_dir, create=False)
+    from cluster.router.files import note_backup
     from commands import backup as backups
     from commands.launch import serving_pid
 
@@ -407,6 +408,7 @@ def backup(
             cluster = joined(data, address)
             work = backups.backup_serving(cluster.namespace, cluster.length, directory.resolve(), err, store)
             done = asyncio.run(work)
+        note_backup(data_dir)
     if as_json:
         print_json(done)
     else:

@@ -43,6 +43,7 @@ from cluster.placement.shard_map import ReplicaPlace, ShardMap, crc_of_buckets
 from cluster.router.draining import Draining, Nodes
 from cluster.router.elections import UNREACHABLE, Elections
 from cluster.router.files import (
+    backup_time_s,
     load_or_create_authority,
     load_or_create_secret,
     load_or_create_vapid,
@@ -315,6 +316,10 @@ class Router:
         owners = sorted(set(self._map.buckets))
         return [shard for shard in owners if not self._is_live(self._map.primary_of(shard), now)]
 
+    def backup_time_s(self) -> float | None:
+        """Return when the last backup ended, in Unix time, if one was noted."""
+        return backup_time_s(self._data_dir)
+
     def ready(self, now: float) -> bool:
         """Whether every bucket has a live primary that answered lately."""
         return not self.missing_shards(now)
@@ -355,6 +360,7 @@ class Router:
         self._unsettled = False
         with self.counted.look_seconds.timing():
             await asyncio.gather(*(self._supervise(replica, now) for replica in self._map.replicas))
+        self.counted.note_look(self.missing_shards(now), self._map.shard_count, now)
         for shard in range(self._map.shard_count):
             if any(self._watches[r.shard, r.index].presence is Presence.ANSWERS for r in self._map.replicas_of(shard)):
                 self._elect_soon(shard)
