@@ -267,6 +267,27 @@ def _say(line: str) -> None:
     err.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
+@app.command()
+def dashboards(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the files.")],
+    source: Annotated[str, typer.Option(help="Whose figures Prometheus has: api (of /metrics) or ray.")] = "api",
+) -> None:
+    """Write boards for Grafana, alerts and a configuration for Prometheus. `serve` writes them in its data folder."""
+    from commands.observability.scraping import PREFIXES
+    from commands.observability.written import write_files
+
+    chosen = next((each for each in PREFIXES if each == source), None)
+    if chosen is None:
+        raise fail(f"--source is {source!r}; it must be one of: {', '.join(PREFIXES)}", 2)
+    with reporting():
+        try:
+            written = write_files(directory, chosen)
+        except OSError as error:
+            raise fail(f"{directory} can't be written: {error.strerror or error}") from error
+    for path in written:
+        out.print(str(path), highlight=False, soft_wrap=True)
+
+
 # ---- data -------------------------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,7 @@
 """A course of figures for every alert: when it fires, of what, and when it doesn't.
 
-Courses are promtool's: `a+bxn` is a, a+b, ... a+n*b; `stale` is a figure that isn't told any more. Both promtool and the
-console's watch are given them and must say the same.
+Courses are promtool's: `a+bxn` is a, a+b, ... a+n*b; `stale` is a figure that isn't told any more. Both promtool and
+the console's watch are given them and must say the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _REPLICA: Final = 'shard="0",replica="0"'
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A course. fires: second -> labels of what fires then; quiet: seconds in which nothing does; every_s: of the course."""
+    """A course. fires: second -> labels of what fires then; quiet: seconds in which nothing does."""
 
     signal: str
     course: Mapping[str, str]
@@ -64,8 +64,8 @@ EXAMPLES: Final[tuple[Example, ...]] = (
     Example(
         "ReadsSlow",
         _slow("http_request_duration_seconds", "0.5", f'{_WORKER},method="GET",route="/x"', {
-            f'http_request_duration_seconds_bucket{{{_WORKER},method="GET",route="/api/v1/streaming",le="0.5"}}': "0+0x180",
-            f'http_request_duration_seconds_count{{{_WORKER},method="GET",route="/api/v1/streaming"}}': "0+50x180",
+            f'http_request_duration_seconds_bucket{{{_WORKER},method="GET",route="/stream",le="0.5"}}': "0+0x180",
+            f'http_request_duration_seconds_count{{{_WORKER},method="GET",route="/stream"}}': "0+50x180",
         }),
         {400: ({},)}, (200, 1_000),
     ),
@@ -96,7 +96,8 @@ EXAMPLES: Final[tuple[Example, ...]] = (
     ),
     Example(
         "JournalNotWritable",
-        {f"storage_writable{{{_REPLICA}}}": "1+0x11 0+0x20 1+0x10", 'storage_writable{shard="1",replica="0"}': "1+0x50"},
+        {f"storage_writable{{{_REPLICA}}}": "1+0x11 0+0x20 1+0x10",
+         'storage_writable{shard="1",replica="0"}': "1+0x50"},
         {160: (SHARD_0,)}, (140, 340),
     ),
     Example("WritesSlow", _slow("write_duration_seconds", "1", _REPLICA), {400: ({"shard": "0"},)}, (200, 1_000)),
@@ -124,7 +125,10 @@ EXAMPLES: Final[tuple[Example, ...]] = (
          f'checkpoint_writes_total{{{_REPLICA},result="written"}}': "0+5x30"},
         {360: (SHARD_0,)}, (120, 1_800), every_s=60,
     ),
-    Example("BackupOld", {"router_backup_timestamp_seconds": "-691000+0x390 3910+0x10"}, {3_900: ({},)}, (100, 3_600, 3_950)),
+    Example(
+        "BackupOld", {"router_backup_timestamp_seconds": "-691000+0x390 3910+0x10"}, {3_900: ({},)},
+        (100, 3_600, 3_950),
+    ),
     Example(
         "CopyNotInSync",
         {'router_replica_in_sync{shard="0",replica="0"}': "1+0x60",
