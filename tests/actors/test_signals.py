@@ -8,6 +8,7 @@ import subprocess
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from math import nan
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,8 @@ from actors.metrics.signals.rows import LIGHTS, SIGNALS
 from actors.metrics.signals.watch import SignalWatch, lights
 from actors.metrics.table import FIGURES
 from commands.observability.examples import EXAMPLES, LOOK_S, Example
-from commands.observability.rules import rules, rules_test
+from commands.observability.panels import BOARDS
+from commands.observability.rules import RUNBOOK_PAGE, rules, rules_test
 from commands.observability.written import yaml_text
 from tests.components import needs_program
 
@@ -115,6 +117,13 @@ def test_what_a_row_says_names_labels_that_its_condition_leaves():
             for labels in firing:
                 assert "?" not in signal.said_of(labels), signal.name
                 assert set(re.findall(r"\{(\w+)\}", signal.page)) <= set(labels), signal.name
+
+
+def test_every_alert_has_a_section_of_the_runbook_and_a_board_that_is_there():
+    page = (Path(__file__).parents[2] / RUNBOOK_PAGE).read_text(encoding="utf-8")
+    sections = re.findall(r"^### (Rookery\w+)$", page, re.MULTILINE)
+    assert sorted(sections) == sorted(signal.alert for signal in SIGNALS)
+    assert {signal.board for signal in SIGNALS} <= {board.name for board in BOARDS}
 
 
 # ---- the watch ------------------------------------------------------------------------------------------------------
