@@ -67,8 +67,7 @@ def _annotations(prefix: str) -> Iterator[Mapping[str, Any]]:
         ("restarts", "time() - max by (process) (@process_start_time_seconds) < 15", "orange"),
     ):
         yield {
-            "name": name, "datasource": _SOURCE, "enable": True, "expr": expression(text, prefix), "step": "10s",
-            "iconColor": colour, "titleFormat": f"{name} {{{{process}}}}",
+            "name": name, "datasource": _SOURCE, "enable": True, "expr": expression(text, prefix), "iconColor": colour,
         }  # fmt: skip
 
 

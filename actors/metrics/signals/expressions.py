@@ -368,6 +368,7 @@ def predicted(name: str, window_s: int, ahead_s: int, *where: str) -> Expression
 
 
 def within(name: str, bound: str, window_s: int, *labels: str, where: tuple[str, ...] = ()) -> Expression:
-    """Return the share of a histogram's values that is within a bound. bound: as its label `le` has it."""
-    quick = rate(f"{name}_bucket", window_s, f"le={bound}", *where).sum_by(*labels)
+    """Return the share of a histogram's values that is within a bound, one of its own. Ray says 1.0 where we say 1."""
+    le = f"le={bound}" if "." in bound else f"le=~{bound}(.0)?"
+    quick = rate(f"{name}_bucket", window_s, le, *where).sum_by(*labels)
     return quick / rate(f"{name}_count", window_s, *where).sum_by(*labels)
