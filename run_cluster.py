@@ -34,6 +34,7 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.core.errors import RookeryError
+from commands.observability.command import dashboards
 from commands.ray_token import use_ray_token
 from configs.settings import Settings, SettingsError, load_settings
 
@@ -41,6 +42,7 @@ app = typer.Typer(
     help="Rookery: an actor-based, in-memory timeline cluster.", no_args_is_help=True, add_completion=False,
     pretty_exceptions_show_locals=False, context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
+app.command()(dashboards)
 out = Console(width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True)
 
@@ -267,27 +269,6 @@ def _say(line: str) -> None:
     err.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
-@app.command()
-def dashboards(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the files.")],
-    source: Annotated[str, typer.Option(help="Whose figures Prometheus has: api (of /metrics) or ray.")] = "api",
-) -> None:
-    """Write boards for Grafana, alerts and a configuration for Prometheus. `serve` writes them in its data folder."""
-    from commands.observability.scraping import PREFIXES
-    from commands.observability.written import write_files
-
-    chosen = next((each for each in PREFIXES if each == source), None)
-    if chosen is None:
-        raise fail(f"--source is {source!r}; it must be one of: {', '.join(PREFIXES)}", 2)
-    with reporting():
-        try:
-            written = write_files(directory, chosen)
-        except OSError as error:
-            raise fail(f"{directory} can't be written: {error.strerror or error}") from error
-    for path in written:
-        out.print(str(path), highlight=False, soft_wrap=True)
-
-
 # ---- data -------------------------------------------------------------------------------------------------------
 
 
@@ -346,10 +327,7 @@ def _report(outcome: Any, as_json: bool) -> None:
     """Print what a check found; end with status 1 if that is a problem."""
     from commands import bulk
 
-    if as_json:
-        print_json(bulk.outcome_values(outcome))
-    else:
-        bulk.print_outcome(outcome, out)
+    print_json(bulk.outcome_values(outcome)) if as_json else bulk.print_outcome(outcome, out)
     if outcome.problem_count:
         raise typer.Exit(1)
 
@@ -417,7 +395,6 @@ def backup(
     """Back a cluster up, serving or stopped: one consistent cut over all shards. A serving one goes on meanwhile."""
     data_dir = (data or Path("data")).resolve()
     use_ray_token(data_dir, create=False)
-    from cluster.router.files import note_backup
     from commands import backup as backups
     from commands.launch import serving_pid
 
@@ -427,9 +404,8 @@ def backup(
             done = backups.backup_stopped(data_dir, directory.resolve(), err, store)
         else:
             cluster = joined(data, address)
-            work = backups.backup_serving(cluster.namespace, cluster.length, directory.resolve(), err, store)
+            work = backups.backup_serving(cluster.namespace, cluster.length, directory.resolve(), err, data_dir, store)
             done = asyncio.run(work)
-        note_backup(data_dir)
     if as_json:
         print_json(done)
     else:

@@ -43,7 +43,6 @@ from cluster.placement.shard_map import ReplicaPlace, ShardMap, crc_of_buckets
 from cluster.router.draining import Draining, Nodes
 from cluster.router.elections import UNREACHABLE, Elections
 from cluster.router.files import (
-    backup_time_s,
     load_or_create_authority,
     load_or_create_secret,
     load_or_create_vapid,
@@ -181,10 +180,9 @@ class Router:
         self, data_dir: Path, cluster: str, shard_count: int, actors: ReplicaActors, replica_count: int = 1,
         copies: int = 1, portable: bool = False, tls: bool = False,
     ) -> None:  # fmt: skip
-        self._data_dir = data_dir
-        self._actors = actors
+        self._data_dir, self._actors = data_dir, actors
         self._announcing = False
-        self.counted = RouterCounts()
+        self.counted = RouterCounts(data_dir)
         self._beside = TasksBeside()
         self._spawn = self._beside.spawn
         self._watches: dict[tuple[int, int], ReplicaWatch] = {}
@@ -315,10 +313,6 @@ class Router:
         """Return the shards that own buckets and have no registered primary that has answered lately, ascending."""
         owners = sorted(set(self._map.buckets))
         return [shard for shard in owners if not self._is_live(self._map.primary_of(shard), now)]
-
-    def backup_time_s(self) -> float | None:
-        """Return when the last backup ended, in Unix time, if one was noted."""
-        return backup_time_s(self._data_dir)
 
     def ready(self, now: float) -> bool:
         """Whether every bucket has a live primary that answered lately."""

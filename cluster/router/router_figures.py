@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.metrics import Histogram
+from cluster.router.files import backup_time_s
 
 if TYPE_CHECKING:
     from cluster.router.router import Router
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
 class RouterCounts:
     """Since the router began."""
 
-    def __init__(self) -> None:
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
         self.pings: Counter[str] = Counter()  # by what they found out: values of `Presence`
         self.look_seconds, self.map_write_seconds = Histogram(), Histogram()
         self.away_seconds: dict[str, float] = {}  # by shard: how long nobody led it
@@ -46,7 +49,7 @@ def figures_of(router: Router, now: float) -> dict[str, Any]:
         "creations": {key: each["created_count"] for key, each in status.items()},
         "pings": router.counted.pings,
         "away_seconds": router.counted.away_seconds,
-        "backup_time": router.backup_time_s(),
+        "backup_time": backup_time_s(router.counted.data_dir),
         "look_seconds": router.counted.look_seconds,
         "drained": len(router.draining.marks),
         "buckets": {"moved": progress["moved_buckets"], "left": progress["left_buckets"]} if progress else None,

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from commands.observability.panels import BOARDS, RATE, WIDE, Board, Panel, Row
+from commands.observability.panels import BOARDS, RATE, WIDE, Board, Panel, PanelRow
 
 SCHEMA_VERSION: Final = 39
 HEIGHT, STAT_HEIGHT = 8, 5
@@ -71,7 +71,7 @@ def _annotations(prefix: str) -> Iterator[Mapping[str, Any]]:
         }  # fmt: skip
 
 
-def _panels(rows: Iterable[Row], prefix: str) -> Iterator[dict[str, Any]]:
+def _panels(rows: Iterable[PanelRow], prefix: str) -> Iterator[dict[str, Any]]:
     """Yield rows and panels with their places; those of a collapsed row lie in it."""
     number, top = 0, 0
     for row in rows:

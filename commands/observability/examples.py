@@ -126,8 +126,8 @@ EXAMPLES: Final[tuple[Example, ...]] = (
         {360: (SHARD_0,)}, (120, 1_800), every_s=60,
     ),
     Example(
-        "BackupOld", {"router_backup_timestamp_seconds": "-691000+0x390 3910+0x10"}, {3_900: ({},)},
-        (100, 3_600, 3_950),
+        "BackupOld", {"router_backup_timestamp_seconds": "-691000+0x90 910+0x10"}, {900: ({},)},
+        (100, 780, 960),
     ),
     Example(
         "CopyNotInSync",

@@ -38,7 +38,7 @@ class Panel:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PanelRow:
     """Panels below a heading. is_open: when the board is opened."""
 
     title: str
@@ -52,7 +52,7 @@ class Board:
 
     name: str
     title: str
-    rows: tuple[Row, ...]
+    rows: tuple[PanelRow, ...]
 
 
 _ALERTS: Final = 'ALERTS{alertname=~"Rookery.*",alertstate="firing"}'
@@ -84,7 +84,7 @@ def _limit(figure: str) -> str:
 
 
 _OVERVIEW: Final = Board("overview", "Rookery overview", (
-    Row("Is it well?", (
+    PanelRow("Is it well?", (
         Panel(
             "Alerts", "What fires now, by light; the runbook has a section for each.",
             {"{{light}} {{alertname}}": f"count by (light, alertname) ({_ALERTS}) or vector(0)"},
@@ -107,7 +107,7 @@ _OVERVIEW: Final = Board("overview", "Rookery overview", (
             "percentunit", "stat", QUARTER, 0.8,
         ),
     )),
-    Row("What clients notice", (
+    PanelRow("What clients notice", (
         Panel("Requests", "By class, as shards meet them.", {"{{class}}": _rate("requests_total", "class")}, "reqps"),
         Panel(
             "Failed requests", "Share of answers with 5xx: ours to mend.",
@@ -132,7 +132,7 @@ _OVERVIEW: Final = Board("overview", "Rookery overview", (
             "reqps", "table", needs="a refused request",
         ),
     )),
-    Row("Processes", (
+    PanelRow("Processes", (
         Panel(
             "Processor", "Cores taken by each process.", {"{{process}}": _rate("process_cpu_seconds_total", "process")},
         ),
@@ -162,7 +162,7 @@ _OVERVIEW: Final = Board("overview", "Rookery overview", (
 ))  # fmt: skip
 
 _SHARDS: Final = Board("shards", "Rookery shards", (
-    Row("Requests", (
+    PanelRow("Requests", (
         Panel(
             "Requests by shard", "Reads and writes that replicas have carried out.",
             {"{{shard}} {{class}}": _rate("requests_total", "shard, class")}, "reqps",
@@ -190,7 +190,7 @@ _SHARDS: Final = Board("shards", "Rookery shards", (
             {"shard {{shard}}": _filled("mailbox_depth")}, "percentunit", red_from=0.5,
         ),
     )),
-    Row("Leaders and copies", (
+    PanelRow("Leaders and copies", (
         Panel(
             "Led", "1 while a shard has a leader that answers.",
             {"shard {{shard}}": _gauge("router_shard_served", "shard")},
@@ -210,7 +210,7 @@ _SHARDS: Final = Board("shards", "Rookery shards", (
             needs="an election",
         ),
     )),
-    Row("Messages to other shards", (
+    PanelRow("Messages to other shards", (
         Panel(
             "Messages", "Acknowledged by others, applied here, ignored as applied before.",
             {"{{shard}} {{result}}": _rate("exchange_messages_total", "shard, result")}, "ops",
@@ -228,7 +228,7 @@ _SHARDS: Final = Board("shards", "Rookery shards", (
             {"shard {{shard}}": _gauge("delivery_backlog", "shard")},
         ),
     ), is_open=False),
-    Row("Journal and checkpoint", (
+    PanelRow("Journal and checkpoint", (
         Panel(
             "fsync, p99", "Time of one fsync.", {"shard {{shard}}": _p99("fsync_duration_seconds", "shard")}, "s",
             red_from=0.1,
@@ -257,7 +257,7 @@ _SHARDS: Final = Board("shards", "Rookery shards", (
             {"age": "time() - max(@router_backup_timestamp_seconds)"}, "s", "stat", red_from=691_200, needs="a backup",
         ),
     ), is_open=False),
-    Row("What is there", (
+    PanelRow("What is there", (
         Panel("Accounts", "Accounts by shard.", {"shard {{shard}}": _gauge("accounts", "shard")}),
         Panel("Tweets", "Tweets by shard.", {"shard {{shard}}": _gauge("tweets", "shard")}),
         Panel(
@@ -270,7 +270,7 @@ _SHARDS: Final = Board("shards", "Rookery shards", (
             needs="a reader who comes back",
         ),
     ), is_open=False),
-    Row("Search", (
+    PanelRow("Search", (
         Panel(
             "Engine", "0: ready; 1: catching up; 2: starting; 3: starting again; 4: off.",
             {"{{shard}}/{{replica}}": _gauge("search_state")}, kind="state-timeline", red_from=1,
@@ -291,7 +291,7 @@ _SHARDS: Final = Board("shards", "Rookery shards", (
 ))  # fmt: skip
 
 _HTTP: Final = Board("http", "Rookery HTTP", (
-    Row("By route", (
+    PanelRow("By route", (
         Panel(
             "Requests", "The fifteen routes asked most.",
             {"{{method}} {{route}}": f"topk(15, {_rate('http_requests_total', 'method, route')})"}, "reqps",
@@ -306,7 +306,7 @@ _HTTP: Final = Board("http", "Rookery HTTP", (
             {"{{le}}": f"sum by (le) (increase(@http_request_duration_seconds_bucket[{RATE}]))"}, "s", "heatmap",
         ),
     )),
-    Row("Admission and limits", (
+    PanelRow("Admission and limits", (
         Panel(
             "Under way", "Share of how many there may be at once, by kind.",
             {"{{worker}} {{kind}}": f"{_gauge('http_in_flight', 'worker, kind')}"
@@ -329,7 +329,7 @@ _HTTP: Final = Board("http", "Rookery HTTP", (
             "Bodies", "Requests of which not all has come.", {"{{worker}}": _gauge("http_bodies_waiting", "worker")},
         ),
     )),
-    Row("Caches, replicas, hedges", (
+    PanelRow("Caches, replicas, hedges", (
         Panel(
             "Tokens from the cache", "Share of tokens that needn't be asked for.",
             {"hits": f"{_rate('token_cache_requests_total', where=_HIT)}"
@@ -354,7 +354,7 @@ _HTTP: Final = Board("http", "Rookery HTTP", (
 ))  # fmt: skip
 
 _LIVE: Final = Board("live", "Rookery live and media", (
-    Row("Streams", (
+    PanelRow("Streams", (
         Panel(
             "Open streams", "By how they are spoken.",
             {"{{kind}}": f"sum by (kind) ({_gauge('streams', 'worker, kind')})"},
@@ -382,7 +382,7 @@ _LIVE: Final = Board("live", "Rookery live and media", (
             {"{{reason}}": _rate("streams_refused_total", "reason")}, "ops", needs="a refused stream",
         ),
     )),
-    Row("Mail, push messages, webhooks", (
+    PanelRow("Mail, push messages, webhooks", (
         Panel(
             "Waiting", "Messages that are to leave the cluster.",
             {"shard {{shard}}": _gauge("outgoing_items", "shard")},
@@ -396,7 +396,7 @@ _LIVE: Final = Board("live", "Rookery live and media", (
             "ops", needs="a message that leaves",
         ),
     ), is_open=False),
-    Row("Pictures, video, sound", (
+    PanelRow("Pictures, video, sound", (
         Panel("Waiting", "Uploads that wait or are processed.", {"{{worker}}": _gauge("media_waiting", "worker")}),
         Panel(
             "Uploads", "Processed by kind, refused by reason.",

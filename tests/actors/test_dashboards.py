@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
@@ -15,19 +13,20 @@ import pytest
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
+from typer.testing import CliRunner, Result
 
 from actors.metrics.table import FIGURES
 from commands.observability.dashboards import dashboards, expression
 from commands.observability.panels import BOARDS, WIDE
 from commands.observability.rules import rules
-from commands.observability.scraping import PREFIXES, prometheus, source_of, targets
+from commands.observability.scraping import PREFIXES, prometheus
+from commands.observability.served import source_of, targets
 from commands.observability.written import grafana_address, write_files, write_targets, yaml_text
 from configs.settings import load_settings
+from run_cluster import app
 
-REPOSITORY = Path(__file__).parents[2]
 # Ray 2.60 writes these into the same folder.
 OF_RAY = ("rayDefaultDashboard", "rayServeDashboard", "rayServeDeploymentDashboard", "rayDataDashboard")
-QUANTILE = re.compile(r"histogram_quantile\(")
 
 
 @pytest.fixture(scope="module", params=PREFIXES)
@@ -125,15 +124,19 @@ NODES = [
 @pytest.mark.parametrize(
     ("sets", "of_api", "source"),
     [
-        ((), ["127.0.0.1:8123"], "api"),
-        (("metrics.http=off",), [], "ray"),
-        (("server.host=0.0.0.0", "auth.mode=token"), [], "ray"),
-        (("server.host=0.0.0.0", "auth.mode=token", "metrics.http=shared"), ["10.0.0.2:8123"], "api"),
-        (("metrics.http=127.0.0.1:9464",), ["127.0.0.1:9464"], "api"),
+        ({}, ["127.0.0.1:8123"], "api"),
+        ({"metrics.http": "off"}, [], "ray"),
+        ({"server.host": "0.0.0.0", "limits.address_logins_per_min": 120}, [], "ray"),
+        (
+            {"server.host": "0.0.0.0", "limits.address_logins_per_min": 120, "metrics.http": "shared"},
+            ["10.0.0.2:8123"],
+            "api",
+        ),
+        ({"metrics.http": "127.0.0.1:9464"}, ["127.0.0.1:9464"], "api"),
     ],
 )
 def test_a_node_is_scraped_where_its_figures_are(sets, of_api, source):
-    settings = load_settings("test", overrides=list(sets), environ={})
+    settings = load_settings("test", overrides={"auth.mode": "token", **sets}, environ={})
     found = targets(settings, NODES, 8123)
     assert [each for group in found["api"] for each in group["targets"]] == of_api
     assert found["ray"] == [{"targets": ["10.0.0.1:7000", "10.0.0.2:7001"]}]
@@ -141,7 +144,7 @@ def test_a_node_is_scraped_where_its_figures_are(sets, of_api, source):
 
 
 def test_figures_that_ray_is_not_told_are_not_scraped_there():
-    settings = load_settings("test", overrides=["metrics.ray_export=false"], environ={})
+    settings = load_settings("test", overrides={"metrics.ray_export": False}, environ={})
     assert targets(settings, NODES, 8123)["ray"] == []
 
 
@@ -180,16 +183,15 @@ def test_grafana_is_where_ray_is_told(monkeypatch):
 # ---- the command --------------------------------------------------------------------------------------------------
 
 
-def run(*args: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(REPOSITORY / "run_cluster.py"), "dashboards", *args]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+def run(*args: str) -> Result:
+    return CliRunner().invoke(app, ["dashboards", *args])
 
 
 def test_the_command_writes_what_serve_writes_and_leaves_other_files(tmp_path):
     (tmp_path / "dashboards").mkdir()
     (tmp_path / "dashboards" / "theirs.json").write_text("{}")
     done = run(str(tmp_path), "--source", "ray")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     expected = write_files(tmp_path / "again", "ray")
     assert [Path(line).relative_to(tmp_path) for line in done.stdout.split()] == [
         path.relative_to(tmp_path / "again") for path in expected
@@ -201,7 +203,7 @@ def test_the_command_writes_what_serve_writes_and_leaves_other_files(tmp_path):
 
 def test_the_command_says_what_would_be_right(tmp_path):
     done = run(str(tmp_path), "--source", "grafana")
-    assert (done.returncode, "must be one of: api, ray" in done.stderr) == (2, True), done.stderr
+    assert (done.exit_code, "must be one of: api, ray" in done.stderr) == (2, True), done.stderr
     (tmp_path / "file").write_text("")
     done = run(str(tmp_path / "file"))
-    assert (done.returncode, "can't be written" in done.stderr) == (1, True), done.stderr
+    assert (done.exit_code, "can't be written" in done.stderr) == (1, True), done.stderr

@@ -167,7 +167,7 @@ SIGNALS: Final[tuple[Signal, ...]] = (
     ),
     Signal(
         "BackupOld", "storage", "warning", "the last backup is over 8 days old: more than a week could be lost",
-        Age(latest("router_backup_timestamp_seconds").max_by()) > 8 * DAY, HOUR, "shards",
+        Age(latest("router_backup_timestamp_seconds").max_by()) > 8 * DAY, 10 * MINUTE, "shards",
     ),
     # ---- replicas -------------------------------------------------------------------------------------------------
     Signal(
