@@ -3,7 +3,7 @@
     deliveries   an author posts, 100 to 10,000 followers listen: until the last one has read it, by one worker and by
                  three, over WebSockets, server-sent events, and the peer's WebSockets
     idle         resident memory of the workers for each connection, up to 50,000 over three workers
-    home reads   at 32 clients, with 10,000 idle streams and without
+    reads        home timelines at 32 clients, with 10,000 idle streams and without
     favourites   from a favourite's request to the author's client having read the notification, one at a time
 
 Rules of this file
@@ -13,7 +13,7 @@ Rules of this file
   Redis, and of the clients, stands beside it.
 - Each turn opens its streams anew and closes them: no contestant holds connections while another one is measured.
 - The whole of it takes 300 s at most: each part has as many turns as fit into its seconds, one at least; how many they
-  were, says each case.
+  were, says each case. What a part has found is kept when it ends.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from operator import attrgetter
 from typing import Final
 
 from bench.contest import WARM_UP_S
-from bench.load_generator import Sample, get_request, quantiles_us, run_load, write_requests
+from bench.load_generator import get_request, quantiles_us, run_load, write_requests
 from bench.machine import busy_percent
 from bench.pairs import Spread, Turns, alternate
 from bench.processes import BenchError
@@ -45,7 +45,6 @@ BESIDE, BESIDE_QUICK = 10_000, 300  # idle streams beside home reads
 FAVOURITES, FAVOURITES_QUICK = 100, 10  # of a turn
 WITHIN_S: Final = 40.0  # all turns with most followers
 WITHIN_S_OF_FEWER: Final = 10.0
-BESIDE_WITHIN_S: Final = 30.0
 READERS: Final = 500
 CLIENTS: Final = 32
 SETTLE_S: Final = 1.0  # before memory is looked at
@@ -53,6 +52,7 @@ CONNECTIONS_OF_WORKER: Final = 1_000  # beside streams
 FILES_OF_WORKER: Final = 2_000  # that a worker needs for other things than streams
 HOME: Final = "/api/v1/timelines/home"
 ISSUE: Final = 18
+PARTS: Final = frozenset(("deliveries", "idle", "reads", "favourites"))
 
 
 def run(options: Options, progress: Progress) -> Result:
@@ -62,6 +62,7 @@ def run(options: Options, progress: Progress) -> Result:
     idle = tuple(min(count, most_idle()) for count in (IDLE_QUICK if options.quick else IDLE))
     workers = WORKERS_QUICK if options.quick else WORKERS
     plots = Plots.of(result)
+    parts = parts_of(options)
     busy: list[float] = []
     result.facts |= {
         "open files": f"{connections_each():,} connections a process of clients, {most_idle():,} to three workers",
@@ -69,23 +70,40 @@ def run(options: Options, progress: Progress) -> Result:
     }
     for count in workers:
         is_last = count == workers[-1]
-        fans = max(*followers, *(idle if is_last else ()))
+        idle_here = idle if is_last and "idle" in parts else ()
+        if not idle_here and not parts - {"idle"} & (PARTS if count == 1 else {"deliveries"}):
+            continue
+        fans = max(*followers, *idle_here)
         with (
             staged(options, progress, count, fans, followers[-1], limits(options)) as stage,
             audience(options.folder, fans) as clients,
         ):
-            if is_last:  # first, while the workers' memory is as they started with it
-                measure_idle(progress, result, plots.memory, stage, clients, idle)
+            if idle_here:  # first, while the workers' memory is as they started with it
+                measure_idle(progress, result, plots.memory, stage, clients, idle_here)
+                options.keep(result)
             for number in followers if count == 1 or options.quick else FOLLOWERS_OF_MORE:
-                progress(f"{count} workers, {number:,} followers")
-                measure_deliveries(options, result, plots, stage, clients, number, busy)
-            if count == 1:
+                if "deliveries" in parts:
+                    progress(f"{count} workers, {number:,} followers")
+                    measure_deliveries(options, result, plots, stage, clients, number, busy)
+                    options.keep(result)
+            if count == 1 and "reads" in parts:
                 progress("home reads beside idle streams")
                 measure_home_reads(options, result, stage, clients, busy)
+                options.keep(result)
+            if count == 1 and "favourites" in parts:
                 progress("favourites")
                 measure_favourites(options, result, stage, clients)
-    result.facts["machine busy before a turn"] = f"{min(busy):.0f} to {max(busy):.0f} %"
+                options.keep(result)
+    result.facts["machine busy before a turn"] = f"{min(busy):.0f} to {max(busy):.0f} %" if busy else "not looked at"
     return result
+
+
+def parts_of(options: Options) -> frozenset[str]:
+    """Return the parts that are to run. Raises BenchError if there is no such part."""
+    unknown = set(options.parts) - PARTS
+    if unknown:
+        raise BenchError(f"stream has the parts {', '.join(sorted(PARTS))}, and not {', '.join(sorted(unknown))}")
+    return frozenset(options.parts) or PARTS
 
 
 def most_idle() -> int:
@@ -264,38 +282,57 @@ def measure_idle(
 # ---- what others feel -----------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One run of home reads. cpu_us: of the workers, a read."""
+
+    per_second: float
+    p99_us: float
+    cpu_us: float
+
+    def mean(self, other: Reading) -> Reading:
+        """Return what is between two runs."""
+        pairs = ((self.per_second, other.per_second), (self.p99_us, other.p99_us), (self.cpu_us, other.cpu_us))
+        return Reading(*(sum(pair) / 2 for pair in pairs))
+
+
 def measure_home_reads(options: Options, result: Result, stage: Stage, clients: Audience, busy: list[float]) -> None:
-    """Read home timelines beside idle streams and without, in turn."""
+    """Read home timelines without idle streams, beside them, and without again."""
     server, streams = stage.servers[OURS], BESIDE_QUICK if options.quick else BESIDE
     beside = f"{OURS}, {streams:,} idle streams"
     asked = [get_request(HOME, [f"Authorization: Bearer {stage.tokens[fan]}"]) for fan in stage.fans[:READERS]]
     requests = write_requests(options.folder / "homes", asked)
 
-    def load(seconds: float) -> Sample:
+    def load(seconds: float) -> Reading:
+        begin_s = cpu_s_of(server.workers)
         sample = run_load(options.generator, server.port, requests, CLIENTS, seconds)
         if sample.errors:
             raise BenchError(f"{sample.errors} of {sample.requests} home reads failed")
-        return sample
+        cpu_us = (cpu_s_of(server.workers) - begin_s) / sample.requests * 1e6
+        return Reading(sample.per_second, sample.p99_us, cpu_us)
 
-    def load_beside(_: int) -> Sample:
-        clients.open(server.port, stage.requests(server, streams))
-        try:
-            return load(options.seconds)
-        finally:
-            clients.close()
+    def loads() -> list[Reading]:
+        busy.append(busy_percent())
+        return [load(options.seconds) for _ in range(options.pairs)]
 
     options.warm_up([load], WARM_UP_S)
-    turns = alternate(
-        {OURS: lambda _: load(options.seconds), beside: load_beside}, options.pairs,
-        lambda: busy.append(busy_percent()), BESIDE_WITHIN_S,
-    )  # fmt: skip
+    before = loads()
+    clients.open(server.port, stage.requests(server, streams))
+    try:
+        with_streams = loads()
+    finally:
+        clients.close()
+    without = [one.mean(other) for one, other in zip(before, reversed(loads()), strict=True)]
+    turns = Turns({OURS: without, beside: with_streams})
     case = f"home reads, {CLIENTS} clients"
     result.keep(case, turns)
-    for name, (figure, unit) in itertools.product(turns.samples, (("per_second", "/s"), ("p99_us", "us"))):
-        value = turns.spread(name, attrgetter(figure))
-        result.rows.append(Row(case, name, figure.partition("_")[0], unit, value))
-    ratio = turns.ratio(beside, OURS, lambda s: s.per_second)
-    result.claims.append(Claim(f"home reads beside {streams:,} idle streams, to none", "at_least", 0.9, ratio, ISSUE))
+    figures = (("per_second", "rate", "/s"), ("p99_us", "p99", "us"), ("cpu_us", "worker's CPU", "us"))
+    for name, (figure, label, unit) in itertools.product(turns.samples, figures):
+        result.rows.append(Row(case, name, label, unit, turns.spread(name, attrgetter(figure))))
+    text = f"home reads beside {streams:,} idle streams, to none"
+    rate, cpu = turns.ratio(beside, OURS, lambda s: s.per_second), turns.ratio(OURS, beside, lambda s: s.cpu_us)
+    result.claims.append(Claim(text, "at_least", 0.9, rate, ISSUE))
+    result.claims.append(Claim(f"{text}, by the worker's CPU", "at_least", 0.9, cpu, ISSUE))
 
 
 def measure_favourites(options: Options, result: Result, stage: Stage, clients: Audience) -> None:

@@ -40,7 +40,7 @@ def gap(server: LiveServer) -> Iterator[None]:
         waits = True
         while waits:  # until nobody waits for what was missed
             await asyncio.sleep(0.001)
-            waits = any(hearer.waiting for hearer in hub._audience.by_listener.values())
+            waits = any(hearer.waiting for hearer in hub.audience.by_listener.values())
 
     asyncio.run_coroutine_threadsafe(lose(), server.loop).result(60)
     yield
@@ -130,6 +130,13 @@ def test_in_a_gap_conversations_are_told(server, ws, ada, bob):
     assert payload(told)["last_status"]["id"] == said["id"]
     with gap(server):
         pass
+    client.ponged()
+    talks = [bob.post("/api/v1/statuses", status=f"@{ada.username} {n}", visibility="direct") for n in range(2)]
+    assert [payload(client.told())["last_status"]["id"] for _ in talks] == [each["id"] for each in talks]
+    with gap(server):  # what was told isn't told again
+        more = {"visibility": "direct", "in_reply_to_id": talks[0]["id"]}
+        said = bob.post("/api/v1/statuses", status=f"@{ada.username} more", **more)
+    assert payload(client.told())["last_status"]["id"] == said["id"]
     client.ponged()
 
 
