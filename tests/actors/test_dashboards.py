@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from itertools import combinations
@@ -16,11 +17,12 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from typer.testing import CliRunner, Result
 
 from actors.metrics.table import FIGURES
+from commands.observability import served
 from commands.observability.dashboards import dashboards, expression
 from commands.observability.panels import BOARDS, WIDE
 from commands.observability.rules import rules
 from commands.observability.scraping import PREFIXES, prometheus
-from commands.observability.served import source_of, targets
+from commands.observability.served import RAY_FOLDER_VARIABLE, ServedFiles, source_of, targets
 from commands.observability.written import grafana_address, write_files, write_targets, yaml_text
 from configs.settings import load_settings
 from run_cluster import app
@@ -156,6 +158,27 @@ def test_a_list_of_addresses_is_written_when_it_changes(tmp_path):
     assert path.stat().st_ino == first
     write_targets(tmp_path, {"api": [{"targets": ["b:1"]}], "ray": []})
     assert json.loads(path.read_text()) == [{"targets": ["b:1"]}]
+
+
+def test_ray_is_told_where_our_boards_lie_unless_somebody_has_told_it(tmp_path, monkeypatch):
+    files = ServedFiles(load_settings("test", overrides={"storage.data_dir": tmp_path}, environ={}))
+    monkeypatch.delenv(RAY_FOLDER_VARIABLE, raising=False)
+    files.tell_ray()
+    assert os.environ[RAY_FOLDER_VARIABLE] == str(tmp_path.resolve() / "observability" / "dashboards")
+    monkeypatch.setenv(RAY_FOLDER_VARIABLE, "/elsewhere")
+    files.tell_ray()
+    assert os.environ[RAY_FOLDER_VARIABLE] == "/elsewhere"
+
+
+def test_a_folder_that_cannot_be_written_costs_the_cluster_nothing(tmp_path, monkeypatch):
+    (tmp_path / "observability").write_text("in the way")
+    monkeypatch.setattr(served, "living_nodes", lambda: NODES)
+    files = ServedFiles(load_settings("test", overrides={"storage.data_dir": tmp_path}, environ={}))
+    files.write(8123, "")
+    (tmp_path / "observability").unlink()
+    files.write(8123, "http://127.0.0.1:8265")
+    assert json.loads((files.folder / "targets-api.json").read_text()) == [{"targets": ["127.0.0.1:8123"]}]
+    assert "http://127.0.0.1:8265" in (files.folder / "dashboards" / "rookery_overview.json").read_text()
 
 
 def test_yaml_is_what_it_was_made_of():
