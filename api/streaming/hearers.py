@@ -260,7 +260,8 @@ class Hearer:
 
     def move(self, line: Line, to: int) -> None:
         """Wait at another shard, which can't say what the account has missed meanwhile; if it was heard before."""
-        if not self.is_live(line.shard) and line.shard not in self.waiting:
+        is_public_alone = len(self.public) == len(self.topics)  # which doesn't move with the account
+        if is_public_alone or (not self.is_live(line.shard) and line.shard not in self.waiting):
             return
         waits = self.waiting.get(line.shard) or LostAt(line.position, line.newest_id)
         if not self.public:
