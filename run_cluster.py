@@ -34,6 +34,7 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.core.errors import RookeryError
+from commands.observability.command import dashboards
 from commands.ray_token import use_ray_token
 from configs.settings import Settings, SettingsError, load_settings
 
@@ -41,6 +42,7 @@ app = typer.Typer(
     help="Rookery: an actor-based, in-memory timeline cluster.", no_args_is_help=True, add_completion=False,
     pretty_exceptions_show_locals=False, context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
+app.command()(dashboards)
 out = Console(width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True)
 
@@ -325,10 +327,7 @@ def _report(outcome: Any, as_json: bool) -> None:
     """Print what a check found; end with status 1 if that is a problem."""
     from commands import bulk
 
-    if as_json:
-        print_json(bulk.outcome_values(outcome))
-    else:
-        bulk.print_outcome(outcome, out)
+    print_json(bulk.outcome_values(outcome)) if as_json else bulk.print_outcome(outcome, out)
     if outcome.problem_count:
         raise typer.Exit(1)
 
@@ -423,7 +422,7 @@ def backup(
             done = backups.backup_stopped(data_dir, directory.resolve(), err, store)
         else:
             cluster = joined(data, address)
-            work = backups.backup_serving(cluster.namespace, cluster.length, directory.resolve(), err, store)
+            work = backups.backup_serving(cluster.namespace, cluster.length, directory.resolve(), err, data_dir, store)
             done = asyncio.run(work)
     if as_json:
         print_json(done)

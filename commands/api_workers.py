@@ -19,6 +19,7 @@ Not here: API workers of nodes that join while no `serve` runs; the next one sta
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import ray
@@ -52,6 +53,7 @@ class ApiWorkers:
         self._media: set[str] = set()  # nodes whose media actor was created or found
         self._drained: frozenset[str] = frozenset()  # node ids, as the router said last
         self._ended = threading.Event()
+        self._after_look: Callable[[], None] = lambda: None
         self._thread = threading.Thread(target=self._watch, name="api-workers", daemon=True)
 
     def start(self, timeout_s: float) -> int:
@@ -124,14 +126,16 @@ class ApiWorkers:
         self._starts[name] = actor, actor.port.remote()  # the next look learns whether it still does
         return False
 
-    def watch(self) -> None:
-        """Look every LOOK_S from now on, in a thread."""
+    def watch(self, after_look: Callable[[], None]) -> None:
+        """Look every LOOK_S from now on, in a thread; then call after_look, which may block as a look does."""
+        self._after_look = after_look
         self._thread.start()
 
     def _watch(self) -> None:
         while not self._ended.wait(LOOK_S):
             try:
                 self.look()
+                self._after_look()
             except (RayError, ValueError, ConnectionError) as error:  # the head is away: what runs goes on
                 self._log.warning("nodes can't be looked at", reason=str(error).strip().splitlines()[0])
 

@@ -40,7 +40,7 @@ from cluster.lane.handshake import LaneKeys
 from cluster.lane.protocol import LaneDisconnected, LaneProtocolError
 from cluster.placement.shard_map import ReplicaPlace, ShardMap
 from cluster.ray_options import ROUTER_NAME
-from cluster.router.files import load_state
+from cluster.router.files import load_state, note_backup
 from cluster.router.lanes import RouterLanes
 from commands.launch import ClusterInfo, serving_lock
 from commands.media_backup import media_of
@@ -231,11 +231,11 @@ class _LiveSource:
 
 
 async def backup_serving(
-    namespace: str, length: int, directory: Path, console: Console, store: ObjectStore | None = None
+    namespace: str, length: int, directory: Path, console: Console, data_dir: Path, store: ObjectStore | None = None
 ) -> dict[str, Any]:
     """Back a serving cluster up. length: entries of a home timeline. Returns what was done, for `--json`.
 
-    store: of media that are to be copied, too.
+    data_dir: where it is noted; store: of media that are to be copied, too.
 
     Raises BackupError, OverloadedError if a shard can't be reached, or what a shard refuses with; no backup then.
     """
@@ -263,6 +263,7 @@ async def backup_serving(
             await media.copy(on_bytes)
             await asyncio.to_thread(writer.finish, manifest)
             await asyncio.to_thread(media.finish)
+            await asyncio.to_thread(note_backup, data_dir)
     finally:
         peers.close()
     return summary_of(directory, manifest, time.monotonic() - begun) | media.summary
@@ -333,6 +334,7 @@ def backup_stopped(
         asyncio.run(media.copy(on_bytes))
         writer.finish(manifest)
         media.finish()
+        note_backup(data_dir)
     return summary_of(directory, manifest, time.monotonic() - begun) | media.summary
 
 

@@ -18,6 +18,7 @@ import urllib.request
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import ray
 from rich.console import Console
@@ -41,6 +42,8 @@ from commands.launch import (
 )
 from commands.loading import BulkLoader
 from commands.local_ray import give_up_ray, remove_ray_folder, require_ray_token, start_ray
+from commands.observability.served import ServedFiles
+from commands.observability.written import FOLDER
 from commands.progress import Bars
 from commands.ray_token import TOKEN_FILE, write_private
 from commands.sample import SAMPLE_READER, load_sample, sample_size
@@ -90,8 +93,9 @@ def _storage_warning(settings: Settings) -> str:
 
 def _serve(settings: Settings, sample: bool, signals: Signals, out: Console, err: Console) -> None:
     data_dir, c = settings.storage.data_dir, settings.cluster
-    started, api_workers = False, ApiWorkers(settings)
+    started, api_workers, files = False, ApiWorkers(settings), ServedFiles(settings)
     try:
+        files.tell_ray()
         with err.status("starting Ray"):
             context = start_ray(settings, {"PYTHONPATH": str(REPOSITORY)})
         signals.install()
@@ -101,9 +105,10 @@ def _serve(settings: Settings, sample: bool, signals: Signals, out: Console, err
         with err.status(f"starting {c.shards} shards, recovering from {data_dir}"):
             url = start_actors(settings, api_workers, START_TIMEOUT_S)
         started = True
-        if c.ray_address:
-            api_workers.watch()
         info = _save_info(settings, context, url)
+        files.write(urlsplit(url).port or settings.server.port, info.dashboard_url)
+        if c.ray_address:
+            api_workers.watch(files.look)
         reader = asyncio.run(_sample(settings, err)) if sample else {}
         with err.status("waiting until everything is served"):
             trouble = wait_until_ready(url, READY_PATIENCE_S)
@@ -218,6 +223,7 @@ def _welcome(info: ClusterInfo, settings: Settings, reader: dict[str, str], out:
     table.add_row("API", info.url)
     table.add_row("docs", f"{info.url}/docs")
     table.add_row("metrics", _metrics_place(settings, info.url))
+    table.add_row("dashboards", f"{data_dir / FOLDER}: for Grafana and Prometheus")
     table.add_row("Ray dashboard", info.dashboard_url or "off")
     token = data_dir.resolve() / TOKEN_FILE
     if info.dashboard_url and os.environ.get("RAY_AUTH_TOKEN_PATH") == str(token):

@@ -35,6 +35,7 @@ ID_CHARS_MAX = 200  # of one parameter in a test's name
 # earlier ones have left it. A file that isn't here is taken before them.
 CLUSTERS_FIRST = (
     "ray_cluster/test_stopped_router.py", "ray_cluster/test_replica_figures.py",
+    "ray_cluster/test_observability.py",
     "ray_cluster/test_stopped_replica.py", "ray_cluster/test_mastodon_replicas.py", "ray_cluster/test_rebalance.py",
     "ray_cluster/test_replicas.py",
     "ray_cluster/test_whole_cluster.py", "ray_cluster/test_media_actor.py", "ray_cluster/test_storm.py",

@@ -30,6 +30,14 @@ PROCESS_FIGURES: Final[tuple[Figure, ...]] = (
         text="how many of them there may be",
     ),
     _gauge(
+        name="process_machine_memory_bytes", unit="bytes", source="process", proven=ITSELF, held={"machine_bytes": ()},
+        text="memory of the machine that the process runs on",
+    ),
+    _gauge(
+        name="process_machine_available_bytes", unit="bytes", source="process", proven=ITSELF,
+        held={"available_bytes": ()}, text="how much of it may still be taken",
+    ),
+    _gauge(
         name="process_start_time_seconds", unit="seconds", source="process", proven=ITSELF, held={"start_seconds": ()},
         text="when the process began, in Unix time: another value is a restart",
     ),

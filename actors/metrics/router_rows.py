@@ -30,6 +30,15 @@ ROUTER_FIGURES: Final[tuple[Figure, ...]] = (
         name="router_shard_served", proven=LOOKS, labels=("shard",), held={"served": ()},
         text="1 if the shard is led by a replica that answered the router lately, or owns nothing",
     ),
+    Figure(
+        name="router_shard_away_seconds_total", kind="counter", unit="seconds", source="router", proven=LOOKS,
+        labels=("shard",), held={"away_seconds": ()}, text="time without a leader that answered the router",
+    ),
+    Figure(
+        name="router_backup_timestamp_seconds", kind="gauge", unit="seconds", source="router", proven=MAPS,
+        held={"backup_time": ()},
+        text="when the last backup of this data folder ended, in Unix time; missing if there was none",
+    ),
     _gauge(
         name="router_replica_live", proven=LOOKS, labels=("shard", "replica"), held={"live": ()},
         text="1 if the replica answered the router lately",

@@ -215,7 +215,7 @@ SHARD_FIGURES: Final[tuple[Figure, ...]] = (
     _gauge(
         name="limit", unit="", labels=("name",), proven=MEASURED, held={"limits": ()},
         text="bounds at which requests are refused: of mailbox_depth, slow_reads, outbox_messages and outbox_bytes"
-        " (each shard's), lane_connections",
+        " (each shard's), lane_connections, accounts, tweets",
     ),
     _gauge(
         name="lane_connections", unit="", proven=MEASURED, held={"lane_connections": ()},

@@ -158,7 +158,8 @@ def bounds_of(served: ServedReplica) -> dict[str, int]:
     return {
         "mailbox_depth": limits.mailbox_max, "outbox_messages": limits.outbox_messages_max,
         "outbox_bytes": limits.outbox_bytes_max, "slow_reads": SLOW_HOMES_MAX,
-        "lane_connections": served.settings.lane.connections_max,
+        "lane_connections": served.settings.lane.connections_max, "accounts": limits.accounts_per_shard_max,
+        "tweets": limits.tweets_per_shard_max,
     }  # fmt: skip
 
 

@@ -29,6 +29,7 @@ STATE_NAME = "router.msgpack"
 SECRET_NAME = "cluster.secret"
 AUTHORITY_NAME = "cluster-ca.pem"
 VAPID_NAME = "vapid.pem"
+BACKED_UP_NAME = "backed.up"  # its time is that of the last backup's end
 RESTORING_NAME = "restore.unfinished"  # there while a restore fills the folder, and after one that was interrupted
 FILE_NAME = "rookery-router"
 FILE_VERSION = 1
@@ -37,6 +38,20 @@ CLUSTER_ID_BYTES = 8
 
 class RouterStateError(RookeryError):
     """A file of the router can't be trusted; the message names it and what to do."""
+
+
+def note_backup(data_dir: Path) -> None:
+    """Note that a backup of the cluster with this folder has ended now; nothing where there is no such folder."""
+    if data_dir.is_dir():
+        (data_dir / BACKED_UP_NAME).touch()
+
+
+def backup_time_s(data_dir: Path) -> float | None:
+    """Return when the last backup ended, in Unix time; None if none was noted. 2 us."""
+    try:
+        return (data_dir / BACKED_UP_NAME).stat().st_mtime
+    except OSError:
+        return None
 
 
 def new_cluster_id() -> str:

@@ -180,10 +180,9 @@ class Router:
         self, data_dir: Path, cluster: str, shard_count: int, actors: ReplicaActors, replica_count: int = 1,
         copies: int = 1, portable: bool = False, tls: bool = False,
     ) -> None:  # fmt: skip
-        self._data_dir = data_dir
-        self._actors = actors
+        self._data_dir, self._actors = data_dir, actors
         self._announcing = False
-        self.counted = RouterCounts()
+        self.counted = RouterCounts(data_dir)
         self._beside = TasksBeside()
         self._spawn = self._beside.spawn
         self._watches: dict[tuple[int, int], ReplicaWatch] = {}
@@ -355,6 +354,7 @@ class Router:
         self._unsettled = False
         with self.counted.look_seconds.timing():
             await asyncio.gather(*(self._supervise(replica, now) for replica in self._map.replicas))
+        self.counted.note_look(self.missing_shards(now), self._map.shard_count, now)
         for shard in range(self._map.shard_count):
             if any(self._watches[r.shard, r.index].presence is Presence.ANSWERS for r in self._map.replicas_of(shard)):
                 self._elect_soon(shard)

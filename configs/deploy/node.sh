@@ -50,6 +50,11 @@ if [[ -z ${RAY_AUTH_MODE:-}${RAY_AUTH_TOKEN:-}${RAY_AUTH_TOKEN_PATH:-} ]]; then
     export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$data/ray.token
 fi
 
+# Where Ray's dashboard writes its boards for Grafana: beside ours.
+if [[ $role != worker && -z ${RAY_METRICS_GRAFANA_DASHBOARD_OUTPUT_DIR:-} ]]; then
+    export RAY_METRICS_GRAFANA_DASHBOARD_OUTPUT_DIR=$(realpath -m "${ROOKERY_STORAGE__DATA_DIR:-data}")/observability/dashboards
+fi
+
 children=()
 end() {
     trap - TERM INT

@@ -467,6 +467,7 @@ def test_what_a_shard_holds_is_measured(world, monkeypatch):
     assert now["limit{outbox_messages}"] == bound.outbox_messages_max
     assert now["limit{outbox_bytes}"] == bound.outbox_bytes_max
     assert now["limit{slow_reads}"] == SLOW_HOMES_MAX
+    assert (now["limit{accounts}"], now["limit{tweets}"]) == (bound.accounts_per_shard_max, bound.tweets_per_shard_max)
     assert now["limit{lane_connections}"] == served.settings.lane.connections_max
     known = served.replication.shard_map
     assert (now["primary"], now["term"], now["map_epoch"], now["frozen"]) == (1, 1, known.epoch, 0)

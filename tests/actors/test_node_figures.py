@@ -146,6 +146,8 @@ def test_a_process_knows_what_it_takes_itself(tmp_path):
     assert after["process_max_fds"] >= after["process_open_fds"]
     assert after["process_start_time_seconds"] == psutil.Process(os.getpid()).create_time()
     assert after["process_resident_memory_bytes"] > 1 << 20
+    assert after["process_machine_memory_bytes"] == psutil.virtual_memory().total
+    assert 0 < after["process_machine_available_bytes"] <= after["process_machine_memory_bytes"]
     assert after[f"build_info{{{VERSION},{LEVEL}}}"] == 1
     collections = len(gc.callbacks)
     ProcessFigures("again").close()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from actors.core.levels import LEVEL
 from actors.metrics.figure import Told, snapshot
 from actors.metrics.router_rows import ROUTER_FIGURES
+from cluster.router.files import note_backup
 from cluster.router.router import ANSWER_FRESH_S, Router
 from cluster.router.router_figures import figures_of
 from tests.cluster.test_router import FakeActors, endpoints, settled
@@ -63,9 +65,11 @@ def test_the_router_counts_its_looks_and_what_they_find(router, actors):
     assert deltas["router_replica_creations_total{1,0}"] == 1
     assert "router_replica_creations_total{0,0}" not in deltas
     assert (after["router_shard_served{0}"], after["router_replica_live{0,0}"]) == (0, 0)
+    router.counted.note_look(router.missing_shards(now_s), 2, now_s)
+    assert moved(after, figures(router, now_s))["router_shard_away_seconds_total{0}"] == now_s - 2.0
 
 
-def test_the_router_counts_changes_of_the_map_and_elections(router, monkeypatch):
+def test_the_router_counts_changes_of_the_map_and_elections(router, tmp_path, monkeypatch):
     before = figures(router, 0.0)
     assert (before["router_level"], before["router_next_level"], before["router_nodes_drained"]) == (LEVEL, LEVEL, 0)
     look(router, 0.0)
@@ -74,6 +78,10 @@ def test_the_router_counts_changes_of_the_map_and_elections(router, monkeypatch)
     changes = router.shard_map.epoch - 1
     assert deltas["router_map_epoch"] == deltas["router_map_write_duration_seconds_count"] == changes > 0
     assert deltas["router_elections_total"] == 2
+    assert "router_backup_timestamp_seconds" not in after
+    begin_s = time.time()
+    note_backup(tmp_path)
+    assert begin_s - 1 < figures(router, 0.0)["router_backup_timestamp_seconds"] < time.time() + 1
     monkeypatch.setattr(router.draining, "marks", frozenset(("a-node",)))
     assert figures(router, 0.0)["router_nodes_drained"] == 1
 
@@ -90,5 +98,5 @@ def test_a_rebalance_says_what_it_has_done_and_what_is_left(router, monkeypatch)
 def test_promtool_has_no_complaint_about_the_router(router):
     look(router, 0.0)
     text = text_of(told(router, 0.0))
-    assert text.count("# TYPE") == len(ROUTER_FIGURES) - 1, "all but those of a rebalance"
+    assert text.count("# TYPE") == len(ROUTER_FIGURES) - 2, "all but those of a rebalance, and of a backup"
     assert complaints_of_promtool(text) == ""

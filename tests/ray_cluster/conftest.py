@@ -52,7 +52,9 @@ def plain() -> Iterator[ServedCluster]:
 @pytest.fixture(scope="session")
 def three_replicas() -> Iterator[ServedCluster]:
     """Yield a cluster with three replicas of each shard; a test that stops it must be the last (tests/conftest.py)."""
-    with served(f"cluster.replicas={REPLICAS}", "durability.ack=replica", PATIENT, LONG_DEADLINE) as made:
+    environ = {"RAY_metrics_report_interval_ms": "1000"}  # for who waits for Ray's figures
+    sets = (f"cluster.replicas={REPLICAS}", "durability.ack=replica", PATIENT, LONG_DEADLINE)
+    with served(*sets, environ=environ) as made:
         yield made
 
 
