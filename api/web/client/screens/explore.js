@@ -1,0 +1,89 @@
+/*
+ * What rises, what everybody says, whom one may want to follow, and who is here.
+ */
+
+import { element, html } from "../base/html.js";
+import { api } from "../net/api.js";
+import { session } from "../net/session.js";
+import { accountRow } from "../parts/account.js";
+import { feed } from "../parts/feed.js";
+import { followButton } from "../parts/follow.js";
+import { choice, said, tabs } from "../parts/form.js";
+import { statusElement } from "../parts/status.js";
+import { words as w } from "../words/places.js";
+import { number } from "../words/times.js";
+
+/** @param {{query: Record<string, string>}} where */
+export default function screen({ query }) {
+    const shown = /** @type {Record<string, () => HTMLElement>} */ ({ posts: rising, tags: risingTags, links, everyone, ...(session.account && { people: suggestions }), directory });
+    const part = query.part && query.part in shown ? query.part : "posts";
+    const list = document.createElement("div");
+    const show = (/** @type {string} */ name) => list.replaceChildren(shown[name]());
+    const each = Object.keys(shown).map((name) => ({ name, label: w.trends[name], href: name === "posts" ? "/explore" : `/explore?part=${name}` }));
+    show(part);
+    const search = html`<form class="rk-find" role="search" action="/search"><label class="rk-field"><span class="hidden">${w.search}</span><input type="search" name="q" maxlength="500" placeholder=${w.search} autocomplete="off"></label></form>`;
+    return { element: element(html`<div>${search}${tabs(w.explore, each, part, show)}${list}</div>`), title: w.explore };
+}
+
+/** A list that is counted on, not cut at an id. @param {string} path @param {Record<string, string>} [extra] */
+function counted(path, extra = {}) {
+    return async (/** @type {Record<string, any>} */ query) => {
+        const offset = Number(query.offset ?? 0);
+        const answer = await api.get(path, { ...extra, ...query, limit: 20, offset });
+        return answer.ok ? { ...answer, next: answer.body.length === 20 ? { offset: offset + 20 } : null, prev: null } : answer;
+    };
+}
+
+const rising = () =>
+    feed({ key: "rising", load: counted("/api/v1/trends/statuses"), idOf: (item) => item.id, make: (item) => statusElement(item), empty: () => said(w.nothingRises, html`<a href="/explore?part=everyone">${w.trends.everyone}</a>`) });
+
+const everyone = () =>
+    feed({ key: "everyone", load: (query) => api.get("/api/v1/timelines/public", query), idOf: (item) => item.id, make: (item) => statusElement(item), empty: () => said(w.nothingYet), stream: { stream: "public" } });
+
+const risingTags = () =>
+    feed({ key: "tags", load: counted("/api/v1/trends/tags"), idOf: (item) => item.name, make: tagRow, empty: () => said(w.nothingRises) });
+
+const links = () =>
+    feed({
+        key: "links", load: counted("/api/v1/trends/links"), idOf: (item) => item.url, empty: () => said(w.nothingRises),
+        make: (item) => element(html`<article class="rk-line" tabindex="0"><a href=${item.url} rel="noopener noreferrer nofollow" dir="auto">${item.title}</a><small>${item.provider_name} · ${usedBy(item)}</small></article>`),
+    });
+
+function suggestions() {
+    return feed({
+        key: "suggestions", idOf: (item) => item.account.id, empty: () => said(w.noSuggestions),
+        load: async () => {
+            const answer = await api.get("/api/v2/suggestions", { limit: 40 });
+            return answer.ok ? { ...answer, next: null, prev: null } : answer;
+        },
+        make: (item) => {
+            const drop = async () => {
+                const answer = await api.send("DELETE", `/api/v1/suggestions/${item.account.id}`);
+                if (answer.ok) row.remove();
+            };
+            const action = element(html`<span class="rk-buttons">${followButton(item.account)}<button type="button" class="quiet" aria-label=${w.notSuggested(item.account.acct)} @click=${drop}>×</button></span>`);
+            const row = accountRow(item.account, { action });
+            return row;
+        },
+    });
+}
+
+function directory() {
+    const list = document.createElement("div");
+    const show = (/** @type {string} */ order) =>
+        list.replaceChildren(feed({ key: `directory ${order}`, load: counted("/api/v1/directory", { order }), idOf: (item) => item.id, make: (item) => accountRow(item), empty: () => said(w.nobodyYet) }));
+    show("active");
+    const orders = [{ value: "active", label: w.byActive }, { value: "new", label: w.byNew }];
+    return element(html`<div>${choice(w.order, orders, "active", show)}${list}</div>`);
+}
+
+/** @param {any} item */
+function usedBy(item) {
+    const [today] = item.history;
+    return today ? w.usedBy(number(Number(today.uses)), number(Number(today.accounts))) : "";
+}
+
+/** A hashtag in a list. @param {any} tag @returns {HTMLElement} */
+export function tagRow(tag) {
+    return element(html`<article class="rk-line" tabindex="0"><a href=${`/tags/${encodeURIComponent(tag.name)}`}><bdi>#${tag.name}</bdi></a><small>${usedBy(tag)}</small></article>`);
+}
