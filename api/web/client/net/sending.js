@@ -17,7 +17,7 @@ import { bodyOf, mediaBody, saidOf } from "../state/drafts.js";
 import { api } from "./api.js";
 import { clear, read, readAll, write } from "./database.js";
 import { session } from "./session.js";
-import { upload } from "./uploads.js";
+import { cancelUpload, noAnswer, upload } from "./uploads.js";
 
 /** @typedef {import("../state/outbox.js").Sending} Sending */
 /** @typedef {import("../state/drafts.js").Draft} Draft */
@@ -27,11 +27,14 @@ import { upload } from "./uploads.js";
 const LOCK = "rookery-outbox";
 /** Uploads that no post has go after a day; from this age on they are asked for before they are used. */
 const UPLOAD_SURE_MS = 20 * 3600 * 1000;
+/** A request without an answer for this long has none. */
+const ANSWER_MS = 60_000;
 const OTHERS = new BroadcastChannel(LOCK);
 /** @type {Set<() => void>} */
 const watchers = new Set();
 let timer = 0;
 let underWay = "";
+let abort = new AbortController();
 
 /** @returns {string} */
 export function newKey() {
@@ -74,6 +77,11 @@ export const outbox = {
     },
     /** Give a sending up; its draft stays, under another key. Whether it may be posted is to be asked before. @param {string} id @returns {Promise<Draft | null>} */
     async cancel(id) {
+        if (underWay === id) {
+            const draft = await read("drafts", id);
+            for (const medium of draft?.media ?? []) cancelUpload(medium.local);
+            abort.abort();
+        }
         return locked(async () => {
             const draft = await read("drafts", id);
             if (!(await read("sendings", id))) return null;
@@ -153,7 +161,9 @@ async function run() {
 
 /** Come back when the next is due. */
 async function plan() {
-    const at = nextAt((await outbox.list()).slice(0));
+    const all = await outbox.list();
+    // What is being sent is another tab's; if that has died, it is waited for no longer than this.
+    const at = all.some((each) => each.state === "sending") ? Date.now() + 15_000 : nextAt(all);
     clearTimeout(timer);
     if (at !== Infinity) timer = setTimeout(() => void run(), Math.min(Math.max(at - Date.now(), 200), 60_000));
 }
@@ -182,14 +192,25 @@ async function one(waiting) {
 }
 
 /** @param {Sending} sending @returns {Promise<Answer>} */
-function posted({ edits, body, key }) {
-    if (edits) return api.send("PUT", `/api/v1/statuses/${edits}`, body, { key });
-    return api.send("POST", "/api/v1/statuses", body, { key });
+async function posted({ edits, body, key }) {
+    abort = new AbortController();
+    const late = setTimeout(() => abort.abort(), ANSWER_MS);
+    try {
+        const options = { key, signal: abort.signal };
+        if (edits) return await api.send("PUT", `/api/v1/statuses/${edits}`, body, options);
+        return await api.send("POST", "/api/v1/statuses", body, options);
+    } catch {
+        return noAnswer();
+    } finally {
+        clearTimeout(late);
+    }
 }
 
 /** Keep what an answer makes of a sending, then tell of it. @param {Sending} sending @param {Answer} answer */
 async function settle(sending, answer) {
-    const next = answered(sending, answer, Date.now(), Math.random());
+    const kept = await read("sendings", sending.id);
+    if (answer.ok === false && kept?.key !== sending.key) return kept ?? null; // somebody has decided meanwhile
+    const next = answered({ ...sending, doubt: sending.doubt || !!kept?.doubt }, answer, Date.now(), Math.random());
     if (next) {
         const draft = next.state === "refused" ? await read("drafts", next.id) : null;
         const key = newKey();

@@ -10,7 +10,7 @@
  */
 
 import { api } from "./api.js";
-import { session } from "./session.js";
+import { token } from "./session.js";
 
 /** @typedef {import("./api.js").Answer} Answer */
 /** @typedef {{promise: Promise<Answer>, abort: AbortController, share: number, watchers: Set<(share: number) => void>}} Running */
@@ -60,7 +60,7 @@ export function upload(local, file, said = {}) {
     if (known) return known.promise;
     const abort = new AbortController();
     /** @type {Running} */
-    const entry = { promise: Promise.resolve(offline()), abort, share: 0, watchers: new Set() };
+    const entry = { promise: Promise.resolve(noAnswer()), abort, share: 0, watchers: new Set() };
     entry.promise = bring(entry, file, said).finally(() => running.delete(local));
     running.set(local, entry);
     return entry.promise;
@@ -94,7 +94,7 @@ async function bring(entry, file, said) {
     for (let n = 0; answer.ok && answer.body.url === null && n < POLLS_MAX; n++) {
         const id = answer.body.id;
         await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-        if (entry.abort.signal.aborted) return offline();
+        if (entry.abort.signal.aborted) return noAnswer();
         const next = await api.get(`/api/v1/media/${id}`);
         if (next.ok || (next.status >= 400 && next.status < 500 && next.status !== 429)) answer = next;
         else n += 9;
@@ -107,20 +107,20 @@ function sent(entry, body) {
     return new Promise((resolve) => {
         const request = new XMLHttpRequest();
         request.open("POST", "/api/v2/media");
-        request.setRequestHeader("Authorization", `Bearer ${session.token()}`);
+        request.setRequestHeader("Authorization", `Bearer ${token()}`);
         request.upload.onprogress = (event) => {
             entry.share = event.lengthComputable ? event.loaded / event.total : 0;
             for (const fn of entry.watchers) fn(entry.share);
         };
         request.onload = () => resolve(answerOf(request));
-        request.onerror = request.onabort = request.ontimeout = () => resolve(offline());
+        request.onerror = request.onabort = request.ontimeout = () => resolve(noAnswer());
         entry.abort.signal.addEventListener("abort", () => request.abort());
         request.send(body);
     });
 }
 
-/** @returns {Answer} */
-function offline() {
+/** What is made of a request that nobody answered. @returns {Answer} */
+export function noAnswer() {
     return /** @type {Answer} */ ({ ok: false, kind: "offline", status: 0, message: "", requestId: "", retryAfterS: 0 });
 }
 

@@ -57,7 +57,7 @@ export function isDue(sending, now) {
 /** Take up what is to be sent; what is too old to be sure of is laid before the writer. @param {Sending} sending @param {number} now @returns {Sending} */
 export function begun(sending, now) {
     if (sending.state !== "waiting") throw new Error(`a sending that is ${sending.state} can't begin`);
-    if (sending.doubt && now - sending.tried > SURE_MS) return { ...sending, state: "unsure" };
+    if (sending.tried && now - sending.tried > SURE_MS) return { ...sending, state: "unsure" };
     return { ...sending, state: "sending", attempts: sending.attempts + 1 };
 }
 
