@@ -3,7 +3,7 @@
  */
 
 import { element, html } from "../base/html.js";
-import { content } from "../base/content.js";
+import { plainText } from "../base/content.js";
 import { words as w } from "../words/places.js";
 import { avatar } from "./avatar.js";
 import { followButton } from "./follow.js";
@@ -19,13 +19,13 @@ export const placeOf = (account) => `/@${account.acct}`;
 /** @param {any} account @param {{action?: Node | null, note?: unknown}} [more] action: instead of the follow button
  * @returns {HTMLElement} */
 export function accountRow(account, { action, note } = {}) {
-    const bio = content(account.note || "");
+    const bio = plainText(account.note).slice(0, 160);
     return element(
         html`<article class="rk-account" tabindex="0" aria-label=${w.accountOf(account.display_name || account.username, account.acct)}>
             <a class="who" href=${placeOf(account)}>${avatar(account)}${names(account)}</a>
             ${action === undefined ? followButton(account) : action}
             ${note && html`<p class="note">${note}</p>`}
-            ${bio.textContent && html`<p class="bio" dir="auto">${(bio.textContent || "").slice(0, 160)}</p>`}
+            ${bio && html`<p class="bio" dir="auto">${bio}</p>`}
         </article>`,
     );
 }

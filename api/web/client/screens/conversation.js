@@ -67,19 +67,19 @@ class Thread extends HTMLElement {
         this.replaceChildren(this.#above, this.#here, this.#below);
         const known = store.status(this.statusId);
         if (known) this.#open(known);
-        document.addEventListener("rk-posted", this.#posted);
+        addEventListener("rk-posted", this.#posted);
         this.#load();
     }
 
     disconnectedCallback() {
-        document.removeEventListener("rk-posted", this.#posted);
+        removeEventListener("rk-posted", this.#posted);
         this.#abort.abort();
     }
 
     /** @param {Event} event an answer of one's own: it is shown at once */
     #posted = (event) => {
-        const status = /** @type {CustomEvent} */ (event).detail?.status ?? /** @type {CustomEvent} */ (event).detail;
-        if (!status?.in_reply_to_id || this.querySelector(`[data-id="${status.id}"]`)) return;
+        const { status, edited, scheduled } = /** @type {CustomEvent} */ (event).detail;
+        if (edited || scheduled || !status?.in_reply_to_id || this.querySelector(`[data-id="${status.id}"]`)) return;
         const to = status.in_reply_to_id === this.statusId ? null : this.#below.querySelector(`[data-id="${status.in_reply_to_id}"]`);
         if (to) to.after(this.#wrapped(status, 1));
         else if (status.in_reply_to_id === this.statusId) this.#below.append(this.#wrapped(status, 0));

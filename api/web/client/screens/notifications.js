@@ -8,6 +8,7 @@
  * - `?part=mentions` and the like are kinds; `requests` and `policy` are about whose come at all.
  */
 
+import { plainText } from "../base/content.js";
 import { element, html } from "../base/html.js";
 import { api } from "../net/api.js";
 import { accountRow, placeOf } from "../parts/account.js";
@@ -165,8 +166,8 @@ function noticeElement(group, gone) {
         else toast(answer.message);
     };
     const snippet = () => {
-        const text = new DOMParser().parseFromString(status.content, "text/html").body.textContent ?? "";
-        return html`<a class="post" href=${`${placeOf(status.account)}/${status.id}`} dir="auto" lang=${status.language ?? ""}>${(status.spoiler_text || text).slice(0, 200) || w.aPost}</a>`;
+        const text = (status.spoiler_text || plainText(status.content)).slice(0, 200) || w.aPost;
+        return html`<a class="post" href=${`${placeOf(status.account)}/${status.id}`} dir="auto" lang=${status.language}>${text}</a>`;
     };
     const asks = type === "follow_request" && html`<p class="rk-buttons">${answers(first, gone)}</p>`;
     return element(
