@@ -62,6 +62,7 @@ from api.oauth.signing_in import (
     take_sign_up,
 )
 from api.oauth.templating import page, redirect
+from api.oauth.web_session import WEB_SESSION, WEB_TOKEN
 from api.params import split_pairs
 from api.services import Services
 
@@ -77,6 +78,7 @@ PAGES: Final[dict[str, dict[str, Handler]]] = {
     CONFIRMATION: {"GET": show_confirmation, "POST": take_confirmation},
     MAIL: {"GET": show_mail, "POST": take_mail},
     MAIL_ADDRESS: {"POST": take_address},
+    WEB_TOKEN: {**WEB_SESSION},
     UNSUBSCRIBE: {"GET": show_unsubscribe, "POST": unsubscribe},
     EXPORT: {"GET": show_exports},
     IMPORT: {"GET": show_import, "POST": take_import},

@@ -4,6 +4,8 @@ Rules of this file
 - VERSION is a hash of all files together, so an answer never changes and is kept for ever by whoever gets it. Another
   version than this process's isn't there: a page that is older loads itself anew.
 - What is served is in this table. A path is never made a file's name, so none leads out of the folder.
+- What people alone read, comments and indentation, isn't sent: of JavaScript documentation comments and lines that are
+  one, so neither may begin within a text.
 - What the first view needs is found by following `import` from module to module; `import()` is what may come later.
 
 Cost: 20 ms at the start, for all files together; 60 us an answer.
@@ -32,6 +34,9 @@ _TYPES: Final = {
     ".json": "application/json",
 }
 _IMPORT: Final = re.compile(r"""^(?:import|export)\b[^"'();]{0,2000}?["'](\.{1,2}/[^"']{1,200})["']""", re.MULTILINE)
+_JS_COMMENTS: Final = re.compile(rb"/\*\*.*?\*/|^[ \t]*//[^\n]*$", re.DOTALL | re.MULTILINE)
+_CSS_COMMENTS: Final = re.compile(rb"/\*.*?\*/", re.DOTALL)
+_BLANKS: Final = re.compile(rb"\s*\n\s*")
 _VERSION_CHARS: Final = 16
 FOR_EVER: Final = b"public, max-age=31536000, immutable"
 
@@ -78,7 +83,8 @@ class Assets:
             content_type = _TYPES.get(path.suffix)
             if content_type is None or not path.is_file():
                 continue
-            name, body = path.relative_to(folder).as_posix(), path.read_bytes()
+            name = path.relative_to(folder).as_posix()
+            body = served_of(path.suffix, path.read_bytes())
             self.files[name] = asset_of(name, content_type, body)
             said.update(b"%d %d " % (len(name), len(body)) + name.encode() + body)
         self.version = said.hexdigest()[:_VERSION_CHARS]
@@ -109,6 +115,12 @@ class Assets:
         names = [name for name in self.files if name.endswith(".css")]
         order = {name: place for place, name in enumerate(first)}
         return sorted(names, key=lambda name: (order.get(name, len(order)), name))
+
+
+def served_of(ending: str, body: bytes) -> bytes:
+    """Return what is sent of a file."""
+    comments = {".js": _JS_COMMENTS, ".css": _CSS_COMMENTS}.get(ending)
+    return body if comments is None else _BLANKS.sub(b"\n", comments.sub(b"", body)).lstrip()
 
 
 def imports_of(name: str, body: bytes) -> list[str]:

@@ -66,7 +66,12 @@ async def _drop(call: Call, picture: str) -> Answer:
 
 async def credential_account(call: Call) -> dict[str, Any]:
     """Return the account of a call's token as its owner sees it."""
-    packed, settings = await own_account_of(call.services, call.viewer)
+    return await credential_account_of(call.services, call.viewer)
+
+
+async def credential_account_of(services: Services, account_id: int) -> dict[str, Any]:
+    """Return an account as its owner sees it."""
+    packed, settings = await own_account_of(services, account_id)
     account: dict[str, Any] = orjson.loads(packed)
     account["source"] = {
         "privacy": PRIVACIES[settings.privacy], "sensitive": bool(settings.flags & SENSITIVE),

@@ -1,0 +1,31 @@
+"""The shell, before and behind the client: its policy holds in a real browser, and nothing is asked of anybody else."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+
+def test_the_start_page_loads_from_here_alone(site, open_page):
+    asked = []
+    page = open_page("/explore")
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto("/")
+    expect(page).to_have_title("Rookery")
+    assert asked
+    assert all(url.startswith((f"{site.address}/", "blob:", "data:")) for url in asked)
+
+
+def test_nobody_needs_javascript_to_read_a_status(site, open_page):
+    said = site.bob.post("readable by everybody")
+    page = open_page(f"/@bob/{said['id']}", java_script_enabled=False)
+    expect(page.get_by_text("readable by everybody")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text("bob")
+
+
+def test_who_has_a_cookie_is_given_the_token_of_the_page(site, open_page):
+    page = open_page("/robots.txt", site.ada)
+    given = page.evaluate("""() => fetch("/oauth/web/token", {method: "POST", headers: {"Rookery-Web": "1"}})
+        .then(answer => answer.json())""")
+    assert given["access_token"] == site.ada.token
+    assert given["account"]["username"] == "ada"
+    assert page.evaluate("() => document.cookie") == ""
