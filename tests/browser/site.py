@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import struct
+import sys
+import threading
 import time
 import zlib
 from collections.abc import Iterator
@@ -145,9 +147,9 @@ class Site:
 
 
 @contextmanager
-def serving(**settings: Any) -> Iterator[Site]:
+def serving(port: int = 0, **settings: Any) -> Iterator[Site]:
     """Serve a site of its own while the block runs. settings: of the API, as ApiSettings has them."""
-    port = free_port()
+    port = port or free_port()
     tuning = Tuning(arrivals_max=1 << 12, public_url=f"http://127.0.0.1:{port}")
     cluster = CoreCluster(tuning=tuning)
     cluster.media = PictureMedia()
@@ -159,3 +161,15 @@ def serving(**settings: Any) -> Iterator[Site]:
         finally:
             site.close()
             cluster.end_search()
+
+
+def main() -> None:
+    """Serve a seeded site until it is interrupted, for looking at by hand: python -m tests.browser.site [PORT]."""
+    with serving(port=int(sys.argv[1]) if len(sys.argv) > 1 else 0) as site:
+        for person in (site.ada, site.bob):
+            print(f"{person.name}: {site.address}/signed-in#token={person.token}", flush=True)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -24,6 +24,7 @@ from api.mastodon.inputs import Params
 from api.mastodon.table import Operation
 from api.media import processed_picture
 from api.params import shown
+from api.services import Services
 
 # Switches of a client's: the bit, and whether it is set where the switch is on.
 _SWITCHES: Final = {
