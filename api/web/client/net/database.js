@@ -21,6 +21,11 @@ let memory = { drafts: new Map(), sendings: new Map(), files: new Map(), kept: n
 /** @type {Set<() => void>} */
 const watchers = new Set();
 
+/** After signing out nothing is written any more, here and in other tabs: a draft on its way would come back. */
+let stopped = false;
+const OTHERS = new BroadcastChannel("rookery-storage");
+OTHERS.onmessage = () => void clear(false);
+
 export const storage = {
     /** Why what is written isn't kept. @type {"" | "refused" | "full"} */
     problem: "",
@@ -82,6 +87,7 @@ function forget(database) {
  * @returns {Promise<boolean>} whether it is kept on the device
  */
 export async function write(puts, removals = []) {
+    if (stopped) return false;
     for (const [store, key] of removals) memory[store].delete(key);
     const database = await open();
     try {
@@ -132,8 +138,15 @@ export async function readAll(store, account) {
     return [...all.values()].filter((each) => each.account === account);
 }
 
-/** Remove everything, as signing out does. */
-export async function clear() {
+/** Somebody is signed in: keep things again. */
+export function resume() {
+    stopped = false;
+}
+
+/** Remove everything, as signing out does. @param {boolean} [tells] whether other tabs are told */
+export async function clear(tells = true) {
+    stopped = true;
+    if (tells) OTHERS.postMessage("clear");
     memory = { drafts: new Map(), sendings: new Map(), files: new Map(), kept: new Map() };
     const database = await open();
     try {

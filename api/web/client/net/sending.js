@@ -15,7 +15,7 @@ import {
 } from "../state/outbox.js";
 import { bodyOf, mediaBody, saidOf } from "../state/drafts.js";
 import { api } from "./api.js";
-import { clear, read, readAll, write } from "./database.js";
+import { clear, read, readAll, resume, write } from "./database.js";
 import { session } from "./session.js";
 import { cancelUpload, noAnswer, upload } from "./uploads.js";
 
@@ -117,6 +117,7 @@ export const outbox = {
 /** Who is signed in has what waits for that sent. */
 async function signedIn() {
     if (!account()) return;
+    resume();
     await each((sending) => released(sending, Date.now()));
     void run();
 }

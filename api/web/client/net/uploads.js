@@ -10,7 +10,7 @@
  */
 
 import { api } from "./api.js";
-import { token } from "./session.js";
+import { session } from "./session.js";
 
 /** @typedef {import("./api.js").Answer} Answer */
 /** @typedef {{promise: Promise<Answer>, abort: AbortController, share: number, watchers: Set<(share: number) => void>}} Running */
@@ -107,7 +107,7 @@ function sent(entry, body) {
     return new Promise((resolve) => {
         const request = new XMLHttpRequest();
         request.open("POST", "/api/v2/media");
-        request.setRequestHeader("Authorization", `Bearer ${token()}`);
+        request.setRequestHeader("Authorization", `Bearer ${session.token()}`);
         request.upload.onprogress = (event) => {
             entry.share = event.lengthComputable ? event.loaded / event.total : 0;
             for (const fn of entry.watchers) fn(entry.share);

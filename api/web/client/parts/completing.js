@@ -55,7 +55,7 @@ export function completing(text, list, live) {
 
     function show() {
         list.replaceChildren(...rows.map((row, n) => element(html`<li role="option" id=${`${list.id}-${n}`} aria-selected=${String(n === at)}
-            @pointerdown=${(/** @type {Event} */ event) => event.preventDefault()} @click=${() => take(n)}><bdi>${row.label}</bdi>${row.more && html` <bdi class="quiet">${row.more}</bdi>`}</li>`)));
+            @pointerdown=${(/** @type {Event} */ event) => event.preventDefault()} @click=${() => take(n)}><bdi>${row.label}</bdi>${row.more && html` <bdi class="faint">${row.more}</bdi>`}</li>`)));
         list.hidden = !rows.length;
         if (at < 0) text.removeAttribute("aria-activedescendant");
         else text.setAttribute("aria-activedescendant", `${list.id}-${at}`);

@@ -11,7 +11,8 @@
  * - Closing loses nothing: what has words is a draft. Sending hands the draft to the outbox and begins another.
  */
 
-import { element, fill, html } from "../base/html.js";
+import { fill } from "../base/fill.js";
+import { element, html } from "../base/html.js";
 import { api } from "../net/api.js";
 import { read, readAll, storage, write } from "../net/database.js";
 import { newKey, outbox, removeDraft } from "../net/sending.js";
@@ -26,6 +27,7 @@ import { confirmBox } from "./dialog.js";
 import { Picker } from "./picker.js";
 import { newPoll, pollEditor } from "./poll.js";
 import { onKey } from "./shortcuts.js";
+import { signButton } from "./sign.js";
 import { toast } from "./toast.js";
 
 /** @typedef {import("../state/drafts.js").Draft} Draft */
@@ -109,15 +111,13 @@ class Composer extends HTMLElement {
 
     build() {
         const pick = () => /** @type {HTMLElement} */ (this.at("[type=file]")).click();
-        const tool = (/** @type {string} */ name, /** @type {string} */ sign, /** @type {string} */ label, /** @type {() => void} */ act) =>
-            html`<button type="button" class="icon" data-tool=${name} aria-label=${label} title=${label} @click=${act}>${sign}</button>`;
         return element(html`<dialog class="composer" aria-labelledby="rk-composer-title" @cancel=${(/** @type {Event} */ event) => {
             event.preventDefault();
             void this.close();
         }} @keydown=${(/** @type {KeyboardEvent} */ event) => this.key(event)} @dragover=${(/** @type {Event} */ event) => event.preventDefault()}
             @drop=${(/** @type {DragEvent} */ event) => this.brought(event, event.dataTransfer)} @paste=${(/** @type {ClipboardEvent} */ event) => this.brought(event, event.clipboardData)}>
             <form novalidate @submit=${(/** @type {Event} */ event) => this.submitted(event)} @input=${() => this.read()}>
-            <header><h2 id="rk-composer-title">${words.write}</h2><a href="/drafts" class="quiet">${words.drafts}</a><button type="button" class="icon" data-tool="close" aria-label=${words.close} @click=${() => void this.close()}>✕</button></header>
+            <header><h2 id="rk-composer-title">${words.write}</h2><a href="/drafts" class="faint">${words.drafts}</a>${signButton("close", words.close, () => void this.close())}</header>
             <div class="composer-about"></div>
             <input name="warning" type="text" dir="auto" aria-label=${words.warning} placeholder=${words.warningHint} hidden>
             <div class="composer-text"><textarea name="text" dir="auto" rows="1" aria-label=${words.text} placeholder=${words.placeholder}></textarea><ul id="rk-suggestions" hidden></ul></div>
@@ -128,13 +128,13 @@ class Composer extends HTMLElement {
                 void this.picker.add([...event.target.files]);
                 event.target.value = "";
             }}>
-                ${tool("media", "▣", words.addMedia, pick)}${tool("poll", "☷", words.addPoll, () => this.poll())}
-                ${tool("warning", "⚠", words.addWarning, () => this.warn())}${tool("time", "◷", words.addTime, () => this.schedule())}
+                ${signButton("media", words.addMedia, pick)}${signButton("poll", words.addPoll, () => this.poll())}
+                ${signButton("warning", words.addWarning, () => this.warn())}${signButton("time", words.addTime, () => this.schedule())}
                 <select name="visibility" aria-label=${words.visibility}>${VISIBILITIES.map((each) => html`<option value=${each}>${words.visibilities[each]}</option>`)}</select>
                 <select name="language" aria-label=${words.language}><option value="">${words.languageNone}</option>${languageRows().map(({ code, name }) => html`<option value=${code}>${name}</option>`)}</select>
                 <label class="composer-sensitive" hidden><input type="checkbox" name="sensitive"> ${words.sensitive}</label>
                 <output class="composer-count" for="text"></output><button type="submit" class="primary">${words.post}</button></div>
-            <p class="composer-foot quiet"></p><p class="composer-live unseen" role="status"></p></form></dialog>`);
+            <p class="composer-foot faint"></p><p class="composer-live hidden" role="status"></p></form></dialog>`);
     }
 
     /** Begin with what this tab had, or the newest draft that no tab has open. */
@@ -304,12 +304,12 @@ class Composer extends HTMLElement {
         const about = draft.replyTo ?? draft.quote;
         const title = draft.edits ? words.edit : !about ? words.write : !about.acct ? words.replyPlain : draft.replyTo ? words.reply(about.acct) : words.quote(about.acct);
         fill(this.at("h2"), title);
-        fill(this.at(".composer-about"), about && html`<blockquote dir="auto">${about.text}</blockquote><button type="button" class="icon" aria-label=${words.removeAbout} @click=${() => {
+        fill(this.at(".composer-about"), about && html`<blockquote dir="auto">${about.text}</blockquote>${signButton("close", words.removeAbout, () => {
             Object.assign(draft, { replyTo: null, quote: null });
             this.drawAbout();
             this.changed();
             this.text.focus();
-        }}>✕</button>`);
+        }, "apart")}`);
     }
 
     /** Say what waits, and what this browser doesn't keep. */
@@ -522,10 +522,10 @@ class Composer extends HTMLElement {
         const draft = { ...rewriting(fresh, status, source.body, false), origin: "" };
         await write([["drafts", structuredClone(draft)]]);
         const key = newKey();
-        let answer = await api.send("DELETE", `/api/v1/statuses/${status.id}`, null, { key });
+        let answer = await api.send("DELETE", `/api/v1/statuses/${status.id}`, undefined, { key });
         for (let n = 1; n < 4 && !answer.ok && (answer.status === 0 || answer.status >= 500); n++) {
             await new Promise((resolve) => setTimeout(resolve, 1000 * n * (answer.ok ? 1 : answer.retryAfterS || 1)));
-            answer = await api.send("DELETE", `/api/v1/statuses/${status.id}`, null, { key });
+            answer = await api.send("DELETE", `/api/v1/statuses/${status.id}`, undefined, { key });
         }
         if (answer.ok) {
             dispatchEvent(new CustomEvent("rk-deleted", { detail: { id: status.id } }));
@@ -550,7 +550,7 @@ function claim(id) {
 
 /** @param {string} path */
 async function go(path) {
-    const { navigate } = await import("../app.js");
+    const { navigate } = await import("../routes.js");
     navigate(path);
 }
 

@@ -15,6 +15,7 @@ import { cancelUpload, refusalOf, upload, watchUpload } from "../net/uploads.js"
 import { countOf } from "../state/counting.js";
 import { moved, saidOf } from "../state/drafts.js";
 import { words } from "../words/writing.js";
+import { signButton } from "./sign.js";
 
 /** @typedef {import("../state/drafts.js").Medium} Medium */
 /** @typedef {import("../net/uploads.js").Limits & {description_limit: number}} Limits */
@@ -186,21 +187,22 @@ export class Picker {
             alt.setAttribute("aria-invalid", String(over > 0));
             this.changed();
         }}></textarea>`);
-        const button = (/** @type {string} */ sign, /** @type {() => void} */ act) => element(html`<button type="button" class="icon" @click=${act}>${sign}</button>`);
-        const earlier = /** @type {HTMLButtonElement} */ (button("‹", () => this.move(medium, -1)));
-        const later = /** @type {HTMLButtonElement} */ (button("›", () => this.move(medium, 1)));
-        const remove = button("✕", () => this.remove(medium));
-        const again = element(html`<button type="button" class="plain" hidden @click=${() => void this.bring(medium)}>${named.retry}</button>`);
+        /** @param {import("./sign.js").Sign} sign @param {() => void} act */
+        const button = (sign, act) => /** @type {HTMLButtonElement} */ (element(signButton(sign, "", act)));
+        const [earlier, later] = [button("earlier", () => this.move(medium, -1)), button("later", () => this.move(medium, 1))];
+        const remove = button("close", () => this.remove(medium));
+        const again = element(html`<button type="button" class="quiet" hidden @click=${() => void this.bring(medium)}>${named.retry}</button>`);
         const view = element(html`<div class="tile-view"></div>`);
         const at = element(html`<li class="tile">${view}<progress max="1" value="0" aria-label=${named.processing} hidden></progress>
             <div class="tile-words">${alt}<div class="tile-tools">${earlier}${later}${remove}${again}</div>
-            <p class="tile-state quiet" role="status">${medium.problem}</p></div></li>`);
+            <p class="tile-state faint" role="status">${medium.problem}</p></div></li>`);
         /** @type {Tile} */
         const tile = { element: at, medium, address: "", patch: (n, count) => {
             alt.setAttribute("aria-label", named.altOf(n));
-            earlier.setAttribute("aria-label", named.earlier(n));
-            later.setAttribute("aria-label", named.later(n));
-            remove.setAttribute("aria-label", named.remove(n));
+            for (const [node, label] of /** @type {[HTMLElement, string][]} */ ([[earlier, named.earlier(n)], [later, named.later(n)], [remove, named.remove(n)]])) {
+                node.setAttribute("aria-label", label);
+                node.title = label;
+            }
             earlier.disabled = n === 1;
             later.disabled = n === count;
             again.hidden = !medium.problem;

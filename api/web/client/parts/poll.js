@@ -7,6 +7,7 @@
 import { element, html } from "../base/html.js";
 import { POLL_SECONDS } from "../state/drafts.js";
 import { words } from "../words/writing.js";
+import { signButton } from "./sign.js";
 
 /** @typedef {import("../state/drafts.js").Poll} Poll */
 
@@ -27,7 +28,7 @@ function lasting(seconds) {
  */
 export function pollEditor(poll, { optionsMax, changed }) {
     const form = element(html`<fieldset class="poll-editor"><legend>${words.poll.title}</legend><ol></ol>
-        <button type="button" class="plain" @click=${add}>${words.poll.add}</button>
+        <button type="button" class="quiet" @click=${add}>${words.poll.add}</button>
         <label>${words.poll.open} <select @change=${told}>${POLL_SECONDS.map((each) => html`<option value=${String(each)} ?selected=${each === poll.seconds}>${lasting(each)}</option>`)}</select></label>
         <label><input type="checkbox" name="multiple" ?checked=${poll.multiple} @change=${told}> ${words.poll.multiple}</label>
         <label><input type="checkbox" name="hides" ?checked=${poll.hides} @change=${told}> ${words.poll.hides}</label>
@@ -35,9 +36,9 @@ export function pollEditor(poll, { optionsMax, changed }) {
     const list = /** @type {HTMLElement} */ (form.querySelector("ol"));
     const adder = /** @type {HTMLButtonElement} */ (form.querySelector("button"));
 
-    /** @template {HTMLElement} T @param {string} selector @returns {T} */
+    /** @param {string} selector */
     function at(selector) {
-        return /** @type {T} */ (form.querySelector(selector));
+        return /** @type {HTMLInputElement} */ (form.querySelector(selector));
     }
 
     function inputs() {
@@ -68,7 +69,7 @@ export function pollEditor(poll, { optionsMax, changed }) {
     function draw(options) {
         list.replaceChildren(...options.map((option, n) => element(html`<li>
             <input type="text" dir="auto" aria-label=${words.poll.option(n + 1)} placeholder=${words.poll.option(n + 1)} .value=${option} @input=${told}>
-            ${options.length > 2 && html`<button type="button" class="icon" aria-label=${words.poll.remove(n + 1)} @click=${() => remove(n)}>✕</button>`}</li>`)));
+            ${options.length > 2 && signButton("close", words.poll.remove(n + 1), () => remove(n))}</li>`)));
         adder.hidden = options.length >= optionsMax;
     }
 

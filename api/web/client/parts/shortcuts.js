@@ -38,7 +38,7 @@ function press(event) {
     const name = action({
         key: event.key, ctrl: event.ctrlKey || event.metaKey, alt: event.altKey, typing: isTyping(target), at: event.timeStamp,
     });
-    const inDialog = !!document.querySelector("dialog[open]");
+    const inDialog = !!document.querySelector("dialog:modal");
     if (!name || name === "wait" || (inDialog && name !== "send" && name !== "close")) return;
     for (const take of [...(takers.get(name) ?? [])].reverse()) {
         if (take(event) === false) continue;

@@ -2,7 +2,8 @@
  * /drafts: what waits to be sent and how that stands, drafts on this device, and what the server posts at its time.
  */
 
-import { element, fill, html } from "../base/html.js";
+import { fill } from "../base/fill.js";
+import { element, html } from "../base/html.js";
 import { api } from "../net/api.js";
 import { readAll, storage } from "../net/database.js";
 import { outbox, removeDraft } from "../net/sending.js";
@@ -34,7 +35,7 @@ function stateOf({ state, message, attempts, next }) {
 
 /** @param {string} label @param {() => unknown} act */
 function button(label, act) {
-    return html`<button type="button" class="plain" @click=${act}>${label}</button>`;
+    return html`<button type="button" @click=${act}>${label}</button>`;
 }
 
 /** @param {Sending} sending */
@@ -48,7 +49,7 @@ async function giveUp(sending) {
 /** @param {Sending} sending @param {Draft | undefined} draft */
 function sendingRow(sending, draft) {
     const { state, id } = sending;
-    return html`<li data-state=${state}><p dir="auto">${wordsOf(draft, sending)}</p><p class="quiet" role="status">${stateOf(sending)}</p><div class="row-tools">
+    return html`<li data-state=${state}><p dir="auto">${wordsOf(draft, sending)}</p><p class="faint" role="status">${stateOf(sending)}</p><div class="row-tools">
         ${state === "waiting" && button(words.retry, () => void outbox.hurry())}
         ${(state === "refused" || state === "unsure") && button(words.again, () => void outbox.again(id))}
         ${state === "refused" ? button(words.editIt, () => void giveUp(sending)) : button(words.cancel, () => void giveUp(sending))}</div></li>`;
@@ -56,7 +57,7 @@ function sendingRow(sending, draft) {
 
 /** @param {() => void} draw @param {Draft} draft */
 function draftRow(draw, draft) {
-    return html`<li><p dir="auto">${wordsOf(draft)}</p><p class="quiet">${draft.replyTo?.acct ? `${words.reply(draft.replyTo.acct)} · ` : ""}${time(draft.at)}</p><div class="row-tools">
+    return html`<li><p dir="auto">${wordsOf(draft)}</p><p class="faint">${draft.replyTo?.acct ? `${words.reply(draft.replyTo.acct)} · ` : ""}${time(draft.at)}</p><div class="row-tools">
         ${button(words.open, () => void compose({ draft }))}${button(words.remove, async () => {
             if (!(await confirmBox({ title: words.removeTitle, text: wordsOf(draft).slice(0, 140), yes: words.removeYes, danger: true }))) return;
             await removeDraft(draft.id);
@@ -69,7 +70,7 @@ async function scheduled(place) {
     const answer = await api.get("/api/v1/scheduled_statuses", { limit: 40 });
     if (!answer.ok || !answer.body.length) return fill(place);
     fill(place, html`<h2>${words.scheduledTitle}</h2><ul class="rows">${answer.body.map((/** @type {any} */ each) => html`<li><p dir="auto">${each.params.text}</p>
-        <p class="quiet">${time(Date.parse(each.scheduled_at))}</p><div class="row-tools">${button(words.scheduledRemove, async () => {
+        <p class="faint">${time(Date.parse(each.scheduled_at))}</p><div class="row-tools">${button(words.scheduledRemove, async () => {
             const gone = await api.send("DELETE", `/api/v1/scheduled_statuses/${each.id}`);
             if (!gone.ok) toast(gone.message);
             void scheduled(place);
@@ -78,7 +79,7 @@ async function scheduled(place) {
 
 /** @returns {{element: HTMLElement, title: string, leave: () => void}} */
 export default function screen() {
-    const page = element(html`<div class="drafts"><section></section><section></section><section></section><p class="quiet">${words.kept}</p></div>`);
+    const page = element(html`<div class="drafts"><section></section><section></section><section></section><p class="faint">${words.kept}</p></div>`);
     const [sendings, drafts, later] = /** @type {HTMLElement[]} */ ([...page.querySelectorAll("section")]);
     const draw = async () => {
         const account = session.account?.id ?? "";
@@ -87,7 +88,7 @@ export default function screen() {
         const free = all.filter((each) => !waiting.some(({ id }) => id === each.id)).sort((a, b) => b.at - a.at);
         fill(sendings, waiting.length > 0 && html`<h2>${words.waitingTitle}</h2><ul class="rows">${waiting.map((each) => sendingRow(each, known.get(each.id)))}</ul>`);
         fill(drafts, storage.problem && html`<p><strong>${words.storage[storage.problem]}</strong></p>`, html`<h2>${words.draftsTitle}</h2>`,
-            free.length ? html`<ul class="rows">${free.map((each) => draftRow(draw, each))}</ul>` : html`<p class="quiet">${words.noDrafts}</p>`);
+            free.length ? html`<ul class="rows">${free.map((each) => draftRow(draw, each))}</ul>` : html`<p class="faint">${words.noDrafts}</p>`);
     };
     void draw();
     if (session.account) void scheduled(later);
