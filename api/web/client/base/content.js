@@ -1,76 +1,62 @@
 /*
- * What people wrote, as HTML of the server, into nodes of ours: only what a closed list names is copied.
+ * What others have written: their HTML, copied by a closed list into nodes of ours.
+ *
+ *     a status' HTML --parsed into a document that runs nothing--> a walk --> p br a span em strong code pre lists
  *
  * Rules of this file
- * - Markup is parsed into a document that runs nothing and loads nothing; nodes are made anew from what is known.
- * - Links are http(s) alone, open by themselves, and tell nobody where they were followed.
+ * - What the list doesn't name is left out and its text kept; scripts and styles with their text. No attribute but
+ *   `href` to http(s), and `class` of six names.
+ * - A link out says so by `rel` and opens beside us; one to our own pages stays here.
  */
 
-/** @type {Record<string, string[]>} what may be there, with the attributes that are kept */
-const KNOWN = {
-    P: [], BR: [], A: ["href"], SPAN: [], EM: [], STRONG: [], B: [], I: [], CODE: [], PRE: [], BLOCKQUOTE: [], UL: [], OL: [], LI: [], DEL: [],
-};
-const CLASSES = new Set(["mention", "hashtag", "invisible", "ellipsis", "h-card", "u-url"]);
-const DEPTH_MAX = 32;
+const TAGS = new Set(["P", "BR", "A", "SPAN", "EM", "STRONG", "B", "I", "DEL", "CODE", "PRE", "BLOCKQUOTE", "UL", "OL", "LI"]);
+const CLASSES = new Set(["mention", "hashtag", "u-url", "h-card", "ellipsis", "invisible"]);
+const DEPTH_MAX = 40;
 
-/** @type {{createHTML(text: string): any}} */
-const policy =
-    "trustedTypes" in window
-        ? /** @type {any} */ (window).trustedTypes.createPolicy("rk-content", { createHTML: (/** @type {string} */ text) => text })
-        : { createHTML: (text) => text };
+/** @type {{createHTML: (text: string) => any}} */
+const policy = (/** @type {any} */ (globalThis).trustedTypes ?? { createPolicy: (/** @type {string} */ _, /** @type {any} */ rules) => rules })
+    .createPolicy("rk-content", { createHTML: (/** @type {string} */ text) => text });
 
-/** @param {string} address @returns {string} an http(s) address, or nothing */
-function linkTarget(address) {
-    try {
-        const url = new URL(address, location.origin);
-        return url.protocol === "http:" || url.protocol === "https:" ? url.href : "";
-    } catch {
-        return "";
-    }
+/** @param {Element} from @param {HTMLElement} to */
+function attributes(from, to) {
+    const names = [...from.classList].filter((each) => CLASSES.has(each));
+    if (names.length) to.className = names.join(" ");
+    const href = from.getAttribute("href") ?? "";
+    if (!(to instanceof HTMLAnchorElement) || !/^https?:\/\//i.test(href)) return;
+    to.href = href;
+    if (to.origin === location.origin) return;
+    to.rel = "noopener noreferrer nofollow ugc";
+    to.target = "_blank";
 }
 
 /** @param {Node} from @param {Node} to @param {number} depth */
 function copy(from, to, depth) {
-    for (const node of from.childNodes) {
-        if (node.nodeType === Node.TEXT_NODE) {
-            to.appendChild(document.createTextNode(node.textContent ?? ""));
-            continue;
-        }
-        if (node.nodeType !== Node.ELEMENT_NODE) continue;
-        const source = /** @type {Element} */ (node);
-        const kept = KNOWN[source.tagName];
-        if (!kept || depth > DEPTH_MAX) {
-            if (!["SCRIPT", "STYLE", "TEMPLATE"].includes(source.tagName) && depth <= DEPTH_MAX) copy(source, to, depth + 1);
-            continue;
-        }
-        const made = document.createElement(source.tagName);
-        for (const name of source.classList) if (CLASSES.has(name)) made.classList.add(name);
-        if (made instanceof HTMLAnchorElement) {
-            const target = linkTarget(source.getAttribute("href") ?? "");
-            if (target) {
-                made.href = target;
-                made.rel = "noopener noreferrer nofollow";
-                if (new URL(target).origin !== location.origin) made.target = "_blank";
+    for (const child of from.childNodes) {
+        if (child instanceof Text || child.nodeType === Node.TEXT_NODE) to.appendChild(new Text(child.nodeValue ?? ""));
+        else if (child.nodeType === Node.ELEMENT_NODE && depth < DEPTH_MAX) {
+            const node = /** @type {Element} */ (child);
+            if (/^(script|style|template|iframe|object|noscript)$/i.test(node.localName)) continue;
+            if (!TAGS.has(node.tagName)) copy(node, to, depth + 1);
+            else {
+                const made = document.createElement(node.localName);
+                attributes(node, made);
+                copy(node, made, depth + 1);
+                to.appendChild(made);
             }
         }
-        copy(source, made, depth + 1);
-        to.appendChild(made);
     }
 }
 
-/**
- * Return what a status or a note says. Links to our own pages are followed by the router.
- * @param {string} markup of the server
- * @returns {DocumentFragment}
- */
-export function content(markup) {
-    const read = new DOMParser().parseFromString(policy.createHTML(markup), "text/html");
+/** @param {string} html @returns {DocumentFragment} */
+export function content(html) {
     const made = document.createDocumentFragment();
-    copy(read.body, made, 0);
+    if (html) copy(new DOMParser().parseFromString(policy.createHTML(html), "text/html").body, made, 0);
     return made;
 }
 
-/** Return the text alone of what somebody wrote. @param {string} markup */
-export function plainText(markup) {
-    return content(markup).textContent ?? "";
+/** The plain text of such HTML. @param {string} html @returns {string} */
+export function plain(html) {
+    const text = html.replace(/<\/p>|<br ?\/?>/gi, (end) => `${end}\n`);
+    return (content(text).textContent ?? "").trim();
 }
+export { plain as plainText };

@@ -1,160 +1,151 @@
 /*
- * Templates: markup of our own, with holes for values.
+ * Markup: templates of literal parts, into which values enter as text and attributes, never as markup.
  *
- *   html`<p class=${name}>${text}</p>` -> Template -- element(), fragment() --> nodes
+ *     html`<p class=${c}>${text}</p>` --once a place in the code--> a <template> --a clone, filled--> nodes
  *
  * Rules of this file
- * - Only the frozen literal parts of a template are ever parsed as markup; values enter as text nodes, attributes,
- *   properties and listeners.
- * - Addresses are ours or http(s); what isn't is left out.
- * - A template is parsed once, and cloned. Nothing is compared afterwards: parts patch their own spots.
- *
- * In a place for children: text, number, Node, Template, lists of these; null, undefined and booleans are nothing.
- * Attributes: name=${text} ?flag=${boolean} .property=${value} @event=${listener}; null leaves an attribute out.
+ * - What is parsed is the frozen parts of a literal in our code, by the one policy that may (Trusted Types).
+ * - `name=${x}`: null and undefined leave it out, false too but for aria-*; `?flag`, `.property`, `@event`. Values stand
+ *   for a whole attribute, without quotes.
+ * - Addresses (href, src, action, poster) lead to http(s), to our own paths, or to a blob; others are left out.
+ * - Blanks round a line's end beside a tag are none, so that lists hold no empty texts.
  */
 
 /** @typedef {{strings: TemplateStringsArray, values: unknown[]}} Template */
+/** @typedef {{at: number, name: string}} Place  at: which node of the walk; name: of an attribute, "" for a child */
 
-const MARK = "rk-hole-";
-const ADDRESSES = new Set(["href", "src", "action", "poster", "formaction", "srcset"]);
+const ADDRESSES = new Set(["href", "src", "action", "poster", "formaction"]);
+const ALLOWED = /^(https?:\/\/|blob:|\/(?!\/)|[?#])/i;
+const ATTRIBUTE = /\s([.?@]?[\w:-]+)=$/;
+/** @type {WeakMap<TemplateStringsArray, {template: HTMLTemplateElement, places: Place[]}>} */
+const compiled = new WeakMap();
 
-/** @type {{createHTML(text: string): any}} */
-const policy =
-    "trustedTypes" in window
-        ? /** @type {any} */ (window).trustedTypes.createPolicy("rk-template", { createHTML: (/** @type {string} */ text) => text })
-        : { createHTML: (text) => text };
-
-/** @type {WeakMap<TemplateStringsArray, HTMLTemplateElement>} */
-const parsed = new WeakMap();
-
-/**
- * @param {TemplateStringsArray} strings
- * @param {...unknown} values
- * @returns {Template}
- */
-export function html(strings, ...values) {
-    return { strings, values };
+/** @param {TemplateStringsArray} strings @returns {string} */
+function joined(strings) {
+    if (!Object.isFrozen(strings) || !Object.isFrozen(strings.raw)) throw new TypeError("not a literal");
+    let text = "";
+    for (const [index, part] of strings.entries()) {
+        text += part;
+        if (index === strings.length - 1) break;
+        if (text.lastIndexOf("<") <= text.lastIndexOf(">")) text += "<!--rk-->";
+        else {
+            const name = ATTRIBUTE.exec(text)?.[1];
+            if (!name) throw new TypeError(`a value stands for a whole attribute or a child: ${part}`);
+            text = `${text.slice(0, -name.length - 1)}rk:${index}="${name}"`;
+        }
+    }
+    return text.replace(/>\s*\n\s*/g, ">").replace(/\s*\n\s*</g, "<").trim();
 }
 
-/** @param {unknown} value @returns {value is Template} */
-function isTemplate(value) {
-    return typeof value === "object" && value !== null && Array.isArray(/** @type {any} */ (value).strings) && Object.isFrozen(/** @type {any} */ (value).strings);
-}
+/** @type {{createHTML: (text: string, strings: TemplateStringsArray) => any}} */
+const policy = (/** @type {any} */ (globalThis).trustedTypes ?? { createPolicy: (/** @type {string} */ _, /** @type {any} */ rules) => rules })
+    .createPolicy("rk-template", { createHTML: (/** @type {string} */ _, /** @type {TemplateStringsArray} */ strings) => joined(strings) });
+
+/** @param {Node} root */
+const walk = (root) => document.createTreeWalker(root, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_COMMENT);
 
 /** @param {TemplateStringsArray} strings */
-function templateOf(strings) {
-    let made = parsed.get(strings);
-    if (!made) {
-        if (!Object.isFrozen(strings) || !Array.isArray(strings.raw)) throw new TypeError("a template is made of literal parts only");
-        let text = strings[0];
-        for (let i = 1; i < strings.length; i++) {
-            const inTag = text.lastIndexOf("<") > text.lastIndexOf(">");
-            text += (inTag ? `"${MARK}${i - 1}"` : `<!--${MARK}${i - 1}-->`) + strings[i];
+function compile(strings) {
+    const template = document.createElement("template");
+    template.innerHTML = policy.createHTML("", strings);
+    /** @type {Place[]} */
+    const places = [];
+    const walker = walk(template.content);
+    for (let at = 0; walker.nextNode(); at += 1) {
+        const node = walker.currentNode;
+        if (node instanceof Comment) places.push({ at, name: "" });
+        else if (node instanceof Element) {
+            for (const { name, value } of [...node.attributes]) {
+                if (!name.startsWith("rk:")) continue;
+                places.push({ at, name: value });
+                node.removeAttribute(name);
+            }
         }
-        made = document.createElement("template");
-        made.innerHTML = policy.createHTML(text.trim());
-        parsed.set(strings, made);
     }
+    const made = { template, places };
+    compiled.set(strings, made);
     return made;
 }
 
-/** Whether an address may stand in a page. @param {string} address */
-export function isSafeAddress(address) {
-    if (address.startsWith("/") || address.startsWith("#") || address.startsWith("?")) return true;
-    try {
-        return ["http:", "https:", "blob:"].includes(new URL(address, location.origin).protocol);
-    } catch {
-        return false;
-    }
+/** @param {TemplateStringsArray} strings @param {...unknown} values @returns {Template} */
+export const html = (strings, ...values) => ({ strings, values });
+
+/** @param {unknown} value */
+export const safeAddress = (value) => (typeof value === "string" && ALLOWED.test(value) ? value : null);
+
+/** Set an attribute as a template does. @param {Element} node @param {string} name @param {unknown} value */
+export function setAttribute(node, name, value) {
+    if (ADDRESSES.has(name)) value = safeAddress(value);
+    if (value === null || value === undefined || (value === false && !name.startsWith("aria-"))) node.removeAttribute(name);
+    else node.setAttribute(name, String(value));
 }
 
-/** @param {Element} target @param {string} name @param {unknown} value */
-function setAttribute(target, name, value) {
-    if (name[0] === "@") {
-        if (value) target.addEventListener(name.slice(1), /** @type {EventListener} */ (value));
-    } else if (name[0] === ".") {
-        /** @type {any} */ (target)[name.slice(1)] = value;
-    } else if (name[0] === "?") {
-        target.toggleAttribute(name.slice(1), Boolean(value));
-    } else if (value !== null && value !== undefined && value !== false) {
-        const text = String(value);
-        if (!ADDRESSES.has(name) || isSafeAddress(text)) target.setAttribute(name, text);
-    }
+/** @param {Element} node @param {string} name @param {unknown} value */
+function put(node, name, value) {
+    const rest = name.slice(1);
+    if (name[0] === "@") value && node.addEventListener(rest, /** @type {EventListener} */ (value));
+    else if (name[0] === "?") node.toggleAttribute(rest, !!value);
+    else if (name[0] === ".") /** @type {any} */ (node)[rest] = value;
+    else setAttribute(node, name, value);
 }
 
-/** @param {unknown} value @param {(node: Node) => void} put */
-function eachNode(value, put) {
-    if (value === null || value === undefined || typeof value === "boolean") return;
-    if (Array.isArray(value)) for (const each of value) eachNode(each, put);
-    else if (value instanceof Node) put(value);
-    else if (isTemplate(value)) put(fragment(value));
-    else put(document.createTextNode(String(value)));
+/** What a child value becomes. @param {unknown} value @returns {(Node | string)[]} */
+export function nodes(value) {
+    if (value === null || value === undefined || value === false || value === true || value === "") return [];
+    if (value instanceof Node) return [value];
+    if (Array.isArray(value)) return value.flatMap(nodes);
+    if (typeof value === "object" && "strings" in value) return [fragment(/** @type {Template} */ (value))];
+    return [String(value)];
 }
 
-/** Return the nodes of a template, not yet in a document. @param {Template} template @returns {DocumentFragment} */
+/** @param {Template} template @returns {DocumentFragment} */
 export function fragment({ strings, values }) {
-    const made = document.importNode(templateOf(strings).content, true);
-    const walker = document.createTreeWalker(made, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_COMMENT);
-    /** @type {[Comment, unknown][]} */
-    const holes = [];
-    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-        if (node instanceof Comment) {
-            if (node.data.startsWith(MARK)) holes.push([node, values[Number(node.data.slice(MARK.length))]]);
-            continue;
-        }
-        const target = /** @type {Element} */ (node);
-        for (const { name, value } of [...target.attributes]) {
-            if (!value.startsWith(MARK)) continue;
-            target.removeAttribute(name);
-            setAttribute(target, name, values[Number(value.slice(MARK.length))]);
-        }
+    const { template, places } = compiled.get(strings) ?? compile(strings);
+    const made = document.importNode(template.content, true);
+    const walker = walk(made);
+    /** @type {Node[]} */
+    const found = [];
+    let at = -1;
+    for (const place of places) {
+        while (at < place.at && walker.nextNode()) at += 1;
+        found.push(walker.currentNode);
     }
-    for (const [hole, value] of holes) {
-        eachNode(value, (node) => hole.before(node));
-        hole.remove();
+    for (const [index, place] of places.entries()) {
+        if (place.name) put(/** @type {Element} */ (found[index]), place.name, values[index]);
+        else /** @type {Comment} */ (found[index]).replaceWith(...nodes(values[index]));
     }
     return made;
 }
 
-/** Return the one element of a template. @param {Template} template @returns {HTMLElement} */
+/** @param {Template} template @returns {HTMLElement} its one root */
 export function element(template) {
-    const made = fragment(template).firstElementChild;
-    if (!made) throw new TypeError("this template has no element");
-    return /** @type {HTMLElement} */ (made);
+    return /** @type {HTMLElement} */ (fragment(template).firstElementChild);
 }
 
-/** Fill a place anew. @param {Element} place @param {...unknown} values */
-export function fill(place, ...values) {
-    place.textContent = "";
-    eachNode(values, (node) => place.append(node));
-}
+/** @type {WeakMap<Element, Map<string, HTMLElement>>} */
+const lists = new WeakMap();
 
 /**
- * Have a parent's children be those of some items, each by its key, and move none that needn't be.
+ * Make a parent's children those of a list, each kept as long as its key is there.
  * @template T
- * @param {Element} parent
- * @param {T[]} items
- * @param {(item: T) => string} keyOf
- * @param {(item: T) => HTMLElement} make
- * @param {(node: HTMLElement, item: T) => void} [patch]
+ * @param {Element} parent @param {T[]} items @param {(item: T) => string} keyOf
+ * @param {(item: T) => HTMLElement} make @param {(node: HTMLElement, item: T) => void} [patch] for those that stay
  */
 export function reconcile(parent, items, keyOf, make, patch) {
+    const before = lists.get(parent) ?? new Map();
     /** @type {Map<string, HTMLElement>} */
-    const known = new Map();
-    for (const child of /** @type {HTMLElement[]} */ ([...parent.children])) known.set(child.dataset.key ?? "", child);
-    let place = parent.firstElementChild;
+    const now = new Map();
     for (const item of items) {
         const key = keyOf(item);
-        let node = known.get(key);
-        if (node) {
-            known.delete(key);
-            patch?.(node, item);
-        } else {
-            node = make(item);
-            node.dataset.key = key;
-        }
-        if (node === place) place = place.nextElementSibling;
-        else parent.insertBefore(node, place);
+        const known = before.get(key);
+        if (known) patch?.(known, item);
+        now.set(key, known ?? make(item));
     }
-    for (const left of known.values()) left.remove();
+    for (const [key, node] of before) if (!now.has(key)) node.remove();
+    let at = parent.firstChild;
+    for (const node of now.values()) {
+        if (node === at) at = at.nextSibling;
+        else parent.insertBefore(node, at);
+    }
+    lists.set(parent, now);
 }

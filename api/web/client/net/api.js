@@ -1,45 +1,60 @@
 /*
- * Requests to the Mastodon API. What goes wrong is a value, not an exception: screens show it in the server's words.
+ * Asking the server: each question has one answer, which is an object and never an exception.
+ *
+ *     api.get("/api/v1/timelines/home", {max_id}) --> {ok: true, body, next, prev} or {ok: false, kind, message, ...}
  *
  * Rules of this file
- * - The token comes from session.js and goes into the header alone.
- * - Nothing is repeated here: who asks knows whether that doubles anything.
+ * - Only our own origin is asked. The token is in a variable here and in `session.js`, and in no other place.
+ * - What the server says when it refuses is shown in its words; the request id goes with it.
+ * - Who gave a signal and aborted gets an AbortError, as fetch has it.
  */
 
-import { token } from "./session.js";
+import { words as w } from "../words/reading.js";
 
-/** @typedef {Record<string, string | number | boolean | (string | number)[] | null | undefined>} Query */
-/** @typedef {"offline" | "overloaded" | "refused" | "unauthorised" | "missing" | "broken"} Kind */
-/** @typedef {{ok: true, body: any, next: Query | null, prev: Query | null, partial: {answered: number, of: number} | null, header: (name: string) => string | null}} Success */
-/** @typedef {{ok: false, kind: Kind, status: number, message: string, details: any, requestId: string, retryAfterS: number}} Failure */
-/** @typedef {Success | Failure} Answer */
+const PATIENCE_MS = 30_000;
 
-/** @param {Query | null | undefined} query */
-function queryString(query) {
-    const pairs = new URLSearchParams();
-    for (const [name, value] of Object.entries(query ?? {})) {
-        if (value === null || value === undefined) continue;
-        if (Array.isArray(value)) for (const each of value) pairs.append(`${name}[]`, String(each));
-        else pairs.append(name, String(value));
+/**
+ * @typedef {"offline" | "overloaded" | "refused" | "unauthorised" | "missing" | "broken"} Kind
+ * @typedef {Record<string, any>} Query
+ * @typedef {{status: number, requestId: string, partial: {answered: number, of: number} | null, header: (name: string) => string | null}} Common
+ * @typedef {Common & {ok: true, body: any, next: Query | null, prev: Query | null}} Good
+ * @typedef {Common & {ok: false, kind: Kind, message: string, retryAfterS: number, body: any}} Bad
+ * @typedef {Good | Bad} Answer
+ */
+
+let token = "";
+/** @type {(used: string) => void} */
+let refused = () => {};
+
+/** The session's word of who asks. @param {string} value */
+export function useToken(value) {
+    token = value;
+}
+
+/** What is done when a token isn't taken any more. @param {(used: string) => void} fn */
+export function onUnauthorised(fn) {
+    refused = fn;
+}
+
+/** @param {string} path @param {Query} [query] @returns {string} */
+export function addressOf(path, query = {}) {
+    const url = new URL(path, location.origin);
+    for (const [name, value] of Object.entries(query)) {
+        for (const each of Array.isArray(value) ? value : [value]) {
+            if (each !== null && each !== undefined && each !== "") url.searchParams.append(name, String(each));
+        }
     }
-    const text = pairs.toString();
-    return text ? `?${text}` : "";
+    return url.href;
 }
 
 /** @param {string | null} header @param {string} rel @returns {Query | null} */
-function linked(header, rel) {
-    for (const part of (header ?? "").split(/,\s*(?=<)/)) {
-        const found = /^<([^>]*)>\s*;.*rel="?(\w+)"?/.exec(part);
-        if (found && found[2] === rel) {
-            /** @type {Query} */
-            const query = {};
-            for (const [name, value] of new URL(found[1], location.origin).searchParams) {
-                const list = name.endsWith("[]");
-                const key = list ? name.slice(0, -2) : name;
-                query[key] = list ? [.../** @type {any[]} */ (query[key] ?? []), value] : value;
-            }
-            return query;
-        }
+function link(header, rel) {
+    for (const [, address, name] of (header ?? "").matchAll(/<([^>]*)>;\s*rel="(\w+)"/g)) {
+        if (name !== rel) continue;
+        /** @type {Query} */
+        const query = {};
+        for (const [key, value] of new URL(address, location.origin).searchParams) query[key] = key in query ? [query[key], value].flat() : value;
+        return query;
     }
     return null;
 }
@@ -49,77 +64,65 @@ function kindOf(status) {
     if (status === 401) return "unauthorised";
     if (status === 404 || status === 410) return "missing";
     if (status === 429 || status === 503) return "overloaded";
-    return status < 500 ? "refused" : "broken";
+    return status >= 500 ? "broken" : "refused";
 }
 
-/** @param {Response} response @returns {Promise<Answer>} */
-async function read(response) {
-    const { headers, status } = response;
+/** @param {Response} response @returns {Promise<any>} */
+async function bodyOf(response) {
     const text = await response.text();
-    let body = null;
     try {
-        body = text ? JSON.parse(text) : null;
+        return text ? JSON.parse(text) : {};
     } catch {
-        if (response.ok) return failure("broken", status, "", headers);
+        return { error: text.slice(0, 200) };
     }
-    if (!response.ok) {
-        const said = body?.error ?? body?.detail;
-        const failed = failure(kindOf(status), status, typeof said === "string" ? said : said?.message ?? "", headers);
-        failed.details = body?.details ?? null;
-        return failed;
-    }
-    const partial = /^(\d+)\/(\d+)$/.exec(headers.get("rookery-partial") ?? "");
-    const link = headers.get("link");
+}
+
+/** @param {Response} response @param {any} body @returns {Answer} */
+function answerOf(response, body) {
+    const header = (/** @type {string} */ name) => response.headers.get(name);
+    const parts = /^(\d+)\/(\d+)$/.exec(header("rookery-partial") ?? "");
+    const common = {
+        status: response.status, requestId: header("x-request-id") ?? "", header,
+        partial: parts && { answered: Number(parts[1]), of: Number(parts[2]) },
+    };
+    if (response.ok) return { ...common, ok: true, body, next: link(header("link"), "next"), prev: link(header("link"), "prev") };
+    const wait = Number(header("retry-after"));
+    const said = typeof body?.error === "string" ? body.error : body?.error?.message ?? body?.message;
     return {
-        ok: true, body, header: (name) => headers.get(name), next: linked(link, "next"), prev: linked(link, "prev"),
-        partial: partial ? { answered: Number(partial[1]), of: Number(partial[2]) } : null,
+        ...common, ok: false, kind: kindOf(response.status), body, retryAfterS: Number.isFinite(wait) && wait > 0 ? Math.min(wait, 600) : 5,
+        message: body?.error_description ?? said ?? w.failed,
     };
 }
 
-/** @param {Kind} kind @param {number} status @param {string} message @param {Headers | null} headers @returns {Failure} */
-function failure(kind, status, message, headers) {
-    const retryAfterS = Number(headers?.get("retry-after") ?? 0) || 0;
-    return { ok: false, kind, status, message, details: null, requestId: headers?.get("x-request-id") ?? "", retryAfterS };
-}
-
-/**
- * @param {string} method
- * @param {string} address
- * @param {RequestInit} init
- * @returns {Promise<Answer>}
- */
-async function request(method, address, init) {
-    const headers = new Headers(init.headers);
-    const known = token();
-    if (known) headers.set("authorization", `Bearer ${known}`);
+/** @param {string} address @param {RequestInit} asked @param {AbortSignal | undefined} signal @returns {Promise<Answer>} */
+async function ask(address, asked, signal) {
+    const used = token;
+    const headers = { ...(used && { Authorization: `Bearer ${used}` }), ...asked.headers };
     try {
-        return await read(await fetch(address, { credentials: "omit", ...init, method, headers }));
+        const response = await fetch(address, { ...asked, headers, credentials: "same-origin", cache: "no-store" });
+        const body = await bodyOf(response);
+        if (response.status === 401 && used && used === token) refused(used);
+        return answerOf(response, body);
     } catch (error) {
-        if (error instanceof DOMException && error.name === "AbortError") throw error;
-        return failure("offline", 0, "", null);
+        if (signal?.aborted) throw error;
+        const nothing = { status: 0, requestId: "", partial: null, header: () => null, body: null };
+        return { ...nothing, ok: false, kind: "offline", message: w.noAnswer, retryAfterS: 0 };
     }
 }
 
-export const api = {
-    /** @param {string} path @param {Query | null} [query] @param {{signal?: AbortSignal}} [how] */
-    get(path, query, how) {
-        return request("GET", path + queryString(query), { signal: how?.signal });
+export const api = Object.freeze({
+    /** @param {string} path @param {Query} [query] @param {{signal?: AbortSignal}} [more] @returns {Promise<Answer>} */
+    get(path, query = {}, { signal } = {}) {
+        const patience = AbortSignal.timeout(PATIENCE_MS);
+        const either = signal && /** @type {any} */ (AbortSignal).any ? AbortSignal.any([signal, patience]) : signal ?? patience;
+        return ask(addressOf(path, query), { signal: either }, signal);
     },
-
-    /**
-     * @param {"POST" | "PUT" | "PATCH" | "DELETE"} method
-     * @param {string} path
-     * @param {Record<string, any> | FormData | null} [body]
-     * @param {{key?: string, keepalive?: boolean, signal?: AbortSignal}} [how] key: of idempotency
-     */
-    send(method, path, body, how) {
-        /** @type {Record<string, string>} */
-        const headers = {};
+    /** @param {string} method @param {string} path @param {Query | FormData} [body]
+     * @param {{key?: string, keepalive?: boolean, signal?: AbortSignal, headers?: Record<string, string>}} [more] @returns {Promise<Answer>} */
+    send(method, path, body, { key, keepalive, signal, headers } = {}) {
         const isForm = body instanceof FormData;
-        if (body && !isForm) headers["content-type"] = "application/json";
-        if (how?.key) headers["idempotency-key"] = how.key;
-        return request(method, path, {
-            headers, body: isForm ? body : body ? JSON.stringify(body) : undefined, keepalive: how?.keepalive, signal: how?.signal,
-        });
+        const said = { ...(body && !isForm && { "Content-Type": "application/json" }), ...(key && { "Idempotency-Key": key }), ...headers };
+        const sent = body === undefined ? undefined : isForm ? body : JSON.stringify(body);
+        return ask(addressOf(path), { method, headers: said, body: sent, keepalive, signal }, signal);
     },
-};
+});

@@ -42,7 +42,7 @@ export const words = Object.freeze({
     removeSure: "Delete this post?", removeText: "It is gone for everybody.", yesRemove: "Delete", cancel: "Cancel",
     blockSure: (/** @type {string} */ acct) => `Block @${acct}?`, blockText: "You won't see each other any more.", yesBlock: "Block",
     removed: "Deleted", muted: (/** @type {string} */ acct) => `@${acct} is muted`, blocked: (/** @type {string} */ acct) => `@${acct} is blocked`,
-    failed: "That didn't work", signInFirst: "Sign in to do that",
+    noAnswer: "No answer from the server. Are you offline?", failed: "That didn't work", signInFirst: "Sign in to do that",
     edited: (/** @type {string} */ time) => `Edited ${time}`, history: "Earlier versions",
     show: "Show", hide: "Hide", sensitive: "Sensitive media", filteredBy: (/** @type {string} */ title) => `Filtered: ${title}`, showAnyway: "Show anyway",
     visibility: { public: "Everybody", unlisted: "Unlisted", private: "Followers", direct: "Those mentioned" },
