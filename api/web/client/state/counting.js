@@ -14,6 +14,14 @@ const REFUSED_IN_LINE = /[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\ufffe\ufef
 const SEEN =
     /[^\p{White_Space}\p{Z}\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}\u2800\ufffc\u{1d159}\u{16fe4}\u{13441}\u{13442}]|[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u{110bd}\u{110cd}]/u;
 
+/** What Python strips: U+0085 and the separators too, but no U+FEFF. */
+const EDGES = /^(?:(?!\ufeff)[\s\x1c-\x1f\x85])+|(?:(?!\ufeff)[\s\x1c-\x1f\x85])+$/g;
+
+/** @param {string} text @returns {string} without blanks at its ends */
+export function stripped(text) {
+    return text.replace(EDGES, "");
+}
+
 /** @param {string} text @returns {string} as the server keeps it */
 export function settledText(text) {
     return text.replace(/\r\n?/g, "\n").normalize("NFC");
@@ -49,9 +57,9 @@ export function refusedIn(text, lines = true) {
  * @returns {Verdict}
  */
 export function verdictOf({ text, warning, hasMedia, max, options = null, optionMax = 50, optionsMax = 4 }) {
-    let spoiler = settledText(warning).trim();
+    let spoiler = stripped(settledText(warning));
     let said = settledText(text);
-    if (!said.trim() && spoiler && !hasMedia) [said, spoiler] = [spoiler, ""];
+    if (!stripped(said) && spoiler && !hasMedia) [said, spoiler] = [spoiler, ""];
     const left = max - countOf(said) - countOf(spoiler);
     /** @param {Verdict["problem"]} problem @param {string} [found] @returns {Verdict} */
     const verdict = (problem, found = "") => ({ left, problem, found });
@@ -60,7 +68,7 @@ export function verdictOf({ text, warning, hasMedia, max, options = null, option
     if (left < 0) return verdict("long");
     if (!hasMedia && isBlank(said)) return verdict("empty");
     if (!options) return verdict("");
-    const named = options.map((option) => option.trim().normalize("NFC")).filter((option) => option);
+    const named = options.map((option) => stripped(option).normalize("NFC")).filter((option) => option);
     if (named.length < 2 || named.length > optionsMax) return verdict("options");
     if (new Set(named).size < named.length) return verdict("twice");
     const bad = named.find((option) => refusedIn(option, false) || isBlank(option) || countOf(option) > optionMax);

@@ -7,6 +7,8 @@
  * - A draft keeps its key until the server refuses what was sent with it.
  */
 
+import { stripped } from "./counting.js";
+
 /**
  * @typedef {"public" | "unlisted" | "private" | "direct"} Visibility
  * @typedef {{x: number, y: number}} Focus
@@ -176,7 +178,7 @@ export function bodyOf(draft) {
     const body = { status: draft.text, spoiler_text: draft.warned ? draft.warning : "", sensitive: draft.sensitive };
     if (draft.language) body.language = draft.language;
     if (poll && !draft.media.length) {
-        const options = poll.options.map((each) => each.trim()).filter((each) => each);
+        const options = poll.options.map(stripped).filter((each) => each);
         body.poll = { options, expires_in: poll.seconds, multiple: poll.multiple, hide_totals: poll.hides };
     }
     if (edits) return body;
