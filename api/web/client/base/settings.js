@@ -53,7 +53,7 @@ function apply() {
         else root.dataset[name] = value;
     }
     const size = settings.get("size");
-    root.style.fontSize = size === 100 ? "" : `${size}%`;
+    root.style.fontSize = size === 100 ? "" : `${size * 0.17}px`; // of 17 px, as in base.css
 }
 
 export const settings = Object.freeze({

@@ -3,7 +3,7 @@
  */
 
 import { element, html } from "../base/html.js";
-import { plainText } from "../base/content.js";
+import { plain } from "../base/content.js";
 import { words as w } from "../words/places.js";
 import { avatar } from "./avatar.js";
 import { followButton } from "./follow.js";
@@ -19,7 +19,7 @@ export const placeOf = (account) => `/@${account.acct}`;
 /** @param {any} account @param {{action?: Node | null, note?: unknown}} [more] action: instead of the follow button
  * @returns {HTMLElement} */
 export function accountRow(account, { action, note } = {}) {
-    const bio = plainText(account.note).slice(0, 160);
+    const bio = plain(account.note).slice(0, 160);
     return element(
         html`<article class="rk-account" tabindex="0" aria-label=${w.accountOf(account.display_name || account.username, account.acct)}>
             <a class="who" href=${placeOf(account)}>${avatar(account)}${names(account)}</a>

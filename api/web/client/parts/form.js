@@ -30,6 +30,7 @@ export function tabs(label, tabs, current, chosen) {
         if (!chosen || !link || event.ctrlKey || event.metaKey || event.shiftKey) return;
         event.preventDefault();
         history.replaceState(history.state, "", link.href);
+        dispatchEvent(new CustomEvent("rk-readdressed"));
         mark(link.dataset.name ?? "");
         chosen(link.dataset.name ?? "");
     };

@@ -7,7 +7,7 @@
  */
 
 import { element, html } from "../base/html.js";
-import { plainText } from "../base/content.js";
+import { plain } from "../base/content.js";
 import { api } from "../net/api.js";
 import { words as w } from "../words/places.js";
 import { openDialog } from "./dialog.js";
@@ -38,7 +38,7 @@ export async function report(account, status) {
     const inside = html`<p>${w.reportHint}</p>
         ${select(w.reportWhy, "category", ["spam", "violation", "legal", "other"].map((value) => ({ value, label: w.reportWhys[value] })), "other")}
         ${rules.length && html`<fieldset><legend>${w.reportRules}</legend>${rules.map((/** @type {any} */ rule) => check(rule.text, `rule-${rule.id}`))}</fieldset>`}
-        ${status && html`<blockquote dir="auto">${plainText(status.content).slice(0, 200)}</blockquote>`}
+        ${status && html`<blockquote dir="auto">${plain(status.content).slice(0, 200)}</blockquote>`}
         ${lines(w.reportComment, "comment", "", 1000)}`;
     box.append(form(w.reportOf(account.acct), inside, w.send, send));
 }

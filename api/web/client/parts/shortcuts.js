@@ -8,6 +8,8 @@
  */
 
 import { settings } from "../base/settings.js";
+import { session } from "../net/session.js";
+import { navigate } from "../routes.js";
 import { matcher } from "../state/keys.js";
 
 /** @type {Map<string, ((event: KeyboardEvent) => unknown)[]>} */
@@ -47,7 +49,21 @@ function press(event) {
     }
 }
 
+/** Where the sequences lead. @returns {[string, string][]} */
+const places = () => [
+    ["goHome", "/"], ["goNotifications", "/notifications"], ["goExplore", "/explore"], ["goProfile", session.account ? `/@${session.account.acct}` : ""],
+    ["goBookmarks", "/bookmarks"], ["goSettings", "/settings"], ["search", "/search"],
+];
+
 /** Begin to listen; once a page. */
 export function startKeys() {
+    for (const [name] of places()) {
+        onKey(name, () => {
+            const path = places().find(([each]) => each === name)?.[1];
+            return path ? navigate(path) : false;
+        });
+    }
+    onKey("help", () => void import("../screens/keys.js").then(({ keysDialog }) => keysDialog()));
     addEventListener("keydown", press);
+    document.body.dataset.keys = "on"; // for who waits for it
 }

@@ -9,7 +9,7 @@
  * - Pop-ups, if somebody wants them, come while the page is hidden; a tag makes several tabs show one.
  */
 
-import { plainText } from "../base/content.js";
+import { plain } from "../base/content.js";
 import { settings } from "../base/settings.js";
 import { api } from "../net/api.js";
 import { session } from "../net/session.js";
@@ -52,7 +52,7 @@ async function popUp(notice) {
     if (!settings.get("popups") || !document.hidden || globalThis.Notification?.permission !== "granted") return;
     const { words: w } = await import("../words/places.js");
     const name = notice.account.display_name || notice.account.username;
-    const text = plainText(notice.status?.content ?? "");
+    const text = plain(notice.status?.content ?? "");
     const shown = new Notification(w.noticePlain(notice.type, name), { body: text.slice(0, 200), tag: notice.id });
     shown.onclick = () => {
         focus();

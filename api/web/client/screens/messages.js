@@ -3,7 +3,7 @@
  */
 
 import { element, html } from "../base/html.js";
-import { plainText } from "../base/content.js";
+import { plain } from "../base/content.js";
 import { api } from "../net/api.js";
 import { session } from "../net/session.js";
 import { placeOf } from "../parts/account.js";
@@ -43,7 +43,7 @@ function conversation(item) {
         if (answer.ok) row.remove();
         else toast(answer.message);
     };
-    const text = last ? (last.spoiler_text || plainText(last.content)).slice(0, 200) : w.noMessage;
+    const text = last ? (last.spoiler_text || plain(last.content)).slice(0, 200) : w.noMessage;
     const row = element(
         html`<article class=${`rk-message ${item.unread ? "unread" : ""}`} tabindex="0" aria-label=${w.messageWith(label, item.unread)}>
             <span class="faces">${people.slice(0, 3).map((/** @type {any} */ each) => avatar(each, { size: "small" }))}</span>

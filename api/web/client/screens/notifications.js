@@ -8,7 +8,7 @@
  * - `?part=mentions` and the like are kinds; `requests` and `policy` are about whose come at all.
  */
 
-import { plainText } from "../base/content.js";
+import { plain } from "../base/content.js";
 import { element, html } from "../base/html.js";
 import { api } from "../net/api.js";
 import { accountRow, placeOf } from "../parts/account.js";
@@ -166,7 +166,7 @@ function noticeElement(group, gone) {
         else toast(answer.message);
     };
     const snippet = () => {
-        const text = (status.spoiler_text || plainText(status.content)).slice(0, 200) || w.aPost;
+        const text = (status.spoiler_text || plain(status.content)).slice(0, 200) || w.aPost;
         return html`<a class="post" href=${`${placeOf(status.account)}/${status.id}`} dir="auto" lang=${status.language}>${text}</a>`;
     };
     const asks = type === "follow_request" && html`<p class="rk-buttons">${answers(first, gone)}</p>`;

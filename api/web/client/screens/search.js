@@ -21,6 +21,7 @@ import { words as w } from "../words/places.js";
 import { tagRow } from "./explore.js";
 
 const TYPED_MS = 200;
+let count = 0; // of ids
 const PATH = "/api/v2/search";
 /** The language, as help and suggestions show it: what is written, and what it finds. */
 export const LANGUAGE = /** @type {[string, string][]} */ ([
@@ -104,7 +105,8 @@ class Search extends HTMLElement {
     #at = -1;
     #abort = new AbortController();
     /** @type {HTMLInputElement} */ #input = /** @type {any} */ (null);
-    #list = element(html`<ul role="listbox" id="rk-suggestions" aria-label=${w.suggestions} hidden></ul>`);
+    #id = `rk-suggestions-${(count += 1)}`;
+    #list = element(html`<ul role="listbox" id=${this.#id} aria-label=${w.suggestions} hidden></ul>`);
 
     connectedCallback() {
         const send = (/** @type {Event} */ event) => {
@@ -113,7 +115,7 @@ class Search extends HTMLElement {
             if (wanted) navigate(`/search?q=${encodeURIComponent(wanted)}`);
         };
         this.#input = /** @type {HTMLInputElement} */ (
-            element(html`<input type="search" name="q" value=${this.asked} maxlength="500" dir="auto" autocomplete="off" autocapitalize="none" enterkeyhint="search" role="combobox" aria-expanded="false" aria-controls="rk-suggestions" aria-autocomplete="list" @input=${() => this.#typed()} @keydown=${(/** @type {KeyboardEvent} */ event) => this.#key(event)} @blur=${() => this.#close()}>`)
+            element(html`<input type="search" name="q" value=${this.asked} maxlength="500" dir="auto" autocomplete="off" autocapitalize="none" enterkeyhint="search" role="combobox" aria-expanded="false" aria-controls=${this.#id} aria-autocomplete="list" @input=${() => this.#typed()} @keydown=${(/** @type {KeyboardEvent} */ event) => this.#key(event)} @blur=${() => this.#close()}>`)
         );
         const form = html`<form class="rk-find" role="search" action="/search" @submit=${send}><label class="rk-field"><span class="hidden">${w.search}</span>${this.#input}</label><button class="primary">${w.search}</button></form>`;
         this.replaceChildren(element(form), this.#list);
@@ -178,7 +180,7 @@ class Search extends HTMLElement {
             this.#input.focus();
         };
         const down = (/** @type {Event} */ event) => event.preventDefault(); // the field keeps the focus
-        return element(html`<li role="option" id=${`rk-option-${Math.random().toString(36).slice(2)}`} aria-selected="false" @pointerdown=${down} @click=${take}>${shown}</li>`);
+        return element(html`<li role="option" id=${`rk-option-${(count += 1)}`} aria-selected="false" @pointerdown=${down} @click=${take}>${shown}</li>`);
     }
 
     /** @param {boolean} open */

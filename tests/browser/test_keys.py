@@ -1,0 +1,89 @@
+"""Keys: one table, of which the dispatcher, the dialog, the page and the documents are made."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.looks import has_keys
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "web.md"
+BROWSERS_OWN = {"PageUp", "PageDown", "Home", "End", " ", "Space", "ArrowUp", "ArrowDown", "Tab"}
+
+
+@pytest.fixture(scope="module")
+def table(browser, site) -> list[dict]:
+    """The rows of state/keys.js."""
+    page = browser.new_page(base_url=site.address)
+    page.goto("/keys")
+    address = page.locator("script[type=module]").get_attribute("src").rpartition("/")[0]
+    rows = page.evaluate("async (address) => (await import(address)).KEYS", f"{address}/state/keys.js")
+    page.close()
+    return rows
+
+
+def test_no_key_means_two_things_and_none_is_taken_from_the_browser(table):
+    keys = [key for row in table for key in row["keys"]]
+    assert len(keys) == len(set(keys))
+    firsts = {key.split(" ")[0] for key in keys if " " in key}
+    assert not firsts & set(keys)
+    assert not {part for key in keys for part in re.split(r"[ +]", key)} & BROWSERS_OWN
+
+
+def shown_as(key: str) -> str:
+    return key.replace("Escape", "Esc").replace(" ", " then ")
+
+
+def rows_on(page: Page, within: str) -> list[tuple[str, str]]:
+    rows = page.locator(f"{within} .rk-keys tbody tr")
+    expect(rows.first).to_be_visible()
+    return [tuple(re.sub(r"\s+", " ", cell).strip() for cell in row) for row in page.evaluate(
+        "(within) => [...document.querySelectorAll(within + ' .rk-keys tbody tr')]"
+        ".map((row) => [...row.children].map((cell) => cell.textContent))", within)]  # fmt: skip
+
+
+def test_page_dialog_and_documents_show_the_table(table, open_page):
+    wanted = [(" or ".join(map(shown_as, row["keys"])), row["words"]) for row in table]
+    page = has_keys(open_page("/keys"))
+    assert rows_on(page, "main") == wanted
+    page.keyboard.press("?")
+    assert rows_on(page, "dialog[open]") == wanted
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog[open]")).to_have_count(0)
+    text = DOCUMENT.read_text(encoding="utf-8").partition("<!-- keys -->")[2].partition("<!-- end of keys -->")[0]
+    written = [tuple(cell.strip().replace("`", "") for cell in line.strip("| \n").split("|")) for line in text.splitlines()
+               if line.startswith("| `")]  # fmt: skip
+    assert written == wanted
+
+
+def test_sequences_go_places_and_typing_is_typing(site, open_page):
+    page = has_keys(open_page("/keys", site.ada))
+    expect(page.get_by_role("heading", level=1)).to_have_text("Keys")
+    for keys, path in (("gn", "/notifications"), ("gb", "/bookmarks"), ("ge", "/explore"), ("gp", "/@ada"), ("gs", "/settings"),
+                       ("gh", "/")):  # fmt: skip
+        for key in keys:
+            page.keyboard.press(key)
+        page.wait_for_url(f"{site.address}{path}")
+    page.keyboard.press("/")
+    page.wait_for_url(f"{site.address}/search")
+    field = page.get_by_role("combobox")
+    expect(field).to_be_focused()
+    page.keyboard.type("g h?")
+    expect(field).to_have_value("g h?")
+    assert page.url == f"{site.address}/search"
+
+
+def test_single_keys_can_be_switched_off(site, open_page):
+    page = has_keys(open_page("/keys", site.ada))
+    page.get_by_role("checkbox", name="Single keys act").uncheck()
+    page.keyboard.press("g")
+    page.keyboard.press("h")
+    page.keyboard.press("?")
+    expect(page.locator("dialog[open]")).to_have_count(0)
+    page.get_by_role("checkbox", name="Single keys act").check()
+    page.keyboard.press("?")
+    expect(page.locator("dialog[open]")).to_have_count(1)
+    assert page.url == f"{site.address}/keys"
