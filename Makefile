@@ -53,7 +53,7 @@ help:
 	@echo 'make setup     create .venv, install the pinned dependencies, compile the kernels'
 	@echo 'make run       setup, then serve a cluster (ARGS="--port 8001 --data /tmp/other")'
 	@echo 'make test      setup, then all tests (PYTEST_ARGS="-k timeline")'
-	@echo 'make lint      ruff, mypy --strict, import-linter, audit'
+	@echo 'make lint      ruff, mypy --strict, import-linter, the web client (oxlint, tsc), audit'
 	@echo 'make audit     licences and known holes of what is installed, by lists in the repository: no network'
 	@echo 'make audit-refresh   the list of known holes, anew from OSV'
 	@echo 'make notice    NOTICE, anew from constraints.txt and the policy of licences'
@@ -108,7 +108,7 @@ $(NPM_STAMP): $(NPM_PINS) | $(PY)
 	@mkdir -p $(VENV)/npm
 	@cp $(NPM_PINS) $(VENV)/npm
 	@if ! command -v npm >/dev/null; then \
-	    echo 'no npm: tests with masto.js are skipped'; \
+	    echo 'no npm: tests with masto.js are skipped, and types of the web client'; \
 	elif (cd $(VENV)/npm && npm ci --ignore-scripts --no-audit --no-fund --silent); then \
 	    touch $@; \
 	else \
@@ -180,6 +180,7 @@ lint: setup-dev
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports
+	@$(PY) -m tests.client_lint
 	@$(MAKE) --no-print-directory audit
 
 audit: setup-dev

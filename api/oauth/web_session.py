@@ -1,7 +1,7 @@
 """How the web client stays signed in over a reload: its token in a cookie that no script reads, and the API never does.
 
     POST /oauth/token, Rookery-Web: 1      the cookie comes with the exchange of a code (`grants.py`)
-    POST /oauth/web/token                  the token of the cookie, and 30 more days for it
+    POST /oauth/web/token                  the token of the cookie, and 30 more days for it; `{}` for nobody
     PUT /oauth/web/token, with a token     puts that into the cookie: links of an operator's terminal
     DELETE /oauth/web/token                ends the token, the cookie, and the session of the pages of signing in
 
@@ -84,7 +84,14 @@ def cookie_of(services: Services, scope: Scope, token: str, age_s: int = AGE_S) 
 async def give_token(visit: Visit) -> Response:
     """Answer the token of the cookie, and who that is: a page needs to ask no more before it asks for posts."""
     token = _token_of(visit)
-    grant = await _granted(visit.services, token)
+    if not token:
+        return _json({})
+    try:
+        grant = await _granted(visit.services, token)
+    except UnauthorizedError:  # it has ended
+        answer = _json({})
+        answer.raw_headers.append(cookie_of(visit.services, visit.scope, "", 0))
+        return answer
     answer = _json({
         "access_token": token, "token_type": "Bearer", "scope": spell(grant.scopes), "created_at": int(time.time()),
         "account": await credential_account_of(visit.services, grant.account_id),

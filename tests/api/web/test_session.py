@@ -106,7 +106,7 @@ class TestTheWholeWay:
         assert reply.status_code == 200
         assert "Max-Age=0" in reply.headers["set-cookie"]
         assert signed_in.http.get("/api/v1/timelines/home", headers=bearer(token)).status_code == 401
-        assert ours(signed_in).status_code == 401
+        assert ours(signed_in).json() == {}
         again = signed_in.http.get(asked(signed_in))
         assert again.headers["location"].startswith("/auth/sign_in")
         assert ours(signed_in, "DELETE").status_code == 200
@@ -122,6 +122,13 @@ class TestTheWholeWay:
         reply = ours(browser, "PUT", authorization=token)
         assert reply.status_code == 401
         assert "set-cookie" not in reply.headers
+
+    def test_a_token_that_has_ended_is_forgotten(self, browser, ada):
+        ours(browser, "PUT", authorization=f"Bearer {ada.token}")
+        assert ada.http.post("/api/v1/logout").status_code == 200
+        reply = ours(browser)
+        assert (reply.status_code, reply.json()) == (200, {})
+        assert "Max-Age=0" in reply.headers["set-cookie"]
 
     def test_a_session_of_the_pages_is_no_token_of_the_client(self, signed_in):
         session = next(c.value for c in signed_in.http.cookies.jar if c.name == "rookery_session")
