@@ -3,9 +3,10 @@
  */
 
 import "./base/settings.js";
+import { workerAddress } from "./base/html.js";
 import { startApp } from "./app.js";
 import { session } from "./net/session.js";
 
 await session.begin();
 startApp();
-if ("serviceWorker" in navigator) navigator.serviceWorker.register("/sw.js").catch(() => {}); // refused: no offline start
+if ("serviceWorker" in navigator) navigator.serviceWorker.register(workerAddress()).catch(() => {}); // refused: no offline start

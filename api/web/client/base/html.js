@@ -37,9 +37,15 @@ function joined(strings) {
     return text.replace(/>\s*\n\s*/g, ">").replace(/\s*\n\s*</g, "<").trim();
 }
 
-/** @type {{createHTML: (text: string, strings: TemplateStringsArray) => any}} */
+/** @type {{createHTML: (text: string, strings: TemplateStringsArray) => any, createScriptURL: (address: string) => any}} */
 const policy = (/** @type {any} */ (globalThis).trustedTypes ?? { createPolicy: (/** @type {string} */ _, /** @type {any} */ rules) => rules })
-    .createPolicy("rk-template", { createHTML: (/** @type {string} */ _, /** @type {TemplateStringsArray} */ strings) => joined(strings) });
+    .createPolicy("rk-template", {
+        createHTML: (/** @type {string} */ _, /** @type {TemplateStringsArray} */ strings) => joined(strings),
+        createScriptURL: (/** @type {string} */ address) => (address === "/sw.js" ? address : ""),
+    });
+
+/** The one script that is loaded by its address. @returns {string} */
+export const workerAddress = () => policy.createScriptURL("/sw.js");
 
 /** @param {Node} root */
 const walk = (root) => document.createTreeWalker(root, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_COMMENT);
