@@ -155,7 +155,7 @@ async function show(isBack) {
     if (before) forget(before);
     kept.set(place, shown);
     put(shown);
-    if (count > 1) heading.focus({ preventScroll: true });
+    if (count > 1 && !box.contains(document.activeElement)) heading.focus({ preventScroll: true });
     for (const other of [...kept.values()]) if (kept.size > KEPT_MAX && other !== shown) forget(other);
 }
 
@@ -243,6 +243,9 @@ export function startApp() {
         place = event.state?.place ?? 0;
         void show(true);
     });
+    addEventListener("rk-readdressed", () => {
+        if (current) current.path = location.pathname + location.search; // a screen shows another part of itself
+    });
     document.addEventListener("click", follow);
     document.addEventListener("submit", submit);
     void show(false).then(() => {
@@ -250,4 +253,5 @@ export function startApp() {
         void import("./parts/composer.js");
     });
     void import("./parts/shortcuts.js").then(({ startKeys }) => startKeys());
+    void import("./parts/reading_keys.js");
 }

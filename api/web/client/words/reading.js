@@ -25,7 +25,7 @@ export const words = Object.freeze({
     loading: "Loading…", retry: "Try again", nothing: "Nothing here yet.",
     offline: "You are offline.", offlineAsOf: (/** @type {string} */ time) => `Offline, as of ${time}`, broken: "The server didn't answer this.",
     overloaded: (/** @type {number} */ s) => `Busy. Trying again in ${s} s…`, stillOverloaded: "The server is busy.",
-    requestId: (/** @type {string} */ id) => `Request ${id}`, copyId: "Copy",
+    requestId: (/** @type {string} */ id) => `Request ${id}`, copyId: "Copy", copiedId: "Copied",
     partial: (/** @type {number} */ answered, /** @type {number} */ of) => `${answered} of ${of} parts of the cluster answered; something may be missing.`,
     gap: (/** @type {string} */ from, /** @type {string} */ to) => `Posts between ${from} and ${to} aren't loaded`,
     loadOlder: "Load older ones", loadNewer: "Load newer ones", end: "This is the beginning.", endAt: "Only the newest 800 are kept for home; older ones are on profiles.",
