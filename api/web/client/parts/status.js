@@ -141,7 +141,7 @@ export class StatusElement extends HTMLElement {
 
     /** Show or hide what a warning covers, or else the pictures. */
     reveal() {
-        /** @type {HTMLElement | null} */ (this.querySelector(".rk-cover, .rk-uncover"))?.click();
+        /** @type {HTMLElement | null} */ (this.querySelector(".rk-cover:not([hidden]), .rk-uncover:not([hidden])"))?.click();
     }
 
     /** @param {Status} status */
