@@ -37,17 +37,28 @@ TARGETS = """(least) => [...document.querySelectorAll("#app :is(button, input, s
     .map((each) => `${Math.round(each.getBoundingClientRect().width)} x ${Math.round(each.getBoundingClientRect().height)}: ${each.outerHTML.slice(0, 140)}`)"""
 
 
+_COLOURS = """async () => "axe" in window ? (await axe.run(document, {runOnly: ["color-contrast"], resultTypes: ["violations"]}))
+    .violations.flatMap((each) => each.nodes.map((node) => `${each.id}: ${node.html.slice(0, 160)} ${node.failureSummary}`)) : []"""
+
+
 def wears(page: Page, theme: str, direction: str, width: int) -> None:
     """Give a page a theme, a direction and a width."""
     page.set_viewport_size({"width": width, "height": HEIGHT})
     page.evaluate(_DRESS, [theme, direction])
 
 
-def faults_of(page: Page, axe: Callable[..., list[str]], least: int = 24) -> Iterator[str]:
-    """Yield what is wrong with a page in each of LOOKS. least: the side of a target."""
-    for theme, direction, width in LOOKS:
+def faults_of(page: Page, axe: Callable[..., list[str]], turn: int, least: int = 24) -> Iterator[str]:
+    """Yield what is wrong with a page in LOOKS: its layout in each, all of axe in the turn-th, its colours in another
+    theme as well. least: the side of a target.
+    """
+    for place, (theme, direction, width) in enumerate(LOOKS):
         wears(page, theme, direction, width)
-        for fault in [*axe(page), *page.evaluate(_WIDER), *page.evaluate(TARGETS, least)]:
+        found = [*page.evaluate(_WIDER), *page.evaluate(TARGETS, least)]
+        if place == turn % len(LOOKS):
+            found += axe(page)
+        elif place == (turn + 1) % len(LOOKS):
+            found += page.evaluate(_COLOURS)
+        for fault in found:
             yield f"{theme} {direction} {width}: {fault}"
 
 

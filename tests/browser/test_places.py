@@ -40,12 +40,12 @@ def screens(settled) -> list[str]:
 def test_every_screen_is_whole_in_every_look(site, open_page, axe, settled):
     page = open_page("/keys", settled[0])
     faults = []
-    for path in screens(settled):
+    for turn, path in enumerate(screens(settled)):
         go(page, path)
         expect(page.locator("[aria-busy=true]:visible")).to_have_count(0)
         expect(page.locator("main h1")).to_have_count(1)
-        faults += [f"{path}: {fault}" for fault in faults_of(page, axe)]
-    assert faults == []
+        faults += [f"{path}: {fault}" for fault in faults_of(page, axe, turn)]
+    assert not faults, "\n".join(faults)
 
 
 def test_fingers_find_their_targets(site, open_page, settled):
@@ -55,4 +55,4 @@ def test_fingers_find_their_targets(site, open_page, settled):
         go(page, path)
         expect(page.locator("[aria-busy=true]:visible")).to_have_count(0)
         faults += [f"{path}: {fault}" for fault in page.evaluate(TARGETS, 44)]
-    assert faults == []
+    assert not faults, "\n".join(faults)

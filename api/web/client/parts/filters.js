@@ -49,7 +49,7 @@ function edit(filter, done) {
         ${check(w.wholeWords, "whole", words.length ? words.every((/** @type {any} */ each) => each.whole_word) : true)}
         <fieldset><legend>${w.filterWhere}</legend>${CONTEXTS.map((name) => check(w.contexts[name], `in-${name}`, filter ? filter.context.includes(name) : name !== "account"))}</fieldset>
         ${select(w.filterAction, "action", ["warn", "hide", "blur"].map((value) => ({ value, label: w.actions[value] })), filter?.filter_action ?? "warn")}
-        ${select(w.filterFor, "for", [...(filter ? [{ value: "", label: w.asItIs }] : []), ...w.durations.map(([seconds, label]) => ({ value: String(seconds), label }))], filter ? "" : "0")}`;
+        ${select(w.filterFor, "for", [...(filter ? [{ value: "", label: w.asItIs }] : []), ...w.durations.map((/** @type {[number, string]} */ [seconds, label]) => ({ value: String(seconds), label }))], filter ? "" : "0")}`;
     return form(filter?.title ?? w.makeFilter, inside, w.keep, async (data) => {
         const wanted = String(data.get("words")).split("\n").map((each) => each.trim()).filter(Boolean);
         const whole_word = data.has("whole");

@@ -12,44 +12,36 @@ import { session } from "../net/session.js";
 import { answers } from "../screens/notifications.js";
 import { words as w } from "../words/places.js";
 import { ago, day } from "../words/times.js";
-import { accountRow } from "./account.js";
 import { confirmBox } from "./dialog.js";
-import { feed } from "./feed.js";
 import { act } from "./follow.js";
 import { form, line, said } from "./form.js";
+import { listed, rows } from "./listed.js";
 import { toast } from "./toast.js";
 
-/** @param {string} path @param {string} none @param {(item: any, gone: () => void) => unknown} action @param {(item: any) => unknown} [note] */
-function people(path, none, action, note) {
-    return feed({
-        key: path, load: (query) => api.get(path, query), idOf: (item) => item.id, empty: () => said(none),
-        make: (item) => {
-            const row = accountRow(item, { action: element(html`<span class="rk-buttons">${action(item, () => row.remove())}</span>`), note: note?.(item) });
-            return row;
-        },
+/** @param {unknown} inside @param {unknown} [note] */
+const buttons = (inside, note) => ({ action: element(html`<span class="rk-buttons">${inside}</span>`), note });
+
+/** @param {string} path @param {string} none @param {string} undo @param {string} label @param {string} state */
+const undoes = (path, none, undo, label, state) => () =>
+    rows(path, none, (item, gone) => {
+        const undone = async () => (await act(item.id, undo, { [state]: false })) && gone();
+        const until = item.mute_expires_at && w.until(day(item.mute_expires_at));
+        return buttons(html`<button type="button" aria-label=${`${label} @${item.acct}`} @click=${undone}>${label}</button>`, until);
     });
-}
 
-/** @param {"mute" | "block"} what @param {string} label @param {Record<string, boolean>} expected */
-const undoes = (what, label, expected) => (/** @type {any} */ item, /** @type {() => void} */ gone) =>
-    html`<button type="button" aria-label=${`${label} @${item.acct}`} @click=${async () => (await act(item.id, `un${what}`, expected)) && gone()}>${label}</button>`;
-
-export const muted = () => people("/api/v1/mutes", w.nobodyMuted, undoes("mute", w.unmute, { muting: false }), (item) => item.mute_expires_at && w.until(day(item.mute_expires_at)));
-export const blocked = () => people("/api/v1/blocks", w.nobodyBlocked, undoes("block", w.unblock, { blocking: false }));
-export const followRequests = () => people("/api/v1/follow_requests", w.nobodyAsks, answers);
+export const muted = undoes("/api/v1/mutes", w.nobodyMuted, "unmute", w.unmute, "muting");
+export const blocked = undoes("/api/v1/blocks", w.nobodyBlocked, "unblock", w.unblock, "blocking");
+export const followRequests = () => rows("/api/v1/follow_requests", w.nobodyAsks, (item, gone) => buttons(answers(item, gone)));
 
 export function followedTags() {
-    return feed({
-        key: "followed tags", load: (query) => api.get("/api/v1/followed_tags", query), idOf: (item) => item.name, empty: () => said(w.noTags),
-        make: (item) => {
-            const drop = async () => {
-                const answer = await api.send("POST", `/api/v1/tags/${encodeURIComponent(item.name)}/unfollow`);
-                if (answer.ok) row.remove();
-                else toast(answer.message);
-            };
-            const row = element(html`<article class="rk-line" tabindex="0"><a href=${`/tags/${encodeURIComponent(item.name)}`}><bdi>#${item.name}</bdi></a><button type="button" aria-label=${w.unfollowTag(item.name)} @click=${drop}>${w.unfollow}</button></article>`);
-            return row;
-        },
+    return listed("/api/v1/followed_tags", w.noTags, (item) => {
+        const drop = async () => {
+            const answer = await api.send("POST", `/api/v1/tags/${encodeURIComponent(item.name)}/unfollow`);
+            if (answer.ok) row.remove();
+            else toast(answer.message);
+        };
+        const row = element(html`<article class="rk-line" tabindex="0"><a href=${`/tags/${encodeURIComponent(item.name)}`}><bdi>#${item.name}</bdi></a><button type="button" aria-label=${w.unfollowTag(item.name)} @click=${drop}>${w.unfollow}</button></article>`);
+        return row;
     });
 }
 

@@ -43,7 +43,7 @@ export async function copyLink(account) {
 export function mute(account) {
     const box = element(html`<div></div>`);
     const close = openDialog(box, { label: w.muteOf(account.acct) });
-    const times = w.durations.map(([seconds, label]) => ({ value: String(seconds), label }));
+    const times = w.durations.map((/** @type {[number, string]} */ [seconds, label]) => ({ value: String(seconds), label }));
     box.append(
         form(
             w.muteOf(account.acct),
@@ -77,7 +77,7 @@ export async function lists(account) {
     const box = element(html`<div><p>${w.loading}</p></div>`);
     openDialog(box, { label: w.onListsOf(account.acct) });
     const [all, on] = await Promise.all([api.get("/api/v1/lists"), api.get(`/api/v1/accounts/${account.id}/lists`)]);
-    if (!all.ok || !on.ok) return box.replaceChildren(element(said((all.ok ? on : all).message)));
+    if (!all.ok || !on.ok) return box.replaceChildren(element(said(/** @type {any} */ (all.ok ? on : all).message)));
     const has = new Set(on.body.map((/** @type {any} */ each) => each.id));
     /** @param {any} list */
     const row = (list) => {

@@ -68,7 +68,7 @@ function begin() {
     ask();
 }
 
-channel.onmessage = (event) => (typeof event.data === "number" ? tell(event.data) : ask());
+channel.onmessage = (/** @type {MessageEvent} */ event) => (typeof event.data === "number" ? tell(event.data) : ask());
 
 export const unread = Object.freeze({
     /** Begin to look; once a page. */
@@ -76,6 +76,7 @@ export const unread = Object.freeze({
         begin();
         session.onChange(begin);
         document.addEventListener("visibilitychange", () => document.hidden || ask());
+        navigator.serviceWorker?.addEventListener("message", ask); // something was pushed
     },
     /** @param {(count: number) => void} watcher @returns {() => void} */
     watch(watcher) {

@@ -6,16 +6,16 @@
  * Rules of this file
  * - The opened post stays where it is, to the pixel, while what it answers arrives above: measured, inserted, scrolled
  *   back in one task, with the browser's own anchoring off meanwhile. There is room below for it to stay.
- * - What isn't shown is said: what can't be seen, what a filter hides, what goes beyond the server's bounds.
+ * - What isn't shown is said: what can't be seen, what goes beyond the server's bounds; what a filter hides status.js says.
  * - `?part=likes|reposts|quotes` is who has liked or reposted it, and what quotes it.
  */
 
 import { element, html } from "../base/html.js";
 import { api } from "../net/api.js";
 import { session } from "../net/session.js";
-import { accountRow, placeOf } from "../parts/account.js";
-import { feed } from "../parts/feed.js";
+import { placeOf } from "../parts/account.js";
 import { said, tabs } from "../parts/form.js";
+import { people, posts } from "../parts/listed.js";
 import { statusElement } from "../parts/status.js";
 import { store } from "../state/store.js";
 import { words as w } from "../words/places.js";
@@ -32,21 +32,15 @@ export default function screen({ params, query }) {
 }
 
 /** @param {Record<string, string>} params @param {string} part */
-function listOf({ id, acct, name }, part) {
-    const base = `/@${acct ?? name}/${id}`;
+function listOf({ id, name }, part) {
+    const base = `/@${name}/${id}`;
     const parts = /** @type {const} */ ({ likes: "favourited_by", reposts: "reblogged_by", quotes: "quotes" });
     const box = element(html`<div><p><a href=${base}>${w.backToPost}</a></p></div>`);
     const list = document.createElement("div");
     /** @param {string} which */
     const show = (which) => {
         const path = `/api/v1/statuses/${id}/${parts[/** @type {keyof typeof parts} */ (which)] ?? parts.likes}`;
-        list.replaceChildren(
-            feed({
-                key: `${path}`, load: (query) => api.get(path, query), idOf: (item) => item.id,
-                make: which === "quotes" ? (item) => statusElement(item) : (item) => accountRow(item),
-                empty: () => said(w.nobodyYet),
-            }),
-        );
+        list.replaceChildren((which === "quotes" ? posts : people)(path, w.nobodyYet));
     };
     const each = Object.keys(parts).map((name) => ({ name, label: w.parts[name], href: `${base}?part=${name}` }));
     box.append(tabs(w.conversation, each, part, show), list);
@@ -64,7 +58,7 @@ class Thread extends HTMLElement {
     #below = element(html`<div class="below" role="feed" aria-label=${w.answers}></div>`);
 
     connectedCallback() {
-        this.replaceChildren(this.#above, this.#here, this.#below);
+        this.replaceChildren(this.#above, element(html`<div class="rest">${this.#here}${this.#below}</div>`));
         const known = store.status(this.statusId);
         if (known) this.#open(known);
         addEventListener("rk-posted", this.#posted);
@@ -99,10 +93,13 @@ class Thread extends HTMLElement {
         try {
             const asked = { signal: this.#abort.signal };
             const path = `/api/v1/statuses/${this.statusId}`;
-            const [status, context] = await Promise.all([api.get(path, {}, asked), api.get(`${path}/context`, {}, asked)]);
+            const asking = api.get(`${path}/context`, {}, asked);
+            asking.catch(() => {}); // where the first fails, nobody waits for the second
+            const status = await api.get(path, {}, asked);
             if (!status.ok) return this.#failed(status);
             store.takeStatuses([status.body]);
             this.#open(status.body);
+            const context = await asking;
             if (!context.ok) return this.#failed(context);
             store.takeStatuses([...context.body.ancestors, ...context.body.descendants]);
             this.#putAbove(context.body.ancestors);
@@ -153,15 +150,7 @@ class Thread extends HTMLElement {
 
     /** @param {any} status @param {number} depth @param {"feed" | "ancestor"} [context] @returns {HTMLElement} */
     #wrapped(status, depth, context = "feed") {
-        const hides = (status.filtered ?? []).filter((/** @type {any} */ each) => each.filter.filter_action === "hide");
-        const box = element(html`<div class=${`item depth-${Math.min(depth, 4)}`} data-id=${status.id}></div>`);
-        const shown = () => statusElement(status, { context });
-        if (!hides.length) box.append(shown());
-        else {
-            const show = html`<button type="button" @click=${() => box.replaceChildren(shown())}>${w.showAnyway}</button>`;
-            box.append(element(html`<p class="rk-left-out">${w.filteredOut(hides[0].filter.title)} ${show}</p>`));
-        }
-        return box;
+        return element(html`<div class=${`item depth-${Math.min(depth, 4)}`} data-id=${status.id}>${statusElement(status, { context })}</div>`);
     }
 }
 customElements.define("rk-thread", Thread);

@@ -6,10 +6,9 @@ import { element, html } from "../base/html.js";
 import { api } from "../net/api.js";
 import { session } from "../net/session.js";
 import { accountRow } from "../parts/account.js";
-import { feed } from "../parts/feed.js";
 import { followButton } from "../parts/follow.js";
 import { choice, said, tabs } from "../parts/form.js";
-import { statusElement } from "../parts/status.js";
+import { listed, people, posts } from "../parts/listed.js";
 import { words as w } from "../words/places.js";
 import { number } from "../words/times.js";
 
@@ -35,43 +34,28 @@ function counted(path, extra = {}) {
 }
 
 const rising = () =>
-    feed({ key: "rising", load: counted("/api/v1/trends/statuses"), idOf: (item) => item.id, make: (item) => statusElement(item), empty: () => said(w.nothingRises, html`<a href="/explore?part=everyone">${w.trends.everyone}</a>`) });
-
-const everyone = () =>
-    feed({ key: "everyone", load: (query) => api.get("/api/v1/timelines/public", query), idOf: (item) => item.id, make: (item) => statusElement(item), empty: () => said(w.nothingYet), stream: { stream: "public" } });
-
-const risingTags = () =>
-    feed({ key: "tags", load: counted("/api/v1/trends/tags"), idOf: (item) => item.name, make: tagRow, empty: () => said(w.nothingRises) });
-
+    posts("/api/v1/trends/statuses", () => said(w.nothingRises, html`<a href="/explore?part=everyone">${w.trends.everyone}</a>`), { load: counted("/api/v1/trends/statuses") });
+const everyone = () => posts("/api/v1/timelines/public", w.nothingYet, { stream: { stream: "public" } });
+const risingTags = () => listed("tags", w.nothingRises, tagRow, { load: counted("/api/v1/trends/tags") });
 const links = () =>
-    feed({
-        key: "links", load: counted("/api/v1/trends/links"), idOf: (item) => item.url, empty: () => said(w.nothingRises),
-        make: (item) => element(html`<article class="rk-line" tabindex="0"><a href=${item.url} rel="noopener noreferrer nofollow" dir="auto">${item.title}</a><small>${item.provider_name} · ${usedBy(item)}</small></article>`),
+    listed("links", w.nothingRises, (item) => element(html`<article class="rk-line" tabindex="0"><a href=${item.url} rel="noopener noreferrer nofollow" dir="auto">${item.title}</a><small>${item.provider_name} · ${usedBy(item)}</small></article>`), {
+        load: counted("/api/v1/trends/links"), idOf: (/** @type {any} */ item) => item.url,
     });
 
 function suggestions() {
-    return feed({
-        key: "suggestions", idOf: (item) => item.account.id, empty: () => said(w.noSuggestions),
-        load: async () => {
-            const answer = await api.get("/api/v2/suggestions", { limit: 40 });
-            return answer.ok ? { ...answer, next: null, prev: null } : answer;
-        },
-        make: (item) => {
-            const drop = async () => {
-                const answer = await api.send("DELETE", `/api/v1/suggestions/${item.account.id}`);
-                if (answer.ok) row.remove();
-            };
-            const action = element(html`<span class="rk-buttons">${followButton(item.account)}<button type="button" class="quiet" aria-label=${w.notSuggested(item.account.acct)} @click=${drop}>×</button></span>`);
-            const row = accountRow(item.account, { action });
-            return row;
-        },
-    });
+    const load = async () => ({ ...(await api.get("/api/v2/suggestions", { limit: 40 })), next: null, prev: null });
+    return listed("suggestions", w.noSuggestions, (item) => {
+        const drop = async () => (await api.send("DELETE", `/api/v1/suggestions/${item.account.id}`)).ok && row.remove();
+        const action = element(html`<span class="rk-buttons">${followButton(item.account)}<button type="button" class="quiet" aria-label=${w.notSuggested(item.account.acct)} @click=${drop}>×</button></span>`);
+        const row = accountRow(item.account, { action });
+        return row;
+    }, { load, idOf: (/** @type {any} */ item) => item.account.id });
 }
 
 function directory() {
     const list = document.createElement("div");
     const show = (/** @type {string} */ order) =>
-        list.replaceChildren(feed({ key: `directory ${order}`, load: counted("/api/v1/directory", { order }), idOf: (item) => item.id, make: (item) => accountRow(item), empty: () => said(w.nobodyYet) }));
+        list.replaceChildren(people(`directory ${order}`, w.nobodyYet, { load: counted("/api/v1/directory", { order }) }));
     show("active");
     const orders = [{ value: "active", label: w.byActive }, { value: "new", label: w.byNew }];
     return element(html`<div>${choice(w.order, orders, "active", show)}${list}</div>`);

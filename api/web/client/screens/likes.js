@@ -2,16 +2,7 @@
  * What one has liked.
  */
 
-import { api } from "../net/api.js";
-import { feed } from "../parts/feed.js";
-import { said } from "../parts/form.js";
-import { statusElement } from "../parts/status.js";
+import { posts } from "../parts/listed.js";
 import { words as w } from "../words/places.js";
 
-export default function screen() {
-    const list = feed({
-        key: "likes", load: (query) => api.get("/api/v1/favourites", query), idOf: (item) => item.id,
-        make: (item) => statusElement(item), empty: () => said(w.noLikes),
-    });
-    return { element: list, title: w.likes };
-}
+export default () => ({ element: posts("/api/v1/favourites", w.noLikes), title: w.likes });

@@ -9,9 +9,8 @@ import { element, html } from "../base/html.js";
 import { api } from "../net/api.js";
 import { accountRow } from "../parts/account.js";
 import { confirmBox } from "../parts/dialog.js";
-import { feed } from "../parts/feed.js";
 import { check, form, line, said, select, tabs } from "../parts/form.js";
-import { statusElement } from "../parts/status.js";
+import { listed, posts, rows } from "../parts/listed.js";
 import { toast } from "../parts/toast.js";
 import { navigate } from "../routes.js";
 import { words as w } from "../words/places.js";
@@ -33,12 +32,9 @@ function rules(list) {
 const said_ = (data) => ({ title: data.get("title"), replies_policy: data.get("replies_policy"), exclusive: data.has("exclusive") });
 
 function all() {
-    const list = () =>
-        feed({
-            key: "lists", idOf: (item) => item.id, empty: () => said(w.noLists),
-            load: async () => ({ ...(await api.get(PATH)), next: null, prev: null }),
-            make: (item) => element(html`<article class="rk-line" tabindex="0"><a href=${`/lists/${item.id}`} dir="auto">${item.title}</a>${item.exclusive && html`<small>${w.listExclusiveShort}</small>`}</article>`),
-        });
+    const row = (/** @type {any} */ item) =>
+        element(html`<article class="rk-line" tabindex="0"><a href=${`/lists/${item.id}`} dir="auto">${item.title}</a>${item.exclusive && html`<small>${w.listExclusiveShort}</small>`}</article>`);
+    const list = () => listed(PATH, w.noLists, row);
     const place = element(html`<div>${list()}</div>`);
     const make = form(w.makeList, rules(), w.makeList, async (data, form) => {
         const answer = await api.send("POST", PATH, said_(data));
@@ -54,10 +50,7 @@ function one(id, part) {
     const place = document.createElement("div");
     const shown = /** @type {Record<string, () => HTMLElement>} */ ({
         posts: () =>
-            feed({
-                key: `list ${id}`, load: (query) => api.get(`/api/v1/timelines/list/${id}`, query), idOf: (item) => item.id, stream: { stream: "list", list: id },
-                make: (item) => statusElement(item), empty: () => said(w.emptyList, html`<a href=${`/lists/${id}?part=members`}>${w.listParts.members}</a>`),
-            }),
+            posts(`/api/v1/timelines/list/${id}`, () => said(w.emptyList, html`<a href=${`/lists/${id}?part=members`}>${w.listParts.members}</a>`), { stream: { stream: "list", list: id } }),
         members: () => members(id),
         rules: () => change(id),
     });
@@ -79,14 +72,7 @@ function members(id) {
         done();
     };
     const list = () =>
-        feed({
-            key: `members ${id}`, load: (query) => api.get(path, query), idOf: (item) => item.id, empty: () => said(w.noMembers),
-            make: (item) => {
-                const action = element(html`<button type="button" aria-label=${w.takeOff(item.acct)} @click=${() => put(item, false, () => row.remove())}>${w.remove}</button>`);
-                const row = accountRow(item, { action });
-                return row;
-            },
-        });
+        rows(path, w.noMembers, (item, gone) => ({ action: element(html`<button type="button" aria-label=${w.takeOff(item.acct)} @click=${() => put(item, false, gone)}>${w.remove}</button>`) }));
     const place = element(html`<div>${list()}</div>`);
     const found = element(html`<div aria-live="polite"></div>`);
     const look = form(w.findMember, line(w.findMember, "q", "", { required: true, type: "search" }), w.search, async (data) => {

@@ -9,8 +9,7 @@ import { session } from "../net/session.js";
 import { placeOf } from "../parts/account.js";
 import { avatar } from "../parts/avatar.js";
 import { confirmBox } from "../parts/dialog.js";
-import { feed } from "../parts/feed.js";
-import { said } from "../parts/form.js";
+import { listed } from "../parts/listed.js";
 import { toast } from "../parts/toast.js";
 import { words as w } from "../words/places.js";
 import { ago } from "../words/times.js";
@@ -20,10 +19,7 @@ export default function screen() {
         const { compose } = await import("../parts/composer.js");
         compose({ text: "@", visibility: "direct" });
     };
-    const list = feed({
-        key: "messages", load: (query) => api.get("/api/v1/conversations", query), idOf: (item) => item.id, make: conversation,
-        empty: () => said(w.noMessages),
-    });
+    const list = listed("/api/v1/conversations", w.noMessages, conversation);
     return { element: element(html`<div><p class="rk-buttons"><button type="button" class="primary" @click=${write}>${w.writeMessage}</button></p>${list}</div>`), title: w.messages };
 }
 

@@ -11,12 +11,13 @@
 import { plain } from "../base/content.js";
 import { element, html } from "../base/html.js";
 import { api } from "../net/api.js";
-import { accountRow, placeOf } from "../parts/account.js";
+import { placeOf } from "../parts/account.js";
 import { avatar } from "../parts/avatar.js";
 import { confirmBox } from "../parts/dialog.js";
 import { feed } from "../parts/feed.js";
 import { followButton, takeRelationships } from "../parts/follow.js";
 import { said, select, tabs } from "../parts/form.js";
+import { rows } from "../parts/listed.js";
 import { statusElement } from "../parts/status.js";
 import { toast } from "../parts/toast.js";
 import { unread } from "../parts/unread.js";
@@ -196,20 +197,16 @@ export function answers(account, done) {
 
 function requests() {
     const path = "/api/v1/notifications/requests";
-    return feed({
-        key: "requests", load: (query) => api.get(path, query), idOf: (item) => item.id, empty: () => said(w.noRequests),
-        make: (item) => {
-            /** @param {string} what */
-            const answer = async (what) => {
-                const answer = await api.send("POST", `${path}/${item.id}/${what}`);
-                if (!answer.ok) return toast(answer.message);
-                row.remove();
-                toast(what === "accept" ? w.letThrough(item.account.acct) : w.dropped);
-            };
-            const action = element(html`<span class="rk-buttons"><button type="button" class="primary" @click=${() => answer("accept")}>${w.allow}</button><button type="button" @click=${() => answer("dismiss")}>${w.deny}</button></span>`);
-            const row = accountRow(item.account, { action, note: w.waiting(Number(item.notifications_count)) });
-            return row;
-        },
+    return rows(path, w.noRequests, (item, gone) => {
+        /** @param {string} what */
+        const answer = async (what) => {
+            const answer = await api.send("POST", `${path}/${item.id}/${what}`);
+            if (!answer.ok) return toast(answer.message);
+            gone();
+            toast(what === "accept" ? w.letThrough(item.account.acct) : w.dropped);
+        };
+        const action = element(html`<span class="rk-buttons"><button type="button" class="primary" @click=${() => answer("accept")}>${w.allow}</button><button type="button" @click=${() => answer("dismiss")}>${w.deny}</button></span>`);
+        return { action, note: w.waiting(Number(item.notifications_count)) };
     });
 }
 

@@ -11,11 +11,11 @@ import { content } from "../base/content.js";
 import { element, fragment, html } from "../base/html.js";
 import { api } from "../net/api.js";
 import { session } from "../net/session.js";
-import { accountRow, names, placeOf } from "../parts/account.js";
+import { names, placeOf } from "../parts/account.js";
 import { avatar } from "../parts/avatar.js";
-import { feed } from "../parts/feed.js";
 import { followButton, relationship, watchRelationship } from "../parts/follow.js";
 import { said, tabs } from "../parts/form.js";
+import { people, posts } from "../parts/listed.js";
 import { menu } from "../parts/menu.js";
 import { statusElement } from "../parts/status.js";
 import { toast } from "../parts/toast.js";
@@ -25,16 +25,16 @@ import { day, number } from "../words/times.js";
 
 /** @param {{params: Record<string, string>, query: Record<string, string>}} where */
 export default function screen({ params, query }) {
-    const acct = params.acct ?? params.name;
+    const acct = params.name;
     const profile = /** @type {Profile} */ (document.createElement("rk-profile"));
     profile.acct = acct;
-    profile.part = query.part ?? "posts";
+    profile.opened = query.part ?? "posts";
     return { element: profile, title: `@${acct}` };
 }
 
 class Profile extends HTMLElement {
     acct = "";
-    part = "posts";
+    opened = "posts";
     /** @type {any} */ #account;
     #abort = new AbortController();
     /** @type {(() => void)[]} */ #stops = [];
@@ -79,8 +79,8 @@ class Profile extends HTMLElement {
             label: name in counts ? `${w.parts[name]} ${number(counts[name])}` : w.parts[name],
         }));
         const show = (/** @type {string} */ part) => this.#show(part);
-        this.replaceChildren(this.#header(own), tabs(w.partsOf(account.acct), each, this.part, show), this.#list);
-        this.#show(this.part);
+        this.replaceChildren(this.#header(own), tabs(w.partsOf(account.acct), each, this.opened, show), this.#list);
+        this.#show(this.opened);
     }
 
     /** @param {boolean} own */
@@ -126,15 +126,11 @@ class Profile extends HTMLElement {
     /** @param {string} part */
     #show(part) {
         const { id, acct } = this.#account;
-        const people = part === "followers" || part === "following";
-        const path = part === "likes" ? "/api/v1/favourites" : `/api/v1/accounts/${id}/${people ? part : "statuses"}`;
-        /** @type {Record<string, string>} */
-        const extra = part === "media" ? { only_media: "true" } : part === "posts" ? { exclude_replies: "true" } : {};
-        const list = feed({
-            key: `${path} ${part}`, load: (query) => api.get(path, { ...extra, ...query }), idOf: (item) => item.id,
-            make: people ? (item) => accountRow(item) : (item) => statusElement(item),
-            empty: () => said(people && this.#account.hide_collections ? w.hidesThese(acct) : w.emptyParts[part] ?? w.nothingYet),
-        });
+        const isPeople = part === "followers" || part === "following";
+        const path = part === "likes" ? "/api/v1/favourites" : `/api/v1/accounts/${id}/${isPeople ? part : "statuses"}`;
+        const query = part === "media" ? { only_media: true } : part === "posts" ? { exclude_replies: true } : {};
+        const nothing = isPeople && this.#account.hide_collections ? w.hidesThese(acct) : w.emptyParts[part] ?? w.nothingYet;
+        const list = (isPeople ? people : posts)(path, nothing, { query });
         this.#list.replaceChildren(...(part === "posts" ? [this.#pinned()] : []), list);
     }
 

@@ -13,9 +13,8 @@ import { element, html } from "../base/html.js";
 import { api } from "../net/api.js";
 import { accountRow, names, placeOf } from "../parts/account.js";
 import { avatar } from "../parts/avatar.js";
-import { feed } from "../parts/feed.js";
-import { said, tabs } from "../parts/form.js";
-import { statusElement } from "../parts/status.js";
+import { tabs } from "../parts/form.js";
+import { listed, posts as allPosts } from "../parts/listed.js";
 import { navigate } from "../routes.js";
 import { words as w } from "../words/places.js";
 import { tagRow } from "./explore.js";
@@ -68,9 +67,8 @@ const some = (title, list) => [element(html`<h2>${title}</h2>`), list];
 
 /** @param {"accounts" | "hashtags"} type @param {string} asked @param {(item: any) => HTMLElement} make @param {number} few 0 for all */
 function listOf(type, asked, make, few) {
-    return feed({
-        key: `search ${type} ${few} ${asked}`, make, idOf: (item) => item.id, empty: () => html`<p class="rk-none">${w.noneFound}</p>`,
-        load: async (query) => {
+    return listed(`search ${type} ${few} ${asked}`, () => html`<p class="rk-none">${w.noneFound}</p>`, make, {
+        load: async (/** @type {any} */ query) => {
             const offset = Number(query.offset ?? 0);
             const limit = few || 20;
             const answer = await api.get(PATH, { q: asked, type, limit, offset });
@@ -84,9 +82,8 @@ function listOf(type, asked, make, few) {
 /** @param {string} asked */
 function posts(asked) {
     const notes = element(html`<div class="rk-notes" aria-live="polite"></div>`);
-    const list = feed({
-        key: `search posts ${asked}`, idOf: (item) => item.id, make: (item) => statusElement(item), empty: () => said(w.noPostsFound),
-        load: async (query) => {
+    const list = allPosts(`search ${asked}`, w.noPostsFound, {
+        load: async (/** @type {any} */ query) => {
             const answer = await api.get(PATH, { q: asked, type: "statuses", limit: 20, ...query });
             if (!answer.ok) return answer;
             const body = answer.body.statuses;

@@ -5,26 +5,21 @@
 import { element, html } from "../base/html.js";
 import { api } from "../net/api.js";
 import { session } from "../net/session.js";
-import { feed } from "../parts/feed.js";
-import { said, toggle } from "../parts/form.js";
-import { statusElement } from "../parts/status.js";
+import { toggle } from "../parts/form.js";
+import { posts } from "../parts/listed.js";
 import { toast } from "../parts/toast.js";
 import { words as w } from "../words/places.js";
 
 /** @param {{params: Record<string, string>, query: Record<string, string>}} where */
 export default function screen({ params }) {
-    const name = params.tag ?? params.name;
+    const name = params.name;
     const path = encodeURIComponent(name);
     const actions = element(html`<div class="rk-buttons"></div>`);
     if (session.account) offer(path, actions);
     const list = document.createElement("div");
     const show = (/** @type {boolean} */ media) =>
         list.replaceChildren(
-            feed({
-                key: `tag ${name} ${media}`, load: (query) => api.get(`/api/v1/timelines/tag/${path}`, { ...(media && { only_media: true }), ...query }),
-                idOf: (item) => item.id, make: (item) => statusElement(item), empty: () => said(w.noneTagged(name)),
-                stream: { stream: media ? "hashtag:media" : "hashtag", tag: name },
-            }),
+            posts(`/api/v1/timelines/tag/${path}`, w.noneTagged(name), { query: media ? { only_media: true } : {}, stream: { stream: media ? "hashtag:media" : "hashtag", tag: name } }),
         );
     show(false);
     return { element: element(html`<div>${actions}${toggle(w.onlyMedia, false, show)}${list}</div>`), title: `#${name}` };

@@ -44,12 +44,11 @@ export const words = Object.freeze({
     reportedMore: (/** @type {string} */ acct) => `If you don't want to see @${acct} meanwhile:`,
 
     // conversation
-    conversation: "Conversation", before: "What was said before", answers: "Answers", backToPost: "Back to the post", openThere: "Go there", showAnyway: "Show it",
+    conversation: "Conversation", before: "What was said before", answers: "Answers", backToPost: "Back to the post", openThere: "Go there",
     postGone: "This post was deleted, or isn't for you to see.",
     hiddenAbove: "What this answers can't be shown: it was deleted, or isn't for you to see.", moreAbove: "The conversation began earlier.",
     hiddenBelow: (/** @type {number} */ n) => `${of(n, "answer isn't", "answers aren't")} shown: deleted, from somebody blocked or muted, or not for you to see.`,
     moreBelow: "There may be more answers: open one of these to go on.", moreBelowSigned: "There may be more answers: sign in to see more of them.",
-    filteredOut: (/** @type {string} */ title) => `Hidden by your filter “${title}”.`,
 
     // explore, hashtags, search
     trends: { posts: "Posts", tags: "Hashtags", links: "Links", everyone: "Everyone", people: "For you to follow", directory: "Directory" },
