@@ -42,7 +42,7 @@ _WEB: Final = ("http://", "https://")
 _TYPES: Final = ("accounts", "statuses", "hashtags")
 
 
-class Told:
+class Beside:
     """What is told of a search besides what it found."""
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ async def search(call: Call) -> Answer:
     finders = {"accounts": _accounts, "statuses": _statuses, "hashtags": _hashtags}
     limit = call.params.whole("limit", 20, 1, 40)
     offset = call.params.whole("offset", 0, 0, FOUND_MAX) if kind else 0  # as Mastodon has it
-    told = Told()
+    told = Beside()
     finding = (finders[name](call, asked, limit, offset, told) for name in _TYPES if kind in ("", name))
     found = await asyncio.gather(*finding)
     parts = dict(zip([name for name in _TYPES if kind in ("", name)], found, strict=True))
@@ -87,7 +87,7 @@ async def search_accounts(call: Call) -> Answer:
     if is_blank(call.params.text("q")):
         return Answer(b"[]")
     limit, offset = call.params.whole("limit", 40, 1, 80), call.params.whole("offset", 0, 0, FOUND_MAX)
-    told = Told()
+    told = Beside()
     found = await _accounts(call, _asked(call), limit, offset, told)
     return Answer(b"[" + b",".join(found) + b"]", headers=told.headers())
 
@@ -104,7 +104,7 @@ def _asked(call: Call) -> str:
 # ---- accounts -------------------------------------------------------------------------------------------------------
 
 
-async def _accounts(call: Call, asked: str, limit: int, offset: int, told: Told) -> list[bytes]:
+async def _accounts(call: Call, asked: str, limit: int, offset: int, told: Beside) -> list[bytes]:
     """Return accounts: whose name it is first, then those whose names begin so, then those that say so."""
     if asked.startswith("#"):
         return []
@@ -164,14 +164,14 @@ async def _named(call: Call, name: str) -> list[int]:
         return []
 
 
-async def _beginning(call: Call, asked: str, count: int, told: Told) -> list[int]:
+async def _beginning(call: Call, asked: str, count: int, told: Beside) -> list[int]:
     call.services.limiter.check_search(call.scope, call.viewer, SUGGEST_UNITS)
     answer = await call.services.search.suggest("@" + asked.lstrip("@"), count, call.viewer)
     told.of(answer)
     return _ids(answer.body, "accounts", "user_id")
 
 
-async def _saying(call: Call, asked: str, count: int, told: Told) -> list[int]:
+async def _saying(call: Call, asked: str, count: int, told: Beside) -> list[int]:
     words = list(dict.fromkeys(word for part in asked.replace("@", " ").split() for word in text.words(part)))
     words = words[:TERMS_MAX]
     if not words:
@@ -196,7 +196,7 @@ async def _followed_among(call: Call, account_ids: list[int]) -> list[int]:
 # ---- statuses -------------------------------------------------------------------------------------------------------
 
 
-async def _statuses(call: Call, asked: str, limit: int, offset: int, told: Told) -> list[bytes]:
+async def _statuses(call: Call, asked: str, limit: int, offset: int, told: Beside) -> list[bytes]:
     if asked.startswith(_WEB):
         tweet_id = whole_number((segments_of(asked) or [""])[-1], ID_MAX)
         shown = await statuses_of(call.services, [tweet_id], call.viewer) if tweet_id and tweet_id > 0 else []
@@ -227,7 +227,7 @@ async def _statuses(call: Call, asked: str, limit: int, offset: int, told: Told)
 # ---- hashtags -------------------------------------------------------------------------------------------------------
 
 
-async def _hashtags(call: Call, asked: str, limit: int, offset: int, told: Told) -> list[bytes]:
+async def _hashtags(call: Call, asked: str, limit: int, offset: int, told: Beside) -> list[bytes]:
     """Return the tags that begin so, the busiest first."""
     bare = asked.removeprefix("#")
     if not bare or " " in bare or asked.startswith("@") or "/" in bare:
