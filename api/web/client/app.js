@@ -59,7 +59,7 @@ function more() {
 
 async function signOut() {
     const [{ confirmBox }, { outbox }] = await Promise.all([import("./parts/dialog.js"), import("./net/sending.js")]);
-    const waiting = outbox.list().length;
+    const waiting = (await outbox.list()).length;
     if (waiting && !(await confirmBox({ title: w.signOut, text: w.waiting(waiting), yes: w.signOut, danger: true }))) return;
     await session.signOut();
     location.assign("/");

@@ -309,6 +309,7 @@ export class Feed extends HTMLElement {
         const shown = this.querySelector(`article[data-id="${id}"]`);
         if (shown && shown.getBoundingClientRect().top < innerHeight) return;
         this.timeline.remove(id);
+        if (this.#begun && !this.timeline.rows.length && !this.timeline.bottomKnown && !this.#busy.has("first")) return this.refresh();
         this.#sync();
         this.#tell();
     }
@@ -321,7 +322,7 @@ export class Feed extends HTMLElement {
     /** Read what may have been missed, a few pages; beyond, one reads upwards as one scrolls. */
     async #catchUp() {
         const { timeline } = this;
-        const from = timeline.newestKnown;
+        const from = timeline.overlap;
         if (!from || this.#busy.has("catch up")) return;
         this.#busy.add("catch up");
         const { epoch } = timeline;
@@ -337,7 +338,8 @@ export class Feed extends HTMLElement {
         }
         this.#busy.delete("catch up");
         if (epoch !== timeline.epoch) return void this.#catchUp();
-        if (isWhole && this.isConnected && (timeline.topKnown || timeline.newestKnown === from)) timeline.caughtUp(ids);
+        if (timeline !== this.timeline || !this.isConnected) return;
+        timeline.caughtUp(ids, isWhole);
         this.#sync();
         this.#tell();
     }

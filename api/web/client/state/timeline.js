@@ -142,11 +142,26 @@ export class Timeline {
         this.#settle();
     }
 
-    /** What was missed has been read, all of it: it waits above, as if it had been heard. @param {string[]} ids */
-    caughtUp(ids) {
-        for (const id of ids) if (!this.#known.has(id)) this.#heard.add(id);
-        this.topKnown = true;
+    /** From where what may have been missed is read: some way down, for what came late. */
+    get overlap() {
+        const { ids } = this;
+        return ids[PAGE] ?? ids.at(-1);
+    }
+
+    /** What was missed has been read: it waits above, as if it had been heard. @param {string[]} ids
+     * @param {boolean} whole whether all of it; if not, only what belongs among those here is taken */
+    caughtUp(ids, whole) {
+        const { newestKnown } = this;
+        for (const id of ids) if (!this.#known.has(id) && (whole || (newestKnown && compare(id, newestKnown) < 0))) this.#heard.add(id);
+        this.topKnown = whole;
+        if (!whole) this.#forget((id) => !ids.length || compare(id, ids.reduce((a, b) => (compare(a, b) > 0 ? a : b))) > 0);
         this.#settle();
+    }
+
+    /** Of those that wait some are to be read again. @param {(id: string) => boolean} which */
+    #forget(which) {
+        for (const id of this.pending) if (which(id)) this.#known.delete(id);
+        this.pending = this.pending.filter((id) => !which(id));
     }
 
     /** A stream tells of one. @param {string} id @returns {boolean} whether it is new here */
@@ -193,6 +208,7 @@ export class Timeline {
     #emptied(at) {
         this.rows.splice(at, 1);
         if (this.rows[at - 1]?.gap && this.rows[at]?.gap) this.rows.splice(at, 1);
+        if (this.rows[0]?.gap || !this.rows.length) this.meet(this.pending.length); // what waits is above the gap, too
         if (this.rows[0]?.gap) {
             this.rows.shift();
             this.topKnown = false;
@@ -285,8 +301,7 @@ export class Timeline {
             this.#heard.delete(id);
         }
         if (this.pending.length <= PENDING_MAX) return;
-        for (const id of this.pending) this.#known.delete(id);
-        this.pending = [];
+        this.#forget(() => true);
         this.topKnown = false;
     }
 }
