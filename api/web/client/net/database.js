@@ -115,6 +115,7 @@ export async function write(puts, removals = []) {
 /** @param {Store} store @param {string} key @returns {Promise<any>} undefined if it isn't there */
 export async function read(store, key) {
     if (memory[store].has(key)) return memory[store].get(key);
+    if (stopped) return undefined;
     const database = await open();
     try {
         return database ? await done(database.transaction(store).objectStore(store).get(key)) : undefined;
@@ -125,6 +126,7 @@ export async function read(store, key) {
 
 /** All of a store that is an account's. @param {Store} store @param {string} account @returns {Promise<any[]>} */
 export async function readAll(store, account) {
+    if (stopped) return [];
     const database = await open();
     /** @type {any[]} */
     let kept = [];
@@ -157,7 +159,10 @@ export async function clear(tells = true) {
             transaction.oncomplete = transaction.onabort = resolve;
         });
         forget(database);
-        indexedDB.deleteDatabase(NAME);
+        await new Promise((resolve) => {
+            const request = indexedDB.deleteDatabase(NAME);
+            request.onsuccess = request.onerror = request.onblocked = resolve;
+        });
     } catch {
         forget(null);
     }

@@ -92,6 +92,8 @@ export const outbox = {
         });
     },
     maybePosted,
+    /** A draft has come, or gone. */
+    told: changed,
     /** @param {string} id @returns {boolean} whether its request is on its way in this page */
     isUnderWay(id) {
         return underWay === id;

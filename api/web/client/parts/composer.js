@@ -69,6 +69,7 @@ class Composer extends HTMLElement {
     timer = 0;
     openedAt = "";
     release = () => {};
+    isBeginning = true;
     /** @type {Promise<unknown>} */
     ready = Promise.resolve();
 
@@ -86,7 +87,7 @@ class Composer extends HTMLElement {
         storage.onChange(() => void this.foot());
         onKey("compose", () => void this.compose({}));
         session.onChange(() => void this.begin());
-        this.ready = this.begin();
+        this.ready = this.begin().then(() => (this.isBeginning = false));
     }
 
     /** @template {HTMLElement} T @param {string} selector @returns {T} */
@@ -133,7 +134,7 @@ class Composer extends HTMLElement {
                 <select name="visibility" aria-label=${words.visibility}>${VISIBILITIES.map((each) => html`<option value=${each}>${words.visibilities[each]}</option>`)}</select>
                 <select name="language" aria-label=${words.language}><option value="">${words.languageNone}</option>${languageRows().map(({ code, name }) => html`<option value=${code}>${name}</option>`)}</select>
                 <label class="composer-sensitive" hidden><input type="checkbox" name="sensitive"> ${words.sensitive}</label>
-                <output class="composer-count" for="text"></output><button type="submit" class="primary">${words.post}</button></div>
+                <span class="composer-end"><output class="composer-count"></output><button type="submit" class="primary">${words.post}</button></span></div>
             <p class="composer-foot faint"></p><p class="composer-live hidden" role="status"></p></form></dialog>`);
     }
 
@@ -404,6 +405,7 @@ class Composer extends HTMLElement {
         await this.take(next);
         await this.close();
         await outbox.queue(structuredClone(draft));
+        if (this.dataset.dock === "page") void go("/");
         if (navigator.onLine === false) toast(words.waiting, { label: words.drafts, action: () => void go("/drafts") });
     }
 
@@ -462,22 +464,22 @@ class Composer extends HTMLElement {
     async close() {
         this.hide();
         await this.keep();
+        outbox.told();
     }
 
     /** @param {Asked} asked */
     async compose(asked) {
-        await this.ready;
+        if (this.isBeginning) await this.ready;
         if (!session.account) return toast(words.signedOut);
-        await this.keep();
         const draft = await this.wanted(asked);
         if (!draft) return;
-        if (draft !== this.draft) {
-            const previous = this.release;
-            this.release = () => {};
-            const claimed = await this.claimed(draft);
-            if (claimed.id !== draft.id) this.release();
-            previous();
-            await this.take(claimed.id === draft.id ? draft : claimed);
+        if (draft.id !== this.draft.id) {
+            const release = await claim(draft.id);
+            if (!release) return toast(words.elsewhere);
+            await this.keep();
+            this.release();
+            this.release = release;
+            await this.take(draft);
             await this.keep();
         }
         if (this.dataset.dock === "page") this.toText();

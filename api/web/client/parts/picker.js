@@ -188,7 +188,7 @@ export class Picker {
             this.changed();
         }}></textarea>`);
         /** @param {import("./sign.js").Sign} sign @param {() => void} act */
-        const button = (sign, act) => /** @type {HTMLButtonElement} */ (element(signButton(sign, "", act)));
+        const button = (sign, act) => /** @type {HTMLButtonElement} */ (element(signButton(sign, "", act, `tile-${sign}`)));
         const [earlier, later] = [button("earlier", () => this.move(medium, -1)), button("later", () => this.move(medium, 1))];
         const remove = button("close", () => this.remove(medium));
         const again = element(html`<button type="button" class="quiet" hidden @click=${() => void this.bring(medium)}>${named.retry}</button>`);

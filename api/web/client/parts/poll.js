@@ -69,7 +69,7 @@ export function pollEditor(poll, { optionsMax, changed }) {
     function draw(options) {
         list.replaceChildren(...options.map((option, n) => element(html`<li>
             <input type="text" dir="auto" aria-label=${words.poll.option(n + 1)} placeholder=${words.poll.option(n + 1)} .value=${option} @input=${told}>
-            ${options.length > 2 && signButton("close", words.poll.remove(n + 1), () => remove(n))}</li>`)));
+            ${options.length > 2 && signButton("close", words.poll.remove(n + 1), () => remove(n), "option")}</li>`)));
         adder.hidden = options.length >= optionsMax;
     }
 

@@ -14,5 +14,5 @@ export default function screen({ query }) {
     else void compose({});
     // What was shared is in the draft; a reload must not bring it again.
     history.replaceState(history.state, "", "/compose");
-    return { element: element(html`<p class="faint">${session.account ? words.kept : words.signedOut}</p>`), title: words.write };
+    return { element: element(html`<div class="drafts"><p class="faint">${session.account ? words.kept : words.signedOut}</p></div>`), title: words.write };
 }

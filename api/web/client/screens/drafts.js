@@ -79,15 +79,15 @@ async function scheduled(place) {
 
 /** @returns {{element: HTMLElement, title: string, leave: () => void}} */
 export default function screen() {
-    const page = element(html`<div class="drafts"><section></section><section></section><section></section><p class="faint">${words.kept}</p></div>`);
-    const [sendings, drafts, later] = /** @type {HTMLElement[]} */ ([...page.querySelectorAll("section")]);
+    const page = element(html`<div class="drafts"><div></div><div></div><div></div><p class="faint">${words.kept}</p></div>`);
+    const [sendings, drafts, later] = /** @type {HTMLElement[]} */ ([...page.children]);
     const draw = async () => {
         const account = session.account?.id ?? "";
         const [waiting, all] = await Promise.all([outbox.list(), readAll("drafts", account)]);
         const known = new Map(all.map((each) => [each.id, each]));
         const free = all.filter((each) => !waiting.some(({ id }) => id === each.id)).sort((a, b) => b.at - a.at);
         fill(sendings, waiting.length > 0 && html`<h2>${words.waitingTitle}</h2><ul class="rows">${waiting.map((each) => sendingRow(each, known.get(each.id)))}</ul>`);
-        fill(drafts, storage.problem && html`<p><strong>${words.storage[storage.problem]}</strong></p>`, html`<h2>${words.draftsTitle}</h2>`,
+        fill(drafts, storage.problem && html`<p><strong>${words.storage[storage.problem]}</strong></p>`, waiting.length > 0 && html`<h2>${words.draftsTitle}</h2>`,
             free.length ? html`<ul class="rows">${free.map((each) => draftRow(draw, each))}</ul>` : html`<p class="faint">${words.noDrafts}</p>`);
     };
     void draw();

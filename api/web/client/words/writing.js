@@ -31,7 +31,7 @@ export const words = {
     visibility: "Who can see it",
     visibilities: { public: "Everybody", unlisted: "Everybody, quietly", private: "Followers", direct: "Mentioned people only" },
     language: "Language",
-    languageNone: "Language: as set",
+    languageNone: "Language",
     left: (/** @type {string} */ count) => `${count} left`,
     over: (/** @type {string} */ count) => `${count} too many`,
     suggestions: "Suggestions",
@@ -130,5 +130,6 @@ export const words = {
     scheduledTitle: "Scheduled",
     scheduledRemove: "Don't post",
     waitCount: (/** @type {number} */ count) => (count === 1 ? "1 post waits to be sent" : `${count} posts wait to be sent`),
+    elsewhere: "It is open in another tab.",
     signedOut: "Sign in to write.",
 };
