@@ -31,7 +31,7 @@ from api.mastodon.errors import OAuthError
 from api.oauth.clients import Client, hash_of, proven_client
 from api.oauth.codes import challenge_of, parse_code
 from api.oauth.web_app import WEB_APP_ID
-from api.oauth.web_session import asks_for_cookie, cookie_of, require_own_page
+from api.oauth.web_cookie import asks_for_cookie, cookie_of, require_own_page
 
 _INVALID_GRANT: Final = (
     "The provided authorization grant is invalid, expired, revoked, does not match the redirection URI used in the "

@@ -6,10 +6,7 @@
     DELETE /oauth/web/token                ends the token, the cookie, and the session of the pages of signing in
 
 Rules of this file
-- It is asked by our own page alone: with our header, which no form can send; from our origin; and where a browser says
-  from which site, that is the same. There is no CORS here.
-- The cookie goes to these paths alone, so no other request carries it; SameSite=Strict, HttpOnly; on https Secure, with
-  the prefix by which browsers hold us to it. Cookies don't know ports: its name has eight digits of the cluster's.
+- It is asked by our own page alone, and the cookie goes nowhere else (`web_cookie.py`). There is no CORS here.
 - Answers are kept by nobody, refusals included. They are Mastodon's in form.
 
 It is the token-mediating pattern of "OAuth 2.0 for Browser-Based Applications": a page that is taken over can act while
@@ -18,67 +15,26 @@ it is open, but the token isn't in any storage that it could read.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 import orjson
 from starlette.responses import Response
-from starlette.types import Scope
 
-from actors.core.errors import ForbiddenError, NotFoundError, RookeryError, UnauthorizedError
+from actors.core.errors import NotFoundError, RookeryError, UnauthorizedError
 from actors.core.scopes import spell
 from api.access.auth import Grant, bearer_of, parse_token
 from api.limits import TOKEN_CHARS_MAX
 from api.mastodon.errors import refusal_of
 from api.mastodon.operations.credentials import credential_account_of
 from api.oauth.sessions import Visit, cookies_of
-from api.oauth.web_app import own_origins
-from api.outgoing_keys import OutgoingKeys
+from api.oauth.web_cookie import cookie_name_of, cookie_of, require_own_page
 from api.services import Services
 
 WEB_TOKEN: Final = "/oauth/web/token"
-PATH: Final = "/oauth/web"
-ASKS: Final = b"rookery-web"  # the header
-AGE_S: Final = 30 * 24 * 3600
-_NAME: Final = "rookery_web_"
-_SECURE: Final = "__Secure-"
-_DIGITS: Final = 8
 _ENDED: Final = "nobody is signed in here"
 Handler = Callable[[Visit], Awaitable[Response]]
-
-
-def cookie_name_of(keys: OutgoingKeys, is_secure: bool) -> str:
-    """Return the cookie's name: another cluster at the same host has another one."""
-    digits = hmac.digest(keys.links, b"the name of the web client's cookie", hashlib.sha256).hex()[:_DIGITS]
-    return f"{_SECURE if is_secure else ''}{_NAME}{digits}"
-
-
-def asks_for_cookie(scope: Scope) -> bool:
-    """Whether a request has our header."""
-    return any(name == ASKS and value.strip() == b"1" for name, value in scope["headers"])
-
-
-def require_own_page(services: Services, scope: Scope) -> None:
-    """Refuse whoever isn't our own page. Raises ForbiddenError."""
-    said = {name: value.decode("latin-1") for name, value in scope["headers"]}
-    site, origin = said.get(b"sec-fetch-site"), said.get(b"origin", "null")
-    is_same = site == "same-origin"
-    if not asks_for_cookie(scope) or (site is not None and not is_same):
-        raise ForbiddenError("this is for the server's own page", "origin")
-    if origin not in own_origins(services, scope) and not (origin == "null" and is_same):
-        raise ForbiddenError("this is for the server's own page", "origin")
-
-
-def cookie_of(services: Services, scope: Scope, token: str, age_s: int = AGE_S) -> tuple[bytes, bytes]:
-    """Return the header that keeps a token in a browser, or ends that (age_s 0)."""
-    is_secure = services.origins.origin(scope).startswith("https:")
-    name = cookie_name_of(services.cluster.outgoing_keys, is_secure)
-    secure = "; Secure" if is_secure else ""
-    line = f"{name}={token}; Path={PATH}; Max-Age={age_s}; HttpOnly; SameSite=Strict{secure}"
-    return b"set-cookie", line.encode("latin-1")
 
 
 async def give_token(visit: Visit) -> Response:

@@ -27,23 +27,19 @@ Rules of this file
 
 from __future__ import annotations
 
-import asyncio
 import os
-import shutil
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.browser.site import Person, Site, serving
+from tests.browser.opening import PROGRAM, WAIT_MS, Opener, launched, mark, unmark
+from tests.browser.site import Site, serving
 from tests.components import REQUIRED
 
-PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-WAIT_MS = 60_000
+__all__ = ["WAIT_MS"]
 AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-_loops: list[asyncio.AbstractEventLoop] = []  # Playwright's, while there is a browser
 _FOLDER = os.path.dirname(__file__)
 
 
@@ -66,86 +62,17 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium; Playwright's own browsers aren't used."""
-    options = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses to run as root otherwise
-    with sync_playwright() as driver:
-        expect.set_options(timeout=WAIT_MS)
-        _loops.append(asyncio.get_running_loop())
-        started = driver.chromium.launch(executable_path=PROGRAM, args=[*options, "--disable-dev-shm-usage"])
+    """The one browser."""
+    with launched() as started:
         yield started
-        asyncio._set_running_loop(_loops.pop())
-        started.close()
-    asyncio._set_running_loop(None)
 
 
 @pytest.fixture(autouse=True)
-def no_loop_is_left() -> Iterator[None]:
-    """Playwright has its event loop marked as running between calls: no other test of this process could run one."""
-    if _loops:
-        asyncio._set_running_loop(_loops[0])
+def other_loops_may_run_afterwards() -> Iterator[None]:
+    """See opening.py."""
+    mark()
     yield
-    asyncio._set_running_loop(None)
-
-
-class Opener:
-    """Opens pages and notes what goes wrong in them."""
-
-    def __init__(self, browser: Browser, site: Site) -> None:
-        self._browser, self._site = browser, site
-        self._contexts: list[BrowserContext] = []
-        self._allowed: list[str] = []
-        self.problems: list[str] = []
-
-    def allow(self, *texts: str) -> None:
-        """Let problems pass that hold one of these texts."""
-        self._allowed += texts
-
-    def __call__(
-        self, path: str = "/", person: Person | None = None, *, site: Site | None = None, width: int = 1_280,
-        height: int = 800, dark: bool = False, rtl: bool = False, touch: bool = False, workers: bool = False,
-        **context: Any,
-    ) -> Page:  # fmt: skip
-        """Return a page at a path. person: who is signed in."""
-        site = site or self._site
-        made = self._browser.new_context(
-            base_url=site.address, viewport={"width": width, "height": height}, has_touch=touch, is_mobile=touch,
-            color_scheme="dark" if dark else "light", locale="ar" if rtl else "en-GB", timezone_id="UTC",
-            reduced_motion="reduce", service_workers="allow" if workers else "block", **context,
-        )  # fmt: skip
-        self._contexts.append(made)
-        made.set_default_timeout(WAIT_MS)
-        if person is not None:
-            made.add_cookies([{"name": cookie_name(site), "value": person.token, "url": f"{site.address}/oauth/web",
-                               "httpOnly": True, "sameSite": "Strict"}])  # fmt: skip
-        if rtl:
-            made.add_init_script("document.documentElement.dir = 'rtl'")
-        page = made.new_page()
-        page.problems = self.problems
-        page.offline = made.set_offline
-        page.on("console", self._note)
-        page.on("pageerror", lambda error: self._say(f"thrown: {error}"))
-        page.goto(path)
-        return page
-
-    def _note(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
-            self._say(f"{message.text} ({message.location.get('url', '')})")
-
-    def _say(self, text: str) -> None:
-        if not any(each in text for each in self._allowed):
-            self.problems.append(text)
-
-    def close(self) -> None:
-        """Close the pages."""
-        for each in self._contexts:
-            each.close()
-
-
-def cookie_name(site: Site) -> str:
-    """Return the name of the cookie that keeps somebody signed in."""
-    from api.oauth.web_session import cookie_name_of
-
-    return cookie_name_of(site.cluster.outgoing_keys, is_secure=False)
+    unmark()
 
 
 @pytest.fixture

@@ -23,9 +23,23 @@ def test_nobody_needs_javascript_to_read_a_status(site, open_page):
 
 
 def test_who_has_a_cookie_is_given_the_token_of_the_page(site, open_page):
+    open_page.allow("favicon.ico")  # which Chromium asks for beside what is no page
     page = open_page("/robots.txt", site.ada)
     given = page.evaluate("""() => fetch("/oauth/web/token", {method: "POST", headers: {"Rookery-Web": "1"}})
         .then(answer => answer.json())""")
     assert given["access_token"] == site.ada.token
     assert given["account"]["username"] == "ada"
     assert page.evaluate("() => document.cookie") == ""
+
+
+def test_the_first_post_needs_three_requests_one_after_the_other(site, open_page):
+    page = open_page("/", site.ada)
+    expect(page.get_by_role("article").first).to_be_visible()
+    entries = page.evaluate("""() => performance.getEntriesByType("resource").map((each) => [
+        new URL(each.name).pathname, each.startTime, each.responseEnd, each.initiatorType])""")
+    asked = [each for each in entries if each[0].startswith(("/api/", "/oauth/"))]
+    home = next(each for each in asked if each[0] == "/api/v1/timelines/home")
+    before = [path for path, _, ended, _ in asked if ended <= home[1]]
+    assert before == ["/oauth/web/token"]
+    late = [path for path, began, _, kind in entries if path.endswith(".js") and kind == "other" and began > home[1]]
+    assert late == []
