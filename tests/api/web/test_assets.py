@@ -141,8 +141,7 @@ def test_the_first_view_and_all_of_it_stay_small(assets):
         "first scripts": packed(assets, first), "first styles": packed(assets, FIRST_STYLES),
         "scripts": packed(assets, scripts), "styles": packed(assets, styles),
     }  # fmt: skip
-    print(sizes)
     assert sizes["first scripts"] <= 36 * KIB, sizes
     assert sizes["first styles"] <= 8 * KIB, sizes
-    assert sizes["scripts"] <= 60 * KIB, sizes
+    assert sizes["scripts"] <= 112 * KIB, sizes  # of which a visit fetches what its screens need
     assert sizes["styles"] <= 10 * KIB, sizes
