@@ -30,10 +30,10 @@ def screens(settled) -> list[str]:
     who, friend, said, list_id = settled
     parts = ("look", "reading", "keys", "notifications", "profile", "filters", "muted", "blocked", "requests", "tags", "account")
     return [
-        "/explore", "/explore?part=tags", "/explore?part=directory", "/explore?part=people", "/search", "/search?q=kites",
+        "/explore", "/explore?part=tags", "/explore?part=directory", "/explore?part=people", "/search", "/search?q=harbours",
         "/notifications", "/notifications?part=policy", "/messages", "/bookmarks", "/likes", "/lists", f"/lists/{list_id}",
         f"/lists/{list_id}?part=members", f"/lists/{list_id}?part=rules", f"/@{friend.name}", f"/@{who.name}?part=followers",
-        f"/@{friend.name}/{said['id']}", "/tags/kites", "/keys", *(f"/settings?part={part}" for part in parts),
+        f"/@{friend.name}/{said['id']}", "/tags/harbours", "/keys", *(f"/settings?part={part}" for part in parts),
     ]  # fmt: skip
 
 

@@ -25,11 +25,11 @@ export const posts = (path, empty, more) => listed(path, empty, (item) => status
 /** @param {string} path @param {string | (() => unknown)} empty @param {Record<string, any>} [more] */
 export const people = (path, empty, more) => listed(path, empty, (item) => accountRow(item), more);
 
+/** Take an item out of every list that has it. @param {string} id */
+export const drop = (id) => dispatchEvent(new CustomEvent("rk-removed", { detail: { id } }));
+
 /** People, each with buttons of its own. @param {string} path @param {string} empty
  * @param {(item: Item, gone: () => void) => {action: Node, note?: unknown}} row @returns {HTMLElement} */
 export function rows(path, empty, row) {
-    return listed(path, empty, (item) => {
-        const made = accountRow(item.account ?? item, row(item, () => made.remove()));
-        return made;
-    });
+    return listed(path, empty, (item) => accountRow(item.account ?? item, row(item, () => drop(item.id))));
 }

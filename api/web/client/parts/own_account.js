@@ -15,7 +15,7 @@ import { ago, day } from "../words/times.js";
 import { confirmBox } from "./dialog.js";
 import { act } from "./follow.js";
 import { form, line, said } from "./form.js";
-import { listed, rows } from "./listed.js";
+import { drop, listed, rows } from "./listed.js";
 import { toast } from "./toast.js";
 
 /** @param {unknown} inside @param {unknown} [note] */
@@ -35,13 +35,12 @@ export const followRequests = () => rows("/api/v1/follow_requests", w.nobodyAsks
 
 export function followedTags() {
     return listed("/api/v1/followed_tags", w.noTags, (item) => {
-        const drop = async () => {
+        const leave = async () => {
             const answer = await api.send("POST", `/api/v1/tags/${encodeURIComponent(item.name)}/unfollow`);
-            if (answer.ok) row.remove();
+            if (answer.ok) drop(item.name);
             else toast(answer.message);
         };
-        const row = element(html`<article class="rk-line" tabindex="0"><a href=${`/tags/${encodeURIComponent(item.name)}`}><bdi>#${item.name}</bdi></a><button type="button" aria-label=${w.unfollowTag(item.name)} @click=${drop}>${w.unfollow}</button></article>`);
-        return row;
+        return element(html`<article class="rk-line" tabindex="0"><a href=${`/tags/${encodeURIComponent(item.name)}`}><bdi>#${item.name}</bdi></a><button type="button" aria-label=${w.unfollowTag(item.name)} @click=${leave}>${w.unfollow}</button></article>`);
     });
 }
 
@@ -73,13 +72,13 @@ async function drawLogins(box) {
     const found = await api.get(path);
     if (!found.ok) return box.replaceChildren(element(said(found.message)));
     const rows = found.body.tokens.map((/** @type {any} */ each) => {
-        const drop = async () => {
+        const leave = async () => {
             const answer = await api.send("DELETE", `${path}/${each.id}`);
             if (!answer.ok) return toast(answer.message);
             drawLogins(box);
         };
         const when = each.last_used_at ?? each.created_at;
-        const end = !each.current && html`<button type="button" aria-label=${w.endLogin(each.name || w.unnamed)} @click=${drop}>${w.end}</button>`;
+        const end = !each.current && html`<button type="button" aria-label=${w.endLogin(each.name || w.unnamed)} @click=${leave}>${w.end}</button>`;
         return element(html`<div class="rk-line"><span>${each.name || w.unnamed}</span><small>${each.current ? w.thisLogin : when && ago(new Date(when).toISOString())}</small>${end}</div>`);
     });
     const all = async () => {

@@ -8,7 +8,7 @@ import { session } from "../net/session.js";
 import { accountRow } from "../parts/account.js";
 import { followButton } from "../parts/follow.js";
 import { choice, said, tabs } from "../parts/form.js";
-import { listed, people, posts } from "../parts/listed.js";
+import { drop, listed, people, posts } from "../parts/listed.js";
 import { words as w } from "../words/places.js";
 import { number } from "../words/times.js";
 
@@ -45,10 +45,10 @@ const links = () =>
 function suggestions() {
     const load = async () => ({ ...(await api.get("/api/v2/suggestions", { limit: 40 })), next: null, prev: null });
     return listed("suggestions", w.noSuggestions, (item) => {
-        const drop = async () => (await api.send("DELETE", `/api/v1/suggestions/${item.account.id}`)).ok && row.remove();
-        const action = element(html`<span class="rk-buttons">${followButton(item.account)}<button type="button" class="quiet" aria-label=${w.notSuggested(item.account.acct)} @click=${drop}>×</button></span>`);
-        const row = accountRow(item.account, { action });
-        return row;
+        const { id } = item.account;
+        const refuse = async () => (await api.send("DELETE", `/api/v1/suggestions/${id}`)).ok && drop(id);
+        const action = element(html`<span class="rk-buttons">${followButton(item.account)}<button type="button" class="quiet" aria-label=${w.notSuggested(item.account.acct)} @click=${refuse}>×</button></span>`);
+        return accountRow(item.account, { action });
     }, { load, idOf: (/** @type {any} */ item) => item.account.id });
 }
 

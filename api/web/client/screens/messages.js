@@ -9,7 +9,7 @@ import { session } from "../net/session.js";
 import { placeOf } from "../parts/account.js";
 import { avatar } from "../parts/avatar.js";
 import { confirmBox } from "../parts/dialog.js";
-import { listed } from "../parts/listed.js";
+import { drop, listed } from "../parts/listed.js";
 import { toast } from "../parts/toast.js";
 import { words as w } from "../words/places.js";
 import { ago } from "../words/times.js";
@@ -33,10 +33,10 @@ function conversation(item) {
         if (item.unread) api.send("POST", `/api/v1/conversations/${item.id}/read`);
         row.classList.remove("unread");
     };
-    const drop = async () => {
+    const forget = async () => {
         if (!(await confirmBox({ title: w.forgetMessage, text: w.forgetMessageText, yes: w.forget, danger: true }))) return;
         const answer = await api.send("DELETE", `/api/v1/conversations/${item.id}`);
-        if (answer.ok) row.remove();
+        if (answer.ok) drop(item.id);
         else toast(answer.message);
     };
     const text = last ? (last.spoiler_text || plain(last.content)).slice(0, 200) : w.noMessage;
@@ -44,7 +44,7 @@ function conversation(item) {
         html`<article class=${`rk-message ${item.unread ? "unread" : ""}`} tabindex="0" aria-label=${w.messageWith(label, item.unread)}>
             <span class="faces">${people.slice(0, 3).map((/** @type {any} */ each) => avatar(each, { size: "small" }))}</span>
             <a href=${last ? `${placeOf(last.account)}/${last.id}` : placeOf(people[0])} @click=${read}><bdi class="name">${label}</bdi>${last && html` <time datetime=${last.created_at}>${ago(last.created_at)}</time>`}<span class="text" dir="auto" lang=${last?.language}>${text}</span></a>
-            <button type="button" class="quiet" aria-label=${w.forgetMessageWith(label)} @click=${drop}>×</button>
+            <button type="button" class="quiet" aria-label=${w.forgetMessageWith(label)} @click=${forget}>×</button>
         </article>`,
     );
     return row;

@@ -17,7 +17,7 @@ import { confirmBox } from "../parts/dialog.js";
 import { feed } from "../parts/feed.js";
 import { followButton, takeRelationships } from "../parts/follow.js";
 import { said, select, tabs } from "../parts/form.js";
-import { rows } from "../parts/listed.js";
+import { drop, rows } from "../parts/listed.js";
 import { statusElement } from "../parts/status.js";
 import { toast } from "../parts/toast.js";
 import { unread } from "../parts/unread.js";
@@ -100,7 +100,7 @@ class Notices extends HTMLElement {
 
     /** @param {any} group */
     #row(group) {
-        const row = noticeElement(group, () => row.remove());
+        const row = noticeElement(group, () => drop(group.group_key));
         const id = BigInt(group.most_recent_notification_id);
         if (id > this.#last) row.classList.add("unread");
         row.dataset.notice = String(id);
@@ -161,7 +161,7 @@ function noticeElement(group, gone) {
     const who = accounts.slice(0, 2).map((/** @type {any} */ each, /** @type {number} */ at) => html`${at > 0 && ", "}<a href=${placeOf(each)}><bdi>${each.display_name || each.username}</bdi></a>`);
     const others = count - Math.min(accounts.length, 2);
     const full = type === "mention" || type === "quote" || type === "status" || type === "update";
-    const drop = async () => {
+    const dismiss = async () => {
         const answer = await api.send("POST", `/api/v2/notifications/${group.group_key}/dismiss`);
         if (answer.ok) gone();
         else toast(answer.message);
@@ -175,7 +175,7 @@ function noticeElement(group, gone) {
         html`<article class=${`rk-notice ${type}`} tabindex="0" aria-label=${w.noticePlain(type, first.display_name || first.username, others)}>
             <p class="said"><span class="faces">${accounts.slice(0, 6).map((/** @type {any} */ each) => avatar(each, { size: "small" }))}</span>
                 <span>${who}${others > 0 && w.andOthers(others)} ${w.did[type] ?? w.did.other} <time datetime=${group.latest_page_notification_at}>${ago(group.latest_page_notification_at)}</time></span>
-                <button type="button" class="quiet" aria-label=${w.dismiss} @click=${drop}>×</button></p>
+                <button type="button" class="quiet" aria-label=${w.dismiss} @click=${dismiss}>×</button></p>
             ${status && (full ? statusElement(status) : snippet())}
             ${type === "follow" && count === 1 && followButton(first)}
             ${asks}
