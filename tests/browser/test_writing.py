@@ -1,4 +1,4 @@
-"""Flow 3, in a browser: who writes loses nothing and posts nothing twice, whatever the network, the page and the server do."""
+"""Flow 3, in a browser: who writes loses nothing and posts nothing twice, whatever network, page and server do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def compose(page: Page, **asked) -> None:
 
 def pick(page: Page, *names: str) -> None:
     """Pick pictures."""
-    files = [{"name": name, "mimeType": "image/png", "buffer": png(40 + number, 30)} for number, name in enumerate(names)]
+    files = [
+        {"name": name, "mimeType": "image/png", "buffer": png(40 + number, 30)} for number, name in enumerate(names)
+    ]
     page.locator("rk-composer input[type=file]").set_input_files(files)
     expect(page.locator(".tile")).to_have_count(len(names))
 
@@ -231,7 +233,9 @@ def test_turning_and_navigating_keep_the_element_its_words_and_its_caret(site, o
     page.evaluate("() => { window.before = document.activeElement; }")
     for width, height in ((1_000, 390), (390, 800), (320, 640)):
         page.set_viewport_size({"width": width, "height": height})
-        assert page.evaluate("() => document.activeElement === before && before.selectionStart") == len("Half a word") - 1
+        assert (
+            page.evaluate("() => document.activeElement === before && before.selectionStart") == len("Half a word") - 1
+        )
     page.get_by_role("button", name="Close").click()
     page.get_by_role("link", name="Explore").click()
     page.wait_for_url("**/explore")
@@ -251,7 +255,10 @@ def test_another_tab_has_another_draft_and_signing_out_removes_them(site, open_p
     page.keyboard.press("Escape")
     expect(page.get_by_role("listitem").filter(has_text="In the first tab only")).to_be_visible()
     other.close()
-    page.evaluate("async (address) => { await (await import(address)).session.signOut(); }", client_files().address("net/session.js"))
+    page.evaluate(
+        "async (address) => { await (await import(address)).session.signOut(); }",
+        client_files().address("net/session.js"),
+    )
     kept = page.evaluate("() => indexedDB.databases().then(all => all.map(each => each.name))")
     assert kept == []
 
@@ -259,7 +266,9 @@ def test_another_tab_has_another_draft_and_signing_out_removes_them(site, open_p
 def test_a_browser_that_keeps_nothing_says_so_and_sends_all_the_same(site, open_page):
     person = site.person()
     page = open_page("/robots.txt", person)
-    page.add_init_script("Object.defineProperty(window, 'indexedDB', {value: {open() { throw new DOMException('no', 'SecurityError'); }}})")
+    page.add_init_script("""Object.defineProperty(window, "indexedDB", {value: {
+        open() { throw new DOMException("no", "SecurityError"); },
+    }})""")
     page.goto("/compose")
     text_of(page).fill("Here and now")
     expect(page.get_by_text("This browser keeps nothing on this device")).to_be_visible()
