@@ -89,8 +89,9 @@ export function setAttribute(node, name, value) {
 /** @param {Element} node @param {string} name @param {unknown} value */
 function put(node, name, value) {
     const rest = name.slice(1);
-    if (name[0] === "@") value && node.addEventListener(rest, /** @type {EventListener} */ (value));
-    else if (name[0] === "?") node.toggleAttribute(rest, !!value);
+    if (name[0] === "@") {
+        if (value) node.addEventListener(rest, /** @type {EventListener} */ (value));
+    } else if (name[0] === "?") node.toggleAttribute(rest, !!value);
     else if (name[0] === ".") /** @type {any} */ (node)[rest] = value;
     else setAttribute(node, name, value);
 }

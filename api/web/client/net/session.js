@@ -139,3 +139,13 @@ export const session = {
 };
 
 channel.addEventListener("message", () => location.reload());
+
+// Refused, with our token: only if it is for nothing any more has the session ended (a wrong password is refused, too).
+let doubting = false;
+onUnauthorised(async (used) => {
+    if (doubting || used !== known) return;
+    doubting = true;
+    const answer = await fetch("/api/v1/accounts/verify_credentials", { headers: { authorization: `Bearer ${used}` } }).catch(() => null);
+    doubting = false;
+    if (answer?.status === 401 && used === known) location.reload(); // drafts are kept
+});

@@ -429,7 +429,8 @@ export class Feed extends HTMLElement {
             if (this.timeline.pending.length) this.meet(true);
             else void this.#newer();
         }
-        this.#timer ||= setTimeout(() => {
+        if (this.#timer) return;
+        this.#timer = setTimeout(() => {
             this.#timer = 0;
             const first = this.#first_visible();
             if (!first) return;

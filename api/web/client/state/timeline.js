@@ -142,9 +142,11 @@ export class Timeline {
         this.#settle();
     }
 
-    /** From where what may have been missed is read: some way down, for what came late. */
+    /** From where what may have been missed is read: a page further down, for what came late meanwhile, but above gaps.
+     * What came later still than that isn't found before its page is read again. */
     get overlap() {
-        const { ids } = this;
+        const at = this.rows.findIndex((row) => row.gap);
+        const ids = this.rows.slice(0, at < 0 ? undefined : at).flatMap((row) => row.ids);
         return ids[PAGE] ?? ids.at(-1);
     }
 
@@ -154,14 +156,13 @@ export class Timeline {
         const { newestKnown } = this;
         for (const id of ids) if (!this.#known.has(id) && (whole || (newestKnown && compare(id, newestKnown) < 0))) this.#heard.add(id);
         this.topKnown = whole;
-        if (!whole) this.#forget((id) => !ids.length || compare(id, ids.reduce((a, b) => (compare(a, b) > 0 ? a : b))) > 0);
         this.#settle();
     }
 
-    /** Of those that wait some are to be read again. @param {(id: string) => boolean} which */
-    #forget(which) {
-        for (const id of this.pending) if (which(id)) this.#known.delete(id);
-        this.pending = this.pending.filter((id) => !which(id));
+    /** What waits is to be read again. */
+    #forget() {
+        for (const id of this.pending) this.#known.delete(id);
+        this.pending = [];
     }
 
     /** A stream tells of one. @param {string} id @returns {boolean} whether it is new here */
@@ -177,6 +178,7 @@ export class Timeline {
         this.epoch += 1;
         this.topKnown = false;
         this.#heard.clear();
+        this.#forget();
     }
 
     /** Take up to this many of the oldest that wait into the rows. @param {number} most @returns {boolean} whether there were any */
@@ -301,7 +303,7 @@ export class Timeline {
             this.#heard.delete(id);
         }
         if (this.pending.length <= PENDING_MAX) return;
-        this.#forget(() => true);
+        this.#forget();
         this.topKnown = false;
     }
 }
