@@ -43,25 +43,25 @@ async def give_token(visit: Visit) -> Response:
     if not token:
         return _json({})
     try:
-        grant = await _granted(visit.services, token)
+        return await _signed_in(visit, token)
     except UnauthorizedError:  # it has ended
         answer = _json({})
         answer.raw_headers.append(cookie_of(visit.services, visit.scope, "", 0))
         return answer
+
+
+async def take_token(visit: Visit) -> Response:
+    """Put the token of the Authorization header into the cookie, and answer as with that."""
+    header = next((value for name, value in visit.scope["headers"] if name == b"authorization"), b"")
+    return await _signed_in(visit, bearer_of(header.decode("latin-1")) if header else "")
+
+
+async def _signed_in(visit: Visit, token: str) -> Response:
+    grant = await _granted(visit.services, token)
     answer = _json({
         "access_token": token, "token_type": "Bearer", "scope": spell(grant.scopes), "created_at": int(time.time()),
         "account": await credential_account_of(visit.services, grant.account_id),
     })  # fmt: skip
-    answer.raw_headers.append(cookie_of(visit.services, visit.scope, token))
-    return answer
-
-
-async def take_token(visit: Visit) -> Response:
-    """Put the token of the Authorization header into the cookie."""
-    header = next((value for name, value in visit.scope["headers"] if name == b"authorization"), b"")
-    token = bearer_of(header.decode("latin-1")) if header else ""
-    grant = await _granted(visit.services, token)
-    answer = _json({"account": await credential_account_of(visit.services, grant.account_id)})
     answer.raw_headers.append(cookie_of(visit.services, visit.scope, token))
     return answer
 

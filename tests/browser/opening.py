@@ -107,8 +107,8 @@ class Opener:
 
     def close(self) -> None:
         """Close the pages."""
-        for each in self._contexts:
-            each.close()
+        while self._contexts:
+            self._contexts.pop().close()
 
 
 def cookie_name(site: Site) -> str:

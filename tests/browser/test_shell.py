@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
+from tests.api.conftest import PASSWORD
+from tests.browser.site import serving
+
 
 def test_the_start_page_loads_from_here_alone(site, open_page):
     asked = []
@@ -43,3 +46,44 @@ def test_the_first_post_needs_three_requests_one_after_the_other(site, open_page
     assert before == ["/oauth/web/token"]
     late = [path for path, began, _, kind in entries if path.endswith(".js") and kind == "other" and began > home[1]]
     assert late == []
+
+
+def test_the_link_of_the_terminal_asks_before_it_signs_in(site, open_page):
+    page = open_page(f"/signed-in#token={site.bob.token}")
+    expect(page.get_by_text("@bob").first).to_be_visible()
+    assert "token" not in page.url
+    assert page.context.cookies(f"{site.address}/oauth/web") == []
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Home")
+    [cookie] = page.context.cookies(f"{site.address}/oauth/web/token")
+    assert cookie["value"] == site.bob.token
+    assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Home")
+    stored = page.evaluate("() => JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])")
+    assert site.bob.token not in stored
+    assert site.bob.token not in page.content()
+
+
+def test_the_whole_way_of_signing_in_and_out(site, open_page):
+    page = open_page("/")
+    page.get_by_role("button", name="Sign in").first.click()
+    page.fill("input[name='user[email]']", "cleo")
+    page.fill("input[name='user[password]']", PASSWORD)
+    page.press("input[name='user[password]']", "Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Home")
+    assert "code" not in page.url
+    token = page.evaluate("""() => fetch("/oauth/web/token", {method: "POST", headers: {"Rookery-Web": "1"}})
+        .then(answer => answer.json()).then(said => said.access_token)""")
+    assert page.request.get("/api/v1/timelines/home", headers={"authorization": f"Bearer {token}"}).ok
+    page.evaluate("""() => fetch("/oauth/web/token", {method: "DELETE", headers: {"Rookery-Web": "1"}})""")
+    assert page.request.get("/api/v1/timelines/home", headers={"authorization": f"Bearer {token}"}).status == 401
+    assert page.context.cookies(f"{site.address}/oauth/web/token") == []
+
+
+def test_where_every_client_is_believed_the_page_says_so(open_page):
+    with serving(auth_mode="open") as site:
+        page = open_page("/", site=site)
+        expect(page.get_by_role("article").first).to_be_visible()
+        expect(page.get_by_role("button", name="Sign in")).to_have_count(0)
+        open_page.close()
