@@ -13,7 +13,7 @@
  */
 
 import { announce } from "../base/dom.js";
-import { element, html, reconcile } from "../base/html.js";
+import { element, html, reconcile, setAttribute } from "../base/html.js";
 import { settings } from "../base/settings.js";
 import { store } from "../state/store.js";
 import { compare, PAGE, Timeline } from "../state/timeline.js";
@@ -76,7 +76,6 @@ export class Feed extends HTMLElement {
         if (!this.#begun) {
             this.timeline = new Timeline({ ordered: this.#ordered });
             this.append(this.#bar, this.#top, this.#list, this.#foot);
-            this.#list.setAttribute("aria-label", this.options.label ?? w.posts);
         }
         this.#edges.observe(this.#foot);
         this.#edges.observe(this.#top);
@@ -90,7 +89,7 @@ export class Feed extends HTMLElement {
                 if (!this.isConnected || this.#stop) return;
                 this.#stop = stream.subscribe(channel, {
                     event: (event) => this.#happened(event), recovered: () => this.#lost(),
-                    state: (state) => state === "live" && void this.#catchUp(),
+                    state: (state) => state === "live" && this.timeline.topKnown && void this.#catchUp(),
                 });
             });
             void import("./pill.js").then(({ pill }) => this.isConnected && !this.querySelector("rk-pill") && this.prepend(pill(this)));
@@ -315,8 +314,9 @@ export class Feed extends HTMLElement {
     }
 
     #lost() {
+        const { topKnown } = this.timeline;
         this.timeline.lost();
-        void this.#catchUp();
+        if (topKnown) void this.#catchUp(); // or else it is read as one scrolls
     }
 
     /** Read what may have been missed, a few pages; beyond, one reads upwards as one scrolls. */
@@ -493,8 +493,9 @@ export class Feed extends HTMLElement {
             this.#observer.unobserve(section);
             this.#pages.delete(section);
         }
-        if (timeline.rows.length) this.#list.setAttribute("role", "feed");
-        else this.#list.removeAttribute("role");
+        const isFeed = timeline.rows.length > 0;
+        setAttribute(this.#list, "role", isFeed && "feed");
+        setAttribute(this.#list, "aria-label", isFeed ? (this.options.label ?? w.posts) : null);
         if (this.#foot.dataset.fails || this.#busy.has("older") || this.#busy.has("first")) return;
         if (!timeline.rows.length && timeline.bottomKnown) this.#foot.replaceChildren(element(html`<div class="rk-state">${this.options.empty()}</div>`));
         else if (timeline.bottomKnown) this.#foot.replaceChildren(element(html`<p class="rk-end">${this.options.end?.() ?? w.end}</p>`));
