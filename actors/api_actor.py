@@ -34,7 +34,7 @@ from actors.metrics.ray_export import RayExporter, export_for_ever
 from actors.node_figures import NodeFigures
 from actors.node_media import NodeMedia
 from actors.outgoing.keys import outgoing_keys
-from api.positions import positions_of_request
+from api.positions import must_read_fresh, positions_of_request
 from cluster.client.cluster_client import CALL_TIMEOUT_S, ClusterClient
 from cluster.client.connect import NamedActors, local_node_id, open_client, router_handle
 from cluster.client.positions import shared_positions
@@ -187,7 +187,7 @@ class ApiCluster:
     async def call(self, bucket: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
         """Ask the shard that owns a bucket."""
         seen = positions_of_request.get()
-        return await self.client.call(bucket, op, args, timeout_s or CALL_TIMEOUT_S, seen=seen)
+        return await self.client.call(bucket, op, args, timeout_s or CALL_TIMEOUT_S, must_read_fresh(), seen)
 
     async def settled(self, bucket: int, op: str, args: list[Any], timeout_s: float) -> Any:
         """As in `ports.Cluster`. Whether other shards have said so in time is told to nobody: it is done anyway."""
@@ -196,7 +196,7 @@ class ApiCluster:
 
     async def call_shard(self, shard: int, op: str, args: list[Any]) -> Any:
         """Ask one shard by its number."""
-        return await self.client.call_shard(shard, op, args, seen=positions_of_request.get())
+        return await self.client.call_shard(shard, op, args, fresh=must_read_fresh(), seen=positions_of_request.get())
 
     def send_shard(self, shard: int, op: str, args: list[Any], timeout_s: float, done: Done) -> None:
         """Ask one shard by its number, without a task."""

@@ -47,8 +47,11 @@ class AskingShards:
         self.outgoing_keys = outgoing_keys(client.keys)
 
     async def ask_bucket(self, bucket: int, op: str, args: list[Any]) -> Any:
-        """One lane request by bucket. Raises a RookeryError subclass when it is refused, or nobody answers."""
-        return await self.cluster.call(bucket, op, args, ASK_S)
+        """One lane request by bucket. Raises a RookeryError subclass when it is refused, or nobody answers.
+
+        Of the primary: a follower that is behind would say that what a message is about isn't there any more.
+        """
+        return await self.cluster.call(bucket, op, args, ASK_S, fresh=True)
 
     async def ask_account(self, account_id: int, op: str, *args: Any) -> Any:
         """One lane request to the shard of an account, whose id is the first argument."""

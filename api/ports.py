@@ -114,7 +114,8 @@ class Cluster(Protocol):
     async def call(self, bucket: int, op: str, args: list[Any], timeout_s: float | None = None) -> Any:
         """Ask the shard that owns `bucket`; raises a RookeryError subclass when it refuses or can't be reached.
 
-        A read sees what `positions.positions_of_request` says; a write adds its position there. So with call_shard.
+        A read sees what `positions.positions_of_request` says, and asks whom `must_read_fresh` says; a write adds its
+        position there. So with call_shard.
         """
         ...
 

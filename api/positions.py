@@ -5,12 +5,15 @@ Rules of this file
   journal position that a replica must have reached. Whatever has this form is taken, also of shards that don't exist.
 - A request's positions travel in a context variable, so that routes needn't know of them: the cluster's client reads
   them before a read and adds to them after a write.
+- Who was told by a shard that something has happened knows no position: what he reads then is read of primaries, since
+  a follower that is behind would say that there is no such thing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 from actors.core.errors import InvalidError, MalformedError
@@ -24,6 +27,22 @@ POSITION_PATTERN = rf"^[0-9]{{1,3}}\.[0-9]{{1,19}}(,[0-9]{{1,3}}\.[0-9]{{1,19}})
 
 # Shard -> position of the request that is being served; None outside of requests that came through edge.py.
 positions_of_request: ContextVar[dict[int, int] | None] = ContextVar("positions_of_request", default=None)
+_reads_fresh: ContextVar[bool] = ContextVar("reads_fresh", default=False)
+
+
+def must_read_fresh() -> bool:
+    """Whether what is read now is read of primaries, as long as they can be reached."""
+    return _reads_fresh.get()
+
+
+@contextmanager
+def reading_fresh() -> Iterator[None]:
+    """Read of primaries while the block runs, also in tasks that it begins."""
+    token = _reads_fresh.set(True)
+    try:
+        yield
+    finally:
+        _reads_fresh.reset(token)
 
 
 def positions_of(headers: Iterable[tuple[bytes, bytes]]) -> dict[int, int]:

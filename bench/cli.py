@@ -6,6 +6,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from rich.console import Console
 
 from bench.load_generator import generators
 from bench.processes import BenchError
+from bench.results import new_path
 from bench.scenarios import SCENARIOS, SHARDS, Options, Scenario
 from commands.ray_token import TOKEN_FILE, write_private
 
@@ -45,6 +47,7 @@ CountOption = Annotated[
     int | None, typer.Option("--count", min=1_000, help="`search`: tweets.", show_default="1,000,000")
 ]
 ShardsOption = Annotated[int, typer.Option("--shards", min=1, max=64, help="`search`: Rookery's shards.")]
+PartsOption = Annotated[str, typer.Option("--parts", help="`stream`: parts of it, as a,b.", show_default="all")]
 SearchPeersOption = Annotated[str, typer.Option("--peers", help="`search`: whom it is measured beside.")]
 
 
@@ -57,9 +60,10 @@ def run_scenario(scenario: Scenario, options: Options, json_path: Path | None) -
             if not err.is_terminal:
                 err.print(text, highlight=False)
 
-        result = scenario.run(options, progress)
+        path = json_path or new_path(scenario.name)
+        result = scenario.run(replace(options, keep=lambda found: found.save(path)), progress)
     result.show(out)
-    err.print(f"results: {result.save(json_path)}", highlight=False, soft_wrap=True)
+    err.print(f"results: {result.save(path)}", highlight=False, soft_wrap=True)
 
 
 def be_quick() -> None:
@@ -82,6 +86,7 @@ def _command(scenarios: list[Scenario]) -> Callable[..., None]:
         generator: GeneratorOption = "auto", auth: AuthOption = "token", graph: GraphOption = None,
         accounts: AccountsOption = None, tweets: TweetsOption = None, count: CountOption = None,
         peers: SearchPeersOption = "postgres,fts5", shards: ShardsOption = SHARDS,
+        parts: PartsOption = "",
     ) -> None:  # fmt: skip
         available = generators()
         chosen = available[0] if generator == "auto" else generator
@@ -98,7 +103,7 @@ def _command(scenarios: list[Scenario]) -> Callable[..., None]:
                 folder.mkdir()
                 options = Options(
                     folder, quick, pairs, seconds, chosen, auth, graph, accounts, tuple(tweets or ()), count, peers,
-                    shards,
+                    shards, tuple(filter(None, parts.split(","))),
                 )  # fmt: skip
                 try:
                     run_scenario(scenario, options, json if len(scenarios) == 1 else None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, dataclass, field, is_dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ class Result:
         return {
             "scenario": self.scenario, "run": self.run, "machine": describe_machine(), "options": self.options,
             "facts": self.facts, "rows": [asdict(row) for row in self.rows], "claims": claims, "samples": self.samples,
-            "plots": [asdict(plot) for plot in self.plots],
+            "plots": [asdict(plot) for plot in self.plots if plot.series],
         }  # fmt: skip
 
     @property
@@ -127,10 +128,10 @@ class Result:
         """Write JSON to a path, or to a file of its own under bench/results/, and plots beside it. Returns the path."""
         from bench.plots import draw  # here, because matplotlib takes half a second that `--help` needn't
 
-        path = path or RESULTS / f"{self.scenario}-{time.strftime('%Y%m%d-%H%M%S')}.json"
+        path = path or new_path(self.scenario)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(self.to_json(), indent=2, default=str) + "\n", encoding="utf-8")
-        for plot in self.plots:
+        for plot in filter(attrgetter("series"), self.plots):  # of one that isn't measured yet, or not at all, none
             draw(plot, path.with_name(f"{path.stem}-{plot.name}"), self.origin)
         return path
 
@@ -160,6 +161,11 @@ class Result:
                 f"{claim.bound.replace('_', ' ')} {claim.target} (issue {claim.issue})",
                 highlight=False, soft_wrap=True,
             )  # fmt: skip
+
+
+def new_path(scenario: str) -> Path:
+    """Return a place under bench/results/ that is named after the second."""
+    return RESULTS / f"{scenario}-{time.strftime('%Y%m%d-%H%M%S')}.json"
 
 
 def _cells(spread: Spread | None, unit: str) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.processes import REPOSITORY, free_port
-from tests.console import Console
+from tests.console import Console, ConsoleError
 
 START_TIMEOUT_S, COMMAND_TIMEOUT_S = 180, 210  # deadlines, on a machine that does something else
 END_TIMEOUT_S = 120.0  # a clean stop folds the journals into the checkpoints
@@ -115,6 +115,9 @@ class ServedCluster:
         if self.has_console and self._serves() and self._console_is_free.acquire(blocking=False):
             try:
                 return self._open_console().run(given, COMMAND_TIMEOUT_S)
+            except ConsoleError:
+                self.close_console()  # the next command opens another
+                raise
             finally:
                 self._console_is_free.release()
         done = subprocess.run(

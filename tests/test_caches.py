@@ -43,9 +43,9 @@ NOT_CACHES = {
         actors/core/hearing: account_of by_account list_owners tags topics; actors/shard/listening: _answering _asleep
         _ears _queue; actors/core/heard: _came _entries _leaving _pending _unmentioned;
         api/streaming/audience: by_account by_listener by_topic hidden; api/streaming/filling: _tasks;
-        api/streaming/hearers: own; api/streaming/told: _records;
-        api/streaming/lines: _dirty _dirty_topics _resumes _unwanted _unwanted_topics accounts heard heard_topics
-        topics; api/streaming/token_doubts: _doubted
+        api/streaming/hearers: own talks; api/streaming/told: _records;
+        api/streaming/lines: _dirty _dirty_topics _heard_less _resumes _unwanted _unwanted_topics accounts heard
+        heard_topics topics; api/streaming/token_doubts: _doubted
     """,
     "made of constants": """
         api/web/assets: files client_files; api/web/pages: _shells;

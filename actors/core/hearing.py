@@ -26,6 +26,7 @@ from actors.core import arguments, limits
 from actors.core.entries import Entry
 from actors.core.errors import InvalidError, NotFoundError
 from actors.core.facts import Facts, read_facts
+from actors.core.features.conversations import newest_of_conversation
 from actors.core.features.lists import own_list
 from actors.core.features.viewer_flags import flags_of
 from actors.core.flags import BLOCK, FLAG_DIRECT, FLAG_REPLY, FLAG_REPOST, MUTE
@@ -344,6 +345,8 @@ class Hearing:
         if what.kind == NOTICE:
             notice = self.state.notices.get(what.who, what.item)
             return None if notice is None else [None, None, list(notice)]
+        if what.kind == CONVERSATION:
+            return [None, None, newest_of_conversation(self.state, what.who, what.item)]
         if what.kind == RELATIONS:
             return [None, None, self.hidden(what.who)]
         return [None, None, None]

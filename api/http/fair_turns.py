@@ -124,10 +124,11 @@ class FairTurns:
 
     def _take_next(self) -> None:
         """Let the first connection of the next group have its turn."""
+        self._drop_idle()
         group = (self._new or self._old).popleft()
         connections = self._groups[group]
         connection = next(iter(connections), None)
-        if connection is None:  # for a whole round: what comes of it now is new
+        if connection is None:  # it has gone before its first turn
             del self._groups[group]
             return
         is_refused = (
@@ -139,6 +140,14 @@ class FairTurns:
         self.forget(connection)
         self._old.append(group)
         connection.take_turn(is_refused)
+
+    def _drop_idle(self) -> None:
+        """Forget the groups next in turn of which nothing waits, for a whole round: what comes of them now is new.
+
+        Also while none of the old ones has a turn: where each connection is a group, new ones may come without an end.
+        """
+        while self._old and not self._groups[self._old[0]]:
+            del self._groups[self._old.popleft()]
 
     def check(self) -> None:
         """Assert the invariants: who waits is in its group, each of which is listed once; the bytes are a sum."""

@@ -144,7 +144,7 @@ class PatientConnection(BoundedConnection):
     def _waits_as_next(self, cycle: RequestResponseCycle, app: Any) -> bool:
         """Have a complete request that is next on its connection wait for a turn, if there is no room in this one."""
         turns = self._services.turns
-        if self._goes_first or turns.has_room() or not turns.put_aside(self, self._address or self, 0):
+        if self._goes_first or turns.has_room() or not turns.put_aside(self, self._address or id(self), 0):
             return False
         self._next = cycle, app
         return True
@@ -158,7 +158,7 @@ class PatientConnection(BoundedConnection):
 
     def _put_aside(self, data: bytes) -> bool:
         """Keep what has come for a later turn; whether there is room."""
-        if not self._services.turns.put_aside(self, self._address or self, len(data)):
+        if not self._services.turns.put_aside(self, self._address or id(self), len(data)):
             self.take_turn_now()
             return False
         self._aside.append(data)

@@ -139,19 +139,26 @@ class StreamConnection(asyncio.Protocol):
         self.is_closing = True
         self._end_listening()
         transport = self._transport
-        if transport.is_closing():
-            return
-        transport.write(last)
-        if transport.can_write_eof():  # a close would reset what the client has still to read, if it sends meanwhile
-            transport.write_eof()
-        asyncio.get_running_loop().call_later(LINGER_S, transport.abort)
+        if not transport.is_closing():
+            transport.write(last)
+            if transport.can_write_eof():  # a close would reset what is still to be read, if the client sends meanwhile
+                transport.write_eof()
+        self._abort_soon()
+
+    def _abort_soon(self) -> None:
+        """Close in any case after LINGER_S: a client that reads nothing any more would keep its place for ever."""
+        asyncio.get_running_loop().call_later(LINGER_S, self._transport.abort)
 
     def _end_listening(self) -> None:
         for subscription in self.subscriptions():
             subscription.end()
 
     def eof_received(self) -> bool | None:
-        """The client has said all: it hears nothing any more, either."""
+        """The client has said all: it hears nothing any more, either, but for what was written before."""
+        self.is_closing = True
+        self._end_listening()
+        if self._transport.get_write_buffer_size():
+            self._abort_soon()
         return None
 
     def connection_lost(self, exc: Exception | None) -> None:

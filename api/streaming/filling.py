@@ -4,6 +4,7 @@
 
 Rules of this file
 - While a gap is read, what the shard pushes is kept: KEPT_MAX events a listener (`hub.py`).
+- It is read of primaries: a follower that is behind would leave out what was missed.
 - What was read may be pushed after that, as it is read before its commit: it isn't told again for READ_KEPT_S.
 - A gap that can't be read ends the stream: its client comes back, and reads what it shows.
 """
@@ -16,7 +17,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from actors.core.errors import RookeryError, TooLargeError
-from api.streaming.events import CONVERSATION, Event
+from api.positions import reading_fresh
+from api.streaming.events import Event
 from api.streaming.hearers import Gap, Hearer, LostAt, keys_of
 
 if TYPE_CHECKING:
@@ -72,18 +74,16 @@ class GapFilling:
         asyncio.get_running_loop().call_later(READ_KEPT_S, hearer.forget_read, was_read)
         for event in events:
             hearer.note_own(event)
-            if event.kind == CONVERSATION:
-                hearer.direct_id = max(hearer.direct_id, event.tweet_id)
-            hearer.untold -= {event.tweet_id}
             self._hub.hear(hearer, event, event.own_flags, "")
-        for event, flags, cursor in kept:
+        for event, flags, _ in kept:
             if hearer.was_read.isdisjoint(keys_of(event, hearer.topics)):
-                self._hub.hear(hearer, event, flags, cursor)
+                self._hub.hear(hearer, event, flags, "")
 
     async def _read(self, read_gap: ReadGap, shard: int, hearer: Hearer, waits: LostAt) -> list[Event] | None:
         for attempt in range(ATTEMPTS):
             try:
-                return await read_gap(hearer.gap(shard, waits, self._hub.told))
+                with reading_fresh():
+                    return await read_gap(hearer.gap(shard, waits, self._hub.told))
             except TooLargeError:
                 return None
             except RookeryError:

@@ -167,7 +167,7 @@ class GapReader:
         """Return those that have something new, the oldest first."""
         rows, *_ = await self._services.ask_account(gap.account_id, "conversations", 0, 0, 0, CONVERSATIONS_MAX)
         direct = frozenset(("direct",))
-        new = [(row[0], row[1]) for row in rows if row[1] > gap.direct_id]
+        new = [(row[0], row[1]) for row in rows if row[1] > max(gap.talks_since_id, gap.talks.get(row[0], 0))]
         return [Event(CONVERSATION, direct, tweet_id=newest_id, root=root) for root, newest_id in reversed(new)]
 
     async def _notices(self, gap: Gap) -> list[Event]:

@@ -23,14 +23,15 @@ from actors.core.ids import ID_MAX
 from actors.core.limits import LISTS_COUNT_MAX, TAG_BYTES_MAX
 from actors.core.numbers import whole_number
 from api.streaming.cursors import NOWHERE, Cursor, Position
-from api.streaming.events import NOTIFICATION, STATUS_UPDATE, Event, Listener
+from api.streaming.events import CONVERSATION, NOTIFICATION, STATUS_UPDATE, Event, Listener
 from api.streaming.lines import AskedOf, Line
-from api.streaming.told import OF_TWEETS, Record, ToldLately, record_of, version_of
+from api.streaming.told import COUNT_MAX, OF_TWEETS, Record, ToldLately, record_of, version_of
 
-Key = tuple[str, int, str, bytes]  # kind, tweet or notice, topic, version
+Key = tuple[str, int, str, bytes]  # kind, tweet, notice or root, topic, version
 LATE_MS: Final = 600_000  # by so much a tweet may come late
 NEVER: Final = -1
 _MS_BITS: Final = 16  # below the milliseconds of an id
+TALKS_MAX: Final = 40  # conversations that one listener was told of, and that are remembered
 OWN_MAX: Final = 100  # events that one listener was told alone, and that are remembered
 TOPICS_MAX: Final = 32  # of one listener
 TOPIC_BYTES_MAX: Final = TAG_BYTES_MAX  # with what stands before a hashtag's name
@@ -39,7 +40,7 @@ _QUIET: Final = ("public:remote", "public:remote:media")
 _LIST: Final = "list:"
 _HASHTAG: Final = "hashtag:"
 _NO_TOPICS: Final[frozenset[str]] = frozenset()
-_NO_TWEETS: Final[frozenset[int]] = frozenset()
+_NO_PUSHES: Final[frozenset[int]] = frozenset()
 _NOTHING_READ: Final[frozenset[Key]] = frozenset()
 _NONE: Final[Mapping[int, Any]] = {}  # that anything waits for
 _ALONE: Final = {each: frozenset((each,)) for each in (*_MASKS, *_QUIET, *PUBLIC_TOPICS, *MEDIA_TOPICS)}
@@ -50,8 +51,8 @@ class Gap(NamedTuple):
     """What is to be read for a listener: what came to a shard, and what has become of what it knows.
 
     newest_id: of the tweets that the shard had told of; since_id: nothing older is told as new, as it was told, or is
-    from before it listened; notice_id: -1 where none are wanted; known: what it was told lately; direct_id: of the
-    newest status of a conversation that it was told of, or from before the gap.
+    from before it listened; notice_id: -1 where none are wanted; known: what it was told lately; talks: the newest
+    tweet of each conversation that it was told of, by root; talks_since_id: nothing older of others is new.
     """
 
     account_id: int
@@ -61,7 +62,8 @@ class Gap(NamedTuple):
     notice_id: int
     since_id: int = 0
     known: Mapping[tuple[int, str], bytes] = {}
-    direct_id: int = 0
+    talks: Mapping[int, int] = {}
+    talks_since_id: int = 0
 
 
 class LostAt(NamedTuple):
@@ -71,18 +73,26 @@ class LostAt(NamedTuple):
     newest_id: int
 
 
+class Kept(NamedTuple):
+    """An event that waits until a gap is read. flags: of the listener's account; number: of the push (`told.py`)."""
+
+    event: Event
+    flags: bytes | None
+    number: int
+
+
 class Hearer:
     """What one listener listens to. live: shards at which it is, as bits; waiting: those of which it lacks something.
 
     knows_cursors: it is told that something was missed, and reads it itself. Of the others: kept: events that have come
     while they wait, by shard; was_read: what was read for it lately, which isn't told again; own: what it was told
-    alone, the newest first; untold: tweets whose events were kept, and never told; began, since_id: the newest push
-    and tweet when it began.
+    alone, the newest first; talks: the newest tweet of each conversation that it was told of, by root; untold: numbers
+    (`told.py`) of pushes that were kept, and never told; began, since_id: the newest push and tweet when it began.
     """
 
     __slots__ = (
-        "account_id", "began", "direct_id", "kept", "knows_cursors", "listener", "live", "notice_id", "own", "public",
-        "since_id", "topics", "untold", "waiting", "was_read",
+        "account_id", "began", "kept", "knows_cursors", "listener", "live", "notice_id", "own", "public",
+        "since_id", "talks", "talks_since_id", "topics", "untold", "waiting", "was_read",
     )  # fmt: skip
 
     def __init__(self, listener: Listener) -> None:
@@ -91,12 +101,13 @@ class Hearer:
         self.public: tuple[str, ...] = ()  # of them those that all shards tell
         self.live = 0
         self.waiting: Mapping[int, LostAt] = _NONE
-        self.kept: Mapping[int, list[tuple[Event, bytes | None, str]]] = _NONE
+        self.kept: Mapping[int, list[Kept]] = _NONE
         self.knows_cursors = False
-        self.notice_id = self.direct_id = 0
+        self.notice_id = self.talks_since_id = 0
+        self.talks: dict[int, int] | None = None
         self.was_read = _NOTHING_READ
         self.own: deque[Record] | None = None
-        self.untold = _NO_TWEETS
+        self.untold = _NO_PUSHES
         self.began, self.since_id = NEVER, 0
 
     def forget_read(self, was_read: frozenset[Key]) -> None:
@@ -145,7 +156,7 @@ class Hearer:
         """Lack nothing of a shard."""
         self.waiting = _without(self.waiting, shard)
 
-    def taken_out(self, shard: int) -> list[tuple[Event, bytes | None, str]]:
+    def taken_out(self, shard: int) -> list[Kept]:
         """Return what was kept of a shard, and keep nothing more."""
         found = self.kept.get(shard, [])
         self.kept = _without(self.kept, shard)
@@ -173,14 +184,12 @@ class Hearer:
     def gap(self, shard: int, waits: LostAt, told: ToldLately) -> Gap:
         """Return what is to be read for what was missed of a shard."""
         notice_id = self.notice_id if {"user", "user:notification"} & self.topics else -1
-        known = told.known(self.account_id, self.topics, self.began, self.own or ())
-        not_told = self.not_told()
-        known = {key: version for key, version in known.items() if key[0] not in not_told}
+        known = told.known(self.account_id, self.topics, self.began, self.own or (), self._untold_by_now())
         # Above the shard's own newest everything is read, and below it as far back as is known what was told.
         since_id = min(waits.newest_id, max(told.lost_max_id, waits.newest_id - (LATE_MS << _MS_BITS)))
         return Gap(
             self.account_id, self.topics, shard, waits.newest_id, notice_id, max(since_id, self.since_id),
-            known, max(waits.newest_id, self.direct_id),
+            known, self.talks or {}, max(since_id, self.since_id, self.talks_since_id),
         )  # fmt: skip
 
     def note_own(self, event: Event) -> None:
@@ -193,21 +202,30 @@ class Hearer:
         if len(self.own) > OWN_MAX:
             self.since_id = max(self.since_id, self.own.pop().tweet_id)
 
+    def note_talk(self, event: Event) -> None:
+        """Remember which tweet of a conversation it was told of last. Of what is forgotten nothing older is read."""
+        if self.knows_cursors or not event.tweet_id:
+            return
+        if self.talks is None:
+            self.talks = {}
+        self.talks[event.root] = max(self.talks.pop(event.root, 0), event.tweet_id)
+        if len(self.talks) > TALKS_MAX:
+            self.talks_since_id = max(self.talks_since_id, self.talks.pop(next(iter(self.talks))))
+
     def begin_keeping(self, shard: int) -> None:
         """Keep what a shard pushes while this waits there; who knows cursors is told that it missed something."""
         if not self.knows_cursors and shard not in self.kept:
             self.kept = {**self.kept, shard: []}
 
-    def not_told(self) -> set[int]:
-        """Return tweets of which pushes have come that it was never told."""
-        return {event.tweet_id for kept in self.kept.values() for event, *_ in kept}.union(self.untold)
+    def _untold_by_now(self) -> Set[int]:
+        return self.untold.union(each.number for kept in self.kept.values() for each in kept if each.number)
 
     def _drop_kept(self, shard: int) -> bool:
         if shard not in self.kept:
             return False
         kept = self.taken_out(shard)
         if kept:
-            self.untold |= {event.tweet_id for event, *_ in kept}
+            self.untold = frozenset(sorted(self.untold.union(each.number for each in kept if each.number))[-COUNT_MAX:])
         return True
 
     def lose(self, line: Line) -> None:
@@ -247,7 +265,9 @@ def _without(every: Mapping[int, Any], shard: int) -> Mapping[int, Any]:
 
 
 def keys_of(event: Event, topics: Set[str]) -> list[Key]:
-    """Return what tells a notification, or what becomes of a tweet, from others, on each of some topics."""
+    """Return what tells a notification, a conversation, or what becomes of a tweet, from others, on each topic."""
+    if event.kind == CONVERSATION:
+        return [(event.kind, event.root, topic, b"%d" % event.tweet_id) for topic in topics & event.topics]
     if event.kind != NOTIFICATION and event.kind not in OF_TWEETS:
         return []
     item = event.notice[0] if event.notice else event.tweet_id

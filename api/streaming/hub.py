@@ -29,9 +29,9 @@ from api.ports import Cluster
 from api.streaming.audience import Audience
 from api.streaming.cursor_texts import CursorTexts
 from api.streaming.cursors import Position, read_cursor
-from api.streaming.events import FILTERS_CHANGED, NOTIFICATION, Event, Listener
+from api.streaming.events import CONVERSATION, FILTERS_CHANGED, NOTIFICATION, Event, Listener
 from api.streaming.filling import GapFilling
-from api.streaming.hearers import Hearer, LostAt, check_topics, is_told
+from api.streaming.hearers import Hearer, Kept, LostAt, check_topics, is_told
 from api.streaming.lines import Line
 from api.streaming.pushed import Addressed, hidden_in, read_push
 from api.streaming.token_doubts import TokenDoubts
@@ -327,7 +327,7 @@ class StreamHub:
             self.hear(hearer, each.event, each.flags_of(hearer.account_id), cursor)
         elif shard in hearer.kept:
             kept = hearer.kept[shard]
-            kept.append((each.event, each.flags_of(hearer.account_id), ""))
+            kept.append(Kept(each.event, each.flags_of(hearer.account_id), self.told.number_of(each.event)))
             if len(kept) > KEPT_MAX:
                 self.let_go(hearer, "it takes too long to read what was missed")
 
@@ -337,4 +337,6 @@ class StreamHub:
             self.counts["stream_events"] += 1
             if event.kind == NOTIFICATION and event.notice:
                 hearer.notice_id = max(hearer.notice_id, event.notice[0])
+            elif event.kind == CONVERSATION:
+                hearer.note_talk(event)
             hearer.listener.hear(event, flags, cursor)

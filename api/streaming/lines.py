@@ -9,6 +9,8 @@ Rules of this file
 - A request that fails is sent again after RETRY_S, for ever: whoever is wanted no more is left out by then.
 - The shard says in every answer how much this connection listened to before: less than what is known here means that
   the connection is another one, and all that was listened to on the old one is lost.
+- Only a connection of which that is known moves `position`: what was missed is asked for again if the lane was another
+  one meanwhile, or the shard another process; else others would go on from where they haven't been.
 
 Costs: 0.2 KB an account that is listened to.
 """
@@ -55,7 +57,8 @@ class Line:
         self.position, self.newest_id = NOWHERE, 0
         self.accounts: dict[int, AskedOf] = {}  # wanted
         self.topics: dict[str, None] = {}
-        self.heard: set[int] = set()  # accounts that the shard has said it tells of
+        self.heard: set[int] = set()  # accounts that the shard has said it tells of, all that is wanted of them
+        self._heard_less: set[int] = set()  # and those of which it tells something else
         self.heard_topics: set[str] = set()
         self._dirty: dict[int, None] = {}
         self._dirty_topics: dict[str, None] = {}
@@ -64,6 +67,7 @@ class Line:
         self._resumes: deque[Hearer] = deque()
         self._resuming, self._batch = 0, ACCOUNTS_PER_REQUEST
         self._is_asking = self._must_look = False
+        self._lane_number = 0  # grows when a lane to the shard comes or goes
         self._loop = asyncio.get_running_loop()
         self._closed = False
 
@@ -77,7 +81,9 @@ class Line:
         """Listen to an account, or to something else of it."""
         if self.accounts.get(account_id) != what:
             self.accounts[account_id] = what
-            self.heard.discard(account_id)  # until the shard says that it tells of that, too
+            if account_id in self.heard:  # until the shard says that it tells of that, too
+                self.heard.discard(account_id)
+                self._heard_less.add(account_id)
             self._dirty[account_id] = None
             self._unwanted.pop(account_id, None)
             self._poke()
@@ -116,6 +122,7 @@ class Line:
         """Know that the shard tells no more of some accounts."""
         for account_id in account_ids:
             self.heard.discard(account_id)
+            self._heard_less.discard(account_id)
             self._dirty.pop(account_id, None)
             self._unwanted.pop(account_id, None)
             self.accounts.pop(account_id, None)
@@ -127,7 +134,8 @@ class Line:
         return self.heard_topics.issuperset(topics)
 
     def look(self) -> None:
-        """See whether the shard still listens on the same connection."""
+        """See whether the shard still listens on the same connection: a lane has come, or gone."""
+        self._lane_number += 1
         if self.accounts or self.topics:
             self._must_look = True
             self._poke()
@@ -135,6 +143,7 @@ class Line:
     def lost(self) -> None:
         """Listen to everything anew: whoever told of it is gone."""
         self.heard.clear()
+        self._heard_less.clear()
         self.heard_topics.clear()
         self._unwanted.clear()
         self._unwanted_topics.clear()
@@ -167,6 +176,7 @@ class Line:
             accounts = list(islice(self._unwanted, ACCOUNTS_PER_REQUEST))
             topics = list(islice(self._unwanted_topics, TOPICS_PER_REQUEST))
             self.heard.difference_update(accounts)
+            self._heard_less.difference_update(accounts)
             self.heard_topics.difference_update(topics)
             self._send("unlisten", [accounts, topics], lambda reply: self._take_unlistened(accounts, topics))
         else:
@@ -195,7 +205,7 @@ class Line:
 
     def _take_listened(self, sent: dict[int, AskedOf], topics: list[str], reply: list[Any]) -> None:
         incarnation, number, newest_id, known, found, elsewhere, gone = reply
-        if known[0] < len(self.heard) or known[1] < len(self.heard_topics):
+        if known[0] < len(self.heard) + len(self._heard_less) or known[1] < len(self.heard_topics):
             self._hub.line_lost(self)
         for account_id, *_ in found:
             if account_id not in self.accounts:
@@ -203,6 +213,9 @@ class Line:
             elif self.accounts[account_id] == sent[account_id]:
                 self._dirty.pop(account_id, None)
                 self.heard.add(account_id)
+                self._heard_less.discard(account_id)
+            elif account_id not in self.heard:
+                self._heard_less.add(account_id)
         for topic in topics:
             self._dirty_topics.pop(topic, None)
             self.heard_topics.add(topic)
@@ -243,6 +256,8 @@ class Line:
                 self._resume_one(hearer, args)
 
     def _resume_one(self, hearer: Hearer, args: list[Any]) -> None:
+        lane_number = self._lane_number
+
         def done(reply: Any, error: Exception | None) -> None:
             self._resuming -= 1
             if self._closed:
@@ -251,7 +266,13 @@ class Line:
                 self._resumes.append(hearer)
                 self._loop.call_later(RETRY_S, self._poke)
                 return
-            self._hub.resumed(self, hearer, args, reply)
+            if reply[0] != self.position.incarnation:  # another process, which nothing was listened to at
+                self._hub.line_lost(self)
+            elif lane_number != self._lane_number:
+                self._resumes.append(hearer)
+                self._poke()
+            else:
+                self._hub.resumed(self, hearer, args, reply)
             if self._resumes:
                 self._loop.call_later(RESUMES_MAX / ACCOUNTS_PER_S, self._poke)
 

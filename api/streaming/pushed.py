@@ -57,10 +57,11 @@ def read_push(value: list[Any]) -> list[Addressed]:
     shard, number, kind, item, who, addresses, tweet, native, more = value
     pieces = None if tweet is None else TweetPieces.of(tweet)
     is_tweet = kind in (TWEET, DELETE, EDIT)
+    newest = more or 0 if kind == CONVERSATION else 0
     found = []
     for topics, packed, given in addresses:
         event = Event(
-            _KINDS[kind], frozenset(topics), pieces, native, item if is_tweet else 0, who if is_tweet else 0,
+            _KINDS[kind], frozenset(topics), pieces, native, item if is_tweet else newest, who if is_tweet else 0,
             more if kind == NOTICE else None, item if kind == CONVERSATION else 0, shard, number,
         )  # fmt: skip
         if packed is None:

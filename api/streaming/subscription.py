@@ -25,6 +25,7 @@ from websockets.frames import CloseCode
 from actors.core.errors import ForbiddenError, NotFoundError, RookeryError
 from actors.core.scopes import covers
 from api.errors import log_unexpected
+from api.positions import reading_fresh
 from api.streaming.channels import READ_NOTIFICATIONS, StreamChannel
 from api.streaming.events import FILTERS_CHANGED, NOTIFICATION, Event
 from api.streaming.rendering import NOTHING, is_shared
@@ -182,7 +183,8 @@ class Subscription:
                 await asyncio.sleep(ASK_AGAIN_S * (1 << attempt - 1))
             try:
                 async with connection.streams.asking:
-                    return await connection.rendering.asked(event, flags, connection.viewer, self.channel)
+                    with reading_fresh():  # a shard has told of it, and others may be behind
+                        return await connection.rendering.asked(event, flags, connection.viewer, self.channel)
             except (NotFoundError, ForbiddenError):
                 return NOTHING
             except RookeryError:

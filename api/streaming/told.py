@@ -15,7 +15,7 @@ a record.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Set
 from itertools import chain
 from typing import Final, NamedTuple
 
@@ -66,16 +66,25 @@ class ToldLately:
             self._account_count -= len(lost.accounts or b"") // 8
             self.lost_max_id = max(self.lost_max_id, lost.tweet_id)
 
-    def known(self, account_id: int, topics: Collection[str], after: int, own: Iterable[Record] = ()) -> Known:
-        """Return what an account has been told on some topics after a push.
+    def number_of(self, event: Event) -> int:
+        """Return the number of the push that was noted last, as that is an event's; 0 of one that isn't noted."""
+        return self.number if event.kind in OF_TWEETS else 0
 
-        own: what a listener of it was told alone.
+    def known(
+        self, account_id: int, topics: Collection[str], after: int, own: Iterable[Record] = (),
+        untold: Set[int] = frozenset(),
+    ) -> Known:  # fmt: skip
+        """Return what a listener of an account has been told on some topics after a push.
+
+        own: what it was told alone; untold: numbers of pushes that it wasn't told.
         """
         found: Known = {}
         me = account_id.to_bytes(8, "little")
         for record in chain(own, reversed(self._records)):
             if 0 < record.number <= after:
                 break
+            if record.number in untold:
+                continue
             if record.accounts is None or _names(record.accounts, me):
                 for topic in record.topics.intersection(topics):
                     found[record.tweet_id, topic] = max(found.get((record.tweet_id, topic), b""), record.version)

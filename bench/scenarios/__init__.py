@@ -19,6 +19,10 @@ SHARDS = 2  # of Rookery, unless a scenario says otherwise
 Progress = Callable[[str], None]
 
 
+def keep_nothing(result: Result) -> None:
+    """Keep nothing of a result that is still incomplete."""
+
+
 def counting(progress: Progress, what: str, total: int) -> Callable[[int], None]:
     """Return what takes counts of things done and reports every tenth of the total."""
     done = 0
@@ -51,8 +55,9 @@ class Options:
     """What every scenario is told.
 
     folder: scratch space; quick: tiny data and short runs, to see that it works; accounts: instead of the scenario's
-    own number; tweets, count, peers, shards: of `search`. clusters, first_account: for scenarios that share clusters,
-    where no two have the same accounts; by default each starts its own (tests/bench/sharing.py).
+    own number; tweets, count, peers, shards: of `search`; parts: of `stream`. keep: takes what a long scenario has
+    found so far. clusters, first_account: for scenarios that share clusters, where no two have the same accounts; by
+    default each starts its own (tests/bench/sharing.py).
     """
 
     folder: Path
@@ -67,6 +72,8 @@ class Options:
     count: int | None = None
     peers: str = "postgres,fts5"
     shards: int = SHARDS
+    parts: tuple[str, ...] = ()
+    keep: Callable[[Result], object] = keep_nothing
     clusters: Clusters | None = None
     first_account: int = FIRST_ACCOUNT_ID
 

@@ -13,7 +13,7 @@ Rules of this file
   Redis, and of the clients, stands beside it.
 - Each turn opens its streams anew and closes them: no contestant holds connections while another one is measured.
 - The whole of it takes 300 s at most: each part has as many turns as fit into its seconds, one at least; how many they
-  were, says each case.
+  were, says each case. What a part has found is kept when it ends.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ CONNECTIONS_OF_WORKER: Final = 1_000  # beside streams
 FILES_OF_WORKER: Final = 2_000  # that a worker needs for other things than streams
 HOME: Final = "/api/v1/timelines/home"
 ISSUE: Final = 18
+PARTS: Final = frozenset(("deliveries", "idle", "reads", "favourites"))
 
 
 def run(options: Options, progress: Progress) -> Result:
@@ -62,6 +63,7 @@ def run(options: Options, progress: Progress) -> Result:
     idle = tuple(min(count, most_idle()) for count in (IDLE_QUICK if options.quick else IDLE))
     workers = WORKERS_QUICK if options.quick else WORKERS
     plots = Plots.of(result)
+    parts = parts_of(options)
     busy: list[float] = []
     result.facts |= {
         "open files": f"{connections_each():,} connections a process of clients, {most_idle():,} to three workers",
@@ -69,23 +71,40 @@ def run(options: Options, progress: Progress) -> Result:
     }
     for count in workers:
         is_last = count == workers[-1]
-        fans = max(*followers, *(idle if is_last else ()))
+        idle_here = idle if is_last and "idle" in parts else ()
+        if not idle_here and not parts - {"idle"} & (PARTS if count == 1 else {"deliveries"}):
+            continue
+        fans = max(*followers, *idle_here)
         with (
             staged(options, progress, count, fans, followers[-1], limits(options)) as stage,
             audience(options.folder, fans) as clients,
         ):
-            if is_last:  # first, while the workers' memory is as they started with it
-                measure_idle(progress, result, plots.memory, stage, clients, idle)
+            if idle_here:  # first, while the workers' memory is as they started with it
+                measure_idle(progress, result, plots.memory, stage, clients, idle_here)
+                options.keep(result)
             for number in followers if count == 1 or options.quick else FOLLOWERS_OF_MORE:
-                progress(f"{count} workers, {number:,} followers")
-                measure_deliveries(options, result, plots, stage, clients, number, busy)
-            if count == 1:
+                if "deliveries" in parts:
+                    progress(f"{count} workers, {number:,} followers")
+                    measure_deliveries(options, result, plots, stage, clients, number, busy)
+                    options.keep(result)
+            if count == 1 and "reads" in parts:
                 progress("home reads beside idle streams")
                 measure_home_reads(options, result, stage, clients, busy)
+                options.keep(result)
+            if count == 1 and "favourites" in parts:
                 progress("favourites")
                 measure_favourites(options, result, stage, clients)
-    result.facts["machine busy before a turn"] = f"{min(busy):.0f} to {max(busy):.0f} %"
+                options.keep(result)
+    result.facts["machine busy before a turn"] = f"{min(busy):.0f} to {max(busy):.0f} %" if busy else "not looked at"
     return result
+
+
+def parts_of(options: Options) -> frozenset[str]:
+    """Return the parts that are to run. Raises BenchError if there is no such part."""
+    unknown = set(options.parts) - PARTS
+    if unknown:
+        raise BenchError(f"stream has the parts {', '.join(sorted(PARTS))}, and not {', '.join(sorted(unknown))}")
+    return frozenset(options.parts) or PARTS
 
 
 def most_idle() -> int:

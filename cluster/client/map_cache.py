@@ -19,7 +19,9 @@ logger = logging.getLogger("rookery.client")
 
 MAP_REFRESH_INTERVAL_S = 0.05
 MAP_FETCH_TIMEOUT_S = 2.0  # a router that is restarting answers the next fetch
-CATCH_UP_COUNT_MAX = 10  # fetches for one announced epoch, with pauses that double up to MAP_FETCH_TIMEOUT_S: some 10 s
+# Fetches for one announced epoch, with pauses that double up to MAP_FETCH_TIMEOUT_S: some ten minutes. A router that
+# died meanwhile is back by then, and who asks nothing, as those that only listen, hears of no other reason to fetch.
+CATCH_UP_COUNT_MAX = 300
 
 FetchMap = Callable[[], Awaitable[Any]]
 

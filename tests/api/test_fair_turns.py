@@ -125,6 +125,20 @@ def test_an_address_that_comes_again_and_again_as_if_it_were_new_waits_like_the_
     assert abs(counts["again"] - counts["patient"]) <= 2
 
 
+def test_groups_of_which_nothing_waits_are_forgotten_while_new_ones_come_without_an_end():
+    async def run() -> int:
+        turns, order, most = FairTurns(COUNT_MAX), list[str](), 0
+        for number in range(200):  # each of a group of its own, as where no address is anybody's share
+            for each in (2 * number, 2 * number + 1):
+                Connection(turns, f"{each}:1", order, fair_turns.TURN_S).put_aside()
+            await asyncio.sleep(0)
+            turns.check()
+            most = max(most, len(turns._groups) - len(turns))
+        return most
+
+    assert asyncio.run(run()) <= 1
+
+
 def test_the_loop_looks_at_its_sockets_between_turns():
     async def run() -> int:
         turns, order = FairTurns(COUNT_MAX), list[str]()

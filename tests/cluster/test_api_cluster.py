@@ -7,7 +7,8 @@ import pytest
 
 from actors.api_actor import ApiCluster
 from actors.core.ids import bucket_of_account
-from api.positions import positions_of_request
+from actors.dispatch_actor import AskingShards
+from api.positions import positions_of_request, reading_fresh
 from tests.cluster.fake_replicas import FakeReplicaSet
 
 
@@ -31,6 +32,10 @@ async def test_a_request_reads_on_one_worker_what_it_wrote_on_another(tmp_path):
     assert 0 in [(await other.call(bucket, "home", [7]))[1] for _ in range(50)], "nobody was behind"
 
     assert other.figures()["follower_reads"] > 0
+    with reading_fresh():
+        assert {(await other.call(bucket, "home", [7]))[1] for _ in range(50)} == {1}
+        assert {(await other.call_shard(0, "cards", [[7]]))[1] for _ in range(50)} == {1}
+    assert {(await AskingShards(other.client).ask_bucket(bucket, "cards", [[7]]))[1] for _ in range(50)} == {1}
     one.close()
     other.close()
     for index in range(3):

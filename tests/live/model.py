@@ -147,8 +147,13 @@ def history(record: Record) -> str:
 
 def problems(ledger: Ledger, record: Record) -> list[str]:
     """Return all that is wrong with what a listener heard, nothing if nothing is."""
+    found = [*_missed(ledger, record), *_missed_changes(ledger, record), *_missed_notices(ledger, record)]
+    return [*final_problems(ledger, record), *(f"{record.name}: {problem}" for problem in [*found, *_open(record)])]
+
+
+def final_problems(ledger: Ledger, record: Record) -> list[str]:
+    """Return what is wrong with what a listener heard, and won't be right however long anybody waits."""
     found = [*_doubled(ledger, record), *_out_of_order(ledger, record), *_forbidden(ledger, record)]
-    found += [*_missed(ledger, record), *_missed_changes(ledger, record), *_missed_notices(ledger, record)]
     return [f"{record.name}: {problem}" for problem in found]
 
 
@@ -202,7 +207,8 @@ def _doubled(ledger: Ledger, record: Record) -> Iterator[str]:
 def _out_of_order(ledger: Ledger, record: Record) -> Iterator[str]:
     """Return what came after something newer of its author.
 
-    A known gap: who keeps no cursors, and is read what it missed, is told late what comes late (docs/mastodon.md).
+    Who keeps no cursors is read what he missed out of his home, and that has what those wrote before whom he has begun
+    to follow since (docs/mastodon.md).
     """
     for stream in record.streams():
         newest: dict[str, int] = {}
@@ -215,7 +221,8 @@ def _out_of_order(ledger: Ledger, record: Record) -> Iterator[str]:
                 yield f"{heard.event} of {heard.subject} came after it was deleted"
             if heard.event == "update" and status is not None:
                 before = newest.get(status.author, 0)
-                if int(heard.subject) < before and record.keeps_cursors:
+                has_followed_since = not record.keeps_cursors and (record.reader, status.author) in ledger.doubtful
+                if int(heard.subject) < before and not has_followed_since:
                     yield f"{heard.subject} of {status.author} came after {before}"
                 newest[status.author] = max(before, int(heard.subject))
 
@@ -231,6 +238,9 @@ def _forbidden(ledger: Ledger, record: Record) -> Iterator[str]:
             yield f"{heard.event} of {heard.subject} ({status.visibility}, by {status.author}) isn't for its eyes"
         elif status.sent > record.revoked:
             yield f"{heard.subject} was sent {status.sent - record.revoked:.3f} s after its token was void"
+
+
+def _open(record: Record) -> Iterator[str]:
     if record.revoked < FOREVER and record.connections and record.connections[-1].closed == FOREVER:
         yield "its token is void, and its connection is open"
 

@@ -41,7 +41,7 @@ import psutil
 from tests.chaos.processes import Processes
 from tests.console import ConsoleError
 from tests.live.listeners import Listener, is_open
-from tests.live.model import FOREVER, Ledger, Record, history, problems
+from tests.live.model import FOREVER, Ledger, Record, final_problems, history, problems
 from tests.live.people import PASSWORD, Person
 from tests.live.writers import TAG, Writer, settle_graph
 from tests.ray_cluster.hooks import HookServer
@@ -51,8 +51,9 @@ ROLES, SHARES = ("shard", "api", "router", "dispatcher"), (6, 3, 1, 2)
 HOOKED = {"favourite": "like", "mention": "mention"}  # our names of what writers note
 REBALANCE_WITHIN_S = 600.0  # the router may have been killed just now
 TOPICS = ("user", "user", "public", f"hashtag:{TAG}")  # whose listeners each person has one of, in turn
-HEARD_WITHIN_S = 90.0  # after the last kill: a shard whose constructor failed is tried every 30 s
-LOOK_S = 0.3
+HEARD_WITHIN_S = 240.0  # after the last kill: a shard whose constructor failed is tried every 30 s, on a busy machine
+HOOKED_WITHIN_S = 900.0  # a message that failed thrice, as its dispatcher was killed, goes again after 4 minutes
+LOOK_S, LEAVES_LOOK_S = 0.3, 5.0
 REBALANCE_EVERY = 4  # kills
 PROBLEMS_MAX = 50  # of a report
 Loop = asyncio.AbstractEventLoop
@@ -72,6 +73,7 @@ class Done:
     resumed: int = 0
     recovered: int = 0
     hooked: int = 0  # messages that webhooks were sent
+    outgoing: list[dict[str, Any]] = field(default_factory=list)  # what shards and dispatchers have counted of those
     events: dict[str, int] = field(default_factory=dict)
     problem_count: int = 0
     problems: list[str] = field(default_factory=list)
@@ -287,7 +289,9 @@ class Soak:
     # ---- the end ----------------------------------------------------------------------------------------------------
 
     def _wait_until_all_is_heard(self) -> None:
-        """Have everybody awake, post a last status each, and wait until nothing is missed: or for long enough."""
+        """Have everybody awake, post a last status each, and wait until nothing is missed: or for long enough, or until
+        something is wrong that no waiting mends.
+        """
         for listener in self._listeners:
             self._loop.call_soon_threadsafe(listener.stay_awake)
         deadline = time.monotonic() + HEARD_WITHIN_S
@@ -295,17 +299,25 @@ class Soak:
             time.sleep(LOOK_S)
         for writer in self._writers:
             writer.post("public")
-        while time.monotonic() < deadline and self._found():
+        while time.monotonic() < deadline and self._found() and not self._found_for_good():
             self._raise_what_ended_a_listener()
             for listener in self._listeners:
                 self._in_loop(listener.read_anew())
             time.sleep(LOOK_S)
+        deadline = time.monotonic() + HOOKED_WITHIN_S
+        while self._not_hooked() and self._still_leaves() and time.monotonic() < deadline:
+            time.sleep(LEAVES_LOOK_S)
+
+    def _still_leaves(self) -> bool:
+        """Whether anything waits to leave the cluster; of the last that has left, the receiver knows by then."""
+        return any(shard["outgoing"]["waiting"] for shard in self._cluster.status()["shards"])
 
     def _found(self) -> list[str]:
         every = [*self._listeners, self._revoked]
-        return [
-            *(problem for listener in every for problem in problems(self._ledger, listener.record)), *self._not_hooked()
-        ]  # fmt: skip
+        return [problem for listener in every for problem in problems(self._ledger, listener.record)]
+
+    def _found_for_good(self) -> bool:
+        return any(final_problems(self._ledger, each.record) for each in [*self._listeners, self._revoked])
 
     def _not_hooked(self) -> list[str]:
         """Return the notifications that no webhook was told of."""
@@ -324,14 +336,17 @@ class Soak:
 
     def _report(self, everybody: list[Listener], seconds: float) -> None:
         done, records = self.done, [each.record for each in everybody]
-        found = self._found()
+        found = [*self._found(), *self._not_hooked()]
         connections = [connection for record in records for connection in record.connections]
         done.seconds, done.kills = round(seconds, 1), dict(self._kills)
         done.actions = sum(writer.actions for writer in self._writers)
         done.statuses, done.listeners, done.connections = len(self._ledger.statuses), len(records), len(connections)
         done.resumed = sum(connection.resumed for connection in connections)
         done.recovered = sum(len(record.recovered) for record in records)
-        done.hooked = 0 if self._hook is None else len(self._hook.messages)
+        if self._hook is not None:
+            done.hooked, status = len(self._hook.messages), self._cluster.status()
+            done.outgoing = [shard["outgoing"] for shard in status["shards"]]
+            done.outgoing += [each for each in status["processes"] if each["role"] == "dispatcher"]
         done.events = dict(Counter(heard.event for connection in connections for heard in connection.heard))
         done.problem_count, done.problems = len(found), found[:PROBLEMS_MAX]
         if found:

@@ -157,6 +157,12 @@ def _change(
         drop_conversation(state, account_id, root)
 
 
+def newest_of_conversation(state: ShardState, account_id: int, root: int) -> int:
+    """Return the newest tweet of an account's conversation, 0 if there is none any more."""
+    document = state.papers.get(CONVERSATION_FACTS, account_id, root)
+    return 0 if document is None else read_conversation(document).tweet_ids[-1]
+
+
 def _put_first(state: ShardState, account_id: int, root: int, at_ms: int) -> None:
     """Make a conversation the one that was heard of last; of too many the first goes."""
     shelves = state.shelves

@@ -131,6 +131,13 @@ def test_in_a_gap_conversations_are_told(server, ws, ada, bob):
     with gap(server):
         pass
     client.ponged()
+    talks = [bob.post("/api/v1/statuses", status=f"@{ada.username} {n}", visibility="direct") for n in range(2)]
+    assert [payload(client.told())["last_status"]["id"] for _ in talks] == [each["id"] for each in talks]
+    with gap(server):  # what was told isn't told again
+        more = {"visibility": "direct", "in_reply_to_id": talks[0]["id"]}
+        said = bob.post("/api/v1/statuses", status=f"@{ada.username} more", **more)
+    assert payload(client.told())["last_status"]["id"] == said["id"]
+    client.ponged()
 
 
 def test_filters_that_were_changed_in_a_gap_are_heeded(server, ws, sse, ada, bob):

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from actors.core.errors import NotFoundError, OverloadedError
+from api.positions import must_read_fresh
 from api.streaming import subscription
 from api.streaming.events import NOTIFICATION, Event
 from api.streaming.wheel import HEARTBEAT_S, SLOT_COUNT, TICK_S, UNREAD_BYTES_MAX, Wheel
@@ -97,6 +98,14 @@ def test_what_is_asked_for_holds_back_what_comes_behind_it(world, bearer, asked)
         assert client.block()["event"] == "recovered"
         world.tell(delete(3))
         assert client.block()["data"] == "3"
+
+
+def test_what_a_shard_has_told_of_is_asked_of_primaries(world, bearer, asked):
+    asked.answer = lambda event: b"%d" % must_read_fresh()
+    with world.sse().open(USER, bearer) as client:
+        world.tell(notice(1))
+        assert client.block()["data"] == "1"
+    assert not must_read_fresh()
 
 
 def test_what_nobody_may_see_any_more_is_left_out(world, bearer, asked):

@@ -10,12 +10,13 @@ import time
 
 import pytest
 
-from actors.core.heard import DELETE, TWEET
+from actors.core.heard import CONVERSATION, DELETE, EDIT, TWEET
+from api.positions import must_read_fresh
 from api.streaming import hearers, told
 from api.streaming.events import UPDATE, Event
 from api.streaming.gaps import new_to
 from api.streaming.hearers import Gap
-from tests.api.streaming.test_hub import ADA, Client, World, in_a_loop, quick, to_accounts, to_topics
+from tests.api.streaming.test_hub import ADA, BOB, Client, World, in_a_loop, quick, to_accounts, to_topics
 
 __all__ = ["quick"]  # a fixture of all tests here
 
@@ -36,6 +37,7 @@ class Timelines:
         self.asked: list[Gap] = []
 
     async def read(self, gap: Gap) -> list[Event]:
+        assert must_read_fresh()
         self.asked.append(gap)
         found = new_to(gap, sorted(self.of_shard[gap.shard]), self.topic)
         return [Event(UPDATE, frozenset((self.topic,)), tweet_id=item) for item in found]
@@ -287,3 +289,106 @@ def test_a_listener_remembers_so_much_of_what_it_was_told_alone(monkeypatch):
         hearer.note_own(Event(UPDATE, frozenset(("user",)), tweet_id=item))
     assert [record.tweet_id for record in hearer.own or ()] == [5, 4, 3]
     assert hearer.since_id == 2
+
+
+def test_a_conversation_that_was_read_and_is_pushed_meanwhile_is_told_once():
+    async def work(world: World) -> None:
+        ada, older = Client(ADA), Client(ADA)
+        (newest,) = ids(1)
+        to_ada = to_accounts(ADA, topic="direct")
+
+        async def read(gap: Gap) -> list[Event]:
+            world.happens(0, CONVERSATION, 55, ADA, to_ada, more=newest)
+            told = max(gap.talks_since_id, gap.talks.get(55, 0)) >= newest
+            return [] if told else [Event("conversation", frozenset(("direct",)), tweet_id=newest, root=55)]
+
+        world.hub.filling.read_gap = read
+        world.hub.listen(ada, ["direct"])
+        await world.settle()
+        lose(world, 0)
+        await world.settle()
+        assert ada.heard == [newest]
+        world.hub.listen(older, ["direct"])
+        world.happens(0, CONVERSATION, 56, ADA, to_ada)  # by an older shard
+        assert ada.heard == [newest, 0]
+
+    in_a_loop(work)
+
+
+def test_of_what_was_told_and_is_edited_while_a_gap_is_read_nothing_is_told_again():
+    async def work(world: World) -> None:
+        there, ada = Timelines("user"), Client(ADA)
+        first, second = ids(2)
+
+        async def read(gap: Gap) -> list[Event]:
+            world.happens(0, EDIT, first, 7, to_accounts(ADA))
+            if not there.asked:  # the first one is lost while it is read
+                there.asked.append(gap)
+                lose(world, 0)
+                return []
+            return await there.read(gap)
+
+        world.hub.filling.read_gap = read
+        world.hub.listen(ada, ["user"])
+        await world.settle()
+        world.happens(0, TWEET, first, 7, to_accounts(ADA))
+        there.of_shard[0] = {first, second}
+        lose(world, 0)
+        await world.settle()
+        assert ada.kinds == ["update", "update", "status.update"]
+        assert ada.heard == [first, second, first]
+
+    in_a_loop(work)
+
+
+@pytest.mark.parametrize("answered_first", ["missed", "listen"])
+@pytest.mark.parametrize("is_new", [False, True], ids=["another lane", "another process"])
+def test_what_one_asks_of_another_lane_tells_nobody_else_that_he_has_heard_it(answered_first: str, is_new: bool):
+    async def work(world: World) -> None:
+        first, second, third = ids(3)
+        knows, again = Client(ADA), Client(BOB)
+        world.hub.listen(knows, ["public"], "")
+        await world.settle()
+        begin = world.hub.cursor(knows)
+        world.happens(0, TWEET, first, 7, to_topics("public"))
+        world.held = []
+        world.hub.listen(again, ["public"], begin)
+        await world.settle()
+        if is_new:
+            world.shards[0].restart()
+        else:
+            world.shards[0].cut()
+        world.happens(0, TWEET, second, 7, to_topics("public"))  # nobody is told
+        world.hub.take("closed", 0)
+        await world.settle()
+        while world.held:
+            answers, world.held = world.held, []
+            for answer in answers if answered_first == "missed" else reversed(answers):
+                answer()
+            await world.settle()
+        world.happens(0, TWEET, third, 7, to_topics("public"))
+        if is_new:
+            assert knows.heard == [first, "recovered", third]
+            assert again.heard == ["recovered", third]
+        else:
+            assert knows.heard == [first, second, third]
+            assert again.heard == [first, second, third]
+
+    in_a_loop(work)
+
+
+def test_a_lane_that_broke_is_noticed_while_something_else_of_its_only_account_is_wanted():
+    async def work(world: World) -> None:
+        first, second, third = ids(3)
+        ada, other = Client(ADA), Client(ADA)
+        world.hub.listen(ada, ["user"])
+        await world.settle()
+        world.happens(0, TWEET, first, 7, to_accounts(ADA))
+        world.shards[0].cut()
+        world.happens(0, TWEET, second, 7, to_accounts(ADA))
+        world.hub.listen(other, ["direct"])  # before anybody looks
+        await world.settle()
+        world.happens(0, TWEET, third, 7, to_accounts(ADA))
+        assert ada.heard == [first, second, third]
+
+    in_a_loop(work)

@@ -140,12 +140,14 @@ class Client:
     def __init__(self, account_id: int = 0) -> None:
         self.account_id = account_id
         self.heard: list[Any] = []
+        self.kinds: list[str] = []  # of events
         self.cursor = ""
         self.closed = ""
         self.refilters = 0
 
     def hear(self, event: Event, flags: bytes | None, cursor: str) -> None:
         self.heard.append(event.notice[0] if event.notice else event.tweet_id)
+        self.kinds.append(event.kind)
         self.cursor = cursor or self.cursor
 
     def recovered(self) -> None:
