@@ -15,12 +15,12 @@ import { statusElement } from "./status.js";
 export function listed(path, empty, make, { query, ...more } = {}) {
     return feed({
         key: path + JSON.stringify(query ?? ""), load: (/** @type {Item} */ asked) => api.get(path, { ...query, ...asked }), make,
-        idOf: (/** @type {Item} */ item) => item.id ?? item.name, empty: /** @type {any} */ (typeof empty === "string" ? () => said(empty) : empty), ...more,
+        idOf: (/** @type {Item} */ item) => item.id ?? item.name, empty: /** @type {any} */ (typeof empty === "string" ? () => said(empty) : empty), end: () => "", ...more,
     });
 }
 
 /** @param {string} path @param {string | (() => unknown)} empty @param {Record<string, any>} [more] */
-export const posts = (path, empty, more) => listed(path, empty, (item) => statusElement(item), more);
+export const posts = (path, empty, more) => listed(path, empty, (item) => statusElement(item), { end: undefined, ...more });
 
 /** @param {string} path @param {string | (() => unknown)} empty @param {Record<string, any>} [more] */
 export const people = (path, empty, more) => listed(path, empty, (item) => accountRow(item), more);

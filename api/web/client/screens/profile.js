@@ -90,13 +90,14 @@ class Profile extends HTMLElement {
         const more = /** @type {HTMLButtonElement} */ (element(html`<button type="button" class="quiet" aria-label=${w.moreOf(account.acct)}>⋯</button>`));
         if (session.account && !own) menu(more, () => choicesFor(account));
         const state = element(html`<p class="state" aria-live="polite"></p>`);
-        const note = element(html`<label class="rk-field" hidden><span>${w.ownNote}</span><textarea rows="2" maxlength="2000" dir="auto"></textarea></label>`);
+        const note = /** @type {HTMLDetailsElement} */ (element(html`<details class="rk-help" hidden><summary>${w.ownNote}</summary><div class="rk-field"><textarea rows="2" maxlength="2000" dir="auto" aria-label=${w.ownNote}></textarea></div></details>`));
         const text = /** @type {HTMLTextAreaElement} */ (note.querySelector("textarea"));
         text.onchange = () => this.#keepNote(text.value);
         if (session.account && !own) {
             this.#stops.push(
                 watchRelationship(account.id, (to) => {
                     state.textContent = stateOf(to);
+                    if (note.hidden) note.open = !!to.note;
                     note.hidden = false;
                     if (document.activeElement !== text) text.value = to.note;
                 }),

@@ -54,27 +54,35 @@ function help(open) {
 
 /** @param {string} asked @param {string} part @returns {HTMLElement[]} */
 function found(asked, part) {
-    const people = () => listOf("accounts", asked, (item) => accountRow(item), part === "all" ? 3 : 0);
-    const tags = () => listOf("hashtags", asked, tagRow, part === "all" ? 5 : 0);
-    if (part === "people") return [people()];
-    if (part === "tags") return [tags()];
+    if (part === "people") return [listOf("accounts", asked, (item) => accountRow(item))];
+    if (part === "tags") return [listOf("hashtags", asked, tagRow)];
     if (part === "posts") return [...posts(asked), help(false)];
-    return [...some(w.searched.people, people()), ...some(w.searched.tags, tags()), element(html`<h2>${w.searched.posts}</h2>`), ...posts(asked), help(false)];
+    const all = element(html`<div aria-busy="true"></div>`);
+    best(asked).then((found) => {
+        all.append(...found, ...posts(asked), help(false));
+        all.ariaBusy = null;
+    });
+    return [all];
 }
 
-/** @param {string} title @param {HTMLElement} list */
-const some = (title, list) => [element(html`<h2>${title}</h2>`), list];
+/** Some people and hashtags, at once: what stands below them doesn't move. @param {string} asked @returns {Promise<HTMLElement[]>} */
+async function best(asked) {
+    const [people, tags] = await Promise.all(["accounts", "hashtags"].map((type) => api.get(PATH, { q: asked, type, limit: 3 })));
+    const rows = (/** @type {any} */ answer, /** @type {string} */ name, /** @type {(item: any) => HTMLElement} */ make) => (answer.ok ? answer.body[name].map(make) : []);
+    const parts = [[w.searched.people, rows(people, "accounts", (item) => accountRow(item))], [w.searched.tags, rows(tags, "hashtags", tagRow)]];
+    const shown = parts.filter(([, items]) => items.length).flatMap(([title, items]) => [element(html`<h2>${title}</h2>`), ...items]);
+    return shown.length ? [...shown, element(html`<h2>${w.searched.posts}</h2>`)] : [];
+}
 
-/** @param {"accounts" | "hashtags"} type @param {string} asked @param {(item: any) => HTMLElement} make @param {number} few 0 for all */
-function listOf(type, asked, make, few) {
-    return listed(`search ${type} ${few} ${asked}`, () => html`<p class="rk-none">${w.noneFound}</p>`, make, {
+/** @param {"accounts" | "hashtags"} type @param {string} asked @param {(item: any) => HTMLElement} make */
+function listOf(type, asked, make) {
+    return listed(`search ${type} ${asked}`, w.noneFound, make, {
         load: async (/** @type {any} */ query) => {
             const offset = Number(query.offset ?? 0);
-            const limit = few || 20;
-            const answer = await api.get(PATH, { q: asked, type, limit, offset });
+            const answer = await api.get(PATH, { q: asked, type, limit: 20, offset });
             if (!answer.ok) return answer;
             const body = answer.body[type];
-            return { ...answer, body, prev: null, next: !few && body.length === limit ? { offset: offset + limit } : null };
+            return { ...answer, body, prev: null, next: body.length === 20 ? { offset: offset + 20 } : null };
         },
     });
 }
