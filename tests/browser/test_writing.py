@@ -314,3 +314,27 @@ def test_it_is_accessible_in_all_states(site, open_page, axe, width, dark):
     page.get_by_role("button", name="Send without").click()
     expect(page.get_by_role("heading", name="To be sent")).to_be_visible()
     looks_well()
+
+
+def test_without_network_the_page_starts_one_writes_on_and_it_is_sent_once(site, open_page):
+    person = site.person()
+    open_page.allow("ERR_INTERNET_DISCONNECTED", "ERR_FAILED")
+    page = open_page("/compose", person, workers=True)
+    text_of(page).fill("Begun with a network")
+    page.evaluate("() => navigator.serviceWorker.ready")
+    page.wait_for_function("() => navigator.serviceWorker.controller")
+    page.offline(True)
+    page.reload()
+    expect(text_of(page)).to_have_value("Begun with a network")
+    text_of(page).fill("Ended without one")
+    pick(page, "one.png")
+    page.get_by_label("Description of file 1").fill("A kite")
+    send(page)
+    expect(page.get_by_text("Waits for the network, and is sent once it is back.")).to_be_visible()
+    page.goto("/drafts")
+    expect(page.get_by_role("heading", name="To be sent")).to_be_visible()
+    page.offline(False)
+    post = only_post_of(person)
+    assert ("Ended without one" in post["content"], post["media_attachments"][0]["description"]) == (True, "A kite")
+    nothing_waits(page)
+    assert len(posts_of(person)) == 1

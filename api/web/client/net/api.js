@@ -31,6 +31,13 @@ export function useToken(value) {
     token = value;
 }
 
+let isHeld = false;
+
+/** Have requests answered as without a network, while nobody knows who asks. @param {boolean} on */
+export function holdRequests(on) {
+    isHeld = on;
+}
+
 /** What is done when a token isn't taken any more. @param {(used: string) => void} fn */
 export function onUnauthorised(fn) {
     refused = fn;
@@ -99,6 +106,7 @@ async function ask(address, asked, signal) {
     const used = token;
     const headers = { ...(used && { Authorization: `Bearer ${used}` }), ...asked.headers };
     try {
+        if (isHeld) throw new TypeError("nobody knows who asks");
         const response = await fetch(address, { ...asked, headers, credentials: "same-origin", cache: "no-store" });
         const body = await bodyOf(response);
         if (response.status === 401 && used && used === token) refused(used);

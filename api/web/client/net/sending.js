@@ -148,7 +148,7 @@ async function each(rule) {
 
 /** Send everything that is due. */
 async function run() {
-    if (!account()) return;
+    if (!session.token()) return;
     await locked(async () => {
         // Whoever holds the lock is the only one who sends: what still says so is of a page that is gone.
         for (const kept of await outbox.list()) {

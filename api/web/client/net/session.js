@@ -7,10 +7,11 @@
  * Rules of this file
  * - The token is in a variable of this module: in no storage, address or document.
  * - Other tabs hear of signing in and out, and load themselves anew.
+ * - Where nobody answers, who was here last is still here, without a token: he reads what is kept, and writes what waits.
  */
 
 import { facts } from "../base/facts.js";
-import { onUnauthorised, useToken } from "./api.js";
+import { holdRequests, onUnauthorised, useToken } from "./api.js";
 
 const CLIENT_ID = "rookery-web";
 const SCOPE = "read write follow push";
@@ -45,7 +46,22 @@ async function take(given) {
     if (!account) known = "";
     useToken(known);
     tell();
+    if (account) void import("./database.js").then(({ write }) => write([["kept", { name: "account", account: account.id, value: account }]]));
     return Boolean(account);
+}
+
+/** Nobody answered: go on as who was here last, and ask again. @param {number} pauseMs */
+async function goOn(pauseMs) {
+    const { read } = await import("./database.js");
+    account = (await read("kept", "account"))?.value ?? null;
+    holdRequests(account !== null);
+    const again = () => {
+        clearTimeout(timer);
+        removeEventListener("online", again);
+        void session.begin(Math.min(60_000, pauseMs * 2));
+    };
+    const timer = setTimeout(again, pauseMs);
+    addEventListener("online", again);
 }
 
 function tell() {
@@ -80,9 +96,15 @@ export const session = {
     get canSignIn() {
         return facts.auth !== "open" && Boolean(globalThis.crypto?.subtle);
     },
-    /** Find out who is signed in. */
-    async begin() {
-        if (facts.auth !== "open") await take(await ask("/oauth/web/token", { method: "POST", headers: WEB }));
+    /** Find out who is signed in. @param {number} [pauseMs] before it is asked again, if nobody answers */
+    async begin(pauseMs = 2000) {
+        if (facts.auth === "open" || known) return;
+        const given = await ask("/oauth/web/token", { method: "POST", headers: WEB });
+        const waited = account !== null;
+        holdRequests(false);
+        if (await take(given)) waited && dispatchEvent(new Event("online")); // whoever waits for the network may go on
+        else if (!given) await goOn(pauseMs);
+        else if (waited) location.reload(); // he isn't signed in any more
     },
     signIn: () => leaveFor(false),
     signUp: () => leaveFor(true),
@@ -143,7 +165,7 @@ channel.addEventListener("message", () => location.reload());
 // Refused, with our token: only if it is for nothing any more has the session ended (a wrong password is refused, too).
 let doubting = false;
 onUnauthorised(async (used) => {
-    if (doubting || used !== known) return;
+    if (doubting || !used || used !== known) return;
     doubting = true;
     const answer = await fetch("/api/v1/accounts/verify_credentials", { headers: { authorization: `Bearer ${used}` } }).catch(() => null);
     doubting = false;

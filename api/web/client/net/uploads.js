@@ -105,6 +105,7 @@ async function bring(entry, file, said) {
 /** @param {Running} entry @param {FormData} body @returns {Promise<Answer>} */
 function sent(entry, body) {
     return new Promise((resolve) => {
+        if (!session.token()) return resolve(noAnswer());
         const request = new XMLHttpRequest();
         request.open("POST", "/api/v2/media");
         request.setRequestHeader("Authorization", `Bearer ${session.token()}`);

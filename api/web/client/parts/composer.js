@@ -406,7 +406,7 @@ class Composer extends HTMLElement {
         await this.close();
         await outbox.queue(structuredClone(draft));
         if (this.dataset.dock === "page") void go("/");
-        if (navigator.onLine === false) toast(words.waiting, { label: words.drafts, action: () => void go("/drafts") });
+        if (navigator.onLine === false || !session.token()) toast(words.waiting, { label: words.drafts, action: () => void go("/drafts") });
     }
 
     /** @param {{status: any, edited: boolean, scheduled: boolean}} posted */
