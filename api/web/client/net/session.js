@@ -102,8 +102,9 @@ export const session = {
         const given = await ask("/oauth/web/token", { method: "POST", headers: WEB });
         const waited = account !== null;
         holdRequests(false);
-        if (await take(given)) waited && dispatchEvent(new Event("online")); // whoever waits for the network may go on
-        else if (!given) await goOn(pauseMs);
+        if (await take(given)) {
+            if (waited) dispatchEvent(new Event("online")); // whoever waits for the network may go on
+        } else if (!given) await goOn(pauseMs);
         else if (waited) location.reload(); // he isn't signed in any more
     },
     signIn: () => leaveFor(false),
