@@ -78,7 +78,7 @@ function drawNav() {
         return;
     }
     const badge = element(html`<span class="badge" hidden></span>`);
-    const you = element(html`<button type="button" class="you" aria-label=${w.more}>${avatar(own, { size: "small" })}<span class="label"><bdi>${own.display_name || own.username}</bdi></span></button>`);
+    const you = element(html`<button type="button" class="you" aria-label=${`${own.display_name || own.username}, ${w.more}`}>${avatar(own, { size: "small" })}<span class="label"><bdi>${own.display_name || own.username}</bdi></span></button>`);
     menu(you, more);
     fill(
         nav, brand,

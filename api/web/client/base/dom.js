@@ -35,7 +35,7 @@ const PATHS = {
 
 /** @param {string} name @returns {HTMLElement} */
 export function icon(name) {
-    return element(html`<svg class=${`icon ${name}`} viewBox="0 0 24 24" aria-hidden="true" focusable="false"><path d=${PATHS[name] ?? ""}></path></svg>`);
+    return element(html`<svg class=${`icon i-${name}`} viewBox="0 0 24 24" aria-hidden="true" focusable="false"><path d=${PATHS[name] ?? ""}></path></svg>`);
 }
 
 /** @type {HTMLElement | null} */

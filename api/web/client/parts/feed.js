@@ -178,18 +178,18 @@ export class Feed extends HTMLElement {
 
     async #begin() {
         const { from, kept, keepsPosition, key } = this.options;
-        const marker = keepsPosition && left.has(key) ? Promise.resolve(left.get(key) ?? null) : from?.().catch(() => null);
-        /** @type {any} */
-        let page = null;
-        const done = await this.#ask("first", this.#foot, { limit: PAGE }, (answer) => (page = answer));
-        if (!done || !page) {
-            const had = kept && this.#foot.dataset.fails === "offline" ? await kept() : null;
-            if (had && !this.timeline.rows.length) this.#showKept(had);
-            return;
-        }
-        const at = (await marker) ?? null;
-        const ids = this.#idsOf(page);
-        const oldest = ids.at(-1);
+        const marker = keepsPosition && left.has(key) ? Promise.resolve(left.get(key) ?? null) : Promise.resolve(from?.() ?? null).catch(() => null);
+        const done = await this.#ask("first", this.#foot, { limit: PAGE }, (page) => void this.#start(page, marker));
+        if (done || !kept || this.#foot.dataset.fails !== "offline") return;
+        const had = await kept();
+        if (had && !this.timeline.rows.length) this.#showKept(had);
+    }
+
+    /** Where one has stopped, if that isn't on the newest page, is asked for with what is above it. @param {any} page
+     * @param {Promise<string | null>} marker */
+    async #start(page, marker) {
+        const at = await marker;
+        const oldest = this.#idsOf(page).at(-1);
         if (at && oldest && compare(at, oldest) < 0) {
             const isAround = await this.#ask("first", this.#foot, { max_id: this.#after(at), limit: PAGE }, (around) => this.#first(around, false, at));
             if (isAround) return void this.#newer();
