@@ -333,6 +333,9 @@ def test_without_network_the_page_starts_one_writes_on_and_it_is_sent_once(site,
     expect(page.get_by_text("Waits for the network, and is sent once it is back.")).to_be_visible()
     page.goto("/drafts")
     expect(page.get_by_role("heading", name="To be sent")).to_be_visible()
+    other = page.context.new_page()  # it has the same outbox, and sends, too
+    other.goto("/drafts")
+    expect(other.get_by_role("heading", name="To be sent")).to_be_visible()
     page.offline(False)
     post = only_post_of(person)
     assert ("Ended without one" in post["content"], post["media_attachments"][0]["description"]) == (True, "A kite")

@@ -10,8 +10,8 @@ const PATHS = {
     warning: "M12 4l9 16H3zM12 10v4M12 17h.010",
     time: "M12 3a9 9 0 100 18 9 9 0 000-18zM12 7v5l3 2",
     close: "M6 6l12 12M18 6L6 18",
-    earlier: "M15 5l-7 7 7 7",
-    later: "M9 5l7 7-7 7",
+    earlier: "M6 15l6-6 6 6",
+    later: "M6 9l6 6 6-6",
 };
 
 /** @typedef {keyof typeof PATHS} Sign */

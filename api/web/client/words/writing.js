@@ -29,7 +29,7 @@ export const words = {
     more: "More",
     sensitive: "Pictures are sensitive",
     visibility: "Who can see it",
-    visibilities: { public: "Everybody", unlisted: "Everybody, quietly", private: "Followers", direct: "Mentioned people only" },
+    visibilities: { public: "Everybody", unlisted: "Quiet, but public", private: "Followers", direct: "Mentioned people" },
     language: "Language",
     languageNone: "Language",
     left: (/** @type {string} */ count) => `${count} left`,
