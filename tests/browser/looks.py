@@ -24,22 +24,31 @@ _WIDER = """() => {
     });
     return ["scrolls sideways", ...past.slice(0, 8).map((each) => each.outerHTML.slice(0, 160))];
 }"""
-TARGETS = """(least) => [...document.querySelectorAll("#app :is(button, input, select, textarea, summary, a, [role=option])")]
+TARGETS = """(least) => [...document.querySelectorAll(
+        "#app :is(button, input, select, textarea, summary, a, [role=option])")]
     .filter((each) => {
         if (least > 24 && each.closest("rk-status")) return false;  // a post's own are looked at with posts
         const style = getComputedStyle(each);
         if (!each.checkVisibility({visibilityProperty: true, opacityProperty: true})) return false;
-        if (each.closest("p, dd, .bio, .text, .hidden, rk-status .content") && style.display.startsWith("inline")) return false;  // in a line of text
+        const inText = each.closest("p, dd, .bio, .text, .hidden, rk-status .content");
+        if (inText && style.display.startsWith("inline")) return false;
         let {width, height} = each.getBoundingClientRect();
         const label = each.closest("label");
         if (label && /checkbox|radio/.test(each.type)) ({width, height} = label.getBoundingClientRect());
         return width > 0 && (Math.round(width) < least || Math.round(height) < least);
     })
-    .map((each) => `${Math.round(each.getBoundingClientRect().width)} x ${Math.round(each.getBoundingClientRect().height)}: ${each.outerHTML.slice(0, 140)}`)"""
+    .map((each) => {
+        const {width, height} = each.getBoundingClientRect();
+        return `${Math.round(width)} x ${Math.round(height)}: ${each.outerHTML.slice(0, 140)}`;
+    })"""
 
 
-_COLOURS = """async () => "axe" in window ? (await axe.run(document, {runOnly: ["color-contrast"], resultTypes: ["violations"]}))
-    .violations.flatMap((each) => each.nodes.map((node) => `${each.id}: ${node.html.slice(0, 160)} ${node.failureSummary}`)) : []"""
+_COLOURS = """async () => {
+    if (!("axe" in window)) return [];
+    const found = await axe.run(document, {runOnly: ["color-contrast"], resultTypes: ["violations"]});
+    return found.violations.flatMap((each) =>
+        each.nodes.map((node) => `${each.id}: ${node.html.slice(0, 160)} ${node.failureSummary}`));
+}"""
 
 
 def wears(page: Page, theme: str, direction: str, width: int) -> None:
@@ -64,7 +73,9 @@ def faults_of(page: Page, axe: Callable[..., list[str]], turn: int, least: int =
 def answered(page: Page, path: str, status: int, body: str = "{}", **headers: str) -> Iterator[None]:
     """Have requests whose address holds a path answered by this while the block runs."""
     pattern = f"**{path}*"
-    page.route(pattern, lambda route: route.fulfill(status=status, body=body, headers=headers, content_type="application/json"))
+    page.route(
+        pattern, lambda route: route.fulfill(status=status, body=body, headers=headers, content_type="application/json")
+    )
     yield
     page.unroute(pattern)
 
@@ -72,8 +83,13 @@ def answered(page: Page, path: str, status: int, body: str = "{}", **headers: st
 def go(page: Page, path: str) -> None:
     """Follow a link of the client to a path, without loading the page anew, and wait until the screen is there."""
     page.evaluate(
-        """(path) => { const link = document.createElement("a"); link.href = path; document.body.append(link); link.click();
-            link.remove(); }""",
+        """(path) => {
+            const link = document.createElement("a");
+            link.href = path;
+            document.body.append(link);
+            link.click();
+            link.remove();
+        }""",
         path,
     )
     page.wait_for_url(f"**{path}")

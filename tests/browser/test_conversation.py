@@ -41,7 +41,8 @@ def test_what_is_left_out_is_said(site, open_page):
     open_page.allow("404")  # what everybody may see of a deleted post
     ada, bob, said = thread(site, 3)
     cleo = site.person()
-    ada.ask("POST", "v2/filters", title="Spoilers", context=["thread"], filter_action="hide", keywords_attributes=[{"keyword": "plot"}])
+    hides = {"title": "Spoilers", "context": ["thread"], "filter_action": "hide"}
+    ada.ask("POST", "v2/filters", **hides, keywords_attributes=[{"keyword": "plot"}])
     bob.post("The plot is this", in_reply_to_id=said[0]["id"])
     cleo.post("Seen by nobody whom I block", in_reply_to_id=said[0]["id"])
     ada.ask("POST", f"v1/accounts/{cleo.user_id}/block")

@@ -54,16 +54,16 @@ def test_page_dialog_and_documents_show_the_table(table, open_page):
     page.keyboard.press("Escape")
     expect(page.locator("dialog[open]")).to_have_count(0)
     text = DOCUMENT.read_text(encoding="utf-8").partition("<!-- keys -->")[2].partition("<!-- end of keys -->")[0]
-    written = [tuple(cell.strip().replace("`", "") for cell in line.strip("| \n").split("|")) for line in text.splitlines()
-               if line.startswith("| `")]  # fmt: skip
+    lines = [line.strip("| ").split("|") for line in text.splitlines() if line.startswith("| `")]
+    written = [tuple(cell.strip().replace("`", "") for cell in line) for line in lines]
     assert written == wanted
 
 
 def test_sequences_go_places_and_typing_is_typing(site, open_page):
     page = has_keys(open_page("/keys", site.ada))
     expect(page.get_by_role("heading", level=1)).to_have_text("Keys")
-    for keys, path in (("gn", "/notifications"), ("gb", "/bookmarks"), ("ge", "/explore"), ("gp", "/@ada"), ("gs", "/settings"),
-                       ("gh", "/")):  # fmt: skip
+    places = {"gn": "/notifications", "gb": "/bookmarks", "ge": "/explore", "gp": "/@ada", "gs": "/settings", "gh": "/"}
+    for keys, path in places.items():
         for key in keys:
             page.keyboard.press(key)
         page.wait_for_url(f"{site.address}{path}")
@@ -87,3 +87,27 @@ def test_single_keys_can_be_switched_off(site, open_page):
     page.keyboard.press("?")
     expect(page.locator("dialog[open]")).to_have_count(1)
     assert page.url == f"{site.address}/keys"
+
+
+def test_flows_go_by_keys_alone(site, open_page):
+    """A profile, a post of it, its conversation, its author, notifications: without a pointer."""
+    ada, bob = site.people(2)
+    said = bob.post("to be found by keys")
+    bob.post(f"@{ada.name} an answer", in_reply_to_id=said["id"])
+    page = has_keys(open_page(f"/@{bob.name}", ada))
+    expect(page.get_by_text("to be found by keys")).to_be_visible()
+    page.keyboard.press("j")
+    expect(page.locator("article:focus")).to_contain_text("to be found by keys")
+    page.keyboard.press("l")
+    expect(page.locator("article:focus").get_by_role("button", name="Like")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{site.address}/@{bob.name}/{said['id']}")
+    expect(page.locator("rk-thread .below")).to_contain_text("an answer")
+    for key in "gn":
+        page.keyboard.press(key)
+    page.wait_for_url(f"{site.address}/notifications")
+    expect(page.locator(".rk-notice:visible")).to_contain_text("an answer")
+    page.keyboard.press("j")
+    expect(page.locator("article:focus")).to_contain_text("an answer")
+    page.keyboard.press("u")
+    page.wait_for_url(f"{site.address}/@{bob.name}")

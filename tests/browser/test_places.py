@@ -7,7 +7,6 @@ from playwright.sync_api import expect
 
 from tests.browser.looks import TARGETS, faults_of, go
 
-
 PARTS = 4  # tests that share the screens: a slow machine does a few within a test's time
 
 
@@ -31,12 +30,25 @@ def settled(site):
 
 def screens(settled) -> list[str]:
     who, friend, said, list_id = settled
-    parts = ("look", "reading", "keys", "notifications", "profile", "filters", "muted", "blocked", "requests", "tags", "account")
+    parts = (
+        "look",
+        "reading",
+        "keys",
+        "notifications",
+        "profile",
+        "filters",
+        "muted",
+        "blocked",
+        "requests",
+        "tags",
+        "account",
+    )
     return [
-        "/explore", "/explore?part=tags", "/explore?part=directory", "/explore?part=people", "/search", "/search?q=harbours",
-        "/notifications", "/notifications?part=policy", "/messages", "/bookmarks", "/likes", "/lists", f"/lists/{list_id}",
-        f"/lists/{list_id}?part=members", f"/lists/{list_id}?part=rules", f"/@{friend.name}", f"/@{who.name}?part=followers",
-        f"/@{friend.name}/{said['id']}", "/tags/harbours", "/keys", *(f"/settings?part={part}" for part in parts),
+        "/explore", "/explore?part=tags", "/explore?part=directory", "/explore?part=people", "/search", "/messages",
+        "/search?q=harbours", "/notifications", "/notifications?part=policy", "/bookmarks", "/likes", "/lists",
+        f"/lists/{list_id}", f"/lists/{list_id}?part=members", f"/lists/{list_id}?part=rules", f"/@{friend.name}",
+        f"/@{who.name}?part=followers", f"/@{friend.name}/{said['id']}", "/tags/harbours", "/keys",
+        *(f"/settings?part={part}" for part in parts),
     ]  # fmt: skip
 
 

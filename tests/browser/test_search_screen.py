@@ -72,6 +72,7 @@ def test_help_is_the_language_of_the_documents(open_page):
     text = (Path(__file__).parents[2] / "docs" / "search.md").read_text(encoding="utf-8")
     table = text.partition("## The language of queries")[2].partition("- `AND`")[0]
     page = open_page("/search")
+    expect(page.locator(".rk-help:visible dt code").first).to_be_visible()
     shown = page.locator(".rk-help:visible dt code").all_text_contents()
     for written in shown:
         assert f"`{written}`" in table, written

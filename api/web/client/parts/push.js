@@ -49,7 +49,8 @@ async function draw(box) {
     if (!key || !("serviceWorker" in navigator) || !globalThis.PushManager) {
         return box.replaceChildren(element(said(key ? w.noPushHere : w.noPushThere)));
     }
-    const found = await api.get(PATH);
+    const own = await (await navigator.serviceWorker.getRegistration())?.pushManager.getSubscription();
+    const found = own ? await api.get(PATH) : { ok: false, body: null };
     const kept = found.ok ? found.body : null;
     const turn = async (/** @type {boolean} */ on) => {
         const failed = on ? await begin(key) : await end();

@@ -36,12 +36,15 @@ const on = (act) => () => {
 onKey("next", () => step(1));
 onKey("previous", () => step(-1));
 onKey("open", () => {
-    const it = status();
+    const it = status() ?? /** @type {any} */ (at()?.querySelector("rk-status"));
     if (it?.shown?.id) return it.context === "opened" ? false : it.open();
-    const link = at()?.querySelector("a");
+    const link = /** @type {HTMLElement | null | undefined} */ (at()?.querySelector("a.post") ?? at()?.querySelector("a"));
     return link ? link.click() : false;
 });
-onKey("author", on((it) => /** @type {HTMLElement | null} */ (it.querySelector("a.who"))?.click()));
+onKey("author", () => {
+    const link = /** @type {HTMLElement | null | undefined} */ ((status() ?? at())?.querySelector("a.who, .said a"));
+    return link ? link.click() : false;
+});
 onKey("reply", on((it) => void write("replyTo", it.shown)));
 onKey("like", on((it) => void toggle(it.shown, "like")));
 onKey("repost", on((it) => void toggle(it.shown, "repost")));
