@@ -47,24 +47,6 @@ function write() {
     else navigate("/compose");
 }
 
-/** @returns {{label: string, act: () => void}[]} */
-function more() {
-    const go = (/** @type {string} */ path, /** @type {string} */ label) => ({ label, act: () => navigate(path) });
-    return [
-        go(`/@${session.account.acct}`, w.profile), go("/messages", w.messages), go("/bookmarks", w.bookmarks), go("/likes", w.likes),
-        go("/lists", w.lists), go("/drafts", w.drafts), go("/settings", w.settings), go("/keys", w.keys),
-        { label: w.signOut, act: signOut },
-    ];
-}
-
-async function signOut() {
-    const [{ confirmBox }, { outbox }] = await Promise.all([import("./parts/dialog.js"), import("./net/sending.js")]);
-    const waiting = (await outbox.list()).length;
-    if (waiting && !(await confirmBox({ title: w.signOut, text: w.waiting(waiting), yes: w.signOut, danger: true }))) return;
-    await session.signOut();
-    location.assign("/");
-}
-
 /** What stands in the navigation. */
 function drawNav() {
     const own = session.account;
@@ -79,7 +61,7 @@ function drawNav() {
     }
     const badge = element(html`<span class="badge" hidden></span>`);
     const you = element(html`<button type="button" class="you" aria-label=${`${own.display_name || own.username}, ${w.more}`}>${avatar(own, { size: "small" })}<span class="label"><bdi>${own.display_name || own.username}</bdi></span></button>`);
-    menu(you, more);
+    menu(you, async () => (await import("./parts/own_menu.js")).ownMenu());
     fill(
         nav, brand,
         html`<ul>${link("/", "home", w.home)}${link("/explore", "explore", w.explore)}<li class="write"><button type="button" class="primary" @click=${write}>${icon("write")}<span class="label">${w.write}</span></button></li>${link("/notifications", "bell", w.notifications, badge)}<li class="wide"><a href="/messages" data-name="messages">${icon("mail")}<span class="label">${w.messages}</span></a></li><li class="wide"><a href="/bookmarks" data-name="bookmarks">${icon("bookmark")}<span class="label">${w.bookmarks}</span></a></li><li class="wide"><a href="/lists" data-name="lists">${icon("list")}<span class="label">${w.lists}</span></a></li><li class="wide"><a href="/settings" data-name="settings">${icon("settings")}<span class="label">${w.settings}</span></a></li><li>${you}</li></ul>`,
@@ -206,8 +188,7 @@ function follow(event) {
     if (url.origin !== location.origin || !routeOf(url.pathname) || (url.hash && url.pathname === location.pathname)) return;
     event.preventDefault();
     if (url.pathname + url.search === location.pathname + location.search) {
-        scrollTo({ top: 0 });
-        dispatchEvent(new CustomEvent("rk-again"));
+        if (dispatchEvent(new CustomEvent("rk-again", { cancelable: true }))) scrollTo({ top: 0 });
     } else go(url.pathname + url.search, {});
 }
 

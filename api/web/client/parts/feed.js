@@ -18,8 +18,8 @@ import { settings } from "../base/settings.js";
 import { store } from "../state/store.js";
 import { compare, PAGE, Timeline } from "../state/timeline.js";
 import { words as w } from "../words/reading.js";
-import { day, time } from "../words/times.js";
-import { keepPlace } from "./keeping.js";
+import { whenever } from "../words/times.js";
+import { keepPlace, letMove } from "./keeping.js";
 import { failure, skeletons } from "./states.js";
 
 const FAR_PX = 3000;
@@ -59,6 +59,7 @@ export class Feed extends HTMLElement {
     #width = 0;
     #said = 0;
     #scrolledTo = 0;
+    #asOf = Date.now();
     /** @type {{id: string, top: number, until: number} | null} */ back = null;
     /** @type {(() => void) | undefined} */ #stop;
     #bar = element(html`<div class="rk-bar"></div>`);
@@ -82,6 +83,9 @@ export class Feed extends HTMLElement {
         for (const section of this.#pages.keys()) this.#observer.observe(section);
         addEventListener("scroll", this.#scrolled, { passive: true });
         addEventListener("resize", this.#resized);
+        addEventListener("online", this.#network);
+        addEventListener("offline", this.#network);
+        addEventListener("rk-again", this.#again);
         addEventListener("rk-removed", this.#removed);
         const { stream: channel } = this.options;
         if (channel) {
@@ -103,6 +107,9 @@ export class Feed extends HTMLElement {
         this.#edges.disconnect();
         removeEventListener("scroll", this.#scrolled);
         removeEventListener("resize", this.#resized);
+        removeEventListener("online", this.#network);
+        removeEventListener("offline", this.#network);
+        removeEventListener("rk-again", this.#again);
         removeEventListener("rk-removed", this.#removed);
         cancelAnimationFrame(this.#frame);
         this.#frame = 0;
@@ -132,6 +139,7 @@ export class Feed extends HTMLElement {
         }
         if (!this.isConnected) return false;
         const again = () => void this.#ask(purpose, place, query, take, { quiet });
+        if (answer.ok) this.#asOf = Date.now();
         if (!answer.ok) {
             if (!quiet || place.dataset.fails) failure(place, answer, again);
             return false;
@@ -157,13 +165,14 @@ export class Feed extends HTMLElement {
     #take(items) {
         const statuses = items.filter((item) => item.account && "visibility" in item && "content" in item);
         store.takeStatuses(statuses);
-        if (statuses.length === items.length) return;
+        if (this.#ordered) return; // these can be read again by their ids
         for (const item of items) this.#items.set(this.options.idOf(item), item);
     }
 
     /** @param {string} id */
     #item(id) {
-        return this.#items.get(id) ?? store.status(id);
+        const item = this.#items.get(id);
+        return item && !("content" in item) ? item : store.status(id) ?? item;
     }
 
     /** @param {any} answer @returns {string[]} */
@@ -216,8 +225,19 @@ export class Feed extends HTMLElement {
         this.#take(items);
         this.timeline.first(items.map(this.options.idOf), { top: false });
         this.#sync();
-        this.#bar.replaceChildren(element(html`<div class="rk-note" role="status"><span>${w.offlineAsOf(time(new Date(at).toISOString()))}</span><button type="button" class="small" @click=${() => this.refresh()}>${w.retry}</button></div>`));
+        this.#offlineAsOf(at, () => this.refresh());
     }
+
+    /** @param {number} at @param {() => void} again */
+    #offlineAsOf(at, again) {
+        this.#bar.replaceChildren(element(html`<div class="rk-note offline" role="status"><span>${w.offlineAsOf(whenever(at))}</span><button type="button" class="small" @click=${again}>${w.retry}</button></div>`));
+    }
+
+    /** The network goes or comes: what is there stays, and it is said of when it is. */
+    #network = () => {
+        if (!navigator.onLine && this.timeline.rows.length) this.#offlineAsOf(this.#asOf, () => void this.#catchUp());
+        else if (navigator.onLine) this.#bar.querySelector(".offline")?.remove();
+    };
 
     /** Begin anew, at the newest. */
     refresh() {
@@ -293,10 +313,13 @@ export class Feed extends HTMLElement {
     put(status) {
         store.takeStatuses([status]);
         this.timeline.hear(status.id);
-        if (this.timeline.pending.at(-1) === status.id) {
-            this.timeline.meet(1);
-            this.#sync();
+        const { timeline } = this;
+        if (timeline.pending.at(-1) === status.id || (this.#isAtTop && timeline.pending.includes(status.id))) {
+            timeline.meet(timeline.pending.at(-1) === status.id ? 1 : timeline.pending.length);
+            if (this.#isAtTop) this.#seen = timeline.top ?? this.#seen;
         }
+        if (this.#isAtTop) letMove(() => this.#draw());
+        else this.#sync();
         this.#tell();
     }
 
@@ -307,6 +330,7 @@ export class Feed extends HTMLElement {
     #drop(id) {
         const shown = this.querySelector(`article[data-id="${id}"]`);
         if (shown && shown.getBoundingClientRect().top < innerHeight) return;
+        if (shown?.contains(document.activeElement)) /** @type {HTMLElement | null} */ ((shown.parentElement?.nextElementSibling ?? shown.parentElement?.previousElementSibling)?.querySelector("article") ?? null)?.focus({ preventScroll: true });
         this.timeline.remove(id);
         if (this.#begun && !this.timeline.rows.length && !this.timeline.bottomKnown && !this.#busy.has("first")) return this.refresh();
         this.#sync();
@@ -375,7 +399,8 @@ export class Feed extends HTMLElement {
     meet(keep) {
         if (!this.timeline.meet(keep ? PAGE : this.timeline.pending.length)) return;
         if (keep) this.#sync();
-        else this.#draw();
+        else letMove(() => this.#draw());
+        if (!keep) this.#seen = this.timeline.top ?? this.#seen;
         this.#tell();
     }
 
@@ -390,13 +415,20 @@ export class Feed extends HTMLElement {
             }, { quiet: true });
         }
         this.timeline.meet(this.timeline.pending.length);
-        this.#draw();
+        letMove(() => this.#draw());
         scrollTo({ top: 0, behavior: "instant" });
         this.#seen = this.timeline.top ?? this.#seen;
         this.options.seen?.(this.#seen);
         this.#tell();
         this.querySelector("article")?.focus({ preventScroll: true });
     }
+
+    /** The link to where one is: to the newest. @param {Event} event */
+    #again = (event) => {
+        if (!this.options.stream || !this.getClientRects().length) return;
+        event.preventDefault();
+        void this.newest();
+    };
 
     /** Back to where one was before. */
     goBack() {
@@ -515,10 +547,7 @@ export class Feed extends HTMLElement {
     /** @param {import("../state/timeline.js").Row} row */
     #gap({ key }) {
         const round = this.timeline.round(key);
-        const when = (/** @type {string | undefined} */ id) => {
-            const at = id && this.#item(id)?.created_at;
-            return at ? (day(at) === day(new Date().toISOString()) ? time(at).split(/, | at /).at(-1) ?? "" : time(at)) : "…";
-        };
+        const when = (/** @type {string | undefined} */ id) => (id && whenever(this.#item(id)?.created_at)) || "…";
         const [to, from] = [when(round?.above), when(round?.below)];
         return element(html`<article class="rk-gap" tabindex="0" data-gap=${key} aria-label=${w.gap(from, to)}><p>${w.gap(from, to)}</p><div class="rk-buttons"><button type="button" class="small" @click=${() => this.#fillGap(key, true)}>${w.loadOlder}</button><button type="button" class="small" @click=${() => this.#fillGap(key, false)}>${w.loadNewer}</button></div><div class="state"></div></article>`);
     }

@@ -33,3 +33,11 @@ export function keepPlace(list, id, change) {
     }
     requestAnimationFrame(() => root.style.removeProperty("overflow-anchor"));
 }
+
+/** A change at the top that one is to see: nothing is held. @param {() => void} change */
+export function letMove(change) {
+    const root = document.documentElement;
+    root.style.setProperty("overflow-anchor", "none");
+    change();
+    requestAnimationFrame(() => root.style.removeProperty("overflow-anchor"));
+}

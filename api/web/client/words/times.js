@@ -25,8 +25,12 @@ export function day(iso) {
 /** Day and time, whole. @param {string} iso */
 export const time = (iso) => (Number.isNaN(Date.parse(iso)) ? "" : WHOLE.format(new Date(iso)));
 
-/** The time of day. @param {string | number | Date} at */
-export const clock = (at) => CLOCK.format(new Date(at));
+/** The time of day, of another day with that. @param {string | number | undefined} at */
+export function whenever(at) {
+    const date = new Date(at ?? Number.NaN);
+    if (Number.isNaN(+date)) return "";
+    return (date.toDateString() === new Date().toDateString() ? CLOCK : WHOLE).format(date);
+}
 
 /** How long ago, or how long until. @param {string} iso */
 export function ago(iso) {
