@@ -47,7 +47,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test lint format bench smoke simulate chaos rounds stops real fuzz soak-streams clean freeze audit audit-refresh notice
+.PHONY: help setup setup-dev run test lint format bench smoke simulate chaos rounds stops real fuzz soak-streams pictures clean freeze audit audit-refresh notice
 
 help:
 	@echo 'make setup     create .venv, install the pinned dependencies, compile the kernels'
@@ -67,6 +67,7 @@ help:
 	@echo 'make stops     every way to stop a cluster, at every moment of its life (ARGS="loading SIGINT-make")'
 	@echo 'make real      a follow graph and tweets of people through the Mastodon API against the definition (DATA=FOLDER)'
 	@echo 'make fuzz      the decoders against damaged and random bytes, for long (PYTEST_ARGS="-k journal")'
+	@echo 'make pictures  those of the documents, taken anew in Chromium'
 	@echo 'make freeze    renew constraints.txt (ONLY="certifi idna" for these packages alone)'
 	@echo 'make clean     remove .venv and caches; data/ stays'
 
@@ -174,6 +175,9 @@ fuzz: setup-dev
 test: setup-dev
 	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder \
 	    $(PYTEST_ARGS)
+
+pictures: setup-dev
+	@$(PY) -m tests.browser.pictures
 
 lint: setup-dev
 	@$(PY) -m ruff check .

@@ -102,11 +102,12 @@ def _set_clock(cluster: CoreCluster) -> None:
 class Site:
     """An address with a cluster behind it. `cluster`: to put shards down, and to look at what was asked."""
 
-    def __init__(self, live: LiveServer, cluster: CoreCluster) -> None:
+    def __init__(self, live: LiveServer, cluster: CoreCluster, seeded: bool = True) -> None:
         self.address, self.live, self.cluster = live.base_url, live, cluster
         self._clients: list[httpx.Client] = []
-        self.ada, self.bob, self.cleo = self.person("ada"), self.person("bob"), self.person("cleo")
-        self._seed()
+        if seeded:
+            self.ada, self.bob, self.cleo = self.person("ada"), self.person("bob"), self.person("cleo")
+            self._seed()
 
     def person(self, name: str = "") -> Person:
         """Register somebody. name: a free one by default."""
@@ -147,15 +148,18 @@ class Site:
 
 
 @contextmanager
-def serving(port: int = 0, **settings: Any) -> Iterator[Site]:
-    """Serve a site of its own while the block runs. settings: of the API, as ApiSettings has them."""
+def serving(port: int = 0, seeded: bool = True, **settings: Any) -> Iterator[Site]:
+    """Serve a site of its own while the block runs. settings: of the API, as ApiSettings has them.
+
+    seeded: whether Ada, Bob and Cleo are there.
+    """
     port = port or free_port()
     tuning = Tuning(arrivals_max=1 << 12, public_url=f"http://127.0.0.1:{port}")
     cluster = CoreCluster(tuning=tuning)
     cluster.media = PictureMedia()
     _set_clock(cluster)
     with ServerThread(settings, cluster, port=port) as live:
-        site = Site(live, cluster)
+        site = Site(live, cluster, seeded)
         try:
             yield site
         finally:
