@@ -8,12 +8,13 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.looks import LOOKS, faults_of, go, has_keys
+from tests.browser.looks import faults_of, go, has_keys
 
 HOME = "**/api/v1/timelines/home?*"
 FIRST = """() => {
     const head = document.querySelector(".rk-head").getBoundingClientRect().bottom;
-    const first = [...document.querySelectorAll("article[data-id]")].find((each) => each.getBoundingClientRect().bottom > head + 8);
+    const all = [...document.querySelectorAll("article[data-id]")];
+    const first = all.find((each) => each.getBoundingClientRect().bottom > head + 8);
     return {id: first.dataset.id, top: first.getBoundingClientRect().top};
 }"""
 TOP_OF = """(id) => document.querySelector(`article[data-id="${id}"]`).getBoundingClientRect().top"""
@@ -24,7 +25,9 @@ KEPT = """async () => {
 STREAM_LIVE = """async () => {
     const address = document.querySelector("script[type=module]").src.replace("main.js", "net/stream.js");
     const {stream} = await import(address);
-    await new Promise((live) => { stream.subscribe({stream: "user"}, {state: (state) => state === "live" && live()}); });
+    await new Promise((live) => {
+        stream.subscribe({stream: "user"}, {state: (state) => state === "live" && live()});
+    });
 }"""
 
 
@@ -41,7 +44,9 @@ def posts(bob, count: int) -> list[str]:
 
 
 def rows(page: Page) -> list[str]:
-    return page.evaluate("() => document.querySelector('rk-feed').timeline.rows.map((row) => row.gap ? 'gap' : row.ids.join(' '))")
+    return page.evaluate(
+        "() => document.querySelector('rk-feed').timeline.rows.map((row) => row.gap ? 'gap' : row.ids.join(' '))"
+    )
 
 
 def ids(page: Page) -> list[str]:
@@ -181,14 +186,18 @@ def status_of(number: int) -> dict:
     """Return a status as the server has it."""
     identity = str(100_000_000_000_000_000 + number)
     account = {
-        "id": str(1000 + number % 7), "username": f"p{number % 7}", "acct": f"p{number % 7}", "display_name": f"Person {number % 7}",
+        "id": str(1000 + number % 7), "username": f"p{number % 7}", "acct": f"p{number % 7}",
+        "display_name": f"Person {number % 7}",
         "avatar": "", "url": "", "note": "", "fields": [], "emojis": [], "created_at": "2026-01-01T00:00:00.000Z",
     }  # fmt: skip
     return {
-        "id": identity, "created_at": f"2026-11-{1 + number % 28:02}T10:00:00.000Z", "account": account, "visibility": "public",
-        "content": f"<p>Number {number}, {'in many more words than before, ' * (number % 5)}and no more.</p>", "language": "en",
+        "id": identity, "created_at": f"2026-11-{1 + number % 28:02}T10:00:00.000Z", "account": account,
+        "visibility": "public",
+        "content": f"<p>Number {number}, {'in many more words than before, ' * (number % 5)}and no more.</p>",
+        "language": "en",
         "spoiler_text": "", "sensitive": False, "media_attachments": [], "mentions": [], "tags": [], "emojis": [],
-        "replies_count": number % 3, "reblogs_count": number % 5, "favourites_count": number, "reblog": None, "poll": None, "card": None,
+        "replies_count": number % 3, "reblogs_count": number % 5, "favourites_count": number, "reblog": None,
+        "poll": None, "card": None,
         "quote": None, "in_reply_to_id": None, "in_reply_to_account_id": None, "edited_at": None, "filtered": [],
     }  # fmt: skip
 
@@ -204,7 +213,11 @@ def answers_from(page: Page, numbers: list[int], **headers: str) -> None:
         limit = int(asked.get("limit", 20))
         part = fit[:limit] if "min_id" in asked else fit[-limit:]
         body = [status_of(each) for each in reversed(part)]
-        links = {"link": f'<{route.request.url.partition("?")[0]}?max_id={body[-1]["id"]}>; rel="next"'} if body and part[0] > numbers[0] else {}
+        links = (
+            {"link": f'<{route.request.url.partition("?")[0]}?max_id={body[-1]["id"]}>; rel="next"'}
+            if body and part[0] > numbers[0]
+            else {}
+        )
         route.fulfill(status=200, content_type="application/json", body=json.dumps(body), headers={**links, **headers})
 
     page.route(HOME, answer)
@@ -259,12 +272,14 @@ MANY = """(model) => {
     new PerformanceObserver((list) => window.shifts.push(...list.getEntries().map((each) => each.value)))
         .observe({type: "layout-shift", buffered: true});
     const real = window.fetch;
-    const made = (number) => ({...model, id: String(10n ** 17n + BigInt(number)), content: `<p>Number ${number}, ${"in many more words, ".repeat(number % 9)}.</p>`});
+    const words = (number) => `<p>Number ${number}, ${"in many more words, ".repeat(number % 9)}.</p>`;
+    const made = (number) => ({...model, id: String(10n ** 17n + BigInt(number)), content: words(number)});
     window.fetch = async (address, asked) => {
         const url = new URL(address, location.href);
         if (url.pathname !== "/api/v1/timelines/home") return real(address, asked);
         const limit = Number(url.searchParams.get("limit"));
-        const [most, least] = ["max_id", "min_id"].map((name) => url.searchParams.has(name) ? Number(BigInt(url.searchParams.get(name)) - 10n ** 17n) : null);
+        const number = (id) => id === null ? null : Number(BigInt(id) - 10n ** 17n);
+        const [most, least] = ["max_id", "min_id"].map((name) => number(url.searchParams.get(name)));
         const from = least === null ? Math.max(0, (most ?? 2000) - limit) : least + 1;
         const to = least === null ? most ?? 2000 : Math.min(2000, from + limit);
         const body = Array.from({length: Math.max(0, to - from)}, (_, at) => made(to - 1 - at));

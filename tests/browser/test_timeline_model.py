@@ -1,4 +1,4 @@
-"""The pure parts of reading, in a browser: timeline and store are held to their definitions by seeded orders of events."""
+"""The pure parts of reading, in a browser: timeline and store are held to what they are by seeded orders."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ def run_model(open_page):
     """Return what runs a model of `models/` beside a module of the client, and returns what went wrong."""
     open_page.allow("favicon.ico")
     page = open_page("/robots.txt")
-    page.route("**/models/*.js", lambda route: route.fulfill(path=MODELS / route.request.url.rsplit("/", 1)[1], content_type="text/javascript"))
+    page.route(
+        "**/models/*.js",
+        lambda route: route.fulfill(path=MODELS / route.request.url.rsplit("/", 1)[1], content_type="text/javascript"),
+    )
 
     def run(model: str, module: str, *given: int) -> Any:
         return page.evaluate(
