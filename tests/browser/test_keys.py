@@ -14,15 +14,12 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "web.md"
 BROWSERS_OWN = {"PageUp", "PageDown", "Home", "End", " ", "Space", "ArrowUp", "ArrowDown", "Tab"}
 
 
-@pytest.fixture(scope="module")
-def table(browser, site) -> list[dict]:
+@pytest.fixture
+def table(open_page) -> list[dict]:
     """The rows of state/keys.js."""
-    page = browser.new_page(base_url=site.address)
-    page.goto("/keys")
+    page = open_page("/keys")
     address = page.locator("script[type=module]").get_attribute("src").rpartition("/")[0]
-    rows = page.evaluate("async (address) => (await import(address)).KEYS", f"{address}/state/keys.js")
-    page.close()
-    return rows
+    return page.evaluate("async (address) => (await import(address)).KEYS", f"{address}/state/keys.js")
 
 
 def test_no_key_means_two_things_and_none_is_taken_from_the_browser(table):

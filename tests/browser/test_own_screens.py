@@ -152,12 +152,12 @@ def test_one_is_told_by_pop_ups_and_push_once_one_asks_for_it(open_page):
         page.add_init_script(PUSHES)
         page.goto("/settings?part=notifications")
         page.get_by_role("checkbox", name="Pop-ups").check()
-        with page.expect_response(is_made) as answer:
+        with page.expect_response(told_by("POST")) as answer:
             page.get_by_role("checkbox", name="Push notifications to this browser").check()
         assert answer.value.ok, answer.value.text()
-        with page.expect_response("**/push/subscription") as answer:
+        with page.expect_response(told_by("PUT")) as answer:
             page.get_by_role("checkbox", name="Likes").uncheck()
-        with page.expect_response("**/push/subscription") as answer:
+        with page.expect_response(told_by("PUT")) as answer:
             page.get_by_label("Of whom").select_option("followed")
         stands = answer.value.json()
         assert (stands["policy"], stands["alerts"]["favourite"], stands["alerts"]["mention"]) == (
@@ -173,8 +173,9 @@ def test_one_is_told_by_pop_ups_and_push_once_one_asks_for_it(open_page):
         page.close()
 
 
-def is_made(answer) -> bool:
-    return answer.url.endswith("/push/subscription") and answer.request.method == "POST"
+def told_by(method: str):
+    """Return what knows the answer to such a request about the subscription."""
+    return lambda answer: answer.url.endswith("/push/subscription") and answer.request.method == method
 
 
 def test_log_ins_end_and_the_account_goes_with_its_password(site, open_page):
