@@ -123,6 +123,29 @@ def test_who_was_away_misses_nothing(reader, open_page):
     assert ids(page) == [*reversed(new), *reversed(old)]
 
 
+def test_what_a_stream_cannot_tell_is_read_again(reader, open_page):
+    ada, bob = reader
+    old = posts(bob, 3)
+    open_page.allow("favicon.ico")
+    page = open_page("/robots.txt", ada)
+    sockets = []
+
+    def tell_no_updates(socket):
+        server = socket.connect_to_server()
+        server.on_message(lambda frame: None if '"event":"update"' in frame else socket.send(frame))
+        sockets.append(socket)
+
+    page.route_web_socket("**/api/v1/streaming", tell_no_updates)
+    page.goto("/")
+    page.evaluate(STREAM_LIVE)
+    new = posts(bob, 45)
+    sockets[-1].send(json.dumps({"stream": ["user"], "event": "recovered", "payload": "false"}))
+    expect(page.get_by_role("button", name="45 new", exact=True)).to_be_visible()
+    has_keys(page).keyboard.press(".")
+    page.wait_for_function("(id) => document.querySelector('rk-feed').timeline.top === id", arg=new[-1])
+    assert ids(page) == [*reversed(new), *reversed(old)]
+
+
 def test_what_changes_is_patched_and_what_is_deleted_leaves_a_stub(reader, open_page):
     ada, bob = reader
     first, second = posts(bob, 2)
