@@ -285,7 +285,7 @@ def test_every_state_of_a_list_is_drawn(site, open_page, axe):
     page.unroute(HOME)
     page.route(HOME, lambda route: route.abort())
     go(page, "/")
-    expect(page.get_by_text("Offline, as of")).to_be_visible()  # offline: what was kept
+    expect(page.get_by_text("Offline, as of").last).to_be_visible()  # offline: what was kept
     assert page.locator("article[data-id]").count() >= 20
     page.offline(False)
 

@@ -60,6 +60,7 @@ export class Feed extends HTMLElement {
     #said = 0;
     #scrolledTo = 0;
     #asOf = Date.now();
+    #doubts = false; // whether something may have been missed that couldn't be read yet
     /** @type {{id: string, top: number, until: number} | null} */ back = null;
     /** @type {(() => void) | undefined} */ #stop;
     #bar = element(html`<div class="rk-bar"></div>`);
@@ -93,7 +94,7 @@ export class Feed extends HTMLElement {
                 if (!this.isConnected || this.#stop) return;
                 this.#stop = stream.subscribe(channel, {
                     event: (event) => this.#happened(event), recovered: () => this.#lost(),
-                    state: (state) => state === "live" && this.timeline.topKnown && void this.#catchUp(),
+                    state: (state) => state === "live" && (this.timeline.topKnown || this.#doubts) && void this.#catchUp(),
                 });
             });
             void import("./pill.js").then(({ pill }) => this.isConnected && !this.querySelector("rk-pill") && this.prepend(pill(this)));
@@ -355,7 +356,12 @@ export class Feed extends HTMLElement {
         let isWhole = false;
         for (let page = 0; page < CATCH_UP.pages && !isWhole; page += 1) {
             const answer = await this.options.load({ min_id: ids.at(-1) ?? from, limit: CATCH_UP.limit });
-            if (!answer.ok || timeline !== this.timeline) break;
+            if (timeline !== this.timeline) break;
+            if (!answer.ok) {
+                this.#busy.delete("catch up");
+                this.#doubts = true; // until the stream is there again
+                return;
+            }
             this.#take(answer.body);
             ids.push(...this.#idsOf(answer).sort(compare));
             isWhole = !answer.body.length;
@@ -363,6 +369,7 @@ export class Feed extends HTMLElement {
         this.#busy.delete("catch up");
         if (epoch !== timeline.epoch) return void this.#catchUp();
         if (timeline !== this.timeline || !this.isConnected) return;
+        this.#doubts = false;
         timeline.caughtUp(ids, isWhole);
         this.#sync();
         this.#tell();
