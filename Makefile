@@ -47,13 +47,13 @@ export RAY_USAGE_STATS_ENABLED := 0
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test lint format bench smoke simulate chaos rounds stops real fuzz soak-streams clean freeze audit audit-refresh notice
+.PHONY: help setup setup-dev run test lint format bench smoke simulate chaos rounds stops real fuzz soak-streams pictures clean freeze audit audit-refresh notice
 
 help:
 	@echo 'make setup     create .venv, install the pinned dependencies, compile the kernels'
 	@echo 'make run       setup, then serve a cluster (ARGS="--port 8001 --data /tmp/other")'
 	@echo 'make test      setup, then all tests (PYTEST_ARGS="-k timeline")'
-	@echo 'make lint      ruff, mypy --strict, import-linter, audit'
+	@echo 'make lint      ruff, mypy --strict, import-linter, the web client (oxlint, tsc), audit'
 	@echo 'make audit     licences and known holes of what is installed, by lists in the repository: no network'
 	@echo 'make audit-refresh   the list of known holes, anew from OSV'
 	@echo 'make notice    NOTICE, anew from constraints.txt and the policy of licences'
@@ -67,6 +67,7 @@ help:
 	@echo 'make stops     every way to stop a cluster, at every moment of its life (ARGS="loading SIGINT-make")'
 	@echo 'make real      a follow graph and tweets of people through the Mastodon API against the definition (DATA=FOLDER)'
 	@echo 'make fuzz      the decoders against damaged and random bytes, for long (PYTEST_ARGS="-k journal")'
+	@echo 'make pictures  those of the documents, taken anew in Chromium'
 	@echo 'make freeze    renew constraints.txt (ONLY="certifi idna" for these packages alone)'
 	@echo 'make clean     remove .venv and caches; data/ stays'
 
@@ -108,7 +109,7 @@ $(NPM_STAMP): $(NPM_PINS) | $(PY)
 	@mkdir -p $(VENV)/npm
 	@cp $(NPM_PINS) $(VENV)/npm
 	@if ! command -v npm >/dev/null; then \
-	    echo 'no npm: tests with masto.js are skipped'; \
+	    echo 'no npm: tests with masto.js are skipped, and types of the web client'; \
 	elif (cd $(VENV)/npm && npm ci --ignore-scripts --no-audit --no-fund --silent); then \
 	    touch $@; \
 	else \
@@ -175,11 +176,15 @@ test: setup-dev
 	@env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder \
 	    $(PYTEST_ARGS)
 
+pictures: setup-dev
+	@$(PY) -m tests.browser.pictures
+
 lint: setup-dev
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports
+	@$(PY) -m tests.client_lint
 	@$(MAKE) --no-print-directory audit
 
 audit: setup-dev

@@ -83,6 +83,8 @@ def api_settings(settings: Settings) -> dict[str, Any]:
         "token_cache_s": auth.token_cache_s,
         "access_log": settings.server.access_log,
         "public_url": settings.server.public_url,
+        "media_url": settings.media.public_url or settings.server.address,
+        "web_enabled": settings.web.enabled,
         "sends_mail": "mail" in settings.channels,
         "sends_push": "push" in settings.channels,
         "webhooks": settings.outgoing.webhooks,

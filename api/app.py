@@ -50,6 +50,7 @@ from api.services import Services
 from api.settings import ApiSettings
 from api.streaming.gaps import GapReader
 from api.streaming.streams import Streams
+from api.web.pages import WebSite
 
 _DESCRIPTION = """Timelines over HTTP. Ids are decimal strings. Bodies may be JSON or forms. Every error has the shape
 `{"error": {"code", "message", "field"}}`. Register with `POST /api/v1/users`, then send the token as
@@ -105,9 +106,8 @@ def create_app(
     services = Services(cluster, settings, clock, worker, frozenset(thin_reads))
     services.hub.filling.read_gap = GapReader(services).read
     services.streams = Streams(services, services.hub)
-    faces: Any = {
-        "second_face": MastodonApi(services), "pages": WebPages(services), "files": MediaFiles(services),
-    }  # fmt: skip
+    pages = WebSite(services, WebPages(services)) if settings.web_enabled else WebPages(services)
+    faces: Any = {"second_face": MastodonApi(services), "pages": pages, "files": MediaFiles(services)}
     services.is_mastodons = faces["second_face"].methods_of
     app = FastAPIOffline(
         title="Rookery",

@@ -103,6 +103,8 @@ class ApiSettings:
     access_log: Literal["all", "writes", "off"] = "off"  # failures (5xx) and slow requests are logged in any case
     slow_request_s: float = 1.0
     public_url: str = ""  # what links begin with, such as "https://example.org"; empty: what requests and proxies say
+    media_url: str = ""  # where browsers find media, if that isn't where they find us
+    web_enabled: bool = True  # the web client at /, and its pages
     sends_mail: bool = False
     sends_push: bool = False
     webhooks: bool = False

@@ -220,6 +220,11 @@ def _metrics_place(settings: Settings, url: str) -> str:
 def _welcome(info: ClusterInfo, settings: Settings, reader: dict[str, str], out: Console) -> None:
     data_dir = settings.storage.data_dir
     table = Table.grid(padding=(0, 2))
+    if settings.web.enabled:
+        table.add_row("web", info.url)
+        if reader:
+            table.add_row("", f"{info.url}/signed-in#token={reader['token']}")
+            table.add_row("", "looks around as the sample's ada (keep the link to yourself)")
     table.add_row("API", info.url)
     table.add_row("docs", f"{info.url}/docs")
     table.add_row("metrics", _metrics_place(settings, info.url))

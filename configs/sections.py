@@ -367,6 +367,12 @@ class InstanceSection(Section):
     )
 
 
+class WebSection(Section):
+    """What people look at in a browser."""
+
+    enabled: bool = Field(True, description="the web client at /, on or off; off: pages of signing in alone")
+
+
 class OutgoingSection(Section):
     """What leaves the cluster of itself: off until it is configured."""
 

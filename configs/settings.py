@@ -94,6 +94,7 @@ class Settings(BaseSettings):
     search: sections.SearchSection = sections.SearchSection()
     server: sections.ServerSection = sections.ServerSection()
     instance: sections.InstanceSection = sections.InstanceSection()
+    web: sections.WebSection = sections.WebSection()
     outgoing: sections.OutgoingSection = sections.OutgoingSection()
     mail: sections.MailSection = sections.MailSection()
     media: sections.MediaSection = sections.MediaSection()

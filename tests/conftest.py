@@ -43,7 +43,7 @@ CLUSTERS_FIRST = (
     "ray_cluster/test_many_nodes.py", "ray_cluster/test_drain.py", "ray_cluster/test_redis_cluster.py",
     "ray_cluster/test_figures.py",
     "ray_cluster/test_search.py", "ray_cluster/test_mastodon_clients.py", "ray_cluster/test_streaming_clients.py",
-    "ray_cluster/test_streaming_soak.py", "ray_cluster/test_hung_processes.py",
+    "ray_cluster/test_streaming_soak.py", "ray_cluster/test_web_client.py", "ray_cluster/test_hung_processes.py",
     "ray_cluster/test_neighbours.py",
     "ray_cluster/test_stopping.py",
     "chaos/test_chaos.py",

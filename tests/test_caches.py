@@ -48,6 +48,7 @@ NOT_CACHES = {
         heard_topics topics; api/streaming/token_doubts: _doubted
     """,
     "made of constants": """
+        api/web/assets: files client_files; api/web/pages: _shells;
         actors/core/facts: _NOTHING; actors/core/renderers/mastodon: _NO_ENTITIES; api/mastodon/inputs: _NOTHING;
         api/mastodon/table: _root _plain; actors/core/checkpoints/upgrades: UPGRADES LAYOUTS; actors/core/stores/marks:
         _own; actors/core/stores/shelves: kinds _places; actors/core/stores/paper_shelves: kinds;

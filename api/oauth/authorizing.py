@@ -6,7 +6,8 @@
 Rules of this file
 - Who asks and where the answer goes is settled first: while either is wrong, nothing is sent anywhere. Everything else
   that is wrong is told to the app.
-- Nothing is given without a click, also to an app that has a token already: sending somebody here gives nothing.
+- Nothing is given without a click, also to an app that has a token already: sending somebody here gives nothing. Our
+  own web client alone is given its code at once (`web_app.py`).
 - The code's place, scopes and challenge are fixed when it is made (`actors/core/features/codes.py`).
 """
 
@@ -25,6 +26,7 @@ from api.oauth.redirects import OOB, with_answer
 from api.oauth.scope_words import in_words
 from api.oauth.sessions import Visit
 from api.oauth.templating import page, redirect
+from api.oauth.web_app import WEB_APP_ID, return_addresses
 
 AUTHORIZE: Final = "/oauth/authorize"
 SHOWN: Final = "/oauth/authorize/native"
@@ -52,6 +54,8 @@ async def ask(visit: Visit) -> Response:
     if not visit.account_id or visit.params.flag("force_login"):
         again = {"next": _address(visit), **({"again": "1"} if visit.account_id else {})}
         return redirect(f"{SIGN_IN}?{urlencode(again)}")
+    if asked.client.app_id == WEB_APP_ID:
+        return await _give_code(visit, asked)
     _, username, _ = await visit.services.ask_account(visit.account_id, "account")
     parts = urlsplit(asked.redirect_uri)
     values = {
@@ -73,6 +77,10 @@ async def allow(visit: Visit) -> Response:
     asked = await _read(visit)
     if isinstance(asked, Response):
         return asked
+    return await _give_code(visit, asked)
+
+
+async def _give_code(visit: Visit, asked: AuthorizeRequest) -> Response:
     code, key = make_code(visit.account_id)
     facts = [key, asked.client.app_id, hash_of(asked.redirect_uri), asked.mask, asked.challenge]
     await visit.services.ask_account(visit.account_id, "authorize", *facts)
@@ -109,13 +117,14 @@ async def _read(visit: Visit) -> AuthorizeRequest | Response:
     if client is None:
         raise OAuthError("invalid_client", "There is no app with this client_id (any more).")
     uri = text("redirect_uri")
-    if uri not in client.app.redirect_uris:
+    is_own = client.app_id == WEB_APP_ID
+    if uri not in (return_addresses(visit.services, visit.scope) if is_own else client.app.redirect_uris):
         raise OAuthError("invalid_request", "The redirect_uri is none that this app was registered with.")
     state = text("state") or None
     if text("response_type") != "code":
         return _refuse(uri, state, "unsupported_response_type", "The response_type must be code.")
     challenge = read_challenge(text("code_challenge"), text("code_challenge_method"))
-    if challenge is None:
+    if challenge is None or (is_own and not challenge):
         return _refuse(uri, state, "invalid_request", "The code_challenge must be one of the method S256.")
     try:
         mask = client.allowed(text("scope"))

@@ -32,6 +32,7 @@ from api.levels import require_level
 from api.mastodon.call import Call
 from api.mastodon.errors import OAuthError
 from api.oauth.redirects import check_redirect
+from api.oauth.web_app import WEB_APP_ID, WEB_CLIENT_ID, web_app
 from api.services import Services
 
 NAME_CHARS_MAX: Final = 60  # as Mastodon has it
@@ -91,6 +92,8 @@ async def register_client(call: Call) -> tuple[Client, str]:
 async def client_of(services: Services, client_id: str) -> Client | None:
     """Return the app of a client id, None if there is none (any more)."""
     require_level(services, THINGS_FROM_LEVEL)
+    if client_id == WEB_CLIENT_ID:
+        return _web_client(services)
     if not client_id or len(client_id) > APP_CLIENT_ID_BYTES_MAX or not client_id.isascii():
         return None
     app_id = thing_of_name(client_id)
@@ -100,15 +103,26 @@ async def client_of(services: Services, client_id: str) -> Client | None:
 
 async def client_of_id(services: Services, app_id: int) -> Client | None:
     """Return the app of an id, None if there is none (any more)."""
+    if app_id == WEB_APP_ID:
+        return _web_client(services)
     try:
         return Client(app_id, read_app(await services.ask_bucket(bucket_of_thing(app_id), "app", [app_id])))
     except NotFoundError:
         return None
 
 
+def _web_client(services: Services) -> Client | None:
+    return Client(WEB_APP_ID, web_app()) if services.settings.web_enabled else None
+
+
 async def proven_client(call: Call) -> Client:
-    """Return the app that a call is from, by its secret, and tell that it is in use. Raises OAuthError."""
+    """Return the app that a call is from, by its secret, and tell that it is in use. Raises OAuthError.
+
+    Our own client has none (`web_app.py`): who calls himself that may do what anybody may.
+    """
     client_id, secret = _credentials(call)
+    if client_id == WEB_CLIENT_ID and not secret and (public := _web_client(call.services)) is not None:
+        return public
     client = await client_of(call.services, client_id)
     known = client.app.secret_hash if client is not None else bytes(32)
     if not hmac.compare_digest(known, hash_of(secret)) or client is None:

@@ -30,6 +30,8 @@ from api.mastodon.call import Answer, Call
 from api.mastodon.errors import OAuthError
 from api.oauth.clients import Client, hash_of, proven_client
 from api.oauth.codes import challenge_of, parse_code
+from api.oauth.web_app import WEB_APP_ID
+from api.oauth.web_cookie import asks_for_cookie, cookie_of, require_own_page
 
 _INVALID_GRANT: Final = (
     "The provided authorization grant is invalid, expired, revoked, does not match the redirection URI used in the "
@@ -42,6 +44,8 @@ async def token(call: Call) -> Answer:
     client = await proven_client(call)
     grant_type = required(call, "grant_type")
     run = _GRANTS.get(grant_type)
+    if client.app_id == WEB_APP_ID and run is not _by_code:
+        raise OAuthError("unauthorized_client", "The server's own client is given tokens for codes alone.")
     if run is None:
         raise OAuthError("unsupported_grant_type", "The authorization grant type is not supported.")
     return await run(call, client)
@@ -69,6 +73,9 @@ def token_answer(access_token: str, mask: int) -> Answer:
 
 
 async def _by_code(call: Call, client: Client) -> Answer:
+    keeps = client.app_id == WEB_APP_ID and asks_for_cookie(call.scope)
+    if keeps:
+        require_own_page(call.services, call.scope)
     code = parse_code(required(call, "code"))
     redirect_hash = hash_of(required(call, "redirect_uri"))
     challenge = challenge_of(call.params.text("code_verifier"))
@@ -80,7 +87,11 @@ async def _by_code(call: Call, client: Client) -> Answer:
         mask, _ = await call.services.ask_account(code.account_id, "redeem", *facts)
     except (ConflictError, ForbiddenError, NotFoundError) as error:
         raise OAuthError("invalid_grant", _INVALID_GRANT) from error
-    return token_answer(access_token, mask)
+    answer = token_answer(access_token, mask)
+    if keeps:
+        cookie = cookie_of(call.services, call.scope, access_token)
+        answer = answer._replace(headers=(*answer.headers, cookie))
+    return answer
 
 
 async def _by_credentials(call: Call, client: Client) -> Answer:

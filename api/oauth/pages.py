@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 from starlette.requests import Request
@@ -48,6 +49,7 @@ from api.oauth.portability_pages import (
     show_import,
     take_import,
 )
+from api.oauth.public_pages import Handler as PublicHandler
 from api.oauth.public_pages import public_page
 from api.oauth.sessions import Visit
 from api.oauth.signing_in import (
@@ -59,7 +61,8 @@ from api.oauth.signing_in import (
     take_sign_in,
     take_sign_up,
 )
-from api.oauth.templating import page
+from api.oauth.templating import page, redirect
+from api.oauth.web_session import WEB_SESSION, WEB_TOKEN
 from api.params import split_pairs
 from api.services import Services
 
@@ -75,6 +78,7 @@ PAGES: Final[dict[str, dict[str, Handler]]] = {
     CONFIRMATION: {"GET": show_confirmation, "POST": take_confirmation},
     MAIL: {"GET": show_mail, "POST": take_mail},
     MAIL_ADDRESS: {"POST": take_address},
+    WEB_TOKEN: {**WEB_SESSION},
     UNSUBSCRIBE: {"GET": show_unsubscribe, "POST": unsubscribe},
     EXPORT: {"GET": show_exports},
     IMPORT: {"GET": show_import, "POST": take_import},
@@ -139,7 +143,13 @@ def _found(path: str) -> tuple[str, dict[str, Handler]]:
     if known is not None:
         return path, known
     public = public_page(path)
-    return (path, {}) if public is None else (public[0], {"GET": public[1]})
+    return (path, {}) if public is None else (public[0], {"GET": partial(_show_public, public[1])})
+
+
+async def _show_public(find: PublicHandler, visit: Visit) -> Response:
+    """Show what everybody may read, where there is no web client."""
+    found = await find(visit.services, visit.scope)
+    return redirect(found.leads_to) if found.leads_to else page(found.template, found.title, found.values)
 
 
 def _trouble(status: int, sentence: str, retry_after_s: float | None) -> Response:

@@ -41,6 +41,7 @@ _environment: Final = Environment(
     loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, auto_reload=False, trim_blocks=True
 )
 _environment.globals["style"] = Markup(_STYLE)
+_environment.globals["layout"] = "base.html"  # of what is shown in the web client, too (`api/web/pages.py`)
 
 
 def page(

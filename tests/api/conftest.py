@@ -72,8 +72,10 @@ class ServerThread:
     number, and answers of two parts then wait for the client's delayed acknowledgement: 44 ms each.
     """
 
-    def __init__(self, settings: Mapping[str, Any] | None = None, fake: Any = None, host: str = "127.0.0.1") -> None:
-        self.fake, self._host = fake or FakeCluster(), host
+    def __init__(
+        self, settings: Mapping[str, Any] | None = None, fake: Any = None, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
+        self.fake, self._host, self._port = fake or FakeCluster(), host, port
         self._settings = {
             "passwords": CHEAP_PASSWORDS,
             "rate_limits": NO_LIMITS,
@@ -93,7 +95,7 @@ class ServerThread:
 
     def __enter__(self) -> LiveServer:
         self._thread.start()
-        self.worker = ApiWorker(self._settings, self._connect, self._host, 0)
+        self.worker = ApiWorker(self._settings, self._connect, self._host, self._port)
         port = asyncio.run_coroutine_threadsafe(self.worker.start(), self._loop).result(60)
         host = f"[{self._host}]" if ":" in self._host else self._host
         return LiveServer(f"http://{host}:{port}", self.fake, self.worker, self._loop)

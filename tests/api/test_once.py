@@ -44,6 +44,17 @@ WRITES = [
 ]  # fmt: skip
 
 
+def test_a_repeated_post_is_answered_though_what_it_answers_is_gone(register):
+    me, them = register(), register()
+    about, key = them.tweet("hello")["tweet_id"], fresh()
+    first = send(me.http, "POST", "/tweet", key, status="an answer", in_reply_to=about)
+    assert first.status_code == 201, first.text
+    them.http.delete(f"/api/v1/tweet/{about}")
+    again = send(me.http, "POST", "/tweet", key, status="an answer", in_reply_to=about)
+    assert (again.status_code, again.json()["tweet_id"]) == (201, first.json()["tweet_id"])
+    assert send(me.http, "POST", "/tweet", fresh(), status="an answer", in_reply_to=about).status_code == 404
+
+
 @pytest.mark.parametrize(("method", "path", "body"), WRITES, ids=[f"{method} {path}" for method, path, _ in WRITES])
 def test_a_repeated_write_gets_the_answer_of_the_first(register, method, path, body):
     me, them = register(), register()

@@ -209,7 +209,7 @@ def test_only_the_author_deletes_a_tweet(ada, bob):
     assert_error(bob.http.delete(f"/api/v1/tweet/{tweet_id}"), 403)
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing/here", "/api", "/oauth", "/favicon.ico", "/%00", "/a/b/c/d"])
+@pytest.mark.parametrize("path", ["/nothing/here", "/api", "/oauth", "/favicon.ico", "/%00", "/a/b/c/d"])
 def test_an_unknown_path_is_404_in_our_shape(anonymous, path):
     assert_error(anonymous.get(path), 404)
 

@@ -176,12 +176,18 @@ def tracked_files(root: Path = ROOT) -> list[str]:
 
 
 def data_problems(files: Iterable[str], policy: Policy) -> list[str]:
-    """Return the data files that nobody has said the licence of, and entries without a file, a line each."""
+    """Return the data files that nobody has said the licence of, and entries without a file, a line each.
+
+    An entry that ends with a slash is for all files of a folder.
+    """
     paths = [Path(name) for name in files]
     data = {path.as_posix() for path in paths if path.suffix not in WRITTEN_SUFFIXES and path.name not in WRITTEN_NAMES}
     named = {item["path"] for item in policy.data} | policy.own.keys()
-    found = [f"{path}: a data file; say whose it is in licences.toml, [[data]] or [own]" for path in data - named]
-    found += [f"{path}: named in licences.toml, and isn't there" for path in named - data]
+    folders = tuple(name for name in named if name.endswith("/"))
+    unsaid = {path for path in data - named if not path.startswith(folders)}
+    empty = {name for name in folders if not any(path.startswith(name) for path in data)}
+    found = [f"{path}: a data file; say whose it is in licences.toml, [[data]] or [own]" for path in unsaid]
+    found += [f"{path}: named in licences.toml, and isn't there" for path in (named - data - set(folders)) | empty]
     return sorted(found)
 
 

@@ -24,6 +24,7 @@ from api.mastodon.inputs import Params
 from api.mastodon.table import Operation
 from api.media import processed_picture
 from api.params import shown
+from api.services import Services
 
 # Switches of a client's: the bit, and whether it is set where the switch is on.
 _SWITCHES: Final = {
@@ -66,7 +67,12 @@ async def _drop(call: Call, picture: str) -> Answer:
 
 async def credential_account(call: Call) -> dict[str, Any]:
     """Return the account of a call's token as its owner sees it."""
-    packed, settings = await own_account_of(call.services, call.viewer)
+    return await credential_account_of(call.services, call.viewer)
+
+
+async def credential_account_of(services: Services, account_id: int) -> dict[str, Any]:
+    """Return an account as its owner sees it."""
+    packed, settings = await own_account_of(services, account_id)
     account: dict[str, Any] = orjson.loads(packed)
     account["source"] = {
         "privacy": PRIVACIES[settings.privacy], "sensitive": bool(settings.flags & SENSITIVE),

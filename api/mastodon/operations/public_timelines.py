@@ -29,6 +29,7 @@ from api.levels import require_level
 from api.limits import TAGS_PER_REQUEST_MAX
 from api.mastodon.call import Answer, Call
 from api.mastodon.filtering import filtered
+from api.mastodon.operations.search import partial_headers
 from api.mastodon.pages import Window
 from api.mastodon.statuses import ENDS, completed, has_media, seen_by, statuses_of
 from api.mastodon.table import Operation
@@ -113,7 +114,8 @@ async def tagged(call: Call) -> Answer:
     statuses = await statuses_of(services, ids, call.viewer, PUBLIC)
     if call.params.flag("only_media"):
         statuses = [each for each in statuses if orjson.loads(each)["media_attachments"]]
-    return call.page(statuses, found.newest_id, found.oldest_id, found.is_full)
+    page = call.page(statuses, found.newest_id, found.oldest_id, found.is_full)
+    return page._replace(headers=page.headers + partial_headers(found.shards))
 
 
 def _tags_of(call: Call) -> list[list[str]]:

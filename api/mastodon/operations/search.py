@@ -5,6 +5,8 @@ Rules of this file
   address of a profile or of a status. `resolve` is ignored: there is no other server to ask.
 - For statuses the text is a query as docs/search.md has it. One that can't be read as such finds no status.
 - `offset` goes as far as FOUND_MAX; beyond it there is nothing.
+- What Mastodon has no member for headers tell: `Rookery-Partial` that shards are missing, `Rookery-Corrected` that
+  another query was searched (percent-encoded), `Rookery-Unread` why a text is no query for statuses.
 
 Cost: that of up to three searches at once, and of showing what they find.
 """
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import numpy as np
 import orjson
@@ -30,6 +32,7 @@ from api.mastodon.accounts import account_of, accounts_of, id_of_name
 from api.mastodon.call import Answer, Call
 from api.mastodon.statuses import statuses_of
 from api.mastodon.table import Operation
+from api.search.cache import SearchAnswer, ShardsHeard
 from api.search.pages import Question
 from api.search.reads import parsed, require_reader
 from api.text.texts import is_blank
@@ -37,6 +40,29 @@ from api.text.texts import is_blank
 FOUND_MAX: Final = 200
 _WEB: Final = ("http://", "https://")
 _TYPES: Final = ("accounts", "statuses", "hashtags")
+
+
+class Beside:
+    """What is told of a search besides what it found."""
+
+    def __init__(self) -> None:
+        self._shards = ShardsHeard(1, 1)  # of the part of the search that heard of the fewest
+        self.corrected = self.unread = ""
+
+    def of(self, answer: SearchAnswer) -> None:
+        """Note which shards gave an answer."""
+        if answer.shards.is_partial and (not self._shards.is_partial or answer.shards.answered < self._shards.answered):
+            self._shards = answer.shards
+
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Return what is to be told, nothing of a search as it should be."""
+        texts = ((b"rookery-corrected", self.corrected), (b"rookery-unread", self.unread))
+        return partial_headers(self._shards) + tuple((name, quote(text).encode()) for name, text in texts if text)
+
+
+def partial_headers(shards: ShardsHeard) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the header of an answer that shards are missing from, nothing for a whole one."""
+    return ((b"rookery-partial", b"%d/%d" % shards[:2]),) if shards.is_partial else ()
 
 
 async def search(call: Call) -> Answer:
@@ -47,10 +73,13 @@ async def search(call: Call) -> Answer:
     finders = {"accounts": _accounts, "statuses": _statuses, "hashtags": _hashtags}
     limit = call.params.whole("limit", 20, 1, 40)
     offset = call.params.whole("offset", 0, 0, FOUND_MAX) if kind else 0  # as Mastodon has it
-    found = await asyncio.gather(*(finders[name](call, asked, limit, offset) for name in _TYPES if kind in ("", name)))
+    told = Beside()
+    finding = (finders[name](call, asked, limit, offset, told) for name in _TYPES if kind in ("", name))
+    found = await asyncio.gather(*finding)
     parts = dict(zip([name for name in _TYPES if kind in ("", name)], found, strict=True))
     shown = ",".join(f'"{name}":%b' for name in _TYPES)
-    return Answer(b"{" + shown.encode() % tuple(b"[" + b",".join(parts.get(n, [])) + b"]" for n in _TYPES) + b"}")
+    body = b"{" + shown.encode() % tuple(b"[" + b",".join(parts.get(n, [])) + b"]" for n in _TYPES) + b"}"
+    return Answer(body, headers=told.headers())
 
 
 async def search_accounts(call: Call) -> Answer:
@@ -58,7 +87,9 @@ async def search_accounts(call: Call) -> Answer:
     if is_blank(call.params.text("q")):
         return Answer(b"[]")
     limit, offset = call.params.whole("limit", 40, 1, 80), call.params.whole("offset", 0, 0, FOUND_MAX)
-    return Answer(b"[" + b",".join(await _accounts(call, _asked(call), limit, offset)) + b"]")
+    told = Beside()
+    found = await _accounts(call, _asked(call), limit, offset, told)
+    return Answer(b"[" + b",".join(found) + b"]", headers=told.headers())
 
 
 def _asked(call: Call) -> str:
@@ -73,7 +104,7 @@ def _asked(call: Call) -> str:
 # ---- accounts -------------------------------------------------------------------------------------------------------
 
 
-async def _accounts(call: Call, asked: str, limit: int, offset: int) -> list[bytes]:
+async def _accounts(call: Call, asked: str, limit: int, offset: int, told: Beside) -> list[bytes]:
     """Return accounts: whose name it is first, then those whose names begin so, then those that say so."""
     if asked.startswith("#"):
         return []
@@ -82,7 +113,9 @@ async def _accounts(call: Call, asked: str, limit: int, offset: int) -> list[byt
     name = _name_in(call, asked)
     named = await _named(call, name) if name else []
     count = min(limit + offset, FOUND_MAX)
-    begin, saying = await asyncio.gather(_beginning(call, name or asked, count), _saying(call, name or asked, count))
+    begin, saying = await asyncio.gather(
+        _beginning(call, name or asked, count, told), _saying(call, name or asked, count, told)
+    )
     ids = list(dict.fromkeys([*named, *begin, *saying]))
     if call.params.flag("following"):
         ids = await _followed_among(call, ids)
@@ -131,19 +164,21 @@ async def _named(call: Call, name: str) -> list[int]:
         return []
 
 
-async def _beginning(call: Call, asked: str, count: int) -> list[int]:
+async def _beginning(call: Call, asked: str, count: int, told: Beside) -> list[int]:
     call.services.limiter.check_search(call.scope, call.viewer, SUGGEST_UNITS)
     answer = await call.services.search.suggest("@" + asked.lstrip("@"), count, call.viewer)
+    told.of(answer)
     return _ids(answer.body, "accounts", "user_id")
 
 
-async def _saying(call: Call, asked: str, count: int) -> list[int]:
+async def _saying(call: Call, asked: str, count: int, told: Beside) -> list[int]:
     words = list(dict.fromkeys(word for part in asked.replace("@", " ").split() for word in text.words(part)))
     words = words[:TERMS_MAX]
     if not words:
         return []
     call.services.limiter.check_search(call.scope, call.viewer, ACCOUNT_WORD_UNITS * len(words))
     answer = await call.services.search.accounts(asked, words, count, call.viewer)
+    told.of(answer)
     return _ids(answer.body, "users", "user_id")
 
 
@@ -161,7 +196,7 @@ async def _followed_among(call: Call, account_ids: list[int]) -> list[int]:
 # ---- statuses -------------------------------------------------------------------------------------------------------
 
 
-async def _statuses(call: Call, asked: str, limit: int, offset: int) -> list[bytes]:
+async def _statuses(call: Call, asked: str, limit: int, offset: int, told: Beside) -> list[bytes]:
     if asked.startswith(_WEB):
         tweet_id = whole_number((segments_of(asked) or [""])[-1], ID_MAX)
         shown = await statuses_of(call.services, [tweet_id], call.viewer) if tweet_id and tweet_id > 0 else []
@@ -174,7 +209,8 @@ async def _statuses(call: Call, asked: str, limit: int, offset: int) -> list[byt
     try:
         meaning = parsed(asked)
         require_reader(meaning, call.viewer)
-    except (InvalidError, MalformedError):  # "a:b" and the like are meant for another search
+    except (InvalidError, MalformedError) as error:  # "a:b" and the like are meant for another search
+        told.unread = error.message
         return []
     call.services.limiter.check_search(call.scope, call.viewer, meaning.cost("latest"))
     question = Question(
@@ -182,6 +218,8 @@ async def _statuses(call: Call, asked: str, limit: int, offset: int) -> list[byt
         False, call.viewer,
     )  # fmt: skip
     answer = await call.services.search.tweets(question, meaning.tree)
+    told.of(answer)
+    told.corrected = answer.corrected or ""
     ids = _ids(answer.body, "tweets", "tweet_id")
     return await statuses_of(call.services, ids[offset : offset + limit], call.viewer)
 
@@ -189,13 +227,14 @@ async def _statuses(call: Call, asked: str, limit: int, offset: int) -> list[byt
 # ---- hashtags -------------------------------------------------------------------------------------------------------
 
 
-async def _hashtags(call: Call, asked: str, limit: int, offset: int) -> list[bytes]:
+async def _hashtags(call: Call, asked: str, limit: int, offset: int, told: Beside) -> list[bytes]:
     """Return the tags that begin so, the busiest first."""
     bare = asked.removeprefix("#")
     if not bare or " " in bare or asked.startswith("@") or "/" in bare:
         return []
     call.services.limiter.check_search(call.scope, call.viewer, SUGGEST_UNITS)
     answer = await call.services.search.suggest("#" + bare, min(limit + offset, FOUND_MAX), call.viewer)
+    told.of(answer)
     names = [each["name"].removeprefix("#") for each in orjson.loads(answer.body)["hashtags"]]
     return [orjson.dumps(tag(call, name)) for name in names[offset : offset + limit]]
 

@@ -30,7 +30,7 @@ from api.mastodon.writing import beside_text, media_changed, media_ids_given, po
 from api.native.visible import ask_for_viewer, ask_tweet, find_original
 from api.oauth.clients import client_of_id
 from api.once import carry_out
-from api.posting import find_answered, idempotency_key, resolve_text
+from api.posting import NOTHING_ANSWERED, find_answered, idempotency_key, resolve_text, unless_posted
 from api.times import clean_time
 
 IDS_MAX: Final = 100  # statuses that are asked for by their ids
@@ -55,12 +55,15 @@ async def create(call: Call) -> Answer:
     text, spoiler = said_of(params, services.settings.tweet_max_chars, bool(media_ids))
     visibility, in_reply_to, poll = visibility_given(params), params.id("in_reply_to_id"), poll_given(params)
     at_ms = clean_time(params.values, "scheduled_at")
-    key = idempotency_key(call.header(b"idempotency-key"), viewer)
+    header = call.header(b"idempotency-key")
+    key = idempotency_key(header, viewer)
     settings, (entities, mention_ids), answered, quote, application = await asyncio.gather(
         settings_of(services, viewer),
         resolve_text(services, text),
-        find_answered(services, in_reply_to, viewer, "in_reply_to_id"),
-        _quote_given(call),
+        unless_posted(
+            services, viewer, header, find_answered(services, in_reply_to, viewer, "in_reply_to_id"), NOTHING_ANSWERED
+        ),
+        unless_posted(services, viewer, header, _quote_given(call), []),
         _application(call),
     )
     facts = [*beside_text(params, spoiler, settings), *application, *poll, *quote, *answered.facts]

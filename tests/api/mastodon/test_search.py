@@ -5,6 +5,9 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from actors.core.ids import bucket_of_account
+from tests.serving import wait_for
+
 
 def names(accounts: list[dict[str, str]]) -> list[str]:
     return [account["username"] for account in accounts]
@@ -158,3 +161,37 @@ def test_no_correction_leads_to_what_is_in_no_search(ada, bob, stranger):
     bob.patch("/api/v1/accounts/update_credentials", indexable="false")
     answer = stranger.get("/api/v1/search", params={"query": word[:-1] + "q"}).json()
     assert (answer["tweets"], answer["corrected"]) == ([], None)
+
+
+def test_what_is_missing_from_a_search_is_told_by_headers(ada, fake):
+    ada.says("an okapi in #okapis")
+    whole = ada.http.get("/api/v2/search", params={"q": "okapi"})
+    assert not [name for name in whole.headers if name.startswith("rookery-") and name != "rookery-position"]
+    other = 1 - fake.shard_of(bucket_of_account(int(ada.id)))
+    fake.down.add(other)
+    try:
+        for path, query in (
+            ("/api/v2/search", {"q": "okapi", "type": "statuses", "limit": 3}),
+            ("/api/v1/accounts/search", {"q": "okapi"}),
+            ("/api/v1/timelines/tag/okapis", {"limit": 3}),
+        ):
+            assert ada.http.get(path, params=query).headers["rookery-partial"] == "1/2", path
+    finally:
+        fake.down.discard(other)
+
+
+def test_a_text_that_is_no_query_is_said_to_be_none_and_why(ada):
+    reply = ada.http.get("/api/v2/search", params={"q": '"an open quote', "type": "statuses"})
+    assert reply.status_code == 200
+    assert reply.json()["statuses"] == []
+    assert "%22" in reply.headers["rookery-unread"] or "character" in reply.headers["rookery-unread"]
+
+
+def test_a_mistyped_query_is_said_to_be_corrected(ada):
+    for n in range(6):
+        ada.says(f"pangolin {n}")
+    asked = {"q": "pangolim", "type": "statuses"}  # the vocabulary is read once a second
+    reply = wait_for(
+        lambda: next((r for r in [ada.http.get("/api/v2/search", params=asked)] if r.json()["statuses"]), None)
+    )
+    assert reply.headers["rookery-corrected"] == "pangolin"

@@ -59,6 +59,18 @@ def test_the_same_idempotency_key_answers_the_same_status(ada):
     assert len(ada.get(f"/api/v1/accounts/{ada.id}/statuses")) == 1
 
 
+@pytest.mark.parametrize("name", ["in_reply_to_id", "quoted_status_id"])
+def test_a_repeated_post_is_answered_though_what_it_speaks_of_is_gone(ada, bob, name):
+    key, about = {"Idempotency-Key": f"repeated {name}"}, bob.post("/api/v1/statuses", status="soon gone")
+    said = {"status": "once", name: about["id"]}
+    first = ada.http.post("/api/v1/statuses", json=said, headers=key).json()
+    assert bob.http.delete(f"/api/v1/statuses/{about['id']}").status_code == 200
+    again = ada.http.post("/api/v1/statuses", json=said, headers=key)
+    assert (again.status_code, again.json()["id"]) == (200, first["id"])
+    other = ada.http.post("/api/v1/statuses", json=said, headers={"Idempotency-Key": f"another {name}"})
+    assert other.status_code == 404
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

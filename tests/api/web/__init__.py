@@ -1,0 +1,1 @@
+"""The web client as a worker serves it: files, pages, policy, session."""
