@@ -95,7 +95,10 @@ def read_page(source: Path, charset: str) -> PageFacts:
     with open(source, "rb") as file:
         head: Any = _Head()  # the base class is typed for those who call it, not for its heirs
         head.feed(decoded(file.read(PAGE_BYTES_MAX), charset))
-    first = lambda names: next((head.said[name] for name in names if name in head.said), "")  # noqa: E731
+
+    def first(names: Sequence[str]) -> str:
+        return next((head.said[name] for name in names if name in head.said), "")
+
     title = on_one_line(first(_TITLES), TITLE_CHARS_MAX) or on_one_line("".join(head.title), TITLE_CHARS_MAX)
     if not title:
         raise InvalidError("the page has no title", "url")
