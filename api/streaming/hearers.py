@@ -238,8 +238,15 @@ class Hearer:
         return True
 
     def lose(self, line: Line) -> None:
-        """Wait at the place up to which a shard was heard. What is read of it now is read for nothing."""
+        """Wait at the place up to which a shard was heard. What is read of it now is read for nothing.
+
+        Who was held back there goes on as if he had been told: if there was nothing to tell since.
+        """
         shard = line.shard
+        if not self.is_live(shard):
+            if shard in self.waiting and self.waiting[shard].position == line.position:
+                self.begin_keeping(shard)
+            return
         self.leave(shard)
         if self._drop_kept(shard):
             self.wait(shard, LostAt(*self.waiting[shard]))

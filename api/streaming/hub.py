@@ -226,8 +226,7 @@ class StreamHub:
         self.counts["stream_lines_lost"] += 1
         line.lost()
         for hearer in self.audience.by_listener.values():
-            if hearer.is_live(line.shard):
-                hearer.lose(line)
+            hearer.lose(line)
             if hearer.account_id in line.accounts:
                 hearer.hold_back(self._lines.values())
 

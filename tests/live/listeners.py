@@ -155,6 +155,8 @@ class Listener:
             f"?{urlencode({'tag': name})}" if name else ""
         )
         headers = {"Authorization": f"Bearer {self._token}"} | ({"Last-Event-ID": self._cursor} if self._cursor else {})
+        if self.record.keeps_cursors:  # as browsers do, which have one as soon as they have heard anything
+            headers["Accept"] = "text/event-stream"
         timeout = httpx.Timeout(CONNECT_TIMEOUT_S, read=None)
         async with httpx.AsyncClient(timeout=timeout) as http, http.stream("GET", url, headers=headers) as reply:
             if reply.status_code == 401:

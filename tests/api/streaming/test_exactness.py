@@ -466,3 +466,26 @@ def test_while_nobody_says_whom_an_account_hides_it_hears_nothing_of_others_and_
 def lose_lane(world: World, shard: int) -> None:
     world.shards[shard].cut()
     world.hub.take("unheard", [shard, None])
+
+
+@pytest.mark.parametrize("tells_between", [False, True])
+def test_who_is_held_back_at_a_shard_that_is_lost_too_is_read_what_he_missed_or_is_let_go(tells_between: bool):
+    async def work(world: World) -> None:
+        told, missed, last = ids(3)
+        there, ada = Timelines("public"), Client(ADA)
+        world.hub.filling.read_gap = there.read
+        world.hub.listen(ada, ["public"])
+        await world.settle()
+        world.happens(1, TWEET, told, 7, to_topics("public"))
+        there.of_shard[1] = {told, missed}
+        world.shards[0].restart()
+        world.hub.take("unheard", [0, None])
+        if tells_between:  # of this nobody can say that he was told, nor that he wasn't
+            world.happens(1, TWEET, missed, 7, to_topics("public"))
+        lose(world, 1)
+        await world.settle()
+        world.happens(1, TWEET, last, 7, to_topics("public"))
+        assert ada.heard == ([told] if tells_between else [told, missed, last])
+        assert bool(ada.closed) == tells_between
+
+    in_a_loop(work)
