@@ -75,9 +75,9 @@ class GapFilling:
         for event in events:
             hearer.note_own(event)
             self._hub.hear(hearer, event, event.own_flags, "")
-        for event, flags, _ in kept:
-            if hearer.was_read.isdisjoint(keys_of(event, hearer.topics)):
-                self._hub.hear(hearer, event, flags, "")
+        for each, _ in kept:
+            if self._hub.audience.may_hear(hearer, each):
+                self._hub.hear(hearer, each.event, each.flags_of(hearer.account_id), "")
 
     async def _read(self, read_gap: ReadGap, shard: int, hearer: Hearer, waits: LostAt) -> list[Event] | None:
         for attempt in range(ATTEMPTS):

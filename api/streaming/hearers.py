@@ -25,6 +25,7 @@ from actors.core.numbers import whole_number
 from api.streaming.cursors import NOWHERE, Cursor, Position
 from api.streaming.events import CONVERSATION, NOTIFICATION, STATUS_UPDATE, Event, Listener
 from api.streaming.lines import AskedOf, Line
+from api.streaming.pushed import Addressed
 from api.streaming.told import COUNT_MAX, OF_TWEETS, Record, ToldLately, record_of, version_of
 
 Key = tuple[str, int, str, bytes]  # kind, tweet, notice or root, topic, version
@@ -74,10 +75,9 @@ class LostAt(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """An event that waits until a gap is read. flags: of the listener's account; number: of the push (`told.py`)."""
+    """An event that waits until a gap is read. number: of the push (`told.py`)."""
 
-    event: Event
-    flags: bytes | None
+    each: Addressed
     number: int
 
 
@@ -142,6 +142,15 @@ class Hearer:
     def leave(self, shard: int) -> None:
         """Be told by a shard no more."""
         self.live &= ~(1 << shard)
+
+    def missed_args(self, shard: int, is_own: bool) -> list[Any] | None:
+        """Return what to ask a shard for what was missed; None if this waits no more. is_own: it is its account's."""
+        waits = self.waiting.get(shard)
+        if waits is None or not self.is_live(shard) or not self.topics:
+            return None
+        heard = self.heard
+        row = [self.account_id, heard.mask & ~RELATED, list(heard.lists)] if is_own else None
+        return [row, list(self.public), *waits.position]
 
     def resume_from(self, cursor: Cursor | None, shards: Iterable[int]) -> None:
         """Wait at shards for what came since a cursor. Of what it lacks they say that nobody knows it."""
@@ -238,9 +247,21 @@ class Hearer:
             self.wait(shard, LostAt(line.position, line.newest_id))
         self.begin_keeping(shard)
 
+    def hold_back(self, lines: Iterable[Line]) -> None:
+        """Be told of no public topic until it is known whom the account hides, and ask then what has come since.
+
+        The shards go on, so they can say so: nothing is kept.
+        """
+        for line in lines if self.public else ():
+            if self.is_live(line.shard):
+                self.leave(line.shard)
+                if line.shard not in self.waiting:
+                    self.wait(line.shard, LostAt(line.position, line.newest_id))
+
     def move(self, line: Line, to: int) -> None:
         """Wait at another shard, which can't say what the account has missed meanwhile; if it was heard before."""
-        if not self.is_live(line.shard) and line.shard not in self.waiting:
+        is_public_alone = len(self.public) == len(self.topics)  # which doesn't move with the account
+        if is_public_alone or (not self.is_live(line.shard) and line.shard not in self.waiting):
             return
         waits = self.waiting.get(line.shard) or LostAt(line.position, line.newest_id)
         if not self.public:

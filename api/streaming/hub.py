@@ -10,7 +10,9 @@ Rules of this file
   where it was; at a shard that is new, where nobody has been. If the shard can't say what was missed, whoever knows
   cursors is told so (`recovered`), and for the others it is read (`gaps.py`), without what they were told (`told.py`);
   what is pushed meanwhile is kept for afterwards.
-- What an account hides is asked of its own shard, and taken out of public topics here.
+- What an account hides is asked of its own shard, and taken out of public topics here. While that can't be said, as
+  the shard was lost, or is another one now, nobody else tells the account's listeners of public topics, either: they
+  ask afterwards what they have missed.
 - The lines to the shards, and their pace, are `lines.py`'s; what a push says, `pushed.py`'s.
 
 Costs: 1.8 us for each listener that hears a push, without what it writes; 0.4 KB a listener beside its own.
@@ -23,7 +25,6 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from actors.core.errors import OverloadedError
-from actors.core.heard import RELATED
 from actors.core.ids import bucket_of_account
 from api.ports import Cluster
 from api.streaming.audience import Audience
@@ -51,7 +52,7 @@ class StreamHub:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._lines: dict[int, Line] = {}
-        self._audience = Audience()
+        self.audience = Audience()
         self.texts = CursorTexts(self._line, self._shard_of)
         self._doubts = TokenDoubts(self.revoked)
         self.filling = GapFilling(self)
@@ -64,13 +65,13 @@ class StreamHub:
 
     def listen(self, listener: Listener, topics: Collection[str], cursor: str | None = None) -> None:
         """As `events.Hub.listen`."""
-        hearer = self._audience.by_listener.get(listener) or Hearer(listener)
+        hearer = self.audience.by_listener.get(listener) or Hearer(listener)
         check_topics(hearer, topics)
-        by_topic = self._audience.by_topic
+        by_topic = self.audience.by_topic
         if len(by_topic) + sum(each not in by_topic for each in filter(is_told, set(topics))) > PUBLIC_TOPICS_MAX:
             raise OverloadedError(f"streams of this worker have {PUBLIC_TOPICS_MAX} public topics by now", None, 1.0)
         is_first = not hearer.topics
-        public = self._audience.add(hearer, topics)
+        public = self.audience.add(hearer, topics)
         hearer.knows_cursors = hearer.knows_cursors or cursor is not None
         if hearer.account_id:
             self._want_account(hearer.account_id)
@@ -89,10 +90,10 @@ class StreamHub:
 
     def unlisten(self, listener: Listener, topics: Collection[str] | None = None) -> None:
         """As `events.Hub.unlisten`."""
-        hearer = self._audience.by_listener.get(listener)
+        hearer = self.audience.by_listener.get(listener)
         if hearer is None:
             return
-        for topic in self._audience.drop(hearer, hearer.topics if topics is None else topics):
+        for topic in self.audience.drop(hearer, hearer.topics if topics is None else topics):
             for line in self._lines.values():
                 line.unwant_topic(topic)
         if hearer.account_id:
@@ -100,17 +101,17 @@ class StreamHub:
 
     def cursor(self, listener: Listener) -> str:
         """As `events.Hub.cursor`."""
-        hearer = self._audience.by_listener.get(listener)
+        hearer = self.audience.by_listener.get(listener)
         return "" if hearer is None else self.texts.of(hearer, self._sources(hearer))
 
     def revoked(self, account_id: int, secret_hash: bytes | None) -> None:
         """Pass a `revoked` push on."""
-        for hearer in list(self._audience.of_account(account_id)):
+        for hearer in list(self.audience.of_account(account_id)):
             hearer.listener.revoked(secret_hash)
 
     def account_gone(self, account_id: int) -> None:
         """Let the listeners of an account go that there isn't any more."""
-        for hearer in list(self._audience.of_account(account_id)):
+        for hearer in list(self.audience.of_account(account_id)):
             self.let_go(hearer, "the account is gone")
 
     def let_go(self, hearer: Hearer, reason: str) -> None:
@@ -125,14 +126,14 @@ class StreamHub:
         self.filling.close()
         if self._ticking is not None:
             self._ticking.cancel()
-        for hearer in list(self._audience.by_listener.values()):
+        for hearer in list(self.audience.by_listener.values()):
             self.let_go(hearer, "this worker stops")
 
     def figures(self) -> Mapping[str, float]:
         """As `events.Hub.figures`."""
         return {
-            "stream_listeners": len(self._audience.by_listener),
-            "stream_accounts": len(self._audience.by_account),
+            "stream_listeners": len(self.audience.by_listener),
+            "stream_accounts": len(self.audience.by_account),
             **self.counts,
         }
 
@@ -156,7 +157,7 @@ class StreamHub:
 
     def _want_account(self, account_id: int) -> None:
         """Have its shard tell of an account what all its listeners want together."""
-        wanted = self._audience.wanted(account_id)
+        wanted = self.audience.wanted(account_id)
         line = self._line(self._shard_of(account_id))
         if wanted.mask or wanted.lists:
             line.want(account_id, wanted)
@@ -167,20 +168,22 @@ class StreamHub:
         """Follow the number of shards."""
         self._ticking, before = None, self._shard_count
         count = self._shard_count = self._cluster.shard_count
-        for shard in range(count) if self._audience.by_topic else ():
+        for shard in range(count) if self.audience.by_topic else ():
             line = self._line(shard)
-            for topic in self._audience.by_topic:
+            for topic in self.audience.by_topic:
                 line.want_topic(topic)
-            for hearer in self._audience.public() if shard >= before else ():
+            for hearer in self.audience.public() if shard >= before else ():
                 if not hearer.is_live(shard):  # it began when the shard was there
                     hearer.await_new(line)
                     self._join(line, hearer)
         for shard in [shard for shard in self._lines if shard >= count]:
-            self._lines.pop(shard).close()
+            line = self._lines.pop(shard)
+            self.elsewhere(line, list(line.accounts))  # it may have gone before it could say so
+            line.close()
             self.texts.moved_on()
-            for hearer in self._audience.leave(shard):
+            for hearer in self.audience.leave(shard):
                 self.let_go(hearer, "a shard is gone before it could say what was missed")
-        if self._audience.by_listener:
+        if self.audience.by_listener:
             self._ticking = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
     # ---- what lines tell ----------------------------------------------------------------------------------------
@@ -188,7 +191,7 @@ class StreamHub:
     def _join(self, line: Line, hearer: Hearer) -> None:
         """Make a listener live at a shard that tells of all that it listens to."""
         shard = line.shard
-        if hearer.is_live(shard) or not line.tells(hearer.account_id, hearer.public):
+        if hearer.is_live(shard) or not line.tells(hearer.account_id, hearer.public) or not self._sees(hearer):
             return
         hearer.go_live(shard)
         if shard in hearer.waiting:
@@ -197,47 +200,47 @@ class StreamHub:
         else:
             hearer.begin(self.told)
 
+    def _sees(self, hearer: Hearer) -> bool:
+        """Whether it is known whom the account of a listener of public topics hides."""
+        account_id = hearer.account_id
+        return not (account_id and hearer.public) or account_id in self._line(self._shard_of(account_id)).heard
+
     def listened(self, line: Line, found: list[list[Any]], topics: list[str]) -> None:
         """A shard tells of some accounts, [[account, newest notice, whom it hides], ...], and topics from now on."""
         waiting: dict[Hearer, None] = {}
         for account_id, notice_id, hidden in found:
-            self._audience.hides((account_id,), hidden_in(hidden))
-            for hearer in self._audience.of_account(account_id):
+            self.audience.hides((account_id,), hidden_in(hidden))
+            for hearer in self.audience.of_account(account_id):
                 waiting[hearer] = None
                 if line.shard not in hearer.waiting:
                     hearer.notice_id = max(hearer.notice_id, notice_id)
         for topic in topics:
-            waiting.update(self._audience.by_topic.get(topic, {}))
+            waiting.update(self.audience.by_topic.get(topic, {}))
         for hearer in waiting:
             self._join(line, hearer)
+            for shard in self._sources(hearer) if hearer.account_id and hearer.public else ():
+                self._join(self._line(shard), hearer)
 
     def line_lost(self, line: Line) -> None:
         """What a shard has pushed since `line.position` may be lost: whoever was live there waits at that place."""
         self.counts["stream_lines_lost"] += 1
         line.lost()
-        for hearer in self._audience.by_listener.values():
+        for hearer in self.audience.by_listener.values():
             if hearer.is_live(line.shard):
                 hearer.lose(line)
+            if hearer.account_id in line.accounts:
+                hearer.hold_back(self._lines.values())
 
     def elsewhere(self, line: Line, account_ids: list[int]) -> None:
         """Some accounts aren't that shard's: listen to them where they are, as far as is known."""
         line.forget(account_ids)
         for account_id in account_ids:
             to = self._shard_of(account_id)
-            for hearer in self._audience.of_account(account_id):
+            for hearer in self.audience.of_account(account_id):
                 hearer.move(line, to)
-            if account_id in self._audience.by_account:
+                hearer.hold_back(self._lines.values())
+            if account_id in self.audience.by_account:
                 self._want_account(account_id)
-
-    def missed_args(self, line: Line, hearer: Hearer) -> list[Any] | None:
-        """Return what to ask a shard for a listener that waits; None if it waits no more."""
-        waits = hearer.waiting.get(line.shard)
-        if waits is None or not hearer.is_live(line.shard) or not hearer.topics:
-            return None
-        heard, row = hearer.heard, None
-        if hearer.account_id and self._shard_of(hearer.account_id) == line.shard:
-            row = [hearer.account_id, heard.mask & ~RELATED, list(heard.lists)]
-        return [row, list(hearer.public), *waits.position]
 
     def resumed(self, line: Line, hearer: Hearer, args: list[Any], reply: list[Any]) -> None:
         """Take what a shard says that a listener has missed."""
@@ -254,14 +257,16 @@ class StreamHub:
         hearer.taken_out(line.shard)  # the answer holds all of it
         for push in pushes:
             for each in read_push([line.shard, *push]):
-                if self._audience.may_hear(hearer, each):
+                if self.audience.may_hear(hearer, each):
                     at = line.shard, Position(incarnation, each.event.number)
                     hearer.note_own(each.event)
                     cursor = self.texts.of(hearer, self._sources(hearer), at)
                     self.hear(hearer, each.event, each.flags_of(hearer.account_id), cursor)
 
     def _cannot_resume(self, line: Line, hearer: Hearer, waits: LostAt) -> None:
-        if hearer.knows_cursors or not self.filling.begin(line.shard, hearer, waits):
+        if not hearer.knows_cursors and line.shard not in hearer.kept:  # it was held back, and too much has happened
+            self.let_go(hearer, "it takes too long to read what was missed")
+        elif hearer.knows_cursors or not self.filling.begin(line.shard, hearer, waits):
             hearer.wait_no_more(line.shard)
             self._tell_lost(hearer)
 
@@ -289,7 +294,7 @@ class StreamHub:
         elif topic in ("opened", "closed") and value in self._lines:
             self._lines[value].look()
             if topic == "opened":
-                self._doubts.put(each for each in self._audience.by_account if self._shard_of(each) == value)
+                self._doubts.put(each for each in self.audience.by_account if self._shard_of(each) == value)
 
     def _take_heard(self, value: list[Any]) -> None:
         line = self._lines.get(value[0])
@@ -301,18 +306,18 @@ class StreamHub:
         line.heard_up_to(Position(line.position.incarnation, value[1]), newest_id)
         for each in found:
             if each.hidden is not None:
-                self._audience.hides(each.accounts, each.hidden)
+                self.audience.hides(each.accounts, each.hidden)
                 continue
             self.told.note(each.event, each.packed)
             if each.event.kind == FILTERS_CHANGED:
-                self._audience.refilter(each.accounts)
+                self.audience.refilter(each.accounts)
             self._tell(line.shard, each)
 
     def _tell(self, shard: int, each: Addressed) -> None:
         """Let all listeners hear something; this is done for thousands of them at a time."""
         here, flags, text = 1 << shard, each.flags, self.texts.of_shard(shard)
-        may_hear, event, get_flags = self._audience.may_hear, each.event, flags.get
-        for hearer in self._audience.of(each):
+        may_hear, event, get_flags = self.audience.may_hear, each.event, flags.get
+        for hearer in self.audience.of(each):
             if not (hearer.live & here or shard in hearer.kept) or not may_hear(hearer, each):
                 continue
             if hearer.public or hearer.waiting:
@@ -327,13 +332,13 @@ class StreamHub:
             self.hear(hearer, each.event, each.flags_of(hearer.account_id), cursor)
         elif shard in hearer.kept:
             kept = hearer.kept[shard]
-            kept.append(Kept(each.event, each.flags_of(hearer.account_id), self.told.number_of(each.event)))
+            kept.append(Kept(each, self.told.number_of(each.event)))
             if len(kept) > KEPT_MAX:
                 self.let_go(hearer, "it takes too long to read what was missed")
 
     def hear(self, hearer: Hearer, event: Event, flags: bytes | None, cursor: str) -> None:
         """Let a listener hear something, if it still listens."""
-        if hearer.listener in self._audience.by_listener:  # it may have gone while others heard
+        if hearer.listener in self.audience.by_listener:  # it may have gone while others heard
             self.counts["stream_events"] += 1
             if event.kind == NOTIFICATION and event.notice:
                 hearer.notice_id = max(hearer.notice_id, event.notice[0])

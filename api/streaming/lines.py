@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from actors.core.errors import RookeryError, TooLargeError
 from actors.core.heard import ACCOUNTS_PER_REQUEST
+from actors.core.ids import bucket_of_account
 from api.ports import Cluster
 from api.streaming.cursors import NOWHERE, Position
 
@@ -250,7 +251,9 @@ class Line:
     def _resume_some(self) -> None:
         while self._resumes and self._resuming < RESUMES_MAX:
             hearer = self._resumes.popleft()
-            args = self._hub.missed_args(self, hearer)
+            account_id = hearer.account_id
+            is_own = bool(account_id) and self._cluster.shard_of(bucket_of_account(account_id)) == self.shard
+            args = hearer.missed_args(self.shard, is_own)
             if args is not None:
                 self._resuming += 1
                 self._resume_one(hearer, args)

@@ -107,12 +107,12 @@ class Shared:
         self._running.close()
 
 
-def run_one(name: str, number: int, folder: Path, shared: Shared, peers: str) -> None:
-    """Run a scenario, whatever comes of it."""
+def run_one(name: str, number: int, folder: Path, shared: Shared, peers: str, parts: tuple[str, ...]) -> None:
+    """Run a scenario, whatever comes of it. parts: of `stream`."""
     own = folder / name
     own.mkdir()
     options = Options(
-        own, quick=True, pairs=1, seconds=QUICK_SECONDS, generator="builtin", peers=peers, count=4_000,
+        own, quick=True, pairs=1, seconds=QUICK_SECONDS, generator="builtin", peers=peers, count=4_000, parts=parts,
         accounts=1_000 if name == "memory" else None,  # one size
         clusters=shared, first_account=FIRST_ACCOUNT_ID + number * ACCOUNTS_EACH,
     )  # fmt: skip
@@ -128,6 +128,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("scenarios", nargs="+", choices=ORDER)
     parser.add_argument("--peers", default="postgres,fts5")
+    parser.add_argument("--part", action="append", help="of `stream`; all by default", default=[])
     arguments = parser.parse_args()
     be_quick()
     use_own_ray_token(arguments.folder)
@@ -135,7 +136,7 @@ def main() -> None:
     try:
         for number, name in enumerate(ORDER):
             if name in arguments.scenarios:
-                run_one(name, number, arguments.folder, shared, arguments.peers)
+                run_one(name, number, arguments.folder, shared, arguments.peers, tuple(arguments.part))
     finally:
         shared.close()
 

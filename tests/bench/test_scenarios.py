@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from bench.dataset import make_network
 from bench.peer_redis import homes_of, redis_server
 from bench.processes import BenchError
 from bench.redis_fanout import CHUNK_POSTS, RedisFanOut
-from bench.scenarios import Options, counting
+from bench.scenarios import Options, counting, stream
 from bench.scenarios.celebrity import OTHERS_FOLLOWERS, PARTS, make_cast
 from bench.scenarios.fanout import MEANS, make_cases
 from bench.scenarios.lane import RedisBenchmark, compare, fill_redis, home_key
@@ -99,6 +100,27 @@ def test_long_work_is_reported_by_tenths():
     for more in (50, 49, 1, 250, 650):
         count(more)
     assert said == ["waking: 100 of 1,000", "waking: 350 of 1,000", "waking: 1,000 of 1,000"]
+
+
+def test_parts_of_stream_are_chosen_by_name_and_what_has_been_found_is_kept_after_each(tmp_path, monkeypatch):
+    said: list[object] = []
+    for part in ("idle", "deliveries", "home_reads", "favourites"):
+        monkeypatch.setattr(stream, f"measure_{part}", lambda *_, part=part: said.append(part))
+    monkeypatch.setattr(stream, "staged", lambda _, __, workers, *___: nullcontext(said.append(workers)))
+    monkeypatch.setattr(stream, "audience", lambda *_: nullcontext())
+
+    def run(*parts: str) -> list[object]:
+        said.clear()
+        result = stream.run(Options(tmp_path, parts=parts, keep=lambda _: said.append("kept")), lambda _: None)
+        assert result.to_json()["plots"] == []  # nothing to be drawn
+        return [each for before, each in itertools.pairwise([None, *said]) if each != "kept" or before != "kept"]
+
+    assert run("idle") == [3, "idle", "kept"]
+    assert run("favourites", "reads") == [1, "home_reads", "kept", "favourites", "kept"]
+    assert run("deliveries") == [1, *["deliveries", "kept"] * 3, 3, *["deliveries", "kept"] * 2]
+    assert len(run()) == 3 * 2 + 2 * 2 + 1 + 1 + 2 + 2 * 2
+    with pytest.raises(BenchError, match="favourites, idle, reads, and not home"):
+        run("home")
 
 
 # ---- clusters ---------------------------------------------------------------------------------------------------

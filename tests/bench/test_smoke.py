@@ -25,10 +25,12 @@ from tests.bench.sharing import FAILURE, ORDER, RESULT
 from tests.components import REQUIRED, needs_program
 
 ALONE = "kernel"  # needs no cluster; it is run by the command line, as users do
-# What `make test` runs, all on one cluster: peers on Redis, loading, bare kernels, both generators of load, an attack.
+# What `make test` runs, all on one cluster: peers on Redis, loading, bare kernels, both generators of load, an attack,
+# and clients that listen.
 # `overload` isn't among them, as ray_cluster/test_overload.py offers a cluster too much by the same means; what asks
 # SQLite and PostgreSQL for `search` is tested in test_search_bench.py.
-FEW = ("read", "write", "strangers", "load", "fanout")
+FEW = ("read", "write", "strangers", "load", "fanout", "stream")
+PART = "deliveries"  # of `stream`: what streams are for; the others hear nothing, or are measured elsewhere, too
 HERE = ORDER if os.environ.get("ROOKERY_SMOKE") == "all" else FEW
 TIMEOUT_S = 600
 
@@ -74,6 +76,8 @@ def shared() -> Iterator[tuple[subprocess.CompletedProcess[str], Path]]:
     command = python_module("tests.bench.sharing", folder, *HERE)
     if find_binaries() is None and not REQUIRED:
         command += ["--peers", "fts5"]  # PostgreSQL isn't on every machine
+    if HERE is FEW:
+        command += ["--part", PART]
     yield run(command), folder
     shutil.rmtree(folder)
 

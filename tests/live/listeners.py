@@ -4,7 +4,8 @@ Rules of this file
 - Each listener writes one `Record` (model.py), and draws no conclusions.
 - Who keeps cursors sleeps at random: hangs up for a while and resumes, or leaves the connection and reads nothing. Told
   `recovered: false` it reads its timeline and notifications anew, as far as the moment when it was told; once more at
-  the end, since what was on its way then may have come to the timelines later.
+  the end, since what was on its way then may have come to the timelines later. It has its old cursor until it hears of
+  something else, and doesn't sleep before: else it would be told the same again, and again.
 - Who keeps none stays awake; a connection that the other side ends is made anew at once.
 - What is refused for good (401) ends a listener, all else is tried again.
 """
@@ -50,6 +51,7 @@ class Listener:
         self._dice = random.Random(seed)
         self._cursor = ""
         self._read_to_ms = 0
+        self._reads_on = False  # was told to read anew, and of nothing since
         self._is_awake = asyncio.Event()
         self._stopping = False
 
@@ -87,7 +89,7 @@ class Listener:
         until = asyncio.get_running_loop().time() + self._dice.uniform(*AWAKE_S)
         while True:
             may_sleep = self.record.keeps_cursors and self._cursor and not self._is_awake.is_set()
-            if may_sleep and asyncio.get_running_loop().time() >= until:
+            if may_sleep and not self._reads_on and asyncio.get_running_loop().time() >= until:
                 if self._dice.random() >= STALL_SHARE:
                     return
                 await asyncio.sleep(self._dice.uniform(*STALLED_S))  # as a laptop: the connection stays, nobody reads
@@ -99,11 +101,12 @@ class Listener:
 
     async def _note(self, connection: Connection, event: str, data: str, cursor: str) -> None:
         if cursor and self.record.keeps_cursors:
-            self._cursor = cursor
+            self._cursor, self._reads_on = cursor, False
         now = time.monotonic()
         connection.heard.append(Heard(now, event, subject_of(event, data), cursor))
         if event == "recovered":
             self.record.recovered.append(now)
+            self._reads_on = True
             self._read_to_ms = time.time_ns() // 1_000_000
             await self.read_anew()
 
@@ -126,8 +129,8 @@ class Listener:
 
     async def _newer(self, http: httpx.AsyncClient, path: str) -> list[dict[str, Any]]:
         """Return what a timeline has beyond what was heard some minutes ago, page by page."""
-        newest = max((int(heard.subject) for each in self.record.connections for heard in each.heard
-                      if heard.event == "update"), default=0)  # fmt: skip
+        known = [heard.subject for each in self.record.connections for heard in each.heard if heard.event == "update"]
+        newest = max(map(int, (*known, *(each for each in self.record.read if each.isdigit()))), default=0)
         min_id = max(0, (newest >> 16) - MARGIN_MS) << 16
         found: list[dict[str, Any]] = []
         while True:

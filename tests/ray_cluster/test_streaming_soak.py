@@ -11,7 +11,7 @@ from tests.live.soak import Plan, soak
 from tests.serving import ServedCluster
 
 pytestmark = [
-    pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.xdist_group("watched"),
+    pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("watched"),
 ]  # fmt: skip
 
 KILLS = ("shard", "api", "shard")

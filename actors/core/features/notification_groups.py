@@ -8,7 +8,7 @@ Rules of this file
 - A page goes down through the notices until it has `count` groups; the next one goes on below the last that this one
   has looked at, and may show a group again, with what is older of it. How many it has is of all of it, either way.
 
-Cost: 1 us a notice that is looked at, 2 us a group.
+Cost: 0.3 us a notice that is looked at, 3 us a group, 0.1 us a kept one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from actors.core import arguments, ids, limits
 from actors.core.features.notifications import OPEN, chosen, looked_for
-from actors.core.stores.notice_words import LOW_BITS, Notice, notice_of
+from actors.core.stores.notice_words import LOW_BITS, rows_of
 from actors.core.terms import NOTIFICATION_TYPE_OF, NOTIFICATION_TYPES, Feature, Read
 
 if TYPE_CHECKING:
@@ -39,23 +39,36 @@ class Group(NamedTuple):
     alone: int = 0
 
 
-def group_of(notice: Notice, grouped: int) -> Group:
-    """Return the group of a notice. grouped: types that are, as bits."""
-    if not grouped >> notice.type_number & 1:
-        return Group(notice.type_number, notice.tweet_id, 0, notice.notice_id)
-    return Group(notice.type_number, notice.tweet_id, (notice.notice_id >> 16) // limits.DAY_MS)
+_Key = tuple[int, int, int]  # type, tweet, day
 
 
-def _members(view: Ints, group: Group) -> Ints:
-    """Return the notices of a group among some."""
-    words = view[:, 0]
-    if not group.day:
-        alone: Ints = view[(words & ~np.int64(LOW_BITS)) == group.alone]
-        return alone
-    begin, end = ((group.day + each) * limits.DAY_MS << 16 for each in (0, 1))
-    of_type = (words >> 1 & 15) == group.type_number
-    together: Ints = view[of_type & (view[:, 2] == group.tweet_id) & (words >= begin) & (words < end)]
-    return together
+class _Columns(NamedTuple):
+    """What is compared of an account's notices, oldest first."""
+
+    words: Ints
+    types: Ints
+    days: Ints
+    actors: Ints
+    tweets: Ints
+
+    @classmethod
+    def of(cls, view: Ints) -> _Columns:
+        """Return those of some notices."""
+        words, actors, tweets = (np.ascontiguousarray(view[:, at]) for at in range(3))
+        return cls(words, words >> 1 & 15, (words >> 16) // limits.DAY_MS, actors, tweets)
+
+    def members(self, grouped: int) -> dict[_Key, Ints]:
+        """Return where the notices of each group are, the newest first. grouped: types that are, as bits."""
+        places = np.flatnonzero(grouped >> self.types & 1)[::-1]
+        if not len(places):
+            return {}
+        sorts, tweets = (self.days << 4 | self.types)[places], self.tweets[places]
+        order = np.lexsort((tweets, sorts))  # stable: within a group the newest comes first
+        sorts, tweets, places = sorts[order], tweets[order], places[order]
+        begins = np.flatnonzero((np.diff(sorts, prepend=-1) != 0) | (np.diff(tweets, prepend=-1) != 0))
+        keys = zip((sorts[begins] & 15).tolist(), tweets[begins].tolist(), (sorts[begins] >> 4).tolist(), strict=True)
+        ends = [*begins[1:].tolist(), len(places)]
+        return {key: places[begin:end] for key, begin, end in zip(keys, begins.tolist(), ends, strict=True)}
 
 
 def answer_notice_groups(
@@ -76,26 +89,34 @@ def answer_notice_groups(
     view = chosen(shard.state.notices.view(account_id), types, which, actors)
     end = int(np.searchsorted(view[:, 0], max_id or ids.ID_MAX, side="left"))
     begin = int(np.searchsorted(view[:, 0], max(since_id, min_id) | LOW_BITS, side="right"))
-    within = view[begin:end] if min_id else view[begin:end][::-1]
-    found: dict[Group, list[Notice]] = {}
+    columns, within = _Columns.of(view), slice(begin, end)
+    parts = columns.words & ~LOW_BITS, columns.types, columns.tweets, columns.days, columns.actors
+    notices = [*zip(*(part[within].tolist() for part in parts), strict=True)]
+    found: dict[_Key, list[int]] = {}  # of each group the first and the last id on the page
+    alone: list[list[Any]] = []
     looked_at = 0
-    for notice in (notice_of(*words) for words in within.tolist()):
-        group = group_of(notice, grouped)
-        if group not in found and len(found) == count:
+    for notice_id, type_number, tweet_id, day, actor in notices if min_id else reversed(notices):
+        ends = found.get((type_number, tweet_id, day)) if grouped >> type_number & 1 else None
+        if ends is not None:
+            ends[1] = notice_id
+        elif len(found) + len(alone) == count:
             break
-        found.setdefault(group, []).append(notice)
+        elif grouped >> type_number & 1:
+            found[type_number, tweet_id, day] = [notice_id, notice_id]
+        else:
+            alone.append([type_number, tweet_id, 0, 1, notice_id, notice_id, notice_id, [actor]])
         looked_at += 1
-    rows = [_row(view, group, sorted(here)) for group, here in found.items()]
+    members = columns.members(grouped) if found else {}
+    rows = alone + [_row(columns, key, members[key], ends) for key, ends in found.items()]
     oldest = min((row[5] for row in rows), default=0)
-    return [sorted(rows, key=lambda row: -row[6]), oldest, looked_at < len(within)]
+    return [sorted(rows, key=lambda row: -row[6]), oldest, looked_at < len(notices)]
 
 
-def _row(view: Ints, group: Group, here: list[Notice]) -> list[Any]:
-    """here: the group's notices of a page, oldest first."""
-    members = _members(view, group)
-    actors = list(dict.fromkeys(members[::-1, 1].tolist()))[:ACTORS_SHOWN_MAX]
-    newest = int(members[-1, 0]) & ~LOW_BITS
-    return [*group[:3], len(members), newest, here[0].notice_id, here[-1].notice_id, actors]
+def _row(columns: _Columns, key: _Key, members: Ints, ends: list[int]) -> list[Any]:
+    """Return what is said of a group. members: where they are, the newest first; ends: ids on the page."""
+    actors = list(dict.fromkeys(columns.actors[members].tolist()))[:ACTORS_SHOWN_MAX]
+    newest = columns.words.item(members.item(0)) & ~LOW_BITS
+    return [*key, len(members), newest, min(ends), max(ends), actors]
 
 
 def answer_notice_group(shard: Lookups, account_id: int, type_number: int, tweet_id: int, day: int) -> list[Any]:
@@ -104,10 +125,9 @@ def answer_notice_group(shard: Lookups, account_id: int, type_number: int, tweet
     arguments.whole(type_number, 0, len(NOTIFICATION_TYPES) - 1, "type")
     arguments.an_id_or_zero(tweet_id, "tweet_id")
     arguments.whole(day, 1, limits.DAYS_MAX, "day")
-    members = _members(
-        chosen(shard.state.notices.view(account_id), 1 << type_number, OPEN, []), Group(type_number, tweet_id, day)
-    )
-    return [list(notice_of(*words)) for words in members[::-1].tolist()]
+    view = chosen(shard.state.notices.view(account_id), 1 << type_number, OPEN, [])
+    columns = _Columns.of(view)
+    return rows_of(view[(columns.tweets == tweet_id) & (columns.days == day)][::-1])
 
 
 FEATURE = Feature(

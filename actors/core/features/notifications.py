@@ -24,7 +24,7 @@ from actors.core import arguments, ids, limits
 from actors.core.errors import NotFoundError
 from actors.core.features.markers import MARKER, NOTIFICATIONS, read_marker
 from actors.core.features.notification_policies import ACCEPTED_SENDER
-from actors.core.stores.notice_words import LOW_BITS, notice_of
+from actors.core.stores.notice_words import LOW_BITS, notice_of, rows_of
 from actors.core.terms import NOTICES_FROM_LEVEL, NOTIFICATION_TYPES, Feature, Prepared, Read, Write, nothing, same
 
 if TYPE_CHECKING:
@@ -120,8 +120,7 @@ def answer_notices(
         has_more, end = end - begin > count, min(end, begin + count)
     else:
         has_more, begin = end - begin > count, max(begin, end - count)
-    page = found[begin:end][::-1].tolist() if begin < end else []
-    return [[list(notice_of(*words)) for words in page], has_more]
+    return [rows_of(found[begin:end][::-1]) if begin < end else [], has_more]
 
 
 def answer_notice(shard: Lookups, account_id: int, notice_id: int) -> list[Any]:

@@ -40,7 +40,7 @@ def gap(server: LiveServer) -> Iterator[None]:
         waits = True
         while waits:  # until nobody waits for what was missed
             await asyncio.sleep(0.001)
-            waits = any(hearer.waiting for hearer in hub._audience.by_listener.values())
+            waits = any(hearer.waiting for hearer in hub.audience.by_listener.values())
 
     asyncio.run_coroutine_threadsafe(lose(), server.loop).result(60)
     yield

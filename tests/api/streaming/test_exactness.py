@@ -11,6 +11,7 @@ import time
 import pytest
 
 from actors.core.heard import CONVERSATION, DELETE, EDIT, TWEET
+from actors.core.ids import bucket_of_account
 from api.positions import must_read_fresh
 from api.streaming import hearers, told
 from api.streaming.events import UPDATE, Event
@@ -96,7 +97,7 @@ def test_what_was_read_once_is_not_read_again_however_late(monkeypatch):
         for _ in range(3):
             lose(world, 0)
             await world.settle()
-            for hearer in world.hub._audience.by_listener.values():
+            for hearer in world.hub.audience.by_listener.values():
                 hearer.was_read = frozenset()  # as after some seconds
         there.of_shard[0].add(second)
         lose(world, 0)
@@ -249,7 +250,7 @@ def test_who_has_begun_since_has_not_heard_what_others_were_told():
         world.happens(0, TWEET, second, 7, to_accounts(ADA))
         world.happens(0, DELETE, second, 7, to_accounts(ADA))
         known = {
-            client: world.hub.told.known(ADA, ["user"], world.hub._audience.by_listener[client].began)
+            client: world.hub.told.known(ADA, ["user"], world.hub.audience.by_listener[client].began)
             for client in (early, late)
         }
         assert known[early] == {(first, "user"): b"", (second, "user"): told.GONE}
@@ -289,6 +290,31 @@ def test_a_listener_remembers_so_much_of_what_it_was_told_alone(monkeypatch):
         hearer.note_own(Event(UPDATE, frozenset(("user",)), tweet_id=item))
     assert [record.tweet_id for record in hearer.own or ()] == [5, 4, 3]
     assert hearer.since_id == 2
+
+
+def test_whose_shard_went_before_it_could_say_where_he_is_now_is_heard_there():
+    async def work(world: World) -> None:
+        there, ada, knows = Timelines("user"), Client(ADA), Client(ADA)
+        world.hub.filling.read_gap = there.read
+        world.shards.append(type(world.shards[0])(2))
+        world.shard_count, world.owner[bucket_of_account(ADA)] = 3, 2
+        world.hub.listen(ada, ["user"])
+        world.hub.listen(knows, ["user"], "")
+        await world.settle()
+        first, second, third = ids(3)
+        world.happens(2, TWEET, first, 7, to_accounts(ADA))
+        world.shards[2].cut()
+        world.shard_count = 2
+        world.owner.clear()
+        there.of_shard[0] = {first, second}
+        world.hub._tick()
+        await world.settle()
+        world.happens(0, TWEET, third, 7, to_accounts(ADA))
+        assert ada.heard == [first, second, third]
+        assert knows.heard == [first, "recovered", third]
+        assert (ada.closed, knows.closed) == ("", "")
+
+    in_a_loop(work)
 
 
 def test_a_conversation_that_was_read_and_is_pushed_meanwhile_is_told_once():
@@ -392,3 +418,51 @@ def test_a_lane_that_broke_is_noticed_while_something_else_of_its_only_account_i
         assert ada.heard == [first, second, third]
 
     in_a_loop(work)
+
+
+@pytest.mark.parametrize("how", ["lane", "moved", "new"])
+def test_while_nobody_says_whom_an_account_hides_it_hears_nothing_of_others_and_all_of_it_afterwards(how: str):
+    async def work(world: World) -> None:
+        told, blocked, fine, last = ids(4)
+        there, ada, knows, nobody = Timelines("public"), Client(ADA), Client(ADA), Client()
+        there.of_shard[1] = {told, fine}  # what ADA may see
+        world.hub.filling.read_gap = there.read
+        world.hub.listen(nobody, ["public"])
+        if how != "new":
+            world.hub.listen(ada, ["public"])
+            world.hub.listen(knows, ["public"], "")
+        await world.settle()
+        world.happens(1, TWEET, told, 7, to_topics("public"))
+        world.held = []
+        world.shards[0].hidden[ADA] = world.shards[1].hidden[ADA] = [8]  # since, and nobody was told
+        if how == "lane":
+            lose_lane(world, 0)
+        elif how == "moved":
+            world.owner[bucket_of_account(ADA)] = 1
+            world.hub.take("unheard", [0, [ADA]])
+        else:
+            world.hub.listen(ada, ["public"])
+            world.hub.listen(knows, ["public"], "")
+        await world.settle()
+        world.happens(1, TWEET, blocked, 8, to_topics("public"))
+        world.happens(1, TWEET, fine, 7, to_topics("public"))
+        assert nobody.heard == [told, blocked, fine]
+        before = [] if how == "new" else [told]
+        assert ada.heard == knows.heard == before
+        while world.held:
+            answers, world.held = world.held, []
+            for answer in answers:
+                answer()
+            await world.settle()
+        world.held = None
+        world.happens(1, TWEET, last, 7, to_topics("public"))
+        heard = [last] if how == "new" else [told, fine, last]
+        assert ada.heard == heard
+        assert knows.heard == heard, "public topics don't move with an account: nothing is unknown"
+
+    in_a_loop(work)
+
+
+def lose_lane(world: World, shard: int) -> None:
+    world.shards[shard].cut()
+    world.hub.take("unheard", [shard, None])
