@@ -94,6 +94,8 @@ def test_flows_go_by_keys_alone(site, open_page):
     page = has_keys(open_page(f"/@{bob.name}", ada))
     expect(page.get_by_text("to be found by keys")).to_be_visible()
     page.keyboard.press("j")
+    expect(page.locator("article:focus")).to_contain_text("an answer")
+    page.keyboard.press("j")
     expect(page.locator("article:focus")).to_contain_text("to be found by keys")
     page.keyboard.press("l")
     expect(page.locator("article:focus").get_by_role("button", name="Like")).to_have_attribute("aria-pressed", "true")

@@ -47,7 +47,7 @@ def test_a_list_is_made_filled_changed_and_deleted(site, open_page):
     page.get_by_label("Answers shown").last.select_option("none")
     page.get_by_label("Leave its members out at home").last.check()
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("Saved")).to_be_visible()
+    expect(page.get_by_text("Saved", exact=True)).to_be_visible()
     (made,) = ada.ask("GET", "v1/lists")
     assert (made["title"], made["replies_policy"], made["exclusive"]) == ("Closest", "none", True)
     page.get_by_role("button", name="Delete this list").click()
@@ -90,7 +90,7 @@ def test_filters_are_made_changed_and_deleted(site, open_page):
     made.locator("summary").click()
     made.get_by_label("Words, one a line").fill("horns\nbells")
     made.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("Saved").last).to_be_visible()
+    expect(page.get_by_text("Saved", exact=True).last).to_be_visible()
     expect(page.locator("details[open]")).to_have_count(0)
     assert sorted(each["keyword"] for each in ada.ask("GET", "v2/filters")[0]["keywords"]) == ["bells", "horns"]
     made.locator("summary").click()

@@ -117,7 +117,7 @@ def test_ones_own_profile_is_edited_with_its_picture(site, open_page):
     page.get_by_label("Label 1").fill("Home")
     page.get_by_label("Content 1").fill("the sea")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("Saved")).to_be_visible()
+    expect(page.get_by_text("Saved", exact=True)).to_be_visible()
     picture = {"name": "a.png", "mimeType": "image/png", "buffer": png(64, 64)}
     with page.expect_response("**/update_credentials") as answer:
         page.get_by_label("Choose a picture").first.set_input_files(picture)

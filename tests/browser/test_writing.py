@@ -253,8 +253,15 @@ def test_another_tab_has_another_draft_and_signing_out_removes_them(site, open_p
     other.goto("/compose")
     expect(text_of(other)).to_have_value("")
     page.keyboard.press("Escape")
-    expect(page.get_by_role("listitem").filter(has_text="In the first tab only")).to_be_visible()
     other.close()
+    page.get_by_role("listitem").filter(has_text="In the first tab only").get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("No drafts.")).to_be_visible()
+    page.keyboard.press("c")
+    expect(text_of(page)).to_have_value("")
+    page.keyboard.type("Another")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("listitem").filter(has_text="Another")).to_be_visible()
     page.evaluate(
         "async (address) => { await (await import(address)).session.signOut(); }",
         client_files().address("net/session.js"),
@@ -265,6 +272,7 @@ def test_another_tab_has_another_draft_and_signing_out_removes_them(site, open_p
 
 def test_a_browser_that_keeps_nothing_says_so_and_sends_all_the_same(site, open_page):
     person = site.person()
+    open_page.allow("favicon.ico")
     page = open_page("/robots.txt", person)
     page.add_init_script("""Object.defineProperty(window, "indexedDB", {value: {
         open() { throw new DOMException("no", "SecurityError"); },

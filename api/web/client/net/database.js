@@ -29,6 +29,7 @@ OTHERS.onmessage = () => void clear(false);
 export const storage = {
     /** Why what is written isn't kept. @type {"" | "refused" | "full"} */
     problem: "",
+    isStopped: () => stopped,
     /** @param {() => void} fn @returns {() => void} */
     onChange(fn) {
         watchers.add(fn);
@@ -148,6 +149,11 @@ export function resume() {
 /** Remove everything, as signing out does. @param {boolean} [tells] whether other tabs are told */
 export async function clear(tells = true) {
     stopped = true;
+    try {
+        sessionStorage.removeItem("rk-composer"); // what this tab was writing
+    } catch {
+        // Refused: there is nothing in it.
+    }
     if (tells) OTHERS.postMessage("clear");
     memory = { drafts: new Map(), sendings: new Map(), files: new Map(), kept: new Map() };
     const database = await open();

@@ -35,6 +35,7 @@ import { toast } from "./toast.js";
 
 const SAVE_MS = 500;
 const OPEN = "rk-composer";
+const RELOAD_MS = 1500;
 const number = new Intl.NumberFormat();
 const LANGUAGES = "ar bg bn ca cs da de el en eo es et eu fa fi fr ga gl he hi hr hu id is it ja ka ko lt lv ml mn ms nb nl nn pa pl pt ro ru sk sl sq sr sv ta te th tr uk ur vi zh".split(" ");
 /** What holds until the server has told its own. */
@@ -43,13 +44,15 @@ const USUAL = {
     media_attachments: null, polls: { max_options: 4, max_characters_per_option: 50 },
 };
 
-/** Keep something about this tab for its next life; storage may be refused. @param {string} [value] @returns {string} */
+/** @typedef {{id?: string, open?: boolean, draft?: Draft}} Tab what this tab had: its draft, whole where the page was left */
+
+/** Keep something about this tab for its next life; storage may be refused. @param {Tab} [value] @returns {Tab} */
 function tab(value) {
     try {
-        if (value !== undefined) sessionStorage.setItem(OPEN, value);
-        return sessionStorage.getItem(OPEN) ?? "";
+        if (value) sessionStorage.setItem(OPEN, JSON.stringify(value));
+        return JSON.parse(sessionStorage.getItem(OPEN) ?? "{}");
     } catch {
-        return "";
+        return {};
     }
 }
 
@@ -80,14 +83,15 @@ class Composer extends HTMLElement {
         addEventListener("rk-navigated", () => this.place());
         addEventListener("rk-posted", (event) => this.posted(/** @type {CustomEvent} */ (event).detail));
         addEventListener("rk-refused", (event) => void this.refused(/** @type {CustomEvent} */ (event).detail));
+        addEventListener("rk-removed", (event) => void this.removed(/** @type {CustomEvent} */ (event).detail.id));
         addEventListener("online", () => this.picker.retry());
-        addEventListener("pagehide", () => void this.keep());
-        document.addEventListener("visibilitychange", () => document.hidden && void this.keep());
+        addEventListener("pagehide", () => this.leave());
+        document.addEventListener("visibilitychange", () => document.hidden && this.leave());
         outbox.onChange(() => void this.foot());
         storage.onChange(() => void this.foot());
         onKey("compose", () => void this.compose({}));
         session.onChange(() => void this.begin());
-        this.ready = this.begin().then(() => (this.isBeginning = false));
+        this.ready = this.begin();
     }
 
     /** @template {HTMLElement} T @param {string} selector @returns {T} */
@@ -141,13 +145,15 @@ class Composer extends HTMLElement {
     /** Begin with what this tab had, or the newest draft that no tab has open. */
     async begin() {
         const account = session.account?.id ?? "";
-        if (account === this.draft.account) return;
+        if (account === this.draft.account) return; // nobody, at first
         this.release();
-        const [id, open] = tab().split(" ");
+        const { id, open, draft: left } = tab();
         const drafts = account ? await this.free(account) : [];
-        const own = drafts.find((each) => each.id === id);
+        const known = drafts.find((each) => each.id === id);
+        const own = left && left.account === account && left.at > (known?.at ?? 0) ? left : known;
         const plain = drafts.find((each) => !each.replyTo && !each.quote && !each.edits);
         await this.take(await this.claimed(own, plain));
+        this.isBeginning = false;
         this.place();
         void this.limits();
         if (own && own.id === this.draft.id && open) this.show();
@@ -164,13 +170,19 @@ class Composer extends HTMLElement {
     async claimed(...choices) {
         for (const draft of [...choices, this.fresh()]) {
             if (!draft) continue;
-            const release = await claim(draft.id);
+            // Its own the page before may still hold, as it goes.
+            const release = await claim(draft.id, draft.id === tab().id ? RELOAD_MS : 0);
             if (!release) continue;
             this.release();
             this.release = release;
             return draft;
         }
         return this.fresh();
+    }
+
+    /** @param {string} id */
+    async removed(id) {
+        if (id === this.draft.id) await this.take(await this.claimed());
     }
 
     fresh() {
@@ -215,7 +227,15 @@ class Composer extends HTMLElement {
     }
 
     remember() {
-        tab(`${this.draft.id} ${this.dialog.matches(":modal") ? "open" : ""}`);
+        tab({ id: this.draft.id, open: this.dialog.matches(":modal") });
+    }
+
+    /** The page goes, perhaps: IndexedDB may not get to it any more. */
+    leave() {
+        const { draft } = this;
+        if (!draft.account || storage.isStopped()) return;
+        if (!isUntouched(draft)) tab({ ...tab(), draft });
+        void this.keep();
     }
 
     /** What the fields say goes into the draft. */
@@ -225,12 +245,12 @@ class Composer extends HTMLElement {
             text: this.text.value, warning: this.field("warning").value, visibility: this.field("visibility").value,
             language: this.field("language").value, scheduled: this.field("scheduled").value, sensitive: this.field("sensitive").checked,
         });
+        this.problem("");
         this.changed();
     }
 
     changed() {
         this.draft.at = Date.now();
-        this.problem("");
         this.draw();
         clearTimeout(this.timer);
         this.timer = setTimeout(() => void this.keep(), SAVE_MS);
@@ -405,8 +425,8 @@ class Composer extends HTMLElement {
         await this.take(next);
         await this.close();
         await outbox.queue(structuredClone(draft));
-        if (this.dataset.dock === "page") void go("/");
         if (navigator.onLine === false || !session.token()) toast(words.waiting, { label: words.drafts, action: () => void go("/drafts") });
+        else if (this.dataset.dock === "page") void go("/");
     }
 
     /** @param {{status: any, edited: boolean, scheduled: boolean}} posted */
@@ -434,7 +454,8 @@ class Composer extends HTMLElement {
         this.dataset.dock = !isHere ? "" : path === "/" ? "home" : "page";
         const modal = this.dialog.matches(":modal");
         if (modal && path !== this.openedAt) this.hide();
-        if (!this.dialog.matches(":modal")) this.dialog.open = !!isHere;
+        // Before there is a draft nobody could write into it.
+        if (!this.dialog.matches(":modal")) this.dialog.open = !!isHere && !this.isBeginning;
     }
 
     /** Open it over everything. */
@@ -539,14 +560,16 @@ class Composer extends HTMLElement {
     }
 }
 
-/** Hold a draft against other tabs. @param {string} id @returns {Promise<(() => void) | null>} what lets it go; null: another tab has it */
-function claim(id) {
+/** Hold a draft against other tabs. @param {string} id @param {number} [waitMs] @returns {Promise<(() => void) | null>} what lets it go; null: another tab has it */
+function claim(id, waitMs = 0) {
     if (!navigator.locks) return Promise.resolve(() => {});
+    const options = waitMs ? { signal: AbortSignal.timeout(waitMs) } : { ifAvailable: true };
     return new Promise((resolve) => {
-        void navigator.locks.request(`rookery-draft-${id}`, { ifAvailable: true }, (lock) => {
+        const held = navigator.locks.request(`rookery-draft-${id}`, options, (lock) => {
             if (!lock) return resolve(null);
             return new Promise((end) => resolve(() => end(undefined)));
         });
+        held.catch(() => resolve(null));
     });
 }
 

@@ -60,6 +60,7 @@ function draftRow(draw, draft) {
     return html`<li><p dir="auto">${wordsOf(draft)}</p><p class="faint">${draft.replyTo?.acct ? `${words.reply(draft.replyTo.acct)} · ` : ""}${time(draft.at)}</p><div class="row-tools">
         ${button(words.open, () => void compose({ draft }))}${button(words.remove, async () => {
             if (!(await confirmBox({ title: words.removeTitle, text: wordsOf(draft).slice(0, 140), yes: words.removeYes, danger: true }))) return;
+            dispatchEvent(new CustomEvent("rk-removed", { detail: { id: draft.id } }));
             await removeDraft(draft.id);
             draw();
         })}</div></li>`;
