@@ -229,10 +229,9 @@ export function startApp() {
     });
     document.addEventListener("click", follow);
     document.addEventListener("submit", submit);
-    void show(false).then(() => {
-        if (!session.account) return;
-        void import("./parts/composer.js");
-    });
+    const loadComposer = () => void (session.account && import("./parts/composer.js"));
+    session.onChange(loadComposer); // who signs in writes at once
+    void show(false).then(loadComposer);
     void import("./parts/shortcuts.js").then(({ startKeys }) => startKeys());
     void import("./parts/reading_keys.js");
 }
