@@ -50,6 +50,7 @@ function write() {
 /** What stands in the navigation. */
 function drawNav() {
     const own = session.account;
+    document.body.classList.toggle("signed-in", Boolean(own)); // the composer has its room before it is there
     const brand = html`<a class="brand" href="/" aria-label=${facts.title}>${icon("home")}<span class="label">${facts.title}</span></a>`;
     if (!own) {
         const doors = session.canSignIn && [
