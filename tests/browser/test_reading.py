@@ -281,13 +281,22 @@ def test_every_state_of_a_list_is_drawn(site, open_page, axe):
     expect(page.get_by_text("Only the newest 800 are kept")).to_be_visible()  # end
     page.wait_for_function(KEPT)  # on the device, a little later
     go(page, "/settings")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Settings")
     page.offline(True)
     page.unroute(HOME)
     page.route(HOME, lambda route: route.abort())
     go(page, "/")
     expect(page.get_by_text("Offline, as of").last).to_be_visible()  # offline: what was kept
     assert page.locator("article[data-id]").count() >= 20
-    page.offline(False)
+    page.unroute(HOME)
+    answers_from(page, list(range(33)))
+    page.offline(False)  # what is new comes above what was kept
+    page.wait_for_function("() => document.querySelector('.rk-screen:not([hidden]) rk-feed').timeline.topKnown")
+    shown = page.evaluate(
+        "() => document.querySelector('.rk-screen:not([hidden]) rk-feed').timeline.rows.map((row) => row.ids)"
+    )
+    assert [each for row in shown for each in row][:23] == [str(10**17 + number) for number in range(32, 9, -1)]
+    expect(page.get_by_text("Offline, as of").last).to_be_hidden()
 
 
 MANY = """(model) => {

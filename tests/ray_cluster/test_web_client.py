@@ -80,6 +80,6 @@ def test_who_makes_an_account_lands_in_the_client_and_likes_what_everybody_may_r
     page.fill("input[name='user[password]']", "a long enough password")
     page.check("input[name='user[agreement]'][type=checkbox]")
     page.locator("form button[type=submit], form button").first.click()
-    expect(page.get_by_role("link", name=name).first).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Home")
     page.goto(f"/@{bob.me().username}/{said}")
     like(page, bob, said, "everybody reads this")

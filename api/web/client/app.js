@@ -50,6 +50,7 @@ function write() {
 /** What stands in the navigation. */
 function drawNav() {
     const own = session.account;
+    document.body.classList.toggle("signed-in", Boolean(own)); // the composer has its room before it is there
     const brand = html`<a class="brand" href="/" aria-label=${facts.title}>${icon("home")}<span class="label">${facts.title}</span></a>`;
     if (!own) {
         const doors = session.canSignIn && [
@@ -229,10 +230,9 @@ export function startApp() {
     });
     document.addEventListener("click", follow);
     document.addEventListener("submit", submit);
-    void show(false).then(() => {
-        if (!session.account) return;
-        void import("./parts/composer.js");
-    });
+    const loadComposer = () => void (session.account && import("./parts/composer.js"));
+    session.onChange(loadComposer); // who signs in writes at once
+    void show(false).then(loadComposer);
     void import("./parts/shortcuts.js").then(({ startKeys }) => startKeys());
     void import("./parts/reading_keys.js");
 }

@@ -199,12 +199,22 @@ export class Feed extends HTMLElement {
      * @param {Promise<string | null>} marker */
     async #start(page, marker) {
         const at = await marker;
+        if (this.timeline.rows.length) { // what was kept is there already
+            this.#next = page.next;
+            this.#bar.replaceChildren();
+            keepPlace(this, this.#first_visible()?.id ?? null, () => {
+                this.timeline.newest(this.#idsOf(page), !page.next);
+                this.#draw();
+            });
+            this.options.loaded?.(page.body);
+            return this.#tell();
+        }
         const oldest = this.#idsOf(page).at(-1);
         if (at && oldest && compare(at, oldest) < 0) {
             const isAround = await this.#ask("first", this.#foot, { max_id: this.#after(at), limit: PAGE }, (around) => this.#first(around, false, at));
             if (isAround) return void this.#newer();
         }
-        if (!this.timeline.rows.length) this.#first(page, true, at);
+        this.#first(page, true, at);
     }
 
     /** @param {any} page @param {boolean} top @param {string | null} at where to stand */

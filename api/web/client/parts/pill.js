@@ -10,7 +10,7 @@ import { onKey } from "./shortcuts.js";
 class Pill extends HTMLElement {
     /** @type {import("./feed.js").Feed} */ feed = /** @type {any} */ (null);
     /** @type {(() => void)[]} */ #stops = [];
-    #count = element(html`<span></span>`);
+    #count = element(html`<bdi></bdi>`);
     #new = element(html`<button type="button" class="primary" hidden @click=${() => void this.feed.newest()}>${icon("up")}${this.#count}</button>`);
     #back = element(html`<button type="button" class="back" hidden @click=${() => this.feed.goBack()}>${w.backWhere}</button>`);
 

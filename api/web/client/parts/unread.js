@@ -21,6 +21,7 @@ const channel = new BroadcastChannel("rookery-unread");
 const watchers = new Set();
 let count = 0;
 let timer = 0;
+let isStarted = false;
 /** @type {(() => void) | null} */
 let stop = null;
 
@@ -73,6 +74,8 @@ channel.onmessage = (/** @type {MessageEvent} */ event) => (typeof event.data ==
 export const unread = Object.freeze({
     /** Begin to look; once a page. */
     start() {
+        if (isStarted) return;
+        isStarted = true;
         begin();
         session.onChange(begin);
         document.addEventListener("visibilitychange", () => document.hidden || ask());

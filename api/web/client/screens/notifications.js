@@ -4,6 +4,7 @@
  * Rules of this file
  * - What one has seen is read: 2 s after a newer one was in view the marker is written, and when the page is hidden.
  *   What was unread when the list was opened keeps its mark until it is opened anew.
+ *   One kind alone marks nothing: what is older of another kind wasn't seen.
  * - New ones are counted above the list, never put into view.
  * - `?part=mentions` and the like are kinds; `requests` and `policy` are about whose come at all.
  */
@@ -110,7 +111,7 @@ class Notices extends HTMLElement {
 
     /** @param {IntersectionObserverEntry[]} entries */
     #look(entries) {
-        if (document.hidden) return;
+        if (document.hidden || this.kind !== "all") return; // of one kind, others may be older and unread
         for (const { isIntersecting, target } of entries) {
             const id = BigInt(/** @type {HTMLElement} */ (target).dataset.notice ?? 0);
             if (isIntersecting && id > this.#seen) this.#seen = id;
