@@ -1,4 +1,4 @@
-"""Without a network: the client starts with what the device has, and says so; the service worker keeps no answers."""
+"""What the service worker keeps: files and the shell for when there is no network, and no answers."""
 
 from __future__ import annotations
 
@@ -15,28 +15,6 @@ def controlled(site, open_page) -> Page:
         || new Promise((done) => navigator.serviceWorker.addEventListener("controllerchange", done, {once: true}))
     ).then(() => true)""")
     return page
-
-
-def test_it_starts_with_the_newest_of_home_and_says_that_it_is_offline(controlled, open_page):
-    page = controlled
-    first = page.get_by_role("article").first.inner_text()
-    page.wait_for_function("""() => new Promise((done) => {
-        const asked = indexedDB.open("rookery");
-        asked.onerror = () => done(false);
-        asked.onsuccess = () => {
-            const base = asked.result;
-            if (!base.objectStoreNames.contains("kept")) { base.close(); done(false); return; }
-            const got = base.transaction("kept").objectStore("kept").get("home");
-            got.onsuccess = () => { base.close(); done(Boolean(got.result)); };
-            got.onerror = () => { base.close(); done(false); };
-        };
-    })""")
-    open_page.allow("ERR_INTERNET_DISCONNECTED", "WebSocket", "Failed to fetch")
-    page.offline(True)
-    page.reload()
-    expect(page.get_by_role("article").first).to_be_visible()
-    assert page.get_by_role("article").first.inner_text().splitlines()[0] == first.splitlines()[0]
-    expect(page.get_by_text("offline", exact=False).first).to_be_visible()
 
 
 def test_the_service_worker_keeps_files_and_the_shell_and_no_answers(controlled):

@@ -29,7 +29,6 @@ const PATHS = {
     at: "M12 8a4 4 0 100 8 4 4 0 000-8zM16 12v1.500a2.500 2.500 0 005 0V12a9 9 0 10-4 7.500",
     
     pin: "M9 4h6l-1 6 3 3v2H7v-2l3-3zM12 15v6",
-    play: "M8 5l11 7-11 7z",
 };
 
 /** @param {string} name @returns {HTMLElement} */
@@ -49,11 +48,3 @@ export function speakIn(node) {
 export function announce(text) {
     if (region) region.textContent = region.textContent === text ? `${text}\u00a0` : text;
 }
-
-/** @returns {boolean} whether things should not move by themselves */
-export function isStill() {
-    return document.documentElement.dataset.motion === "less" || matchMedia("(prefers-reduced-motion: reduce)").matches;
-}
-
-/** @param {number} ms @returns {Promise<void>} */
-export const pause = (ms) => new Promise((done) => setTimeout(done, ms));

@@ -28,6 +28,7 @@ const SHOWN_AFTER_MS = 300;
 const CATCH_UP = { pages: 5, limit: 40 };
 const LIVE_SAID_MS = 30_000;
 const BACK_MS = 600_000;
+const AGAIN_MS = 5000;
 
 /** @typedef {import("../net/api.js").Answer} Answer */
 /** @typedef {import("../net/api.js").Query} Query */
@@ -211,16 +212,22 @@ export class Feed extends HTMLElement {
         }
         const oldest = this.#idsOf(page).at(-1);
         if (at && oldest && compare(at, oldest) < 0) {
-            const isAround = await this.#ask("first", this.#foot, { max_id: this.#after(at), limit: PAGE }, (around) => this.#first(around, false, at));
-            if (isAround) return void this.#newer();
+            /** @type {any[]} */
+            const found = [];
+            await Promise.all([
+                this.#ask("first", this.#foot, { max_id: this.#after(at), limit: PAGE }, (answer) => (found[0] = answer)),
+                this.#ask("newer", this.#top, { min_id: at, limit: PAGE }, (answer) => (found[1] = answer), { quiet: true }),
+            ]);
+            if (found[0]) return this.#first(found[0], false, at, found[1]);
         }
         this.#first(page, true, at);
     }
 
-    /** @param {any} page @param {boolean} top @param {string | null} at where to stand */
-    #first(page, top, at) {
+    /** @param {any} page @param {boolean} top @param {string | null} at where to stand @param {any} [above] the page above */
+    #first(page, top, at, above) {
         this.#next = page.next;
         this.timeline.first(this.#idsOf(page), { top, end: !page.next || !page.body.length });
+        if (above) this.timeline.newer(this.#idsOf(above), !above.body.length);
         this.#seen = at ?? this.timeline.top ?? "";
         this.#sync();
         this.options.loaded?.(page.body);
@@ -369,7 +376,8 @@ export class Feed extends HTMLElement {
             if (timeline !== this.timeline) break;
             if (!answer.ok) {
                 this.#busy.delete("catch up");
-                this.#doubts = true; // until the stream is there again
+                this.#doubts = true;
+                setTimeout(() => this.isConnected && this.#doubts && void this.#catchUp(), AGAIN_MS * (1 + Math.random()));
                 return;
             }
             this.#take(answer.body);
