@@ -34,7 +34,13 @@ from actors.shard.places import shard_directory
 from actors.shard.redis_storage import open_redis
 from actors.shard.storage import open_files, tuning_of
 from cluster.placement.shard_map import ShardMap, even_buckets
-from cluster.router.files import RESTORING_NAME, load_or_create_secret, replace_file, save_state
+from cluster.router.files import (
+    BACKED_UP_NAME,
+    RESTORING_NAME,
+    load_or_create_secret,
+    replace_file,
+    save_state,
+)
 from commands.backup import misfits, summary_of
 from commands.checking import Outcome
 from commands.launch import LOCK_FILE, ClusterInfo, require_unserved, serving_lock
@@ -51,7 +57,7 @@ from persistence.objects import object_folder, open_store
 from persistence.redis_restore import begin_restore, end_restore, key_in_the_way
 from persistence.redis_server import RedisServer, wait_until_open
 
-IGNORED = frozenset((LOCK_FILE, RESTORING_NAME, "lost+found"))  # in a folder that counts as empty
+IGNORED = frozenset((LOCK_FILE, RESTORING_NAME, BACKED_UP_NAME, "lost+found"))  # in a folder that counts as empty
 
 
 def open_backup(directory: Path, console: Console) -> Manifest:

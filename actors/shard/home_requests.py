@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 from ray.exceptions import RayError
 
-from actors.core.errors import MovedError, OverloadedError, RookeryError
+from actors.core.errors import InvalidError, MovedError, OverloadedError, RookeryError
 from actors.core.replica import home_reply
 from actors.core.shaped_reads import AskAccounts, ShapedReads
 from actors.core.timelines.explaining import Explanation
@@ -50,14 +50,19 @@ class HomeRequests:
         self._under_way: set[asyncio.Task[None]] = set()
         commits.on_refused.append(self._refuse_wakers)
 
-    def start(self, request: Any, query: HomeQuery, ids_only: bool = False) -> None:
+    def start(self, request: Any, query: HomeQuery) -> None:
         """Set out to answer a request. Raises OverloadedError when too many are under way."""
-        finish = _ids if ids_only else home_reply
-        self._start(request, self._driven(self.replica.home_steps(query), None, query), finish)
+        self._start(request, self._driven(self.replica.home_steps(query), None, query), home_reply)
 
-    def explain(self, request: Any, args: list[Any]) -> None:
-        """Set out to explain one pair of a home timeline. Raises RookeryError."""
-        self._start(request, self._driven(self.replica.explain_steps(args), None, None), Explanation.packed)
+    def start_asked(self, request: Any, op: str, args: list[Any]) -> None:
+        """As `start`, for what operators ask: `home_ids`, a timeline as ids; `explain`. Raises RookeryError."""
+        if op == "explain":
+            self._start(request, self._driven(self.replica.explain_steps(args), None, None), Explanation.packed)
+            return
+        if len(args) != 3:
+            raise InvalidError("home_ids takes [account_id, max_id, count]")
+        query = self.replica.query([*args[:2], 0, 0, args[2]])
+        self._start(request, self._driven(self.replica.home_steps(query), None, query), _ids)
 
     def start_shaped(
         self, request: Any, shaped: ShapedReads, op: str, args: list[Any], require_lead: Callable[[], None]

@@ -238,15 +238,9 @@ class ServedReplica:
         elif op == "digest":
             with busy("digest", WALK_S):
                 request.reply(digest(self.state))
-        elif op == "home_ids":
-            if len(request.args) != 3:
-                raise InvalidError("home_ids takes [account_id, max_id, count]")
+        elif op in ("home_ids", "explain"):
             self._require_lead()
-            account_id, max_id, count = request.args
-            self.homes.start(request, self.replica.query([account_id, max_id, 0, 0, count]), ids_only=True)
-        elif op == "explain":
-            self._require_lead()
-            self.homes.explain(request, request.args)
+            self.homes.start_asked(request, op, request.args)
         else:
             raise InvalidError(f"the lane has no operation {op!r}; see docs/lane.md")
 

@@ -104,7 +104,7 @@ def test_nobody_is_said_and_strangers_see_no_buttons(site, open_page):
     page = open_page("/@nobody_at_all")
     expect(page.get_by_role("alert")).to_contain_text("There is no account @nobody_at_all")
     page.goto("/@bob")
-    expect(page.locator("rk-profile .who")).to_contain_text("bob")
+    expect(page.locator("rk-profile p.who")).to_contain_text("bob")
     expect(page.locator("rk-follow")).to_have_count(0)
 
 

@@ -10,7 +10,7 @@ from actors.core import limits
 from actors.core.errors import NotFoundError, OverloadedError
 from actors.core.features.conversation_mutes import MUTED_CONVERSATION
 from actors.core.features.viewer_flags import CONVERSATION_MUTED
-from actors.core.levels import LEVEL
+from actors.core.terms import NOTICES_FROM_LEVEL
 from actors.core.verify import digest
 from tests.core.harness import Shards, memory_store
 
@@ -66,7 +66,7 @@ def test_the_way_up_is_bounded(world):
 
 
 def test_below_its_level_nothing_is_muted_and_nobody_else_is_muted_for():
-    world = Shards(1, level=LEVEL - 1)
+    world = Shards(1, level=NOTICES_FROM_LEVEL - 1)
     world.register(1)
     with pytest.raises(OverloadedError):
         world.do("mute_conversation", 1, [64])

@@ -14,6 +14,7 @@ from actors.core.features import conversations
 from actors.core.features.conversations import CONVERSATION_FACTS, check_conversation
 from actors.core.levels import LEVEL
 from actors.core.stores.papers import pack_document
+from actors.core.terms import NOTICES_FROM_LEVEL
 from tests.core.harness import NOW_MS, Shards
 from tests.core.test_moving import three_people
 
@@ -170,7 +171,7 @@ def test_an_account_that_goes_leaves_no_conversation(world):
 
 
 def test_below_level_3_direct_tweets_are_in_no_conversation_and_look_as_they_did():
-    world: Any = Shards(2, level=LEVEL - 1)
+    world: Any = Shards(2, level=NOTICES_FROM_LEVEL - 1)
     ada, bob = world.account_on(0), world.account_on(1)
     world.register(ada, bob)
     old = world.post(ada, visibility=DIRECT, mentions=[bob])

@@ -52,7 +52,8 @@ def test_a_name_is_a_write_or_a_read_and_a_file_has_one_feature():
 def test_what_decides_about_access_is_asked_fresh_and_what_shows_less_is_told():
     of_tokens = {"token", "tokens", "token_owner", "token_scopes", "app_token"}
     assert (
-        of_tokens | {"credentials", "names", "answered", "app", "address", "mailbox", "media", "media_many"}
+        of_tokens
+        | {"credentials", "names", "answered", "app", "address", "mailbox", "media", "media_many", "tweet_facts"}
         == FRESH_READS
     )
     of_tweets, of_accounts = {"delete", "edit", "unrepost"}, {"block", "mute", "mute_as", "delete_account"}

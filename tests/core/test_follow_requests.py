@@ -11,8 +11,8 @@ from actors.core.errors import ForbiddenError, InvalidError, NotFoundError, Over
 from actors.core.features import relations as bits
 from actors.core.features.asked_follows import ADMITTED, FOLLOW_REQUEST, REQUEST_SENT
 from actors.core.features.follow_requests import FOLLOW_REQUEST as BOUNDED
-from actors.core.levels import LEVEL
 from actors.core.stores.account_flags import LOCKED
+from actors.core.terms import NOTICES_FROM_LEVEL
 from actors.core.verify import digest
 from tests.core.harness import Shards, memory_store
 from tests.core.test_deletion import clear
@@ -165,7 +165,7 @@ def test_requests_are_bounded_and_need_sense_and_a_level(world):
     world.do("block", world.bob, world.ada)
     with pytest.raises(ForbiddenError):
         world.do("request_follow", world.ada, world.bob, *NO_OPTIONS)
-    old: Any = Shards(1, level=LEVEL - 1)
+    old: Any = Shards(1, level=NOTICES_FROM_LEVEL - 1)
     old.register(1, 2)
     for op, *args in (("request_follow", *NO_OPTIONS), ("withdraw_request",), ("answer_request", True)):
         with pytest.raises(OverloadedError):

@@ -8,10 +8,9 @@ from actors.core import limits
 from actors.core.errors import InvalidError, OverloadedError, RateLimitedError, RookeryError
 from actors.core.features import mail
 from actors.core.features.mail import CHANNEL, DIGEST, NOTICED, TOLD
-from actors.core.levels import LEVEL
 from actors.core.mailbox import MAILBOX, check_mailbox, mailbox_of, read_mailbox
 from actors.core.outbound import SendVerdict, read_facts_of, read_outbound, settle_item
-from actors.core.terms import NOTIFICATION_TYPE_OF
+from actors.core.terms import NOTICES_FROM_LEVEL, NOTIFICATION_TYPE_OF
 from tests.core.harness import Shards
 from tests.core.test_moving import Moving
 
@@ -374,7 +373,7 @@ def test_a_test_is_mailed_to_the_address(shards):
 
 
 def test_below_its_level_there_are_none():
-    old = Shards(level=LEVEL - 1)
+    old = Shards(level=NOTICES_FROM_LEVEL - 1)
     old.register(old.account_on(0))
     for op, args in (("want_address", [ADDRESS, RIGHT, NONCE]), ("set_mail", [0, False]), ("test_mail", [])):
         with pytest.raises(OverloadedError):

@@ -16,7 +16,7 @@ from actors.core.levels import LEVEL
 from actors.core.moves.parts import PartCheck
 from actors.core.stores.notice_words import MS_MAX, STEP
 from actors.core.stores.notices import Notices
-from actors.core.terms import NOTIFICATION_TYPE_OF, NOTIFICATION_TYPES
+from actors.core.terms import NOTICES_FROM_LEVEL, NOTIFICATION_TYPE_OF, NOTIFICATION_TYPES
 from actors.core.verify import check
 from tests.core.harness import NOW_MS, Shards, memory_store
 from tests.core.test_follow_requests import lock
@@ -376,7 +376,7 @@ def test_an_account_that_goes_takes_its_own_along_and_those_that_it_has_caused_e
 
 
 def test_below_level_3_nobody_is_notified_and_then_of_what_happens_from_there_on():
-    world: Any = Shards(2, level=LEVEL - 1)
+    world: Any = Shards(2, level=NOTICES_FROM_LEVEL - 1)
     ada, bob = world.account_on(0), world.account_on(1)
     world.register(ada, bob)
     mine = world.post(ada)

@@ -7,9 +7,8 @@ import pytest
 from actors.core import limits
 from actors.core.errors import InvalidError, NotFoundError, OverloadedError, RookeryError
 from actors.core.features.push import CHANNEL, POLICIES, SUBSCRIPTION, check_subscription
-from actors.core.levels import LEVEL
 from actors.core.outbound import SendVerdict, read_outbound
-from actors.core.terms import NOTIFICATION_TYPE_OF
+from actors.core.terms import NOTICES_FROM_LEVEL, NOTIFICATION_TYPE_OF
 from tests.core.harness import Shards
 from tests.core.test_moving import Moving
 
@@ -159,7 +158,7 @@ def test_they_move_and_go_with_the_account(shards):
 
 
 def test_below_its_level_there_are_none():
-    old = Shards(level=LEVEL - 1)
+    old = Shards(level=NOTICES_FROM_LEVEL - 1)
     old.ada = old.account_on(0)
     old.do("register", f"user{old.ada}", old.ada, "", "", "hash", [PHONE])
     with pytest.raises(OverloadedError):

@@ -14,9 +14,9 @@ from actors.core.features import relations as bits
 from actors.core.features.blocks import MUTE_OPTION
 from actors.core.features.followee_options import BELL, ENDORSEMENT, LANGUAGES, NO_REPOSTS, forget_followee
 from actors.core.flags import MUTE
-from actors.core.levels import LEVEL
 from actors.core.moves import moving
 from actors.core.stores.account_flags import HIDES_COLLECTIONS
+from actors.core.terms import NOTICES_FROM_LEVEL
 from actors.core.verify import digest
 from commands.oracle import Fact, NetworkFacts
 from tests.core.harness import Shards, memory_store
@@ -222,7 +222,7 @@ def test_followers_among_some_accounts_are_told_to_who_sees_the_account(world):
 
 
 def test_all_of_it_waits_for_its_level():
-    world = settled(Shards(2, level=LEVEL - 1))
+    world = settled(Shards(2, level=NOTICES_FROM_LEVEL - 1))
     world.do("follow", world.ada, world.bob)
     for op, *args in (("follow_as", False, None, None), ("mute_as", True, 0), ("endorse",), ("unendorse",),
                       ("note", "x"), ("remove_follower",)):  # fmt: skip

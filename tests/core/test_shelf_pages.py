@@ -13,7 +13,7 @@ from actors.core.errors import ForbiddenError, InvalidError, NotFoundError, Over
 from actors.core.features.bookmarks import BOOKMARK
 from actors.core.features.likes import LIKE, LIKER
 from actors.core.flags import FLAG_FOLLOWERS
-from actors.core.levels import LEVEL
+from actors.core.terms import NOTICES_FROM_LEVEL
 from tests.core.harness import Shards, packed_original
 
 WORLD: Any = Shards(2)
@@ -94,7 +94,7 @@ def test_a_boost_for_followers_is_seen_by_them_alone_and_what_is_theirs_is_boost
 
 
 def test_a_boost_waits_for_its_level_and_for_an_original_that_is_there():
-    old = Shards(1, level=LEVEL - 1)
+    old = Shards(1, level=NOTICES_FROM_LEVEL - 1)
     old.register(1)
     with pytest.raises(OverloadedError):
         old.do("boost", 1, packed_original(1, old.post(1)), 0)

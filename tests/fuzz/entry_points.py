@@ -578,6 +578,13 @@ ROWS = [
 
 # Patterns that no user's byte reaches.
 NOT_FED = {
+    "assets: _IMPORT": "our own files",
+    "assets: _JS_COMMENTS": "our own files",
+    "assets: _CSS_COMMENTS": "our own files",
+    "assets: _BLANKS": "our own files",
+    "pages: _LIST_PATH": "the path of a head; a text of at most 19 digits fits, and nothing is tried twice",
+    "dashboards: _FIGURE": "expressions of our own",
+    "rules: annotations_of": "sentences of our own",
     "hopeless: _DECORATION": "of passwords and names, which have 256 bytes at most",
     "folding: _is_plain": "single characters, when the module is loaded",
     "text_urls: _names_of": "the library's own patterns",

@@ -42,7 +42,7 @@ DORMANT, RING, PULL_LOG, TAG_LOG, BELOW, NOWHERE = "dormant", "ring", "pull_log"
 Asks = Generator[Ask, Any, Any]
 
 
-class Rule(NamedTuple):
+class HomeRule(NamedTuple):
     """What a rule says. saw: the fact, a word; about: ids that the fact is about, of accounts or tweets."""
 
     name: str
@@ -56,7 +56,7 @@ class Explanation(NamedTuple):
 
     verdict: str
     author_id: int  # 0 if there is no such tweet
-    rules: list[Rule]
+    rules: list[HomeRule]
     place: tuple[str, int]
 
     def packed(self) -> list[Any]:
@@ -74,10 +74,10 @@ class Explaining(HomeTimelines):
         shard = self.state.shard_of_tweet(tweet_id)
         answers = yield Ask({shard: ("tweet_facts", [tweet_id, account_id])})
         if answers[shard] is None:
-            return Explanation(LEFT_OUT, 0, [Rule(EXISTS, False, "no_such_tweet")], (NOWHERE, 0))
+            return Explanation(LEFT_OUT, 0, [HomeRule(EXISTS, False, "no_such_tweet")], (NOWHERE, 0))
         packed, is_follower = answers[shard]
         entry, place = Entry(*unpack(packed)), self._place(row, tweet_id)
-        rules = [Rule(EXISTS, True, "exists", (entry.author_id,))]
+        rules = [HomeRule(EXISTS, True, "exists", (entry.author_id,))]
         for judge in (self._judge_reach, self._judge_visible, self._judge_wanted, self._judge_answer):
             rules.append(judge(row, account_id, entry))
         verdict = SHOWN if all(rule.passed for rule in rules) else LEFT_OUT
@@ -89,7 +89,7 @@ class Explaining(HomeTimelines):
             verdict = SHOWN if rules[-1].passed else OLDER
         return Explanation(self._as_served(verdict, rules, place, is_follower), entry.author_id, rules, place)
 
-    def _as_served(self, verdict: str, rules: list[Rule], place: tuple[str, int], is_follower: bool) -> str:
+    def _as_served(self, verdict: str, rules: list[HomeRule], place: tuple[str, int], is_follower: bool) -> str:
         """Return the verdict, or that what it says is still under way."""
         follows_here = rules[1].saw == "follows"
         is_late = place[0] == NOWHERE or (follows_here and not is_follower)
@@ -97,57 +97,57 @@ class Explaining(HomeTimelines):
 
     # ---- the rules, in the order of the definition --------------------------------------------------------------
 
-    def _judge_reach(self, row: int, me: int, entry: Entry) -> Rule:
+    def _judge_reach(self, row: int, me: int, entry: Entry) -> HomeRule:
         author = entry.author_id
         if author == me:
-            return Rule(REACH, True, "own")
+            return HomeRule(REACH, True, "own")
         if self.state.graph.following.contains(row, author):
-            return Rule(REACH, True, "follows", (author,))
+            return HomeRule(REACH, True, "follows", (author,))
         tags = set(self._tags(row)) & set(tags_in(entry.flags, entry.body))
-        return Rule(REACH, True, "follows_tag") if tags else Rule(REACH, False, "follows_not", (author,))
+        return HomeRule(REACH, True, "follows_tag") if tags else HomeRule(REACH, False, "follows_not", (author,))
 
-    def _judge_visible(self, row: int, me: int, entry: Entry) -> Rule:
+    def _judge_visible(self, row: int, me: int, entry: Entry) -> HomeRule:
         """Blocks, and whom a direct tweet is for. Of a repost the original's author counts as well."""
         graph, author = self.state.graph, entry.author_id
         for other in dict.fromkeys((author, entry.orig_author)):
             if other != me and graph.related(row, BLOCK, other):
-                return Rule(VISIBLE, False, "blocks", (other,))
+                return HomeRule(VISIBLE, False, "blocks", (other,))
             if other != me and graph.related(row, BLOCKED_BY, other):
-                return Rule(VISIBLE, False, "blocked_by", (other,))
+                return HomeRule(VISIBLE, False, "blocked_by", (other,))
         if author != me and entry.flags & FLAG_DIRECT and me not in entry.mention_ids:
-            return Rule(VISIBLE, False, "direct_to_others")
-        return Rule(VISIBLE, True, "direct" if entry.flags & FLAG_DIRECT else "may_see")
+            return HomeRule(VISIBLE, False, "direct_to_others")
+        return HomeRule(VISIBLE, True, "direct" if entry.flags & FLAG_DIRECT else "may_see")
 
-    def _judge_wanted(self, row: int, me: int, entry: Entry) -> Rule:
+    def _judge_wanted(self, row: int, me: int, entry: Entry) -> HomeRule:
         """Mutes, reposts that aren't wanted, exclusive lists, languages."""
         graph, author, wishes = self.state.graph, entry.author_id, self._wishes(row)
         for other in dict.fromkeys((author, entry.orig_author)):
             if other != me and graph.related(row, MUTE, other):
-                return Rule(WANTED, False, "mutes", (other,))
+                return HomeRule(WANTED, False, "mutes", (other,))
         if author == me:
-            return Rule(WANTED, True, "own")
+            return HomeRule(WANTED, True, "own")
         if entry.is_repost and graph.related(row, NO_REPOSTS, author):
-            return Rule(WANTED, False, "no_reposts", (author,))
+            return HomeRule(WANTED, False, "no_reposts", (author,))
         if wishes is not None and author in wishes.on_lists:
-            return Rule(WANTED, False, "exclusive_list", (author,))
+            return HomeRule(WANTED, False, "exclusive_list", (author,))
         if wishes is not None and not wishes.keeps(author, entry.body):
-            return Rule(WANTED, False, f"language {read_facts(entry.body).language}", (author,))
-        return Rule(WANTED, True, "unfiltered")
+            return HomeRule(WANTED, False, f"language {read_facts(entry.body).language}", (author,))
+        return HomeRule(WANTED, True, "unfiltered")
 
-    def _judge_answer(self, row: int, me: int, entry: Entry) -> Rule:
+    def _judge_answer(self, row: int, me: int, entry: Entry) -> HomeRule:
         answered = entry.reply_author
         if not entry.flags & FLAG_REPLY:
-            return Rule(ANSWER, True, "no_reply")
+            return HomeRule(ANSWER, True, "no_reply")
         if entry.author_id == me or answered in (me, entry.author_id):
-            return Rule(ANSWER, True, "thread" if answered == entry.author_id else "concerns_reader", (answered,))
+            return HomeRule(ANSWER, True, "thread" if answered == entry.author_id else "concerns_reader", (answered,))
         follows = answered in self._answered(row)
-        return Rule(ANSWER, follows, "answers_followed" if follows else "answers_stranger", (answered,))
+        return HomeRule(ANSWER, follows, "answers_followed" if follows else "answers_stranger", (answered,))
 
     def _judge_repost(self, row: int, me: int, entry: Entry) -> Asks:
         """Look for the same original, or another repost of it, among the candidates just older."""
         older = yield from self._candidates(row, me, entry.tweet_id, limits.REPOST_WINDOW_COUNT)
         twin = next((other.tweet_id for other in older if other.orig_id == entry.orig_id), 0)
-        return Rule(REPOSTED, False, "twin", (twin,)) if twin else Rule(REPOSTED, True, "no_twin")
+        return HomeRule(REPOSTED, False, "twin", (twin,)) if twin else HomeRule(REPOSTED, True, "no_twin")
 
     def _candidates(self, row: int, me: int, below: int, count: int) -> Asks:
         """Produce the newest candidates older than an id, at most so many, newest first."""
@@ -168,7 +168,7 @@ class Explaining(HomeTimelines):
         """Count what is newer, by the same rules."""
         length = self.state.tuning.timeline_length
         newer = yield from self.entries_below(row, HomeQuery(me, ids.ID_MAX, tweet_id, 0, length))
-        return Rule(LENGTH, len(newer) < length, "place", (len(newer) + 1,))
+        return HomeRule(LENGTH, len(newer) < length, "place", (len(newer) + 1,))
 
     # ---- where it is --------------------------------------------------------------------------------------------
 
