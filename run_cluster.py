@@ -47,7 +47,7 @@ from commands.options import (
     SetOption,
     TweetsOption,
     UrlOption,
-)  # fmt: skip
+)
 from commands.ray_token import use_ray_token
 from configs.settings import Settings, SettingsError, load_settings
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.looks import faults_of, go, has_keys
+from tests.browser.looks import faults_of, has_keys
 
 HOME = "**/api/v1/timelines/home?*"
 FIRST = """() => {
@@ -18,10 +18,6 @@ FIRST = """() => {
     return {id: first.dataset.id, top: first.getBoundingClientRect().top};
 }"""
 TOP_OF = """(id) => document.querySelector(`article[data-id="${id}"]`).getBoundingClientRect().top"""
-KEPT = """async () => {
-    const address = document.querySelector("script[type=module]").src.replace("main.js", "net/database.js");
-    return (await (await import(address)).read("kept", "home"))?.items?.length >= 20;
-}"""
 STREAM_LIVE = """async () => {
     const address = document.querySelector("script[type=module]").src.replace("main.js", "net/stream.js");
     const {stream} = await import(address);
@@ -277,24 +273,6 @@ def test_every_state_of_a_list_is_drawn(site, open_page, axe):
     assert axe(page) == []
     page.evaluate("() => scrollTo(0, document.body.scrollHeight)")
     expect(page.get_by_text("Only the newest 800 are kept")).to_be_visible()  # end
-    page.wait_for_function(KEPT)  # on the device, a little later
-    go(page, "/settings")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Settings")
-    page.offline(True)
-    page.unroute(HOME)
-    page.route(HOME, lambda route: route.abort())
-    go(page, "/")
-    expect(page.get_by_text("Offline, as of").last).to_be_visible()  # offline: what was kept
-    assert page.locator("article[data-id]").count() >= 20
-    page.unroute(HOME)
-    answers_from(page, list(range(33)))
-    page.offline(False)  # what is new comes above what was kept
-    page.wait_for_function("() => document.querySelector('.rk-screen:not([hidden]) rk-feed').timeline.topKnown")
-    shown = page.evaluate(
-        "() => document.querySelector('.rk-screen:not([hidden]) rk-feed').timeline.rows.map((row) => row.ids)"
-    )
-    assert [each for row in shown for each in row][:23] == [str(10**17 + number) for number in range(32, 9, -1)]
-    expect(page.get_by_text("Offline, as of").last).to_be_hidden()
 
 
 MANY = """(model) => {
@@ -338,7 +316,7 @@ def test_two_thousand_posts_stay_small_and_nothing_shifts(site, open_page):
     session = page.context.new_cdp_session(page)
     session.send("HeapProfiler.collectGarbage")
     assert session.send("Runtime.getHeapUsage")["usedSize"] <= 30_000_000
-    assert page.evaluate("() => window.shifts.reduce((a, b) => a + b, 0)") == 0
+    assert page.evaluate("() => window.shifts.reduce((a, b) => a + b, 0)") < 0.001  # 1 is all of a screen
     page.evaluate("() => scrollTo(0, document.body.scrollHeight / 2)")  # what was emptied is filled again
     page.wait_for_function(f"() => {{ try {{ return ({FIRST})().id; }} catch {{ return null; }} }}")
 

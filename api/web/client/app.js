@@ -155,7 +155,7 @@ async function outdated() {
     } catch {
         // Offline: the state below says it.
     }
-    const isNewer = !location.href.includes(served) && !import.meta.url.includes(`/assets/${served}/`);
+    const isNewer = !import.meta.url.includes(`/assets/${served}/`);
     if (isNewer && sessionStorage.getItem("rookery-reloaded") !== served) {
         sessionStorage.setItem("rookery-reloaded", served);
         location.reload();
