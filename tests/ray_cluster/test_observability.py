@@ -51,7 +51,7 @@ NOT_CAUSED = (
     "http_rate_limited_total", "http_refused_in_turn_total", "http_connections_closed_total", "shard_refusals_total",
     "searches_total", "outgoing_results_total", "stream_gaps_total", "streams_refused_total",
     "http_search_partial_total", "media_refused_total", 'checkpoint_writes_total{result="failed"}',
-    "streams_cut_off_total", "exchange_failures_total", 'status="503"', "process_gc_pause_seconds",
+    "streams_cut_off_total", "exchange_failures_total", 'status="503"', 'status=~"5.."', "process_gc_pause_seconds",
 )  # fmt: skip
 
 
