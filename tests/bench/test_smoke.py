@@ -29,8 +29,7 @@ ALONE = "kernel"  # needs no cluster; it is run by the command line, as users do
 # and clients that listen.
 # `overload` isn't among them, as ray_cluster/test_overload.py offers a cluster too much by the same means; what asks
 # SQLite and PostgreSQL for `search` is tested in test_search_bench.py.
-FEW = ("read", "write", "strangers", "load", "fanout", "stream")
-PART = "deliveries"  # of `stream`: what streams are for; the others hear nothing, or are measured elsewhere, too
+FEW = ("read", "write", "strangers", "load", "fanout")
 HERE = ORDER if os.environ.get("ROOKERY_SMOKE") == "all" else FEW
 TIMEOUT_S = 600
 
@@ -76,8 +75,6 @@ def shared() -> Iterator[tuple[subprocess.CompletedProcess[str], Path]]:
     command = python_module("tests.bench.sharing", folder, *HERE)
     if find_binaries() is None and not REQUIRED:
         command += ["--peers", "fts5"]  # PostgreSQL isn't on every machine
-    if HERE is FEW:
-        command += ["--part", PART]
     yield run(command), folder
     shutil.rmtree(folder)
 
