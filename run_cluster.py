@@ -34,20 +34,8 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.core.errors import RookeryError
+from commands import options as shared
 from commands.observability.command import dashboards
-from commands.options import (
-    AccountsOption,
-    AddressOption,
-    AppsOption,
-    DataOption,
-    GraphOption,
-    JsonOption,
-    ProfileOption,
-    SeedOption,
-    SetOption,
-    TweetsOption,
-    UrlOption,
-)
 from commands.ray_token import use_ray_token
 from configs.settings import Settings, SettingsError, load_settings
 
@@ -136,16 +124,16 @@ def print_json(value: Any) -> None:
 
 @app.command()
 def serve(
-    profile: ProfileOption = "laptop",
+    profile: shared.ProfileOption = "laptop",
     host: Annotated[str | None, typer.Option(help="Address of the API.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="Port of the API.", show_default="8000")] = None,
-    data: DataOption = None,
+    data: shared.DataOption = None,
     shards: Annotated[int | None, typer.Option(help="Shards that own the 1,024 buckets.", show_default="2")] = None,
     replicas: Annotated[int | None, typer.Option(help="Copies of each shard.", show_default="1")] = None,
     workers: Annotated[int | None, typer.Option(help="API workers per node.", show_default="1")] = None,
-    address: AddressOption = None,
+    address: shared.AddressOption = None,
     sample: Annotated[bool, typer.Option(help="Load a small sample network into an empty cluster.")] = True,
-    sets: SetOption = None,
+    sets: shared.SetOption = None,
 ) -> None:
     """Start a cluster (or join the Ray cluster at --address), recover what is in --data, and serve until Ctrl-C."""
     settings = settings_of(
@@ -162,7 +150,7 @@ def serve(
 
 
 @app.command()
-def stop(data: DataOption = None, address: AddressOption = None) -> None:
+def stop(data: shared.DataOption = None, address: shared.AddressOption = None) -> None:
     """Stop the cluster that serves a data folder, as Ctrl-C would."""
     directory = (data or Path("data")).resolve()
     if address is not None:
@@ -180,7 +168,9 @@ def stop(data: DataOption = None, address: AddressOption = None) -> None:
 
 
 @app.command()
-def status(data: DataOption = None, address: AddressOption = None, as_json: JsonOption = False) -> None:
+def status(
+    data: shared.DataOption = None, address: shared.AddressOption = None, as_json: shared.JsonOption = False
+) -> None:
     """Show processes, shards, figures and lags of a running cluster."""
     cluster = joined(data, address)
     from commands.bulk import with_client
@@ -195,9 +185,9 @@ def status(data: DataOption = None, address: AddressOption = None, as_json: Json
 @app.command()
 def roll(
     with_pauses: Annotated[bool, typer.Option("--with-pauses", help="Also if something is away meanwhile.")] = False,
-    data: DataOption = None,
-    address: AddressOption = None,
-    as_json: JsonOption = False,
+    data: shared.DataOption = None,
+    address: shared.AddressOption = None,
+    as_json: shared.JsonOption = False,
 ) -> None:
     """Restart every process one after the other, on the code that is on disk now, while clients read and write."""
     cluster = joined(data, address)
@@ -212,9 +202,9 @@ def roll(
 def drain(
     node: Annotated[str, typer.Argument(help="The node's address, or its id as `status` shows it.")],
     undo: Annotated[bool, typer.Option("--undo", help="Let it take part again.")] = False,
-    data: DataOption = None,
-    address: AddressOption = None,
-    as_json: JsonOption = False,
+    data: shared.DataOption = None,
+    address: shared.AddressOption = None,
+    as_json: shared.JsonOption = False,
 ) -> None:
     """Move leaders, replicas and API workers off a node, and keep new ones away, so that it can be switched off."""
     cluster = joined(data, address)
@@ -233,9 +223,9 @@ def rebalance(
     shards: Annotated[int | None, typer.Option(help="How many shards there are to be.", show_default=False)] = None,
     at_once: Annotated[int, typer.Option("--at-once", help="Buckets, of 1,024, that move together.")] = 8,
     cancelled: Annotated[bool, typer.Option("--cancel", help="Stop after the move that is under way.")] = False,
-    data: DataOption = None,
-    address: AddressOption = None,
-    as_json: JsonOption = False,
+    data: shared.DataOption = None,
+    address: shared.AddressOption = None,
+    as_json: shared.JsonOption = False,
 ) -> None:
     """Add or give up shards, moving accounts between them while clients read and write. Ctrl-C only stops watching."""
     if (shards is None) != cancelled:
@@ -267,15 +257,15 @@ def _say(line: str) -> None:
 
 @app.command()
 def load(
-    graph: GraphOption = None,
-    tweets: TweetsOption = None,
-    accounts: AccountsOption = None,
-    apps: AppsOption = None,
-    seed: SeedOption = 0,
-    data: DataOption = None,
-    url: UrlOption = None,
-    address: AddressOption = None,
-    as_json: JsonOption = False,
+    graph: shared.GraphOption = None,
+    tweets: shared.TweetsOption = None,
+    accounts: shared.AccountsOption = None,
+    apps: shared.AppsOption = None,
+    seed: shared.SeedOption = 0,
+    data: shared.DataOption = None,
+    url: shared.UrlOption = None,
+    address: shared.AddressOption = None,
+    as_json: shared.JsonOption = False,
 ) -> None:
     """Load a follow graph, tweets, accounts and apps into a running cluster. Loading the same again changes nothing."""
     if graph is None and accounts is None and apps is None:
@@ -328,9 +318,9 @@ def _report(outcome: Any, as_json: bool) -> None:
 @app.command()
 def check(
     oracle: Annotated[bool, typer.Option(help="Compare every home timeline with its definition.")] = False,
-    graph: GraphOption = None,
-    tweets: TweetsOption = None,
-    seed: SeedOption = 0,
+    graph: shared.GraphOption = None,
+    tweets: shared.TweetsOption = None,
+    seed: shared.SeedOption = 0,
     extra_ok: Annotated[bool, typer.Option(help="The cluster may hold more than the files.")] = False,
     http: Annotated[bool, typer.Option(help="Read timelines over HTTP (auth.mode=open, or --tokens).")] = False,
     mastodon: Annotated[
@@ -343,9 +333,9 @@ def check(
     repair: Annotated[
         bool, typer.Option(help="With --search: feed the index what differs; with --media: remove orphans.")
     ] = False,
-    data: DataOption = None,
-    address: AddressOption = None,
-    as_json: JsonOption = False,
+    data: shared.DataOption = None,
+    address: shared.AddressOption = None,
+    as_json: shared.JsonOption = False,
 ) -> None:
     """Check invariants and digests of a running or stopped cluster; with --oracle every timeline too."""
     directory = (data or Path("data")).resolve()
@@ -381,9 +371,9 @@ def check(
 def explain(
     account: Annotated[str, typer.Argument(help="Whose home timeline: @name, or an id.")],
     tweet_id: Annotated[int, typer.Argument(min=1, help="The tweet.")],
-    data: DataOption = None,
-    address: AddressOption = None,
-    as_json: JsonOption = False,
+    data: shared.DataOption = None,
+    address: shared.AddressOption = None,
+    as_json: shared.JsonOption = False,
 ) -> None:
     """Say why a tweet is, or isn't, in an account's home timeline: rule by rule, and where it is."""
     cluster = joined(data, address)
@@ -399,9 +389,9 @@ def explain(
 def backup(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="New or empty folder for the backup.")],
     media: Annotated[bool, typer.Option(help="Copy the files of media, too.")] = False,
-    data: DataOption = None,
-    address: AddressOption = None,
-    as_json: JsonOption = False,
+    data: shared.DataOption = None,
+    address: shared.AddressOption = None,
+    as_json: shared.JsonOption = False,
 ) -> None:
     """Back a cluster up, serving or stopped: one consistent cut over all shards. A serving one goes on meanwhile."""
     data_dir = (data or Path("data")).resolve()
@@ -427,13 +417,13 @@ def backup(
 @app.command()
 def restore(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a backup.")],
-    profile: ProfileOption = "laptop",
-    data: DataOption = None,
+    profile: shared.ProfileOption = "laptop",
+    data: shared.DataOption = None,
     replicas: Annotated[int | None, typer.Option(help="Copies of each shard.", show_default="1")] = None,
     only_check: Annotated[bool, typer.Option("--check", help="Only look whether the backup is good.")] = False,
     media: Annotated[bool, typer.Option(help="Put back the files of media that it has.")] = True,
-    sets: SetOption = None,
-    as_json: JsonOption = False,
+    sets: shared.SetOption = None,
+    as_json: shared.JsonOption = False,
 ) -> None:
     """Restore a backup into an empty data folder (and an empty Redis); start the cluster with `serve` afterwards."""
     settings = settings_of(profile, sets, storage={"data_dir": data}, cluster={"replicas": replicas})
@@ -459,9 +449,9 @@ def restore(
 @app.command()
 def approve(
     account: Annotated[str, typer.Argument(help="Its id or user name; without it, who waits is listed.")] = "",
-    data: DataOption = None,
-    address: AddressOption = None,
-    as_json: JsonOption = False,
+    data: shared.DataOption = None,
+    address: shared.AddressOption = None,
+    as_json: shared.JsonOption = False,
 ) -> None:
     """Let an account in that waits for approval (registrations.mode=approval); to turn it down, delete it."""
     cluster = joined(data, address)
@@ -489,9 +479,9 @@ def approve(
 def notify(
     channel: Annotated[str, typer.Argument(help="mail, push or webhooks.")],
     who: Annotated[str, typer.Argument(help="An e-mail address; of the others the id or user name of an account.")],
-    data: DataOption = None,
-    address: AddressOption = None,
-    as_json: JsonOption = False,
+    data: shared.DataOption = None,
+    address: shared.AddressOption = None,
+    as_json: shared.JsonOption = False,
 ) -> None:
     """Send one test by mail, push or webhooks, as everything leaves, and say what the other side has answered."""
     if channel not in ("mail", "push", "webhooks"):
@@ -512,9 +502,9 @@ def notify(
 @app.command()
 def reports(
     after: Annotated[int, typer.Option(help="Only those that came after this report, by its id.", min=0)] = 0,
-    data: DataOption = None,
-    address: AddressOption = None,
-    as_json: JsonOption = False,
+    data: shared.DataOption = None,
+    address: shared.AddressOption = None,
+    as_json: shared.JsonOption = False,
 ) -> None:
     """List what people have reported of each other, the oldest first."""
     cluster = joined(data, address)
@@ -541,9 +531,9 @@ def delete(
     account: Annotated[str, typer.Argument(help="Its id, or its user name with or without an @.")],
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     wait: Annotated[bool, typer.Option(help="Wait until nothing of it is left.")] = True,
-    data: DataOption = None,
-    address: AddressOption = None,
-    as_json: JsonOption = False,
+    data: shared.DataOption = None,
+    address: shared.AddressOption = None,
+    as_json: shared.JsonOption = False,
 ) -> None:
     """Delete an account for good, without its password; all that is of it goes. Its name is given to nobody else."""
     cluster = joined(data, address)
@@ -565,11 +555,11 @@ def delete(
 @app.command()
 def storm(
     operations: Annotated[int, typer.Option(min=1, help="Writes to make.")] = 20_000,
-    seed: SeedOption = 0,
+    seed: shared.SeedOption = 0,
     kill: Annotated[bool, typer.Option(help="kill -9 each shard in turn meanwhile.")] = False,
-    data: DataOption = None,
-    address: AddressOption = None,
-    as_json: JsonOption = False,
+    data: shared.DataOption = None,
+    address: shared.AddressOption = None,
+    as_json: shared.JsonOption = False,
 ) -> None:
     """Write at random as many clients would, kill shards if told to; nothing acknowledged may be lost or doubled."""
     cluster = joined(data, address)
